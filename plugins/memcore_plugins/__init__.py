@@ -1,0 +1,1 @@
+"""The plugins that come with memcore, found through entry points like anybody else's."""

@@ -1,0 +1,1 @@
+"""Bundled converters, one file each."""

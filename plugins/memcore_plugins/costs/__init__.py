@@ -1,0 +1,1 @@
+"""Bundled costs, one file each."""

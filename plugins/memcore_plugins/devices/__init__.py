@@ -1,0 +1,1 @@
+"""Bundled devices, one file each."""

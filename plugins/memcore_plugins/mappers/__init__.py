@@ -1,0 +1,1 @@
+"""Bundled mappers, one file each."""

@@ -1,0 +1,1 @@
+"""Bundled nonidealities, one file each."""

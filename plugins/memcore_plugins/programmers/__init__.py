@@ -1,0 +1,1 @@
+"""Bundled programmers, one file each."""
