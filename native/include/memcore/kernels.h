@@ -1,0 +1,95 @@
+// The whole interface between the Python bindings and the kernels.
+//
+// No Python, no torch: plain structs of pointers and sizes. All pointers of one call point to memory of the
+// same device (host memory for memcore::cpu, memory of `device` for memcore::cuda), are contiguous and are not
+// checked here: shapes are checked once, in memcore/ops. Inputs and outputs never overlap.
+//
+// memcore::cuda has the functions of memcore::cpu with two more arguments: the device index and the stream
+// (a cudaStream_t). They enqueue work and return; failures are thrown as std::runtime_error.
+#pragma once
+
+#include <cstdint>
+
+namespace memcore {
+
+// Columns of one weight panel: panels[g, p, k, j] = W[g, k, kPanel * p + j], zero where the column does not exist.
+constexpr int64_t kPanel = 32;
+
+// Which numbers to draw: the Philox4x32-10 outputs of n_reads x size elements, written row-major.
+struct Draws {
+  const int64_t* reads;     // [n_reads] 64-bit read indices: counter words 2 (low) and 3 (high)
+  int64_t n_reads;          // >= 0
+  const int64_t* elements;  // [size] element indices, or nullptr for 0 .. size-1
+  int64_t size;             // >= 0
+  uint64_t key;             // low half is key word 0
+};
+
+// out = clamp(round_half_even(x / step), lo, hi) * step; NaN stays NaN.
+struct QuantizeUniform {
+  const float* x;     // [count], the last dimension running fastest
+  int64_t count;      // >= 0
+  const float* step;  // [1] if cols == 1, else [cols]: element i uses step[i % cols]
+  int64_t cols;       // >= 1; count is a multiple of cols
+  float lo, hi;       // in steps
+  float* out;         // [count]
+};
+
+// out = the level nearest to x, ties to the lower one; NaN stays NaN.
+struct QuantizeLevels {
+  const float* x;       // [count]
+  int64_t count;        // >= 0
+  const float* levels;  // [cols, n_levels], each row ascending; element i uses row i % cols
+  int64_t n_levels;     // >= 1
+  int64_t cols;         // >= 1; 1 means one table for the whole tensor
+  float* out;           // [count]
+};
+
+// out[i, g, j] = scale[g, j] * sum_t adc(sum_{k in tile t} dac(x[i, g, k]) * W[g, k, j]) + bias[g, j]
+//   dac(v) = clamp(round_half_even(v * dac[0]), dac[1], dac[2]), or v if dac[0] == 0
+//   adc(v) = clamp(round_half_even(v), lo, hi),                  or v if hi < lo
+// Tiles are tile_rows consecutive rows, the last one may be shorter. The order of summation over k and t is the
+// same for every n and every number of threads, so that results are bit-identical (on one instruction set).
+struct CrossbarMvm {
+  const float* x;       // [n, groups, rows]
+  const float* panels;  // [groups, ceil(cols / kPanel), rows, kPanel]
+  const float* dac;     // [3] inverse step, lowest code, highest code
+  const float* scale;   // [1] if scale_size == 1, else [groups * cols]
+  int64_t scale_size;   // 1 or groups * cols
+  const float* bias;    // [groups * cols] or nullptr
+  int64_t n, groups, rows, cols, tile_rows;  // n >= 0, the others >= 1
+  float lo, hi;                              // ADC codes; hi < lo: no ADC
+  float* out;                                // [n, groups, cols]
+};
+
+namespace cpu {
+
+// (x >> 8) * 2^-24 in [0, 1).
+void philox_uniform(const Draws& draws, float* out);
+// Box-Muller on the lane pairs (0, 1) and (2, 3), see philox.h.
+void philox_normal(const Draws& draws, float* out);
+// out = uniform < p, as 0 or 1.
+void philox_bernoulli(const Draws& draws, float p, uint8_t* out);
+void quantize_uniform(const QuantizeUniform& args);
+void quantize_levels(const QuantizeLevels& args);
+void crossbar_mvm(const CrossbarMvm& args);
+
+// Name of the instruction set in use: "baseline", "avx2" or "avx512". Throws std::runtime_error if the
+// environment variable MEMCORE_ISA names one that does not exist or that this machine lacks.
+const char* isa();
+// Threads that the next kernel may use.
+int threads();
+
+}  // namespace cpu
+
+namespace cuda {
+
+void philox_uniform(const Draws& draws, float* out, int device, void* stream);
+void philox_normal(const Draws& draws, float* out, int device, void* stream);
+void philox_bernoulli(const Draws& draws, float p, uint8_t* out, int device, void* stream);
+void quantize_uniform(const QuantizeUniform& args, int device, void* stream);
+void quantize_levels(const QuantizeLevels& args, int device, void* stream);
+void crossbar_mvm(const CrossbarMvm& args, int device, void* stream);
+
+}  // namespace cuda
+
+}  // namespace memcore
