@@ -1,0 +1,179 @@
+"""memcore turns a trained PyTorch network into a memristive one and says what its devices cost.
+
+Importing this package imports no torch; a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from memcore._version import __version__
+from memcore.errors import (
+    CalibrationWarning,
+    ConfigError,
+    ConversionError,
+    DuplicatePluginError,
+    MemcoreDeprecationWarning,
+    MemcoreError,
+    MemcoreWarning,
+    NativeError,
+    NoEffectWarning,
+    PluginLoadError,
+    PluginShadowWarning,
+    RegistryError,
+    UnknownPluginError,
+)
+from memcore.registry import Provider, Registry
+
+if TYPE_CHECKING:
+    from memcore import native, study, testing
+    from memcore.config import CrossbarConfig
+    from memcore.conversion import age, calibrate, convert, convert_, program, revert_
+    from memcore.crossbar import Crossbar
+    from memcore.distributions import Distribution, LogNormal, Normal, Uniform
+    from memcore.forms import Affine, Form, Gaussian, Lookup, UniformLevels
+    from memcore.hookspecs import (
+        ArrayInfo,
+        Context,
+        Contract,
+        Converter,
+        Cost,
+        CostModel,
+        Events,
+        Mapped,
+        Mapper,
+        Memristor,
+        NonIdeality,
+        Parameter,
+        Programmed,
+        Programmer,
+        Stage,
+        hookimpl,
+        parameter,
+    )
+    from memcore.random import ReadStream, Stream
+    from memcore.report import check_ideal, diagnose, provenance, summary
+
+_LAZY: dict[str, str] = {
+    name: module
+    for module, names in {
+        "config": "CrossbarConfig",
+        "conversion": "age calibrate convert convert_ program revert_",
+        "crossbar": "Crossbar",
+        "distributions": "Distribution LogNormal Normal Uniform",
+        "forms": "Affine Form Gaussian Lookup UniformLevels",
+        "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
+        "Memristor NonIdeality Parameter Programmed Programmer Stage hookimpl parameter",
+        "random": "ReadStream Stream",
+        "report": "check_ideal diagnose provenance summary",
+    }.items()
+    for name in names.split()
+}
+_MODULES = frozenset({"native", "study", "testing"})
+
+
+def _registry(kind: str, singular: str) -> Registry[Any]:
+    def check(plugin: Any, provider: Provider) -> None:
+        from memcore.hookspecs import verify
+
+        verify(plugin, kind, f"{singular} {provider.name!r} from {provider}")
+
+    return Registry(kind, singular, check)
+
+
+devices = _registry("devices", "device")
+nonidealities = _registry("nonidealities", "non-ideality")
+mappers = _registry("mappers", "mapper")
+programmers = _registry("programmers", "programmer")
+converters = _registry("converters", "converter")
+costs = _registry("costs", "cost model")
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """All registries by kind."""
+    every = (devices, nonidealities, mappers, programmers, converters, costs)
+    return {registry.kind: registry for registry in every}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(f"memcore.{_LAZY[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"memcore.{name}")
+    else:
+        raise AttributeError(f"module 'memcore' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_MODULES})
+
+
+__all__ = [
+    "Affine",
+    "ArrayInfo",
+    "CalibrationWarning",
+    "ConfigError",
+    "Context",
+    "Contract",
+    "ConversionError",
+    "Converter",
+    "Cost",
+    "CostModel",
+    "Crossbar",
+    "CrossbarConfig",
+    "Distribution",
+    "DuplicatePluginError",
+    "Events",
+    "Form",
+    "Gaussian",
+    "LogNormal",
+    "Lookup",
+    "Mapped",
+    "Mapper",
+    "MemcoreDeprecationWarning",
+    "MemcoreError",
+    "MemcoreWarning",
+    "Memristor",
+    "NativeError",
+    "NoEffectWarning",
+    "NonIdeality",
+    "Normal",
+    "Parameter",
+    "PluginLoadError",
+    "PluginShadowWarning",
+    "Programmed",
+    "Programmer",
+    "Provider",
+    "ReadStream",
+    "Registry",
+    "RegistryError",
+    "Stage",
+    "Stream",
+    "Uniform",
+    "UniformLevels",
+    "UnknownPluginError",
+    "__version__",
+    "age",
+    "calibrate",
+    "check_ideal",
+    "convert",
+    "convert_",
+    "converters",
+    "costs",
+    "devices",
+    "diagnose",
+    "hookimpl",
+    "mappers",
+    "native",
+    "nonidealities",
+    "parameter",
+    "program",
+    "programmers",
+    "provenance",
+    "registries",
+    "revert_",
+    "study",
+    "summary",
+    "testing",
+]

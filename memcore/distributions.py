@@ -1,0 +1,178 @@
+"""Distributions of device parameters: a field that holds one is drawn anew for every cell."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError
+from memcore.random import Stream
+
+#: Below this probability of falling inside the bounds, resampling would take for ever.
+_LEAST_ACCEPTANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Distribution(ABC):
+    """A parameter that differs from cell to cell, in the parameter's own unit."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def nominal(self) -> float:
+        """The value that a designer would plan with."""
+
+    @abstractmethod
+    def sample(
+        self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        """One draw per cell, float32 [*shape]."""
+
+
+@dataclass(frozen=True)
+class _Truncated(Distribution):
+    """A transformed normal draw inside `[min, max]`, redrawn until it is.
+
+    A draw outside the bounds is replaced by the same cell's next one: the density keeps its
+    shape, and nothing piles up at the bound.
+    """
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """The bounds of the underlying standard normal draw."""
+
+    @abstractmethod
+    def transform(self, z: Tensor) -> Tensor:
+        """From a standard normal draw to the parameter."""
+
+    def _validate(self) -> None:
+        low, high = self.bounds
+        accepted = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
+        if accepted < _LEAST_ACCEPTANCE:
+            raise ConfigError(
+                f"{self!r}: only {100 * accepted:.2g} % of the draws fall inside the bounds; "
+                "expected min < max around the bulk of the distribution"
+            )
+
+    def sample(
+        self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        z = stream.normal(shape, device=device)
+        low, high = self.bounds
+        if math.isinf(low) and math.isinf(high):
+            return self.transform(z)
+        flat = z.view(-1)
+        outside = ((flat < low) | (flat > high)).nonzero().squeeze(1)
+        round = 0
+        while outside.numel():
+            round += 1
+            fresh = stream.normal(outside.shape, round=round, elements=outside)
+            flat[outside] = fresh
+            outside = outside[(fresh < low) | (fresh > high)]
+        return self.transform(z)
+
+
+@dataclass(frozen=True)
+class Normal(_Truncated):
+    """Normal with `mean` and `std` before truncation to `[min, max]`."""
+
+    name = "normal"
+    mean: float
+    std: float
+    min: float | None = None
+    max: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.std >= 0:
+            raise ConfigError(f"std={self.std!r} of a Normal; expected a number >= 0")
+        self._validate()
+
+    @property
+    def nominal(self) -> float:
+        return self.mean
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (
+            _standard(self.min, self.mean, self.std, -math.inf),
+            _standard(self.max, self.mean, self.std, math.inf),
+        )
+
+    def transform(self, z: Tensor) -> Tensor:
+        return z.mul_(self.std).add_(self.mean)
+
+
+@dataclass(frozen=True)
+class LogNormal(_Truncated):
+    """Log-normal: `ln(value)` is normal about `ln(median)` with standard deviation `sigma`."""
+
+    name = "lognormal"
+    median: float
+    sigma: float
+    min: float | None = None
+    max: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.median > 0 or not self.sigma >= 0:
+            raise ConfigError(f"{self!r}: expected median > 0 and sigma >= 0")
+        self._validate()
+
+    @property
+    def nominal(self) -> float:
+        return self.median
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        center = math.log(self.median)
+        low = None if self.min is None else _log(self.min)
+        high = None if self.max is None else _log(self.max)
+        return (
+            _standard(low, center, self.sigma, -math.inf),
+            _standard(high, center, self.sigma, math.inf),
+        )
+
+    def transform(self, z: Tensor) -> Tensor:
+        return z.mul_(self.sigma).exp_().mul_(self.median)
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """Equally likely between `min` and `max`."""
+
+    name = "uniform"
+    min: float
+    max: float
+
+    def __post_init__(self) -> None:
+        if not self.min <= self.max:
+            raise ConfigError(f"{self!r}: expected min <= max")
+
+    @property
+    def nominal(self) -> float:
+        return 0.5 * (self.min + self.max)
+
+    def sample(
+        self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        return stream.uniform(shape, device=device).mul_(self.max - self.min).add_(self.min)
+
+
+def _standard(bound: float | None, center: float, spread: float, default: float) -> float:
+    """A bound in units of the standard deviation."""
+    if bound is None:
+        return default
+    distance = bound - center
+    return distance / spread if spread > 0 else math.copysign(math.inf, distance or -default)
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {d.name: d for d in (Normal, LogNormal, Uniform)}

@@ -1,0 +1,67 @@
+"""Events that any number of plugins may answer: real pluggy calls, at conversion only.
+
+A module, class or object in the entry-point group `memcore.hooks` implements any of these
+functions with `@memcore.hookimpl`.
+"""
+
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from torch import nn
+
+from memcore.errors import MemcoreWarning
+from memcore.hookspecs import PROJECT, ArrayInfo, Programmed, hookspec
+from memcore.registry import SCAN
+
+if TYPE_CHECKING:
+    from memcore.config import CrossbarConfig
+
+
+class Hooks:
+    """The specifications."""
+
+    @hookspec(historic=True)
+    def memcore_register(self, registries: dict[str, Any]) -> None:
+        """Register computed names, say one for each data file, in `registries["devices"]`."""
+
+    @hookspec(firstresult=True)
+    def memcore_convert_module(
+        self, module: nn.Module, name: str, config: "CrossbarConfig"
+    ) -> nn.Module | None:
+        """A memristive module for a foreign layer type; None if it is not yours."""
+
+    @hookspec
+    def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:
+        """The arrays of a layer were written."""
+
+    @hookspec
+    def memcore_model_converted(self, model: nn.Module, report: dict[str, str]) -> None:
+        """A model was converted; `report` tells for each module why it stayed digital."""
+
+    @hookspec
+    def memcore_report(self, model: nn.Module) -> list[tuple[str, str]]:
+        """Lines (title, text) to add to `memcore.summary`."""
+
+
+@cache
+def manager() -> pluggy.PluginManager:
+    """The plugin manager with everything of the group `memcore.hooks` registered."""
+    from memcore import registries
+
+    found = pluggy.PluginManager(PROJECT)
+    found.add_hookspecs(Hooks)
+    for provider in SCAN.group("memcore.hooks"):
+        try:
+            found.register(provider.load(), name=provider.qualified)
+        except Exception as error:
+            warnings.warn(
+                f"hooks {provider.name!r} of {provider} are not used: "
+                f"{type(error).__name__}: {error}",
+                MemcoreWarning,
+                stacklevel=2,
+            )
+    found.check_pending()
+    found.hook.memcore_register.call_historic(kwargs={"registries": registries()})
+    return found

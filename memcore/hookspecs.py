@@ -1,0 +1,400 @@
+"""The contracts: what a device, a non-ideality, a mapper, a programmer, a converter must offer.
+
+Each contract is an abstract class whose methods are pluggy hook specifications. A plugin subclasses
+one as an ordinary frozen dataclass; overriding a method marks it as an implementation, and pluggy
+names an argument that the specification does not have. Nothing here runs in a forward pass:
+`bind` resolves a plugin into plain forms or modules at conversion.
+
+Tensors everywhere: conductances [arrays, rows, cols] in siemens, rows being word lines (inputs) and
+columns bit lines (outputs). Every number is in SI units.
+"""
+
+import dataclasses
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import pluggy
+from torch import Tensor, nn
+
+from memcore.distributions import Distribution
+from memcore.errors import PluginLoadError
+from memcore.random import Stream
+
+PROJECT = "memcore"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+#: A device parameter: one number, a distribution over cells, or (once sampled) a value per cell.
+Parameter = float | Distribution | Tensor
+
+
+def parameter(default: Any, unit: str, doc: str) -> Any:
+    """A dataclass field with its unit and meaning, which the reference pages render.
+
+    Args:
+        default: the value if none is given, in SI units.
+        unit: SI symbol, `"1"` for a pure number.
+        doc: what it is and where the default comes from.
+    """
+    return dataclasses.field(default=default, metadata={"unit": unit, "doc": doc})
+
+
+class Stage(IntEnum):
+    """When a non-ideality acts; the order of the members is the order of execution."""
+
+    PROGRAM = 0  #: G -> G, once after writing
+    AGE = 1  #: (G, seconds) -> G, on the simulated clock
+    READ = 2  #: G -> G, at every read
+    MVM = 3  #: (V, G) -> I, at every read, at most one
+    CURRENT = 4  #: I -> I, at every read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Handed to all that happens at conversion, programming and ageing.
+
+    Args:
+        random: the only source of randomness; the same for the same chip, layer and effect.
+        temperature: K.
+        writes: how often the arrays were programmed before. What a rewrite draws anew comes from
+            `ctx.random.child("write", ctx.writes)`, what stays for life from `ctx.random`.
+    """
+
+    random: Stream
+    temperature: float = 300.0
+    writes: int = 0
+
+    def child(self, *names: str | int) -> "Context":
+        """The same context with the stream of a named part."""
+        return dataclasses.replace(self, random=self.random.child(*names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayInfo:
+    """The physical arrays of one layer, handled together, never tile by tile in Python.
+
+    Args:
+        arrays: how many: tiles x slices x polarities.
+        rows: word lines of one array.
+        cols: bit lines of one array.
+        device: the cells, with every distribution drawn: parameters are numbers or tensors
+            that broadcast to [arrays, rows, cols].
+        nominal: the same device with every distribution at its nominal value.
+        name: the layer's qualified name.
+    """
+
+    arrays: int
+    rows: int
+    cols: int
+    device: "Memristor"
+    nominal: "Memristor"
+    name: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[arrays, rows, cols]."""
+        return (self.arrays, self.rows, self.cols)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """Target conductances of a weight matrix.
+
+    Args:
+        targets: one tensor [groups, rows, cols] in siemens for each part (polarity, slice) of the
+            weights. A part [groups, rows, 1] is a reference column, which every array carries
+            beside its own columns.
+        gain: weight per siemens of net conductance, a scalar or [cols].
+    """
+
+    targets: tuple[Tensor, ...]
+    gain: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programmed:
+    """What a programming routine achieved; tensors broadcast to [arrays, rows, cols].
+
+    Args:
+        conductance: S, read back without error.
+        pulses: pulses spent on each cell.
+        energy: J spent on each cell.
+        verified: whether the routine accepted the cell.
+    """
+
+    conductance: Tensor
+    pulses: Tensor | float = 0.0
+    energy: Tensor | float = 0.0
+    verified: Tensor | bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """What one inference did to the arrays: counts of vector reads, pulses and conversions."""
+
+    reads: int = 0
+    pulses: int = 0
+    conversions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Energy in J, time in s, area in m^2."""
+
+    energy: float = 0.0
+    time: float = 0.0
+    area: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            energy=self.energy + other.energy,
+            time=self.time + other.time,
+            area=self.area + other.area,
+        )
+
+
+class Contract(ABC):
+    """Base of the contracts; a plugin never subclasses it directly."""
+
+    api: ClassVar[int] = 1  #: the version of the contract that a plugin was written for
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in specifications(cls):
+            if name in vars(cls) and not _is_specification(vars(cls)[name]):
+                hookimpl(vars(cls)[name])
+
+
+def contract_of(cls: type) -> type[Contract] | None:
+    """The contract that a plugin class fulfils, None if it is no plugin."""
+    return next((base for base in cls.__mro__ if Contract in getattr(base, "__bases__", ())), None)
+
+
+def specifications(cls: type) -> list[str]:
+    """The names of the hooks of a plugin's contract."""
+    contract = contract_of(cls)
+    if contract is None:
+        return []
+    return [name for name, value in vars(contract).items() if _is_specification(value)]
+
+
+def _is_specification(value: Any) -> bool:
+    return inspect.isfunction(value) and hasattr(value, f"{PROJECT}_spec")
+
+
+class Memristor(Contract):
+    """A device model: a frozen dataclass of parameters; all state lives in tensors.
+
+    State is [k, *cells], one row per state variable, so that `x, t = state` reads like the paper.
+    No method writes into its arguments.
+    """
+
+    kind = "devices"
+
+    @hookspec
+    @abstractmethod
+    def conductance(self, state: Tensor) -> Tensor:
+        """Small-signal conductance, [*cells] S, finite and positive."""
+
+    @hookspec
+    @abstractmethod
+    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
+        """The state after `dt` seconds at a constant voltage [*cells] V; stable for any dt."""
+
+    @hookspec
+    @abstractmethod
+    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
+        """The state of fresh cells, [k, *shape]."""
+
+    @hookspec
+    @abstractmethod
+    def state_of(self, conductance: Tensor) -> Tensor:
+        """The state [k, *cells] with a given conductance, for ideal programming.
+
+        A conductance outside the window of a cell gives the nearest end of the window.
+        """
+
+    @hookspec
+    def current(self, state: Tensor, voltage: Tensor) -> Tensor:
+        """Current through the cell, [*cells] A; ohmic unless overridden."""
+        return self.conductance(state) * voltage
+
+    @hookspec
+    def conductance_range(self) -> tuple[Parameter, Parameter]:
+        """The lowest and the highest conductance in S, `1/r_off` and `1/r_on` by default."""
+        values = vars(self)
+        if "r_on" not in values or "r_off" not in values:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no parameters r_on and r_off; "
+                "override conductance_range()"
+            )
+        return 1 / values["r_off"], 1 / values["r_on"]
+
+    @hookspec
+    def sample(self, shape: Sequence[int], ctx: Context) -> Self:
+        """The same device with each distribution drawn per cell, [*shape]."""
+        drawn = {
+            field.name: value.sample(ctx.random.child(field.name), shape)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), Distribution)
+        }
+        return dataclasses.replace(self, **drawn) if drawn else self  # type: ignore[type-var]
+
+    def nominal(self) -> Self:
+        """The same device with each distribution replaced by its nominal value."""
+        values = {
+            field.name: value.nominal
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), Distribution)
+        }
+        return dataclasses.replace(self, **values) if values else self  # type: ignore[type-var]
+
+
+class NonIdeality(Contract):
+    """One way in which real arrays differ from ideal ones."""
+
+    kind = "nonidealities"
+    stage: ClassVar[Stage]
+
+    @hookspec
+    @abstractmethod
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        """Draw what is fixed for these arrays and return a form, or any module with its forward.
+
+        By stage: PROGRAM `forward(g)`; AGE `forward(g, seconds)`; READ `forward(g, stream)` with g
+        [1 or reads, arrays, rows, cols]; MVM `forward(v, g)` with v [reads, arrays, rows], to
+        currents [reads, arrays, cols]; CURRENT `forward(i, stream)`.
+        `Affine`, `UniformLevels` and `Lookup` take no stream in any stage.
+        """
+
+
+class Mapper(Contract):
+    """From a weight matrix to conductances and from currents back to weights."""
+
+    kind = "mappers"
+
+    @hookspec
+    @abstractmethod
+    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        """Target conductances of `weight` [groups, rows, cols] on the nominal `device`."""
+
+    @hookspec
+    @abstractmethod
+    def combine(self, current: Tensor) -> Tensor:
+        """The net current of an output from those of its parts, [parts, ...] -> [...].
+
+        Linear: it is also applied to conductances.
+        """
+
+    @hookspec
+    def decode(self, current: Tensor, mapped: Mapped) -> Tensor:
+        """Currents [parts, ..., cols] per volt to outputs [..., cols] in the weight's domain."""
+        return self.combine(current) * mapped.gain
+
+
+class Programmer(Contract):
+    """A routine that writes target conductances into cells."""
+
+    kind = "programmers"
+
+    @hookspec
+    @abstractmethod
+    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        """Write `target` [arrays, rows, cols] S into the cells of `array`."""
+
+
+class Converter(Contract):
+    """A DAC or an ADC."""
+
+    kind = "converters"
+
+    @hookspec
+    @abstractmethod
+    def observe(self, values: Tensor) -> Tensor | None:
+        """The range to cover, [2] (lowest, highest), from values seen; None if it is fixed."""
+
+    @hookspec
+    @abstractmethod
+    def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:
+        """The quantiser of a range, as a `UniformLevels` or `Lookup` form.
+
+        Args:
+            full_scale: [2], the lowest and the highest value to represent.
+        """
+
+
+class CostModel(Contract):
+    """Energy, time and area of what the arrays did."""
+
+    kind = "costs"
+
+    @hookspec
+    @abstractmethod
+    def estimate(self, events: Events, array: ArrayInfo) -> Cost:
+        """The cost of `events` on `array`; zero events cost no energy and no time."""
+
+
+CONTRACTS: dict[str, type[Contract]] = {
+    contract.kind: contract
+    for contract in (Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel)
+}
+
+SPOKEN_API = 1  #: the version of the contracts that this memcore speaks; it accepts the one before
+
+
+@cache
+def signature_error(cls: type[Contract]) -> str | None:
+    """What is wrong with the signatures of a plugin's hooks, None if nothing is.
+
+    pluggy compares argument names with the specification; since hooks are called directly, the
+    order must agree too.
+    """
+    contract = contract_of(cls)
+    assert contract is not None
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(contract)
+    try:
+        manager.register(cls, name=cls.__qualname__)
+    except pluggy.PluginValidationError as error:
+        return str(error)
+    for name in specifications(cls):
+        wanted = list(inspect.signature(getattr(contract, name)).parameters)
+        found = list(inspect.signature(getattr(cls, name)).parameters)
+        if found != wanted:
+            return f"{cls.__qualname__}.{name}({', '.join(found)}) should be ({', '.join(wanted)})"
+    return None
+
+
+def verify(plugin: Any, kind: str, described: str) -> None:
+    """Check that a plugin class fulfils its contract.
+
+    Args:
+        plugin: what the entry point holds.
+        kind: the registry, `"devices"`.
+        described: who it is, for the message.
+
+    Raises:
+        PluginLoadError: with what is wrong and what to do.
+    """
+    contract = CONTRACTS[kind]
+    if not (isinstance(plugin, type) and issubclass(plugin, contract)):
+        raise PluginLoadError(
+            f"{described} is {plugin!r}; expected a subclass of memcore.{contract.__name__}"
+        )
+    if plugin.api not in (SPOKEN_API - 1, SPOKEN_API):
+        raise PluginLoadError(
+            f"{described} was written for {kind} API {plugin.api}; this memcore speaks "
+            f"{SPOKEN_API}. Install versions of the two that fit each other"
+        )
+    missing = sorted(getattr(plugin, "__abstractmethods__", ()))
+    if missing:
+        raise PluginLoadError(f"{described} does not define {', '.join(missing)}")
+    wrong = signature_error(plugin)
+    if wrong is not None:
+        raise PluginLoadError(f"{described}: {wrong}")

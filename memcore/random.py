@@ -1,0 +1,126 @@
+"""Keyed randomness: a draw is a pure function of a seed, a path of names and an index.
+
+There is no state to advance, so a value depends neither on the order of calls nor on the batch
+size, the number of threads, the device or on compilation. The generator is Philox4x32-10
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from memcore.ops import philox
+
+
+def _key(seed: int, path: tuple[str, ...]) -> int:
+    text = "\0".join([str(seed), *path]).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless supply of random numbers under one key.
+
+    Args:
+        seed: any integer; one seed is one virtual chip.
+        path: the names that led here, from `child`.
+
+    Examples:
+        >>> chip = Stream(0)
+        >>> chip.child("fc1", "d2d").normal((2, 3)).shape
+        torch.Size([2, 3])
+    """
+
+    seed: int
+    path: tuple[str, ...] = ()
+    key: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _key(self.seed, self.path))
+
+    def child(self, *names: str | int) -> "Stream":
+        """The independent stream of a named part: a layer, an effect, a write cycle."""
+        return Stream(self.seed, (*self.path, *map(str, names)))
+
+    def uniform(
+        self,
+        shape: Sequence[int],
+        *,
+        round: int = 0,
+        elements: Tensor | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Uniform draws in [0, 1).
+
+        Args:
+            shape: shape of the result; element i in C order is draw i of this stream.
+            round: another, independent set of draws for the same elements.
+            elements: int64 [n], draw only these elements; `shape` must then be `(n,)`.
+            device: where the result lives.
+            dtype: drawn as float32, then cast.
+        """
+        reads, size = self._arguments(shape, round, elements, device)
+        return philox.uniform(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
+
+    def normal(
+        self,
+        shape: Sequence[int],
+        *,
+        round: int = 0,
+        elements: Tensor | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Standard normal draws; arguments as for `uniform`."""
+        reads, size = self._arguments(shape, round, elements, device)
+        return philox.normal(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
+
+    def bernoulli(
+        self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        """Booleans that are true with probability `p`."""
+        reads, size = self._arguments(shape, 0, None, device)
+        return philox.bernoulli(reads, size, self.key, p).view(tuple(shape))
+
+    def at(self, reads: Tensor) -> "ReadStream":
+        """Fresh draws for each of the numbered `reads`, int64 [n]."""
+        return ReadStream(self.key, reads)
+
+    @staticmethod
+    def _arguments(
+        shape: Sequence[int],
+        round: int,
+        elements: Tensor | None,
+        device: torch.device | str | None,
+    ) -> tuple[Tensor, int]:
+        where = elements.device if elements is not None else device
+        return torch.tensor([round], dtype=torch.int64, device=where), math.prod(shape)
+
+
+class ReadStream:
+    """Noise that is new at every read: the result has the reads as its leading dimension."""
+
+    def __init__(self, key: int, reads: Tensor) -> None:
+        self.key = key
+        self.reads = reads
+
+    def uniform(self, shape: Sequence[int]) -> Tensor:
+        """Uniform draws in [0, 1), float32 [reads, *shape]."""
+        return philox.uniform(self.reads, math.prod(shape), self.key).view(-1, *shape)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal draws, float32 [reads, *shape]."""
+        return philox.normal(self.reads, math.prod(shape), self.key).view(-1, *shape)
+
+    def bernoulli(self, p: float, shape: Sequence[int]) -> Tensor:
+        """Booleans that are true with probability `p`, [reads, *shape]."""
+        return philox.bernoulli(self.reads, math.prod(shape), self.key, p).view(-1, *shape)
+
+    def __getitem__(self, reads: slice) -> "ReadStream":
+        """The same draws for some of the reads."""
+        return ReadStream(self.key, self.reads[reads])

@@ -1,0 +1,279 @@
+"""Names to plugin classes: lazy mappings over entry-point groups.
+
+Nothing is scanned at import and nothing is imported before it is asked for. A bundled name keeps
+its meaning whatever is installed beside it; `registry["distribution:name"]` reaches the others.
+"""
+
+import difflib
+import os
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from memcore._known import KNOWN
+from memcore.errors import (
+    DuplicatePluginError,
+    PluginLoadError,
+    PluginShadowWarning,
+    UnknownPluginError,
+)
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+BUNDLED: Final = "memcore"
+THIS_PROCESS: Final = "(this process)"
+_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who provides a name: known without importing the plugin."""
+
+    name: str
+    target: str  #: "module:attribute"
+    distribution: str
+    version: str
+    entry_point: "EntryPoint | None" = None
+    object: Any = None  #: what `register` was given
+
+    def load(self) -> Any:
+        """Import the plugin (at most once; Python caches modules)."""
+        return self.object if self.entry_point is None else self.entry_point.load()
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """Where the distribution was installed from (PEP 610), empty for an index."""
+        if self.entry_point is None:
+            return {}
+        return _direct_url(self.distribution)
+
+    @property
+    def qualified(self) -> str:
+        """The name that no other distribution can claim."""
+        return f"{self.distribution}:{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.target})".replace("  ", " ")
+
+
+def _direct_url(distribution: str) -> dict[str, Any]:
+    import json
+
+    try:
+        # `Distribution.origin` is in the standard library from 3.13 on.
+        from importlib_metadata import distribution as find
+    except ImportError:
+        from importlib.metadata import distribution as find  # type: ignore[assignment]
+    text = find(distribution).read_text("direct_url.json")
+    return dict(json.loads(text)) if text else {}
+
+
+class _Scan:
+    """All memcore entry points of the environment, read once and shared by the registries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._groups: dict[str, list[Provider]] | None = None
+
+    def group(self, name: str) -> list[Provider]:
+        with self._lock:
+            if self._groups is None:
+                self._groups = self._read()
+            return self._groups.get(name, [])
+
+    def forget(self) -> None:
+        with self._lock:
+            self._groups = None
+
+    @staticmethod
+    def _read() -> dict[str, list[Provider]]:
+        # `entry_points()` already keeps only the first of two copies of one distribution, as
+        # they occur with an editable install beside a build folder.
+        from importlib.metadata import entry_points
+
+        everything = entry_points()
+        return {
+            group: [
+                provider
+                for entry in everything.select(group=group)
+                if entry.dist is not None
+                and _allowed(
+                    provider := Provider(
+                        entry.name, entry.value, entry.dist.name, entry.dist.version, entry
+                    )
+                )
+            ]
+            for group in everything.groups
+            if group.startswith(f"{BUNDLED}.")
+        }
+
+
+def _allowed(provider: Provider) -> bool:
+    """Apply `MEMCORE_DISABLE` (deny) and `MEMCORE_PLUGINS` (the only third parties allowed)."""
+    denied = _names("MEMCORE_DISABLE") or set()
+    if provider.distribution in denied or provider.qualified in denied:
+        return False
+    allowed = _names("MEMCORE_PLUGINS")
+    return provider.distribution == BUNDLED or allowed is None or provider.distribution in allowed
+
+
+def _names(variable: str) -> set[str] | None:
+    text = os.environ.get(variable)
+    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
+
+
+SCAN: Final = _Scan()
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The plugins of one kind, by name; a class is imported on its first `[]`.
+
+    Args:
+        kind: plural noun, `"devices"`; the entry-point group is `"memcore.devices"`.
+        singular: for messages, `"device"`.
+        verify: called with `(object, provider)` after loading; raises `PluginLoadError`.
+    """
+
+    def __init__(
+        self, kind: str, singular: str, verify: Callable[[Any, Provider], None], scan: _Scan = SCAN
+    ) -> None:
+        self.kind = kind
+        self.group = f"memcore.{kind}"
+        self._singular = singular
+        self._verify = verify
+        self._scan = scan
+        self._registered: dict[str, Provider] = {}
+        self._loaded: dict[str, T] = {}
+        self._warned: set[str] = set()
+
+    def __getitem__(self, name: str) -> T:
+        found = self._loaded.get(name)
+        if found is None:
+            found = self._load(self.provider(name))
+            self._loaded[name] = found
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        return name in self._registered or any(name in (p.name, p.qualified) for p in self._found())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({p.name for p in self._found()} | set(self._registered)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return f"<memcore.{self.kind}: {', '.join(self) or 'none installed'}>"
+
+    def provider(self, name: str) -> Provider:
+        """Who answers to `name`, a plain or a `"distribution:name"` one; imports nothing.
+
+        Raises:
+            UnknownPluginError: nobody does.
+            DuplicatePluginError: several third parties do.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        found = self._found()
+        if ":" in name:
+            candidates = [p for p in found if p.qualified == name]
+        else:
+            candidates = [p for p in found if p.name == name]
+        if not candidates:
+            raise UnknownPluginError(self._unknown(name))
+        return candidates[0] if len(candidates) == 1 else self._resolve(name, candidates)
+
+    def providers(self) -> list[Provider]:
+        """Every entry, shadowed ones too, sorted by name and distribution; imports nothing."""
+        everything = [*self._registered.values(), *self._found()]
+        return sorted(everything, key=lambda p: (p.name, p.distribution != BUNDLED, p.distribution))
+
+    def register(self, name: str, plugin: T, *, replace: bool = False) -> T:
+        """Make `plugin` known under `name` in this process only (notebooks, tests).
+
+        Raises:
+            DuplicatePluginError: the name is taken and `replace` is false.
+            PluginLoadError: the name or the class does not fit.
+        """
+        target = f"{getattr(plugin, '__module__', '?')}:{getattr(plugin, '__qualname__', plugin)}"
+        provider = Provider(name, target, THIS_PROCESS, "", object=plugin)
+        if not replace and name in self:
+            raise DuplicatePluginError(
+                f"{self._singular} {name!r} is already provided by {self.provider(name)}; "
+                "pass replace=True to shadow it in this process"
+            )
+        self._check(plugin, provider)
+        self._registered[name] = provider
+        self._loaded.pop(name, None)
+        return plugin
+
+    def unregister(self, name: str) -> None:
+        """Undo `register`; an installed plugin of that name is visible again."""
+        if name not in self._registered:
+            raise UnknownPluginError(f"{name!r} was not registered in this process")
+        del self._registered[name]
+        self._loaded.pop(name, None)
+
+    def _found(self) -> list[Provider]:
+        return self._scan.group(self.group)
+
+    def _load(self, provider: Provider) -> T:
+        try:
+            plugin = provider.load()
+        except Exception as error:
+            raise PluginLoadError(
+                f"{self._described(provider)} failed to import: {type(error).__name__}: {error}"
+            ) from error
+        self._check(plugin, provider)
+        return plugin  # type: ignore[no-any-return]
+
+    def _check(self, plugin: Any, provider: Provider) -> None:
+        if not _NAME.match(provider.name):
+            raise PluginLoadError(
+                f"{self._described(provider)}: names are lower-case words, digits and "
+                "underscores, starting with a letter"
+            )
+        self._verify(plugin, provider)
+
+    def _described(self, provider: Provider) -> str:
+        version = f" {provider.version}" if provider.version else ""
+        return (
+            f"{self._singular} {provider.name!r} from "
+            f"{provider.distribution}{version} ({provider.target})"
+        )
+
+    def _resolve(self, name: str, candidates: list[Provider]) -> Provider:
+        candidates = sorted(candidates, key=lambda p: p.distribution != BUNDLED)
+        lines = [f"{self._singular} {name!r} is provided by {len(candidates)} distributions:"]
+        lines += [f"  {candidate}" for candidate in candidates]
+        third = next(p for p in candidates if p.distribution != BUNDLED)
+        lines.append(f'say which one: {self.kind}["{third.qualified}"]')
+        if candidates[0].distribution != BUNDLED:
+            raise DuplicatePluginError("\n".join(lines))
+        if name not in self._warned:
+            self._warned.add(name)
+            warnings.warn("\n".join(lines), PluginShadowWarning, stacklevel=4)
+        return candidates[0]
+
+    def _unknown(self, name: str) -> str:
+        lines = [f"no {self._singular} named {name!r}"]
+        known = KNOWN.get(self.kind, {}).get(name)
+        if known is not None:
+            lines.append(f"  it is in {known}: pip install {known}")
+        close = difflib.get_close_matches(name, list(self), n=3, cutoff=0.6)
+        if close:
+            source = {p.name: p.distribution for p in reversed(self.providers())}
+            hints = [f"{match!r} ({source[match]})" for match in close]
+            lines.append(f"  did you mean: {', '.join(hints)}")
+        lines.append(f"  installed: {', '.join(self) or 'none'}")
+        lines.append(f"  plugins declare names in the entry-point group {self.group!r}")
+        return "\n".join(lines)
