@@ -32,6 +32,10 @@ class ConversionError(MemcoreError):
     """A model cannot be converted, reverted or used as asked."""
 
 
+class StudyError(MemcoreError):
+    """A study cannot be read, trained, evaluated or resumed as asked."""
+
+
 class NativeError(MemcoreError, RuntimeError):
     """The compiled module is required and not usable."""
 
