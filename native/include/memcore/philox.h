@@ -52,15 +52,23 @@ MEMCORE_INLINE Block philox_block(uint64_t key, uint64_t quarter, uint64_t read)
 MEMCORE_INLINE float to_uniform(uint32_t x) { return static_cast<float>(static_cast<int32_t>(x >> 8)) * 0x1p-24f; }
 
 MEMCORE_INLINE float bits_to_float(int32_t i) {
+#if defined(__CUDA_ARCH__)
+  return __int_as_float(i);
+#else
   float f;
   __builtin_memcpy(&f, &i, sizeof f);
   return f;
+#endif
 }
 
 MEMCORE_INLINE int32_t float_to_bits(float f) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_int(f);
+#else
   int32_t i;
   __builtin_memcpy(&i, &f, sizeof i);
   return i;
+#endif
 }
 
 // Natural logarithm of a normal positive float: x = m 2^e with m in [sqrt(1/2), sqrt(2)), and the polynomial of

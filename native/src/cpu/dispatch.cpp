@@ -1,0 +1,69 @@
+// Chooses the kernels for this machine, once.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "isa.h"
+#include "memcore/kernels.h"
+#include "parallel.h"
+
+namespace memcore {
+namespace {
+
+std::vector<const Kernels*> supported() {  // best last
+  std::vector<const Kernels*> found{&kernels_baseline};
+#if MEMCORE_X86_VARIANTS
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&kernels_avx2);
+  if (found.size() == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    found.push_back(&kernels_avx512);
+#endif
+  return found;
+}
+
+const Kernels* choose() {
+  const auto found = supported();
+  const char* wanted = std::getenv("MEMCORE_ISA");
+  if (wanted == nullptr || *wanted == '\0') return found.back();
+  std::string names;
+  for (const Kernels* kernels : found) {
+    if (std::strcmp(kernels->name, wanted) == 0) return kernels;
+    names += std::string(names.empty() ? "" : ", ") + kernels->name;
+  }
+  throw std::runtime_error("MEMCORE_ISA is '" + std::string(wanted) + "', but this machine has: " + names +
+                           "; unset it to use the best of them");
+}
+
+const Kernels& chosen() {
+  static const Kernels* const kernels = choose();  // if choose() throws, the next call tries again
+  return *kernels;
+}
+
+}  // namespace
+
+float* allocate(int64_t floats) {
+  void* const memory = std::aligned_alloc(64, static_cast<size_t>((floats + 15) / 16 * 64 + 64));
+  if (memory == nullptr) throw std::bad_alloc();
+  return static_cast<float*>(memory);
+}
+
+void release(float* memory) { std::free(memory); }
+
+namespace cpu {
+
+void philox_uniform(const Draws& draws, float* out) { chosen().philox_uniform(draws, out); }
+void philox_normal(const Draws& draws, float* out) { chosen().philox_normal(draws, out); }
+void philox_bernoulli(const Draws& draws, float p, uint8_t* out) { chosen().philox_bernoulli(draws, p, out); }
+void quantize_uniform(const QuantizeUniform& args) { chosen().quantize_uniform(args); }
+void quantize_levels(const QuantizeLevels& args) { chosen().quantize_levels(args); }
+void crossbar_mvm(const CrossbarMvm& args) { chosen().crossbar_mvm(args); }
+
+const char* isa() { return chosen().name; }
+int threads() { return max_threads(); }
+
+}  // namespace cpu
+}  // namespace memcore

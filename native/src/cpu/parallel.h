@@ -1,0 +1,45 @@
+// All threading is behind parallel_for, so that a platform without OpenMP gets a serial version.
+// Internal linkage throughout: this header is compiled once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace memcore {
+namespace {
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+inline int max_threads() {
+#if defined(_OPENMP)
+  return omp_in_parallel() ? 1 : omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+// Calls fn(begin, end) for consecutive ranges that cover 0 .. n-1; no thread gets fewer than `grain` items
+// while another has none.
+template <class Function>
+inline void parallel_for(int64_t n, int64_t grain, const Function& fn) {
+  if (n <= 0) return;
+#if defined(_OPENMP)
+  const int64_t parts = smaller(max_threads(), ceil_div(n, larger(grain, 1)));
+  if (parts > 1) {
+    // No num_threads clause: libgomp ends and restarts threads whenever the size of the team changes.
+#pragma omp parallel for schedule(static)
+    for (int64_t part = 0; part < parts; ++part) fn(n * part / parts, n * (part + 1) / parts);
+    return;
+  }
+#endif
+  (void)grain;
+  fn(0, n);
+}
+
+}  // namespace
+}  // namespace memcore
