@@ -1,0 +1,81 @@
+# Two commands on a fresh machine with Python 3.11, a C++ compiler and make:
+#   make demo   install everything into .venv and run the packaged study
+#   make test   install everything into .venv and run the tests
+# Both can be repeated at will: what is already installed is kept, and the package is installed
+# again only when one of its sources changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+MEMCORE_CUDA ?= AUTO
+
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+NATIVE_FILES := $(shell find native -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+# Folders are listed too: their time changes when a file is added or removed.
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+  $(shell find memcore plugins native -name __pycache__ -prune -o -name '*.so' -o -print)
+
+# Threads that spin while they wait make a busy machine slower by orders of magnitude.
+export OMP_WAIT_POLICY ?= passive
+export SPHINXOPTS ?= -W --keep-going
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format docs bench clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) MEMCORE_CUDA=$(MEMCORE_CUDA) PYTEST_ARGS DEMO_ARGS"
+
+demo: $(DONE)/package ## install into .venv and run the packaged study
+	$(BIN)/memcore demo $(DEMO_ARGS)
+
+# Not `python -m pytest`: that puts this folder first on the path and tests the sources without
+# their compiled module instead of the installed package.
+test: $(DONE)/package $(DONE)/test ## install into .venv and run the tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(DONE)/package $(DONE)/test $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE_FILES)
+
+format: $(DONE)/lint ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(NATIVE_FILES)
+
+docs: $(DONE)/package $(DONE)/docs ## build the documentation in docs/_build/html
+	$(BIN)/python -P -m sphinx $(SPHINXOPTS) -b html docs docs/_build/html
+
+bench: $(DONE)/package $(DONE)/test ## run the benchmarks, tests/bench_*.py
+	@for script in tests/bench_*.py; do echo "== $$script"; $(BIN)/python -P $$script || exit 1; done
+
+clean: ## remove what builds and runs left behind, but not .venv
+	rm -rf build dist docs/_build docs/reference/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## the same and .venv
+	rm -rf $(VENV)
+
+$(DONE)/venv: constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("memcore needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) "pip>=25.1"
+	@mkdir -p $(DONE) && touch $@
+
+# First and by itself: the exact version decides which build of torch is taken.
+$(DONE)/torch: $(DONE)/venv
+	$(INSTALL) $$(grep -E '^torch==' constraints.txt)
+	@touch $@
+
+$(DONE)/package: $(DONE)/torch $(SOURCES)
+	$(INSTALL) --build-constraint constraints.txt -Ccmake.define.MEMCORE_CUDA=$(MEMCORE_CUDA) ".[study]"
+	@touch $@
+
+$(DONE)/test $(DONE)/docs $(DONE)/lint: $(DONE)/%: $(DONE)/torch pyproject.toml
+	$(INSTALL) --group $*
+	@touch $@
