@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Memristor,
         NonIdeality,
         Parameter,
+        Preset,
         Programmed,
         Programmer,
         Stage,
@@ -62,7 +63,7 @@ _LAZY: dict[str, str] = {
         "distributions": "Distribution LogNormal Normal Uniform",
         "forms": "Affine Form Gaussian Lookup UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
-        "Memristor NonIdeality Parameter Programmed Programmer Stage hookimpl parameter",
+        "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
         "random": "ReadStream Stream",
         "report": "check_ideal diagnose provenance summary",
     }.items()
@@ -142,6 +143,7 @@ __all__ = [
     "Parameter",
     "PluginLoadError",
     "PluginShadowWarning",
+    "Preset",
     "Programmed",
     "Programmer",
     "Provider",

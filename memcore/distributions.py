@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -32,6 +32,15 @@ class Distribution(ABC):
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         """One draw per cell, float32 [*shape]."""
+
+    def _undrawn(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is not a number yet; calculate with device.sample(shape, ctx) or "
+            "device.nominal()"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _undrawn
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __neg__ = _undrawn
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ columns bit lines (outputs). Every number is in SI units.
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -22,7 +22,7 @@ import pluggy
 from torch import Tensor, nn
 
 from memcore.distributions import Distribution
-from memcore.errors import PluginLoadError
+from memcore.errors import ConfigError, PluginLoadError
 from memcore.random import Stream
 
 PROJECT = "memcore"
@@ -42,6 +42,21 @@ def parameter(default: Any, unit: str, doc: str) -> Any:
         doc: what it is and where the default comes from.
     """
     return dataclasses.field(default=default, metadata={"unit": unit, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A published parameter set of a device.
+
+    Args:
+        parameters: by field name, in SI units; the others keep their defaults.
+        source: the paper or file, with the figure or table, and how sure the numbers are.
+        validity: the range in which the set describes its device.
+    """
+
+    parameters: Mapping[str, Any]
+    source: str
+    validity: str = ""
 
 
 class Stage(IntEnum):
@@ -192,10 +207,25 @@ class Memristor(Contract):
     """A device model: a frozen dataclass of parameters; all state lives in tensors.
 
     State is [k, *cells], one row per state variable, so that `x, t = state` reads like the paper.
-    No method writes into its arguments.
+    No method writes into its arguments. Distributions are drawn (`sample`) or replaced
+    (`nominal`) before any of the others is called.
     """
 
     kind = "devices"
+    polarity: ClassVar[int] = 1  #: sign of the voltage that SETs, that is, raises the conductance
+    presets: ClassVar[Mapping[str, Preset]] = {}  #: published parameter sets by name
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """The device with a published parameter set, some of it replaced by `overrides`.
+
+        Raises:
+            ConfigError: there is no such set.
+        """
+        if name not in cls.presets:
+            known = ", ".join(cls.presets) or "none"
+            raise ConfigError(f"{cls.__qualname__} has no preset {name!r}; it has: {known}")
+        return cls(**{**cls.presets[name].parameters, **overrides})
 
     @hookspec
     @abstractmethod
