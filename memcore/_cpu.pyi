@@ -1,0 +1,35 @@
+"""Addresses and sizes; see native/include/memcore/kernels.h."""
+
+def philox_uniform(
+    reads: int, n_reads: int, elements: int, size: int, key: int, out: int
+) -> None: ...
+def philox_normal(
+    reads: int, n_reads: int, elements: int, size: int, key: int, out: int
+) -> None: ...
+def philox_bernoulli(
+    reads: int, n_reads: int, elements: int, size: int, key: int, p: float, out: int
+) -> None: ...
+def quantize_uniform(
+    x: int, count: int, step: int, cols: int, lo: float, hi: float, out: int
+) -> None: ...
+def quantize_levels(
+    x: int, count: int, levels: int, n_levels: int, cols: int, out: int
+) -> None: ...
+def crossbar_mvm(
+    x: int,
+    panels: int,
+    dac: int,
+    scale: int,
+    scale_size: int,
+    bias: int,
+    n: int,
+    groups: int,
+    rows: int,
+    cols: int,
+    tile_rows: int,
+    lo: float,
+    hi: float,
+    out: int,
+) -> None: ...
+def isa() -> str: ...
+def threads() -> int: ...

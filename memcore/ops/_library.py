@@ -1,0 +1,53 @@
+"""The operator namespace `memcore` and how an operator gets into it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from memcore import native
+
+#: Only one of these can exist in a process: a second import of this module under another name fails.
+LIBRARY = torch.library.Library("memcore", "DEF")
+
+
+def register(
+    schema: str,
+    *,
+    fake: Callable[..., torch.Tensor],
+    reference: Callable[..., torch.Tensor],
+    kernel: Callable[..., torch.Tensor],
+) -> Any:
+    """Define an operator and return it (`torch.ops.memcore.<name>.default`).
+
+    All callables take the operator's arguments. `fake` checks them and returns an empty result; `reference` computes
+    it with PyTorch on any device; `kernel` does so on CPU and CUDA with the native modules, where there are any.
+    """
+    name = schema.partition("(")[0]
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    torch.library.register_fake(f"memcore::{name}", fake, lib=LIBRARY)
+
+    def checked_reference(*args: Any) -> torch.Tensor:
+        fake(*args)
+        return reference(*args)
+
+    def native_cuda(*args: Any) -> torch.Tensor:
+        return (checked_reference if native.cuda() is None else kernel)(*args)
+
+    LIBRARY.impl(name, checked_reference, "CompositeExplicitAutograd")
+    if native.cpu() is not None:
+        LIBRARY.impl(name, kernel, "CPU")
+    LIBRARY.impl(name, native_cuda, "CUDA")
+    return getattr(torch.ops.memcore, name).default
+
+
+def where(tensor: torch.Tensor) -> tuple[int, int]:
+    """Return the device index of a CUDA tensor and the current stream there as an address."""
+    index = tensor.get_device()
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    return index, raw(index) if raw else torch.cuda.current_stream(index).cuda_stream
+
+
+def address(tensor: torch.Tensor | None) -> int:
+    """Return where a tensor's data starts, 0 for none."""
+    return 0 if tensor is None else tensor.data_ptr()

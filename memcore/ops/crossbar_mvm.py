@@ -1,0 +1,176 @@
+"""The product of inputs with tiled crossbars, with DAC and ADC."""
+
+import torch
+from torch import Tensor
+
+from memcore import native
+from memcore.ops import _library
+from memcore.ops._library import address
+
+#: Columns of one panel, the unit in which the kernels read weights (kPanel in kernels.h).
+PANEL = 32
+
+
+def pack(weight: Tensor) -> Tensor:
+    """Lay weights out for `crossbar_mvm`.
+
+    Args:
+        weight: [groups, rows, cols].
+
+    Returns:
+        [groups, P, rows, 32] with P = ceil(cols / 32): panels[g, p, k, j] = weight[g, k, 32 p + j], zero beyond cols.
+    """
+    if weight.dim() != 3:
+        raise ValueError(f"weight has shape {tuple(weight.shape)}, expected [groups, rows, cols]")
+    groups, rows, cols = weight.shape
+    count = -(-cols // PANEL)
+    padded = torch.nn.functional.pad(weight, (0, count * PANEL - cols))
+    return padded.view(groups, rows, count, PANEL).transpose(1, 2).contiguous()
+
+
+def unpack(panels: Tensor, cols: int) -> Tensor:
+    """Undo `pack`: [groups, P, rows, 32] to [groups, rows, cols]."""
+    if panels.dim() != 4 or panels.shape[3] != PANEL or panels.shape[1] != -(-cols // PANEL):
+        raise ValueError(
+            f"panels has shape {tuple(panels.shape)}, "
+            f"expected [groups, {-(-cols // PANEL)}, rows, {PANEL}] for {cols} columns"
+        )
+    return panels.transpose(1, 2).flatten(2)[..., :cols].contiguous()
+
+
+def crossbar_mvm(
+    x: Tensor,
+    panels: Tensor,
+    dac: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    cols: int,
+    tile_rows: int,
+    lo: float,
+    hi: float,
+) -> Tensor:
+    """Multiply inputs with crossbars whose rows are split into tiles, each read out by an ADC.
+
+    For tile t of tile_rows consecutive rows, with codes c = clamp(round(x * dac[0]), dac[1], dac[2]) and
+    halves rounded to even, y = scale * sum_t clamp(round(sum_{k in t} c_k W_k), lo, hi) + bias.
+
+    Args:
+        x: [n, groups, rows].
+        panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is folded in.
+        dac: [3], inverse step, lowest and highest code; an inverse step of 0 means no DAC (x is used as it is).
+        scale: [1] or [groups * cols], value of one ADC step.
+        bias: [groups * cols], or None.
+        cols: columns of W.
+        tile_rows: rows of one tile; the last one may be shorter.
+        lo: lowest ADC code.
+        hi: highest ADC code; lower than `lo` means no ADC (the plain product).
+
+    Returns:
+        [n, groups, cols] of x's dtype. On one machine the result of a batch row depends neither on the other rows nor
+        on the number of threads. There is no gradient.
+
+    Raises:
+        TypeError: if dtypes differ or are not floating point.
+        ValueError: if a shape or a device does not fit.
+    """
+    return _MVM(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)  # type: ignore[no-any-return]
+
+
+def _expect(name: str, tensor: Tensor, x: Tensor, *shapes: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) not in shapes:
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {wanted}")
+    if tensor.dtype != x.dtype:
+        raise TypeError(f"{name} is {tensor.dtype}, but x is {x.dtype}: convert one of them")
+    if tensor.device != x.device:
+        raise ValueError(f"{name} is on {tensor.device}, but x is on {x.device}: move one of them")
+
+
+def _empty(
+    x: Tensor,
+    panels: Tensor,
+    dac: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    cols: int,
+    tile_rows: int,
+    lo: float,
+    hi: float,
+) -> Tensor:
+    del lo, hi
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}, expected a floating-point dtype: use x.float()")
+    if x.dim() != 3:
+        raise ValueError(f"x has shape {list(x.shape)}, expected [n, groups, rows]")
+    if cols < 1 or tile_rows < 1:
+        raise ValueError(f"cols is {cols} and tile_rows is {tile_rows}, expected at least 1 of each")
+    groups, rows = x.shape[1], x.shape[2]
+    _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
+    _expect("dac", dac, x, (3,))
+    _expect("scale", scale, x, (1,), (groups * cols,))
+    if bias is not None:
+        _expect("bias", bias, x, (groups * cols,))
+    return x.new_empty((x.shape[0], groups, cols))
+
+
+def _convert(values: Tensor, lo: Tensor | float, hi: Tensor | float) -> Tensor:
+    return torch.clamp(torch.round(values), lo, hi)  # type: ignore[arg-type]
+
+
+def _reference(
+    x: Tensor,
+    panels: Tensor,
+    dac: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    cols: int,
+    tile_rows: int,
+    lo: float,
+    hi: float,
+) -> Tensor:
+    codes = torch.where(dac[0] == 0, x, _convert(x * dac[0], dac[1], dac[2]))
+    inputs = codes.double().transpose(0, 1).split(tile_rows, 2)
+    weights = unpack(panels, cols).double().split(tile_rows, 1)
+    total = torch.zeros((), dtype=torch.float64, device=x.device)
+    for values, weight in zip(inputs, weights, strict=True):
+        product = values @ weight
+        total = total + (product if hi < lo else _convert(product, lo, hi))
+    out = total.transpose(0, 1) * scale.double().view(-1 if scale.shape[0] == 1 else x.shape[1], -1)
+    if bias is not None:
+        out = out + bias.double().view(x.shape[1], cols)
+    return out.to(x.dtype).contiguous()
+
+
+def _native(
+    x: Tensor,
+    panels: Tensor,
+    dac: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    cols: int,
+    tile_rows: int,
+    lo: float,
+    hi: float,
+) -> Tensor:
+    out = _empty(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
+    if x.dtype != torch.float32:
+        return _reference(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
+    x, panels, dac, scale = x.contiguous(), panels.contiguous(), dac.contiguous(), scale.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    addresses = (x.data_ptr(), panels.data_ptr(), dac.data_ptr(), scale.data_ptr())
+    sizes = (x.shape[0], x.shape[1], x.shape[2], cols, tile_rows)
+    args = (*addresses, scale.shape[0], address(bias), *sizes, lo, hi, out.data_ptr())
+    if x.is_cuda:
+        native.cuda().crossbar_mvm(*args, *_library.where(x))  # type: ignore[union-attr]
+    else:
+        native.cpu().crossbar_mvm(*args)  # type: ignore[union-attr]
+    return out
+
+
+_MVM = _library.register(
+    "crossbar_mvm(Tensor x, Tensor panels, Tensor dac, Tensor scale, Tensor? bias, int cols, int tile_rows, "
+    "float lo, float hi) -> Tensor",
+    fake=_empty,
+    reference=_reference,
+    kernel=_native,
+)

@@ -1,0 +1,182 @@
+"""Nearest value on a uniform grid and nearest of a table of levels, with straight-through gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcore import native
+from memcore.ops import _library
+from memcore.ops._library import address
+
+
+def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
+    """Round to multiples of a step: clamp(round(x / step), lo, hi) * step, halves to even.
+
+    Args:
+        x: any shape, floating point.
+        step: in the unit of x, greater than zero; a number or [1], or [x.shape[-1]] for a step per column.
+        lo: lowest result, in steps.
+        hi: highest result, in steps.
+
+    Returns:
+        The shape and dtype of x. NaN stays NaN. The gradient passes where lo * step <= x <= hi * step.
+
+    Raises:
+        TypeError: if x or step is not a floating-point tensor.
+        ValueError: if a number or a shape does not fit.
+    """
+    if not isinstance(step, Tensor):
+        if not step > 0:
+            raise ValueError(f"step is {step!r}, expected a number greater than zero")
+        step = torch.full((1,), step, dtype=x.dtype, device=x.device)
+    if not lo <= hi:
+        raise ValueError(f"lo is {lo!r} and hi is {hi!r}, expected lo <= hi")
+    if x.requires_grad and torch.is_grad_enabled():
+        return _UniformSte.apply(x, step, lo, hi)  # type: ignore[no-any-return]
+    return _UNIFORM(x, step, lo, hi)  # type: ignore[no-any-return]
+
+
+def levels(x: Tensor, levels: Tensor) -> Tensor:
+    """Replace every value by the nearest of a table of levels, by the lower one of two equally near.
+
+    Args:
+        x: any shape, floating point.
+        levels: ascending and finite, [n], or [x.shape[-1], n] for a table per column. The order is not checked.
+
+    Returns:
+        The shape and dtype of x. NaN stays NaN. The gradient passes between the lowest and the highest level.
+
+    Raises:
+        TypeError: if x or levels is not a floating-point tensor.
+        ValueError: if a shape does not fit.
+    """
+    if x.requires_grad and torch.is_grad_enabled():
+        return _LevelsSte.apply(x, levels)  # type: ignore[no-any-return]
+    return _LEVELS(x, levels)  # type: ignore[no-any-return]
+
+
+class _UniformSte(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+        return _UNIFORM(x, step, lo, hi)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        x, step, lo, hi = inputs
+        ctx.save_for_backward(x, step)
+        ctx.range = lo, hi
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:
+        x, step = ctx.saved_tensors
+        lo, hi = ctx.range
+        inside = (x >= lo * step) & (x <= hi * step)
+        return grads[0] * inside, None, None, None
+
+
+class _LevelsSte(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, levels: Tensor) -> Tensor:
+        return _LEVELS(x, levels)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        x, levels = ctx.saved_tensors
+        inside = (x >= levels[..., 0]) & (x <= levels[..., -1])
+        return grads[0] * inside, None
+
+
+def _check_pair(x: Tensor, other: Tensor, name: str) -> None:
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}, expected a floating-point dtype: use x.float()")
+    if not other.is_floating_point():
+        raise TypeError(f"{name} is {other.dtype}, expected a floating-point dtype")
+    if other.device != x.device:
+        raise ValueError(f"{name} is on {other.device}, but x is on {x.device}: move one of them")
+
+
+def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+    del lo, hi
+    _check_pair(x, step, "step")
+    if step.dim() != 1 or (step.shape[0] != 1 and (x.dim() == 0 or step.shape[0] != x.shape[-1])):
+        raise ValueError(
+            f"step has shape {tuple(step.shape)} for x of shape {tuple(x.shape)}, "
+            "expected [1] or one step per column [x.shape[-1]]"
+        )
+    return x.new_empty(x.shape)
+
+
+def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
+    _check_pair(x, levels, "levels")
+    if levels.dim() not in {1, 2} or levels.shape[-1] == 0:
+        raise ValueError(f"levels has shape {tuple(levels.shape)}, expected [n] or [cols, n], n >= 1")
+    if levels.dim() == 2 and (x.dim() == 0 or levels.shape[0] != x.shape[-1]):
+        raise ValueError(
+            f"levels has {levels.shape[0]} rows for x of shape {tuple(x.shape)}, "
+            "expected one row per column of x"
+        )
+    return x.new_empty(x.shape)
+
+
+def _uniform_reference(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+    step = step.to(x.dtype)
+    return torch.clamp(torch.round(x / step), lo, hi) * step
+
+
+def _levels_reference(x: Tensor, levels: Tensor) -> Tensor:
+    table = levels.double()
+    middles = (table[..., 1:] + table[..., :-1]) / 2  # exact for float32 levels
+    if levels.dim() == 1:
+        nearest = levels[torch.searchsorted(middles, x.double().contiguous())]
+    else:
+        columns = x.double().reshape(-1, x.shape[-1]).T.contiguous()
+        index = torch.searchsorted(middles.contiguous(), columns)
+        nearest = levels.gather(1, index).T.reshape(x.shape)
+    return torch.where(x.isnan(), x, nearest.to(x.dtype)).contiguous()
+
+
+def _run(name: str, out: Tensor, x: Tensor, *rest: float) -> Tensor:
+    place = (x.data_ptr(), x.numel(), *rest, out.data_ptr())
+    if x.is_cuda:
+        getattr(native.cuda(), name)(*place, *_library.where(x))
+    else:
+        getattr(native.cpu(), name)(*place)
+    return out
+
+
+def _uniform_native(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+    out = _empty_uniform(x, step, lo, hi)
+    if x.dtype != torch.float32 or step.dtype != torch.float32:
+        return _uniform_reference(x, step, lo, hi)
+    x, step = x.contiguous(), step.contiguous()
+    return _run("quantize_uniform", out, x, address(step), step.shape[0], lo, hi)
+
+
+def _levels_native(x: Tensor, levels: Tensor) -> Tensor:
+    out = _empty_levels(x, levels)
+    if x.dtype != torch.float32 or levels.dtype != torch.float32:
+        return _levels_reference(x, levels)
+    x, levels = x.contiguous(), levels.contiguous()
+    columns = levels.shape[0] if levels.dim() == 2 else 1
+    return _run("quantize_levels", out, x, address(levels), levels.shape[-1], columns)
+
+
+_UNIFORM = _library.register(
+    "quantize_uniform(Tensor x, Tensor step, float lo, float hi) -> Tensor",
+    fake=_empty_uniform,
+    reference=_uniform_reference,
+    kernel=_uniform_native,
+)
+_LEVELS = _library.register(
+    "quantize_levels(Tensor x, Tensor levels) -> Tensor",
+    fake=_empty_levels,
+    reference=_levels_reference,
+    kernel=_levels_native,
+)
