@@ -1,0 +1,39 @@
+"""The conformance kit: what every plugin promises, as checks that its own tests can run.
+
+Importing this package imports no torch; a check is loaded when it is first used.
+
+Examples:
+    >>> from memcore.testing import parametrize_with_checks
+    >>> @parametrize_with_checks(MyRram(), MyRram(r_on=1e3))  # doctest: +SKIP
+    ... def test_conforms(check):
+    ...     check()
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memcore.testing.codes import assert_codes_close
+    from memcore.testing.kit import Check, checks_for, parametrize_with_checks
+
+_LAZY = {
+    "Check": "kit",
+    "assert_codes_close": "codes",
+    "checks_for": "kit",
+    "parametrize_with_checks": "kit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'memcore.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"memcore.testing.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+__all__ = ["Check", "assert_codes_close", "checks_for", "parametrize_with_checks"]
