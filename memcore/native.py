@@ -1,10 +1,12 @@
 """Loads the native modules `memcore._cpu` and `memcore._cuda` and says whether that worked.
 
-Nothing else imports them. Without them every operator runs its PyTorch reference, which is slower and never silent:
-`status()` says what is in use and why. Two environment variables, read once, change that:
+Nothing else imports them. Without them every operator runs its PyTorch reference, which is slower
+and never silent: `status()` says what is in use and why. Two environment variables, read once,
+change that:
 
 - `MEMCORE_NATIVE=0` uses the references even where the modules are installed;
-- `MEMCORE_REQUIRE_NATIVE=1` makes a module that cannot be used a `NativeError` (`_cuda` only where PyTorch sees a GPU).
+- `MEMCORE_REQUIRE_NATIVE=1` makes a module that cannot be used a `NativeError` (`_cuda` only where
+  PyTorch sees a GPU).
 """
 
 import functools
@@ -13,7 +15,8 @@ import os
 from dataclasses import dataclass
 from types import ModuleType
 
-# Before _cpu, so that both share one OpenMP runtime: with two thread pools every kernel takes milliseconds.
+# Before _cpu, so that both share one OpenMP runtime: with two thread pools each call takes
+# milliseconds.
 import torch
 
 from memcore.errors import NativeError
@@ -22,7 +25,8 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 _ADVICE = {
-    "_cpu": "reinstall memcore with a C++ compiler at hand: pip install --force-reinstall --no-deps memcore",
+    "_cpu": "reinstall memcore with a C++ compiler at hand: "
+    "pip install --force-reinstall --no-deps memcore",
     "_cuda": "rebuild memcore with the CUDA toolkit on the PATH: "
     "pip install . --no-deps -Ccmake.define.MEMCORE_CUDA=ON",
 }
@@ -52,7 +56,8 @@ class ModuleStatus:
         facts = [self.isa, f"{self.threads} threads" if self.threads else "", self.build]
         details = ", ".join(fact for fact in facts if fact)
         state = "loaded" if self.loaded else "not in use"
-        return f"{self.name}: {state} ({'; '.join(part for part in (details, self.reason) if part)})"
+        remarks = "; ".join(part for part in (details, self.reason) if part)
+        return f"{self.name}: {state} ({remarks})"
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Status:
 
 
 def status() -> Status:
-    """Return what is in use on CPU and on CUDA, and why. Loads the modules if that has not happened.
+    """Return what is in use on CPU and on CUDA, and why; loads the modules if need be.
 
     Raises:
         NativeError: if a module is required and cannot be used.

@@ -1,1 +1,1 @@
-"""The torch operators of memcore: each file holds one family with its reference, checks and registration."""
+"""The torch operators of memcore, one family with its reference and its checks in each file."""

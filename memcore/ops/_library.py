@@ -7,8 +7,8 @@ import torch
 
 from memcore import native
 
-#: Only one of these can exist in a process: a second import of this module under another name fails.
-LIBRARY = torch.library.Library("memcore", "DEF")
+#: One of these can exist in a process: importing this module under a second name fails.
+LIBRARY: Any = torch.library.Library("memcore", "DEF")  # type: ignore[no-untyped-call]
 
 
 def register(
@@ -17,11 +17,12 @@ def register(
     fake: Callable[..., torch.Tensor],
     reference: Callable[..., torch.Tensor],
     kernel: Callable[..., torch.Tensor],
-) -> Any:
+) -> Callable[..., torch.Tensor]:
     """Define an operator and return it (`torch.ops.memcore.<name>.default`).
 
-    All callables take the operator's arguments. `fake` checks them and returns an empty result; `reference` computes
-    it with PyTorch on any device; `kernel` does so on CPU and CUDA with the native modules, where there are any.
+    All callables take the operator's arguments. `fake` checks them and returns an empty result;
+    `reference` computes it with PyTorch on any device; `kernel` does so on CPU and CUDA with the
+    native modules, where there are any.
     """
     name = schema.partition("(")[0]
     LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
@@ -38,7 +39,8 @@ def register(
     if native.cpu() is not None:
         LIBRARY.impl(name, kernel, "CPU")
     LIBRARY.impl(name, native_cuda, "CUDA")
-    return getattr(torch.ops.memcore, name).default
+    operator: Callable[..., torch.Tensor] = getattr(torch.ops.memcore, name).default
+    return operator
 
 
 def where(tensor: torch.Tensor) -> tuple[int, int]:

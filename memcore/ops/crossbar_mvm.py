@@ -1,5 +1,7 @@
 """The product of inputs with tiled crossbars, with DAC and ADC."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,8 @@ def pack(weight: Tensor) -> Tensor:
         weight: [groups, rows, cols].
 
     Returns:
-        [groups, P, rows, 32] with P = ceil(cols / 32): panels[g, p, k, j] = weight[g, k, 32 p + j], zero beyond cols.
+        [groups, P, rows, 32] with P = ceil(cols / 32): panels[g, p, k, j] = weight[g, k, 32 p + j],
+        zero beyond cols.
     """
     if weight.dim() != 3:
         raise ValueError(f"weight has shape {tuple(weight.shape)}, expected [groups, rows, cols]")
@@ -51,13 +54,15 @@ def crossbar_mvm(
 ) -> Tensor:
     """Multiply inputs with crossbars whose rows are split into tiles, each read out by an ADC.
 
-    For tile t of tile_rows consecutive rows, with codes c = clamp(round(x * dac[0]), dac[1], dac[2]) and
-    halves rounded to even, y = scale * sum_t clamp(round(sum_{k in t} c_k W_k), lo, hi) + bias.
+    With codes c = clamp(round(x * dac[0]), dac[1], dac[2]) and tiles t of tile_rows consecutive
+    rows, y = scale * sum_t clamp(round(sum_{k in t} c_k W_k), lo, hi) + bias; halves round to even.
 
     Args:
         x: [n, groups, rows].
-        panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is folded in.
-        dac: [3], inverse step, lowest and highest code; an inverse step of 0 means no DAC (x is used as it is).
+        panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is
+            folded in.
+        dac: [3], inverse step, lowest and highest code; an inverse step of 0 means no DAC (x is
+            used as it is).
         scale: [1] or [groups * cols], value of one ADC step.
         bias: [groups * cols], or None.
         cols: columns of W.
@@ -66,14 +71,14 @@ def crossbar_mvm(
         hi: highest ADC code; lower than `lo` means no ADC (the plain product).
 
     Returns:
-        [n, groups, cols] of x's dtype. On one machine the result of a batch row depends neither on the other rows nor
-        on the number of threads. There is no gradient.
+        [n, groups, cols] of x's dtype. On one machine the result of a batch row depends neither on
+        the other rows nor on the number of threads. There is no gradient.
 
     Raises:
         TypeError: if dtypes differ or are not floating point.
         ValueError: if a shape or a device does not fit.
     """
-    return _MVM(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)  # type: ignore[no-any-return]
+    return _MVM(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
 
 
 def _expect(name: str, tensor: Tensor, x: Tensor, *shapes: tuple[int, ...]) -> None:
@@ -103,7 +108,7 @@ def _empty(
     if x.dim() != 3:
         raise ValueError(f"x has shape {list(x.shape)}, expected [n, groups, rows]")
     if cols < 1 or tile_rows < 1:
-        raise ValueError(f"cols is {cols} and tile_rows is {tile_rows}, expected at least 1 of each")
+        raise ValueError(f"cols is {cols} and tile_rows is {tile_rows}, expected at least 1")
     groups, rows = x.shape[1], x.shape[2]
     _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
     _expect("dac", dac, x, (3,))
@@ -113,8 +118,8 @@ def _empty(
     return x.new_empty((x.shape[0], groups, cols))
 
 
-def _convert(values: Tensor, lo: Tensor | float, hi: Tensor | float) -> Tensor:
-    return torch.clamp(torch.round(values), lo, hi)  # type: ignore[arg-type]
+def _convert(values: Tensor, lo: Any, hi: Any) -> Tensor:
+    return torch.clamp(torch.round(values), lo, hi)
 
 
 def _reference(
@@ -129,8 +134,8 @@ def _reference(
     hi: float,
 ) -> Tensor:
     codes = torch.where(dac[0] == 0, x, _convert(x * dac[0], dac[1], dac[2]))
-    inputs = codes.double().transpose(0, 1).split(tile_rows, 2)
-    weights = unpack(panels, cols).double().split(tile_rows, 1)
+    inputs = torch.split(codes.double().transpose(0, 1), tile_rows, 2)
+    weights = torch.split(unpack(panels, cols).double(), tile_rows, 1)
     total = torch.zeros((), dtype=torch.float64, device=x.device)
     for values, weight in zip(inputs, weights, strict=True):
         product = values @ weight
@@ -155,11 +160,11 @@ def _native(
     out = _empty(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
     if x.dtype != torch.float32:
         return _reference(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
-    x, panels, dac, scale = x.contiguous(), panels.contiguous(), dac.contiguous(), scale.contiguous()
+    inputs = [tensor.contiguous() for tensor in (x, panels, dac, scale)]
     bias = None if bias is None else bias.contiguous()
-    addresses = (x.data_ptr(), panels.data_ptr(), dac.data_ptr(), scale.data_ptr())
-    sizes = (x.shape[0], x.shape[1], x.shape[2], cols, tile_rows)
-    args = (*addresses, scale.shape[0], address(bias), *sizes, lo, hi, out.data_ptr())
+    addresses = [tensor.data_ptr() for tensor in inputs]
+    sizes = (scale.shape[0], address(bias), *x.shape, cols, tile_rows)
+    args = (*addresses, *sizes, lo, hi, out.data_ptr())
     if x.is_cuda:
         native.cuda().crossbar_mvm(*args, *_library.where(x))  # type: ignore[union-attr]
     else:
@@ -168,8 +173,8 @@ def _native(
 
 
 _MVM = _library.register(
-    "crossbar_mvm(Tensor x, Tensor panels, Tensor dac, Tensor scale, Tensor? bias, int cols, int tile_rows, "
-    "float lo, float hi) -> Tensor",
+    "crossbar_mvm(Tensor x, Tensor panels, Tensor dac, Tensor scale, Tensor? bias, int cols, "
+    "int tile_rows, float lo, float hi) -> Tensor",
     fake=_empty,
     reference=_reference,
     kernel=_native,

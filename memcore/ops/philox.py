@@ -1,7 +1,8 @@
-"""Keyed random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+"""Keyed random numbers: Philox4x32-10.
 
-A draw is a pure function of (key, read, element). Counter words 0 and 1 are the low and high half of element // 4,
-words 2 and 3 those of the read index, and element % 4 says which of the four output words x belongs to it:
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A draw is a pure function of
+(key, read, element). Counter words 0 and 1 are the low and high half of element // 4, words 2 and 3
+those of the read index, and element % 4 says which of the four output words x belongs to it:
 
 - uniform: (x >> 8) * 2^-24, in [0, 1);
 - bernoulli: uniform < p;
@@ -92,7 +93,7 @@ def _empty_bool(
     return _empty(reads, elements, size, key).new_empty((reads.shape[0], size), dtype=torch.bool)
 
 
-# -- reference ---------------------------------------------------------------------------------------
+# -- reference --------------------------------------------------------------------------------
 
 
 def _multiply(a: Tensor, m: int) -> tuple[Tensor, Tensor]:
@@ -111,7 +112,7 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: int) -> Tens
     Returns:
         int64 [..., 4] with values in [0, 2^32).
     """
-    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)
+    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)  # type: ignore[no-untyped-call]
     k0, k1 = key & _MASK, (key >> 32) & _MASK
     for _ in range(_ROUNDS):
         high0, low0 = _multiply(c0, _MULTIPLIERS[0])
@@ -166,13 +167,14 @@ def _bernoulli_reference(
     return _uniform_reference(reads, elements, size, key) < limit
 
 
-# -- native ------------------------------------------------------------------------------------------
+# -- native -----------------------------------------------------------------------------------
 
 
 def _run(name: str, out: Tensor, reads: Tensor, elements: Tensor | None, *rest: float) -> Tensor:
     reads = reads.contiguous()
     elements = None if elements is None else elements.contiguous()
-    place = (reads.data_ptr(), reads.shape[0], address(elements), out.shape[1], *rest, out.data_ptr())
+    which = (reads.data_ptr(), reads.shape[0], address(elements), out.shape[1])
+    place = (*which, *rest, out.data_ptr())
     if out.is_cuda:
         getattr(native.cuda(), name)(*place, *_library.where(out))
     else:

@@ -1,4 +1,4 @@
-"""Nearest value on a uniform grid and nearest of a table of levels, with straight-through gradients."""
+"""Nearest value of a grid and nearest of a table of levels, with straight-through gradients."""
 
 from typing import Any
 
@@ -15,12 +15,14 @@ def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
 
     Args:
         x: any shape, floating point.
-        step: in the unit of x, greater than zero; a number or [1], or [x.shape[-1]] for a step per column.
+        step: in the unit of x, greater than zero; a number or [1], or [x.shape[-1]] for a step per
+            column.
         lo: lowest result, in steps.
         hi: highest result, in steps.
 
     Returns:
-        The shape and dtype of x. NaN stays NaN. The gradient passes where lo * step <= x <= hi * step.
+        The shape and dtype of x. NaN stays NaN. The gradient passes where
+        lo * step <= x <= hi * step.
 
     Raises:
         TypeError: if x or step is not a floating-point tensor.
@@ -33,33 +35,34 @@ def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
     if not lo <= hi:
         raise ValueError(f"lo is {lo!r} and hi is {hi!r}, expected lo <= hi")
     if x.requires_grad and torch.is_grad_enabled():
-        return _UniformSte.apply(x, step, lo, hi)  # type: ignore[no-any-return]
-    return _UNIFORM(x, step, lo, hi)  # type: ignore[no-any-return]
+        return _UniformSte.apply(x, step, lo, hi)  # type: ignore[no-any-return,no-untyped-call]
+    return _UNIFORM(x, step, lo, hi)
 
 
 def levels(x: Tensor, levels: Tensor) -> Tensor:
-    """Replace every value by the nearest of a table of levels, by the lower one of two equally near.
+    """Replace every value by the nearest level of a table, by the lower of two equally near.
 
     Args:
         x: any shape, floating point.
-        levels: ascending and finite, [n], or [x.shape[-1], n] for a table per column. The order is not checked.
+        levels: ascending and finite (not checked), [n], or [x.shape[-1], n] for a table per column.
 
     Returns:
-        The shape and dtype of x. NaN stays NaN. The gradient passes between the lowest and the highest level.
+        The shape and dtype of x. NaN stays NaN. The gradient passes between the lowest and the
+        highest level.
 
     Raises:
         TypeError: if x or levels is not a floating-point tensor.
         ValueError: if a shape does not fit.
     """
     if x.requires_grad and torch.is_grad_enabled():
-        return _LevelsSte.apply(x, levels)  # type: ignore[no-any-return]
-    return _LEVELS(x, levels)  # type: ignore[no-any-return]
+        return _LevelsSte.apply(x, levels)  # type: ignore[no-any-return,no-untyped-call]
+    return _LEVELS(x, levels)
 
 
 class _UniformSte(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
-        return _UNIFORM(x, step, lo, hi)  # type: ignore[no-any-return]
+        return _UNIFORM(x, step, lo, hi)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -79,7 +82,7 @@ class _UniformSte(torch.autograd.Function):
 class _LevelsSte(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, levels: Tensor) -> Tensor:
-        return _LEVELS(x, levels)  # type: ignore[no-any-return]
+        return _LEVELS(x, levels)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -116,7 +119,9 @@ def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
 def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
     _check_pair(x, levels, "levels")
     if levels.dim() not in {1, 2} or levels.shape[-1] == 0:
-        raise ValueError(f"levels has shape {tuple(levels.shape)}, expected [n] or [cols, n], n >= 1")
+        raise ValueError(
+            f"levels has shape {tuple(levels.shape)}, expected [n] or [cols, n] with n >= 1"
+        )
     if levels.dim() == 2 and (x.dim() == 0 or levels.shape[0] != x.shape[-1]):
         raise ValueError(
             f"levels has {levels.shape[0]} rows for x of shape {tuple(x.shape)}, "
