@@ -43,6 +43,7 @@ class Hooks:
     @hookspec
     def memcore_report(self, model: nn.Module) -> list[tuple[str, str]]:
         """Lines (title, text) to add to `memcore.summary`."""
+        raise NotImplementedError
 
 
 @cache
@@ -52,16 +53,28 @@ def manager() -> pluggy.PluginManager:
 
     found = pluggy.PluginManager(PROJECT)
     found.add_hookspecs(Hooks)
+    # A historic call reaches each plugin when it is registered: an error is laid to its plugin.
+    found.hook.memcore_register.call_historic(kwargs={"registries": registries()})
     for provider in SCAN.group("memcore.hooks"):
         try:
-            found.register(provider.load(), name=provider.qualified)
+            plugin = provider.load()
+            _check(plugin)
+            found.register(plugin, name=provider.qualified)
         except Exception as error:
+            if found.has_plugin(provider.qualified):
+                found.unregister(name=provider.qualified)
             warnings.warn(
                 f"hooks {provider.name!r} of {provider} are not used: "
                 f"{type(error).__name__}: {error}",
                 MemcoreWarning,
                 stacklevel=2,
             )
-    found.check_pending()
-    found.hook.memcore_register.call_historic(kwargs={"registries": registries()})
     return found
+
+
+def _check(plugin: Any) -> None:
+    """Compare a plugin's hooks with the specifications, in a manager that nobody else uses."""
+    trial = pluggy.PluginManager(PROJECT)
+    trial.add_hookspecs(Hooks)
+    trial.register(plugin)
+    trial.check_pending()

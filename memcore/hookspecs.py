@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 import pluggy
+import torch
 from torch import Tensor, nn
 
 from memcore.distributions import Distribution
@@ -78,11 +79,13 @@ class Context:
         temperature: K.
         writes: how often the arrays were programmed before. What a rewrite draws anew comes from
             `ctx.random.child("write", ctx.writes)`, what stays for life from `ctx.random`.
+        torch_device: where tensors that are drawn belong.
     """
 
     random: Stream
     temperature: float = 300.0
     writes: int = 0
+    torch_device: torch.device | None = None
 
     def child(self, *names: str | int) -> "Context":
         """The same context with the stream of a named part."""
@@ -270,7 +273,7 @@ class Memristor(Contract):
     def sample(self, shape: Sequence[int], ctx: Context) -> Self:
         """The same device with each distribution drawn per cell, [*shape]."""
         drawn = {
-            field.name: value.sample(ctx.random.child(field.name), shape)
+            field.name: value.sample(ctx.random.child(field.name), shape, device=ctx.torch_device)
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
             if isinstance(value := getattr(self, field.name), Distribution)
         }
@@ -347,7 +350,10 @@ class Converter(Contract):
     @hookspec
     @abstractmethod
     def observe(self, values: Tensor) -> Tensor | None:
-        """The range to cover, [2] (lowest, highest), from values seen; None if it is fixed."""
+        """The range to cover, [2] (lowest, highest), for values of any shape.
+
+        A fixed range is returned whatever the values; otherwise no values give None.
+        """
 
     @hookspec
     @abstractmethod
@@ -418,13 +424,25 @@ def verify(plugin: Any, kind: str, described: str) -> None:
             f"{described} is {plugin!r}; expected a subclass of memcore.{contract.__name__}"
         )
     if plugin.api not in (SPOKEN_API - 1, SPOKEN_API):
+        ahead = isinstance(plugin.api, int) and plugin.api > SPOKEN_API
+        newer = "memcore" if ahead else "version of the plugin's package"
         raise PluginLoadError(
-            f"{described} was written for {kind} API {plugin.api}; this memcore speaks "
-            f"{SPOKEN_API}. Install versions of the two that fit each other"
+            f"{described} was written for {contract.__name__} API {plugin.api!r}; this memcore "
+            f"speaks {SPOKEN_API}; install a newer {newer}"
+        )
+    if not getattr(getattr(plugin, "__dataclass_params__", None), "frozen", False):
+        raise PluginLoadError(
+            f"{described} is no frozen dataclass; "
+            "write @dataclass(frozen=True, kw_only=True) above the class"
         )
     missing = sorted(getattr(plugin, "__abstractmethods__", ()))
     if missing:
         raise PluginLoadError(f"{described} does not define {', '.join(missing)}")
+    if issubclass(plugin, NonIdeality) and not isinstance(getattr(plugin, "stage", None), Stage):
+        raise PluginLoadError(
+            f"{described} does not say when it acts; add stage = Stage.PROGRAM, AGE, READ, MVM or "
+            "CURRENT to the class"
+        )
     wrong = signature_error(plugin)
     if wrong is not None:
         raise PluginLoadError(f"{described}: {wrong}")

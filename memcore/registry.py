@@ -10,6 +10,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from memcore._known import KNOWN
 from memcore.errors import (
     DuplicatePluginError,
+    MemcoreWarning,
     PluginLoadError,
     PluginShadowWarning,
     UnknownPluginError,
@@ -81,6 +83,7 @@ class _Scan:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._groups: dict[str, list[Provider]] | None = None
+        self._announced = False
 
     def group(self, name: str) -> list[Provider]:
         with self._lock:
@@ -91,42 +94,94 @@ class _Scan:
     def forget(self) -> None:
         with self._lock:
             self._groups = None
+            self._announced = False
+
+    def announce(self) -> None:
+        """Let the plugins of `memcore.hooks` register their computed names, once."""
+        if not self._announced:
+            self._announced = True
+            if self.group(f"{BUNDLED}.hooks"):
+                from memcore.hooks import manager
+
+                manager()
 
     @staticmethod
     def _read() -> dict[str, list[Provider]]:
-        # `entry_points()` already keeps only the first of two copies of one distribution, as
-        # they occur with an editable install beside a build folder.
-        from importlib.metadata import entry_points
+        groups: dict[str, list[Provider]] = {}
+        for entry in _entries():
+            provider = _provider(entry)
+            if provider is not None and _allowed(provider):
+                groups.setdefault(entry.group, []).append(provider)
+        return groups
 
+
+def _entries() -> "list[EntryPoint]":
+    """The entry points of all groups `memcore.*`."""
+    from importlib.metadata import entry_points
+
+    try:
+        # It already keeps only the first of two copies of one distribution, as they occur with
+        # an editable install beside a build folder.
         everything = entry_points()
-        return {
-            group: [
-                provider
-                for entry in everything.select(group=group)
-                if entry.dist is not None
-                and _allowed(
-                    provider := Provider(
-                        entry.name, entry.value, entry.dist.name, entry.dist.version, entry
-                    )
-                )
-            ]
-            for group in everything.groups
-            if group.startswith(f"{BUNDLED}.")
-        }
+    except Exception:
+        return _entries_one_by_one()
+    groups = [group for group in everything.groups if group.startswith(f"{BUNDLED}.")]
+    return [entry for group in groups for entry in everything.select(group=group)]
+
+
+def _entries_one_by_one() -> "list[EntryPoint]":
+    """The same without the distributions whose metadata cannot be read."""
+    from importlib.metadata import distributions
+
+    found: dict[str, list[EntryPoint]] = {}
+    for distribution in distributions():
+        try:
+            entries = [e for e in distribution.entry_points if e.group.startswith(f"{BUNDLED}.")]
+            found.setdefault(_normal(distribution.name), entries)
+        except Exception as error:
+            warnings.warn(
+                f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
+                f"read: {type(error).__name__}: {error}; reinstall or remove that package",
+                MemcoreWarning,
+                stacklevel=5,
+            )
+    return [entry for entries in found.values() for entry in entries]
+
+
+def _provider(entry: "EntryPoint") -> Provider | None:
+    name = version = None
+    with suppress(Exception):
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
+    if name and version:
+        return Provider(entry.name, entry.value, name, version, entry)
+    warnings.warn(
+        f"{entry.name!r} ({entry.value}) of the entry-point group {entry.group!r} is not used: the "
+        "metadata of its package cannot be read; reinstall or remove that package",
+        MemcoreWarning,
+        stacklevel=5,
+    )
+    return None
 
 
 def _allowed(provider: Provider) -> bool:
     """Apply `MEMCORE_DISABLE` (deny) and `MEMCORE_PLUGINS` (the only third parties allowed)."""
+    distribution = _normal(provider.distribution)
     denied = _names("MEMCORE_DISABLE") or set()
-    if provider.distribution in denied or provider.qualified in denied:
+    if distribution in denied or f"{distribution}:{provider.name}" in denied:
         return False
     allowed = _names("MEMCORE_PLUGINS")
-    return provider.distribution == BUNDLED or allowed is None or provider.distribution in allowed
+    return distribution == BUNDLED or allowed is None or distribution in allowed
 
 
 def _names(variable: str) -> set[str] | None:
     text = os.environ.get(variable)
-    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
+    return None if text is None else {_normal(p) for part in text.split(",") if (p := part.strip())}
+
+
+def _normal(name: str) -> str:
+    """A name in which `Memcore_Acme` and `memcore-acme` are one distribution (PEP 503)."""
+    distribution, colon, plugin = name.partition(":")
+    return re.sub(r"[-_.]+", "-", distribution).lower() + colon + plugin
 
 
 SCAN: Final = _Scan()
@@ -163,7 +218,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        return name in self._registered or any(name in (p.name, p.qualified) for p in self._found())
+        return bool(self._candidates(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({p.name for p in self._found()} | set(self._registered)))
@@ -177,20 +232,27 @@ class Registry(Mapping[str, T], Generic[T]):
     def provider(self, name: str) -> Provider:
         """Who answers to `name`, a plain or a `"distribution:name"` one; imports nothing.
 
+        Only before it gives a name up does it load the plugins of the group `memcore.hooks`,
+        which may register computed names.
+
         Raises:
             UnknownPluginError: nobody does.
             DuplicatePluginError: several third parties do.
         """
-        if name in self._registered:
-            return self._registered[name]
-        found = self._found()
-        if ":" in name:
-            candidates = [p for p in found if p.qualified == name]
-        else:
-            candidates = [p for p in found if p.name == name]
+        candidates = self._candidates(name)
+        if not candidates:
+            self._scan.announce()
+            candidates = self._candidates(name)
         if not candidates:
             raise UnknownPluginError(self._unknown(name))
         return candidates[0] if len(candidates) == 1 else self._resolve(name, candidates)
+
+    def _candidates(self, name: str) -> list[Provider]:
+        if name in self._registered:
+            return [self._registered[name]]
+        if ":" not in name:
+            return [p for p in self._found() if p.name == name]
+        return [p for p in self._found() if _normal(p.qualified) == _normal(name)]
 
     def providers(self) -> list[Provider]:
         """Every entry, shadowed ones too, sorted by name and distribution; imports nothing."""
@@ -223,6 +285,12 @@ class Registry(Mapping[str, T], Generic[T]):
         del self._registered[name]
         self._loaded.pop(name, None)
 
+    def refresh(self) -> None:
+        """Look again at what is installed, after a `pip install` in a running session."""
+        self._scan.forget()
+        self._loaded.clear()
+        self._warned.clear()
+
     def _found(self) -> list[Provider]:
         return self._scan.group(self.group)
 
@@ -252,7 +320,7 @@ class Registry(Mapping[str, T], Generic[T]):
         )
 
     def _resolve(self, name: str, candidates: list[Provider]) -> Provider:
-        candidates = sorted(candidates, key=lambda p: p.distribution != BUNDLED)
+        candidates = sorted(candidates, key=lambda p: (p.distribution != BUNDLED, p.qualified))
         lines = [f"{self._singular} {name!r} is provided by {len(candidates)} distributions:"]
         lines += [f"  {candidate}" for candidate in candidates]
         third = next(p for p in candidates if p.distribution != BUNDLED)

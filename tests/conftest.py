@@ -1,7 +1,72 @@
-import os
+"""Fixtures for all tests."""
 
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import pytest
 import torch
 
+import memcore
+
 torch.set_num_threads(1)
+
+
+class Site:
+    """A folder in front of `sys.path` into which a test puts made-up distributions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def install(
+        self,
+        distribution: str,
+        groups: Mapping[str, Mapping[str, str]],
+        *,
+        version: str = "0.3",
+        modules: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write metadata, entry points by group, and the source of modules."""
+        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        )
+        lines = []
+        for group, entries in groups.items():
+            lines += [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        for name, source in (modules or {}).items():
+            (self.folder / f"{name}.py").write_text(source)
+        look_again()
+
+
+def look_again() -> None:
+    """Make the registries see what is installed now."""
+    importlib.invalidate_caches()
+    for registry in memcore.registries().values():
+        registry.refresh()
+    if "memcore.hooks" in sys.modules:
+        sys.modules["memcore.hooks"].manager.cache_clear()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A place for made-up distributions, gone after the test."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    for variable in ("MEMCORE_DISABLE", "MEMCORE_PLUGINS"):
+        monkeypatch.delenv(variable, raising=False)
+    look_again()
+    yield Site(folder)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
+    monkeypatch.undo()
+    look_again()
