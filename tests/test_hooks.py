@@ -1,0 +1,122 @@
+import sys
+
+import pytest
+from torch import nn
+
+import memcore
+from memcore import MemcoreWarning, UnknownPluginError
+
+HOOKS = "memcore.hooks"
+DEVICE = """
+from dataclasses import dataclass
+import memcore
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(memcore.Memristor):
+    r_on: float = 1e3
+    r_off: float = 1e5
+
+    def conductance(self, state):
+        return state[0]
+
+    def step(self, state, voltage, dt, ctx):
+        return state
+
+    def initial_state(self, shape, ctx):
+        raise NotImplementedError
+
+    def state_of(self, conductance):
+        return conductance[None]
+"""
+GOOD = f"""
+{DEVICE}
+
+@memcore.hookimpl
+def memcore_register(registries):
+    registries["devices"].register("measured_a", Cell, replace=True)
+
+@memcore.hookimpl
+def memcore_report(model):
+    return [("good", type(model).__name__)]
+"""
+
+
+@pytest.fixture
+def hooks(site):
+    from memcore.hooks import manager
+
+    manager.cache_clear()
+    yield lambda: manager().hook
+    if "measured_a" in memcore.devices:
+        memcore.devices.unregister("measured_a")
+
+
+def test_every_plugin_of_the_group_answers(site, hooks):
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": GOOD})
+    assert hooks().memcore_report(model=nn.Linear(1, 1)) == [[("good", "Linear")]]
+
+
+def test_computed_name_is_registered_when_somebody_looks_for_it(site, hooks):
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": GOOD})
+    assert "acme" not in sys.modules
+
+    assert memcore.devices["measured_a"].__name__ == "Cell"
+    with pytest.raises(UnknownPluginError, match="did you mean: 'measured_a'"):
+        memcore.devices["measured_b"]
+
+
+def test_first_plugin_that_knows_a_layer_converts_it(site, hooks):
+    source = """
+import memcore
+from torch import nn
+
+@memcore.hookimpl
+def memcore_convert_module(module, name, config):
+    return nn.Identity() if isinstance(module, nn.Bilinear) else None
+"""
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": source})
+
+    convert = hooks().memcore_convert_module
+    assert isinstance(convert(module=nn.Bilinear(1, 1, 1), name="mix", config=None), nn.Identity)
+    assert convert(module=nn.Linear(1, 1), name="fc", config=None) is None
+
+
+BROKEN = {
+    "does not import": "import no_such_module",
+    "misspells a hook": "import memcore\n@memcore.hookimpl\ndef memcore_reprot(model): return []",
+    "misspells an argument": "import memcore\n@memcore.hookimpl\n"
+    "def memcore_report(modle): return []",
+    "fails": "import memcore\n@memcore.hookimpl\ndef memcore_register(registries): 1 / 0\n"
+    "@memcore.hookimpl\ndef memcore_report(model): return ['broken']",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN.values(), ids=BROKEN)
+def test_broken_hooks_leave_the_others_usable(site, hooks, source):
+    site.install("memcore-broken", {HOOKS: {"broken": "broken"}}, modules={"broken": source})
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": GOOD})
+
+    with pytest.warns(
+        MemcoreWarning, match=r"hooks 'broken' of memcore-broken 0\.3 \(broken\) are not used"
+    ):
+        report = hooks().memcore_report(model=nn.Linear(1, 1))
+
+    assert report == [[("good", "Linear")]]
+    assert "measured_a" in memcore.devices
+
+
+def test_plugin_that_looks_for_an_unknown_name_while_it_registers_does_not_hang(site, hooks):
+    source = """
+import memcore
+
+@memcore.hookimpl
+def memcore_register(registries):
+    registries["devices"]["no_such_device"]
+"""
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": source})
+
+    with (
+        pytest.warns(MemcoreWarning, match="no device named 'no_such_device'"),
+        pytest.raises(UnknownPluginError, match="no device named 'other'"),
+    ):
+        memcore.devices["other"]
