@@ -1,0 +1,266 @@
+"""The study file: what is written in `study.toml`, checked key by key."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from memcore.errors import StudyError
+from memcore.study.components import nearest
+from memcore.study.training import Recipe
+
+Scalar = bool | int | float | str
+Scale = Literal["auto", "linear", "log", "category"]
+#: Columns of the CSV that an axis cannot be named after.
+RESERVED = ("sweep", "chips", "samples", "baseline", "mean", "ci95", "low", "high", "drop")
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _named(value: Any) -> Any:
+    """Let `model = "vgg16"` stand for `model = { name = "vgg16" }`."""
+    value = {"name": value} if isinstance(value, str) else value
+    if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
+        raise ValueError('needs a name: "x" or { name = "x", parameters }')
+    return value
+
+
+Component = Annotated[dict[str, Any], BeforeValidator(_named)]
+
+
+class General(_Section):
+    """The table `[study]`.
+
+    Attributes:
+        name: of the results folder.
+        title: over the plot; the name when empty.
+        note: under the plot.
+        model: "digits_vgg", "vgg16" or "package.module:function"; `{ name, parameters }`.
+        data: "digits", "cifar10" or "package.module:function"; `{ name, parameters }`.
+        checkpoint: weights to load (.safetensors, or a state_dict of torch.save); else trained.
+        chips: virtual chips, the same ones at every point.
+        seed: of the training and of the chips.
+        samples: test images used, the first ones; all when absent.
+        batch: images evaluated at once; changes speed and memory, not the results.
+        calibration: training images that set the ranges of the converters.
+        device: torch device to compute on.
+    """
+
+    name: str = Field(default="study", pattern=_NAME)
+    title: str = ""
+    note: str = ""
+    model: Component = {"name": "digits_vgg"}
+    data: Component = {"name": "digits"}
+    checkpoint: str | None = None
+    chips: int = Field(default=5, ge=1)
+    seed: int = 0
+    samples: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=500, ge=1)
+    calibration: int = Field(default=128, ge=1)
+    device: str = "cpu"
+
+
+class Axis(_Section):
+    """One quantity that a sweep varies.
+
+    Attributes:
+        values: what it takes, in order.
+        label: for the plot and the table; the axis' name when empty.
+        unit: shown behind the label.
+        scale: of the plot's axis.
+        moves: dotted paths into `[crossbar]`, each with a factor (the path gets value x factor)
+            or with a list (the path gets the entry beside the value); all move together.
+    """
+
+    values: tuple[Scalar, ...] = Field(min_length=1)
+    label: str = ""
+    unit: str = ""
+    scale: Scale = "auto"
+    moves: dict[str, int | float | tuple[Any, ...]] = {}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        numbers = all(_is_number(value) for value in self.values)
+        for path, move in self.moves.items():
+            if isinstance(move, tuple) and len(move) != len(self.values):
+                raise ValueError(
+                    f"moves {path!r} to {len(move)} settings, but there are "
+                    f"{len(self.values)} values; expected one for each"
+                )
+            if not isinstance(move, tuple) and not numbers:
+                raise ValueError(
+                    f"moves {path!r} by the factor {move}, but the values {list(self.values)} "
+                    "are not all numbers; give a list of settings instead"
+                )
+        return self
+
+    def settings(self, position: int) -> dict[str, Any]:
+        """What each path is set to at `values[position]`."""
+        value = self.values[position]
+        return {path: _moved(value, move, position) for path, move in self.moves.items()}
+
+
+class Sweep(_Section):
+    """One `[[sweep]]`: a panel of the plot and a part of the table.
+
+    Attributes:
+        name: of the point files.
+        title: of the panel; the name when empty.
+        note: a line under the panel's title; which effects are on when empty.
+        axes: by name; several make a full grid. A dotted path with a list of values is the short
+            form of an axis that moves this one path.
+        set: dotted paths into `[crossbar]`, set for the whole sweep before the axes move.
+    """
+
+    name: str = Field(pattern=_NAME)
+    title: str = ""
+    note: str = ""
+    axes: dict[str, Axis] = {}
+    set: dict[str, Any] = {}
+
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _short_forms(cls, axes: Any) -> Any:
+        if not isinstance(axes, Mapping):
+            return axes
+        taken = [name for name in axes if name in RESERVED]
+        if taken:
+            raise ValueError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
+        return {name: _axis(name, axis) for name, axis in axes.items()}
+
+
+class Study(_Section):
+    """A whole study; `read` makes one from a file or a mapping."""
+
+    study: General = General()
+    train: Recipe = Recipe()
+    crossbar: dict[str, Any] = {}
+    sweep: tuple[Sweep, ...] = (Sweep(name="point"),)
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @field_validator("sweep", mode="after")
+    @classmethod
+    def _names_differ(cls, sweeps: tuple[Sweep, ...]) -> tuple[Sweep, ...]:
+        names = [sweep.name for sweep in sweeps]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two sweeps are named {sorted(twice)[0]!r}; give each its own name")
+        return sweeps
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything with its defaults, as JSON takes it."""
+        return self.model_dump(mode="json")
+
+
+def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> Study:
+    """Read a study from a TOML file, or check one given as a mapping.
+
+    Args:
+        source: path, mapping or a `Study`.
+        overrides: entries of `[study]` that win over the file's; `None` leaves the file's.
+
+    Raises:
+        StudyError: the file is missing or no TOML, or a key or a value is wrong; says which and
+            names the nearest valid key.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    content, folder, label = _content(source)
+    if given:
+        content["study"] = {**dict(content.get("study", {})), **given}
+    try:
+        return Study.model_validate({**content, "folder": folder})
+    except ValidationError as error:
+        lines = [f"{label}: {line}" for line in _problems(error)]
+        raise StudyError("\n".join(lines)) from None
+
+
+def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], Path, str]:
+    if isinstance(source, Study):
+        return source.model_dump(mode="json", exclude_unset=True), source.folder, "study"
+    if isinstance(source, Mapping):
+        return dict(source), Path.cwd(), "study"
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"there is no study file '{path}'") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"the study file '{path}' cannot be read: {error}") from None
+    try:
+        return tomllib.loads(text), path.resolve().parent, str(path)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path}: is not valid TOML: {error}") from None
+
+
+def _axis(name: str, axis: Any) -> Any:
+    if isinstance(axis, Axis):
+        return axis
+    if isinstance(axis, list | tuple):
+        axis = {"values": axis}
+    if not isinstance(axis, Mapping) or axis.get("moves"):
+        return axis
+    return {**axis, "moves": {name: list(axis.get("values", []))}}
+
+
+def _moved(value: Scalar, move: Any, position: int) -> Any:
+    if isinstance(move, tuple):
+        return move[position]
+    if isinstance(value, int) and isinstance(move, int):
+        return value * move
+    # 0.1 * 3 is 0.30000000000000004; nobody means the last digits.
+    return float(f"{float(value) * float(move):.12g}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        *place, last = problem["loc"] or ("",)
+        if problem["type"] == "extra_forbidden":
+            keys = _keys_at(place)
+            where = _dotted(place) or "the study"
+            yield (
+                f"{where} has no key {str(last)!r}{nearest(str(last), keys)}\n"
+                f"  its keys are: {', '.join(keys)}"
+            )
+        elif problem["type"] == "missing":
+            yield f"{_dotted(place)} needs a key {str(last)!r}"
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
+            came = problem["input"]
+            shown = "" if isinstance(came, Mapping) or len(repr(came)) > 80 else f"; got {came!r}"
+            yield f"{_dotted(problem['loc'])}: {text[:1].lower()}{text[1:]}{shown}"
+
+
+def _dotted(place: Any) -> str:
+    words = ""
+    for part in place:
+        words += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+    return words.lstrip(".")
+
+
+def _keys_at(place: list[int | str]) -> list[str]:
+    """The keys of the section that a pydantic location names."""
+    sections: dict[str, type[BaseModel]] = {"study": General, "train": Recipe, "sweep": Sweep}
+    if not place:
+        found: type[BaseModel] = Study
+    elif "axes" in place:
+        found = Axis
+    else:
+        found = sections[str(place[0])]
+    return [name for name in found.model_fields if name != "folder"]

@@ -1,0 +1,171 @@
+"""Images to study on: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcore.errors import StudyError
+from memcore.study.components import build
+
+CIFAR10_PAGE: Final = "https://www.cs.toronto.edu/~kriz/cifar.html"
+CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+CIFAR10_TEST: Final = ("test_batch.bin",)
+CIFAR10_RECORD: Final = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue planes
+DIGITS_TEST_PER_CLASS: Final = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images [n, channels, height, width] and their labels, int64 [n]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.images.shape[:1]:
+            raise StudyError(
+                f"labels have shape {tuple(self.labels.shape)}, but there are "
+                f"{len(self.images)} images; expected one int64 label for each image"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def head(self, count: int | None) -> "Split":
+        """The first `count` samples, all of them for `None`."""
+        return Split(self.images[:count], self.labels[:count])
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What a data function returns.
+
+    Attributes:
+        train: for training the model and for calibrating converters.
+        test: for the accuracies, never for anything else.
+        classes: number of labels.
+        prepare: applied to each batch of images; returns what the model takes (float32).
+        augment: keywords of `memcore.study.training.Recipe` that suit these images.
+    """
+
+    train: Split
+    test: Split
+    classes: int = 10
+    prepare: Callable[[Tensor], Tensor] = _unchanged
+    augment: Mapping[str, Any] = field(default_factory=dict)
+
+
+def digits() -> Dataset:
+    """The 1797 handwritten digits of scikit-learn, 8 x 8 pixels in [0, 1].
+
+    50 images of each class are the test set, always the same ones; 1297 are left for training.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise StudyError(
+            "data 'digits' comes with scikit-learn, which is not installed; "
+            "pip install 'memcore[study]'"
+        ) from None
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images / 16.0).to(torch.float32).unsqueeze(1)
+    labels = torch.from_numpy(bunch.target).to(torch.int64)
+    # RandomState's stream is frozen by numpy's compatibility policy, so the split is for ever.
+    order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
+    held = torch.cat([order[labels[order] == c][:DIGITS_TEST_PER_CLASS] for c in range(10)])
+    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    is_test[held] = True
+    return Dataset(
+        train=Split(images[~is_test], labels[~is_test]),
+        test=Split(images[is_test], labels[is_test]),
+        augment={"shift": 1},
+    )
+
+
+def cifar10(folder: str | Path = "cifar-10-batches-bin") -> Dataset:
+    """The 60 000 images of CIFAR-10 (Krizhevsky 2009) from the official binary batches.
+
+    Images stay uint8 until a batch is prepared: scaled to [0, 1], then to zero mean and unit
+    standard deviation per channel, with the constants of the training set.
+
+    Args:
+        folder: holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
+
+    Raises:
+        StudyError: a file is missing or is not made of whole records.
+    """
+    folder = Path(folder)
+    if (folder / "cifar-10-batches-bin").is_dir():
+        folder = folder / "cifar-10-batches-bin"
+    return Dataset(
+        train=_read_batches(folder, CIFAR10_TRAIN),
+        test=_read_batches(folder, CIFAR10_TEST),
+        prepare=standardise_cifar10,
+        augment={"shift": 4, "flip": True},
+    )
+
+
+def standardise_cifar10(images: Tensor) -> Tensor:
+    """Map uint8 [n, 3, 32, 32] to float32 with the training set's channel mean and deviation."""
+    mean = images.new_tensor([0.4914, 0.4822, 0.4465], dtype=torch.float32)
+    std = images.new_tensor([0.2470, 0.2435, 0.2616], dtype=torch.float32)
+    return (images.to(torch.float32) / 255.0 - mean[:, None, None]) / std[:, None, None]
+
+
+def _read_batches(folder: Path, names: tuple[str, ...]) -> Split:
+    records = torch.cat([_read_batch(folder / name) for name in names])
+    return Split(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].to(torch.int64))
+
+
+def _read_batch(file: Path) -> Tensor:
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise StudyError(
+            f"CIFAR-10 is not complete: '{file}' is missing; get cifar-10-binary.tar.gz "
+            f"from the CIFAR-10 page of the University of Toronto ({CIFAR10_PAGE}), unpack it and "
+            'give its folder: data = { name = "cifar10", folder = "..." }'
+        ) from None
+    if not content or len(content) % CIFAR10_RECORD:
+        raise StudyError(
+            f"'{file}' has {len(content)} bytes, which is no whole number of records of "
+            f"{CIFAR10_RECORD} bytes; it is torn or not of the binary version of CIFAR-10"
+        )
+    records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, CIFAR10_RECORD)
+    if int(records[:, 0].max()) > 9:
+        raise StudyError(f"'{file}' holds a label {int(records[:, 0].max())}; CIFAR-10 has 0 to 9")
+    return records
+
+
+DATASETS: Final[dict[str, Callable[..., Any]]] = {"digits": digits, "cifar10": cifar10}
+
+
+def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
+    """Build the dataset that a study names.
+
+    Args:
+        component: `{"name": ..., parameters}`; a name of `DATASETS` or "package.module:function".
+        folder: of the study file; relative paths and modules beside it are found there.
+
+    Raises:
+        StudyError: the name or a parameter is unknown, or the function returns something else.
+    """
+    options = dict(component)
+    if options["name"] == "cifar10":
+        options["folder"] = folder / options.get("folder", "cifar-10-batches-bin")
+    found = build("data", options, DATASETS, folder)
+    if not isinstance(found, Dataset):
+        raise StudyError(
+            f"data {component['name']!r} returned {type(found).__name__}; expected a "
+            "memcore.study.Dataset(train=Split(images, labels), test=Split(images, labels))"
+        )
+    return found

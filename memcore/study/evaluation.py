@@ -1,0 +1,65 @@
+"""Counting right answers, of the digital network and of its virtual chips."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from memcore.config import CrossbarConfig
+from memcore.conversion import calibrate, convert
+from memcore.errors import StudyError
+from memcore.random import Stream
+from memcore.study.config import General
+from memcore.study.data import Dataset, Split
+
+
+def chip_seeds(general: General) -> list[int]:
+    """The seed of each virtual chip; chip k is the same at every point and for any `chips`."""
+    return [Stream(general.seed).child("chip", k).key for k in range(general.chips)]
+
+
+@torch.no_grad()
+def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: General) -> int:
+    """How many images of `test` the model labels right.
+
+    Raises:
+        StudyError: an output is not finite; an accuracy would then mean nothing.
+    """
+    device = torch.device(general.device)
+    right = 0
+    for start in range(0, len(test), general.batch):
+        labels = test.labels[start : start + general.batch]
+        images = test.images[start : start + general.batch].to(device)
+        logits = model(dataset.prepare(images))
+        if not torch.isfinite(logits).all():
+            raise StudyError(f"the network's outputs are not finite for {len(labels)} test images")
+        right += int((logits.argmax(1) == labels.to(device)).sum())
+    return right
+
+
+def evaluate_chips(
+    model: nn.Module,
+    config: CrossbarConfig,
+    dataset: Dataset,
+    general: General,
+    advance: Callable[[], None] = lambda: None,
+) -> list[int]:
+    """Right answers of each virtual chip that the model is programmed onto.
+
+    Args:
+        model: the digital network, in evaluation mode; left as it is.
+        config: of the crossbars.
+        dataset: test images are counted; converters are calibrated on training images only.
+        general: number of chips and their seed, samples, batch and device.
+        advance: called after each chip.
+    """
+    test = dataset.test.head(general.samples)
+    counts = []
+    for seed in chip_seeds(general):
+        chip = convert(model, config, seed=seed).eval()
+        if config.dac is not None or config.adc is not None:
+            images = dataset.train.images[: general.calibration].to(general.device)
+            calibrate(chip, dataset.prepare(images))
+        counts.append(count_correct(chip, dataset, test, general))
+        advance()
+    return counts

@@ -1,0 +1,61 @@
+"""Progress bars with the time left, on stderr and only where somebody watches."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from memcore.errors import StudyError
+
+
+def needed(module: str, purpose: str) -> ModuleType:
+    """Import a package of the extra `memcore[study]`.
+
+    Raises:
+        StudyError: it is not installed; says how to install it.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise StudyError(
+            f"{purpose} needs {module.partition('.')[0]}, which is not usable here ({error}); "
+            "pip install 'memcore[study]'"
+        ) from error
+
+
+class Progress:
+    """Makes the bars of one run.
+
+    Args:
+        show: `None` shows them only if stderr is a terminal.
+    """
+
+    def __init__(self, show: bool | None) -> None:
+        self._disable = None if show is None else not show
+
+    @contextmanager
+    def bar(
+        self, label: str, total: int, done: int = 0, unit: str = "it"
+    ) -> Iterator[Callable[[str], None]]:
+        """A bar of `total` steps of which `done` are behind us.
+
+        Yields:
+            A function to call after each step, with a few words on it.
+        """
+        tqdm = needed("tqdm", "a study").tqdm
+        with tqdm(
+            total=total,
+            initial=done,
+            desc=label,
+            unit=unit,
+            disable=self._disable,
+            dynamic_ncols=True,
+            leave=False,
+        ) as shown:
+
+            def advance(words: str) -> None:
+                shown.set_postfix_str(words, refresh=False)
+                shown.update()
+
+            yield advance

@@ -1,0 +1,108 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from memcore import __version__
+from memcore.cli import main
+
+
+def memcore(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_version_and_the_help_import_no_torch() -> None:
+    code = (
+        "import sys; from memcore.cli import main\n"
+        "for words in (['--version'], ['--help'], ['run', '--help'], ['plugins']):\n"
+        "    main(words, standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert __version__ in done.stdout
+
+
+def test_every_plugin_is_listed_with_its_package() -> None:
+    rows = json.loads(memcore("plugins", "--json").stdout)
+    (drift,) = [row for row in rows if row["name"] == "linear_ion_drift"]
+    assert drift["group"] == "memcore.devices"
+    assert (drift["distribution"], drift["version"]) == ("memcore", __version__)
+    assert drift["target"] == "memcore_plugins.devices.linear_ion_drift:LinearIonDrift"
+
+
+def test_check_finds_all_bundled_plugins_in_order() -> None:
+    done = memcore("plugins", "--check", "--json")
+    rows = [row for row in json.loads(done.stdout) if row["distribution"] == "memcore"]
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_a_broken_plugin_is_named_and_changes_nothing_for_the_others(site: Any) -> None:
+    site.install(
+        "memcore-acme",
+        {"memcore.devices": {"broken": "acme_broken:Device", "vteam": "acme_broken:Vteam"}},
+        modules={"acme_broken": "import no_such_module"},
+    )
+    done = memcore("plugins", "--check")
+    assert done.exit_code == 1
+    status = {
+        tuple(line.split()[1:3]): line.split()[-1]
+        for line in done.stdout.splitlines()
+        if line.startswith("memcore.")
+    }
+    assert status["broken", "memcore-acme"] == "broken"
+    assert status["vteam", "memcore-acme"] == "broken"
+    assert status["vteam", "memcore"] == "ok"
+    assert "No module named 'no_such_module'" in done.stdout
+
+
+def test_doctor_says_what_is_in_use() -> None:
+    done = memcore("doctor")
+    assert done.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert __version__ in lines["memcore"]
+    assert lines["_cpu"].startswith(("loaded", "not in use"))
+    assert "threads" in lines["torch"]
+
+
+def test_doctor_fails_if_the_native_module_is_required_and_missing() -> None:
+    command = [sys.executable, "-m", "memcore", "doctor", "--require-native"]
+
+    environment = {**os.environ, "MEMCORE_NATIVE": "0", "MEMCORE_REQUIRE_NATIVE": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert "error: the native kernels are required, but MEMCORE_NATIVE=0" in done.stderr
+
+
+def test_an_error_is_one_message_without_a_traceback(tmp_path: Path) -> None:
+    done = memcore("run", tmp_path / "none.toml")
+    assert done.exit_code == 2
+    assert done.stderr == f"error: there is no study file '{tmp_path / 'none.toml'}'\n"
+
+
+def test_the_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
+    done = memcore("--traceback", "run", tmp_path / "none.toml")
+    assert type(done.exception).__name__ == "StudyError"
+
+
+@pytest.mark.parametrize("words", [["run"], ["demo", "--chips", "0"], ["nonsense"]])
+def test_wrong_usage_is_explained(words: list[str]) -> None:
+    done = memcore(*words)
+    assert done.exit_code == 2
+    assert "Usage: " in done.stderr
+
+
+def test_the_demo_ends_with_the_table_and_the_files(tmp_path: Path) -> None:
+    done = memcore("demo", "--out", tmp_path, "--chips", 2, "--samples", 40)
+    assert done.exit_code == 0, done.output
+    *_, table, plot = done.stdout.splitlines()
+    assert table == f"table {tmp_path / 'results.csv'}"
+    assert plot == f"plot  {tmp_path / 'plot.png'}"
+    assert (tmp_path / "plot.png").is_file()
+    for words in ("digital baseline", "2 chips", "r_off / r_on", "states"):
+        assert words in done.stdout

@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from memcore.errors import StudyError
+from memcore.study import training
+from memcore.study.config import General
+from memcore.study.data import Dataset, Split, digits
+from memcore.study.evaluation import count_correct
+from memcore.study.models import RECIPES, digits_vgg, model, vgg16
+from memcore.study.training import Recipe
+
+CPU = torch.device("cpu")
+
+
+def weights(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.ndim > 1)
+
+
+def test_vgg16_has_thirteen_convolutions_and_14_7_million_weights() -> None:
+    network = vgg16()
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 13
+    assert weights(network) == 14_715_584
+    assert (network.classifier.in_features, network.classifier.out_features) == (512, 10)
+    assert network.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_digits_vgg_maps_digits_to_ten_logits() -> None:
+    assert digits_vgg().eval()(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_digits_vgg_learns_the_digits() -> None:
+    torch.manual_seed(0)
+    network, data = digits_vgg(), digits()
+    recipe = Recipe().over(data.augment, RECIPES["digits_vgg"])
+    training.train(network, data, recipe, seed=0, device=CPU)
+    correct = count_correct(network, data, data.test, General())
+    assert correct / len(data.test) >= 0.985
+
+
+def small() -> tuple[nn.Module, Dataset]:
+    torch.manual_seed(3)
+    data = digits()
+    part = Split(data.train.images[:65], data.train.labels[:65])
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    return network, Dataset(train=part, test=data.test)
+
+
+def test_training_is_repeatable_and_leaves_the_global_generator_alone() -> None:
+    digests = []
+    for global_seed in (1, 2):
+        network, data = small()
+        torch.manual_seed(global_seed)
+        before = torch.get_rng_state()
+        recipe = Recipe(epochs=2, batch=16, shift=1, flip=True)
+        training.train(network, data, recipe, seed=5, device=CPU)
+        assert torch.equal(torch.get_rng_state(), before)
+        digests.append(training.digest(network))
+    assert digests[0] == digests[1]
+
+
+def test_the_seed_of_the_training_matters() -> None:
+    digests = set()
+    for seed in (5, 6):
+        network, data = small()
+        training.train(network, data, Recipe(epochs=1, batch=16), seed=seed, device=CPU)
+        digests.add(training.digest(network))
+    assert len(digests) == 2
+
+
+def test_shifted_images_are_moved_whole_and_filled_with_zeros() -> None:
+    images = torch.zeros(200, 1, 5, 5)
+    images[:, 0, 2, 2] = 1.0
+    moved = training._shifted(images, 1, torch.Generator().manual_seed(0))
+    assert moved.sum((1, 2, 3)).eq(1).all()
+    reached = moved.sum(0)[0] > 0
+    assert reached[1:4, 1:4].all()
+    assert int(reached.sum()) == 9
+
+
+def test_a_recipe_says_what_the_file_says_and_else_what_suits_the_model() -> None:
+    recipe = Recipe(epochs=3).over({"shift": 1}, {"epochs": 50, "lr": 0.5})
+    assert (recipe.epochs, recipe.lr, recipe.shift) == (3, 0.5, 1)
+
+
+def test_a_checkpoint_comes_back_with_its_record(tmp_path: Path) -> None:
+    network, _ = small()
+    path = tmp_path / "model.safetensors"
+    training.save_checkpoint(network, path, {"seed": 1})
+    other, _ = small()
+    nn.init.zeros_(other[1].weight)  # type: ignore[arg-type,union-attr]
+    training.load_weights(other, path)
+    assert training.digest(other) == training.digest(network)
+    assert training.checkpoint_record(path) == {"seed": 1}
+
+
+def test_a_checkpoint_is_the_same_file_every_time(tmp_path: Path) -> None:
+    network, _ = small()
+    for name in ("a", "b"):
+        training.save_checkpoint(network, tmp_path / name, {"seed": 1, "model": {"name": "x"}})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_torn_checkpoint_has_no_record(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert training.checkpoint_record(path) is None
+
+
+def test_a_state_dict_of_torch_save_is_taken_too(tmp_path: Path) -> None:
+    network, _ = small()
+    path = tmp_path / "weights.pt"
+    torch.save({"state_dict": network.state_dict(), "epoch": 3}, path)
+    training.load_weights(network, path)
+
+
+def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+    network, _ = small()
+    state = network.state_dict()
+    state["1.weight"] = torch.zeros(8, 63)
+    state["head.bias"] = state.pop("3.bias")
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(StudyError) as caught:
+        training.load_weights(network, tmp_path / "weights.pt")
+    text = str(caught.value)
+    assert "1.weight: shape [8, 63], the model has [8, 64]" in text
+    assert "missing: 3.bias" in text
+    assert "not in the model: head.bias" in text
+
+
+def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:
+    network, _ = small()
+    with pytest.raises(StudyError, match="there is no checkpoint"):
+        training.load_weights(network, tmp_path / "none.safetensors")
+    (tmp_path / "bad.pt").write_bytes(b"nonsense")
+    with pytest.raises(StudyError, match=r"bad\.pt' cannot be read"):
+        training.load_weights(network, tmp_path / "bad.pt")
+
+
+def test_digests_see_names_shapes_and_values() -> None:
+    base = {"w": torch.zeros(2, 3)}
+    others = [{"v": torch.zeros(2, 3)}, {"w": torch.zeros(3, 2)}, {"w": torch.full((2, 3), 1e-9)}]
+    assert all(training.digest_tensors(o) != training.digest_tensors(base) for o in others)
+
+
+def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no model named 'vgg'; did you mean 'vgg16'"):
+        model({"name": "vgg"}, tmp_path)
+
+
+def test_a_model_function_that_cannot_be_imported_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="'no_such_module:net' cannot be imported"):
+        model({"name": "no_such_module:net"}, tmp_path)
+    with pytest.raises(StudyError, match=r"returned dict; expected a torch\.nn\.Module"):
+        model({"name": "builtins:dict"}, tmp_path)
