@@ -32,6 +32,4 @@ target_include_directories(_cuda PRIVATE include)
 target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${MEMCORE_WARNINGS}>)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
                                        CUDA_SEPARABLE_COMPILATION OFF)
-target_compile_definitions(_cuda PRIVATE MEMCORE_CUDA_VERSION="${CMAKE_CUDA_COMPILER_VERSION}"
-                                         MEMCORE_CUDA_ARCHITECTURES="${CMAKE_CUDA_ARCHITECTURES}")
 install(TARGETS _cuda DESTINATION memcore)

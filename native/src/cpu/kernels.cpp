@@ -4,6 +4,7 @@
 // standard library may be used: the linker keeps one copy of an inline function, and if that copy was compiled for
 // AVX-512, older processors crash in it.
 #include "isa.h"
+#include "levels_kernels.h"
 #include "mvm_kernels.h"
 #include "philox_kernels.h"
 #include "quantize_kernels.h"

@@ -41,5 +41,12 @@ inline void parallel_for(int64_t n, int64_t grain, const Function& fn) {
   fn(0, n);
 }
 
+// As parallel_for, but ranges begin at multiples of `unit`.
+template <class Function>
+inline void parallel_for_units(int64_t n, int64_t unit, int64_t grain, const Function& fn) {
+  parallel_for(ceil_div(n, unit), ceil_div(grain, unit),
+               [&](int64_t begin, int64_t end) { fn(begin * unit, smaller(n, end * unit)); });
+}
+
 }  // namespace
 }  // namespace memcore

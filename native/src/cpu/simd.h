@@ -27,6 +27,42 @@ typedef float UnalignedVec __attribute__((vector_size(kLanes * 4), aligned(4), m
 
 MEMCORE_ALWAYS_INLINE Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 MEMCORE_ALWAYS_INLINE void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+
+// A store that bypasses the caches, for results larger than they are; p must be aligned to a Vec.
+MEMCORE_ALWAYS_INLINE void store_around_cache(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#elif defined(__x86_64__)
+  _mm_stream_ps(p, (__m128)v);
+#else
+  store(p, v);
+#endif
+}
+
+// To be called by a thread after its last store_around_cache.
+MEMCORE_ALWAYS_INLINE void finish_stores() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+constexpr int64_t kCached = 4 * 1024 * 1024;  // floats; results beyond this do not stay in a cache anyway
+
+// Whether count results at p should bypass the caches. Pieces of them then begin at multiples of kLanes.
+inline bool bypasses_cache(const float* p, int64_t count) {
+  return count > kCached && reinterpret_cast<uintptr_t>(p) % sizeof(Vec) == 0;
+}
+
+template <bool AroundCache>
+MEMCORE_ALWAYS_INLINE void put(float* p, Vec v) {
+  if (AroundCache)
+    store_around_cache(p, v);
+  else
+    store(p, v);
+}
+
 MEMCORE_ALWAYS_INLINE Vec splat(float f) { return f - Vec{}; }
 
 // Rounds halves to even, as torch.round does; keeps NaN, infinity and the sign of zero.
@@ -50,6 +86,59 @@ MEMCORE_ALWAYS_INLINE Vec round_even(Vec v) {
 MEMCORE_ALWAYS_INLINE Vec clamp(Vec v, Vec lo, Vec hi) {
   v = v < lo ? lo : v;
   return v > hi ? hi : v;
+}
+
+MEMCORE_ALWAYS_INLINE bool any(IntVec mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps((__m256)mask) != 0;
+#else
+  int32_t all = 0;
+  for (int i = 0; i < kLanes; ++i) all |= mask[i];
+  return all != 0;
+#endif
+}
+
+// One row of a look-up table: four floats, so that a row is one load.
+struct alignas(16) Entry {
+  float a, b, c, unused;
+};
+
+// The first three columns of the rows at byte offsets at[0 .. kLanes-1]. Loads of whole rows and a transposition in registers are
+// about three times as fast as gather instructions (measured on Zen 4).
+MEMCORE_ALWAYS_INLINE void load_entries(const Entry* table, const uint32_t* at, Vec& a, Vec& b, Vec& c) {
+  const auto entry = [&](int i) { return reinterpret_cast<const float*>(reinterpret_cast<const char*>(table) + at[i]); };
+#if defined(__AVX512F__)
+  const auto pair = [&](int i, int j) {
+    const __m256 low = _mm256_castps128_ps256(_mm_load_ps(entry(i)));
+    return _mm256_insertf128_ps(low, _mm_load_ps(entry(j)), 1);
+  };
+  const auto row = [&](int i) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(pair(i, i + 4)), pair(i + 8, i + 12), 1);
+  };
+  const __m512 r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+  const __m512 ab0 = _mm512_unpacklo_ps(r0, r1), ab1 = _mm512_unpacklo_ps(r2, r3);
+  a = (Vec)_mm512_shuffle_ps(ab0, ab1, 0x44);
+  b = (Vec)_mm512_shuffle_ps(ab0, ab1, 0xEE);
+  c = (Vec)_mm512_shuffle_ps(_mm512_unpackhi_ps(r0, r1), _mm512_unpackhi_ps(r2, r3), 0x44);
+#elif defined(__AVX2__)
+  const auto row = [&](int i) {
+    const __m256 low = _mm256_castps128_ps256(_mm_load_ps(entry(i)));
+    return _mm256_insertf128_ps(low, _mm_load_ps(entry(i + 4)), 1);
+  };
+  const __m256 r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+  const __m256 ab0 = _mm256_unpacklo_ps(r0, r1), ab1 = _mm256_unpacklo_ps(r2, r3);
+  a = (Vec)_mm256_shuffle_ps(ab0, ab1, 0x44);
+  b = (Vec)_mm256_shuffle_ps(ab0, ab1, 0xEE);
+  c = (Vec)_mm256_shuffle_ps(_mm256_unpackhi_ps(r0, r1), _mm256_unpackhi_ps(r2, r3), 0x44);
+#else
+  for (int i = 0; i < kLanes; ++i) {
+    a[i] = entry(i)[0];
+    b[i] = entry(i)[1];
+    c[i] = entry(i)[2];
+  }
+#endif
 }
 
 }  // namespace

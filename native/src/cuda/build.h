@@ -5,7 +5,8 @@
 
 namespace memcore::cuda {
 
-// The toolkit and the compute capabilities that machine code was compiled for: "CUDA 13.0 for 8.0 9.0 12.0".
+// The toolkit and the compute capabilities that machine code was compiled for: "CUDA 13.0
+// for 8.0 9.0 12.0".
 std::string build();
 
 }  // namespace memcore::cuda

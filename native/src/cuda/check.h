@@ -15,7 +15,8 @@ namespace memcore::cuda {
 inline void check(cudaError_t status, const char* kernel) {
   if (status == cudaSuccess) return;
   std::string message = std::string(kernel) + ": " + cudaGetErrorString(status);
-  if (status == cudaErrorNoKernelImageForDevice) message += " (memcore._cuda was built with " + build() + ")";
+  if (status == cudaErrorNoKernelImageForDevice)
+    message += " (memcore._cuda was built with " + build() + ")";
   throw std::runtime_error(message);
 }
 
@@ -39,7 +40,7 @@ class DeviceGuard {
   bool changed_ = false;
 };
 
-// Launches the kernels of one call: on `device`, which is current for as long as this lives, and `stream`.
+// Launches the kernels of one call on a stream of a device, which is current while this lives.
 class Launcher {
  public:
   Launcher(const char* kernel, int device, void* stream)
@@ -49,7 +50,8 @@ class Launcher {
 
   int processors() const { return processors_; }
 
-  // Enough blocks to give each of `items` a thread, but no more than fill the device: kernels loop over the rest.
+  // Enough blocks to give each of `items` a thread, but no more than fill the device: the kernels
+  // loop.
   int64_t blocks(int64_t items, int threads) const {
     const int64_t wanted = (items + threads - 1) / threads;
     const int64_t full = int64_t{processors_} * (2048 / threads);
@@ -59,7 +61,8 @@ class Launcher {
   template <class... Parameters, class... Arguments>
   void run(void (*kernel)(Parameters...), int64_t blocks, int threads, size_t shared,
            const Arguments&... arguments) const {
-    if (blocks > INT32_MAX) throw std::runtime_error(std::string(kernel_) + ": too large for one launch");
+    if (blocks > INT32_MAX)
+      throw std::runtime_error(std::string(kernel_) + ": too large for one launch");
     kernel<<<static_cast<unsigned>(blocks), threads, shared, stream_>>>(arguments...);
     check(cudaGetLastError(), kernel_);
   }

@@ -1,4 +1,4 @@
-// What the kernels share: walking over a two-dimensional array, and accesses to four neighbours at once.
+// What the kernels share: walking over a two-dimensional array, and access to four values at once.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,7 +16,7 @@ inline bool aligned(const void* address, size_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % bytes == 0;
 }
 
-// The items of one thread in a loop of the whole grid over outer x inner items, without a division in the loop.
+// The items of one thread when the whole grid loops over outer x inner items; no division per item.
 class GridWalk {
  public:
   __device__ explicit GridWalk(int64_t inner) : inner_size_(inner) {
@@ -41,7 +41,8 @@ class GridWalk {
   int64_t inner_size_, outer_step_, inner_step_;
 };
 
-// The first `left` of four neighbouring floats, zero for the others. `vector` promises 16-byte alignment.
+// The first `left` of four neighbouring floats, zero for the others. `vector` promises 16-byte
+// alignment.
 __device__ inline float4 load_quad(const float* at, int64_t left, bool vector) {
   if (vector && left >= kQuad) return __ldg(reinterpret_cast<const float4*>(at));
   float4 quad = make_float4(0.0f, 0.0f, 0.0f, 0.0f);

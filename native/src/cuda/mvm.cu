@@ -1,8 +1,8 @@
-// The crossbar product with its converters fused: a register-blocked matrix product in single precision that
-// rounds the partial sum of every row tile to an ADC code before it is added up.
+// The crossbar product with its converters fused: a register-blocked matrix product in single
+// precision that rounds the partial sum of every row tile to an ADC code before it is added up.
 //
-// One thread owns an output and adds its products row by row with fused multiply-adds, whatever the shape of the
-// block. So results do not depend on n, on the shape chosen or on the device.
+// One thread owns an output and adds its products row by row with fused multiply-adds, whatever the
+// shape of the block. So results do not depend on n, on the shape chosen or on the device.
 #include "check.h"
 #include "grid.h"
 #include "memcore/kernels.h"
@@ -11,11 +11,12 @@ namespace memcore::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr int kPanelQuads = static_cast<int>(kPanel) / kQuad;  // lanes of a warp along the columns of a panel
-constexpr int kRowLanes = kWarp / kPanelQuads;                 // lanes of a warp along the rows of the output
+// The lanes of a warp along the columns of a panel, and along the rows of the output.
+constexpr int kPanelQuads = static_cast<int>(kPanel) / kQuad;
+constexpr int kRowLanes = kWarp / kPanelQuads;
 
-// A block has RowWarps x Panels warps; each warp computes 4 * ThreadRows outputs by one panel, each thread
-// ThreadRows by 4 of them. It advances Depth rows of the crossbar at a time.
+// A block has RowWarps x Panels warps; each warp computes 4 * ThreadRows outputs by one panel, each
+// thread ThreadRows by 4 of them. It advances Depth rows of the crossbar at a time.
 template <int RowWarps, int Panels, int ThreadRows, int Depth, int MinBlocks>
 struct Shape {
   static constexpr int kThreads = kWarp * RowWarps * Panels;
@@ -25,17 +26,21 @@ struct Shape {
   static constexpr int kBlockRows = kWarpRows * RowWarps;
   static constexpr int kDepth = Depth;
   static constexpr int kMinBlocks = MinBlocks;  // resident on a multiprocessor
-  static constexpr int kInputQuads = kBlockRows * Depth / kQuad / kThreads;       // that a thread loads
-  static constexpr int kWeightQuads = Panels * Depth * kPanelQuads / kThreads;  // that a thread loads
-  static constexpr int kVector = ThreadRows < kQuad ? ThreadRows : kQuad;       // inputs of one shared access
-  static_assert(kInputQuads * kThreads * kQuad == kBlockRows * Depth, "whole quads for every thread");
-  static_assert(kWeightQuads * kThreads == Panels * Depth * kPanelQuads, "whole quads for every thread");
+  // Quads that a thread loads, and inputs of one access to shared memory.
+  static constexpr int kInputQuads = kBlockRows * Depth / kQuad / kThreads;
+  static constexpr int kWeightQuads = Panels * Depth * kPanelQuads / kThreads;
+  static constexpr int kVector = ThreadRows < kQuad ? ThreadRows : kQuad;
+  static_assert(kInputQuads * kThreads * kQuad == kBlockRows * Depth,
+                "whole quads for every thread");
+  static_assert(kWeightQuads * kThreads == Panels * Depth * kPanelQuads,
+                "whole quads for every thread");
 };
 
 using Large = Shape<4, 2, 8, 16, 2>;  // 128 x 64 outputs
 using Small = Shape<4, 1, 2, 32, 4>;  // 32 x 32 outputs: more blocks when there are few outputs
 
-constexpr int64_t kMostRows = int64_t{1} << 30;  // so that a sum of two row numbers is an int
+// So that the sum of two row numbers is an int.
+constexpr int64_t kMostRows = (int64_t{1} << 30) - 1;
 
 struct Problem {
   CrossbarMvm mvm;
@@ -45,8 +50,8 @@ struct Problem {
   bool vector_x, vector_panels, vector_out;
 };
 
-// Two stages, so that one is filled while the other is multiplied. Inputs are transposed; the pad keeps rows
-// aligned to 16 bytes and on different banks.
+// Two stages, so that one is filled while the other is multiplied. Inputs are transposed; the pad
+// keeps rows aligned to 16 bytes and on different banks.
 template <class S>
 struct alignas(16) Stages {
   float inputs[2][S::kDepth][S::kBlockRows + kQuad];
@@ -92,7 +97,8 @@ class Loader {
     for (int i = 0; i < S::kWeightQuads; ++i) {
       const int64_t panel = first_panel + weight_panel(i);
       has_weight_[i] = panel < problem.panels;
-      weights_[i] = mvm.panels + (has_weight_[i] ? (group * problem.panels + panel) * mvm.rows * kPanel : 0);
+      weights_[i] =
+          mvm.panels + (has_weight_[i] ? (group * problem.panels + panel) * mvm.rows * kPanel : 0);
     }
   }
 
@@ -180,7 +186,8 @@ class Outputs {
       }
   }
 
-  __device__ void write(const Problem& problem, int64_t group, int64_t first_row, int64_t first_panel) const {
+  __device__ void write(const Problem& problem, int64_t group, int64_t first_row,
+                        int64_t first_panel) const {
     const CrossbarMvm& mvm = problem.mvm;
     const int64_t first = (first_panel + panel()) * kPanel + column(), left = mvm.cols - first;
     if (left <= 0) return;
@@ -195,9 +202,11 @@ class Outputs {
     for (int i = 0; i < S::kThreadRows; ++i) {
       const int64_t output = first_row + row(i);
       if (output >= mvm.n) continue;
-      const float4 y = {__fmaf_rn(scale[0], totals_[i][0], bias[0]), __fmaf_rn(scale[1], totals_[i][1], bias[1]),
-                        __fmaf_rn(scale[2], totals_[i][2], bias[2]), __fmaf_rn(scale[3], totals_[i][3], bias[3])};
-      store_quad(mvm.out + (output * mvm.groups + group) * mvm.cols + first, y, left, problem.vector_out);
+      const float4 y = {
+          __fmaf_rn(scale[0], totals_[i][0], bias[0]), __fmaf_rn(scale[1], totals_[i][1], bias[1]),
+          __fmaf_rn(scale[2], totals_[i][2], bias[2]), __fmaf_rn(scale[3], totals_[i][3], bias[3])};
+      store_quad(mvm.out + (output * mvm.groups + group) * mvm.cols + first, y, left,
+                 problem.vector_out);
     }
   }
 
@@ -206,7 +215,8 @@ class Outputs {
   __device__ static int warp() { return threadIdx.x / kWarp; }
   __device__ static int panel() { return warp() % S::kPanels; }
   __device__ static int column() { return lane() % kPanelQuads * kQuad; }
-  // Rows come in runs of kVector; the runs of one thread are apart, so that the lanes of a warp touch all banks.
+  // Rows come in runs of kVector; the runs of one thread are apart, so that the lanes of a warp
+  // touch all banks.
   __device__ static int row(int i) {
     return warp() / S::kPanels * S::kWarpRows + i / S::kVector * (S::kVector * kRowLanes) +
            lane() / kPanelQuads * S::kVector + i % S::kVector;
@@ -217,10 +227,12 @@ class Outputs {
 };
 
 template <class S>
-__global__ void __launch_bounds__(S::kThreads, S::kMinBlocks) multiply_tiles(const Problem problem) {
+__global__ void __launch_bounds__(S::kThreads, S::kMinBlocks)
+    multiply_tiles(const Problem problem) {
   __shared__ Stages<S> stages;
   const CrossbarMvm& mvm = problem.mvm;
-  const int64_t first_panel = blockIdx.x % problem.panel_blocks * S::kPanels;  // neighbours share inputs
+  // Neighbouring blocks read the same inputs.
+  const int64_t first_panel = blockIdx.x % problem.panel_blocks * S::kPanels;
   const int64_t first_row = blockIdx.x / problem.panel_blocks % problem.row_blocks * S::kBlockRows;
   const int64_t group = blockIdx.x / problem.panel_blocks / problem.row_blocks;
   Loader<S> loader(problem, group, first_row, first_panel);
@@ -260,13 +272,14 @@ void crossbar_mvm(const CrossbarMvm& args, int device, void* stream) {
   const Launcher launcher("crossbar_mvm", device, stream);
   Problem problem{args, ceil_div(args.cols, kPanel), 0, 0, false, false, false};
   CrossbarMvm& mvm = problem.mvm;
-  if (mvm.rows > kMostRows) throw std::runtime_error("crossbar_mvm: more than 2^30 rows");
+  if (mvm.rows > kMostRows) throw std::runtime_error("crossbar_mvm: 2^30 or more rows");
   if (mvm.tile_rows > mvm.rows) mvm.tile_rows = mvm.rows;
   problem.vector_x = aligned(mvm.x, 16) && mvm.rows % kQuad == 0 && mvm.tile_rows % kQuad == 0;
   problem.vector_panels = aligned(mvm.panels, 16);
   problem.vector_out = aligned(mvm.out, 16) && mvm.cols % kQuad == 0;
 
-  const int64_t large = ceil_div(args.n, Large::kBlockRows) * ceil_div(problem.panels, Large::kPanels) * args.groups;
+  const int64_t large =
+      ceil_div(args.n, Large::kBlockRows) * ceil_div(problem.panels, Large::kPanels) * args.groups;
   if (large < launcher.processors())
     run<Small>(launcher, problem);
   else

@@ -7,7 +7,12 @@
 namespace memcore::cuda {
 namespace {
 
-// A distribution turns the words of a block into one value per lane: quad() all four, lane() a single one.
+// The even or the odd word of the pair that a lane belongs to.
+__device__ uint32_t even_word(const Block& b, int lane) { return lane < 2 ? b.w[0] : b.w[2]; }
+__device__ uint32_t odd_word(const Block& b, int lane) { return lane < 2 ? b.w[1] : b.w[3]; }
+
+// A distribution turns the words of a block into one value per lane: quad() all four, lane() a
+// single one.
 struct UniformLanes {
   using Value = float;
   using Quad = float4;
@@ -16,9 +21,7 @@ struct UniformLanes {
     return {to_uniform(b.w[0]), to_uniform(b.w[1]), to_uniform(b.w[2]), to_uniform(b.w[3])};
   }
   __device__ Value lane(const Block& b, int lane) const {
-    const uint32_t even = lane < 2 ? b.w[0] : b.w[2];
-    const uint32_t odd = lane < 2 ? b.w[1] : b.w[3];
-    return to_uniform(lane % 2 == 0 ? even : odd);
+    return to_uniform(lane % 2 == 0 ? even_word(b, lane) : odd_word(b, lane));
   }
 };
 
@@ -32,7 +35,7 @@ struct NormalLanes {
     return {low.first, low.second, high.first, high.second};
   }
   __device__ Value lane(const Block& b, int lane) const {
-    const Pair pair = lane < 2 ? to_normal(b.w[0], b.w[1]) : to_normal(b.w[2], b.w[3]);
+    const Pair pair = to_normal(even_word(b, lane), odd_word(b, lane));
     return lane % 2 == 0 ? pair.first : pair.second;
   }
 };
@@ -45,7 +48,9 @@ struct BernoulliLanes {
     const float4 u = UniformLanes().quad(b);
     return {hit(u.x), hit(u.y), hit(u.z), hit(u.w)};
   }
-  __device__ Value lane(const Block& b, int lane) const { return hit(UniformLanes().lane(b, lane)); }
+  __device__ Value lane(const Block& b, int lane) const {
+    return hit(UniformLanes().lane(b, lane));
+  }
   __device__ Value hit(float u) const { return u < p ? 1 : 0; }
 
   float p;
@@ -60,7 +65,8 @@ __global__ void __launch_bounds__(kThreads)
     const auto block = philox_block(draws.key, static_cast<uint64_t>(walk.inner),
                                     static_cast<uint64_t>(draws.reads[walk.outer]));
     const int64_t first = walk.inner * kQuad;
-    store_quad(out + walk.outer * draws.size + first, lanes.quad(block), draws.size - first, vector);
+    store_quad(out + walk.outer * draws.size + first, lanes.quad(block), draws.size - first,
+               vector);
   }
 }
 
@@ -70,9 +76,10 @@ __global__ void __launch_bounds__(kThreads)
     draw_listed(Draws draws, Lanes lanes, typename Lanes::Value* out) {
   for (GridWalk walk(draws.size); walk.outer < draws.n_reads; walk.next()) {
     const auto element = static_cast<uint64_t>(draws.elements[walk.inner]);
-    const auto block = philox_block(draws.key, element / kQuad,
-                                    static_cast<uint64_t>(draws.reads[walk.outer]));
-    out[walk.outer * draws.size + walk.inner] = lanes.lane(block, static_cast<int>(element % kQuad));
+    const auto block =
+        philox_block(draws.key, element / kQuad, static_cast<uint64_t>(draws.reads[walk.outer]));
+    out[walk.outer * draws.size + walk.inner] =
+        lanes.lane(block, static_cast<int>(element % kQuad));
   }
 }
 

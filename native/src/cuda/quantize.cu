@@ -43,7 +43,8 @@ constexpr size_t kSharedBytes = 48 * 1024;  // what every device gives a block w
 constexpr int kColumns = 32;                // that a block of levels_columns works on, one a bank
 constexpr int kColumnThreads = 512;         // of such a block
 
-// A table of levels and the boundaries between them, in shared memory; consecutive entries are `stride` apart.
+// A table of levels and the boundaries between them, in shared memory; consecutive entries are
+// `stride` apart.
 class SharedLevels {
  public:
   static size_t bytes(int64_t n_levels, int stride) {
@@ -97,8 +98,10 @@ __global__ void __launch_bounds__(kThreads) levels_tensor(QuantizeLevels args, b
   }
 }
 
-// One table for each column, those of kColumns columns in shared memory. `parts` blocks share the rows of a column.
-__global__ void __launch_bounds__(kColumnThreads) levels_columns(QuantizeLevels args, int64_t parts) {
+// One table for each column, those of kColumns columns in shared memory. `parts` blocks share the
+// rows of a column.
+__global__ void __launch_bounds__(kColumnThreads)
+    levels_columns(QuantizeLevels args, int64_t parts) {
   extern __shared__ float memory[];
   const int lane = threadIdx.x % kColumns, warp = threadIdx.x / kColumns;
   const int warps = kColumnThreads / kColumns;
@@ -139,7 +142,8 @@ bool vectors(const void* x, const void* out) { return aligned(x, 16) && aligned(
 void run_levels_columns(const Launcher& launcher, const QuantizeLevels& args) {
   const int64_t strips = ceil_div(args.cols, kColumns);
   const int64_t rows_at_once = kColumnThreads / kColumns;
-  const int64_t wanted = ceil_div(args.count / args.cols, 8 * rows_at_once);  // eight rows a thread pay for the table
+  // Eight rows a thread pay for filling the table.
+  const int64_t wanted = ceil_div(args.count / args.cols, 8 * rows_at_once);
   const int64_t most = ceil_div(int64_t{launcher.processors()} * 4, strips);
   const int64_t parts = wanted < most ? wanted : most;
   const size_t shared = SharedLevels::bytes(args.n_levels, kColumns);
