@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import pluggy
@@ -294,6 +295,8 @@ class NonIdeality(Contract):
 
     kind = "nonidealities"
     stage: ClassVar[Stage]
+    #: The parameters that switch the effect off, if it can be switched off.
+    neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @hookspec
     @abstractmethod

@@ -1,0 +1,38 @@
+"""Mapping and programming for conductances that are given rather than derived from weights."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+import memcore
+from memcore.hookspecs import ArrayInfo, Context, Mapped, Mapper, Memristor, Programmed, Programmer
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsGiven(Mapper):
+    """The matrix is conductances already."""
+
+    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        del device, ctx
+        return Mapped(targets=(weight,), gain=weight.new_ones(()))
+
+    def combine(self, current: Tensor) -> Tensor:
+        return current[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsTold(Programmer):
+    """Every cell takes its target."""
+
+    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        del array, ctx
+        return Programmed(conductance=target)
+
+
+def window(conductance: Tensor) -> Memristor:
+    """An ideal device whose window just holds the given conductances."""
+    highest = float(conductance.max()) or 1.0
+    lowest = min(max(float(conductance.min()), 1e-9 * highest), 0.5 * highest)
+    device = memcore.devices["ideal"](r_on=1 / highest, r_off=1 / lowest)
+    assert isinstance(device, Memristor)
+    return device

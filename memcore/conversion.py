@@ -1,0 +1,279 @@
+"""From a digital network to a memristive one and back; writing, ageing and calibrating it."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memcore.config import CrossbarConfig
+from memcore.errors import ConfigError, ConversionError, NoEffectWarning
+from memcore.hooks import manager
+from memcore.hookspecs import Stage
+from memcore.nn.layers import Conv, CrossbarLayer, Linear
+from memcore.random import Stream
+
+#: Which layer becomes which; subclasses may compute anything, so they are not converted.
+LAYERS: dict[type[nn.Module], type[CrossbarLayer]] = {
+    nn.Linear: Linear,
+    nn.Conv1d: Conv,
+    nn.Conv2d: Conv,
+    nn.Conv3d: Conv,
+}
+
+Configs = CrossbarConfig | Mapping[str, Any]
+Filter = Callable[[nn.Module, str], bool]
+#: A batch, or batches; of a (inputs, targets) pair the inputs are taken.
+Batches = Tensor | Iterable[Any]
+
+
+def convert(
+    model: nn.Module,
+    config: Configs,
+    *,
+    filter_fn: Filter | None = None,
+    seed: int = 0,
+    calibration: Batches | None = None,
+) -> nn.Module:
+    """A memristive copy of a network; the original is left alone.
+
+    Args:
+        model: any module; its `Linear` and `Conv1d`, `Conv2d`, `Conv3d` are converted.
+        config: for all layers, or a mapping from a glob on the qualified name to a config, of
+            which the first match counts.
+        filter_fn: `filter_fn(module, name)`; a layer for which it is false stays digital.
+        seed: the virtual chip: the same seed gives the same devices.
+        calibration: typical inputs of the network, which set the ranges of the converters.
+
+    Raises:
+        ConversionError: nothing was converted, or the model is memristive already.
+        ConfigError: the configuration does not fit.
+
+    Examples:
+        >>> mem = convert(nn.Linear(3, 2), CrossbarConfig(device="vteam"))
+        >>> mem(torch.zeros(1, 3)).shape
+        torch.Size([1, 2])
+    """
+    return _convert(
+        copy.deepcopy(model), config, filter_fn=filter_fn, seed=seed, calibration=calibration
+    )
+
+
+def convert_(
+    model: nn.Module,
+    config: Configs,
+    *,
+    filter_fn: Filter | None = None,
+    seed: int = 0,
+    calibration: Batches | None = None,
+) -> nn.Module:
+    """As `convert`, but in place, layer by layer: needs no second copy of the network."""
+    if type(model) in LAYERS:
+        raise ConversionError(
+            f"a {type(model).__name__} cannot replace itself in place; "
+            "use model = memcore.convert(model, config)"
+        )
+    return _convert(model, config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+
+
+def revert_(model: nn.Module) -> nn.Module:
+    """Put the digital layers back, with the present `weight` and `bias`; returns the model."""
+    if isinstance(model, CrossbarLayer):
+        return model.digital()
+    for name, layer in _memristive(model).items():
+        _replace(model, name, layer.digital())
+    return model
+
+
+def program(model: nn.Module) -> None:
+    """Write all weights into their cells again.
+
+    What a real rewrite draws anew is drawn anew; device-to-device differences and stuck cells
+    stay. The clock of `age` starts again.
+    """
+    for layer in _unique(model):
+        layer.program()
+
+
+def age(model: nn.Module, *, seconds: float) -> None:
+    """Let time pass since programming, in seconds, on top of what has passed already.
+
+    Warns:
+        NoEffectWarning: nothing that is configured changes with time.
+    """
+    layers = _unique(model)
+    for layer in layers:
+        layer.crossbar.age(seconds)
+    if all(n.stage is not Stage.AGE for layer in layers for n in layer.crossbar.config.nonidealities):
+        _warn("nothing that is configured changes with time; age() had no effect")
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, inputs: Batches) -> None:
+    """Set the ranges of all converters from typical inputs of the network.
+
+    Batch norm and dropout are as in evaluation, and no read number is used up.
+
+    Args:
+        model: a converted network.
+        inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
+
+    Warns:
+        NoEffectWarning: no layer has a converter whose range is calibrated.
+    """
+    layers = _unique(model)
+    waiting = [
+        layer
+        for layer in layers
+        if any(p.converter and not p.is_fixed for p in (layer.crossbar.input, layer.crossbar.output))
+    ]
+    if not waiting:
+        _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
+        return
+    training = {module: module.training for module in model.modules()}
+    reads = [layer.crossbar.reads.clone() for layer in layers]
+    model.eval()
+    for layer in waiting:
+        layer.crossbar.calibrating(True)
+    try:
+        for batch in _batches(inputs):
+            model(batch)
+    finally:
+        for layer in waiting:
+            layer.crossbar.calibrating(False)
+        for layer, number in zip(layers, reads, strict=True):
+            layer.crossbar.reads.copy_(number)
+        for module, mode in training.items():
+            module.training = mode
+
+
+def crossbar_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
+    """The converted layers by qualified name.
+
+    Raises:
+        ConversionError: there are none.
+    """
+    found = _memristive(model)
+    if not found:
+        raise ConversionError(
+            f"this {type(model).__name__} has no memristive layer; call memcore.convert first"
+        )
+    return found
+
+
+def _convert(
+    model: nn.Module,
+    config: Configs,
+    *,
+    filter_fn: Filter | None,
+    seed: int,
+    calibration: Batches | None,
+) -> nn.Module:
+    if _memristive(model):
+        raise ConversionError(
+            "the model has memristive layers already; call memcore.revert_(model) first"
+        )
+    choose = _chooser(model, config)
+    stream = Stream(seed)
+    made: dict[nn.Module, nn.Module] = {}
+    digital: dict[str, str] = {}
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        reason = _why_digital(module, name, choose(name), filter_fn)
+        if module not in made and reason is not None:
+            if any(True for _ in module.parameters(recurse=False)):
+                digital[name] = reason
+            continue
+        if module not in made:
+            made[module] = _made(module, name, choose(name), stream)
+        model = _replace(model, name, made[module])
+    if not made:
+        raise ConversionError(_nothing_converted(digital))
+    manager().hook.memcore_model_converted(model=model, report=digital)
+    if calibration is not None:
+        calibrate(model, calibration)
+    return model
+
+
+def _made(module: nn.Module, name: str, config: CrossbarConfig, stream: Stream) -> nn.Module:
+    foreign = manager().hook.memcore_convert_module(module=module, name=name, config=config)
+    if foreign is not None:
+        return foreign  # type: ignore[no-any-return]
+    layer = LAYERS[type(module)](module, config, stream.child(name), name)
+    for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
+        getattr(layer, hooks).update(getattr(module, hooks))
+    return layer
+
+
+def _why_digital(
+    module: nn.Module, name: str, config: CrossbarConfig | None, filter_fn: Filter | None
+) -> str | None:
+    """Why a module is not converted, None if it is."""
+    if config is None:
+        return "no config for this name"
+    if filter_fn is not None and not filter_fn(module, name):
+        return "left out by filter_fn"
+    if type(module) in LAYERS:
+        if "weight" not in module._parameters:
+            return "its weight is computed, not a parameter"
+        return None
+    foreign = manager().hook.memcore_convert_module
+    if foreign.get_hookimpls() and foreign(module=module, name=name, config=config) is not None:
+        return None
+    return f"no memristive form of {type(module).__name__}"
+
+
+def _nothing_converted(digital: Mapping[str, str]) -> str:
+    convertible = ", ".join(layer.__name__ for layer in LAYERS)
+    lines = [f"nothing was converted; expected at least one of {convertible}"]
+    lines += [f"  {name or '(the model)'}: {reason}" for name, reason in digital.items()]
+    return "\n".join(lines)
+
+
+def _chooser(model: nn.Module, config: Configs) -> Callable[[str], CrossbarConfig | None]:
+    """Which config a name gets."""
+    if isinstance(config, CrossbarConfig):
+        return lambda _: config
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f"config is {config!r}; expected a CrossbarConfig or a mapping from name patterns"
+        )
+    if "device" in config:
+        whole = CrossbarConfig.from_mapping(config)
+        return lambda _: whole
+    for pattern, value in config.items():
+        if not isinstance(value, CrossbarConfig):
+            raise ConfigError(f"config[{pattern!r}] is {value!r}; expected a CrossbarConfig")
+        if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
+            names = ", ".join(name for name, m in model.named_modules() if type(m) in LAYERS)
+            raise ConfigError(f"config[{pattern!r}] fits no module; there are {names}")
+    return lambda name: next((c for p, c in config.items() if fnmatchcase(name, p)), None)
+
+
+def _memristive(model: nn.Module) -> dict[str, CrossbarLayer]:
+    named = model.named_modules(remove_duplicate=False)
+    return {name: module for name, module in named if isinstance(module, CrossbarLayer)}
+
+
+def _unique(model: nn.Module) -> list[CrossbarLayer]:
+    return list(dict.fromkeys(crossbar_layers(model).values()))
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    if not name:
+        return module
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
+    return model
+
+
+def _batches(inputs: Batches) -> Iterator[Tensor]:
+    for batch in [inputs] if isinstance(inputs, Tensor) else inputs:
+        yield batch[0] if isinstance(batch, list | tuple) else batch
+
+
+def _warn(message: str) -> None:
+    import warnings
+
+    warnings.warn(message, NoEffectWarning, stacklevel=3)

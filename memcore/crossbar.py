@@ -1,0 +1,413 @@
+"""`Crossbar`: the arrays of one matrix, written, disturbed, aged and read.
+
+A read takes one of three ways, decided when the arrays change, never per call:
+
+* exact: without an ADC and without effects at a read, one product with the folded matrix;
+* tiled: with a uniform ADC, one fused kernel that multiplies, converts and adds tile by tile;
+* electrical: anything else, with the currents of every tile or of every bit line in memory.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from memcore.as_given import AsGiven, AsTold, window
+from memcore.config import CrossbarConfig, PluginSpec
+from memcore.errors import CalibrationWarning, ConfigError, ConversionError
+from memcore.hooks import manager
+from memcore.hookspecs import ArrayInfo, Context, Mapped, Programmed
+from memcore.ops.crossbar_mvm import crossbar_mvm, pack
+from memcore.pipeline import Pipeline
+from memcore.port import Port
+from memcore.random import ReadStream, Stream
+from memcore.tiling import Tiling
+
+
+class Crossbar(nn.Module):
+    """Arrays of conductances that multiply: `Crossbar(g) @ v`.
+
+    Args:
+        conductance: [rows, cols] S; rows are word lines, columns bit lines.
+        device: what the cells are, for effects that ask; an ideal one by default.
+        nonidealities: names, mappings or instances.
+        tile: word and bit lines of one array; None for a single array.
+        dac: converter of the voltages.
+        adc: converter of the currents of each array.
+        temperature: K.
+        seed: the virtual chip.
+
+    Raises:
+        ConfigError: conductances are not finite, negative, or not a matrix.
+
+    Examples:
+        >>> g = torch.tensor([[1e-4, 2e-5], [1e-5, 8e-5]])
+        >>> Crossbar(g) @ torch.tensor([0.2, 0.1])
+        tensor([2.1000e-05, 1.2000e-05])
+    """
+
+    programmed: Tensor
+    gain: Tensor
+    seconds: Tensor
+    writes: Tensor
+    reads: Tensor
+    folded: Tensor
+    matrices: Tensor | None
+    settled: Tensor | None
+    panels: Tensor | None
+
+    def __init__(
+        self,
+        conductance: Tensor,
+        *,
+        device: PluginSpec | None = None,
+        nonidealities: Sequence[PluginSpec] = (),
+        tile: tuple[int, int] | None = None,
+        dac: PluginSpec | None = None,
+        adc: PluginSpec | None = None,
+        temperature: float = 300.0,
+        seed: int = 0,
+    ) -> None:
+        if conductance.dim() != 2 or not conductance.numel():
+            raise ConfigError(
+                f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
+            )
+        if not (conductance.isfinite().all() and (conductance >= 0).all()):
+            raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+        config = CrossbarConfig(
+            device=window(conductance) if device is None else device,
+            mapper=AsGiven(),
+            programmer=AsTold(),
+            nonidealities=nonidealities,
+            tile=tile,
+            dac=dac,
+            adc=adc,
+            read_voltage=1.0,
+            temperature=temperature,
+        )
+        self._setup(conductance.unsqueeze(0), config, Stream(seed), "", False)
+
+    @classmethod
+    def of_weight(
+        cls,
+        weight: Tensor,
+        config: CrossbarConfig,
+        random: Stream,
+        *,
+        name: str = "",
+        constant: bool = False,
+    ) -> Self:
+        """Arrays that hold `weight` [groups, rows, cols] as `config` says.
+
+        Args:
+            weight: rows are inputs, columns outputs.
+            config: device, mapping, converters, effects.
+            random: the layer's stream.
+            name: the layer's qualified name, for messages.
+            constant: the last row is driven by a constant input of 1, past the DAC.
+        """
+        crossbar = cls.__new__(cls)
+        crossbar._setup(weight, config, random, name, constant)
+        return crossbar
+
+    def _setup(
+        self, weight: Tensor, config: CrossbarConfig, random: Stream, name: str, constant: bool
+    ) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.name = name
+        self.constant = constant
+        self._random = random
+        self._calibrating = False
+        where = weight.device
+        self.register_buffer("seconds", torch.zeros((), dtype=torch.float64, device=where))
+        self.register_buffer("writes", torch.zeros((), dtype=torch.int64, device=where))
+        self.register_buffer("reads", torch.zeros((), dtype=torch.int64, device=where))
+        ctx = self.context
+        self.input = Port(config.dac, ctx.child("dac"), weight)
+        self.output = Port(config.adc, ctx.child("adc"), weight)
+        mapped = self._map(weight)
+        shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
+        self.tiling = Tiling(*weight.shape, shared, config.tile)
+        self.pipeline = Pipeline(config.nonidealities, self.array(), ctx).to(where)
+        self._store(mapped)
+        self.register_load_state_dict_post_hook(_refresh_loaded)
+
+    # Writing -------------------------------------------------------------------------------
+
+    @property
+    def context(self) -> Context:
+        """What plugins are handed."""
+        return Context(
+            random=self._random,
+            temperature=self.config.temperature,
+            writes=int(self.writes),
+            torch_device=self.writes.device,
+        )
+
+    def array(self) -> ArrayInfo:
+        """The physical arrays, their cells sampled (always the same cells)."""
+        tiling = self.tiling
+        shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
+        device = self.config.device
+        return ArrayInfo(
+            arrays=shape[0],
+            rows=shape[1],
+            cols=shape[2],
+            device=device.sample(shape, self.context.child("device")),
+            nominal=device.nominal(),
+            name=self.name,
+        )
+
+    def write(self, weight: Tensor) -> Programmed:
+        """Program the arrays again, with new draws of what a rewrite draws anew."""
+        self.writes += 1
+        self.seconds.zero_()
+        return self._store(self._map(weight))
+
+    def _map(self, weight: Tensor) -> Mapped:
+        device = self.config.device.nominal()
+        return self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
+
+    @torch.no_grad()
+    def _store(self, mapped: Mapped) -> Programmed:
+        ctx, array = self.context, self.array()
+        unused = array.nominal.conductance_range()[0]
+        target = self.tiling.split(mapped.targets, unused)  # type: ignore[arg-type]
+        programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
+        manager().hook.memcore_array_programmed(array=array, programmed=programmed)
+        g = programmed.conductance.expand(array.shape)
+        g = Pipeline.written(g, self.config.nonidealities, array, ctx)
+        self.register_buffer("programmed", g.to(target.dtype).contiguous())
+        self.register_buffer("gain", mapped.gain.to(target.dtype))
+        self.refresh()
+        return programmed
+
+    @torch.no_grad()
+    def age(self, seconds: float) -> None:
+        """Let `seconds` pass on the simulated clock."""
+        if not seconds >= 0:
+            raise ConfigError(f"seconds={seconds!r}; time only passes, expected a number >= 0")
+        self.seconds += seconds
+        self.refresh()
+
+    @property
+    def conductance(self) -> Tensor:
+        """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
+        return self.pipeline.settled(self.programmed, self.seconds).expand_as(self.programmed)
+
+    # Deriving ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Derive from conductances and ranges what a forward pass uses."""
+        settled = self.conductance
+        parts = self.tiling.join(settled)
+        matrices = self._per_output(parts)
+        net = self.config.mapper.combine(parts) if self._by_column else matrices[0]
+        self._derive("folded", (net * self.gain).transpose(1, 2).contiguous())
+        products = self.pipeline.is_product and not self.is_exact
+        self._derive("matrices", matrices if products else None)
+        self._derive("settled", None if self.pipeline.is_product else settled)
+        for index, (form, _) in enumerate(self.pipeline.noises if products else ()):
+            variance = form.variance(settled).expand_as(settled)
+            self._derive(f"variance_{index}", self.tiling.join(variance))
+        self.input.bind()
+        self.output.bind()
+        self._fuse()
+
+    def _derive(self, name: str, value: Tensor | None) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def _fuse(self) -> None:
+        """Prepare the fused kernel: one step of the ADC is 1, codes of the DAC are inputs."""
+        self._volts = self.input_scale
+        self._derive("panels", None)
+        self._derive("codes", None)
+        self._derive("scale", None)
+        adc, dac = self.output.levels, self.input.levels
+        fits = adc is not None and (dac is not None or self.input.form is None)
+        if not fits or self.matrices is None or self.pipeline.is_stochastic:
+            return
+        assert adc is not None
+        step = self.gain.new_ones(1) if dac is None else dac.step
+        columns = self.matrices.permute(1, 2, 0, 3).flatten(2) * (self._volts * step / adc.step)
+        if self.constant and dac is not None:
+            columns[:, -1] /= dac.hi * dac.step
+        self._derive("panels", pack(columns))
+        codes = [0.0, 0.0, 0.0] if dac is None else [float(1 / dac.step), dac.lo, dac.hi]
+        self._derive("codes", self.gain.new_tensor(codes))
+        scale = adc.step / self._volts
+        if not self._by_column:
+            scale = scale * self.gain
+            scale = scale.expand(self.tiling.groups, -1).flatten() if scale.numel() > 1 else scale
+        self._derive("scale", scale)
+
+    # Reading -------------------------------------------------------------------------------
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a read is one product with the folded matrix."""
+        pipeline = self.pipeline
+        return self.config.adc is None and pipeline.is_product and not pipeline.is_stochastic
+
+    @property
+    def is_set(self) -> bool:
+        """Whether every converter has its range, and none is looking for one."""
+        return self.input.is_ready and self.output.is_ready and not self._calibrating
+
+    @property
+    def input_scale(self) -> float:
+        """V for an input of 1."""
+        largest = float(self.input.range.abs().max())
+        return self.config.read_voltage / (largest if largest > 0 else 1.0)
+
+    def __matmul__(self, voltage: Tensor) -> Tensor:
+        """Currents [..., cols] A of voltages [..., rows] V."""
+        rows, cols = self.tiling.rows, self.tiling.cols
+        if not voltage.dim() or voltage.shape[-1] != rows:
+            raise ConfigError(
+                f"v has shape {tuple(voltage.shape)}, but g has {rows} rows; "
+                f"expected v [..., {rows}] in V"
+            )
+        x = voltage.reshape(-1, 1, rows).to(self.folded.dtype)
+        return self(x).view(*voltage.shape[:-1], cols)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs [n, groups, cols] of inputs [n, groups, rows]."""
+        if not self.is_set:
+            return self._observe(x)
+        if self.is_exact:
+            return torch.einsum("ngk,gok->ngo", self.driven(self.input(x)), self.folded)
+        if self.panels is not None:
+            return self._tiled(x)
+        return self._decoded(self.output(self._currents(self.input(x))))
+
+    def driven(self, x: Tensor, constant: float = 1.0) -> Tensor:
+        """Inputs with the constant one, if there is one."""
+        return F.pad(x, (0, 1), value=constant) if self.constant else x
+
+    def _tiled(self, x: Tensor) -> Tensor:
+        t, adc, dac = self.tiling, self.output.levels, self.input.levels
+        assert adc is not None
+        assert self.panels is not None
+        outputs = len(t.shared) if self._by_column else 1
+        y = crossbar_mvm(
+            self.driven(x, 1.0 if dac is None else dac.hi * float(dac.step)),
+            self.panels,
+            self.codes,
+            self.scale,
+            None,
+            cols=outputs * t.cols,
+            tile_rows=t.array_rows,
+            lo=adc.lo,
+            hi=adc.hi,
+        )
+        if not self._by_column:
+            return y
+        parts = y.view(-1, t.groups, outputs, t.cols).movedim(2, 0)
+        return self.config.mapper.combine(parts) * self.gain
+
+    def _currents(self, x: Tensor) -> Tensor:
+        """Currents before the ADC, [parts or 1, n, groups, row tiles, cols] A."""
+        voltage = self.driven(x) * self._volts
+        reads = self.reads + torch.arange(len(x), device=self.reads.device)
+        if self.pipeline.is_stochastic:
+            self.reads.add_(len(x))
+        if self.matrices is not None:
+            return self._products(voltage, reads)
+        assert self.settled is not None
+        lines = self.pipeline.currents(self.tiling.spread(voltage), self.settled, reads)
+        return self._per_output(self.tiling.gather(lines))
+
+    def _per_output(self, parts: Tensor) -> Tensor:
+        """The values that an ADC sees: of each part, or of their analogue combination."""
+        return parts if self._by_column else self.config.mapper.combine(parts).unsqueeze(0)
+
+    @property
+    def _by_column(self) -> bool:
+        return self.config.adc is not None and self.config.adc_per == "column"
+
+    def _products(self, voltage: Tensor, reads: Tensor) -> Tensor:
+        assert self.matrices is not None
+        v = self._cut(voltage, -1)
+        current = torch.einsum("ngtk,pgtko->pngto", v, self._cut(self.matrices, -2))
+        for index, (_, key) in enumerate(self.pipeline.noises):
+            current = current + self._noise(v, getattr(self, f"variance_{index}"), key, reads)
+        return current
+
+    def _noise(self, v: Tensor, variance: Tensor, key: int, reads: Tensor) -> Tensor:
+        """Noise of the currents, [parts or 1, n, groups, row tiles, cols] A.
+
+        The sum of independent normal draws of the cells of a column is one normal draw with the
+        summed variance: exact in distribution, with `rows` times fewer draws. A reference column
+        is read once for all outputs of its array.
+        """
+        t = self.tiling
+        noise = []
+        for part, shared in enumerate(t.shared):
+            step = t.data_cols if shared else 1
+            cells = self._cut(variance[part, :, :, ::step], -2)
+            sigma = torch.einsum("ngtk,gtko->ngto", v**2, cells).sqrt()
+            draws = ReadStream(key + part, reads).normal(sigma.shape[1:]).to(v.dtype)
+            noise.append((sigma * draws).repeat_interleave(step, -1)[..., : t.cols])
+        return self._per_output(torch.stack(noise))
+
+    def _cut(self, x: Tensor, dim: int) -> Tensor:
+        """Tiles along the inputs; without an ADC nothing happens between them."""
+        return x.unsqueeze(dim - 1) if self.config.adc is None else self.tiling.cut(x, dim)
+
+    def _decoded(self, current: Tensor) -> Tensor:
+        """Outputs [n, groups, cols] of the converted currents of every tile."""
+        current = current.sum(3)
+        net = self.config.mapper.combine(current) if self._by_column else current[0]
+        return net * (self.gain / self._volts)
+
+    # Calibrating ---------------------------------------------------------------------------
+
+    def calibrating(self, on: bool) -> None:
+        """Whether the next reads set the ranges of the converters, from scratch."""
+        self._calibrating = on
+        if on:
+            self.input.reset()
+            self.output.reset()
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor) -> Tensor:
+        if not self._calibrating:
+            _warn_uncalibrated(len(x))
+        before = self._volts
+        self.input.observe(x)
+        self._volts = self.input_scale
+        current = self._currents(self.input(x))
+        self.output.rescale(self._volts / before)
+        self.output.observe(current)
+        self._fuse()
+        return self._decoded(self.output(current))
+
+    def extra_repr(self) -> str:
+        """Geometry, for `print(model)`."""
+        t = self.tiling
+        return f"{t.rows} -> {t.cols}, {t.arrays} arrays of {t.array_rows} x {t.array_cols}"
+
+
+def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
+    del keys
+    crossbar.refresh()
+
+
+def _warn_uncalibrated(n: int) -> None:
+    if torch.compiler.is_compiling():
+        raise ConversionError(
+            "converters have no range yet; call memcore.calibrate(model, inputs) before "
+            "torch.compile"
+        )
+    warnings.warn(
+        f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "
+        "pass calibration= to memcore.convert or call memcore.calibrate",
+        CalibrationWarning,
+        stacklevel=3,
+    )

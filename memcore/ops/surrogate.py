@@ -1,0 +1,67 @@
+"""Straight-through gradients: one value goes forward, another takes the gradient."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(value: Tensor, surrogate: Tensor) -> Tensor:
+        del surrogate
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        del ctx, inputs, output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+        del ctx
+        return None, grad
+
+
+def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
+    """`value`, whose gradient goes to `surrogate` of the same shape."""
+    if torch.is_grad_enabled() and surrogate.requires_grad:
+        return _StraightThrough.apply(value, surrogate)  # type: ignore[no-any-return,no-untyped-call]
+    return value
+
+
+class _ThroughProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor) -> Tensor:
+        del x, matrix, effective
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        del output
+        _, x, _, effective = inputs
+        ctx.save_for_backward(x, effective)
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, grad: Tensor
+    ) -> tuple[None, Tensor | None, Tensor | None, None]:
+        x, effective = ctx.saved_tensors
+        _, needs_x, needs_matrix, _ = ctx.needs_input_grad
+        return (
+            None,
+            torch.einsum("ngo,gok->ngk", grad, effective) if needs_x else None,
+            torch.einsum("ngo,ngk->gok", grad, x) if needs_matrix else None,
+            None,
+        )
+
+
+def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor) -> Tensor:
+    """`value`, with the gradient of the product that it stands for.
+
+    Args:
+        value: what the arrays gave, [n, groups, outputs].
+        x: their inputs, [n, groups, inputs].
+        matrix: takes the gradient of the weights, [groups, outputs, inputs].
+        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+    """
+    return _ThroughProduct.apply(value, x, matrix, effective)  # type: ignore[no-any-return,no-untyped-call]

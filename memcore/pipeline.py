@@ -1,0 +1,147 @@
+"""The effects of one layer's arrays, resolved once: what runs in a forward pass is plain modules."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from memcore.config import provided_name
+from memcore.errors import ConfigError
+from memcore.forms import Affine, Gaussian, Lookup, UniformLevels
+from memcore.hookspecs import ArrayInfo, Context, NonIdeality, Stage
+from memcore.random import ReadStream
+
+#: Forms that do the same to every read and take no stream.
+_STEADY = (Affine, UniformLevels, Lookup)
+
+#: Numbers that one chunk of a per-read computation may hold, 128 MB of float32.
+_CHUNK = 1 << 25
+
+
+def effect_names(nonidealities: Sequence[NonIdeality]) -> list[str]:
+    """One distinct name for each effect: its registry name, numbered if it occurs again."""
+    seen: Counter[str] = Counter()
+    names = []
+    for effect in nonidealities:
+        name = provided_name(effect)
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return names
+
+
+class Pipeline(nn.Module):
+    """Bound effects in the order of their stages, inside a stage as the user wrote them.
+
+    Args:
+        nonidealities: of any stage; those of `Stage.PROGRAM` act in `written` only.
+        array: the physical arrays.
+        ctx: the layer's context; each effect draws from the stream of its name.
+    """
+
+    def __init__(
+        self, nonidealities: Sequence[NonIdeality], array: ArrayInfo, ctx: Context
+    ) -> None:
+        super().__init__()
+        self.names = effect_names(nonidealities)
+        bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
+        self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
+        for name, effect in zip(self.names, nonidealities, strict=True):
+            if effect.stage is Stage.PROGRAM:
+                continue
+            bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
+            if effect.stage in self._keys:
+                self._keys[effect.stage].append(ctx.random.child(name, "read").key)
+        self.aging = nn.ModuleList(bound[Stage.AGE])
+        self.reading = nn.ModuleList(bound[Stage.READ])
+        self.product = bound[Stage.MVM][0] if bound[Stage.MVM] else None
+        self.lines = nn.ModuleList(bound[Stage.CURRENT])
+        self._steady = next(
+            (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),
+            len(self.reading),
+        )
+
+    @staticmethod
+    def written(
+        conductance: Tensor,
+        nonidealities: Sequence[NonIdeality],
+        array: ArrayInfo,
+        ctx: Context,
+    ) -> Tensor:
+        """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
+        for name, effect in zip(effect_names(nonidealities), nonidealities, strict=True):
+            if effect.stage is Stage.PROGRAM:
+                form = _checked(effect.bind(array, ctx.child(name)), name)
+                if isinstance(form, Gaussian):
+                    raise ConfigError(
+                        f"{name!r} returns Gaussian at Stage.PROGRAM, where nothing is drawn anew; "
+                        "draw from ctx.random in bind and return Affine(offset=...)"
+                    )
+                conductance = form(conductance)
+        return conductance
+
+    def settled(self, conductance: Tensor, seconds: Tensor) -> Tensor:
+        """Conductances as every read finds them: aged, with the steady effects of a read."""
+        for form in self.aging:
+            conductance = form(conductance, seconds)
+        for form in list(self.reading)[: self._steady]:
+            conductance = form(conductance)
+        return conductance
+
+    @property
+    def noises(self) -> list[tuple[Gaussian, int]]:
+        """Gaussian noise of each cell at each read, with its key."""
+        return [(form, key) for form, key in self._reads() if isinstance(form, Gaussian)]
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether a read needs a number of its own."""
+        return len(self.reading) > self._steady or len(self.lines) > 0
+
+    @property
+    def is_product(self) -> bool:
+        """Whether a read is a matrix product, up to Gaussian noise of the cells."""
+        plain = all(isinstance(form, Gaussian) for form, _ in self._reads())
+        return plain and self.product is None and not len(self.lines)
+
+    def currents(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
+        """Bit-line currents [reads, arrays, cols] A, whatever the effects are.
+
+        Args:
+            voltage: word lines, [reads, arrays, rows] V.
+            conductance: settled, [arrays, rows, cols] S.
+            reads: the number of each read, int64 [reads].
+        """
+        size = max(1, _CHUNK // conductance.numel()) if len(self.reading) > self._steady else None
+        chunks = zip(
+            *(voltage.split(size or len(voltage)), reads.split(size or len(reads))), strict=True
+        )
+        return torch.cat([self._chunk(v, conductance, numbers) for v, numbers in chunks])
+
+    def _chunk(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
+        g = conductance.unsqueeze(0)
+        for form, key in self._reads():
+            g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        if self.product is not None:
+            current = self.product(voltage, g)
+        elif len(g) == 1:
+            current = torch.bmm(voltage.transpose(0, 1), g[0]).transpose(0, 1)
+        else:
+            current = torch.einsum("nar,narc->nac", voltage, g)
+        for form, key in zip(self.lines, self._keys[Stage.CURRENT], strict=True):
+            steady = isinstance(form, _STEADY)
+            current = form(current) if steady else form(current, ReadStream(key, reads))
+        return current
+
+    def _reads(self) -> Iterator[tuple[nn.Module, int]]:
+        forms = list(self.reading)[self._steady :]
+        return zip(forms, self._keys[Stage.READ][self._steady :], strict=True)
+
+
+def _checked(form: object, name: str) -> nn.Module:
+    if not isinstance(form, nn.Module):
+        raise ConfigError(
+            f"bind() of {name!r} returned {form!r}; expected a form such as memcore.Affine, or an "
+            "nn.Module"
+        )
+    return form

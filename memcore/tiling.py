@@ -1,0 +1,184 @@
+"""Geometry: how the parts of a weight matrix lie on physical arrays.
+
+A part [groups, rows, cols] is cut into tiles; a part [groups, rows, 1] is a reference column, which
+the arrays of the first part carry as extra bit lines. Cells on lines that a layer does not use
+carry no current that is read, so only the used rectangle of an array is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from memcore.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Parts of a [groups, rows, cols] matrix on arrays of `tile` word and bit lines.
+
+    Args:
+        groups: independent matrices (groups of a convolution).
+        rows: inputs of one matrix.
+        cols: outputs of one matrix.
+        shared: for each part, whether it is a reference column.
+        tile: word lines and bit lines of one array, None for one array per part and group.
+    """
+
+    groups: int
+    rows: int
+    cols: int
+    shared: tuple[bool, ...]
+    tile: tuple[int, int] | None
+
+    def __post_init__(self) -> None:
+        if self.shared[0]:
+            raise ConfigError("the first part of a mapping cannot be a reference column")
+        if self.tile is not None and self.tile[1] <= self.references:
+            raise ConfigError(
+                f"tile={self.tile!r} has no bit line left beside {self.references} reference "
+                "column(s); expected more columns"
+            )
+
+    @property
+    def references(self) -> int:
+        """Reference columns in each array of the first part."""
+        return sum(self.shared)
+
+    @property
+    def full_parts(self) -> int:
+        """Parts that have arrays of their own."""
+        return len(self.shared) - self.references
+
+    @property
+    def array_rows(self) -> int:
+        """Word lines kept of one array."""
+        return self.rows if self.tile is None else min(self.tile[0], self.rows)
+
+    @property
+    def data_cols(self) -> int:
+        """Bit lines of one array that carry outputs."""
+        if self.tile is None:
+            return self.cols
+        return min(self.tile[1] - self.references, self.cols)
+
+    @property
+    def array_cols(self) -> int:
+        """Bit lines kept of one array."""
+        return self.data_cols + self.references
+
+    @property
+    def row_tiles(self) -> int:
+        """Arrays that the inputs are spread over."""
+        return ceil(self.rows / self.array_rows)
+
+    @property
+    def col_tiles(self) -> int:
+        """Arrays that the outputs are spread over."""
+        return ceil(self.cols / self.data_cols)
+
+    @property
+    def arrays(self) -> int:
+        """Physical arrays."""
+        return self.full_parts * self.groups * self.row_tiles * self.col_tiles
+
+    @property
+    def cells(self) -> int:
+        """Cells of the physical arrays, used or not."""
+        if self.tile is None:
+            return self.arrays * self.array_rows * self.array_cols
+        return self.arrays * self.tile[0] * self.tile[1]
+
+    @property
+    def used_cells(self) -> int:
+        """Cells that hold a weight or a reference."""
+        data = self.full_parts * self.groups * self.rows * self.cols
+        return data + self.references * self.groups * self.rows * self.col_tiles
+
+    @property
+    def _grid(self) -> tuple[int, int, int, int]:
+        return (self.full_parts, self.groups, self.row_tiles, self.col_tiles)
+
+    def split(self, parts: Sequence[Tensor], fill: Tensor | float) -> Tensor:
+        """Lay parts onto arrays, [arrays, rows, cols]; unused cells hold `fill`."""
+        full = torch.stack([p for p, shared in zip(parts, self.shared, strict=True) if not shared])
+        padding = (
+            *(0, self.col_tiles * self.data_cols - self.cols),
+            *(0, self.row_tiles * self.array_rows - self.rows),
+        )
+        if any(padding):
+            full = F.pad(full, padding, value=float(fill))
+        p, g, t, u = self._grid
+        tiles = full.view(p, g, t, self.array_rows, u, self.data_cols).transpose(3, 4)
+        if self.references:
+            columns = torch.cat(
+                [c for c, shared in zip(parts, self.shared, strict=True) if shared], dim=-1
+            )
+            columns = F.pad(columns, (0, 0, *padding[2:]), value=float(fill))
+            columns = columns.view(1, g, t, 1, self.array_rows, self.references)
+            tiles = torch.cat(
+                [tiles, columns.expand(p, g, t, u, self.array_rows, self.references)], dim=-1
+            )
+        return tiles.reshape(self.arrays, self.array_rows, self.array_cols)
+
+    def join(self, cells: Tensor) -> Tensor:
+        """The inverse: [arrays, rows, cols] to [parts, groups, rows, cols].
+
+        A reference column appears once for each output that it serves.
+        """
+        p, g, t, u = self._grid
+        tiles = cells.view(p, g, t, u, self.array_rows, self.array_cols).transpose(3, 4)
+        rows = t * self.array_rows
+
+        def matrix(block: Tensor) -> Tensor:
+            return block.reshape(-1, g, rows, u * self.data_cols)[:, :, : self.rows, : self.cols]
+
+        full = matrix(tiles[..., : self.data_cols])
+        if not self.references:
+            return full
+        columns = [
+            matrix(column.unsqueeze(-1).expand(1, g, t, self.array_rows, u, self.data_cols))
+            for column in tiles[:1, ..., self.data_cols :].unbind(-1)
+        ]
+        return self._ordered(full, columns)
+
+    def gather(self, current: Tensor) -> Tensor:
+        """Bit-line currents [reads, arrays, cols] to [parts, reads, groups, row_tiles, cols]."""
+        p, g, t, u = self._grid
+        lines = current.view(-1, p, g, t, u, self.array_cols).movedim(1, 0)
+
+        def outputs(block: Tensor) -> Tensor:
+            return block.flatten(-2)[..., : self.cols]
+
+        full = outputs(lines[..., : self.data_cols])
+        if not self.references:
+            return full
+        columns = [
+            outputs(line.unsqueeze(-1).expand(*line.shape, self.data_cols))
+            for line in lines[:1, ..., self.data_cols :].unbind(-1)
+        ]
+        return self._ordered(full, columns)
+
+    def spread(self, voltage: Tensor) -> Tensor:
+        """Inputs [reads, groups, rows] to word-line voltages [reads, arrays, rows]."""
+        p, g, t, u = self._grid
+        padded = F.pad(voltage, (0, t * self.array_rows - self.rows))
+        lines = padded.view(-1, 1, g, t, 1, self.array_rows)
+        return lines.expand(-1, p, g, t, u, self.array_rows).reshape(
+            -1, self.arrays, self.array_rows
+        )
+
+    def cut(self, x: Tensor, dim: int) -> Tensor:
+        """Cut the inputs, dimension `dim` of x, into [..., row tiles, rows of a tile, ...]."""
+        missing = self.row_tiles * self.array_rows - self.rows
+        if missing:
+            x = F.pad(x, (*(0, 0) * (-dim - 1), 0, missing))
+        return x.unflatten(dim, (self.row_tiles, self.array_rows))
+
+    def _ordered(self, full: Tensor, columns: list[Tensor]) -> Tensor:
+        """Parts in the mapper's order."""
+        own, references = iter(full.unsqueeze(1)), iter(columns)
+        return torch.cat([next(references) if shared else next(own) for shared in self.shared])

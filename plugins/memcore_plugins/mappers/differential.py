@@ -1,0 +1,62 @@
+"""Two columns for each output: one holds the positive weights, the other the negative ones."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from memcore import ConfigError, Context, Mapped, Mapper, Memristor, parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differential(Mapper):
+    """Double-column mapping.
+
+    The parts max(w, 0) and max(-w, 0), scaled by the largest weight w_max, go onto the nominal
+    window of the device. Linear in conductance, `g = g_min + (g_max - g_min) |w| / w_max`, the
+    product is exact: `w = (g+ - g-) w_max / (g_max - g_min)`. Linear in resistance, as in eq. (1)
+    of Lammie and Azghadi, "MemTorch", ISCAS 2020, `1/g = r_off + (r_on - r_off) |w| / w_max`, the
+    same gain is exact only for w = 0 and |w| = w_max.
+    """
+
+    linear_in: Literal["conductance", "resistance"] = parameter(
+        "conductance", "1", "the quantity that is proportional to the weight"
+    )
+    clip: float | None = parameter(
+        None, "1", "quantile of |w| that is mapped to the end of the window; None for the maximum"
+    )
+
+    def __post_init__(self) -> None:
+        if self.linear_in not in ("conductance", "resistance"):
+            raise ConfigError(
+                f"linear_in={self.linear_in!r}; expected 'conductance' or 'resistance'"
+            )
+        if self.clip is not None and not 0 < self.clip <= 1:
+            raise ConfigError(f"clip={self.clip!r}; expected a quantile in (0, 1] or None")
+
+    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        del ctx
+        g_min, g_max = device.conductance_range()
+        w_max = largest(weight, self.clip)
+        magnitude = (weight.abs() / w_max).clamp(max=1)
+        if self.linear_in == "conductance":
+            g = g_min + (g_max - g_min) * magnitude
+        else:
+            g = 1 / (1 / g_min + (1 / g_max - 1 / g_min) * magnitude)
+        positive = torch.where(weight > 0, g, g_min)
+        negative = torch.where(weight < 0, g, g_min)
+        return Mapped(targets=(positive, negative), gain=w_max / (g_max - g_min))
+
+    def combine(self, current: Tensor) -> Tensor:
+        return current[0] - current[1]
+
+
+def largest(weight: Tensor, quantile: float | None) -> Tensor:
+    """The largest magnitude, or a quantile of the magnitudes; 1 if all weights are zero."""
+    magnitude = weight.abs().flatten()
+    if quantile is None or quantile == 1:
+        peak = magnitude.max()
+    else:
+        peak = magnitude.kthvalue(max(1, round(quantile * magnitude.numel()))).values
+    return torch.where(peak > 0, peak, torch.ones_like(peak))

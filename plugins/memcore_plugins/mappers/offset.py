@@ -1,0 +1,38 @@
+"""One column for each output, and in every array one reference column to subtract."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from memcore import ConfigError, Context, Mapped, Mapper, Memristor, parameter
+from memcore_plugins.mappers.differential import largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offset(Mapper):
+    """Single-column mapping: `g = g_mid + w (g_max - g_min) / (2 w_max)`.
+
+    The reference column of an array holds g_mid in every row. It halves the cells of the
+    differential mapping and doubles the error of a weight; an error of the reference is common to
+    all outputs of the array.
+    """
+
+    clip: float | None = parameter(
+        None, "1", "quantile of |w| that is mapped to the end of the window; None for the maximum"
+    )
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and not 0 < self.clip <= 1:
+            raise ConfigError(f"clip={self.clip!r}; expected a quantile in (0, 1] or None")
+
+    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        del ctx
+        g_min, g_max = device.conductance_range()
+        w_max = largest(weight, self.clip)
+        middle, half = 0.5 * (g_max + g_min), 0.5 * (g_max - g_min)
+        g = middle + half * (weight / w_max).clamp(-1, 1)
+        reference = weight.new_full((*weight.shape[:2], 1), middle)
+        return Mapped(targets=(g, reference), gain=w_max / half)
+
+    def combine(self, current: Tensor) -> Tensor:
+        return current[0] - current[1]

@@ -1,0 +1,62 @@
+"""Cells that can only take a few conductances."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from memcore import ArrayInfo, ConfigError, Context, NonIdeality, Parameter, Stage, parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiniteStates(NonIdeality):
+    """Each cell takes the nearest of `states` levels over its own window, both ends included.
+
+    Uniform in conductance, `g_k = g_min + k (g_max - g_min) / (states - 1)`, or uniform in
+    resistance, where the levels crowd at low conductance.
+    """
+
+    stage = Stage.PROGRAM
+
+    states: int = parameter(16, "1", "number of levels, at least 2; need not be a power of two")
+    uniform_in: Literal["conductance", "resistance"] = parameter(
+        "conductance", "1", "the quantity in which levels are equidistant"
+    )
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.states, int) and self.states >= 2):
+            raise ConfigError(f"states={self.states!r}; expected an integer >= 2")
+        if self.uniform_in not in ("conductance", "resistance"):
+            raise ConfigError(
+                f"uniform_in={self.uniform_in!r}; expected 'conductance' or 'resistance'"
+            )
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        del ctx
+        lowest, highest = array.device.conductance_range()
+        if self.uniform_in == "resistance":
+            return _Levels(1 / lowest, 1 / highest, self.states, inverse=True)
+        return _Levels(lowest, highest, self.states, inverse=False)
+
+
+class _Levels(nn.Module):
+    """The nearest of equidistant levels between two ends, in g or in 1/g."""
+
+    first: Tensor
+    span: Tensor
+
+    def __init__(self, first: Parameter, last: Parameter, states: int, *, inverse: bool) -> None:
+        super().__init__()
+        first, last = torch.as_tensor(first), torch.as_tensor(last)
+        self.register_buffer("first", first)
+        self.register_buffer("span", last - first)
+        self.steps = states - 1
+        self.inverse = inverse
+
+    def forward(self, g: Tensor) -> Tensor:
+        x = 1 / g if self.inverse else g
+        # A window without width has one level; 0/0 would make it NaN.
+        position = ((x - self.first) / self.span).nan_to_num_(0.0).clamp_(0, 1)
+        x = self.first + self.span * (position.mul_(self.steps).round_().div_(self.steps))
+        return 1 / x if self.inverse else x

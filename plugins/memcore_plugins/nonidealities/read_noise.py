@@ -1,0 +1,34 @@
+"""Conductances that are read with noise."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from memcore import ArrayInfo, ConfigError, Context, Gaussian, NonIdeality, Stage, parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadNoise(NonIdeality):
+    """White Gaussian noise of each cell at each read, `sigma^2 = std^2 + (relative g)^2`.
+
+    Every input vector is a read of its own, so is every position of a convolution. Noise is white
+    here: it does not know of the reads before (1/f noise is correlated, and averages out less).
+    """
+
+    stage = Stage.READ
+
+    relative: float = parameter(0.01, "1", "standard deviation as a fraction of the conductance")
+    std: float = parameter(0.0, "S", "standard deviation that does not depend on the conductance")
+
+    neutral: ClassVar = {"relative": 0.0, "std": 0.0}
+
+    def __post_init__(self) -> None:
+        if not (self.relative >= 0 and self.std >= 0):
+            raise ConfigError(
+                f"relative={self.relative!r}, std={self.std!r}; expected numbers >= 0"
+            )
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        del array, ctx
+        return Gaussian(std=self.std, relative=self.relative)
