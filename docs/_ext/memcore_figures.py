@@ -1,0 +1,134 @@
+"""Draws the figures of the physics pages from the models themselves, before the build reads them."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import memcore
+from memcore import Context, Memristor, Stream
+
+FOLDER = Path(__file__).parent.parent / "reference" / "_generated"
+#: Colours that colour-blind readers tell apart (Okabe and Ito 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+
+def sweep(
+    device: Memristor, state: Tensor, amplitude: float, frequency: float, steps: int = 4000
+) -> tuple[Tensor, Tensor]:
+    """Voltage and current of one cell over two periods of a sine, the second one returned."""
+    ctx = Context(random=Stream(0))
+    dt = 1 / (frequency * steps)
+    time = (torch.arange(2 * steps, dtype=torch.float64) + 0.5) * dt
+    voltage = amplitude * torch.sin(2 * math.pi * frequency * time)
+    current = []
+    for v in voltage:
+        state = device.step(state, v, dt, ctx)
+        current.append(device.current(state, v).reshape(()))
+    return voltage[steps:], torch.stack(current)[steps:]
+
+
+def _loops(axes: Any, loops: list[tuple[str, Memristor, float, float]], scale: float = 1e3) -> None:
+    ctx = Context(random=Stream(0))
+    for (label, device, amplitude, frequency), colour in zip(loops, COLOURS, strict=False):
+        start = device.initial_state((), ctx).to(torch.float64)
+        voltage, current = sweep(device, start, amplitude, frequency)
+        axes.plot(voltage, current * scale, color=colour, label=label)
+    axes.axhline(0, color="0.8", zorder=0)
+    axes.axvline(0, color="0.8", zorder=0)
+    axes.set_xlabel("voltage (V)")
+    axes.set_ylabel("current (mA)" if scale == 1e3 else "current (µA)")
+    axes.legend(frameon=False, fontsize="small")
+
+
+def linear_ion_drift(figure: Any) -> None:
+    """Hysteresis at three frequencies, and under three windows."""
+    cls = memcore.devices["linear_ion_drift"]
+    left, right = figure.subplots(1, 2)
+    _loops(left, [(f"{f:g} Hz", cls(), 1.0, f) for f in (1.0, 2.0, 10.0)], 1e6)
+    left.set_title("no window, 1 V")
+    windows = ("none", "joglekar", "biolek")
+    _loops(right, [(w, cls(window=w), 1.0, 1.0) for w in windows], 1e6)
+    right.set_title("windows with p = 1, 1 V, 1 Hz")
+
+
+def vteam(figure: Any) -> None:
+    """Hysteresis at three frequencies, and the rate against the voltage."""
+    cls = memcore.devices["vteam"]
+    left, right = figure.subplots(1, 2)
+    _loops(left, [(f"{f / 1e6:g} MHz", cls(), 1.0, f) for f in (5e6, 50e6, 500e6)])
+    left.set_title("1 V sine")
+    device, ctx = cls(), Context(random=Stream(0))
+    voltage = torch.linspace(-0.5, 0.5, 1001, dtype=torch.float64)
+    low, high = device.conductance_range()
+    middle = device.state_of(torch.full_like(voltage, math.sqrt(low * high)))
+    dt = 1e-15
+    rate = (device.step(middle, voltage, dt, ctx) - middle)[0].abs() / dt
+    right.semilogy(voltage, rate.where(rate > 0, math.nan), color=COLOURS[0])
+    right.set_xlabel("voltage (V)")
+    right.set_ylabel("speed of the state, |dx/dt| (m/s)")
+    right.set_title("at rest between the thresholds")
+
+
+def finite_states(figure: Any) -> None:
+    """Eight levels uniform in conductance and in resistance."""
+    axes = figure.subplots()
+    low, high = 1e-6, 1e-4
+    levels = {
+        "uniform in conductance": torch.linspace(low, high, 8),
+        "uniform in resistance": 1 / torch.linspace(1 / low, 1 / high, 8),
+    }
+    for row, ((label, values), colour) in enumerate(zip(levels.items(), COLOURS, strict=False)):
+        axes.eventplot(values * 1e6, lineoffsets=-row, linelengths=0.6, colors=colour, label=label)
+    axes.set_yticks([0, -1], list(levels))
+    axes.set_xlabel("conductance (µS)")
+    axes.set_title("eight states between 1 µS and 100 µS")
+
+
+def mapping(figure: Any) -> None:
+    """Target conductances against the weight, for each mapper."""
+    device = memcore.devices["ideal"](r_on=1e4, r_off=1e5)
+    weight = torch.linspace(-1, 1, 201)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name in zip(panels, ("differential", "offset"), strict=True):
+        ctx = Context(random=Stream(0))
+        mapped = memcore.mappers[name]().map(weight.reshape(1, -1, 1).repeat(1, 1, 2), device, ctx)
+        for part, (target, colour) in enumerate(zip(mapped.targets, COLOURS, strict=False)):
+            label = "reference column" if target.shape[-1] == 1 else f"part {part + 1}"
+            axes.plot(weight, target[0, :, 0] * 1e6, color=colour, label=label)
+        axes.set_title(name)
+        axes.set_xlabel("weight / largest weight")
+        axes.legend(frameon=False, fontsize="small")
+    panels[0].set_ylabel("target conductance (µS)")
+
+
+FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
+    "linear_ion_drift": (linear_ion_drift, 3.4),
+    "vteam": (vteam, 3.4),
+    "finite_states": (finite_states, 1.8),
+    "mapping": (mapping, 3.0),
+}
+
+
+def draw_all(folder: Path = FOLDER) -> None:
+    """Write every figure as SVG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": "memcore", "axes.spines.right": False, "axes.spines.top": False}):
+        for name, (draw, height) in FIGURES.items():
+            figure = Figure(figsize=(8, height), layout="constrained")
+            draw(figure)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Draw when a build starts."""
+    app.connect("builder-inited", lambda _: draw_all())
+    return {"version": "1", "parallel_read_safe": True}

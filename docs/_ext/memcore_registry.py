@@ -1,0 +1,89 @@
+"""Renders the plugins of a registry, live: `memcore-registry` lists one kind.
+
+The pages therefore show what is installed, third-party packages included.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import memcore
+from memcore.hookspecs import contract_of
+
+#: What a plugin of this kind adds to its heading.
+_FACTS = {"stage": "stage", "polarity": "polarity"}
+
+
+def render(kind: str) -> str:
+    """Every plugin of one registry as MyST."""
+    registry = memcore.registries()[kind]
+    return "\n".join(line for name in registry for line in _plugin(kind, name, registry[name]))
+
+
+def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
+    provider = memcore.registries()[kind].provider(name)
+    facts = [f"{label} `{_shown(getattr(cls, key))}`" for key, label in _FACTS.items() if hasattr(cls, key)]
+    source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
+    yield from (f"(plugin-{kind}-{name})=", f"### `{name}`", "", "; ".join([source, *facts]), "")
+    yield from (*_documentation(cls), "")
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    if fields:
+        yield from ("| Parameter | Default | Unit | Meaning |", "|---|---|---|---|")
+        yield from map(_row, fields)
+        yield ""
+    for preset, found in sorted(getattr(cls, "presets", {}).items()):
+        yield f"- preset `{preset}`: {_preset(found)}"
+    yield ""
+
+
+def _documentation(cls: type) -> list[str]:
+    """The docstring up to its list of arguments, which the table repeats."""
+    contract = contract_of(cls)
+    text = inspect.getdoc(cls) or ""
+    if contract is not None and text == inspect.getdoc(contract):
+        text = ""
+    kept = []
+    for line in text.splitlines():
+        if line.strip() in {"Args:", "Attributes:", "Raises:"}:
+            break
+        kept.append(line)
+    return kept
+
+
+def _row(field: dataclasses.Field[Any]) -> str:
+    default = "required" if field.default is dataclasses.MISSING else f"`{_shown(field.default)}`"
+    if field.default_factory is not dataclasses.MISSING:
+        default = f"`{_shown(field.default_factory())}`"
+    unit = field.metadata.get("unit", "")
+    cells = (f"`{field.name}`", default, "" if unit == "1" else unit, field.metadata.get("doc", ""))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _preset(preset: Any) -> str:
+    values = ", ".join(f"`{key}={_shown(value)}`" for key, value in preset.parameters.items())
+    return ". ".join(filter(None, (values or "the defaults", preset.source, preset.validity)))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
+    return getattr(value, "name", str(value)) if hasattr(type(value), "__members__") else str(value)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Add the directive."""
+    from sphinx.util.docutils import SphinxDirective
+
+    class RegistryDirective(SphinxDirective):
+        """`memcore-registry` with the kind as its argument."""
+
+        required_arguments = 1
+
+        def run(self) -> list[Any]:
+            return self.parse_text_to_nodes(render(self.arguments[0]), allow_section_headings=True)
+
+    app.add_directive("memcore-registry", RegistryDirective)
+    return {"version": "1", "parallel_read_safe": True}

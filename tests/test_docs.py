@@ -1,0 +1,195 @@
+"""What the documentation says is true: examples run, and what it names exists."""
+
+import importlib
+import re
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcore
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "plugins/README.md")),
+    *sorted(p for p in DOCS.rglob("*.md") if "_build" not in p.parts),
+]
+FENCE = re.compile(r"^```(?P<language>[a-z]+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)\s#]+)(?:#[^)\s]*)?\)")
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """The fenced blocks of a page in one language, each with its first line's number."""
+    text = page.read_text() if page.exists() else ""
+    return [
+        (text.count("\n", 0, found.start("code")) + 1, found["code"])
+        for found in FENCE.finditer(text)
+        if found["language"] == language
+    ]
+
+
+def cases(language: str) -> list[Any]:
+    return [
+        pytest.param(page, id=str(page.relative_to(ROOT)))
+        for page in PAGES
+        if blocks(page, language)
+    ]
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    return importlib.import_module
+
+
+def commands() -> Iterator[str]:
+    for page in PAGES:
+        for _, code in blocks(page, "console"):
+            yield from (line[2:].strip() for line in code.splitlines() if line.startswith("$ "))
+
+
+@pytest.mark.parametrize("page", cases("python"))
+def test_examples_of_a_page_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = type(sys)("example")
+    monkeypatch.setitem(sys.modules, "example", module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for line, code in blocks(page, "python"):
+            source = "\n" * (line - 1) + code
+            exec(compile(source, str(page), "exec"), vars(module))
+
+
+def test_examples_of_pages_are_found() -> None:
+    assert len(cases("python")) >= 9
+
+
+@pytest.mark.parametrize("page", cases("toml"))
+def test_toml_of_a_page_is_valid_and_studies_can_be_read(page: Path) -> None:
+    from memcore.study.config import read
+    from memcore.study.sweeps import configuration, points
+
+    for _, code in blocks(page, "toml"):
+        table = tomllib.loads(code)
+        if "sweep" in table:
+            assert [configuration(point) for point in points(read(table))]
+
+
+def test_documented_memcore_commands_exist() -> None:
+    from memcore.cli import main
+
+    named = [line.split() for line in commands() if line.startswith("memcore ")]
+    assert named
+    for _, command, *arguments in named:
+        assert command in main.commands, command
+        options = {name for p in main.commands[command].params for name in p.opts}
+        for argument in arguments:
+            assert not argument.startswith("-") or argument in options, (command, argument)
+
+
+def test_documented_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = [line.split() for line in commands() if line.startswith("make ")]
+    assert {words[1] for words in named} >= {"demo", "test"}
+    assert {words[1] for words in named} <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    if not page.exists():
+        pytest.skip("not in this checkout")
+    for found in LINK.finditer(page.read_text()):
+        assert (page.parent / found["target"]).exists(), found["target"]
+
+
+@pytest.mark.parametrize("kind", list(memcore.registries()))
+def test_reference_shows_every_plugin_with_all_of_its_parameters(kind: str, extension: Any) -> None:
+    import dataclasses
+
+    text = extension("memcore_registry").render(kind)
+    for name, plugin in memcore.registries()[kind].items():
+        section = text.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0]
+        assert memcore.registries()[kind].provider(name).distribution in section
+        for field in dataclasses.fields(plugin):
+            assert not field.init or f"| `{field.name}` |" in section, field.name
+
+
+@pytest.mark.parametrize("kind", list(memcore.registries()))
+def test_every_bundled_parameter_says_its_unit_and_meaning(kind: str) -> None:
+    import dataclasses
+
+    registry = memcore.registries()[kind]
+    for name, plugin in registry.items():
+        if registry.provider(name).distribution == "memcore":
+            for field in dataclasses.fields(plugin):
+                assert field.metadata.get("unit"), f"{name}.{field.name}"
+                assert field.metadata.get("doc"), f"{name}.{field.name}"
+
+
+def test_physics_pages_describe_every_bundled_plugin() -> None:
+    pages = "\n".join(page.read_text() for page in sorted((DOCS / "physics").glob("*.md")))
+    for registry in memcore.registries().values():
+        for provider in registry.providers():
+            if provider.distribution == "memcore":
+                assert f"`{provider.name}`" in pages, provider.name
+
+
+def test_reference_names_everything_public() -> None:
+    page = (DOCS / "reference" / "api.md").read_text()
+    documented = set(re.findall(r"auto(?:class|function|data):: (?:memcore\.)?(\w+)", page))
+    registries = {f"`memcore.{kind}`" for kind in memcore.registries()}
+    assert all(name in page for name in registries)
+    elsewhere = {*memcore.registries(), "__version__", "native", "study", "testing"}
+    errors = {name for name in memcore.__all__ if name.endswith(("Error", "Warning"))}
+    assert ":: memcore.errors" in page
+    assert set(memcore.__all__) - documented - elsewhere - errors == set()
+
+
+def test_command_line_reference_shows_every_command(extension: Any) -> None:
+    module = extension("memcore_cli")
+    text = module.render()
+    from memcore.cli import main
+
+    for command in module.commands(main):
+        assert f"`{command}`" in text
+
+
+def test_figures_are_drawn_from_the_models(extension: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figures = extension("memcore_figures")
+    figures.draw_all(tmp_path)
+    for name in figures.FIGURES:
+        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
+
+
+def test_citation_and_changelog_know_the_version() -> None:
+    version = memcore.__version__
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_tested_versions_satisfy_the_declared_bounds() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    groups = project["dependency-groups"].values()
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["study"],
+        *project["build-system"]["requires"],
+        *(line for group in groups for line in group if isinstance(line, str)),
+    ]
+    for requirement in map(Requirement, wanted):
+        pin = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pin), requirement
