@@ -35,5 +35,15 @@ autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 
+
+def _escape_stars(app, what, name, obj, options, lines):
+    """Shapes such as [*cells, k] are no emphasis."""
+    lines[:] = [line.replace("[*", r"[\*").replace(", *", r", \*") for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _escape_stars)
+
+
 html_theme = "furo"
 html_title = f"memcore {version}"
