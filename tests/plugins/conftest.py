@@ -1,0 +1,66 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import memcore
+
+ORACLES = Path(__file__).parent.parent / "oracles"
+
+
+@pytest.fixture
+def ctx():
+    return memcore.Context(random=memcore.Stream(0))
+
+
+@pytest.fixture
+def oracle():
+    """Reads an oracle: the columns of a CSV as float64 tensors, or a JSON file."""
+
+    def read(name):
+        path = ORACLES / name
+        if path.suffix == ".json":
+            return json.loads(path.read_text())
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        exact = [[float(x) for x in line.split(",")] for line in lines[1:]]
+        rows = torch.tensor(exact, dtype=torch.float64)
+        return dict(zip(lines[0].split(","), rows.T, strict=True))
+
+    return read
+
+
+@pytest.fixture
+def trajectory(ctx):
+    """States [n + 1, k, *cells] under the constant voltages [n], each lasting dt."""
+
+    def run(device, state, voltages, dt):
+        states = [state]
+        for voltage in voltages:
+            states.append(device.step(states[-1], voltage, dt, ctx))
+        return torch.stack(states)
+
+    return run
+
+
+@pytest.fixture
+def sine():
+    """The mean voltages of n equal intervals of each period, float64: exact for the flux."""
+
+    def means(amplitude, frequency, n, periods=1):
+        w = 2 * math.pi * frequency
+        edges = torch.arange(n * periods + 1, dtype=torch.float64) / (n * frequency)
+        return -amplitude * torch.diff(torch.cos(w * edges)) / (w * torch.diff(edges))
+
+    return means
+
+
+@pytest.fixture
+def state():
+    """The state with these values of its variables, float64, one cell."""
+
+    def make(*values, dtype=torch.float64):
+        return torch.tensor(values, dtype=dtype).reshape(len(values), 1)
+
+    return make
