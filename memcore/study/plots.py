@@ -90,7 +90,8 @@ def figure(results: Results) -> "Figure":
 
 def _percent(axes: "Axes") -> None:
     """Room above 100 % for the baseline's label, but no tick there."""
-    bottom = max(0.0, axes.get_ylim()[0])
+    lowest = axes.get_ylim()[0]
+    bottom = 0.0 if lowest < 35 else lowest
     axes.set_ylim(bottom, 100 + 0.085 * (100 - bottom))
     axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= 100])
 
@@ -99,7 +100,7 @@ def _frame(drawn: "Figure", results: Results, width: float) -> None:
     general = results.study.study
     drawn.suptitle(general.title or general.name, x=0.012, ha="left", weight="bold", fontsize=12)
     caption = f"{_subject(results)} {general.note}".strip()
-    wrapped = "\n".join(textwrap.wrap(caption, round(width * 15.5)))
+    wrapped = "\n".join(textwrap.wrap(caption, round(width * 17)))
     drawn.supxlabel(wrapped, x=0.012, ha="left", fontsize=8, color=GREY)
 
 
