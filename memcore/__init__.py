@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from memcore.config import CrossbarConfig
     from memcore.conversion import age, calibrate, convert, convert_, program, revert_
     from memcore.crossbar import Crossbar
+    from memcore.diagnosis import check_ideal, diagnose
     from memcore.distributions import Distribution, LogNormal, Normal, Uniform
     from memcore.forms import Affine, Form, Gaussian, Lookup, UniformLevels
     from memcore.hookspecs import (
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
         parameter,
     )
     from memcore.random import ReadStream, Stream
-    from memcore.report import check_ideal, diagnose, provenance, summary
+    from memcore.report import provenance, summary
 
 _LAZY: dict[str, str] = {
     name: module
@@ -60,12 +61,13 @@ _LAZY: dict[str, str] = {
         "config": "CrossbarConfig",
         "conversion": "age calibrate convert convert_ program revert_",
         "crossbar": "Crossbar",
+        "diagnosis": "check_ideal diagnose",
         "distributions": "Distribution LogNormal Normal Uniform",
         "forms": "Affine Form Gaussian Lookup UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
         "random": "ReadStream Stream",
-        "report": "check_ideal diagnose provenance summary",
+        "report": "provenance summary",
     }.items()
     for name in names.split()
 }

@@ -128,9 +128,7 @@ class CrossbarConfig:
             if key not in names:
                 raise ConfigError(f"a crossbar has no setting {key!r}{_hint(key, names)}")
         if "device" not in mapping:
-            raise ConfigError(
-                f"a crossbar needs a device; installed: {', '.join(memcore.devices)}"
-            )
+            raise ConfigError(f"a crossbar needs a device; installed: {', '.join(memcore.devices)}")
         values = dict(mapping)
         if values.get("tile") in ("none", False):
             values["tile"] = None
@@ -144,9 +142,7 @@ class CrossbarConfig:
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`: plain values, every default written out."""
-        return {
-            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
-        }
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def replace(self, **changes: Any) -> "CrossbarConfig":
         """A copy with some settings changed."""
@@ -174,7 +170,9 @@ def plugin(kind: str, spec: Any) -> Any:
         values = dict(spec)
         name = values.pop("name", None)
         if not isinstance(name, str):
-            raise ConfigError(f'{dict(spec)!r} has no "name"; expected one of {", ".join(registry)}')
+            raise ConfigError(
+                f'{dict(spec)!r} has no "name"; expected one of {", ".join(registry)}'
+            )
         return _build(registry[name], name, values)
     raise ConfigError(
         f"{spec!r} is no {contract.__name__}; expected a name, a mapping with a name, or an "
@@ -247,10 +245,11 @@ def _sequence(value: Any) -> Sequence[Any]:
     return [value] if isinstance(value, str | Mapping | Contract) else value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plugins, distributions and tensors as mappings, lists and numbers."""
     if isinstance(value, Contract):
         fields = dataclasses.fields(value)  # type: ignore[arg-type]
-        values = {f.name: _plain(getattr(value, f.name)) for f in fields if f.init}
+        values = {f.name: plain(getattr(value, f.name)) for f in fields if f.init}
         return {"name": provided_name(value), **values}
     if isinstance(value, Distribution):
         values = {k: v for k, v in dataclasses.asdict(value).items() if v is not None}
@@ -258,5 +257,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -83,7 +83,7 @@ def revert_(model: nn.Module) -> nn.Module:
     if isinstance(model, CrossbarLayer):
         return model.digital()
     for name, layer in _memristive(model).items():
-        _replace(model, name, layer.digital())
+        replace_module(model, name, layer.digital())
     return model
 
 
@@ -106,7 +106,9 @@ def age(model: nn.Module, *, seconds: float) -> None:
     layers = _unique(model)
     for layer in layers:
         layer.crossbar.age(seconds)
-    if all(n.stage is not Stage.AGE for layer in layers for n in layer.crossbar.config.nonidealities):
+    if all(
+        n.stage is not Stage.AGE for layer in layers for n in layer.crossbar.config.nonidealities
+    ):
         _warn("nothing that is configured changes with time; age() had no effect")
 
 
@@ -127,7 +129,9 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
     waiting = [
         layer
         for layer in layers
-        if any(p.converter and not p.is_fixed for p in (layer.crossbar.input, layer.crossbar.output))
+        if any(
+            p.converter and not p.is_fixed for p in (layer.crossbar.input, layer.crossbar.output)
+        )
     ]
     if not waiting:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
@@ -180,14 +184,16 @@ def _convert(
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
     for name, module in list(model.named_modules(remove_duplicate=False)):
-        reason = _why_digital(module, name, choose(name), filter_fn)
-        if module not in made and reason is not None:
+        layer_config = choose(name)
+        reason = _why_digital(module, name, layer_config, filter_fn)
+        if module not in made and (reason is not None or layer_config is None):
             if any(True for _ in module.parameters(recurse=False)):
-                digital[name] = reason
+                digital[name] = reason or ""
             continue
         if module not in made:
-            made[module] = _made(module, name, choose(name), stream)
-        model = _replace(model, name, made[module])
+            assert layer_config is not None
+            made[module] = _made(module, name, layer_config, stream)
+        model = replace_module(model, name, made[module])
     if not made:
         raise ConversionError(_nothing_converted(digital))
     manager().hook.memcore_model_converted(model=model, report=digital)
@@ -260,7 +266,8 @@ def _unique(model: nn.Module) -> list[CrossbarLayer]:
     return list(dict.fromkeys(crossbar_layers(model).values()))
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    """Put a module in the place of a qualified name; returns the root, itself if it has none."""
     if not name:
         return module
     parent, _, child = name.rpartition(".")

@@ -58,6 +58,8 @@ class Crossbar(nn.Module):
     matrices: Tensor | None
     settled: Tensor | None
     panels: Tensor | None
+    codes: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class Crossbar(nn.Module):
         self.config = config
         self.name = name
         self.constant = constant
-        self._random = random
+        self.random = random
         self._calibrating = False
         where = weight.device
         self.register_buffer("seconds", torch.zeros((), dtype=torch.float64, device=where))
@@ -131,10 +133,11 @@ class Crossbar(nn.Module):
         self.output = Port(config.adc, ctx.child("adc"), weight)
         mapped = self._map(weight)
         shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
-        self.tiling = Tiling(*weight.shape, shared, config.tile)
+        groups, rows, cols = weight.shape
+        self.tiling = Tiling(groups, rows, cols, shared, config.tile)
         self.pipeline = Pipeline(config.nonidealities, self.array(), ctx).to(where)
         self._store(mapped)
-        self.register_load_state_dict_post_hook(_refresh_loaded)
+        self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
     # Writing -------------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class Crossbar(nn.Module):
     def context(self) -> Context:
         """What plugins are handed."""
         return Context(
-            random=self._random,
+            random=self.random,
             temperature=self.config.temperature,
             writes=int(self.writes),
             torch_device=self.writes.device,
@@ -175,8 +178,8 @@ class Crossbar(nn.Module):
     @torch.no_grad()
     def _store(self, mapped: Mapped) -> Programmed:
         ctx, array = self.context, self.array()
-        unused = array.nominal.conductance_range()[0]
-        target = self.tiling.split(mapped.targets, unused)  # type: ignore[arg-type]
+        unused, _ = array.nominal.nominal_range()
+        target = self.tiling.split(mapped.targets, unused)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
         g = programmed.conductance.expand(array.shape)
@@ -274,7 +277,8 @@ class Crossbar(nn.Module):
                 f"expected v [..., {rows}] in V"
             )
         x = voltage.reshape(-1, 1, rows).to(self.folded.dtype)
-        return self(x).view(*voltage.shape[:-1], cols)
+        current: Tensor = self(x)
+        return current.view(*voltage.shape[:-1], cols)
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [n, groups, cols] of inputs [n, groups, rows]."""

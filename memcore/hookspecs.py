@@ -270,6 +270,11 @@ class Memristor(Contract):
             )
         return 1 / values["r_off"], 1 / values["r_on"]
 
+    def nominal_range(self) -> tuple[float, float]:
+        """The lowest and the highest nominal conductance in S, which a mapper plans with."""
+        lowest, highest = self.nominal().conductance_range()
+        return float(lowest), float(highest)  # type: ignore[arg-type]
+
     @hookspec
     def sample(self, shape: Sequence[int], ctx: Context) -> Self:
         """The same device with each distribution drawn per cell, [*shape]."""
@@ -365,6 +370,7 @@ class Converter(Contract):
 
         Args:
             full_scale: [2], the lowest and the highest value to represent.
+            ctx: for converters that differ from each other.
         """
 
 

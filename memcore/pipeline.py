@@ -1,4 +1,4 @@
-"""The effects of one layer's arrays, resolved once: what runs in a forward pass is plain modules."""
+"""The effects of one layer's arrays, resolved once: a forward pass runs plain modules."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -112,16 +112,17 @@ class Pipeline(nn.Module):
             conductance: settled, [arrays, rows, cols] S.
             reads: the number of each read, int64 [reads].
         """
-        size = max(1, _CHUNK // conductance.numel()) if len(self.reading) > self._steady else None
-        chunks = zip(
-            *(voltage.split(size or len(voltage)), reads.split(size or len(reads))), strict=True
-        )
+        if len(self.reading) == self._steady:
+            return self._chunk(voltage, conductance, reads)
+        size = max(1, _CHUNK // conductance.numel())
+        chunks = zip(torch.split(voltage, size), torch.split(reads, size), strict=True)
         return torch.cat([self._chunk(v, conductance, numbers) for v, numbers in chunks])
 
     def _chunk(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
         g = conductance.unsqueeze(0)
         for form, key in self._reads():
             g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        current: Tensor
         if self.product is not None:
             current = self.product(voltage, g)
         elif len(g) == 1:

@@ -176,7 +176,9 @@ class Tiling:
         missing = self.row_tiles * self.array_rows - self.rows
         if missing:
             x = F.pad(x, (*(0, 0) * (-dim - 1), 0, missing))
-        return x.unflatten(dim, (self.row_tiles, self.array_rows))
+        shape = x.shape
+        dim %= x.dim()
+        return x.reshape(*shape[:dim], self.row_tiles, self.array_rows, *shape[dim + 1 :])
 
     def _ordered(self, full: Tensor, columns: list[Tensor]) -> Tensor:
         """Parts in the mapper's order."""

@@ -1,6 +1,6 @@
 """`Linear` and `Conv` on crossbars: they differ only in how inputs reach the word lines."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +32,7 @@ class CrossbarLayer(nn.Module):
     bias: nn.Parameter | None
     groups: int = 1
 
-    def __init__(
-        self, layer: nn.Module, config: CrossbarConfig, random: Stream, name: str
-    ) -> None:
+    def __init__(self, layer: nn.Module, config: CrossbarConfig, random: Stream, name: str) -> None:
         super().__init__()
         for constant in layer.__constants__:  # type: ignore[union-attr]
             setattr(self, constant, getattr(layer, constant))
@@ -59,6 +57,20 @@ class CrossbarLayer(nn.Module):
         layer.bias = self.bias  # type: ignore[assignment]
         return layer.train(self.training)
 
+    def reconfigured(self, config: CrossbarConfig) -> Self:
+        """The same layer of the same chip, built and read as another config says."""
+        old = self.crossbar
+        layer = type(self)(self.digital(), config, old.random, old.name)
+        new = layer.crossbar
+        if config.dac is not None:
+            new.input.range.copy_(old.input.range)
+        if config.adc is not None:
+            new.output.range.copy_(old.output.range)
+            new.output.rescale(new.input_scale / old.input_scale)
+        new.seconds.copy_(old.seconds)
+        new.refresh()
+        return layer
+
     @property
     def effective_weight(self) -> Tensor:
         """The weights that the cells stand for, in the shape of `weight`."""
@@ -80,15 +92,16 @@ class CrossbarLayer(nn.Module):
     def _exact(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the one product that an exact read is."""
         weight = straight_through(self.effective_weight, self.weight)
-        if self.bias is None or not self.maps_bias:
-            return weight, self.bias
-        return weight, straight_through(self.effective_bias, self.bias)
+        bias = self.effective_bias
+        if bias is None or self.bias is None or not self.maps_bias:
+            return weight, bias
+        return weight, straight_through(bias, self.bias)
 
     def _read(self, x: Tensor) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
         crossbar = self.crossbar
         with torch.no_grad():
-            y = crossbar(x)
+            y: Tensor = crossbar(x)
         if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
             y = through_product(
                 y, crossbar.driven(crossbar.input(x)), self._matrix(), crossbar.folded
@@ -154,7 +167,7 @@ class Conv(CrossbarLayer):
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = self._padded(x), (0,) * len(self.kernel_size)
-        return convolve(x, *self._exact(), self.stride, padding, self.dilation, self.groups)  # type: ignore[operator]
+        return convolve(x, *self._exact(), self.stride, padding, self.dilation, self.groups)
 
     def _padded(self, x: Tensor) -> Tensor:
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
@@ -166,7 +179,7 @@ class Conv(CrossbarLayer):
         shape = zip(self.kernel_size, self.stride, self.dilation, strict=True)
         for dim, (size, stride, dilation) in enumerate(shape):
             x = x.unfold(dim + 2, dilation * (size - 1) + 1, stride)[..., ::dilation]
-        x = x.unflatten(1, (self.groups, -1))
+        x = x.reshape(len(x), self.groups, -1, *x.shape[2:])
         return x.movedim((1, 2), (dims + 1, dims + 2)).flatten(dims + 2)
 
     def extra_repr(self) -> str:

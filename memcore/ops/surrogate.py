@@ -17,7 +17,7 @@ class _StraightThrough(torch.autograd.Function):
         del ctx, inputs, output
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         del ctx
         return None, grad
 
@@ -42,7 +42,7 @@ class _ThroughProduct(torch.autograd.Function):
         ctx.save_for_backward(x, effective)
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any, grad: Tensor
     ) -> tuple[None, Tensor | None, Tensor | None, None]:
         x, effective = ctx.saved_tensors

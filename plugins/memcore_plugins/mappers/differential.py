@@ -37,7 +37,7 @@ class Differential(Mapper):
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
         del ctx
-        g_min, g_max = device.conductance_range()
+        g_min, g_max = device.nominal_range()
         w_max = largest(weight, self.clip)
         magnitude = (weight.abs() / w_max).clamp(max=1)
         if self.linear_in == "conductance":

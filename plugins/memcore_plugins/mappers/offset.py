@@ -27,7 +27,7 @@ class Offset(Mapper):
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
         del ctx
-        g_min, g_max = device.conductance_range()
+        g_min, g_max = device.nominal_range()
         w_max = largest(weight, self.clip)
         middle, half = 0.5 * (g_max + g_min), 0.5 * (g_max - g_min)
         g = middle + half * (weight / w_max).clamp(-1, 1)

@@ -19,6 +19,6 @@ class Direct(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx
         if array.device is array.nominal:
-            return Programmed(conductance=target.clamp(*sorted(array.nominal.conductance_range())))
+            return Programmed(conductance=target.clamp(*array.nominal.nominal_range()))
         state = array.nominal.state_of(target)
         return Programmed(conductance=array.device.conductance(state))

@@ -1,0 +1,198 @@
+"""What a converted network is: geometry, effects, provenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+import memcore
+from memcore.config import CrossbarConfig, plain, provided_name
+from memcore.conversion import LAYERS, crossbar_layers
+from memcore.distributions import Distribution
+from memcore.hooks import manager
+from memcore.hookspecs import Contract
+from memcore.nn.layers import CrossbarLayer
+from memcore.pipeline import effect_names
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One memristive layer; conductances in S."""
+
+    name: str
+    kind: str
+    rows: int
+    cols: int
+    arrays: int
+    cells: int
+    utilisation: float
+    lowest: float
+    highest: float
+    effects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `memcore.summary` found; `str()` is a table.
+
+    Args:
+        layers: the memristive layers.
+        digital: modules with parameters that stayed digital, and why.
+        notes: what plugins add.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    digital: tuple[tuple[str, str], ...]
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cells(self) -> int:
+        """Cells of all arrays."""
+        return sum(layer.cells for layer in self.layers)
+
+    @property
+    def arrays(self) -> int:
+        """All arrays."""
+        return sum(layer.arrays for layer in self.layers)
+
+    def __str__(self) -> str:
+        head = ("layer", "kind", "matrix", "arrays", "cells", "used", "conductance", "effects")
+        rows = [head, *map(_row, self.layers)]
+        lines = aligned(rows)
+        lines.append(f"{self.arrays} arrays, {self.cells:,} cells in {len(self.layers)} layers")
+        if self.digital:
+            lines += ["", "stayed digital:"]
+            lines += [f"  {name or '(the model)'}: {reason}" for name, reason in self.digital]
+        for title, text in self.notes:
+            lines += ["", f"{title}: {text}"]
+        return "\n".join(lines)
+
+
+def summary(model: nn.Module) -> Summary:
+    """Tiles, cells, utilisation, conductance range and effects of each layer.
+
+    Args:
+        model: a converted network.
+
+    Raises:
+        ConversionError: it has no memristive layer.
+    """
+    layers = crossbar_layers(model)
+    inside = {module for layer in layers.values() for module in layer.modules()}
+    digital = [
+        (name, _reason(module))
+        for name, module in model.named_modules()
+        if module not in inside and any(True for _ in module.parameters(recurse=False))
+    ]
+    notes = [line for lines in manager().hook.memcore_report(model=model) for line in lines]
+    return Summary(
+        tuple(_summarise(name, layer) for name, layer in layers.items()),
+        tuple(digital),
+        tuple(notes),
+    )
+
+
+def effects(layer: CrossbarLayer) -> list[str]:
+    """Everything about a layer's arrays that is not ideal, by name."""
+    config = layer.crossbar.config
+    found = list(effect_names(config.nonidealities))
+    spread = device_effect(config)
+    if spread is not None:
+        found.insert(0, spread)
+    found += [name for name in ("dac", "adc") if getattr(config, name) is not None]
+    return found
+
+
+def provenance(model: nn.Module) -> list[dict[str, Any]]:
+    """Every plugin that a converted network uses: name, distribution, version, origin, parameters.
+
+    Args:
+        model: a converted network.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for layer in crossbar_layers(model).values():
+        for entry in config_provenance(layer.crossbar.config):
+            found.setdefault(repr(entry), entry)
+    return list(found.values())
+
+
+def config_provenance(config: CrossbarConfig) -> list[dict[str, Any]]:
+    """Every plugin that a `CrossbarConfig` uses, as `provenance` tells them."""
+    plugins: list[Contract] = [
+        config.device,
+        config.mapper,
+        config.programmer,
+        *config.nonidealities,
+    ]
+    plugins += [converter for converter in (config.dac, config.adc) if converter is not None]
+    return [_provenance_of(plugin) for plugin in plugins]
+
+
+def _provenance_of(plugin: Contract) -> dict[str, Any]:
+    name = provided_name(plugin)
+    registry = memcore.registries()[plugin.kind]
+    values = plain(plugin)
+    values.pop("name")
+    if name not in registry:
+        return {"kind": plugin.kind, "name": name, "parameters": values}
+    provider = registry.provider(name)
+    return {
+        "kind": plugin.kind,
+        "name": name,
+        "distribution": provider.distribution,
+        "version": provider.version,
+        "origin": provider.origin,
+        "parameters": values,
+    }
+
+
+def _summarise(name: str, layer: CrossbarLayer) -> LayerSummary:
+    tiling, g = layer.crossbar.tiling, layer.crossbar.conductance
+    return LayerSummary(
+        name=name,
+        kind=type(layer.digital()).__name__,
+        rows=tiling.rows,
+        cols=tiling.cols * tiling.groups,
+        arrays=tiling.arrays,
+        cells=tiling.cells,
+        utilisation=tiling.used_cells / tiling.cells,
+        lowest=float(g.min()),
+        highest=float(g.max()),
+        effects=tuple(effects(layer)),
+    )
+
+
+def device_effect(config: CrossbarConfig) -> str | None:
+    """The name of the spread of device parameters, None if they have none."""
+    spread = [k for k, value in vars(config.device).items() if isinstance(value, Distribution)]
+    return f"device({', '.join(spread)})" if spread else None
+
+
+def _reason(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if type(module) in LAYERS:
+        return f"{kind} left out when the model was converted"
+    return f"no memristive form of {kind}"
+
+
+def _row(layer: LayerSummary) -> tuple[str, ...]:
+    return (
+        layer.name or "(the model)",
+        layer.kind,
+        f"{layer.rows} x {layer.cols}",
+        str(layer.arrays),
+        f"{layer.cells:,}",
+        f"{100 * layer.utilisation:.0f} %",
+        f"{layer.lowest:.3g} .. {layer.highest:.3g} S",
+        ", ".join(layer.effects) or "none",
+    )
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines with columns as wide as needed."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
