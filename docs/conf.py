@@ -36,8 +36,9 @@ python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 
 
-def _escape_stars(app, what, name, obj, options, lines):
+def _escape_stars(*args):
     """Shapes such as [*cells, k] are no emphasis."""
+    lines = args[-1]
     lines[:] = [line.replace("[*", r"[\*").replace(", *", r", \*") for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""Draws the figures of the physics pages from the models themselves, before the build reads them."""
+"""Draws the figures of the physics pages from the models, before the build reads them."""
 
 import math
 from collections.abc import Callable
@@ -117,7 +117,9 @@ def draw_all(folder: Path = FOLDER) -> None:
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "memcore", "axes.spines.right": False, "axes.spines.top": False}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "memcore", "axes.spines.right": False, "axes.spines.top": False}
+    ):
         for name, (draw, height) in FIGURES.items():
             figure = Figure(figsize=(8, height), layout="constrained")
             draw(figure)

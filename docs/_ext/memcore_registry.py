@@ -23,7 +23,11 @@ def render(kind: str) -> str:
 
 def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     provider = memcore.registries()[kind].provider(name)
-    facts = [f"{label} `{_shown(getattr(cls, key))}`" for key, label in _FACTS.items() if hasattr(cls, key)]
+    facts = [
+        f"{label} `{_shown(getattr(cls, key))}`"
+        for key, label in _FACTS.items()
+        if hasattr(cls, key)
+    ]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
     yield from (f"(plugin-{kind}-{name})=", f"### `{name}`", "", "; ".join([source, *facts]), "")
     yield from (*_documentation(cls), "")
