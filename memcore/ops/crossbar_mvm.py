@@ -140,7 +140,8 @@ def _reference(
     for values, weight in zip(inputs, weights, strict=True):
         product = values @ weight
         total = total + (product if hi < lo else _convert(product, lo, hi))
-    out = total.transpose(0, 1) * scale.double().view(-1 if scale.shape[0] == 1 else x.shape[1], -1)
+    factor = scale.double() if scale.shape[0] == 1 else scale.double().view(x.shape[1], cols)
+    out = total.transpose(0, 1) * factor
     if bias is not None:
         out = out + bias.double().view(x.shape[1], cols)
     return out.to(x.dtype).contiguous()

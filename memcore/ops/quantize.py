@@ -132,7 +132,7 @@ def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
 
 def _uniform_reference(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
     step = step.to(x.dtype)
-    return torch.clamp(torch.round(x / step), lo, hi) * step
+    return (torch.clamp(torch.round(x / step), lo, hi) * step).contiguous()
 
 
 def _levels_reference(x: Tensor, levels: Tensor) -> Tensor:

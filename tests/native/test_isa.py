@@ -1,0 +1,78 @@
+"""Every instruction set of this machine, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from memcore import native
+
+pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+
+ISAS = ("baseline", "avx2", "avx512")
+
+CHECK = """
+import hashlib
+import torch
+from memcore import native
+from memcore.ops import crossbar_mvm, philox, quantize
+
+torch.manual_seed(0)
+print(native.status().cpu.isa)
+reads = torch.tensor([3, 2**40])
+drawn = philox.uniform(reads, 5003, -77)
+assert torch.equal(drawn, philox._uniform_reference(reads, None, 5003, -77))
+print(hashlib.sha256(drawn.numpy().tobytes()).hexdigest())
+normal = philox.normal(reads, 5003, -77)
+expected = philox._normal_reference(reads, None, 5003, -77)
+assert ((normal - expected).abs() <= 8 * 2**-24 * expected.abs()).all()
+
+x = torch.randn(9001)
+x[5] = torch.nan
+def same(a, b):
+    torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+for levels in (torch.linspace(-2, 2, 256), torch.randn(300), torch.rand(5)):
+    table = levels.sort().values
+    same(quantize.levels(x, table), quantize._levels_reference(x, table))
+step = torch.tensor([0.01])
+same(quantize.uniform(x, step, -99, 99), quantize._uniform_reference(x, step, -99, 99))
+
+for n, groups, rows, cols, tile in ((1, 1, 5, 3, 2), (33, 2, 300, 70, 128), (64, 1, 128, 32, 64)):
+    x = torch.randn(n, groups, rows)
+    panels = crossbar_mvm.pack(torch.randn(groups, rows, cols) * 0.05)
+    args = (panels, torch.tensor([31.0, -127, 127]), torch.ones(1), None, cols, tile, -99.0, 99.0)
+    got = crossbar_mvm.crossbar_mvm(x, *args)
+    error = (got - crossbar_mvm._reference(x, *args)).abs()
+    assert error.max() <= 1 and (error != 0).sum() <= max(1, error.numel() // 1000)
+    alone = torch.cat([crossbar_mvm.crossbar_mvm(row, *args) for row in x.split(1)])
+    assert torch.equal(alone, got)
+"""
+
+
+def run(isa: str, code: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MEMCORE_ISA": isa}
+    environment.pop("MEMCORE_NATIVE", None)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def uniform_digest() -> str:
+    return run("baseline", CHECK).stdout.split()[1]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_kernel_agrees_with_its_reference(isa, uniform_digest):
+    done = run(isa, CHECK)
+    if "but this machine has" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [isa, uniform_digest]
+
+
+def test_an_unknown_instruction_set_is_an_error_that_lists_the_known():
+    done = run("avx1024", "from memcore import native; native.status()")
+    assert done.returncode != 0
+    assert "NativeError: MEMCORE_ISA is 'avx1024', but this machine has: baseline" in done.stderr
