@@ -15,8 +15,7 @@ namespace memcore::cuda {
 inline void check(cudaError_t status, const char* kernel) {
   if (status == cudaSuccess) return;
   std::string message = std::string(kernel) + ": " + cudaGetErrorString(status);
-  if (status == cudaErrorNoKernelImageForDevice)
-    message += " (memcore._cuda was built with " + build() + ")";
+  if (status == cudaErrorNoKernelImageForDevice) message += " (memcore._cuda was built with " + build() + ")";
   throw std::runtime_error(message);
 }
 
@@ -61,8 +60,7 @@ class Launcher {
   template <class... Parameters, class... Arguments>
   void run(void (*kernel)(Parameters...), int64_t blocks, int threads, size_t shared,
            const Arguments&... arguments) const {
-    if (blocks > INT32_MAX)
-      throw std::runtime_error(std::string(kernel_) + ": too large for one launch");
+    if (blocks > INT32_MAX) throw std::runtime_error(std::string(kernel_) + ": too large for one launch");
     kernel<<<static_cast<unsigned>(blocks), threads, shared, stream_>>>(arguments...);
     check(cudaGetLastError(), kernel_);
   }

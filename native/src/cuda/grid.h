@@ -12,9 +12,7 @@ constexpr int kQuad = 4;       // floats of one 16-byte access
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-inline bool aligned(const void* address, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(address) % bytes == 0;
-}
+inline bool aligned(const void* address, size_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
 
 // The items of one thread when the whole grid loops over outer x inner items; no division per item.
 class GridWalk {

@@ -30,10 +30,8 @@ struct Shape {
   static constexpr int kInputQuads = kBlockRows * Depth / kQuad / kThreads;
   static constexpr int kWeightQuads = Panels * Depth * kPanelQuads / kThreads;
   static constexpr int kVector = ThreadRows < kQuad ? ThreadRows : kQuad;
-  static_assert(kInputQuads * kThreads * kQuad == kBlockRows * Depth,
-                "whole quads for every thread");
-  static_assert(kWeightQuads * kThreads == Panels * Depth * kPanelQuads,
-                "whole quads for every thread");
+  static_assert(kInputQuads * kThreads * kQuad == kBlockRows * Depth, "whole quads for every thread");
+  static_assert(kWeightQuads * kThreads == Panels * Depth * kPanelQuads, "whole quads for every thread");
 };
 
 using Large = Shape<4, 2, 8, 16, 2>;  // 128 x 64 outputs
@@ -97,8 +95,7 @@ class Loader {
     for (int i = 0; i < S::kWeightQuads; ++i) {
       const int64_t panel = first_panel + weight_panel(i);
       has_weight_[i] = panel < problem.panels;
-      weights_[i] =
-          mvm.panels + (has_weight_[i] ? (group * problem.panels + panel) * mvm.rows * kPanel : 0);
+      weights_[i] = mvm.panels + (has_weight_[i] ? (group * problem.panels + panel) * mvm.rows * kPanel : 0);
     }
   }
 
@@ -186,8 +183,7 @@ class Outputs {
       }
   }
 
-  __device__ void write(const Problem& problem, int64_t group, int64_t first_row,
-                        int64_t first_panel) const {
+  __device__ void write(const Problem& problem, int64_t group, int64_t first_row, int64_t first_panel) const {
     const CrossbarMvm& mvm = problem.mvm;
     const int64_t first = (first_panel + panel()) * kPanel + column(), left = mvm.cols - first;
     if (left <= 0) return;
@@ -202,11 +198,9 @@ class Outputs {
     for (int i = 0; i < S::kThreadRows; ++i) {
       const int64_t output = first_row + row(i);
       if (output >= mvm.n) continue;
-      const float4 y = {
-          __fmaf_rn(scale[0], totals_[i][0], bias[0]), __fmaf_rn(scale[1], totals_[i][1], bias[1]),
-          __fmaf_rn(scale[2], totals_[i][2], bias[2]), __fmaf_rn(scale[3], totals_[i][3], bias[3])};
-      store_quad(mvm.out + (output * mvm.groups + group) * mvm.cols + first, y, left,
-                 problem.vector_out);
+      const float4 y = {__fmaf_rn(scale[0], totals_[i][0], bias[0]), __fmaf_rn(scale[1], totals_[i][1], bias[1]),
+                        __fmaf_rn(scale[2], totals_[i][2], bias[2]), __fmaf_rn(scale[3], totals_[i][3], bias[3])};
+      store_quad(mvm.out + (output * mvm.groups + group) * mvm.cols + first, y, left, problem.vector_out);
     }
   }
 
@@ -227,8 +221,7 @@ class Outputs {
 };
 
 template <class S>
-__global__ void __launch_bounds__(S::kThreads, S::kMinBlocks)
-    multiply_tiles(const Problem problem) {
+__global__ void __launch_bounds__(S::kThreads, S::kMinBlocks) multiply_tiles(const Problem problem) {
   __shared__ Stages<S> stages;
   const CrossbarMvm& mvm = problem.mvm;
   // Neighbouring blocks read the same inputs.
@@ -278,8 +271,7 @@ void crossbar_mvm(const CrossbarMvm& args, int device, void* stream) {
   problem.vector_panels = aligned(mvm.panels, 16);
   problem.vector_out = aligned(mvm.out, 16) && mvm.cols % kQuad == 0;
 
-  const int64_t large =
-      ceil_div(args.n, Large::kBlockRows) * ceil_div(problem.panels, Large::kPanels) * args.groups;
+  const int64_t large = ceil_div(args.n, Large::kBlockRows) * ceil_div(problem.panels, Large::kPanels) * args.groups;
   if (large < launcher.processors())
     run<Small>(launcher, problem);
   else

@@ -48,9 +48,7 @@ struct BernoulliLanes {
     const float4 u = UniformLanes().quad(b);
     return {hit(u.x), hit(u.y), hit(u.z), hit(u.w)};
   }
-  __device__ Value lane(const Block& b, int lane) const {
-    return hit(UniformLanes().lane(b, lane));
-  }
+  __device__ Value lane(const Block& b, int lane) const { return hit(UniformLanes().lane(b, lane)); }
   __device__ Value hit(float u) const { return u < p ? 1 : 0; }
 
   float p;
@@ -62,30 +60,25 @@ __global__ void __launch_bounds__(kThreads)
     draw_range(Draws draws, Lanes lanes, bool vector, typename Lanes::Value* out) {
   const int64_t quads = (draws.size + kQuad - 1) / kQuad;
   for (GridWalk walk(quads); walk.outer < draws.n_reads; walk.next()) {
-    const auto block = philox_block(draws.key, static_cast<uint64_t>(walk.inner),
-                                    static_cast<uint64_t>(draws.reads[walk.outer]));
+    const auto block =
+        philox_block(draws.key, static_cast<uint64_t>(walk.inner), static_cast<uint64_t>(draws.reads[walk.outer]));
     const int64_t first = walk.inner * kQuad;
-    store_quad(out + walk.outer * draws.size + first, lanes.quad(block), draws.size - first,
-               vector);
+    store_quad(out + walk.outer * draws.size + first, lanes.quad(block), draws.size - first, vector);
   }
 }
 
 // The elements listed, of every read.
 template <class Lanes>
-__global__ void __launch_bounds__(kThreads)
-    draw_listed(Draws draws, Lanes lanes, typename Lanes::Value* out) {
+__global__ void __launch_bounds__(kThreads) draw_listed(Draws draws, Lanes lanes, typename Lanes::Value* out) {
   for (GridWalk walk(draws.size); walk.outer < draws.n_reads; walk.next()) {
     const auto element = static_cast<uint64_t>(draws.elements[walk.inner]);
-    const auto block =
-        philox_block(draws.key, element / kQuad, static_cast<uint64_t>(draws.reads[walk.outer]));
-    out[walk.outer * draws.size + walk.inner] =
-        lanes.lane(block, static_cast<int>(element % kQuad));
+    const auto block = philox_block(draws.key, element / kQuad, static_cast<uint64_t>(draws.reads[walk.outer]));
+    out[walk.outer * draws.size + walk.inner] = lanes.lane(block, static_cast<int>(element % kQuad));
   }
 }
 
 template <class Lanes>
-void draw(const char* name, const Draws& draws, Lanes lanes, typename Lanes::Value* out, int device,
-          void* stream) {
+void draw(const char* name, const Draws& draws, Lanes lanes, typename Lanes::Value* out, int device, void* stream) {
   if (draws.n_reads == 0 || draws.size == 0) return;
   const Launcher launcher(name, device, stream);
   if (draws.elements != nullptr) {

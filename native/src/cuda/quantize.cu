@@ -52,10 +52,7 @@ class SharedLevels {
   }
 
   __device__ SharedLevels(float* memory, int n_levels, int stride, int column)
-      : levels_(memory + column),
-        middles_(memory + n_levels * stride + column),
-        n_levels_(n_levels),
-        stride_(stride) {}
+      : levels_(memory + column), middles_(memory + n_levels * stride + column), n_levels_(n_levels), stride_(stride) {}
 
   // Copies the table; `threads` threads share the work and the caller synchronises.
   __device__ void fill(const float* levels, int thread, int threads) {
@@ -100,8 +97,7 @@ __global__ void __launch_bounds__(kThreads) levels_tensor(QuantizeLevels args, b
 
 // One table for each column, those of kColumns columns in shared memory. `parts` blocks share the
 // rows of a column.
-__global__ void __launch_bounds__(kColumnThreads)
-    levels_columns(QuantizeLevels args, int64_t parts) {
+__global__ void __launch_bounds__(kColumnThreads) levels_columns(QuantizeLevels args, int64_t parts) {
   extern __shared__ float memory[];
   const int lane = threadIdx.x % kColumns, warp = threadIdx.x / kColumns;
   const int warps = kColumnThreads / kColumns;
@@ -169,8 +165,7 @@ void quantize_levels(const QuantizeLevels& args, int device, void* stream) {
   if (args.count == 0) return;
   const Launcher launcher("quantize_levels", device, stream);
   const int stride = args.cols == 1 ? 1 : kColumns;
-  if (args.n_levels > INT32_MAX / kColumns / 2 ||
-      SharedLevels::bytes(args.n_levels, stride) > kSharedBytes) {
+  if (args.n_levels > INT32_MAX / kColumns / 2 || SharedLevels::bytes(args.n_levels, stride) > kSharedBytes) {
     launcher.run(levels_global, launcher.blocks(args.count, kThreads), kThreads, 0, args);
   } else if (args.cols == 1) {
     const int64_t blocks = launcher.blocks(ceil_div(args.count, kQuad), kThreads);
