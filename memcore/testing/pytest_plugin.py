@@ -4,16 +4,14 @@ Nothing here imports torch while it is loaded: a test run of another project mus
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import memcore
 
 if TYPE_CHECKING:
-    from memcore.random import Stream
-    from memcore.registry import Registry
+    pass
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

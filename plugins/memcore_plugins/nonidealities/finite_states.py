@@ -1,7 +1,7 @@
 """Cells that can only take a few conductances."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class FiniteStates(NonIdeality):
     uniform_in: Literal["conductance", "resistance"] = parameter(
         "conductance", "1", "the quantity in which levels are equidistant"
     )
+
+    neutral: ClassVar = {"states": 1 << 24}
 
     def __post_init__(self) -> None:
         if not (isinstance(self.states, int) and self.states >= 2):

@@ -1,0 +1,200 @@
+"""What every converter promises."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memcore.hookspecs import Converter
+from memcore.testing.cases import (
+    Untouched,
+    compiled,
+    context,
+    fail,
+    leaves_global_randomness_alone,
+)
+
+#: Signed, unsigned and lopsided ranges, of volts and of microamperes.
+RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 1.5), (-3e-6, 3e-6))
+_POINTS = 4097
+
+
+def _bind(converter: Converter, scale: tuple[float, float] = RANGES[0]) -> nn.Module:
+    form = converter.bind(torch.tensor(scale), context(0, "converter"))
+    if not isinstance(form, nn.Module):
+        fail(converter, f"bind returns {form!r}", "return UniformLevels, Lookup or an nn.Module")
+    return form
+
+
+def _sweep(scale: tuple[float, float], beyond: float = 0.0) -> Tensor:
+    """Ascending values over a range and a share of it beyond both ends, 0 among them."""
+    low, high = scale
+    extra = beyond * (high - low)
+    values = torch.linspace(low - extra, high + extra, _POINTS)
+    return torch.cat([values, torch.zeros(1)]).sort().values
+
+
+def _largest_step(levels: Tensor) -> float:
+    return float(levels.diff().max()) if len(levels) > 1 else float("inf")
+
+
+def check_observes_a_range(converter: Converter) -> None:
+    """`observe` gives the lowest and the highest value to cover, or None for a fixed range."""
+    for values in (_sweep((-2.0, 5.0)), _sweep((0.0, 1e-6)), torch.zeros(10)):
+        found = converter.observe(values)
+        if found is None:
+            continue
+        if tuple(found.shape) != (2,) or not bool(found.isfinite().all()) or found[0] > found[1]:
+            fail(
+                converter,
+                f"observe returns {found}",
+                "expected a tensor [2], (lowest, highest), or None",
+            )
+
+
+def check_is_idempotent(converter: Converter) -> None:
+    """What was converted once converts to itself."""
+    for scale in RANGES:
+        form = _bind(converter, scale)
+        once = form(_sweep(scale, beyond=0.5))
+        twice = form(once)
+        if not torch.allclose(once, twice, rtol=1e-6, atol=0):
+            fail(
+                converter,
+                f"converting twice moves values by {float((once - twice).abs().max()):.2g} in "
+                f"{scale}",
+                "let every level convert to itself: compare values and steps of one scale",
+            )
+
+
+def check_is_monotone(converter: Converter) -> None:
+    """A larger value never gives a smaller code."""
+    for scale in RANGES:
+        steps = _bind(converter, scale)(_sweep(scale, beyond=0.5)).diff()
+        if not bool((steps >= 0).all()):
+            fail(
+                converter,
+                f"the output falls by {float(-steps.min()):.2g} while the input rises in {scale}",
+                "sort the levels and the edges between them",
+            )
+
+
+def check_count_of_levels(converter: Converter) -> None:
+    """There are at most 2^bits levels."""
+    bits = getattr(converter, "bits", None)
+    for scale in RANGES:
+        count = len(_bind(converter, scale)(_sweep(scale, beyond=0.5)).unique())
+        if isinstance(bits, int) and count > 2**bits:
+            fail(
+                converter,
+                f"{count} levels for {bits} bits in {scale}",
+                f"count both ends: at most {2**bits} levels",
+            )
+        if count < 2:
+            fail(converter, f"every value becomes the same in {scale}", "use the range given")
+
+
+def check_zero_is_a_level(converter: Converter) -> None:
+    """Where the range holds 0, 0 is converted without error: no input means no current."""
+    for scale in RANGES:
+        found = float(_bind(converter, scale)(torch.zeros(1)))
+        if found != 0:
+            fail(
+                converter, f"0 becomes {found:.3g} in {scale}", "shift the levels so that 0 is one"
+            )
+
+
+def check_stays_in_range(converter: Converter) -> None:
+    """Values beyond the range saturate, and within it none is off by more than one step."""
+    for scale in RANGES:
+        form = _bind(converter, scale)
+        values = _sweep(scale)
+        inside = form(values)
+        step = _largest_step(inside.unique())
+        slack = step * (1 + 1e-4)
+        # A symmetric converter covers (-1, 1) when it is asked for (0, 1).
+        peak = max(map(abs, scale))
+        far = form(torch.tensor([-1e6, 1e6]) * peak)
+        if float(far.abs().max()) > peak + slack:
+            fail(
+                converter,
+                f"it reaches from {float(far[0]):.4g} to {float(far[1]):.4g} in {scale}",
+                "saturate at the ends of the range, or symmetrically at the larger of the two",
+            )
+        error = float((inside - values).abs().max())
+        if not error <= slack:
+            fail(
+                converter,
+                f"a value inside {scale} is off by {error / step:.3g} steps",
+                "spread the levels over the whole range and take the nearest",
+            )
+
+
+def check_inputs_stay_as_they_are(converter: Converter) -> None:
+    """Values and the range are not written into."""
+    values, scale = _sweep(RANGES[0], beyond=0.5), torch.tensor(RANGES[0])
+    untouched = Untouched(values=values, full_scale=scale)
+    converter.observe(values)
+    untouched.require(converter, "observe")
+    form = converter.bind(scale, context(0, "converter"))
+    untouched.require(converter, "bind")
+    form(values)
+    untouched.require(converter, "the bound form")
+
+
+def check_follows_to(converter: Converter) -> None:
+    """The bound form moves to another dtype and to another device as a whole."""
+    form = _bind(converter)
+    values = _sweep(RANGES[0])
+    if copy.deepcopy(form).double()(values.double()).dtype != torch.float64:
+        fail(converter, "after .double() the result is no float64", "keep tensors in buffers")
+    try:
+        moved = copy.deepcopy(form).to("meta")(values.to("meta"))
+    except (RuntimeError, NotImplementedError) as error:
+        fail(
+            converter,
+            f"after .to() another device the bound form fails: {error}",
+            "keep tensors in buffers and use torch.where instead of if",
+        )
+    if not moved.is_meta:
+        fail(converter, f"the result is on {moved.device}", "create tensors with device=x.device")
+
+
+def check_randomness_is_keyed(converter: Converter) -> None:
+    """The same seed gives the same codes, and nothing draws from the global generators."""
+    values = _sweep(RANGES[0])
+    leaves_global_randomness_alone(converter, lambda: _bind(converter)(values))
+    if not torch.equal(_bind(converter)(values), _bind(converter)(values)):
+        fail(converter, "two binds with one seed differ", "draw from ctx.random in bind only")
+
+
+def check_compiles(converter: Converter) -> None:
+    """`torch.compile` takes the bound form in one graph."""
+    form, values = _bind(converter), _sweep(RANGES[0], beyond=0.5)
+    expected = form(values)
+    try:
+        found = compiled(form)(values)
+    except Exception as error:
+        fail(
+            converter,
+            f"torch.compile cannot take the bound form in one graph: {str(error).strip()[:300]}",
+            "use torch functions of tensors only; no numpy, no .item(), no if on a value",
+        )
+    if not torch.allclose(found, expected):
+        fail(converter, "compiled codes differ", "let the form depend on its argument only")
+
+
+CHECKS: tuple[Callable[[Any], None], ...] = (
+    check_observes_a_range,
+    check_is_idempotent,
+    check_is_monotone,
+    check_count_of_levels,
+    check_zero_is_a_level,
+    check_stays_in_range,
+    check_inputs_stay_as_they_are,
+    check_follows_to,
+    check_randomness_is_keyed,
+    check_compiles,
+)

@@ -1,0 +1,336 @@
+"""What every non-ideality promises."""
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memcore.forms import Affine, Lookup, UniformLevels
+from memcore.hookspecs import ArrayInfo, NonIdeality, Stage
+from memcore.random import ReadStream
+from memcore.testing.cases import (
+    Untouched,
+    array,
+    compiled,
+    conductances,
+    context,
+    fail,
+    leaves_global_randomness_alone,
+    voltages,
+)
+
+_READS = 6
+#: One hour, for what ages.
+_SECONDS = 3600.0
+
+
+def _bind(effect: NonIdeality, seed: int = 0, info: ArrayInfo | None = None) -> nn.Module:
+    form = effect.bind(info or array(), context(seed, "effect"))
+    if not isinstance(form, nn.Module):
+        fail(
+            effect,
+            f"bind returns {form!r}",
+            "return Affine, Gaussian, UniformLevels, Lookup or an nn.Module",
+        )
+    return form
+
+
+def _inputs(effect: NonIdeality, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """What the pipeline hands to the bound form, before the stream."""
+    info = array()
+    g, v = conductances(info, dtype), voltages(info, _READS, dtype)
+    if effect.stage is Stage.PROGRAM:
+        return (g,)
+    if effect.stage is Stage.AGE:
+        return (g, torch.tensor(_SECONDS, dtype=dtype))
+    if effect.stage is Stage.READ:
+        return (g.unsqueeze(0),)
+    if effect.stage is Stage.MVM:
+        return (v, g.unsqueeze(0))
+    return (torch.einsum("nar,arc->nac", v, g),)
+
+
+def _takes_a_stream(effect: NonIdeality, form: nn.Module) -> bool:
+    steady = isinstance(form, Affine | UniformLevels | Lookup)
+    return effect.stage in (Stage.READ, Stage.CURRENT) and not steady
+
+
+def _run(
+    effect: NonIdeality, form: nn.Module, inputs: tuple[Tensor, ...], reads: Tensor | None = None
+) -> Tensor:
+    arguments: tuple[Any, ...] = inputs
+    if _takes_a_stream(effect, form):
+        numbers = torch.arange(_READS) if reads is None else reads
+        arguments = (*inputs, context(0, "effect", "read").random.at(numbers))
+    result: Tensor = form(*arguments)
+    return result
+
+
+def _ideal(effect: NonIdeality, inputs: tuple[Tensor, ...]) -> Tensor:
+    if effect.stage is Stage.MVM:
+        return torch.einsum("nar,zarc->nac", *inputs)
+    return inputs[0]
+
+
+# -- what it does ----------------------------------------------------------------------------------
+
+
+def check_neutral_is_the_identity(effect: NonIdeality) -> None:
+    """With the parameters of the class attribute `neutral` it changes nothing."""
+    if not effect.neutral:
+        fail(
+            effect,
+            "the class does not say which parameters switch it off",
+            'declare neutral: ClassVar = {"std": 0.0} or whatever has no effect; one that cannot '
+            "be switched off is declared so in expected_failures",
+        )
+    off = dataclasses.replace(effect, **effect.neutral)  # type: ignore[type-var]
+    inputs = _inputs(off)
+    wanted = _ideal(off, inputs)
+    found = _run(off, _bind(off), inputs)
+    error = float((found - wanted).abs().max()) / float(wanted.abs().max())
+    if not error <= 1e-5:
+        fail(
+            effect,
+            f"with {dict(effect.neutral)} it still changes values by {100 * error:.2g} %",
+            "at zero severity a non-ideality is the identity",
+        )
+
+
+def check_shapes(effect: NonIdeality) -> None:
+    """The result has the shape of its stage."""
+    info = array()
+    found = tuple(_run(effect, _bind(effect), _inputs(effect)).shape)
+    cells, lines = info.shape, (_READS, info.arrays, info.cols)
+    expected = {
+        Stage.PROGRAM: (cells,),
+        Stage.AGE: (cells,),
+        Stage.READ: ((1, *cells), (_READS, *cells)),
+        Stage.MVM: (lines,),
+        Stage.CURRENT: (lines,),
+    }[effect.stage]
+    if found not in expected:
+        fail(
+            effect,
+            f"the bound form returns {found} at Stage.{effect.stage.name}",
+            f"expected {' or '.join(map(str, expected))}",
+        )
+
+
+def check_result_is_physical(effect: NonIdeality) -> None:
+    """Finite, and no negative conductance is stored."""
+    result = _run(effect, _bind(effect), _inputs(effect))
+    stored = effect.stage in (Stage.PROGRAM, Stage.AGE)
+    if not bool(result.isfinite().all()) or (stored and bool((result < 0).any())):
+        fail(
+            effect,
+            f"results lie between {float(result.min()):.3g} and {float(result.max()):.3g}",
+            "return finite values, and conductances >= 0: truncate distributions",
+        )
+
+
+def check_no_time_no_ageing(effect: NonIdeality) -> None:
+    """At Stage.AGE, zero seconds after programming nothing has changed."""
+    if effect.stage is not Stage.AGE:
+        return
+    g, _ = _inputs(effect)
+    found = _run(effect, _bind(effect), (g, torch.tensor(0.0)))
+    if not torch.allclose(found, g, rtol=1e-5):
+        fail(
+            effect,
+            f"conductances change by {float((found / g - 1).abs().max()):.2g} in 0 s",
+            "seconds count from programming; let forward(g, 0) return g",
+        )
+
+
+def check_statistics(effect: NonIdeality) -> None:
+    """Noise with a `variance(x)` has that variance and no mean, within five standard errors."""
+    form = _bind(effect)
+    variance = getattr(form, "variance", None)
+    if variance is None or not _takes_a_stream(effect, form):
+        return
+    reads = 4000
+    (x,) = _inputs(effect)
+    x = x[:1]
+    noise = (_run(effect, form, (x,), torch.arange(reads)) - x).double()
+    declared = variance(x).double().expand(x.shape)[0]
+    limit = 5 * (declared / reads).sqrt() + 1e-6 * x.abs().max()
+    spread = 5 * declared * (2 / reads) ** 0.5 + (1e-6 * x.abs().max()) ** 2
+    if bool((noise.mean(0).abs() > limit).any()):
+        worst = float((noise.mean(0).abs() / limit).max())
+        fail(
+            effect,
+            f"the noise has a mean of {5 * worst:.2g} standard errors",
+            "noise is centred on what is read; put a shift into the variance-free part",
+        )
+    if bool(((noise.var(0) - declared).abs() > spread).any()):
+        ratio = float((noise.var(0) / declared).nan_to_num().mean())
+        fail(
+            effect,
+            f"the noise has {ratio:.3g} times the variance that its variance(x) declares",
+            "variance(x) is the variance of what forward adds to x",
+        )
+
+
+# -- how it draws ----------------------------------------------------------------------------------
+
+
+def check_same_seed_same_effect(effect: NonIdeality) -> None:
+    """A chip is the same chip again."""
+    inputs = _inputs(effect)
+    first, again = (_run(effect, _bind(effect), inputs) for _ in range(2))
+    if not torch.equal(first, again):
+        fail(
+            effect,
+            "two binds with one seed differ",
+            "draw from ctx.random in bind and from the stream that forward is given",
+        )
+
+
+def check_randomness_is_keyed(effect: NonIdeality) -> None:
+    """Nothing draws from the global generators."""
+    inputs = _inputs(effect)
+    leaves_global_randomness_alone(effect, lambda: _run(effect, _bind(effect), inputs))
+
+
+def check_reads_do_not_depend_on_the_batch(effect: NonIdeality) -> None:
+    """Six reads at once are what three and three are."""
+    if effect.stage not in (Stage.READ, Stage.MVM, Stage.CURRENT):
+        return
+    form, inputs, numbers = _bind(effect), _inputs(effect), torch.arange(_READS)
+    whole = _run(effect, form, inputs, numbers)
+    parts = []
+    for part in (slice(0, 3), slice(3, _READS)):
+        per_read = [x[part] if len(x) == _READS else x for x in inputs]
+        parts.append(_run(effect, form, tuple(per_read), numbers[part]))
+    split = parts[0] if len(whole) == 1 else torch.cat(parts)
+    if not torch.allclose(whole, split, rtol=1e-5, atol=1e-6 * float(whole.abs().max())):
+        fail(
+            effect,
+            "a read depends on the batch that it is in",
+            "draw with stream.normal(shape), one draw for each read, and avoid sums over reads",
+        )
+
+
+# -- how it is built -------------------------------------------------------------------------------
+
+
+def check_inputs_stay_as_they_are(effect: NonIdeality) -> None:
+    """The bound form does not write into its arguments."""
+    inputs = _inputs(effect)
+    form = _bind(effect)
+    untouched = Untouched(**{f"argument {n + 1}": x for n, x in enumerate(inputs)})
+    _run(effect, form, inputs)
+    untouched.require(effect, "the bound form")
+
+
+def check_tensors_are_buffers(effect: NonIdeality) -> None:
+    """What is drawn for an array follows `.to()` and `state_dict`."""
+    for name, module in _bind(effect).named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):
+                fail(
+                    effect,
+                    f"the tensor {'.'.join(filter(None, (name, key)))!r} of the bound form would "
+                    "not follow .to()",
+                    f"register_buffer({key!r}, ...) in the module's __init__",
+                )
+
+
+def check_follows_to(effect: NonIdeality) -> None:
+    """The bound form moves to another dtype and to another device as a whole."""
+    form = _bind(effect)
+    double = _run(effect, copy.deepcopy(form).double(), _inputs(effect, torch.float64))
+    if double.dtype != torch.float64:
+        fail(
+            effect,
+            f"after .double() the bound form returns {double.dtype}",
+            "keep tensors in buffers and take the dtype from the argument",
+        )
+    inputs = tuple(x.to("meta") for x in _inputs(effect))
+    try:
+        moved = _run(
+            effect, copy.deepcopy(form).to("meta"), inputs, torch.arange(_READS).to("meta")
+        )
+    except (RuntimeError, NotImplementedError) as error:
+        fail(
+            effect,
+            f"after .to() another device the bound form fails: {error}",
+            "keep tensors in buffers, create others with device=x.device, and use torch.where "
+            "instead of if",
+        )
+    if not moved.is_meta:
+        fail(
+            effect,
+            f"after .to() another device the bound form returns a tensor on {moved.device}",
+            "create tensors with device=x.device",
+        )
+
+
+def check_form_copies_and_pickles(effect: NonIdeality) -> None:
+    """Converted models are copied, saved and sent to other processes."""
+    form, inputs = _bind(effect), _inputs(effect)
+    expected = _run(effect, form, inputs)
+    try:
+        copies = [copy.deepcopy(form), pickle.loads(pickle.dumps(form))]
+    except Exception as error:
+        fail(
+            effect,
+            f"the bound form cannot be copied: {type(error).__name__}: {error}",
+            "define its class at the top of a module; no lambdas and no local functions in it",
+        )
+    if not all(torch.equal(_run(effect, other, inputs), expected) for other in copies):
+        fail(
+            effect,
+            "a copy of the bound form gives other results",
+            "keep all that matters in buffers and plain attributes",
+        )
+
+
+def check_compiles(effect: NonIdeality) -> None:
+    """`torch.compile` takes the bound form in one graph."""
+    form, inputs, numbers = _bind(effect), _inputs(effect), torch.arange(_READS)
+    key, streams = context(0, "effect", "read").random.key, _takes_a_stream(effect, form)
+
+    def forward(*arguments: Tensor) -> Tensor:
+        stream = (ReadStream(key, numbers),) if streams else ()
+        result: Tensor = form(*arguments, *stream)
+        return result
+
+    expected = forward(*inputs)
+    try:
+        found = compiled(forward)(*inputs)
+    except Exception as error:
+        fail(
+            effect,
+            f"torch.compile cannot take the bound form in one graph: {str(error).strip()[:300]}",
+            "use torch functions of tensors only; no numpy, no .item(), no if on a value, and make "
+            "streams in bind",
+        )
+    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
+        fail(
+            effect,
+            f"the compiled form differs by {float((found - expected).abs().max()):.3g}",
+            "let it depend on its arguments only",
+        )
+
+
+CHECKS: tuple[Callable[[Any], None], ...] = (
+    check_neutral_is_the_identity,
+    check_shapes,
+    check_result_is_physical,
+    check_no_time_no_ageing,
+    check_statistics,
+    check_same_seed_same_effect,
+    check_randomness_is_keyed,
+    check_reads_do_not_depend_on_the_batch,
+    check_inputs_stay_as_they_are,
+    check_tensors_are_buffers,
+    check_follows_to,
+    check_form_copies_and_pickles,
+    check_compiles,
+)

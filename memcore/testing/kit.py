@@ -1,0 +1,130 @@
+"""`checks_for` and `parametrize_with_checks`: every promise of a plugin's contract, one by one."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from memcore.hookspecs import Contract, contract_of
+from memcore.testing import (
+    checks_common,
+    checks_converter,
+    checks_cost,
+    checks_device,
+    checks_device_dynamics,
+    checks_mapper,
+    checks_nonideality,
+    checks_programmer,
+)
+from memcore.testing.cases import describe
+
+Function = Callable[[Any], None]
+#: Why a check is expected to fail, by its name; or a function of the plugin that tells so.
+ExpectedFailures = Mapping[str, str] | Callable[[Any], Mapping[str, str]]
+
+CHECKS: dict[str, tuple[Function, ...]] = {
+    "devices": (*checks_device.CHECKS, *checks_device_dynamics.CHECKS),
+    "nonidealities": checks_nonideality.CHECKS,
+    "mappers": checks_mapper.CHECKS,
+    "programmers": checks_programmer.CHECKS,
+    "converters": checks_converter.CHECKS,
+    "costs": checks_cost.CHECKS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """One promise of one plugin; calling it raises an `AssertionError` if it is broken."""
+
+    function: Function
+    plugin: Contract
+
+    @property
+    def name(self) -> str:
+        """The function's name, as in `expected_failures`."""
+        return self.function.__name__
+
+    def __call__(self) -> None:
+        """Run the check; an error inside the plugin is a broken promise too."""
+        try:
+            self.function(self.plugin)
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(
+                f"{describe(self.plugin)}: {self.name} ended with {type(error).__name__}: {error}; "
+                "make the call in the traceback above work"
+            ) from error
+
+    def __str__(self) -> str:
+        return f"{describe(self.plugin)}-{self.name}"
+
+
+def checks_for(plugin: Contract) -> Iterator[Check]:
+    """All checks of a plugin.
+
+    Args:
+        plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model.
+
+    Raises:
+        TypeError: it is none of these.
+
+    Examples:
+        >>> for check in checks_for(MyRram()):  # doctest: +SKIP
+        ...     check()
+    """
+    if not isinstance(plugin, Contract) or contract_of(type(plugin)) is None:
+        hint = "; pass an instance, MyRram(), not the class" if isinstance(plugin, type) else ""
+        raise TypeError(f"{plugin!r} is no memcore plugin{hint}")
+    for function in (*checks_common.CHECKS, *CHECKS[plugin.kind]):
+        yield Check(function, plugin)
+
+
+def parametrize_with_checks(
+    *plugins: Contract, expected_failures: ExpectedFailures | None = None
+) -> pytest.MarkDecorator:
+    """Parametrise a test over all checks of some plugins.
+
+    Args:
+        plugins: instances; several parameter sets of one class are welcome.
+        expected_failures: check names with the reason why each cannot hold; a check that holds
+            all the same then fails the test, so that the list stays true. A function of the
+            plugin gives each plugin its own.
+
+    Raises:
+        ValueError: there is no such check.
+
+    Examples:
+        >>> @parametrize_with_checks(  # doctest: +SKIP
+        ...     MyRram(), expected_failures={"check_holds_its_state_at_0_volt": "volatile"}
+        ... )
+        ... def test_conforms(check):
+        ...     check()
+    """
+    parameters = []
+    for plugin in plugins:
+        reasons = expected_failures or {}
+        reasons = reasons(plugin) if callable(reasons) else reasons
+        checks = list(checks_for(plugin))
+        _require_known(reasons)
+        parameters += [
+            pytest.param(check, id=str(check), marks=_marks(reasons.get(check.name)))
+            for check in checks
+        ]
+    return pytest.mark.parametrize("check", parameters)
+
+
+def _marks(reason: str | None) -> list[pytest.MarkDecorator]:
+    return [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
+
+
+def _require_known(reasons: Mapping[str, str]) -> None:
+    everything = (*checks_common.CHECKS, *(f for checks in CHECKS.values() for f in checks))
+    known = sorted({function.__name__ for function in everything})
+    for name in reasons:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            raise ValueError(f"expected_failures names {name!r}, which is no check; {hint}")
