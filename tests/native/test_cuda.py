@@ -46,7 +46,7 @@ def test_uniform_quantisation_equals_the_reference(shape):
         torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("n", [1, 2, 16, 256, 5000])
+@pytest.mark.parametrize("n", [1, 2, 16, 256, 5000, 7000])
 def test_levels_equal_the_reference(n):
     generator = torch.Generator().manual_seed(n)
     for levels in (torch.linspace(-2, 2, n), torch.randn(n, generator=generator).sort().values):
@@ -58,9 +58,10 @@ def test_levels_equal_the_reference(n):
         torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("n", [1, 20, 300])  # the last is too large for shared memory
 @pytest.mark.parametrize("cols", [1, 17, 300])
-def test_levels_take_a_table_for_each_column(cols):
-    x, levels = torch.randn(211, cols), torch.randn(cols, 20).sort(1).values
+def test_levels_take_a_table_for_each_column(cols, n):
+    x, levels = torch.randn(211, cols), torch.randn(cols, n).sort(1).values
     got = quantize.levels(x.cuda(), levels.cuda()).cpu()
     assert torch.equal(got, quantize._levels_reference(x, levels))
 
@@ -68,7 +69,14 @@ def test_levels_take_a_table_for_each_column(cols):
 @pytest.mark.parametrize("adc", [(-20.0, 20.0), (1.0, 0.0)])
 @pytest.mark.parametrize(
     ("n", "groups", "rows", "cols", "tile"),
-    [(1, 1, 1, 1, 1), (1, 1, 300, 33, 128), (64, 1, 500, 130, 128), (40, 3, 45, 50, 20)],
+    [
+        (1, 1, 1, 1, 1),
+        (1, 1, 300, 33, 128),
+        (64, 1, 500, 130, 128),
+        (40, 3, 45, 50, 20),
+        (4001, 4, 45, 130, 20),  # enough outputs for the large blocks of any GPU
+        (33_000, 1, 152, 65, 36),
+    ],
 )
 def test_mvm_codes_agree_with_the_reference(n, groups, rows, cols, tile, adc):
     weight = torch.randn(groups, rows, cols) * 0.05
@@ -95,6 +103,37 @@ def test_mvm_results_do_not_depend_on_the_batch():
     for size in (1, 8):
         parts = [crossbar_mvm.crossbar_mvm(part, *rest) for part in x.split(size)]
         assert torch.equal(torch.cat(parts), whole)
+
+
+def test_mvm_results_do_not_depend_on_the_shape_of_the_blocks():
+    x = torch.randn(33_000, 1, 150).cuda()
+    panels = crossbar_mvm.pack(torch.randn(1, 150, 70) * 0.05).cuda()
+    dac, scale = torch.tensor([31.0, -127.0, 127.0]).cuda(), torch.ones(1).cuda()
+    rest = (panels, dac, scale, None, 70, 64, -20.0, 20.0)
+    whole = crossbar_mvm.crossbar_mvm(x, *rest)  # large blocks
+    assert torch.equal(crossbar_mvm.crossbar_mvm(x[-37:], *rest), whole[-37:])  # small blocks
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+def test_mvm_equals_that_of_the_processor_bit_for_bit():
+    if native.status().cpu.isa == "baseline":
+        pytest.skip("the processor has no fused multiply-add")
+    tensors = [torch.randn(70, 2, 150), crossbar_mvm.pack(torch.randn(2, 150, 70) * 0.05)]
+    tensors += [torch.tensor([31.0, -127.0, 127.0]), torch.rand(140), torch.randn(140)]
+    rest = (70, 64, 1.0, 0.0)
+    got = crossbar_mvm.crossbar_mvm(*(t.cuda() for t in tensors), *rest).cpu()
+    assert torch.equal(got, crossbar_mvm.crossbar_mvm(*tensors, *rest))
+
+
+def test_operands_need_no_alignment():
+    x = torch.randn(4001).cuda()[1:]
+    expected = quantize._uniform_reference(x.cpu(), torch.tensor([0.1]), -5.0, 5.0)
+    assert torch.equal(quantize.uniform(x, 0.1, -5, 5).cpu(), expected)
+    inputs, panels = x.view(20, 1, 200), crossbar_mvm.pack(torch.randn(1, 200, 30)).cuda()
+    dac, scale = torch.zeros(3).cuda(), torch.ones(1).cuda()
+    rest = (panels, dac, scale, None, 30, 64, -100.0, 100.0)
+    shifted = crossbar_mvm.crossbar_mvm(inputs, *rest)
+    assert torch.equal(shifted, crossbar_mvm.crossbar_mvm(inputs.clone(), *rest))
 
 
 def test_work_goes_to_the_current_stream():
