@@ -26,6 +26,8 @@ constexpr int kBlockRows = 6;  // 12 accumulators of 16 registers
 constexpr int kBlockCols = 2 * kLanes;
 constexpr int64_t kChunk = 128;           // consecutive inputs of one batch row
 constexpr int64_t kStride = kChunk + 16;  // one more cache line, so that rows fall into different cache sets
+constexpr int64_t kPackGrain = 64 * 1024;       // inputs, about 10 us
+constexpr int64_t kMultiplyGrain = 512 * 1024;  // multiplications, about 10 us
 constexpr int64_t kTaskBlocks = 252 / kBlockRows;
 constexpr int64_t kTaskRows = kTaskBlocks * kBlockRows;
 
@@ -54,7 +56,7 @@ inline void pack_row(const float* x, int64_t rows, const float* dac, int64_t ste
 }
 
 inline void pack(const CrossbarMvm& m, const Packed& packed) {
-  const int64_t grain = ceil_div(16384, m.rows * kBlockRows);
+  const int64_t grain = ceil_div(kPackGrain, m.rows * kBlockRows);
   parallel_for(m.groups * packed.blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / packed.blocks, block = task % packed.blocks;
@@ -172,7 +174,7 @@ inline void crossbar_mvm(const CrossbarMvm& m) {
   const Packed packed{allocate(m.groups * m.n * chunks * kStride), m.n, blocks, chunks};
   pack(m, packed);
   const int64_t work = m.rows * kPanel * ceil_div(m.n, parts);
-  parallel_for(m.groups * panels * parts, ceil_div(65536, work), [&](int64_t begin, int64_t end) {
+  parallel_for(m.groups * panels * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t part = t % parts;
       const Task task{t / parts / panels, t / parts % panels, blocks * part / parts, blocks * (part + 1) / parts};
