@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
-import memcore
 from memcore_plugins.devices import _windows
 from memcore_plugins.devices.linear_ion_drift import LinearIonDrift
+
+import memcore
 
 #   x: Joglekar p=1, p=2, Biolek p=2 i>0, i<0, Prodromakis p=1, p=2
 TABLE = {

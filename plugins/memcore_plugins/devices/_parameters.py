@@ -28,18 +28,24 @@ def require(
     for name in names:
         value = getattr(device, name)
         if isinstance(value, Tensor):
-            _require_drawn(device, fits(value) & value.isfinite(), name, expected)
+            _require_drawn(device, fits, name, expected)
             continue
         nominal = value.nominal if isinstance(value, Distribution) else value
         if not isinstance(nominal, Real) or not math.isfinite(nominal) or not fits(nominal):
             raise ConfigError(f"{type(device).__name__}: {name}={value!r}; expected {expected}")
 
 
-def _require_drawn(device: Memristor, fits: Tensor, name: str, expected: str) -> None:
-    if fits.is_meta or bool(fits.all()):
+def _require_drawn(device: Memristor, fits: Callable[[Any], Any], name: str, expected: str) -> None:
+    drawn: Tensor = getattr(device, name)
+    if drawn.is_meta or not drawn.numel():
         return
+    # Conditions are intervals, so the two extremes speak for all cells in one pass.
+    extremes = torch.stack(drawn.aminmax())
+    if bool((fits(extremes) & extremes.isfinite()).all()):
+        return
+    wrong = ~(fits(drawn) & drawn.isfinite())
     raise ConfigError(
-        f"{type(device).__name__}: {int((~fits).sum())} of {fits.numel()} cells drew {name} "
+        f"{type(device).__name__}: {int(wrong.sum())} of {drawn.numel()} cells drew {name} "
         f"outside its range; expected {expected}: give the distribution a min or a max"
     )
 
@@ -52,6 +58,11 @@ def positive(value: Any) -> Any:
 def negative(value: Any) -> Any:
     """Its mirror image."""
     return value < 0
+
+
+def number(value: Any) -> Any:
+    """Of either sign."""
+    return abs(value) >= 0
 
 
 def unit_interval(value: Any) -> Any:
@@ -89,6 +100,8 @@ def require_choice(device: Memristor, name: str, choices: Sequence[str]) -> None
 
 def fraction(value: Tensor, start: Parameter, end: Parameter) -> Tensor:
     """How far `value` lies from `start` to `end`, in [0, 1]; 0 where the two coincide."""
+    if not isinstance(start, Tensor) and not isinstance(end, Tensor) and start != end:
+        return ((value - start) / (end - start)).clamp_(0, 1)
     span = end - start + torch.zeros_like(value)
     ratio = (value - start) / torch.where(span == 0, 1, span)
     return torch.where(span == 0, 0 * value, ratio).clamp(0, 1)

@@ -1,0 +1,257 @@
+"""The data-driven model: switching rates measured pulse by pulse."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+import torch
+from torch import Tensor
+
+from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
+from memcore_plugins.devices._parameters import (
+    as_state,
+    filled,
+    fraction,
+    number,
+    positive,
+    published,
+    require,
+    require_ascending,
+    require_choice,
+    unit_interval,
+)
+
+_FAR: Final = 60.0  #: beyond, e^(k d) is left to logarithms
+_LARGEST: Final = 1e30  #: so that absurd pulses stay finite numbers in single precision
+_OHMIC: Final = {"a_p": 100.0, "a_n": 100.0, "b_p": 0.01, "b_n": 0.01}  #: a sinh(b v) = v
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDriven(Memristor):
+    """Resistance moves towards a limit r_p(v) or r_n(v) that the voltage sets, and stays there.
+
+        dR/dt = A (e^(t |v|) - 1) f(R, v),       i = a sinh(b v) / R
+        exponential (2018):  f = e^(k d) - 1     while d > 0, else 0
+        quadratic (2017):    f = d^2
+        d = eta (r_p(v) - R)  for v > 0,         d = eta (R - r_n(v))  for v < 0
+        r(v) = r0 + r1 v + r2 v^2
+
+    A, t, k, r, a, b each for v > 0 (`_p`) and v < 0 (`_n`). Positive voltage raises R for
+    eta = 1 (sign of A_p t_p) and lowers it for eta = -1. Messaris et al., IEEE TCAD 37:3151
+    (2018), doi 10.1109/TCAD.2018.2791468; the quadratic form: its first version,
+    arXiv:1703.01167, which writes e^(|v|/t). Defaults: TiOx device 2 of table I.
+    A constant voltage is integrated exactly.
+
+    The state is (R - r_on) / (r_off - r_on), in [0, 1]: r_on to r_off is the fitted range, where
+    alone the model holds, and the state stops at its ends. R is what the paper read at 0.5 V;
+    `conductance` is that of small signals, a_p b_p / R.
+    """
+
+    r_on: Parameter = parameter(10e3, "ohm", "lower end of the fitted range")
+    r_off: Parameter = parameter(17e3, "ohm", "upper end of the fitted range")
+    eta: int = parameter(1, "1", "1 if positive voltage raises R, -1 if it lowers R")
+    law: Literal["exponential", "quadratic"] = parameter("exponential", "1", "f of 2018 or of 2017")
+    A_p: Parameter = parameter(743.47, "ohm/s", "rate for v > 0; 1/(ohm s) if quadratic")
+    A_n: Parameter = parameter(-6.80e4, "ohm/s", "rate for v < 0; 1/(ohm s) if quadratic")
+    t_p: Parameter = parameter(6.51, "1/V", "growth of the rate with v > 0")
+    t_n: Parameter = parameter(0.31, "1/V", "growth of the rate with v < 0")
+    k_p: Parameter = parameter(5.11e-4, "1/ohm", "window for v > 0; unused if quadratic")
+    k_n: Parameter = parameter(1.17e-3, "1/ohm", "window for v < 0; unused if quadratic")
+    rp0: Parameter = parameter(16.71e3, "ohm", "limit for v > 0")
+    rp1: Parameter = parameter(0.0, "ohm/V", "limit for v > 0")
+    rp2: Parameter = parameter(0.0, "ohm/V^2", "limit for v > 0")
+    rn0: Parameter = parameter(29.30e3, "ohm", "limit for v < 0")
+    rn1: Parameter = parameter(23.69e3, "ohm/V", "limit for v < 0; printed e4, a misprint")
+    rn2: Parameter = parameter(0.0, "ohm/V^2", "limit for v < 0")
+    a_p: Parameter = parameter(0.24, "V", "current for v > 0")
+    a_n: Parameter = parameter(0.24, "V", "current for v < 0")
+    b_p: Parameter = parameter(2.81, "1/V", "current for v > 0")
+    b_n: Parameter = parameter(2.81, "1/V", "current for v < 0")
+    s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
+
+    def __post_init__(self) -> None:
+        above = ["r_on", "r_off", "k_p", "k_n", "a_p", "a_n", "b_p", "b_n"]
+        require(self, positive, "a number > 0", above)
+        either = ["A_p", "A_n", "t_p", "t_n", "rp0", "rp1", "rp2", "rn0", "rn1", "rn2"]
+        require(self, number, "a number", either)
+        require(self, unit_interval, "a number in [0, 1]", ["s0"])
+        require_ascending(self, "r_on", "r_off")
+        require_choice(self, "law", ("exponential", "quadratic"))
+        if self.eta not in (1, -1):
+            raise ConfigError(f"DataDriven: eta={self.eta!r}; expected 1 or -1")
+        for side, sign in (("p", self.eta), ("n", -self.eta)):
+            self._require_direction(side, sign)
+
+    def _require_direction(self, side: str, sign: int) -> None:
+        plan = self.nominal()
+        rate, growth = getattr(plan, f"A_{side}"), getattr(plan, f"t_{side}")
+        product = rate * growth * sign
+        if not isinstance(product, Tensor) and not product > 0:
+            raise ConfigError(
+                f"DataDriven: A_{side}={rate!r} and t_{side}={growth!r}; expected their product "
+                f"{'> 0' if sign > 0 else '< 0'} with eta={self.eta}"
+            )
+
+    @property
+    def polarity(self) -> int:  # type: ignore[override]
+        """Minus eta: raising R is a RESET."""
+        return -self.eta
+
+    def resistance(self, state: Tensor) -> Tensor:
+        """R, [*cells] ohm."""
+        return self.r_on + (self.r_off - self.r_on) * state[0]
+
+    def conductance(self, state: Tensor) -> Tensor:
+        return self.a_p * self.b_p / self.resistance(state)
+
+    def current(self, state: Tensor, voltage: Tensor) -> Tensor:
+        up = self.a_p * torch.sinh(self.b_p * voltage.clamp(min=0))
+        down = self.a_n * torch.sinh(self.b_n * voltage.clamp(max=0))
+        return (up + down) / self.resistance(state)
+
+    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
+        del ctx
+        r, v = self.resistance(state), voltage
+        to_p = self.eta * (self.rp0 + self.rp1 * v + self.rp2 * v**2 - r)
+        to_n = self.eta * (r - self.rn0 - self.rn1 * v - self.rn2 * v**2)
+        up = self._travel(to_p, dt * self.A_p * (self.t_p * v.clamp(min=0)).expm1(), self.k_p)
+        down = self._travel(to_n, dt * self.A_n * (-self.t_n * v.clamp(max=0)).expm1(), self.k_n)
+        moved = state[0] + self.eta * (up - down) / (self.r_off - self.r_on)
+        return as_state(moved.clamp(0, 1))
+
+    def _travel(self, distance: Tensor, push: Tensor, k: Parameter) -> Tensor:
+        """How far R goes towards its limit, in ohm, for a push A (e^(t |v|) - 1) dt."""
+        d = distance.clamp(min=0)
+        push = push.abs().clamp(max=_LARGEST)
+        if self.law == "quadratic":
+            return d / (1 + 1 / (push * d))
+        w, q = k * d, -torch.expm1(-k * push)
+        near = torch.log1p(q * torch.expm1(w.clamp(max=_FAR)))
+        far = w + torch.log(q + (1 - q) * torch.exp(-w))
+        return torch.where(w < _FAR, near, far) / k
+
+    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
+        return filled(shape, self.s0, ctx)
+
+    def state_of(self, conductance: Tensor) -> Tensor:
+        r = self.a_p * self.b_p / conductance.clamp(min=0)
+        return as_state(fraction(r, self.r_on, self.r_off))
+
+    def conductance_range(self) -> tuple[Parameter, Parameter]:
+        slope = self.a_p * self.b_p
+        return slope / self.r_off, slope / self.r_on
+
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "dut1": published(
+            "Messaris 2018, tables I and II, TiOx device 1, read in the paper",
+            "4.5 to 6 kohm",
+            r_on=4.5e3,
+            r_off=6e3,
+            A_p=0.12,
+            A_n=-79.03,
+            t_p=0.59,
+            t_n=1.12,
+            k_p=8.10e-3,
+            k_n=9.43e-3,
+            rp0=3085.0,
+            rp1=1862.0,
+            rn0=5193.0,
+            rn1=378.0,
+        ),
+        "dut2": published(
+            "Messaris 2018, tables I and II, TiOx device 2, read in the paper; r_n printed as "
+            "29.30e4, a misprint",
+            "10 to 17 kohm",
+        ),
+        "taox_tio2": published(
+            "Messaris 2018, tables I and II, TaOx/TiO2, read in the paper; I-V not given: ohmic",
+            "1 to 4 Mohm",
+            **_OHMIC,
+            eta=-1,
+            r_on=1e6,
+            r_off=4e6,
+            A_p=-2.06e5,
+            A_n=3.66,
+            t_p=0.38,
+            t_n=0.015,
+            k_p=6.13e-6,
+            k_n=2.17e-6,
+            rp0=1.23e7,
+            rp1=-2.39e6,
+            rp2=1.21e5,
+            rn0=1.29e7,
+            rn1=58.07e4,
+            rn2=56.45e3,
+        ),
+        "taox": published(
+            "Messaris 2018, tables I and II, TaOx, read in the paper",
+            "0.2 to 1 kohm",
+            eta=-1,
+            r_on=200.0,
+            r_off=1e3,
+            A_p=-6.82e6,
+            A_n=7.25e7,
+            t_p=1.08,
+            t_n=0.036,
+            k_p=0.017,
+            k_n=0.018,
+            rp0=2794.0,
+            rp1=-4553.0,
+            rp2=1973.0,
+            rn0=857.0,
+            rn1=1135.0,
+            rn2=675.0,
+            a_p=0.36,
+            a_n=0.34,
+            b_p=1.83,
+            b_n=3.50,
+        ),
+        "dut2_memtorch": published(
+            "TiOx device 2 with the digits and b = 3 of a public simulator (the paper has 2.81)",
+            "1.28 (doubtful) to 17 kohm",
+            r_on=1280.0,
+            A_n=-68012.28,
+            t_n=0.31645,
+            rp0=16719.0,
+            rn0=29304.83,
+            rn1=23692.77,
+            b_p=3.0,
+            b_n=3.0,
+        ),
+        "tiox_2017": published(
+            "arXiv:1703.01167, eqs 9 and 10, read in the paper; printed signs of A do not fit the "
+            "equations and are exchanged; I-V not given: ohmic",
+            "10 to 18 kohm",
+            **_OHMIC,
+            law="quadratic",
+            r_off=18e3,
+            A_p=4.86e-5,
+            A_n=-1.09e-3,
+            t_p=1 / 0.12,
+            t_n=1 / 0.18,
+            rp0=17.16e3,
+            rp1=0.15e3,
+            rn0=24.81e3,
+            rn1=17.91e3,
+        ),
+        "maheshwari_2021": published(
+            "Maheshwari et al., arXiv:2012.02267, read in the paper",
+            "1.6 to 3 kohm; t < 0, so the rate is the same from 0.1 V on and even reads switch",
+            law="quadratic",
+            eta=-1,
+            r_on=1.6e3,
+            r_off=3e3,
+            A_p=600.10075,
+            A_n=-34.59884,
+            t_p=-1 / 0.0212028,
+            t_n=-1 / 0.05343997,
+            rp0=2699.2336,
+            rp1=-672.930205,
+            rn0=649.413746,
+            rn1=-1474.32358,
+            a_p=0.32046175,
+            a_n=0.32046175,
+            b_p=2.71689828,
+            b_n=2.71689828,
+        ),
+    }
