@@ -7,7 +7,7 @@ import torch
 
 import memcore
 
-NAMES = ["data_driven", "ideal", "linear_ion_drift", "mms", "vteam"]
+NAMES = ["data_driven", "ideal", "linear_ion_drift", "mms", "vteam", "yakopcic"]
 VOLATILE = {"mms"}
 
 DEVICES = {
