@@ -50,12 +50,12 @@ struct QuantizeLevels {
 // Tiles are tile_rows consecutive rows, the last one may be shorter. The order of summation over k and t is the
 // same for every n and every number of threads, so that results are bit-identical (on one instruction set).
 struct CrossbarMvm {
-  const float* x;       // [n, groups, rows]
-  const float* panels;  // [groups, ceil(cols / kPanel), rows, kPanel]
-  const float* dac;     // [3] inverse step, lowest code, highest code
-  const float* scale;   // [1] if scale_size == 1, else [groups * cols]
-  int64_t scale_size;   // 1 or groups * cols
-  const float* bias;    // [groups * cols] or nullptr
+  const float* x;                            // [n, groups, rows]
+  const float* panels;                       // [groups, ceil(cols / kPanel), rows, kPanel]
+  const float* dac;                          // [3] inverse step, lowest code, highest code
+  const float* scale;                        // [1] if scale_size == 1, else [groups * cols]
+  int64_t scale_size;                        // 1 or groups * cols
+  const float* bias;                         // [groups * cols] or nullptr
   int64_t n, groups, rows, cols, tile_rows;  // n >= 0, the others >= 1
   float lo, hi;                              // ADC codes; hi < lo: no ADC
   float* out;                                // [n, groups, cols]

@@ -19,6 +19,10 @@
 namespace memcore {
 namespace {
 
+constexpr int kPhiloxRounds = 10;
+constexpr uint32_t kPhiloxMultiplier0 = 0xD2511F53u, kPhiloxMultiplier1 = 0xCD9E8D57u;
+constexpr uint32_t kPhiloxWeyl0 = 0x9E3779B9u, kPhiloxWeyl1 = 0xBB67AE85u;
+
 struct Block {
   uint32_t w[4];
 };
@@ -29,24 +33,23 @@ MEMCORE_INLINE uint32_t mul_hi(uint32_t a, uint32_t b) {
 
 // The four random words of counter (c0, c1, c2, c3) under key (k0, k1).
 MEMCORE_INLINE Block philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1) {
-  for (int round = 0; round < 10; ++round) {
-    const uint32_t h0 = mul_hi(0xD2511F53u, c0), l0 = 0xD2511F53u * c0;
-    const uint32_t h1 = mul_hi(0xCD9E8D57u, c2), l1 = 0xCD9E8D57u * c2;
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    const uint32_t h0 = mul_hi(kPhiloxMultiplier0, c0), l0 = kPhiloxMultiplier0 * c0;
+    const uint32_t h1 = mul_hi(kPhiloxMultiplier1, c2), l1 = kPhiloxMultiplier1 * c2;
     c0 = h1 ^ c1 ^ k0;
     c1 = l1;
     c2 = h0 ^ c3 ^ k1;
     c3 = l0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += kPhiloxWeyl0;
+    k1 += kPhiloxWeyl1;
   }
   return Block{{c0, c1, c2, c3}};
 }
 
 // The block that holds element e of read r: counter words 0, 1 are e / 4, words 2, 3 are r. Element e is lane e % 4.
 MEMCORE_INLINE Block philox_block(uint64_t key, uint64_t quarter, uint64_t read) {
-  return philox4x32(static_cast<uint32_t>(quarter), static_cast<uint32_t>(quarter >> 32),
-                    static_cast<uint32_t>(read), static_cast<uint32_t>(read >> 32),
-                    static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
+  return philox4x32(static_cast<uint32_t>(quarter), static_cast<uint32_t>(quarter >> 32), static_cast<uint32_t>(read),
+                    static_cast<uint32_t>(read >> 32), static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
 }
 
 MEMCORE_INLINE float to_uniform(uint32_t x) { return static_cast<float>(static_cast<int32_t>(x >> 8)) * 0x1p-24f; }
@@ -103,7 +106,8 @@ MEMCORE_INLINE Pair cos_sin_turn(uint32_t x) {
   const float a = static_cast<float>(rest) * 1.46291807926715968e-9f;  // 2 pi / 2^32
   const float z = a * a;
   const float s = a + a * z * ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f);
-  const float c = 1.0f - 0.5f * z + z * z * ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f);
+  const float c =
+      1.0f - 0.5f * z + z * z * ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f);
   const int32_t swap = -static_cast<int32_t>(quadrant & 1u);  // all ones in quadrants 1 and 3
   const int32_t ic = float_to_bits(c), is = float_to_bits(s);
   const int32_t cos_bits = (ic & ~swap) | (is & swap);

@@ -17,8 +17,13 @@
 namespace memcore {
 
 extern const Kernels MEMCORE_JOIN(kernels_, MEMCORE_VARIANT) = {
-    MEMCORE_STRING(MEMCORE_VARIANT), philox_uniform,  philox_normal, philox_bernoulli,
-    quantize_uniform,                quantize_levels, crossbar_mvm,
+    MEMCORE_STRING(MEMCORE_VARIANT),
+    philox_uniform,
+    philox_normal,
+    philox_bernoulli,
+    quantize_uniform,
+    quantize_levels,
+    crossbar_mvm,
 };
 
 }  // namespace memcore

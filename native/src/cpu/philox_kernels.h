@@ -7,6 +7,7 @@
 #include "memcore/kernels.h"
 #include "memcore/philox.h"
 #include "parallel.h"
+#include "simd.h"
 
 namespace memcore {
 namespace {
@@ -23,14 +24,29 @@ struct Numbers {
   alignas(64) T v[4][kBatch];
 };
 
+// philox4x32 of philox.h for a whole batch.
 inline void scramble(uint64_t key, Words& words) {
-  const uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-  for (int i = 0; i < kBatch; ++i) {
-    const Block block = philox4x32(words.w[0][i], words.w[1][i], words.w[2][i], words.w[3][i], k0, k1);
-    words.w[0][i] = block.w[0];
-    words.w[1][i] = block.w[1];
-    words.w[2][i] = block.w[2];
-    words.w[3][i] = block.w[3];
+  for (int i = 0; i < kBatch; i += kLanes) {
+    WordVec* const at[4] = {reinterpret_cast<WordVec*>(&words.w[0][i]), reinterpret_cast<WordVec*>(&words.w[1][i]),
+                            reinterpret_cast<WordVec*>(&words.w[2][i]), reinterpret_cast<WordVec*>(&words.w[3][i])};
+    WordVec c0 = *at[0], c1 = *at[1], c2 = *at[2], c3 = *at[3];
+    uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+#pragma GCC unroll 10
+    for (int round = 0; round < kPhiloxRounds; ++round) {
+      WordVec high0, low0, high1, low1;
+      multiply_wide(c0, kPhiloxMultiplier0, high0, low0);
+      multiply_wide(c2, kPhiloxMultiplier1, high1, low1);
+      c0 = high1 ^ c1 ^ k0;
+      c1 = low1;
+      c2 = high0 ^ c3 ^ k1;
+      c3 = low0;
+      k0 += kPhiloxWeyl0;
+      k1 += kPhiloxWeyl1;
+    }
+    *at[0] = c0;
+    *at[1] = c1;
+    *at[2] = c2;
+    *at[3] = c3;
   }
 }
 

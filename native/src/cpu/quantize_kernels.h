@@ -39,8 +39,7 @@ inline void quantize_uniform(const QuantizeUniform& q) {
     return;
   }
   parallel_for(q.count / q.cols, ceil_div(kQuantizeGrain, q.cols), [&](int64_t begin, int64_t end) {
-    for (; begin < end; ++begin)
-      quantize_run(q.x + begin * q.cols, q.cols, q.step, q.lo, q.hi, q.out + begin * q.cols);
+    for (; begin < end; ++begin) quantize_run(q.x + begin * q.cols, q.cols, q.step, q.lo, q.hi, q.out + begin * q.cols);
   });
 }
 

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 
-#if defined(__x86_64__)
+// MEMCORE_PORTABLE compiles the code for other processors on x86 too, to test it.
+#if defined(__x86_64__) && !defined(MEMCORE_PORTABLE)
+#define MEMCORE_X86 1
 #include <immintrin.h>
 #endif
 
@@ -34,7 +36,7 @@ MEMCORE_ALWAYS_INLINE void store_around_cache(float* p, Vec v) {
   _mm512_stream_ps(p, (__m512)v);
 #elif defined(__AVX2__)
   _mm256_stream_ps(p, (__m256)v);
-#elif defined(__x86_64__)
+#elif defined(MEMCORE_X86)
   _mm_stream_ps(p, (__m128)v);
 #else
   store(p, v);
@@ -43,7 +45,7 @@ MEMCORE_ALWAYS_INLINE void store_around_cache(float* p, Vec v) {
 
 // To be called by a thread after its last store_around_cache.
 MEMCORE_ALWAYS_INLINE void finish_stores() {
-#if defined(__x86_64__)
+#if defined(MEMCORE_X86)
   _mm_sfence();
 #endif
 }
@@ -65,13 +67,44 @@ MEMCORE_ALWAYS_INLINE void put(float* p, Vec v) {
 
 MEMCORE_ALWAYS_INLINE Vec splat(float f) { return f - Vec{}; }
 
+typedef uint32_t WordVec __attribute__((vector_size(kLanes * 4)));
+
+// High and low words of a * m. (GCC 12 turns the scalar form into 64-bit multiplications, three times as slow.)
+MEMCORE_ALWAYS_INLINE void multiply_wide(WordVec a, uint32_t m, WordVec& high, WordVec& low) {
+#if defined(__AVX512F__)
+  const __m512i factor = _mm512_set1_epi32(static_cast<int>(m));
+  const __m512i even = _mm512_mul_epu32((__m512i)a, factor);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), factor);
+  high = (WordVec)_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+  low = (WordVec)_mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA);
+#elif defined(__AVX2__)
+  const __m256i factor = _mm256_set1_epi32(static_cast<int>(m));
+  const __m256i even = _mm256_mul_epu32((__m256i)a, factor);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)a, 32), factor);
+  high = (WordVec)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+  low = (WordVec)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+#elif defined(MEMCORE_X86)
+  const __m128i factor = _mm_set1_epi32(static_cast<int>(m));
+  const __m128i even = _mm_mul_epu32((__m128i)a, factor);
+  const __m128i odd = _mm_mul_epu32(_mm_srli_epi64((__m128i)a, 32), factor);
+  high = (WordVec)_mm_unpacklo_epi32(_mm_shuffle_epi32(even, 0x0D), _mm_shuffle_epi32(odd, 0x0D));
+  low = (WordVec)_mm_unpacklo_epi32(_mm_shuffle_epi32(even, 0x08), _mm_shuffle_epi32(odd, 0x08));
+#else
+  for (int i = 0; i < kLanes; ++i) {
+    const uint64_t product = static_cast<uint64_t>(a[i]) * m;
+    high[i] = static_cast<uint32_t>(product >> 32);
+    low[i] = static_cast<uint32_t>(product);
+  }
+#endif
+}
+
 // Rounds halves to even, as torch.round does; keeps NaN, infinity and the sign of zero.
 MEMCORE_ALWAYS_INLINE Vec round_even(Vec v) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #elif defined(__AVX2__)
   return (Vec)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#elif defined(__x86_64__)
+#elif defined(MEMCORE_X86)
   const IntVec sign = (IntVec)v & INT32_MIN;
   const Vec size = (Vec)((IntVec)v & INT32_MAX);
   const Vec rounded = (Vec)((IntVec)((size + 0x1p23f) - 0x1p23f) | sign);
@@ -105,10 +138,12 @@ struct alignas(16) Entry {
   float a, b, c, unused;
 };
 
-// The first three columns of the rows at byte offsets at[0 .. kLanes-1]. Loads of whole rows and a transposition in registers are
-// about three times as fast as gather instructions (measured on Zen 4).
+// The first three columns of the rows at byte offsets at[0 .. kLanes-1]. Loads of whole rows and a transposition in
+// registers are about three times as fast as gather instructions (measured on Zen 4).
 MEMCORE_ALWAYS_INLINE void load_entries(const Entry* table, const uint32_t* at, Vec& a, Vec& b, Vec& c) {
-  const auto entry = [&](int i) { return reinterpret_cast<const float*>(reinterpret_cast<const char*>(table) + at[i]); };
+  const auto entry = [&](int i) {
+    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(table) + at[i]);
+  };
 #if defined(__AVX512F__)
   const auto pair = [&](int i, int j) {
     const __m256 low = _mm256_castps128_ps256(_mm_load_ps(entry(i)));
