@@ -77,6 +77,8 @@ class _Truncated(Distribution):
         if math.isinf(low) and math.isinf(high):
             return self.transform(z)
         flat = z.view(-1)
+        if not flat.numel() or (flat.min() >= low and flat.max() <= high):
+            return self.transform(z)
         outside = ((flat < low) | (flat > high)).nonzero().squeeze(1)
         round = 0
         while outside.numel():
@@ -177,7 +179,7 @@ def _standard(bound: float | None, center: float, spread: float, default: float)
     if bound is None:
         return default
     distance = bound - center
-    return distance / spread if spread > 0 else math.copysign(math.inf, distance or -default)
+    return distance / spread if spread > 0 else math.copysign(math.inf, distance or default)
 
 
 def _log(x: float) -> float:

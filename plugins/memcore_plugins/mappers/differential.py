@@ -39,14 +39,14 @@ class Differential(Mapper):
         del ctx
         g_min, g_max = device.nominal_range()
         w_max = largest(weight, self.clip)
-        magnitude = (weight.abs() / w_max).clamp(max=1)
-        if self.linear_in == "conductance":
-            g = g_min + (g_max - g_min) * magnitude
-        else:
-            g = 1 / (1 / g_min + (1 / g_max - 1 / g_min) * magnitude)
-        positive = torch.where(weight > 0, g, g_min)
-        negative = torch.where(weight < 0, g, g_min)
-        return Mapped(targets=(positive, negative), gain=w_max / (g_max - g_min))
+        targets = []
+        for part in (weight.clamp(min=0), (-weight).clamp_(min=0)):
+            share = part.div_(w_max).clamp_(max=1)
+            if self.linear_in == "conductance":
+                targets.append(share.mul_(g_max - g_min).add_(g_min))
+            else:
+                targets.append(share.mul_(1 / g_max - 1 / g_min).add_(1 / g_min).reciprocal_())
+        return Mapped(targets=tuple(targets), gain=w_max / (g_max - g_min))
 
     def combine(self, current: Tensor) -> Tensor:
         return current[0] - current[1]

@@ -44,20 +44,25 @@ class StuckAt(NonIdeality):
         draw = ctx.random.uniform(array.shape, device=ctx.torch_device)
         lowest, highest = (torch.as_tensor(g) for g in array.device.conductance_range())
         other = torch.as_tensor(self.conductance or 0.0)
-        level = torch.where(
-            draw < self.p_lrs, highest, torch.where(draw < self.p_lrs + self.p_hrs, lowest, other)
-        )
-        return _Stuck(draw < self.p_lrs + self.p_hrs + self.p_other, level)
+        bounds = self.p_lrs, self.p_lrs + self.p_hrs, self.p_lrs + self.p_hrs + self.p_other
+        return _Stuck(draw, list(zip(bounds, (highest, lowest, other), strict=True)))
 
 
 class _Stuck(nn.Module):
-    stuck: Tensor
-    level: Tensor
+    """Cells whose draw lies below a bound have its level; the lowest bound wins."""
 
-    def __init__(self, stuck: Tensor, level: Tensor) -> None:
+    draw: Tensor
+
+    def __init__(self, draw: Tensor, levels: list[tuple[float, Tensor]]) -> None:
         super().__init__()
-        self.register_buffer("stuck", stuck)
-        self.register_buffer("level", level)
+        self.register_buffer("draw", draw)
+        self.bounds = [bound for bound, _ in levels]
+        for index, (_, level) in enumerate(levels):
+            self.register_buffer(f"level_{index}", level)
 
     def forward(self, g: Tensor) -> Tensor:
-        return torch.where(self.stuck, self.level.to(g.dtype), g)
+        for index in reversed(range(len(self.bounds))):
+            if self.bounds[index] > 0:
+                level = getattr(self, f"level_{index}").to(g.dtype)
+                g = torch.where(self.draw < self.bounds[index], level, g)
+        return g
