@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from memcore.errors import StudyError
-from memcore.study import training
+from memcore.study import checkpoints, training
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split, digits
 from memcore.study.evaluation import count_correct
 from memcore.study.models import RECIPES, digits_vgg, model, vgg16
-from memcore.study.training import Recipe
+from memcore.study.training import Recipe, Training
 
 CPU = torch.device("cpu")
 
@@ -36,7 +36,7 @@ def test_digits_vgg_learns_the_digits() -> None:
     torch.manual_seed(0)
     network, data = digits_vgg(), digits()
     recipe = Recipe().over(data.augment, RECIPES["digits_vgg"])
-    training.train(network, data, recipe, seed=0, device=CPU)
+    Training(data, recipe, 0, CPU).run(network)
     correct = count_correct(network, data, data.test, General())
     assert correct / len(data.test) >= 0.985
 
@@ -56,9 +56,9 @@ def test_training_is_repeatable_and_leaves_the_global_generator_alone() -> None:
         torch.manual_seed(global_seed)
         before = torch.get_rng_state()
         recipe = Recipe(epochs=2, batch=16, shift=1, flip=True)
-        training.train(network, data, recipe, seed=5, device=CPU)
+        Training(data, recipe, 5, CPU).run(network)
         assert torch.equal(torch.get_rng_state(), before)
-        digests.append(training.digest(network))
+        digests.append(checkpoints.digest(network))
     assert digests[0] == digests[1]
 
 
@@ -66,8 +66,8 @@ def test_the_seed_of_the_training_matters() -> None:
     digests = set()
     for seed in (5, 6):
         network, data = small()
-        training.train(network, data, Recipe(epochs=1, batch=16), seed=seed, device=CPU)
-        digests.add(training.digest(network))
+        Training(data, Recipe(epochs=1, batch=16), seed, CPU).run(network)
+        digests.add(checkpoints.digest(network))
     assert len(digests) == 2
 
 
@@ -89,18 +89,18 @@ def test_a_recipe_says_what_the_file_says_and_else_what_suits_the_model() -> Non
 def test_a_checkpoint_comes_back_with_its_record(tmp_path: Path) -> None:
     network, _ = small()
     path = tmp_path / "model.safetensors"
-    training.save_checkpoint(network, path, {"seed": 1})
+    checkpoints.save_checkpoint(network, path, {"seed": 1})
     other, _ = small()
     nn.init.zeros_(other[1].weight)  # type: ignore[arg-type,union-attr]
-    training.load_weights(other, path)
-    assert training.digest(other) == training.digest(network)
-    assert training.checkpoint_record(path) == {"seed": 1}
+    checkpoints.load_weights(other, path)
+    assert checkpoints.digest(other) == checkpoints.digest(network)
+    assert checkpoints.checkpoint_record(path) == {"seed": 1}
 
 
 def test_a_checkpoint_is_the_same_file_every_time(tmp_path: Path) -> None:
     network, _ = small()
     for name in ("a", "b"):
-        training.save_checkpoint(network, tmp_path / name, {"seed": 1, "model": {"name": "x"}})
+        checkpoints.save_checkpoint(network, tmp_path / name, {"seed": 1, "model": {"name": "x"}})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -108,14 +108,14 @@ def test_a_checkpoint_is_the_same_file_every_time(tmp_path: Path) -> None:
 def test_a_torn_checkpoint_has_no_record(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    assert training.checkpoint_record(path) is None
+    assert checkpoints.checkpoint_record(path) is None
 
 
 def test_a_state_dict_of_torch_save_is_taken_too(tmp_path: Path) -> None:
     network, _ = small()
     path = tmp_path / "weights.pt"
     torch.save({"state_dict": network.state_dict(), "epoch": 3}, path)
-    training.load_weights(network, path)
+    checkpoints.load_weights(network, path)
 
 
 def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     state["head.bias"] = state.pop("3.bias")
     torch.save(state, tmp_path / "weights.pt")
     with pytest.raises(StudyError) as caught:
-        training.load_weights(network, tmp_path / "weights.pt")
+        checkpoints.load_weights(network, tmp_path / "weights.pt")
     text = str(caught.value)
     assert "1.weight: shape [8, 63], the model has [8, 64]" in text
     assert "missing: 3.bias" in text
@@ -135,16 +135,16 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
 def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:
     network, _ = small()
     with pytest.raises(StudyError, match="there is no checkpoint"):
-        training.load_weights(network, tmp_path / "none.safetensors")
+        checkpoints.load_weights(network, tmp_path / "none.safetensors")
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
     with pytest.raises(StudyError, match=r"bad\.pt' cannot be read"):
-        training.load_weights(network, tmp_path / "bad.pt")
+        checkpoints.load_weights(network, tmp_path / "bad.pt")
 
 
 def test_digests_see_names_shapes_and_values() -> None:
     base = {"w": torch.zeros(2, 3)}
     others = [{"v": torch.zeros(2, 3)}, {"w": torch.zeros(3, 2)}, {"w": torch.full((2, 3), 1e-9)}]
-    assert all(training.digest_tensors(o) != training.digest_tensors(base) for o in others)
+    assert all(checkpoints.digest_tensors(o) != checkpoints.digest_tensors(base) for o in others)
 
 
 def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
@@ -157,3 +157,45 @@ def test_a_model_function_that_cannot_be_imported_is_explained(tmp_path: Path) -
         model({"name": "no_such_module:net"}, tmp_path)
     with pytest.raises(StudyError, match=r"returned dict; expected a torch\.nn\.Module"):
         model({"name": "builtins:dict"}, tmp_path)
+
+
+class Stopped(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_an_interrupted_training_gives_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+    recipe = Recipe(epochs=4, batch=16, shift=1, lr=0.01, optimizer=optimizer)  # type: ignore[arg-type]
+    whole, data = small()
+    Training(data, recipe, 5, CPU).run(whole)
+
+    def stop(_: str) -> None:
+        raise Stopped
+
+    work = Training(data, recipe, 5, CPU, tmp_path / "snapshot")
+    for _ in range(2):
+        part, _ = small()
+        with pytest.raises(Stopped):
+            work.run(part, stop)
+    again, _ = small()
+    lines: list[str] = []
+    work.run(again, lines.append)
+    assert lines[0] == "done before"
+    assert checkpoints.digest(again) == checkpoints.digest(whole)
+
+
+@pytest.mark.parametrize("spoil", [b"", b"nonsense", None])
+def test_a_snapshot_of_something_else_is_named_and_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: bytes | None
+) -> None:
+    whole, data = small()
+    Training(data, Recipe(epochs=2), 5, CPU).run(whole)
+    file = tmp_path / "snapshot"
+    if spoil is None:
+        Training(data, Recipe(epochs=3), 5, CPU, file).run(small()[0])
+    else:
+        file.write_bytes(spoil)
+    again, _ = small()
+    Training(data, Recipe(epochs=2), 5, CPU, file).run(again)
+    assert "snapshot cannot be continued" in caplog.text
+    assert checkpoints.digest(again) == checkpoints.digest(whole)

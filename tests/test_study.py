@@ -168,7 +168,7 @@ def test_a_second_run_evaluates_nothing_and_changes_nothing(
 
     before = contents(out)
     monkeypatch.setattr("memcore.study.runner.evaluate_chips", refuse)
-    monkeypatch.setattr("memcore.study.training.train", refuse)
+    monkeypatch.setattr("memcore.study.training.Training.run", refuse)
     study.run(toml, out)
     assert contents(out) == before
 

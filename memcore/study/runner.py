@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from memcore.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
-from memcore.study import data, environment, models, training
+from memcore.study import checkpoints, data, environment, models
 from memcore.study.config import Study, read
 from memcore.study.data import Dataset
 from memcore.study.evaluation import count_correct, evaluate_chips
@@ -20,6 +20,10 @@ from memcore.study.progress import Progress
 from memcore.study.results import Results, Row, csv_text
 from memcore.study.store import LOG, Store, Subject, collect, resolved
 from memcore.study.sweeps import Point, configuration, points
+from memcore.study.training import Training
+
+CHECKPOINT: Final = "model.safetensors"
+SNAPSHOT: Final = "training.snapshot"
 
 
 def run(
@@ -54,14 +58,12 @@ def run(
     recipe = study.train.over(dataset.augment, models.RECIPES.get(study.study.model["name"], {}))
     study = study.model_copy(update={"train": recipe})
     folder = Path(out) if out is not None else Path("results") / study.study.name
+    firsts = {p.sweep: c for p, c in reversed([*zip(todo, configs, strict=True)])}
+    crossbars = {name: config.to_mapping() for name, config in sorted(firsts.items())}
+    plugins = environment.plugins(configs)
+    record = resolved(study, environment.versions(), plugins, crossbars)
     with locked(folder):
         store = Store(folder)
-        record = resolved(
-            study,
-            environment.versions(),
-            environment.plugins(configs),
-            {p.sweep: c.to_mapping() for p, c in zip(todo, configs, strict=True) if p.index == 0},
-        )
         store.claim(record, fresh=fresh)
         work = _Run(study, dataset, store, device, Progress(progress))
         return work.finish(record["identity"], todo, configs)
@@ -79,9 +81,9 @@ class _Run:
         self, identity: str, todo: Sequence[Point], configs: Sequence[CrossbarConfig]
     ) -> Results:
         self.store.report_strangers(todo)
-        content = training.digest_dataset(self.dataset)
+        content = checkpoints.digest_dataset(self.dataset)
         model = self._network(content)
-        subject = Subject(identity, training.digest(model), content)
+        subject = Subject(identity, checkpoints.digest(model), content)
         baseline = self.store.baseline(subject) or self._baseline(model, subject)
         rows = [self.store.row(point, subject) for point in todo]
         done = sum(row is not None for row in rows)
@@ -129,27 +131,28 @@ class _Run:
             torch.manual_seed(general.seed)
             model = models.model(general.model, self.study.folder).to(self.device)
             if general.checkpoint is not None:
-                training.load_weights(model, self.study.folder / general.checkpoint)
+                checkpoints.load_weights(model, self.study.folder / general.checkpoint)
             else:
                 self._trained(model, content)
         return model.eval()
 
     def _trained(self, model: nn.Module, content: str) -> None:
         general, recipe = self.study.study, self.study.train
-        path = self.store.folder / training.CHECKPOINT
+        path, snapshot = (self.store.folder / name for name in (CHECKPOINT, SNAPSHOT))
         record = {"model": general.model, "data": content, "seed": general.seed}
         record |= {"recipe": recipe.model_dump(mode="json")}
         if path.exists():
-            if training.checkpoint_record(path) == record:
+            if checkpoints.checkpoint_record(path) == record:
                 LOG.info("using the network trained before, %s", path.name)
-                return training.load_weights(model, path)
+                snapshot.unlink(missing_ok=True)
+                return checkpoints.load_weights(model, path)
             LOG.warning("%s is torn or of another network or recipe; training again", path.name)
         LOG.info("training %s on %s", general.model["name"], general.data["name"])
+        work = Training(self.dataset, recipe, general.seed, self.device, snapshot)
         with self.progress.bar("training", recipe.epochs, unit="epoch") as advance:
-            training.train(
-                model, self.dataset, recipe, seed=general.seed, device=self.device, advance=advance
-            )
-        return training.save_checkpoint(model, path, record)
+            work.run(model, advance)
+        checkpoints.save_checkpoint(model, path, record)
+        return snapshot.unlink(missing_ok=True)
 
 
 def _device(name: str) -> torch.device:

@@ -1,8 +1,10 @@
-"""Training the network of a study, and its checkpoint."""
+"""Training the network of a study."""
 
-import hashlib
-import json
+import io
+import logging
+import pickle
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +12,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 
-from memcore.errors import StudyError
+from memcore.random import Stream
+from memcore.study.checkpoints import digest, digest_dataset
 from memcore.study.data import Dataset, Split
-from memcore.study.files import write_atomic
+from memcore.study.files import digest_json, write_atomic
 
-CHECKPOINT = "model.safetensors"
-_RECORD = "memcore.study"
+_UNREADABLE = (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.PickleError)
+
+LOG = logging.getLogger("memcore.study")
 
 
 class Recipe(BaseModel):
@@ -52,115 +57,96 @@ class Recipe(BaseModel):
         return Recipe(**merged)
 
 
-def train(
-    model: nn.Module,
-    dataset: Dataset,
-    recipe: Recipe,
-    *,
-    seed: int,
-    device: torch.device,
-    advance: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Train `model` in place; the same seed gives the same weights on the same machine.
+@dataclass(frozen=True)
+class Training:
+    """One training; interrupted after any epoch and continued, it gives the same weights.
 
-    Args:
-        model: on `device`, already initialised.
+    Attributes:
         dataset: only its training split is touched.
         recipe: complete.
         seed: of the order of the samples, the shifts, and of dropout.
         device: to compute on.
-        advance: called after each epoch with a line about it.
+        snapshot: file that holds the state after the last epoch while the training lasts; no
+            snapshots are taken when `None`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = _optimizer(model, recipe)
-    steps = max(1, recipe.epochs * -(-len(dataset.train) // recipe.batch))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=steps + 1, pct_start=0.2
-    )
-    model.train()
-    for epoch in range(recipe.epochs):
-        total = torch.zeros((), device=device)
-        for images, labels in _batches(dataset.train, recipe, generator):
-            x = dataset.prepare(images.to(device))
+
+    dataset: Dataset
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    snapshot: Path | None = None
+
+    def run(self, model: nn.Module, advance: Callable[[str], None] = lambda _: None) -> None:
+        """Train `model`, which is initialised and on the device, in place.
+
+        Args:
+            model: the same every time, if a snapshot is to be continued.
+            advance: called after each epoch with a line about it.
+        """
+        epochs = self.recipe.epochs
+        steps = epochs * -(-len(self.dataset.train) // self.recipe.batch)
+        optimizer = _optimizer(model, self.recipe)
+        schedule = OneCycleLR(optimizer, self.recipe.lr, total_steps=steps + 1, pct_start=0.2)
+        state = {"model": model, "optimizer": optimizer, "schedule": schedule}
+        identity = self._identity(model)
+        done = self._resume(identity, state)
+        for _ in range(done):
+            advance("done before")
+        with torch.random.fork_rng():
+            for epoch in range(done, epochs):
+                loss = self._epoch(epoch, model, optimizer, schedule)
+                self._keep(identity, state, epoch + 1)
+                advance(f"loss {loss:.4f}")
+        model.eval()
+
+    def _epoch(
+        self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: OneCycleLR
+    ) -> float:
+        # Seeds of its own for each epoch: a resumed training needs no state of generators.
+        key = Stream(self.seed).child("training", epoch).key
+        torch.manual_seed(key)
+        generator = torch.Generator().manual_seed(key)
+        total = torch.zeros((), device=self.device)
+        model.train()
+        for images, labels in _batches(self.dataset.train, self.recipe, generator):
+            logits = model(self.dataset.prepare(images.to(self.device)))
             loss = functional.cross_entropy(
-                model(x), labels.to(device), label_smoothing=recipe.label_smoothing
+                logits, labels.to(self.device), label_smoothing=self.recipe.label_smoothing
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(labels)
-        advance(f"epoch {epoch + 1}/{recipe.epochs}, loss {total.item() / len(dataset.train):.4f}")
-    model.eval()
+        return total.item() / len(self.dataset.train)
 
+    def _keep(self, identity: str, state: Mapping[str, Any], done: int) -> None:
+        if self.snapshot is None or done == self.recipe.epochs:
+            return
+        content = {name: part.state_dict() for name, part in state.items()}
+        file = io.BytesIO()
+        torch.save({"of": identity, "done": done, **content}, file)
+        write_atomic(self.snapshot, file.getvalue())
 
-def digest(model: nn.Module) -> str:
-    """A short hash of all parameters and buffers, names included."""
-    return digest_tensors(dict(sorted(model.state_dict().items())))
+    def _resume(self, identity: str, state: Mapping[str, Any]) -> int:
+        """Epochs behind us: those of a snapshot of this very training, else none."""
+        if self.snapshot is None or not self.snapshot.exists():
+            return 0
+        try:
+            found = torch.load(self.snapshot, map_location=self.device, weights_only=True)
+            if found["of"] != identity:
+                raise ValueError("of another training")
+            for name, part in state.items():
+                part.load_state_dict(found[name])
+        except _UNREADABLE as error:
+            LOG.warning("%s cannot be continued (%s); starting over", self.snapshot.name, error)
+            return 0
+        LOG.info("continuing after epoch %d", found["done"])
+        return int(found["done"])
 
-
-def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """A short hash of named tensors: names, types, shapes and bytes."""
-    total = hashlib.sha256()
-    for name, tensor in tensors.items():
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        flat = tensor.detach().to("cpu").contiguous().view(-1)
-        total.update(flat.view(torch.uint8).numpy().data)
-    return total.hexdigest()[:16]
-
-
-def digest_dataset(dataset: Dataset) -> str:
-    """A short hash of all images and labels."""
-    return digest_tensors(
-        {
-            "train images": dataset.train.images,
-            "train labels": dataset.train.labels,
-            "test images": dataset.test.images,
-            "test labels": dataset.test.labels,
-        }
-    )
-
-
-def save_checkpoint(model: nn.Module, path: Path, record: Mapping[str, Any]) -> None:
-    """Write the weights as safetensors, with `record` as metadata; whole or not at all."""
-    from safetensors.torch import save
-
-    tensors = {k: v.detach().to("cpu").clone() for k, v in model.state_dict().items()}
-    # One metadata key: safetensors does not keep the order of several.
-    write_atomic(path, save(tensors, {_RECORD: json.dumps(record, sort_keys=True)}))
-
-
-def checkpoint_record(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` noted in a file; `None` if it is torn or somebody else's."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-        record = json.loads(metadata.get(_RECORD, "null"))
-    except (SafetensorError, OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a state_dict file into `model`.
-
-    Raises:
-        StudyError: the file is missing or unreadable, or its names and shapes are not the
-            model's; lists which.
-    """
-    tensors = _read_tensors(path)
-    expected = model.state_dict()
-    problems = list(_mismatches(tensors, expected))
-    if problems:
-        shown = problems[:8] + ([f"... and {len(problems) - 8} more"] if len(problems) > 8 else [])
-        raise StudyError(
-            f"checkpoint '{path}' does not fit the model {type(model).__name__}:\n  "
-            + "\n  ".join(shown)
-        )
-    model.load_state_dict(tensors)
-    model.eval()
+    def _identity(self, model: nn.Module) -> str:
+        content = digest_dataset(self.dataset)
+        return digest_json([self.recipe.model_dump(), self.seed, content, digest(model)])
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -200,35 +186,3 @@ def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     rows = (by[0] + torch.arange(height)).unsqueeze(2)
     cols = (by[1] + torch.arange(width)).unsqueeze(1)
     return padded[torch.arange(n).view(-1, 1, 1), :, rows, cols].permute(0, 3, 1, 2)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(str(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise StudyError(f"there is no checkpoint '{path}'") from None
-    except Exception as error:
-        raise StudyError(
-            f"checkpoint '{path}' cannot be read: {error}; expected safetensors or a state_dict "
-            "saved by torch.save"
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise StudyError(f"checkpoint '{path}' is no state_dict: expected names with tensors")
-    return dict(content)
-
-
-def _mismatches(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[str]:
-    yield from (f"missing: {name}" for name in expected if name not in tensors)
-    yield from (f"not in the model: {name}" for name in tensors if name not in expected)
-    for name in expected.keys() & tensors.keys():
-        came, want = tuple(tensors[name].shape), tuple(expected[name].shape)
-        if came != want:
-            yield f"{name}: shape {list(came)}, the model has {list(want)}"
