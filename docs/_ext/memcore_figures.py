@@ -17,7 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def sweep(
-    device: Memristor, state: Tensor, amplitude: float, frequency: float, steps: int = 800
+    device: Memristor, state: Tensor, amplitude: float, frequency: float, steps: int = 300
 ) -> tuple[Tensor, Tensor]:
     """Voltage and current of one cell over two periods of a sine, the second one returned."""
     ctx = Context(random=Stream(0))
@@ -69,6 +69,41 @@ def vteam(figure: Any) -> None:
     right.set_title("at rest between the thresholds")
 
 
+def yakopcic(figure: Any) -> None:
+    """Hysteresis at three frequencies."""
+    cls = memcore.devices["yakopcic"]
+    axes = figure.subplots()
+    _loops(axes, [(f"{f:g} Hz", cls(), 0.45, f) for f in (50.0, 100.0, 1000.0)])
+    axes.set_title("0.45 V sine")
+
+
+def mms(figure: Any) -> None:
+    """Hysteresis at three frequencies."""
+    cls = memcore.devices["mms"]
+    axes = figure.subplots()
+    _loops(axes, [(f"{f:g} Hz", cls(), 0.5, f) for f in (100.0, 1e3, 1e4)])
+    axes.set_title("0.5 V sine")
+
+
+def data_driven(figure: Any) -> None:
+    """Resistance under a train of positive and then of negative pulses."""
+    axes = figure.subplots()
+    ctx = Context(random=Stream(0))
+    device = memcore.devices["data_driven"]()
+    for voltage, colour in zip((0.8, 1.0, 1.2), COLOURS, strict=False):
+        state = torch.tensor([0.2], dtype=torch.float64)
+        resistance = []
+        for pulse in range(400):
+            sign = 1.0 if pulse < 200 else -1.0
+            v = torch.tensor(sign * voltage, dtype=torch.float64)
+            state = device.step(state, v, 1e-4, ctx)
+            resistance.append(1e-3 / float(device.conductance(state)))
+        axes.plot(resistance, color=colour, label=f"{voltage} V")
+    axes.set_xlabel("pulse of 100 µs, positive up to 200, then negative")
+    axes.set_ylabel("small-signal resistance (kΩ)")
+    axes.legend(frameon=False, fontsize="small")
+
+
 def finite_states(figure: Any) -> None:
     """Eight levels uniform in conductance and in resistance."""
     axes = figure.subplots()
@@ -104,6 +139,9 @@ def mapping(figure: Any) -> None:
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
+    "yakopcic": (yakopcic, 3.0),
+    "mms": (mms, 3.0),
+    "data_driven": (data_driven, 3.0),
     "finite_states": (finite_states, 1.8),
     "mapping": (mapping, 3.0),
 }
