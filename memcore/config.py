@@ -3,8 +3,9 @@
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -93,7 +94,7 @@ class CrossbarConfig:
             ),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
-            "tile": None if self.tile is None else tuple(self.tile),
+            "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
@@ -101,14 +102,16 @@ class CrossbarConfig:
 
     def _validate(self) -> None:
         tile = self.tile
-        if tile is not None and (
-            len(tile) != 2 or not all(isinstance(n, int) and n > 0 for n in tile)
+        if tile is not None and not (
+            isinstance(tile, tuple)
+            and len(tile) == 2
+            and all(isinstance(n, int) and n > 0 for n in tile)
         ):
             raise ConfigError(f"tile={tile!r}; expected (word lines, bit lines) or None")
-        if not self.read_voltage > 0:
-            raise ConfigError(f"read_voltage={self.read_voltage!r}; expected a voltage > 0 V")
-        if not self.temperature > 0:
-            raise ConfigError(f"temperature={self.temperature!r}; expected a temperature > 0 K")
+        for name, unit in (("read_voltage", "V"), ("temperature", "K")):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 < value < inf):
+                raise ConfigError(f"{name}={value!r}; expected a number of {unit} > 0")
         for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
@@ -242,7 +245,13 @@ def _hint(word: str, words: Sequence[str] | Mapping[str, Any]) -> str:
 
 
 def _sequence(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, str | Mapping | Contract) else value
+    if isinstance(value, str | Mapping | Contract | type):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise ConfigError(
+            f"nonidealities={value!r}; expected a list of names, mappings or instances"
+        )
+    return list(value)
 
 
 def plain(value: Any) -> Any:
