@@ -13,6 +13,7 @@ from memcore.errors import ConfigError, ConversionError, NoEffectWarning
 from memcore.hooks import manager
 from memcore.hookspecs import Stage
 from memcore.nn.layers import Conv, CrossbarLayer, Linear
+from memcore.port import Port
 from memcore.random import Stream
 
 #: Which layer becomes which; subclasses may compute anything, so they are not converted.
@@ -116,7 +117,9 @@ def age(model: nn.Module, *, seconds: float) -> None:
 def calibrate(model: nn.Module, inputs: Batches) -> None:
     """Set the ranges of all converters from typical inputs of the network.
 
-    Batch norm and dropout are as in evaluation, and no read number is used up.
+    First the DACs see their inputs, then, with these in use, the ADCs the currents: the order of
+    the batches does not matter. Batch norm and dropout are as in evaluation, and no read number is
+    used up.
 
     Args:
         model: a converted network.
@@ -129,24 +132,26 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
     waiting = [
         layer
         for layer in layers
-        if any(
-            p.converter and not p.is_fixed for p in (layer.crossbar.input, layer.crossbar.output)
-        )
+        if _has_range(layer.crossbar.input) or _has_range(layer.crossbar.output)
     ]
     if not waiting:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
         return
+    batches = list(_batches(inputs))
     training = {module: module.training for module in model.modules()}
     reads = [layer.crossbar.reads.clone() for layer in layers]
     model.eval()
-    for layer in waiting:
-        layer.crossbar.calibrating(True)
     try:
-        for batch in _batches(inputs):
-            model(batch)
+        for port in ("input", "output"):
+            if not any(_has_range(getattr(layer.crossbar, port)) for layer in waiting):
+                continue
+            for layer in waiting:
+                layer.crossbar.observe(port)
+            for batch in batches:
+                model(batch)
     finally:
         for layer in waiting:
-            layer.crossbar.calibrating(False)
+            layer.crossbar.observe(None)
         for layer, number in zip(layers, reads, strict=True):
             layer.crossbar.reads.copy_(number)
         for module, mode in training.items():
@@ -183,17 +188,19 @@ def _convert(
     stream = Stream(seed)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
+    inside = None  # the names below a module that was replaced as a whole
     for name, module in list(model.named_modules(remove_duplicate=False)):
-        layer_config = choose(name)
-        reason = _why_digital(module, name, layer_config, filter_fn)
-        if module not in made and (reason is not None or layer_config is None):
-            if any(True for _ in module.parameters(recurse=False)):
-                digital[name] = reason or ""
+        if inside is not None and name.startswith(inside):
             continue
         if module not in made:
-            assert layer_config is not None
-            made[module] = _made(module, name, layer_config, stream)
+            form = _memristive_form(module, name, choose(name), filter_fn, stream)
+            if isinstance(form, str):
+                if any(True for _ in module.parameters(recurse=False)):
+                    digital[name] = form
+                continue
+            made[module] = form
         model = replace_module(model, name, made[module])
+        inside = f"{name}." if name else ""
     if not made:
         raise ConversionError(_nothing_converted(digital))
     manager().hook.memcore_model_converted(model=model, report=digital)
@@ -202,32 +209,26 @@ def _convert(
     return model
 
 
-def _made(module: nn.Module, name: str, config: CrossbarConfig, stream: Stream) -> nn.Module:
-    foreign = manager().hook.memcore_convert_module(module=module, name=name, config=config)
-    if foreign is not None:
-        return foreign  # type: ignore[no-any-return]
-    layer = LAYERS[type(module)](module, config, stream.child(name), name)
-    for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
-        getattr(layer, hooks).update(getattr(module, hooks))
-    return layer
-
-
-def _why_digital(
-    module: nn.Module, name: str, config: CrossbarConfig | None, filter_fn: Filter | None
-) -> str | None:
-    """Why a module is not converted, None if it is."""
+def _memristive_form(
+    module: nn.Module,
+    name: str,
+    config: CrossbarConfig | None,
+    filter_fn: Filter | None,
+    stream: Stream,
+) -> nn.Module | str:
+    """What takes the place of a module, or why it stays digital."""
     if config is None:
         return "no config for this name"
     if filter_fn is not None and not filter_fn(module, name):
         return "left out by filter_fn"
-    if type(module) in LAYERS:
-        if "weight" not in module._parameters:
-            return "its weight is computed, not a parameter"
-        return None
-    foreign = manager().hook.memcore_convert_module
-    if foreign.get_hookimpls() and foreign(module=module, name=name, config=config) is not None:
-        return None
-    return f"no memristive form of {type(module).__name__}"
+    foreign = manager().hook.memcore_convert_module(module=module, name=name, config=config)
+    if foreign is not None:
+        return foreign  # type: ignore[no-any-return]
+    if type(module) not in LAYERS:
+        return f"no memristive form of {type(module).__name__}"
+    if "weight" not in module._parameters:
+        return "its weight is computed, not a parameter"
+    return LAYERS[type(module)](module, config, stream.child(name), name)
 
 
 def _nothing_converted(digital: Mapping[str, str]) -> str:
@@ -273,6 +274,10 @@ def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, module)
     return model
+
+
+def _has_range(port: Port) -> bool:
+    return port.converter is not None and not port.is_fixed
 
 
 def _batches(inputs: Batches) -> Iterator[Tensor]:

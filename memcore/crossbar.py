@@ -7,7 +7,6 @@ A read takes one of three ways, decided when the arrays change, never per call:
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,12 +16,12 @@ from torch import Tensor, nn
 
 from memcore.as_given import AsGiven, AsTold, window
 from memcore.config import CrossbarConfig, PluginSpec
-from memcore.errors import CalibrationWarning, ConfigError, ConversionError
+from memcore.errors import ConfigError
+from memcore.fused import Fused
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo, Context, Mapped, Programmed
-from memcore.ops.crossbar_mvm import crossbar_mvm, pack
 from memcore.pipeline import Pipeline
-from memcore.port import Port
+from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
 from memcore.tiling import Tiling
 
@@ -57,9 +56,6 @@ class Crossbar(nn.Module):
     folded: Tensor
     matrices: Tensor | None
     settled: Tensor | None
-    panels: Tensor | None
-    codes: Tensor
-    scale: Tensor
 
     def __init__(
         self,
@@ -123,7 +119,7 @@ class Crossbar(nn.Module):
         self.name = name
         self.constant = constant
         self.random = random
-        self._calibrating = False
+        self._observing: str | None = None
         where = weight.device
         self.register_buffer("seconds", torch.zeros((), dtype=torch.float64, device=where))
         self.register_buffer("writes", torch.zeros((), dtype=torch.int64, device=where))
@@ -135,8 +131,9 @@ class Crossbar(nn.Module):
         shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
         groups, rows, cols = weight.shape
         self.tiling = Tiling(groups, rows, cols, shared, config.tile)
-        self.pipeline = Pipeline(config.nonidealities, self.array(), ctx).to(where)
-        self._store(mapped)
+        array = self.array()
+        self.pipeline = Pipeline(config.nonidealities, array, ctx).to(where)
+        self._store(mapped, array)
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
     # Writing -------------------------------------------------------------------------------
@@ -169,15 +166,15 @@ class Crossbar(nn.Module):
         """Program the arrays again, with new draws of what a rewrite draws anew."""
         self.writes += 1
         self.seconds.zero_()
-        return self._store(self._map(weight))
+        return self._store(self._map(weight), self.array())
 
     def _map(self, weight: Tensor) -> Mapped:
         device = self.config.device.nominal()
         return self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
 
     @torch.no_grad()
-    def _store(self, mapped: Mapped) -> Programmed:
-        ctx, array = self.context, self.array()
+    def _store(self, mapped: Mapped, array: ArrayInfo) -> Programmed:
+        ctx = self.context
         unused, _ = array.nominal.nominal_range()
         target = self.tiling.split(mapped.targets, unused)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
@@ -226,28 +223,21 @@ class Crossbar(nn.Module):
         self.register_buffer(name, value, persistent=False)
 
     def _fuse(self) -> None:
-        """Prepare the fused kernel: one step of the ADC is 1, codes of the DAC are inputs."""
+        """Prepare the fused kernel, if there is one for these converters and effects."""
         self._volts = self.input_scale
-        self._derive("panels", None)
-        self._derive("codes", None)
-        self._derive("scale", None)
+        self.fused: Fused | None = None
         adc, dac = self.output.levels, self.input.levels
-        fits = adc is not None and (dac is not None or self.input.form is None)
-        if not fits or self.matrices is None or self.pipeline.is_stochastic:
+        fits = dac is not None or self.input.form is None
+        if adc is None or not fits or self.matrices is None or self.pipeline.is_stochastic:
             return
-        assert adc is not None
-        step = self.gain.new_ones(1) if dac is None else dac.step
-        columns = self.matrices.permute(1, 2, 0, 3).flatten(2) * (self._volts * step / adc.step)
-        if self.constant and dac is not None:
-            columns[:, -1] /= dac.hi * dac.step
-        self._derive("panels", pack(columns))
-        codes = [0.0, 0.0, 0.0] if dac is None else [float(1 / dac.step), dac.lo, dac.hi]
-        self._derive("codes", self.gain.new_tensor(codes))
-        scale = adc.step / self._volts
-        if not self._by_column:
-            scale = scale * self.gain
-            scale = scale.expand(self.tiling.groups, -1).flatten() if scale.numel() > 1 else scale
-        self._derive("scale", scale)
+        scale = self.gain.new_ones(1) if self._by_column else self.gain
+        if scale.numel() > 1:
+            scale = scale.expand(self.tiling.groups, -1).flatten()
+        tile_rows, constant = self.tiling.array_rows, self.constant
+        volts, scale = self._volts, scale / self._volts
+        self.fused = Fused(
+            self.matrices, volts, dac, adc, scale, tile_rows=tile_rows, constant=constant
+        )
 
     # Reading -------------------------------------------------------------------------------
 
@@ -260,11 +250,13 @@ class Crossbar(nn.Module):
     @property
     def is_set(self) -> bool:
         """Whether every converter has its range, and none is looking for one."""
-        return self.input.is_ready and self.output.is_ready and not self._calibrating
+        return self.input.is_ready and self.output.is_ready and self._observing is None
 
     @property
     def input_scale(self) -> float:
         """V for an input of 1."""
+        if isinstance(self.config.mapper, AsGiven):
+            return 1.0
         largest = float(self.input.range.abs().max())
         return self.config.read_voltage / (largest if largest > 0 else 1.0)
 
@@ -282,45 +274,34 @@ class Crossbar(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [n, groups, cols] of inputs [n, groups, rows]."""
-        if not self.is_set:
+        if self._observing is not None:
             return self._observe(x)
+        if not self.is_set:
+            self._take_ranges(x)
+        if self.fused is not None:
+            return self._tiled(self.fused, x)
         if self.is_exact:
             return torch.einsum("ngk,gok->ngo", self.driven(self.input(x)), self.folded)
-        if self.panels is not None:
-            return self._tiled(x)
-        return self._decoded(self.output(self._currents(self.input(x))))
+        y = self._decoded(self.output(self._currents(self.input(x))))
+        if self.pipeline.is_stochastic:
+            self.reads.add_(len(x))
+        return y
 
     def driven(self, x: Tensor, constant: float = 1.0) -> Tensor:
         """Inputs with the constant one, if there is one."""
         return F.pad(x, (0, 1), value=constant) if self.constant else x
 
-    def _tiled(self, x: Tensor) -> Tensor:
-        t, adc, dac = self.tiling, self.output.levels, self.input.levels
-        assert adc is not None
-        assert self.panels is not None
-        outputs = len(t.shared) if self._by_column else 1
-        y = crossbar_mvm(
-            self.driven(x, 1.0 if dac is None else dac.hi * float(dac.step)),
-            self.panels,
-            self.codes,
-            self.scale,
-            None,
-            cols=outputs * t.cols,
-            tile_rows=t.array_rows,
-            lo=adc.lo,
-            hi=adc.hi,
-        )
+    def _tiled(self, fused: Fused, x: Tensor) -> Tensor:
+        y: Tensor = fused(self.driven(x, fused.constant))
         if not self._by_column:
             return y
-        parts = y.view(-1, t.groups, outputs, t.cols).movedim(2, 0)
-        return self.config.mapper.combine(parts) * self.gain
+        parts = y.view(-1, self.tiling.groups, len(self.tiling.shared), self.tiling.cols)
+        return self.config.mapper.combine(parts.movedim(2, 0)) * self.gain
 
     def _currents(self, x: Tensor) -> Tensor:
         """Currents before the ADC, [parts or 1, n, groups, row tiles, cols] A."""
         voltage = self.driven(x) * self._volts
         reads = self.reads + torch.arange(len(x), device=self.reads.device)
-        if self.pipeline.is_stochastic:
-            self.reads.add_(len(x))
         if self.matrices is not None:
             return self._products(voltage, reads)
         assert self.settled is not None
@@ -372,25 +353,40 @@ class Crossbar(nn.Module):
 
     # Calibrating ---------------------------------------------------------------------------
 
-    def calibrating(self, on: bool) -> None:
-        """Whether the next reads set the ranges of the converters, from scratch."""
-        self._calibrating = on
-        if on:
+    def observe(self, port: str | None) -> None:
+        """Let the next reads set the range of `"input"` or `"output"` anew; None ends it.
+
+        Meanwhile converters without a range pass values unchanged and no read number is used up.
+        """
+        self._observing = port
+        if port == "input":
             self.input.reset()
+        if port is not None:
             self.output.reset()
+        self.input.bind()
+        self.output.bind()
+        self._fuse()
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:
-        if not self._calibrating:
-            _warn_uncalibrated(len(x))
-        before = self._volts
-        self.input.observe(x)
-        self._volts = self.input_scale
-        current = self._currents(self.input(x))
-        self.output.rescale(self._volts / before)
-        self.output.observe(current)
-        self._fuse()
+        if self._observing == "input":
+            self.input.observe(x)
+            self._volts = self.input_scale
+        x = self.input(x)
+        if self.is_exact:
+            return torch.einsum("ngk,gok->ngo", self.driven(x), self.folded)
+        current = self._currents(x)
+        if self._observing == "output":
+            self.output.observe(current)
         return self._decoded(self.output(current))
+
+    def _take_ranges(self, x: Tensor) -> None:
+        """Calibrate on the batch at hand."""
+        warn_uncalibrated(len(x))
+        for port in ("input", "output"):
+            self.observe(port)
+            self._observe(x)
+        self.observe(None)
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
@@ -401,17 +397,3 @@ class Crossbar(nn.Module):
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
     crossbar.refresh()
-
-
-def _warn_uncalibrated(n: int) -> None:
-    if torch.compiler.is_compiling():
-        raise ConversionError(
-            "converters have no range yet; call memcore.calibrate(model, inputs) before "
-            "torch.compile"
-        )
-    warnings.warn(
-        f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "
-        "pass calibration= to memcore.convert or call memcore.calibrate",
-        CalibrationWarning,
-        stacklevel=3,
-    )

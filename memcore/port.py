@@ -1,8 +1,11 @@
 """`Port`: a converter together with the range that it was calibrated to."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
+from memcore.errors import CalibrationWarning, ConversionError
 from memcore.forms import UniformLevels
 from memcore.hookspecs import Context, Converter
 
@@ -44,8 +47,8 @@ class Port(nn.Module):
     def reset(self) -> None:
         """Forget the range, unless the converter has a fixed one."""
         self.range.fill_(torch.nan)
-        self.form = None
         self.observe(self.range.new_zeros(0))
+        self.bind()
 
     @property
     def is_fixed(self) -> bool:
@@ -59,12 +62,11 @@ class Port(nn.Module):
             self.range.mul_(factor)
 
     def observe(self, values: Tensor) -> None:
-        """Widen the range to what the converter wants for these values too."""
+        """Widen the range to what the converter wants for these values too; `bind` uses it."""
         seen = None if self.converter is None else self.converter.observe(values)
         if seen is not None:
             self.range[0] = torch.fmin(self.range[0], seen[0])
             self.range[1] = torch.fmax(self.range[1], seen[1])
-        self.bind()
 
     def bind(self) -> None:
         """Derive the form from the range."""
@@ -80,3 +82,18 @@ class Port(nn.Module):
     def extra_repr(self) -> str:
         """The converter and its range."""
         return f"{self.converter}, range={self.range.tolist()}"
+
+
+def warn_uncalibrated(n: int) -> None:
+    """Say that `n` reads, which nobody chose, set the ranges."""
+    if torch.compiler.is_compiling():
+        raise ConversionError(
+            "converters have no range yet; call memcore.calibrate(model, inputs) before "
+            "torch.compile"
+        )
+    warnings.warn(
+        f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "
+        "pass calibration= to memcore.convert or call memcore.calibrate",
+        CalibrationWarning,
+        stacklevel=4,
+    )

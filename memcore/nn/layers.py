@@ -14,6 +14,18 @@ from memcore.random import Stream
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
+#: Where a module keeps its hooks.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
+
 
 class CrossbarLayer(nn.Module):
     """A layer whose weights are conductances.
@@ -39,12 +51,15 @@ class CrossbarLayer(nn.Module):
         self.weight: nn.Parameter = layer.weight  # type: ignore[assignment]
         self.bias = layer.bias  # type: ignore[assignment]
         self.train(layer.training)
+        for hooks in _HOOKS:  # shared, so that a handle from before still removes its hook
+            object.__setattr__(self, hooks, getattr(layer, hooks))
         # Not a submodule: its parameters are ours. It only serves to go back.
         object.__setattr__(self, "_digital", layer)
         self.maps_bias = self.bias is not None and config.bias == "mapped"
         self.crossbar = Crossbar.of_weight(
             self._matrix().transpose(1, 2), config, random, name=name, constant=self.maps_bias
         )
+        self.crossbar.register_forward_pre_hook(_no_shortcut)
 
     def program(self) -> Programmed:
         """Write `weight` and `bias` into the cells again."""
@@ -67,6 +82,9 @@ class CrossbarLayer(nn.Module):
         if config.adc is not None:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
+        if old.writes:  # once more, with the draws of the last write
+            new.writes.copy_(old.writes - 1)
+            layer.program()
         new.seconds.copy_(old.seconds)
         new.refresh()
         return layer
@@ -102,10 +120,9 @@ class CrossbarLayer(nn.Module):
         crossbar = self.crossbar
         with torch.no_grad():
             y: Tensor = crossbar(x)
-        if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
-            y = through_product(
-                y, crossbar.driven(crossbar.input(x)), self._matrix(), crossbar.folded
-            )
+        matrix = self._matrix()
+        if torch.is_grad_enabled() and (x.requires_grad or matrix.requires_grad):
+            y = through_product(y, crossbar.driven(crossbar.input(x)), matrix, crossbar.folded)
         if self.bias is None or self.maps_bias:
             return y
         return y + self.bias.view(self.groups, -1)
@@ -121,12 +138,16 @@ class Linear(CrossbarLayer):
     in_features: int
     out_features: int
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Outputs [..., out_features] of inputs [..., in_features]."""
         if self._reads_exactly:
-            return F.linear(self.crossbar.input(x), *self._exact())
-        y = self._read(x.reshape(-1, 1, self.in_features))
-        return y.view(*x.shape[:-1], self.out_features)
+            return F.linear(self.crossbar.input(input), *self._exact())
+        if not input.dim() or input.shape[-1] != self.in_features:
+            raise ValueError(
+                f"input has shape {list(input.shape)}, expected [..., {self.in_features}]"
+            )
+        y = self._read(input.reshape(-1, 1, self.in_features))
+        return y.view(*input.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         """As the digital layer prints."""
@@ -151,16 +172,21 @@ class Conv(CrossbarLayer):
         super().__init__(layer, *args)
         self._padding: list[int] = layer._reversed_padding_repeated_twice  # type: ignore[assignment]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """[n, in_channels, *space] to [n, out_channels, *positions], or the same without n."""
         dims = len(self.kernel_size)
         if self._reads_exactly:
-            return self._convolve(self.crossbar.input(x))
-        batched = x if x.dim() == dims + 2 else x.unsqueeze(0)
+            return self._convolve(self.crossbar.input(input))
+        if input.dim() not in (dims + 1, dims + 2) or input.shape[-dims - 1] != self.in_channels:
+            raise ValueError(
+                f"input has shape {list(input.shape)}, expected [n, {self.in_channels}, *space] or "
+                f"[{self.in_channels}, *space] with {dims} dimension(s) of space"
+            )
+        batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
         windows = self._windows(self._padded(batched))
         y = self._read(windows.flatten(0, dims))
         y = y.reshape(*windows.shape[: dims + 1], self.out_channels).movedim(-1, 1)
-        return y if x.dim() == dims + 2 else y.squeeze(0)
+        return y if input.dim() == dims + 2 else y.squeeze(0)
 
     def _convolve(self, x: Tensor) -> Tensor:
         convolve = _CONVOLUTIONS[len(self.kernel_size) - 1]
@@ -179,10 +205,18 @@ class Conv(CrossbarLayer):
         shape = zip(self.kernel_size, self.stride, self.dilation, strict=True)
         for dim, (size, stride, dilation) in enumerate(shape):
             x = x.unfold(dim + 2, dilation * (size - 1) + 1, stride)[..., ::dilation]
-        x = x.reshape(len(x), self.groups, -1, *x.shape[2:])
+        x = x.reshape(len(x), self.groups, self.in_channels // self.groups, *x.shape[2:])
         return x.movedim((1, 2), (dims + 1, dims + 2)).flatten(dims + 2)
 
     def extra_repr(self) -> str:
         """As the digital layer prints."""
         digital: nn.Module = self.__dict__["_digital"]
         return digital.extra_repr()
+
+
+def _no_shortcut(crossbar: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Make torch call the layer: `nn.TransformerEncoderLayer` reads `weight` past it otherwise.
+
+    The fused path that it takes in evaluation is open to modules without hooks only.
+    """
+    del crossbar, inputs

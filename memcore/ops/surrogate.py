@@ -42,9 +42,7 @@ class _ThroughProduct(torch.autograd.Function):
         ctx.save_for_backward(x, effective)
 
     @staticmethod
-    def backward(
-        ctx: Any, grad: Tensor
-    ) -> tuple[None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor | None, Tensor | None, None]:
         x, effective = ctx.saved_tensors
         _, needs_x, needs_matrix, _ = ctx.needs_input_grad
         return (
