@@ -69,6 +69,14 @@ def vteam(figure: Any) -> None:
     right.set_title("at rest between the thresholds")
 
 
+def team(figure: Any) -> None:
+    """Hysteresis at three frequencies."""
+    cls = memcore.devices["team"]
+    axes = figure.subplots()
+    _loops(axes, [(f"{f:g} Hz", cls(), 1.0, f) for f in (100.0, 1e3, 1e4)])
+    axes.set_title("1 V sine")
+
+
 def yakopcic(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["yakopcic"]
@@ -139,6 +147,7 @@ def mapping(figure: Any) -> None:
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
+    "team": (team, 3.0),
     "yakopcic": (yakopcic, 3.0),
     "mms": (mms, 3.0),
     "data_driven": (data_driven, 3.0),
