@@ -102,7 +102,7 @@ inline int64_t crowded(const Tables& t, const Buckets& buckets) {
 // As few buckets as separate all middles, if that is possible at all with a table that fits the second-level cache.
 inline Buckets choose_buckets(const Tables& t) {
   int32_t count = 256;
-  while (count < 4 * t.n && count < 16384) count *= 2;
+  while (count <= t.n && count < 16384) count *= 2;
   const int32_t most = count < 4096 ? 4096 : count;
   for (;; count *= 2) {
     const Buckets linear = divide(t, count, false);

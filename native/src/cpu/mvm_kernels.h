@@ -24,10 +24,10 @@ constexpr int kBlockRows = 14;  // 28 accumulators of 32 registers
 constexpr int kBlockRows = 6;  // 12 accumulators of 16 registers
 #endif
 constexpr int kBlockCols = 2 * kLanes;
-constexpr int64_t kChunk = 128;                 // consecutive inputs of one batch row
-constexpr int64_t kStride = kChunk + 16;        // one more cache line, so that rows fall into different cache sets
-constexpr int64_t kPackGrain = 64 * 1024;       // inputs, about 10 us
-constexpr int64_t kMultiplyGrain = 512 * 1024;  // multiplications, about 10 us
+constexpr int64_t kChunk = 128;                  // consecutive inputs of one batch row
+constexpr int64_t kStride = kChunk + 16;         // one more cache line, so that rows fall into different cache sets
+constexpr int64_t kPackGrain = 64 * 1024;        // inputs, about 10 us
+constexpr int64_t kMultiplyGrain = 1024 * 1024;  // multiplications, about 20 us
 constexpr int64_t kTaskBlocks = 252 / kBlockRows;
 constexpr int64_t kTaskRows = kTaskBlocks * kBlockRows;
 
