@@ -7,7 +7,7 @@ import torch
 
 import memcore
 
-NAMES = ["data_driven", "ideal", "linear_ion_drift", "mms", "vteam", "yakopcic"]
+NAMES = ["data_driven", "ideal", "linear_ion_drift", "mms", "team", "vteam", "yakopcic"]
 VOLATILE = {"mms"}
 
 DEVICES = {
@@ -28,8 +28,9 @@ def device(request):
 
 
 def window(device, n=9, dtype=torch.float64):
+    """States from the lowest to the highest conductance in geometric steps."""
     low, high = (torch.tensor(g, dtype=dtype) for g in device.conductance_range())
-    return device.state_of(torch.linspace(0, 1, n, dtype=dtype) * (high - low) + low)
+    return device.state_of(low * (high / low) ** torch.linspace(0, 1, n, dtype=dtype))
 
 
 def test_the_current_is_pinched_and_passive(device):
@@ -67,8 +68,8 @@ def test_the_polarity_tells_which_voltage_sets(device, ctx):
         set_, reset = set_[-1:], reset[-1:]
     assert all((g >= before).all() for g in set_)
     assert all((g <= before).all() for g in reset)
-    assert any((g > before)[1:-1].any() for g in set_)
-    assert any((g < before)[1:-1].any() for g in reset)
+    assert any((g > before).any() for g in set_)
+    assert any((g < before).any() for g in reset)
 
 
 def is_volatile(device):
