@@ -77,16 +77,20 @@ class _Truncated(Distribution):
         if math.isinf(low) and math.isinf(high):
             return self.transform(z)
         flat = z.view(-1)
-        if not flat.numel() or (flat.min() >= low and flat.max() <= high):
-            return self.transform(z)
-        outside = ((flat < low) | (flat > high)).nonzero().squeeze(1)
-        round = 0
-        while outside.numel():
-            round += 1
-            fresh = stream.normal(outside.shape, round=round, elements=outside)
-            flat[outside] = fresh
-            outside = outside[(fresh < low) | (fresh > high)]
+        if flat.numel() and (flat.min() < low or flat.max() > high):
+            _redraw(flat, low, high, stream)
         return self.transform(z)
+
+
+def _redraw(z: Tensor, low: float, high: float, stream: Stream) -> None:
+    """Replace what lies outside [low, high] by the same element's next draw inside."""
+    outside = ((z < low) | (z > high)).nonzero().squeeze(1)
+    round = 0
+    while outside.numel():
+        round += 1
+        fresh = stream.normal(outside.shape, round=round, elements=outside)
+        z[outside] = fresh
+        outside = outside[(fresh < low) | (fresh > high)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Normal(_Truncated):
         )
 
     def transform(self, z: Tensor) -> Tensor:
-        return z.mul_(self.std).add_(self.mean)
+        return _inside(z.mul_(self.std).add_(self.mean), self.min, self.max)
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class LogNormal(_Truncated):
         )
 
     def transform(self, z: Tensor) -> Tensor:
-        return z.mul_(self.sigma).exp_().mul_(self.median)
+        return _inside(z.mul_(self.sigma).exp_().mul_(self.median), self.min, self.max)
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,11 @@ class Uniform(Distribution):
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         return stream.uniform(shape, device=device).mul_(self.max - self.min).add_(self.min)
+
+
+def _inside(x: Tensor, low: float | None, high: float | None) -> Tensor:
+    """Take back what rounding carried across a bound."""
+    return x if low is None and high is None else x.clamp_(low, high)
 
 
 def _standard(bound: float | None, center: float, spread: float, default: float) -> float:
