@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ import click
 
 import memcore
 from memcore._version import __version__
-from memcore.errors import MemcoreError
+from memcore.errors import MemcoreError, MemcoreWarning
+from memcore.registry import SCAN, THIS_PROCESS
 
 if TYPE_CHECKING:
     from memcore.registry import Provider, Registry
@@ -94,10 +97,16 @@ def demo(out: Path, fresh: bool, quiet: bool, **overrides: Any) -> None:
 @click.option("--check", is_flag=True, help="Import each one and check its signatures.")
 def plugins(as_json: bool, check: bool) -> None:
     """List the installed plugins: who provides what, and with --check whether it works."""
+    if check:
+        _register_computed_names()
     rows = [
-        _plugin_row(registry, provider, check)
+        _plugin_row(registry.group, provider, check, partial(_load, registry, provider))
         for registry in memcore.registries().values()
         for provider in registry.providers()
+    ]
+    rows += [
+        _plugin_row("memcore.hooks", provider, check, partial(_load_hooks, provider))
+        for provider in SCAN.group("memcore.hooks")
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -185,9 +194,30 @@ class _Lines(logging.Handler):
             tqdm.write(line, file=sys.stderr)
 
 
-def _plugin_row(registry: "Registry[Any]", provider: "Provider", check: bool) -> dict[str, Any]:
+def _register_computed_names() -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MemcoreWarning)  # broken hooks have a line of their own
+        SCAN.announce()
+
+
+def _load(registry: "Registry[Any]", provider: "Provider") -> None:
+    here = provider.distribution == THIS_PROCESS
+    registry[provider.name if here else provider.qualified]
+
+
+def _load_hooks(provider: "Provider") -> None:
+    from memcore import hooks
+
+    hooks._check(provider.load())
+
+
+def _plugin_row(
+    group: str, provider: "Provider", check: bool, load: Callable[[], None]
+) -> dict[str, Any]:
     row = {
-        "group": registry.group,
+        "group": group,
         "name": provider.name,
         "distribution": provider.distribution,
         "version": provider.version,
@@ -197,7 +227,7 @@ def _plugin_row(registry: "Registry[Any]", provider: "Provider", check: bool) ->
     }
     if check:
         try:
-            registry[provider.qualified]
+            load()
             row["status"] = "ok"
         except Exception as error:  # whatever a third party's module does on import
             row |= {"status": "broken", "error": str(error)}

@@ -61,6 +61,26 @@ def test_a_broken_plugin_is_named_and_changes_nothing_for_the_others(site: Any) 
     assert "No module named 'no_such_module'" in done.stdout
 
 
+def test_hooks_and_computed_names_are_listed_too(site: Any) -> None:
+    site.install(
+        "memcore-acme",
+        {"memcore.hooks": {"files": "acme_hooks", "bad": "acme_bad_hooks"}},
+        modules={
+            "acme_hooks": "import memcore\n@memcore.hookimpl\n"
+            "def memcore_register(registries):\n"
+            "    ideal = registries['devices']['ideal']\n"
+            "    registries['devices'].register('from_a_file', ideal)\n",
+            "acme_bad_hooks": "import memcore\n@memcore.hookimpl\n"
+            "def memcore_report(modle): return []\n",
+        },
+    )
+    rows = json.loads(memcore("plugins", "--check", "--json").stdout)
+    status = {(row["group"], row["name"]): row["status"] for row in rows}
+    assert status["memcore.hooks", "files"] == "ok"
+    assert status["memcore.hooks", "bad"] == "broken"
+    assert status["memcore.devices", "from_a_file"] == "ok"
+
+
 def test_doctor_says_what_is_in_use() -> None:
     done = memcore("doctor")
     assert done.exit_code == 0

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+import memcore
 from memcore.errors import StudyError
 from memcore.study import Study, read
 from memcore.study.sweeps import configuration, points
@@ -158,6 +159,19 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     study = read(file, chips=2, seed=None)
     assert (study.study.chips, study.study.seed) == (2, 4)
     assert study.folder == tmp_path
+
+
+def test_python_callers_may_give_objects() -> None:
+    config = memcore.CrossbarConfig(
+        device=memcore.devices["linear_ion_drift"](r_on=memcore.Normal(100.0, 5.0)),
+        nonidealities=["finite_states"],
+    )
+    moves = {"device.r_on.normal.std": 1.0, "nonidealities.finite_states.states": 2}
+    axes = {"x": {"values": [4], "moves": moves}}
+    (point,) = points(read({"crossbar": config, **sweep(axes=axes)}))
+    changed = configuration(point)
+    assert changed.device.r_on == memcore.Normal(100.0, 4.0)  # type: ignore[attr-defined]
+    assert changed.nonidealities[0].states == 8  # type: ignore[attr-defined]
 
 
 def test_a_resolved_study_reads_back_as_itself() -> None:

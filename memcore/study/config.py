@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from memcore.config import CrossbarConfig, plain
 from memcore.errors import StudyError
 from memcore.study.components import nearest
 from memcore.study.training import Recipe
@@ -36,6 +37,15 @@ def _named(value: Any) -> Any:
     if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
         raise ValueError('needs a name: "x" or { name = "x", parameters }')
     return value
+
+
+def _plain(value: Any) -> Any:
+    """Let Python callers give a `CrossbarConfig`, plugin instances and distributions."""
+    if isinstance(value, CrossbarConfig):
+        return value.to_mapping()
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return plain(value)
 
 
 Component = Annotated[dict[str, Any], BeforeValidator(_named)]
@@ -147,7 +157,7 @@ class Study(_Section):
 
     study: General = General()
     train: Recipe = Recipe()
-    crossbar: dict[str, Any] = {}
+    crossbar: Annotated[dict[str, Any], BeforeValidator(_plain)] = {}
     sweep: tuple[Sweep, ...] = (Sweep(name="point"),)
     folder: Path = Field(default=Path(), exclude=True)
 

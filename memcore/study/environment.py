@@ -2,13 +2,14 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import memcore
 from memcore._version import __version__
 from memcore.config import CrossbarConfig
+from memcore.report import config_provenance
 
 
 def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
@@ -17,9 +18,13 @@ def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
     `code` is a hash of the file that holds the plugin, so that results of a plugin under
     development are never mixed with those of its earlier text.
     """
-    used = {plugin for config in configs for plugin in _classes(config)}
-    found = [_provenance(plugin) for plugin in used]
-    return sorted(found, key=lambda entry: (entry["kind"], entry["name"], entry["distribution"]))
+    used: dict[tuple[str, str], dict[str, Any]] = {}
+    for config in configs:
+        for entry in config_provenance(config):
+            key = (entry["kind"], entry["name"])
+            if key not in used:
+                used[key] = _described(entry)
+    return [used[key] for key in sorted(used)]
 
 
 def versions() -> dict[str, str]:
@@ -29,24 +34,12 @@ def versions() -> dict[str, str]:
     return {"memcore": __version__, "torch": str(torch.__version__)}
 
 
-def _classes(config: CrossbarConfig) -> Iterator[type]:
-    single = (config.device, config.mapper, config.programmer, config.dac, config.adc)
-    for plugin in (*single, *config.nonidealities):
-        if plugin is not None:
-            yield type(plugin)
-
-
-def _provenance(plugin: type) -> dict[str, Any]:
-    target = f"{plugin.__module__}:{plugin.__qualname__}"
-    entry = {"kind": "", "name": plugin.__name__, "distribution": "", "version": ""}
-    origin: dict[str, Any] = {}
-    for kind, registry in memcore.registries().items():
-        for provider in registry.providers():
-            if provider.target == target:
-                entry = {"kind": kind, "name": provider.name}
-                entry |= {"distribution": provider.distribution, "version": provider.version}
-                origin = provider.origin
-    return {**entry, "target": target, "code": _code(plugin), "origin": origin}
+def _described(entry: dict[str, Any]) -> dict[str, Any]:
+    about = {key: value for key, value in entry.items() if key != "parameters"}
+    registry = memcore.registries()[entry["kind"]]
+    if entry["name"] not in registry:
+        return {"distribution": "", "version": "", **about, "code": ""}
+    return {**about, "code": _code(registry[entry["name"]])}
 
 
 def _code(plugin: type) -> str:

@@ -1,5 +1,6 @@
 """Counting right answers, of the digital network and of its virtual chips."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 
 from memcore.config import CrossbarConfig
 from memcore.conversion import calibrate, convert
-from memcore.errors import StudyError
+from memcore.errors import NoEffectWarning, StudyError
 from memcore.random import Stream
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split
@@ -53,13 +54,21 @@ def evaluate_chips(
         general: number of chips and their seed, samples, batch and device.
         advance: called after each chip.
     """
-    test = dataset.test.head(general.samples)
     counts = []
     for seed in chip_seeds(general):
-        chip = convert(model, config, seed=seed).eval()
-        if config.dac is not None or config.adc is not None:
-            images = dataset.train.images[: general.calibration].to(general.device)
-            calibrate(chip, dataset.prepare(images))
-        counts.append(count_correct(chip, dataset, test, general))
+        counts.append(_evaluate_chip(model, config, dataset, general, seed))
         advance()
     return counts
+
+
+def _evaluate_chip(
+    model: nn.Module, config: CrossbarConfig, dataset: Dataset, general: General, seed: int
+) -> int:
+    chip = convert(model, config, seed=seed).eval()
+    if config.dac is not None or config.adc is not None:
+        images = dataset.train.images[: general.calibration].to(general.device)
+        with warnings.catch_warnings():
+            # Converters of a fixed range need no calibration; the file says so itself.
+            warnings.simplefilter("ignore", NoEffectWarning)
+            calibrate(chip, dataset.prepare(images))
+    return count_correct(chip, dataset, dataset.test.head(general.samples), general)

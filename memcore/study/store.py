@@ -179,7 +179,7 @@ def _compared(
         **{**study, "study": _without(study["study"], "study"), "sweep": sweeps},
         "versions": dict(versions),
         "plugins": {
-            f"{plugin['kind']} {plugin['name']} ({plugin['target']})": {
+            f"{plugin['kind']}.{plugin['name']}": {
                 key: plugin[key] for key in ("distribution", "version", "code")
             }
             for plugin in plugins
