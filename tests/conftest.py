@@ -9,12 +9,16 @@ from pathlib import Path
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import hypothesis
 import pytest
 import torch
 
 import memcore
 
 torch.set_num_threads(1)
+# Times say nothing on a busy machine.
+hypothesis.settings.register_profile("memcore", deadline=None)
+hypothesis.settings.load_profile("memcore")
 
 
 class Site:
