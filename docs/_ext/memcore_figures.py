@@ -31,6 +31,14 @@ def sweep(
     return voltage[steps:], torch.stack(current)[steps:]
 
 
+def hertz(frequency: float) -> str:
+    """A frequency as one writes it."""
+    for unit, factor in (("MHz", 1e6), ("kHz", 1e3)):
+        if frequency >= factor:
+            return f"{frequency / factor:g} {unit}"
+    return f"{frequency:g} Hz"
+
+
 def _loops(axes: Any, loops: list[tuple[str, Memristor, float, float]], scale: float = 1e3) -> None:
     ctx = Context(random=Stream(0))
     for (label, device, amplitude, frequency), colour in zip(loops, COLOURS, strict=False):
@@ -48,7 +56,7 @@ def linear_ion_drift(figure: Any) -> None:
     """Hysteresis at three frequencies, and under three windows."""
     cls = memcore.devices["linear_ion_drift"]
     left, right = figure.subplots(1, 2)
-    _loops(left, [(f"{f:g} Hz", cls(), 1.0, f) for f in (1.0, 2.0, 10.0)], 1e6)
+    _loops(left, [(hertz(f), cls(), 1.0, f) for f in (1.0, 2.0, 10.0)], 1e6)
     left.set_title("no window, 1 V")
     windows = ("none", "joglekar", "biolek")
     _loops(right, [(w, cls(window=w), 1.0, 1.0) for w in windows], 1e6)
@@ -59,7 +67,7 @@ def vteam(figure: Any) -> None:
     """Hysteresis at three frequencies, and the rate against the voltage."""
     cls = memcore.devices["vteam"]
     left, right = figure.subplots(1, 2)
-    _loops(left, [(f"{f / 1e6:g} MHz", cls(), 1.0, f) for f in (5e6, 50e6, 500e6)])
+    _loops(left, [(hertz(f), cls(), 1.0, f) for f in (5e6, 50e6, 500e6)])
     left.set_title("1 V sine")
     voltage = torch.linspace(-0.5, 0.5, 1001, dtype=torch.float64)
     rate = cls().rate(voltage).abs()
@@ -73,16 +81,25 @@ def team(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["team"]
     axes = figure.subplots()
-    loops = [(f"{f:g} Hz", cls(window="none"), 1.0, f) for f in (20.0, 1e4, 1e6)]
+    loops = [(hertz(f), cls(window="none"), 1.0, f) for f in (20.0, 1e4, 1e6)]
     _loops(axes, loops)
     axes.set_title("no window, 1 V sine")
+
+
+def stanford_pku(figure: Any) -> None:
+    """Hysteresis at two frequencies, with the series resistance that a SET needs."""
+    cls = memcore.devices["stanford_pku"]
+    axes = figure.subplots()
+    loops = [(hertz(f), cls(r_series=500.0), 2.2, f) for f in (1e5, 1e6)]
+    _loops(axes, loops)
+    axes.set_title("2.2 V sine, 500 Ω in series")
 
 
 def yakopcic(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["yakopcic"]
     axes = figure.subplots()
-    _loops(axes, [(f"{f:g} Hz", cls(), 0.45, f) for f in (50.0, 100.0, 1000.0)])
+    _loops(axes, [(hertz(f), cls(), 0.45, f) for f in (50.0, 100.0, 1000.0)])
     axes.set_title("0.45 V sine")
 
 
@@ -90,7 +107,7 @@ def mms(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["mms"]
     axes = figure.subplots()
-    _loops(axes, [(f"{f:g} Hz", cls(), 0.5, f) for f in (100.0, 1e3, 1e4)])
+    _loops(axes, [(hertz(f), cls(), 0.5, f) for f in (100.0, 1e3, 1e4)])
     axes.set_title("0.5 V sine")
 
 
@@ -149,6 +166,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
     "team": (team, 3.0),
+    "stanford_pku": (stanford_pku, 3.0),
     "yakopcic": (yakopcic, 3.0),
     "mms": (mms, 3.0),
     "data_driven": (data_driven, 3.0),
