@@ -404,16 +404,18 @@ def signature_error(cls: type[Contract]) -> str | None:
     assert contract is not None
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(contract)
+    problem = ""
     try:
         manager.register(cls, name=cls.__qualname__)
     except pluggy.PluginValidationError as error:
-        return str(error)
+        problem = f"{error}; "
     for name in specifications(cls):
         wanted = list(inspect.signature(getattr(contract, name)).parameters)
         found = list(inspect.signature(getattr(cls, name)).parameters)
         if found != wanted:
-            return f"{cls.__qualname__}.{name}({', '.join(found)}) should be ({', '.join(wanted)})"
-    return None
+            written = f"{cls.__qualname__}.{name}({', '.join(found)})"
+            return f"{problem}{written} should be ({', '.join(wanted)})"
+    return problem or None
 
 
 def verify(plugin: Any, kind: str, described: str) -> None:

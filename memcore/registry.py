@@ -7,6 +7,7 @@ its meaning whatever is installed beside it; `registry["distribution:name"]` rea
 import difflib
 import os
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -95,6 +96,8 @@ class _Scan:
         with self._lock:
             self._groups = None
             self._announced = False
+            if "memcore.hooks" in sys.modules:
+                sys.modules["memcore.hooks"].manager.cache_clear()
 
     def announce(self) -> None:
         """Let the plugins of `memcore.hooks` register their computed names, once."""

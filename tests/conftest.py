@@ -55,8 +55,6 @@ def look_again() -> None:
     importlib.invalidate_caches()
     for registry in memcore.registries().values():
         registry.refresh()
-    if "memcore.hooks" in sys.modules:
-        sys.modules["memcore.hooks"].manager.cache_clear()
 
 
 @pytest.fixture

@@ -19,11 +19,13 @@ VOLTAGES = (1.0, 1.5, 2.0, 3.0, 0.5, 5.0, 0.2, 8.0, 0.1)
 DURATIONS = tuple(10.0 ** (n / 3) for n in range(-45, 16))
 #: A pulse is a good one if it moves the conductance by this share of the window.
 WANTED = (0.02, 0.25)
+#: Less than this is rounding.
+_MOVES = 1e-6
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """A constant voltage that moves a cell from the middle of its window.
+    """A constant voltage that moves a cell.
 
     Args:
         voltage: V.
@@ -76,35 +78,53 @@ def active(device: Memristor) -> Iterator[Pulse]:
 
 @lru_cache(maxsize=256)
 def _found(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
-    signs = (1.0, -1.0)
-    voltage = torch.tensor([s * v for s in signs for v in VOLTAGES], dtype=torch.float64)
     low, high = window(device)
-    start = middle(device, len(voltage))
-    before = device.conductance(start)
-    with torch.no_grad():
-        after = [
-            device.conductance(device.step(start, voltage, duration, context()))
-            for duration in DURATIONS
-        ]
-    moved = ((torch.stack(after) - before) / (high - low)).nan_to_num()
+    # Windows hold some models where others are free: start in the middle of conductance and of
+    # resistance, and at both ends.
+    starts = (0.5 * (low + high), 2 / (1 / low + 1 / high), low, high)
+    moved = torch.stack([_moved(device, start) for start in starts])
     half = len(VOLTAGES)
-    return _best(moved[:, :half], 1.0), _best(moved[:, half:], -1.0)
+    return _best(moved[..., :half], 1.0), _best(moved[..., half:], -1.0)
+
+
+def _moved(device: Memristor, start: float) -> Tensor:
+    """By what share of the window each pulse moves a cell, [durations, voltages]."""
+    low, high = window(device)
+    signed = [sign * v for sign in (1.0, -1.0) for v in VOLTAGES]
+    voltage = torch.tensor(signed, dtype=torch.float64)
+    state = device.state_of(torch.full_like(voltage, start))
+    before = device.conductance(state)
+    with torch.no_grad():
+        steps = [device.step(state, voltage, duration, context()) for duration in DURATIONS]
+        after = torch.stack([device.conductance(step) for step in steps])
+    by_conductance = (after - before) / (high - low)
+    by_resistance = (1 / before - 1 / after) / (1 / low - 1 / high)
+    larger = by_conductance.abs() > by_resistance.abs()
+    return torch.where(larger, by_conductance, by_resistance).nan_to_num()
 
 
 def _best(moved: Tensor, sign: float) -> Pulse | None:
-    """The first voltage with a good pulse and its longest one; else the nearest to a good one."""
+    """At the first voltage with a good pulse its longest one, from where the device is fastest.
+
+    Where there is none, the one nearest to it.
+
+    Args:
+        moved: [starts, durations, voltages].
+        sign: of the voltages.
+    """
     size = moved.abs()
     good = (size >= WANTED[0]) & (size <= WANTED[1])
-    for column, voltage in enumerate(VOLTAGES):
-        rows = good[:, column].nonzero().flatten()
-        if len(rows):
-            row = int(rows[-1])
-            return Pulse(sign * voltage, DURATIONS[row], float(moved[row, column]))
-    if not bool((size > 1e-6).any()):
+    if bool(good.any()):
+        column = int(good.any(0).any(0).nonzero()[0])
+        rows = {int(s): int(r) for s, r in good[..., column].nonzero()}
+        start, row = min(rows.items(), key=lambda item: item[1])
+    elif bool((size > _MOVES).any()):
+        score = torch.where(size > _MOVES, (size - WANTED[1]).abs(), torch.inf)
+        place = torch.unravel_index(score.argmin(), score.shape)
+        start, row, column = (int(i) for i in place)
+    else:
         return None
-    score = torch.where(size > 1e-6, (size - WANTED[1]).abs(), torch.inf)
-    row, column = divmod(int(score.argmin()), len(VOLTAGES))
-    return Pulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[row, column]))
+    return Pulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[start, row, column]))
 
 
 def share(device: Memristor, a: Tensor, b: Tensor) -> float:
@@ -115,10 +135,11 @@ def share(device: Memristor, a: Tensor, b: Tensor) -> float:
 
 def is_random(device: Memristor) -> bool:
     """Whether a pulse has a random outcome."""
+    nominal = device.nominal()
     for pulse in active(device):
-        state = middle(device, 8)
+        state = middle(nominal, 8)
         v = torch.full((8,), pulse.voltage, dtype=torch.float64)
-        a, b = (device.step(state, v, pulse.duration, context(seed)) for seed in (0, 1))
+        a, b = (nominal.step(state, v, pulse.duration, context(seed)) for seed in (0, 1))
         if not torch.equal(a, b):
             return True
     return False

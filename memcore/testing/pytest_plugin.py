@@ -4,27 +4,67 @@ Nothing here imports torch while it is loaded: a test run of another project mus
 """
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import memcore
 
 if TYPE_CHECKING:
-    pass
+    from memcore.random import Stream
+    from memcore.registry import Registry
+
+#: Called with the distributions that may provide plugins beside memcore itself.
+LimitedRegistries = Callable[..., "dict[str, Registry[Any]]"]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which native modules the run uses, where the run is about memcore."""
     if "torch" not in sys.modules and not _is_about_memcore(config):
         return None
-    try:
-        from memcore.native import status
-    except ImportError:
-        return f"memcore {memcore.__version__}"
+    from memcore.native import status
+
     return f"memcore {memcore.__version__}, native: {status()}"
 
 
 def _is_about_memcore(config: pytest.Config) -> bool:
     project = config.rootpath / "pyproject.toml"
     return project.is_file() and "memcore" in project.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def registry() -> Iterator[LimitedRegistries]:
+    """Limit discovery to the bundled plugins and those of chosen distributions.
+
+    Whatever else is installed is not seen until the end of the test, and what the test registers
+    is forgotten then.
+
+    Examples:
+        >>> def test_name(registry):
+        ...     assert registry("memcore-acme")["devices"]["acme_rram"] is AcmeRram
+    """
+    registries = memcore.registries()
+    before = {kind: dict(found._registered) for kind, found in registries.items()}
+    with pytest.MonkeyPatch.context() as environment:
+
+        def limit(*distributions: str) -> "dict[str, Registry[Any]]":
+            environment.delenv("MEMCORE_DISABLE", raising=False)
+            environment.setenv("MEMCORE_PLUGINS", ",".join(distributions))
+            for found in registries.values():
+                found.refresh()
+            return registries
+
+        yield limit
+    for kind, found in registries.items():
+        found._registered.clear()
+        found._registered.update(before[kind])
+        found.refresh()
+
+
+@pytest.fixture
+def stream(request: pytest.FixtureRequest) -> "Stream":
+    """A source of random numbers that is the test's own and the same in every run."""
+    from memcore.random import Stream
+
+    return Stream(0).child(request.node.name)
