@@ -39,10 +39,11 @@ test: $(DONE)/package $(DONE)/test ## install into .venv and run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(DONE)/package $(DONE)/test $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict
-	$(BIN)/clang-format --dry-run -Werror $(NATIVE_FILES)
+	@failed=; \
+	for check in "ruff check ." "ruff format --check ." "mypy --strict" \
+	  "clang-format --dry-run -Werror $(NATIVE_FILES)"; do \
+	  echo "== $${check%% native/*}"; $(BIN)/$$check || failed=1; done; \
+	[ -z "$$failed" ]
 
 format: $(DONE)/lint ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -21,6 +21,7 @@ extensions = [
     "memcore_registry",
     "memcore_cli",
     "memcore_figures",
+    "memcore_study",
 ]
 exclude_patterns = ["_build", "reference/_generated"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]

@@ -161,6 +161,28 @@ def test_command_line_reference_shows_every_command(extension: Any) -> None:
         assert f"`{command}`" in text
 
 
+@pytest.mark.parametrize("section", ["General", "Recipe", "Sweep", "Axis"])
+def test_reference_explains_every_key_of_a_study(section: str, extension: Any) -> None:
+    from memcore import study
+
+    text = extension("memcore_study").render(section)
+    for key in getattr(study, section).model_fields:
+        assert re.search(rf"^\| `{key}` \|.*\| \S.* \|$", text, re.MULTILINE), key
+
+
+@pytest.mark.parametrize("name", [n for n in memcore.__all__ if n not in ("study", "testing")])
+def test_examples_in_docstrings_run(name: str) -> None:
+    import doctest
+
+    import torch
+
+    public = {name: getattr(memcore, name) for name in memcore.__all__}
+    names = {**public, "torch": torch, "nn": torch.nn}
+    for test in doctest.DocTestFinder(exclude_empty=True).find(public[name], name, globs=names):
+        if test.examples:
+            assert doctest.DocTestRunner().run(test).failed == 0
+
+
 def test_figures_are_drawn_from_the_models(extension: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     figures = extension("memcore_figures")
