@@ -16,6 +16,22 @@ def ctx():
 
 
 @pytest.fixture
+def arrays(ctx):
+    """Arrays of a device, given by name or instance, with the cells drawn."""
+
+    def make(device="ideal", shape=(2, 30, 40), **parameters):
+        if isinstance(device, str):
+            device = memcore.devices[device](**parameters)
+        return memcore.ArrayInfo(
+            **dict(zip(("arrays", "rows", "cols"), shape, strict=True)),
+            device=device.sample(shape, ctx.child("device")),
+            nominal=device.nominal(),
+        )
+
+    return make
+
+
+@pytest.fixture
 def oracle():
     """Reads an oracle: the columns of a CSV as float64 tensors, or a JSON file."""
 

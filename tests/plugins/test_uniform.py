@@ -1,0 +1,107 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import memcore
+from memcore import ConfigError, converters
+
+Converter = converters["uniform"]
+CTX = memcore.Context(random=memcore.Stream(0))
+RANGES = st.tuples(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3)).map(lambda r: (r[0], r[0] + r[1]))
+
+
+def quantiser(low=-1.0, high=1.0, **parameters):
+    scale = torch.tensor([low, high], dtype=torch.float64)
+    return Converter(**parameters).bind(scale, CTX)
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 1.0), (4, 1 / 7), (8, 1 / 127)])
+def test_a_symmetric_converter_has_an_odd_number_of_levels(bits, step):
+    form = quantiser(bits=bits)
+    assert form.step.item() == pytest.approx(step)
+    assert form.hi - form.lo + 1 == 2**bits - 1
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 0.66667), (4, 0.13333), (8, 0.0078431)])
+def test_an_asymmetric_converter_has_all_its_levels(bits, step):
+    form = quantiser(bits=bits, symmetric=False)
+    assert form.step.item() == pytest.approx(step, rel=1e-4)
+    assert form.hi - form.lo + 1 == 2**bits
+
+
+@given(RANGES, st.integers(2, 12), st.booleans())
+def test_zero_is_a_level_and_values_in_range_err_by_half_a_step(ends, bits, symmetric):
+    form = quantiser(*ends, bits=bits, symmetric=symmetric)
+    assert form(torch.zeros(1, dtype=torch.float64)).item() == 0
+    x = torch.linspace(*ends, 200, dtype=torch.float64)
+    # A range whose zero is moved onto a level may lose half a step at one end.
+    assert ((form(x) - x).abs() <= form.step * (0.5 if symmetric else 1.0) + 1e-9).all()
+    codes = form(x) / form.step
+    assert (codes.diff() >= 0).all()
+    torch.testing.assert_close(codes, codes.round())
+
+
+@given(RANGES, st.integers(2, 12), st.booleans())
+def test_what_is_converted_already_stays(ends, bits, symmetric):
+    form = quantiser(*ends, bits=bits, symmetric=symmetric)
+    once = form(torch.linspace(2 * ends[0], 2 * ends[1], 100, dtype=torch.float64))
+    assert torch.equal(form(once), once)
+
+
+def test_values_outside_saturate():
+    assert quantiser(bits=8)(torch.tensor([-9.0, 9.0]).double()).tolist() == [-1.0, 1.0]
+
+
+def test_the_error_of_a_busy_signal_is_a_step_over_root_twelve():
+    form = quantiser(bits=8)
+    x = 2 * memcore.Stream(0).uniform((400_000,), dtype=torch.float64) - 1
+    assert (form(x) - x).square().mean().sqrt().item() == pytest.approx(
+        form.step.item() / 12**0.5, rel=0.01
+    )
+
+
+def test_max_covers_everything_seen():
+    assert Converter().observe(torch.tensor([-3.0, 0.0, 7.0])).tolist() == [-3.0, 7.0]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_percentile_leaves_out_the_tails(symmetric):
+    x = torch.linspace(-1, 1, 2001)
+    x[0], x[-1] = -50.0, 90.0
+    found = Converter(calibration="percentile", percentile=99.0, symmetric=symmetric).observe(x)
+    tail = 0.01 if symmetric else 0.02
+    torch.testing.assert_close(found, torch.tensor([-1 + tail, 1 - tail]), rtol=0, atol=2e-3)
+
+
+def test_a_fixed_range_does_not_look():
+    converter = Converter(full_scale=(-1.0, 2.0))
+    assert converter.observe(torch.tensor([55.0])).tolist() == [-1.0, 2.0]
+    assert converter.observe(torch.zeros(0)).tolist() == [-1.0, 2.0]
+    assert Converter(full_scale=3.0, symmetric=False).observe(torch.zeros(0)).tolist() == [0.0, 3.0]
+
+
+def test_nothing_seen_is_no_range():
+    assert Converter().observe(torch.zeros(0)) is None
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_an_all_zero_signal_still_makes_a_converter(symmetric):
+    form = quantiser(0.0, 0.0, symmetric=symmetric)
+    assert form(torch.zeros(2, dtype=torch.float64)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"bits": 1}, "bits=1; expected an integer from 2"),
+        ({"bits": 25}, "to 24"),
+        ({"calibration": "mean"}, "calibration='mean'; expected 'max' or 'percentile'"),
+        ({"percentile": 20.0}, "percentile=20.0"),
+        ({"full_scale": -1.0}, "full_scale=-1.0; expected a peak > 0"),
+        ({"full_scale": (2.0, 1.0)}, "full_scale="),
+    ],
+)
+def test_impossible_converters_are_refused(parameters, text):
+    with pytest.raises(ConfigError, match=text):
+        Converter(**parameters)
