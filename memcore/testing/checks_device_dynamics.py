@@ -21,6 +21,7 @@ from memcore.testing.pulses import (
     reached,
     set_and_reset,
     share,
+    travel,
     window,
 )
 
@@ -138,7 +139,8 @@ def check_splitting_a_pulse_changes_nothing(device: Memristor) -> None:
             whole = nominal.step(start, v, duration, context(0, 0))
             half = nominal.step(start, v, duration / 2, context(0, 0))
             both = nominal.step(half, v, duration / 2, context(0, 1))
-            error = share(device, nominal.conductance(whole), nominal.conductance(both))
+            gap = travel(device, nominal.conductance(whole), nominal.conductance(both))
+            error = float(gap.abs().max())
             if not error <= 0.01:
                 fail(
                     device,
@@ -165,7 +167,7 @@ def check_halving_dt_converges(device: Memristor) -> None:
 
     for pulse in active(device):
         coarse, fine, limit = (end(pulse.voltage, 2 * pulse.duration, n) for n in (4, 16, 64))
-        far, near = share(device, coarse, limit), share(device, fine, limit)
+        far, near = (float(travel(device, limit, g).abs().max()) for g in (coarse, fine))
         if not near <= 0.5 * far + 1e-4:
             fail(
                 device,

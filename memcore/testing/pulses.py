@@ -89,14 +89,18 @@ def _found(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
 
 def _moved(device: Memristor, start: float) -> Tensor:
     """By what share of the window each pulse moves a cell, [durations, voltages]."""
-    low, high = window(device)
     signed = [sign * v for sign in (1.0, -1.0) for v in VOLTAGES]
     voltage = torch.tensor(signed, dtype=torch.float64)
     state = device.state_of(torch.full_like(voltage, start))
     before = device.conductance(state)
     with torch.no_grad():
         steps = [device.step(state, voltage, duration, context()) for duration in DURATIONS]
-        after = torch.stack([device.conductance(step) for step in steps])
+        return travel(device, before, torch.stack([device.conductance(step) for step in steps]))
+
+
+def travel(device: Memristor, before: Tensor, after: Tensor) -> Tensor:
+    """Changes of conductance or of resistance, the larger, as a share of the window."""
+    low, high = window(device)
     by_conductance = (after - before) / (high - low)
     by_resistance = (1 / before - 1 / after) / (1 / low - 1 / high)
     larger = by_conductance.abs() > by_resistance.abs()
