@@ -13,8 +13,11 @@ from torch import Tensor
 
 from memcore_plugins.devices._parameters import log
 
-_NEAR: Final = 3e-4  #: how far ahead the slope of the logarithm of the rate is taken
+#: How far ahead the slope of the logarithm of the rate is taken, beyond its rounding errors.
+_NEAR: Final = {torch.float64: 1e-6}
+_NEAR_OTHERWISE: Final = 1e-3
 _FLAT: Final = 1e-3  #: slopes below this change nothing within the window
+_BISECTIONS: Final = 8
 
 
 def advance(
@@ -22,20 +25,35 @@ def advance(
 ) -> Tensor:
     """The state after `dt` of dx/dt = direction exp(log_rate(x)), kept in [0, 1].
 
+    Where the motion runs into a region in which nothing moves, it ends at its border.
+
     Args:
         log_rate: of the speed in 1/s; -inf where nothing moves.
         x: state, normalised to its window.
         direction: 1, -1 or 0 for each cell.
         dt: s.
-        substeps: the error falls with their square.
+        substeps: the error falls with their square; none moves further than 1 / substeps.
     """
-    log_time = log(max(dt, 1e-300) / substeps)
+    log_time, near = log(max(dt, 1e-300) / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
+    moving = x
     for _ in range(substeps):
         here = log_rate(x)
-        slope = (log_rate(x + direction * _NEAR) - here) / _NEAR
+        moving = torch.where(here.isneginf(), moving, x)
+        slope = (log_rate(x + direction * near) - here) / near
         slope = slope.nan_to_num(nan=0.0).clamp(-1e6, 1e6)
-        x = (x + direction * distance(here + log_time, slope)).clamp(0, 1)
-    return x
+        path = distance(here + log_time, slope).clamp(max=1 / substeps)
+        x = (x + direction * path).clamp(0, 1)
+    border = _border(log_rate, moving, x)
+    return torch.where(log_rate(x).isneginf(), border, x)
+
+
+def _border(log_rate: Callable[[Tensor], Tensor], moving: Tensor, resting: Tensor) -> Tensor:
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (moving + resting)
+        rests = log_rate(middle).isneginf()
+        moving = torch.where(rests, moving, middle)
+        resting = torch.where(rests, middle, resting)
+    return moving
 
 
 def distance(log_push: Tensor, slope: Tensor) -> Tensor:

@@ -97,12 +97,7 @@ class Team(Memristor):
         def log_rate(s: Tensor) -> Tensor:
             return self.log_rate(s, voltage * self.conductance(as_state(s))) - span
 
-        moved = advance(log_rate, s, voltage.sign(), dt, self.substeps)
-        # A RESET ends where the growing resistance lets no more than i_off pass.
-        last = self.state_of(self.i_off / voltage.clamp(min=1e-30))[0]
-        return as_state(
-            torch.where(voltage > 0, torch.minimum(moved, torch.maximum(last, s)), moved)
-        )
+        return as_state(advance(log_rate, s, voltage.sign(), dt, self.substeps))
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
         return filled(shape, self.s0, ctx)
