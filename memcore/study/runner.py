@@ -58,10 +58,9 @@ def run(
     recipe = study.train.over(dataset.augment, models.RECIPES.get(study.study.model["name"], {}))
     study = study.model_copy(update={"train": recipe})
     folder = Path(out) if out is not None else Path("results") / study.study.name
-    firsts = {p.sweep: c for p, c in reversed([*zip(todo, configs, strict=True)])}
-    crossbars = {name: config.to_mapping() for name, config in sorted(firsts.items())}
-    plugins = environment.plugins(configs)
-    record = resolved(study, environment.versions(), plugins, crossbars)
+    pairs = zip(todo, configs, strict=True)
+    crossbars = {p.sweep: config.to_mapping() for p, config in pairs if p.index == 0}
+    record = resolved(study, environment.versions(), environment.plugins(configs), crossbars)
     with locked(folder):
         store = Store(folder)
         store.claim(record, fresh=fresh)
