@@ -79,7 +79,7 @@ def figure(results: Results) -> "Figure":
             axes.set_visible(False)
             continue
         axes.set_title(sweep.title or sweep.name, loc="left", weight="bold", pad=pad)
-        axes.annotate(note, (0, 1), (0, pad - 1), "axes fraction", "offset points", **_SMALL)
+        axes.annotate(note, (0, 1), (0, pad - 4), "axes fraction", "offset points", **_SMALL)
         _panel(axes, sweep, results)
     _percent(grid[0, 0])
     for line in grid:
