@@ -13,6 +13,7 @@ NAMES = [
     "ideal",
     "linear_ion_drift",
     "mms",
+    "nonlinear_ion_drift",
     "stanford_pku",
     "team",
     "vteam",
