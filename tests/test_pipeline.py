@@ -1,0 +1,186 @@
+"""Third-party effects of every stage, as plain modules, against sums written out by hand."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import memcore
+from memcore import (
+    Affine,
+    ArrayInfo,
+    ConfigError,
+    Context,
+    Gaussian,
+    NonIdeality,
+    Stage,
+    Stream,
+    UniformLevels,
+)
+from memcore.pipeline import Pipeline, effect_names
+
+IDEAL = memcore.devices["ideal"]()
+ARRAY = ArrayInfo(arrays=2, rows=3, cols=4, device=IDEAL, nominal=IDEAL)
+CTX = Context(random=Stream(0))
+G = 1e-6 + 1e-4 * Stream(1).uniform(ARRAY.shape)
+V = Stream(2).normal((5, 2, 3))
+READS = torch.arange(5)
+NOW = torch.tensor(0.0, dtype=torch.float64)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Custom(NonIdeality):
+    """Any module at any stage, for these tests."""
+
+    stage = Stage.READ
+    module: object
+
+    def bind(self, array, ctx):
+        return self.module
+
+
+def at(stage, module):
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(
+        type(f"At{stage.name}", (Custom,), {"stage": stage, "__module__": __name__})
+    )
+    return cls(module=module)
+
+
+class Telegraph(nn.Module):
+    """At each read every cell is off with probability 1/2."""
+
+    def forward(self, g, stream):
+        return g * stream.bernoulli(0.5, g.shape[1:])
+
+
+class Squared(nn.Module):
+    def forward(self, v, g):
+        return torch.einsum("nar,marc->nac", v**2, g)
+
+
+class Thermal(nn.Module):
+    def forward(self, i, stream):
+        return i + 1e-6 * stream.normal(i.shape[1:])
+
+
+class Drift(nn.Module):
+    def forward(self, g, seconds):
+        return g * (1 + seconds) ** -0.1
+
+
+def pipeline(*effects):
+    return Pipeline(effects, ARRAY, CTX)
+
+
+def product(v, g):
+    return torch.einsum("nar,narc->nac", v, g.expand(len(v), *G.shape))
+
+
+def key(name):
+    return CTX.random.child(name, "read").key
+
+
+def stream(effect):
+    return memcore.ReadStream(key(f"{__name__}:{type(effect).__qualname__}"), READS)
+
+
+def test_without_effects_a_read_is_ohm_and_kirchhoff():
+    p = pipeline()
+    assert p.is_product
+    assert not p.is_stochastic
+    torch.testing.assert_close(p.currents(V, G, READS), product(V, G))
+
+
+def test_a_module_at_read_sees_each_read_apart():
+    effect = at(Stage.READ, Telegraph())
+    p = pipeline(effect)
+    assert p.is_stochastic
+    assert not p.is_product
+    g = G * stream(effect).bernoulli(0.5, G.shape)
+    torch.testing.assert_close(p.currents(V, G, READS), product(V, g))
+
+
+def test_a_module_may_compute_the_product():
+    p = pipeline(at(Stage.MVM, Squared()))
+    assert not p.is_product
+    torch.testing.assert_close(p.currents(V, G, READS), product(V**2, G))
+
+
+def test_a_module_acts_on_the_currents_of_the_lines():
+    effect = at(Stage.CURRENT, Thermal())
+    noise = 1e-6 * stream(effect).normal((2, 4))
+    torch.testing.assert_close(pipeline(effect).currents(V, G, READS), product(V, G) + noise)
+
+
+def test_a_module_ages_with_the_clock():
+    p = pipeline(at(Stage.AGE, Drift()))
+    assert torch.equal(p.settled(G, NOW), G)
+    torch.testing.assert_close(p.settled(G, NOW + 99.0), G * 100**-0.1)
+    assert p.is_product
+
+
+def test_stages_act_in_their_order_and_effects_of_one_stage_in_the_users():
+    read = [at(Stage.READ, Affine(2.0)), at(Stage.READ, Affine(1.0, 1e-5))]
+    late, early = at(Stage.CURRENT, Affine(1.0, 1e-6)), at(Stage.AGE, Drift())
+    p = pipeline(late, read[0], early, read[1])
+    torch.testing.assert_close(p.settled(G, NOW + 99.0), 2 * G * 100**-0.1 + 1e-5)
+    swapped = pipeline(read[1], read[0])
+    torch.testing.assert_close(swapped.settled(G, NOW), 2 * (G + 1e-5))
+    torch.testing.assert_close(p.currents(V, G, READS), product(V, G) + 1e-6)
+
+
+def test_steady_effects_after_a_noise_act_on_the_noisy_value():
+    p = pipeline(at(Stage.READ, Telegraph()), at(Stage.READ, Affine(3.0)))
+    assert torch.equal(p.settled(G, NOW), G)
+    alone = pipeline(at(Stage.READ, Telegraph()))
+    torch.testing.assert_close(p.currents(V, G, READS), 3 * alone.currents(V, G, READS))
+
+
+def test_an_effect_of_writing_acts_once_when_written():
+    effect = at(Stage.PROGRAM, Affine(0.5))
+    assert torch.equal(Pipeline.written(G, [effect], ARRAY, CTX), G / 2)
+    torch.testing.assert_close(pipeline(effect).currents(V, G, READS), product(V, G))
+
+
+def test_reading_in_chunks_changes_nothing(monkeypatch):
+    p = pipeline(at(Stage.READ, Telegraph()))
+    whole = p.currents(V, G, READS)
+    monkeypatch.setattr("memcore.pipeline._CHUNK", 2 * G.numel())
+    torch.testing.assert_close(p.currents(V, G, READS), whole)
+
+
+def test_gaussian_cells_stay_a_product_with_noise():
+    p = pipeline(memcore.nonidealities["read_noise"]())
+    assert p.is_product
+    assert p.is_stochastic
+    [(form, found)] = p.noises
+    assert isinstance(form, Gaussian)
+    assert found == key("read_noise")
+
+
+def test_the_same_effect_twice_draws_twice():
+    twice = [memcore.nonidealities["read_noise"]()] * 2
+    assert effect_names(twice) == ["read_noise", "read_noise_2"]
+    (_, one), (_, two) = pipeline(*twice).noises
+    assert one != two
+
+
+def test_noise_that_would_be_frozen_is_refused():
+    with pytest.raises(ConfigError, match=r"returns Gaussian at Stage\.PROGRAM"):
+        Pipeline.written(G, [at(Stage.PROGRAM, Gaussian(1e-6))], ARRAY, CTX)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_form_must_be_a_module(stage):
+    effect = at(stage, lambda g: g)
+    bind = pipeline if stage > 0 else lambda e: Pipeline.written(G, [e], ARRAY, CTX)
+    with pytest.raises(ConfigError, match=r"returned <function .*expected a form"):
+        bind(effect)
+
+
+def test_steady_forms_are_settled_ahead_of_reading():
+    p = pipeline(at(Stage.READ, UniformLevels(1e-5, 0, 10)))
+    assert not p.is_stochastic
+    assert p.is_product
+    torch.testing.assert_close(p.settled(G, NOW), (G / 1e-5).round() * 1e-5)
