@@ -1,0 +1,11 @@
+"""What memcore asks of every device and every non-ideality."""
+
+from memcore_example.column_gain import ExampleColumnGain
+from memcore_example.rram import ExampleRram
+
+from memcore.testing import parametrize_with_checks
+
+
+@parametrize_with_checks(ExampleRram(), ExampleRram(r_off=1e6, v_0=0.05), ExampleColumnGain())
+def test_conforms(check):
+    check()

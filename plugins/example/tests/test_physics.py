@@ -1,0 +1,49 @@
+"""What the docstrings claim."""
+
+import math
+
+import pytest
+import torch
+from memcore_example.column_gain import ExampleColumnGain
+from memcore_example.rram import ExampleRram
+
+import memcore
+from memcore.testing.cases import array, context
+
+
+def test_both_are_found_by_name():
+    assert memcore.devices["example_rram"] is ExampleRram
+    assert memcore.nonidealities["example_column_gain"] is ExampleColumnGain
+
+
+def after(voltage: float, seconds: float, x: float) -> float:
+    state = torch.full((1, 1), x, dtype=torch.float64)
+    v = torch.full((1,), voltage, dtype=torch.float64)
+    return float(ExampleRram().step(state, v, seconds, context()))
+
+
+def test_set_follows_the_closed_form():
+    speed = 2 * 4e-7 * math.sinh(1 / 0.035)
+    assert after(1.0, 1e-6, 0.3) == pytest.approx(1 - 0.7 * math.exp(-speed * 1e-6))
+    assert after(-1.0, 1e-6, 0.3) == pytest.approx(0.3 * math.exp(-speed * 1e-6))
+
+
+def test_time_constants_are_a_microsecond_at_1_volt_and_two_hours_at_a_read():
+    assert after(1.0, 1e-6, 0.0) == pytest.approx(1 - math.exp(-1), rel=0.05)
+    assert after(0.2, 2 * 3600.0, 0.0) == pytest.approx(1 - math.exp(-1), rel=0.1)
+
+
+def test_gains_spread_as_declared_and_stay_for_life():
+    info = array(arrays=50, rows=1, cols=100, spread=False)
+    effect = ExampleColumnGain(std=0.05)
+    gain = effect.bind(info, context(3)).gain
+
+    assert gain.shape == (50, 100)
+    assert float(gain.mean()) == pytest.approx(1.0, abs=5 * 0.05 / math.sqrt(5000))
+    assert float(gain.std()) == pytest.approx(0.05, rel=5 / math.sqrt(2 * 5000))
+    assert torch.equal(gain, effect.bind(info, context(3)).gain)
+
+
+def test_negative_spread_is_refused():
+    with pytest.raises(memcore.ConfigError, match=r"std=-0\.1; expected a number >= 0"):
+        ExampleColumnGain(std=-0.1)
