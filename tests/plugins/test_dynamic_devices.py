@@ -14,13 +14,14 @@ NAMES = [
     "linear_ion_drift",
     "mms",
     "nonlinear_ion_drift",
+    "simmons",
     "stanford_pku",
     "team",
     "vteam",
     "yakopcic",
 ]
 VOLATILE = {"mms"}
-BY_DECADES = tuple(memcore.devices[name] for name in ("stanford_pku", "team"))
+BY_DECADES = tuple(memcore.devices[name] for name in ("simmons", "stanford_pku", "team"))
 
 DEVICES = {
     f"{name}-{preset or 'defaults'}": (name, preset)
