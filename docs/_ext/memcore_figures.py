@@ -86,6 +86,29 @@ def team(figure: Any) -> None:
     axes.set_title("no window, 1 V sine")
 
 
+def nonlinear_ion_drift(figure: Any) -> None:
+    """Hysteresis at three frequencies."""
+    cls = memcore.devices["nonlinear_ion_drift"]
+    axes = figure.subplots()
+    _loops(axes, [(hertz(f), cls(), 1.5, f) for f in (2.0, 5.0, 50.0)], 1e6)
+    axes.set_title("no window, 1.5 V sine")
+
+
+def simmons(figure: Any) -> None:
+    """The current against the voltage at fixed widths of the barrier."""
+    device = memcore.devices["simmons"]()
+    axes = figure.subplots()
+    voltage = torch.linspace(-0.8, 0.8, 401, dtype=torch.float64)
+    for width, colour in zip((1.2, 1.4, 1.6, 1.8), COLOURS, strict=True):
+        position = (width * 1e-9 - device.w_min) / (device.w_max - device.w_min)
+        current = device.current(torch.full((1, 401), position, dtype=torch.float64), voltage)
+        axes.semilogy(voltage, current.abs(), color=colour, label=f"{width} nm")
+    axes.set_xlabel("voltage (V)")
+    axes.set_ylabel("|current| (A)")
+    axes.set_ylim(1e-8, 3e-3)
+    axes.legend(title="barrier", frameon=False, fontsize="small")
+
+
 def stanford_pku(figure: Any) -> None:
     """Hysteresis at two frequencies, with the series resistance that a SET needs."""
     cls = memcore.devices["stanford_pku"]
@@ -165,6 +188,8 @@ def mapping(figure: Any) -> None:
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
+    "nonlinear_ion_drift": (nonlinear_ion_drift, 3.0),
+    "simmons": (simmons, 3.0),
     "team": (team, 3.0),
     "stanford_pku": (stanford_pku, 3.0),
     "yakopcic": (yakopcic, 3.0),
