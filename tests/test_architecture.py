@@ -1,0 +1,227 @@
+"""Who may import whom, read from the sources; and lists that must be true."""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import memcore
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PLUGINS = ROOT / "plugins"
+
+#: Each may import from those before it only. Modules that are not named are free, but no cycle.
+ORDER = (
+    "memcore.errors",
+    "memcore._known",
+    "memcore.registry",
+    "memcore.native",
+    "memcore.ops._library",
+    "memcore.ops.philox",
+    "memcore.ops.quantize",
+    "memcore.ops.crossbar_mvm",
+    "memcore.random",
+    "memcore.distributions",
+    "memcore.forms",
+    "memcore.hookspecs",
+    "memcore.config",
+    "memcore.hooks",
+    "memcore.pipeline",
+    "memcore.crossbar",
+    "memcore.nn.layers",
+    "memcore.conversion",
+    "memcore.report",
+    "memcore.study.runner",
+    "memcore.cli",
+)
+#: Importing one of these imports no torch.
+LIGHT = (
+    "memcore",
+    "memcore.errors",
+    "memcore.registry",
+    "memcore.cli",
+    "memcore.new_plugin",
+    "memcore.testing",
+    "memcore.testing.pytest_plugin",
+)
+
+
+def sources(folder: Path, package: str) -> dict[str, ast.Module]:
+    """The parsed modules of a package by name."""
+    found = {}
+    for path in sorted((folder / package).rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+CORE = sources(ROOT, "memcore")
+BUNDLED = sources(PLUGINS, "memcore_plugins")
+EXAMPLE = sources(PLUGINS / "example" / "src", "memcore_example")
+
+
+def at_module_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that run on import: no function bodies, nothing for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from at_module_level(node)
+
+
+def imported(nodes: Iterator[ast.AST], known: dict[str, ast.Module]) -> Iterator[str]:
+    """What import statements name: modules as deep as they are `known`."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                deeper = f"{node.module}.{alias.name}"
+                yield deeper if deeper in known else str(node.module)
+
+
+GRAPH = {name: set(imported(at_module_level(tree), CORE)) for name, tree in CORE.items()}
+
+
+def reached(start: str) -> set[str]:
+    """All that is imported with a module of the core, its packages included."""
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        parts = name.split(".")
+        for ancestor in (".".join(parts[: n + 1]) for n in range(len(parts))):
+            if ancestor not in found:
+                found.add(ancestor)
+                todo += GRAPH.get(ancestor, ())
+    return found
+
+
+def test_imports_have_no_cycle():
+    try:
+        TopologicalSorter({name: deps & GRAPH.keys() for name, deps in GRAPH.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_imports_point_one_way():
+    assert set(ORDER) <= set(CORE)
+    wrong = [
+        f"{name} imports {later}"
+        for n, name in enumerate(ORDER)
+        for later in ORDER[n + 1 :]
+        if later in GRAPH[name]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_module_imports_no_torch(name):
+    heavy = {"torch", "numpy", "pluggy", "pydantic", "matplotlib", "sklearn"}
+    assert heavy & {module.partition(".")[0] for module in reached(name)} == set()
+
+
+def test_core_never_imports_its_plugins():
+    wrong = [
+        name
+        for name, tree in CORE.items()
+        for module in imported(ast.walk(tree), CORE)
+        if module.partition(".")[0] == "memcore_plugins"
+    ]
+    assert wrong == []
+
+
+def test_core_does_not_need_the_conformance_kit():
+    wrong = [
+        name
+        for name, deps in GRAPH.items()
+        if not name.startswith("memcore.testing")
+        and any(module.startswith("memcore.testing") for module in deps)
+    ]
+    assert wrong == []
+
+
+def test_native_modules_are_loaded_in_one_place():
+    wrong = [
+        name
+        for name, tree in CORE.items()
+        for module in imported(ast.walk(tree), CORE)
+        if module in ("memcore._cpu", "memcore._cuda")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("trees", [BUNDLED, EXAMPLE], ids=["bundled", "example"])
+def test_plugins_import_only_what_everybody_may(trees):
+    wrong = []
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+                wrong += [(name, m) for m in modules if m.startswith("memcore.")]
+            elif isinstance(node, ast.ImportFrom) and node.module == "memcore":
+                public = {*memcore.__all__}
+                wrong += [(name, a.name) for a in node.names if a.name not in public]
+            elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("memcore."):
+                wrong += [(name, node.module)] * (
+                    not str(node.module).startswith("memcore.testing")
+                )
+    assert wrong == []
+
+
+# -- lists -----------------------------------------------------------------------------------------
+
+
+def entry_points() -> dict[str, dict[str, str]]:
+    groups = PROJECT["entry-points"]
+    return {kind: groups.get(f"memcore.{kind}", {}) for kind in memcore.registries()}
+
+
+def test_every_plugin_on_disk_has_an_entry_point_and_the_other_way_round():
+    on_disk = {
+        (kind, path.stem)
+        for kind in memcore.registries()
+        for path in (PLUGINS / "memcore_plugins" / kind).glob("*.py")
+        if not path.name.startswith("_")
+    }
+    declared = {
+        (kind, target.partition(":")[0].rpartition(".")[2])
+        for kind, entries in entry_points().items()
+        for target in entries.values()
+    }
+    assert declared == on_disk
+
+
+def test_an_entry_point_is_named_like_its_file():
+    for kind, entries in entry_points().items():
+        for name, target in entries.items():
+            assert target.startswith(f"memcore_plugins.{kind}.{name}:"), target
+            tree = BUNDLED[f"memcore_plugins.{kind}.{name}"]
+            classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+            assert target.partition(":")[2] in classes, target
+
+
+def test_no_folder_of_plugins_is_without_a_registry():
+    folders = {path.name for path in (PLUGINS / "memcore_plugins").iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} <= set(memcore.registries())
+
+
+def test_no_module_bears_the_name_of_a_public_object():
+    # `import memcore.convert` would replace the function `memcore.convert` on the package.
+    modules = {name.partition(".")[2] for name in CORE if name.count(".") == 1}
+    taken = {name for name in modules & set(memcore.__all__) if name not in memcore._MODULES}
+    assert taken == set()
+
+
+def test_every_public_name_exists_and_is_listed_once():
+    assert sorted(set(memcore.__all__)) == sorted(memcore.__all__)
+    assert [name for name in memcore.__all__ if not hasattr(memcore, name)] == []
+    assert set(memcore.__all__) <= set(dir(memcore))
