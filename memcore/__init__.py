@@ -76,7 +76,7 @@ _MODULES = frozenset({"native", "study", "testing"})
 
 def _registry(kind: str, singular: str) -> Registry[Any]:
     def check(plugin: Any, provider: Provider) -> None:
-        from memcore.hookspecs import verify
+        from memcore.verification import verify
 
         verify(plugin, kind, f"{singular} {provider.name!r} from {provider}")
 

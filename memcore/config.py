@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -24,8 +26,8 @@ from memcore.hookspecs import (
     NonIdeality,
     Programmer,
     Stage,
-    verify,
 )
+from memcore.verification import verify
 
 C = TypeVar("C", bound=Contract)
 
@@ -43,7 +45,9 @@ class CrossbarConfig:
         device: the memristor; a parameter that is a distribution is drawn for every cell.
         mapper: from weights to conductances.
         programmer: the routine that writes them.
-        nonidealities: in the order in which those of one stage act.
+        nonidealities: in the order in which those of one stage act, after those that belong to
+            the device.
+        without: names of effects to leave out, as `effects` has them.
         tile: word lines and bit lines of one array; None for one array as large as needed.
         dac: converter of the inputs; None applies them exactly.
         adc: converter of the outputs of each array; None reads them exactly.
@@ -58,6 +62,7 @@ class CrossbarConfig:
     mapper: Mapper = "differential"  # type: ignore[assignment]
     programmer: Programmer = "direct"  # type: ignore[assignment]
     nonidealities: tuple[NonIdeality, ...] = ()
+    without: tuple[str, ...] = ()
     tile: tuple[int, int] | None = (128, 128)
     dac: Converter | None = None
     adc: Converter | None = None
@@ -75,6 +80,7 @@ class CrossbarConfig:
             mapper: PluginSpec = "differential",
             programmer: PluginSpec = "direct",
             nonidealities: Sequence[PluginSpec] = (),
+            without: Sequence[str] = (),
             tile: tuple[int, int] | None = (128, 128),
             dac: PluginSpec | None = None,
             adc: PluginSpec | None = None,
@@ -92,6 +98,7 @@ class CrossbarConfig:
             "nonidealities": tuple(
                 plugin("nonidealities", spec) for spec in _sequence(self.nonidealities)
             ),
+            "without": tuple(_sequence(self.without)),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -115,9 +122,20 @@ class CrossbarConfig:
         for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
-        mvm = [type(n).__name__ for n in self.nonidealities if n.stage is Stage.MVM]
+        every = effect_names([*self.device.effects(), *self.nonidealities])
+        for name in self.without:
+            if name not in every:
+                raise ConfigError(f"without: there is no effect {name!r}{_hint(name, every)}")
+        mvm = [name for name, effect in self.effects.items() if effect.stage is Stage.MVM]
         if len(mvm) > 1:
             raise ConfigError(f"{', '.join(mvm)} all compute the product; at most one can")
+
+    @property
+    def effects(self) -> dict[str, NonIdeality]:
+        """All effects by name, the device's own first, less those left out."""
+        every = [*self.device.effects(), *self.nonidealities]
+        named = zip(effect_names(every), every, strict=True)
+        return {name: effect for name, effect in named if name not in self.without}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CrossbarConfig":
@@ -183,6 +201,22 @@ def plugin(kind: str, spec: Any) -> Any:
     )
 
 
+def effect_names(nonidealities: Sequence[NonIdeality]) -> list[str]:
+    """One distinct name for each effect: its registry name, numbered if it occurs again.
+
+    The effects of a device are in no registry; theirs is the name of the class.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for effect in nonidealities:
+        name = provided_name(effect)
+        if ":" in name:
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(effect).__name__).lower()
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return names
+
+
 def provided_name(instance: Contract) -> str:
     """The registry name of a plugin instance, `module:Class` if it has none."""
     target = f"{type(instance).__module__}:{type(instance).__qualname__}"
@@ -241,7 +275,7 @@ def _distribution(name: str, key: str, value: Mapping[str, Any]) -> Distribution
 
 def _hint(word: str, words: Sequence[str] | Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(words)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(words) or 'none'}"
 
 
 def _sequence(value: Any) -> Sequence[Any]:

@@ -107,9 +107,8 @@ def age(model: nn.Module, *, seconds: float) -> None:
     layers = _unique(model)
     for layer in layers:
         layer.crossbar.age(seconds)
-    if all(
-        n.stage is not Stage.AGE for layer in layers for n in layer.crossbar.config.nonidealities
-    ):
+    effects = [effect for layer in layers for effect in layer.crossbar.config.effects.values()]
+    if all(effect.stage is not Stage.AGE for effect in effects):
         _warn("nothing that is configured changes with time; age() had no effect")
 
 

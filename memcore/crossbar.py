@@ -132,7 +132,7 @@ class Crossbar(nn.Module):
         groups, rows, cols = weight.shape
         self.tiling = Tiling(groups, rows, cols, shared, config.tile)
         array = self.array()
-        self.pipeline = Pipeline(config.nonidealities, array, ctx).to(where)
+        self.pipeline = Pipeline(config.effects, array, ctx).to(where)
         self._store(mapped, array)
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
@@ -180,7 +180,7 @@ class Crossbar(nn.Module):
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
         g = programmed.conductance.expand(array.shape)
-        g = Pipeline.written(g, self.config.nonidealities, array, ctx)
+        g = Pipeline.written(g, self.config.effects, array, ctx)
         self.register_buffer("programmed", g.to(target.dtype).contiguous())
         self.register_buffer("gain", mapped.gain.to(target.dtype))
         self.refresh()

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from memcore.conversion import crossbar_layers, replace_module
 from memcore.errors import NoEffectWarning
 from memcore.nn.layers import CrossbarLayer
-from memcore.pipeline import effect_names
 from memcore.report import aligned, device_effect, effects
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -194,10 +193,9 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
 def _with_effects(layer: CrossbarLayer, keep: set[str]) -> CrossbarLayer:
     """The same layer on the same chip, with only some of its effects."""
     config = layer.crossbar.config
-    named = zip(effect_names(config.nonidealities), config.nonidealities, strict=True)
     changed = config.replace(
         device=config.device if device_effect(config) in keep else config.device.nominal(),
-        nonidealities=[effect for name, effect in named if name in keep],
+        without=(*config.without, *(name for name in config.effects if name not in keep)),
         dac=config.dac if "dac" in keep else None,
         adc=config.adc if "adc" in keep else None,
     )

@@ -43,15 +43,20 @@ class Gaussian(nn.Module):
     Args:
         std: in the unit of x, siemens or ampere.
         relative: as a fraction of x.
+
+    A subclass may override `variance`; `seconds` since programming is set before it is called.
     """
 
     std: Tensor
     relative: Tensor
+    seconds: Tensor
 
     def __init__(self, std: Tensor | float = 0.0, relative: Tensor | float = 0.0) -> None:
         super().__init__()
         self.register_buffer("std", _buffer(std))
         self.register_buffer("relative", _buffer(relative))
+        now = torch.zeros((), dtype=torch.float64)
+        self.register_buffer("seconds", now, persistent=False)
 
     def variance(self, x: Tensor) -> Tensor:
         """`sigma^2` for each cell or line."""

@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.distributions import Distribution
-from memcore.errors import ConfigError, PluginLoadError
+from memcore.errors import ConfigError
 from memcore.random import Stream
 
 PROJECT = "memcore"
@@ -275,6 +274,13 @@ class Memristor(Contract):
         lowest, highest = self.nominal().conductance_range()
         return float(lowest), float(highest)  # type: ignore[arg-type]
 
+    def effects(self) -> "tuple[NonIdeality, ...]":
+        """What cells of this kind do by nature: programming error, drift, noise of a read.
+
+        These act before the configured effects of the same stage, in this order.
+        """
+        return ()
+
     @hookspec
     def sample(self, shape: Sequence[int], ctx: Context) -> Self:
         """The same device with each distribution drawn per cell, [*shape]."""
@@ -389,71 +395,3 @@ CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
     for contract in (Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel)
 }
-
-SPOKEN_API = 1  #: the version of the contracts that this memcore speaks; it accepts the one before
-
-
-@cache
-def signature_error(cls: type[Contract]) -> str | None:
-    """What is wrong with the signatures of a plugin's hooks, None if nothing is.
-
-    pluggy compares argument names with the specification; since hooks are called directly, the
-    order must agree too.
-    """
-    contract = contract_of(cls)
-    assert contract is not None
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(contract)
-    problem = ""
-    try:
-        manager.register(cls, name=cls.__qualname__)
-    except pluggy.PluginValidationError as error:
-        problem = f"{error}; "
-    for name in specifications(cls):
-        wanted = list(inspect.signature(getattr(contract, name)).parameters)
-        found = list(inspect.signature(getattr(cls, name)).parameters)
-        if found != wanted:
-            written = f"{cls.__qualname__}.{name}({', '.join(found)})"
-            return f"{problem}{written} should be ({', '.join(wanted)})"
-    return problem or None
-
-
-def verify(plugin: Any, kind: str, described: str) -> None:
-    """Check that a plugin class fulfils its contract.
-
-    Args:
-        plugin: what the entry point holds.
-        kind: the registry, `"devices"`.
-        described: who it is, for the message.
-
-    Raises:
-        PluginLoadError: with what is wrong and what to do.
-    """
-    contract = CONTRACTS[kind]
-    if not (isinstance(plugin, type) and issubclass(plugin, contract)):
-        raise PluginLoadError(
-            f"{described} is {plugin!r}; expected a subclass of memcore.{contract.__name__}"
-        )
-    if plugin.api not in (SPOKEN_API - 1, SPOKEN_API):
-        ahead = isinstance(plugin.api, int) and plugin.api > SPOKEN_API
-        newer = "memcore" if ahead else "version of the plugin's package"
-        raise PluginLoadError(
-            f"{described} was written for {contract.__name__} API {plugin.api!r}; this memcore "
-            f"speaks {SPOKEN_API}; install a newer {newer}"
-        )
-    if not getattr(getattr(plugin, "__dataclass_params__", None), "frozen", False):
-        raise PluginLoadError(
-            f"{described} is no frozen dataclass; "
-            "write @dataclass(frozen=True, kw_only=True) above the class"
-        )
-    missing = sorted(getattr(plugin, "__abstractmethods__", ()))
-    if missing:
-        raise PluginLoadError(f"{described} does not define {', '.join(missing)}")
-    if issubclass(plugin, NonIdeality) and not isinstance(getattr(plugin, "stage", None), Stage):
-        raise PluginLoadError(
-            f"{described} does not say when it acts; add stage = Stage.PROGRAM, AGE, READ, MVM or "
-            "CURRENT to the class"
-        )
-    wrong = signature_error(plugin)
-    if wrong is not None:
-        raise PluginLoadError(f"{described}: {wrong}")

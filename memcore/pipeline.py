@@ -1,12 +1,10 @@
 """The effects of one layer's arrays, resolved once: a forward pass runs plain modules."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from memcore.config import provided_name
 from memcore.errors import ConfigError
 from memcore.forms import Affine, Gaussian, Lookup, UniformLevels
 from memcore.hookspecs import ArrayInfo, Context, NonIdeality, Stage
@@ -19,34 +17,20 @@ _STEADY = (Affine, UniformLevels, Lookup)
 _CHUNK = 1 << 25
 
 
-def effect_names(nonidealities: Sequence[NonIdeality]) -> list[str]:
-    """One distinct name for each effect: its registry name, numbered if it occurs again."""
-    seen: Counter[str] = Counter()
-    names = []
-    for effect in nonidealities:
-        name = provided_name(effect)
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return names
-
-
 class Pipeline(nn.Module):
     """Bound effects in the order of their stages, inside a stage as the user wrote them.
 
     Args:
-        nonidealities: of any stage; those of `Stage.PROGRAM` act in `written` only.
+        effects: by name, of any stage; those of `Stage.PROGRAM` act in `written` only.
         array: the physical arrays.
         ctx: the layer's context; each effect draws from the stream of its name.
     """
 
-    def __init__(
-        self, nonidealities: Sequence[NonIdeality], array: ArrayInfo, ctx: Context
-    ) -> None:
+    def __init__(self, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> None:
         super().__init__()
-        self.names = effect_names(nonidealities)
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
-        for name, effect in zip(self.names, nonidealities, strict=True):
+        for name, effect in effects.items():
             if effect.stage is Stage.PROGRAM:
                 continue
             bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
@@ -63,13 +47,10 @@ class Pipeline(nn.Module):
 
     @staticmethod
     def written(
-        conductance: Tensor,
-        nonidealities: Sequence[NonIdeality],
-        array: ArrayInfo,
-        ctx: Context,
+        conductance: Tensor, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context
     ) -> Tensor:
         """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
-        for name, effect in zip(effect_names(nonidealities), nonidealities, strict=True):
+        for name, effect in effects.items():
             if effect.stage is Stage.PROGRAM:
                 form = _checked(effect.bind(array, ctx.child(name)), name)
                 if isinstance(form, Gaussian):
@@ -84,6 +65,9 @@ class Pipeline(nn.Module):
         """Conductances as every read finds them: aged, with the steady effects of a read."""
         for form in self.aging:
             conductance = form(conductance, seconds)
+        for form in self.reading:
+            if isinstance(form, Gaussian):
+                form.seconds.copy_(seconds)
         for form in list(self.reading)[: self._steady]:
             conductance = form(conductance)
         return conductance

@@ -13,7 +13,6 @@ from memcore.distributions import Distribution
 from memcore.hooks import manager
 from memcore.hookspecs import Contract
 from memcore.nn.layers import CrossbarLayer
-from memcore.pipeline import effect_names
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def summary(model: nn.Module) -> Summary:
 def effects(layer: CrossbarLayer) -> list[str]:
     """Everything about a layer's arrays that is not ideal, by name."""
     config = layer.crossbar.config
-    found = list(effect_names(config.nonidealities))
+    found = list(config.effects)
     spread = device_effect(config)
     if spread is not None:
         found.insert(0, spread)

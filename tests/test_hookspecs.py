@@ -11,13 +11,12 @@ import memcore
 from memcore import ArrayInfo, Context, Cost, Memristor, NonIdeality, PluginLoadError, Stage, Stream
 from memcore.hookspecs import (
     CONTRACTS,
-    SPOKEN_API,
     Contract,
     contract_of,
     parameter,
     specifications,
-    verify,
 )
+from memcore.verification import SPOKEN_API, verify
 
 WHO = "device 'rram' from memcore-acme 0.3 (acme:Rram)"
 

@@ -18,7 +18,8 @@ from memcore import (
     Stream,
     UniformLevels,
 )
-from memcore.pipeline import Pipeline, effect_names
+from memcore.config import effect_names
+from memcore.pipeline import Pipeline
 
 IDEAL = memcore.devices["ideal"]()
 ARRAY = ArrayInfo(arrays=2, rows=3, cols=4, device=IDEAL, nominal=IDEAL)
@@ -69,8 +70,12 @@ class Drift(nn.Module):
         return g * (1 + seconds) ** -0.1
 
 
+def named(effects):
+    return dict(zip(effect_names(effects), effects, strict=True))
+
+
 def pipeline(*effects):
-    return Pipeline(effects, ARRAY, CTX)
+    return Pipeline(named(effects), ARRAY, CTX)
 
 
 def product(v, g):
@@ -82,7 +87,7 @@ def key(name):
 
 
 def stream(effect):
-    return memcore.ReadStream(key(f"{__name__}:{type(effect).__qualname__}"), READS)
+    return memcore.ReadStream(key(*effect_names([effect])), READS)
 
 
 def test_without_effects_a_read_is_ohm_and_kirchhoff():
@@ -139,7 +144,7 @@ def test_steady_effects_after_a_noise_act_on_the_noisy_value():
 
 def test_an_effect_of_writing_acts_once_when_written():
     effect = at(Stage.PROGRAM, Affine(0.5))
-    assert torch.equal(Pipeline.written(G, [effect], ARRAY, CTX), G / 2)
+    assert torch.equal(Pipeline.written(G, named([effect]), ARRAY, CTX), G / 2)
     torch.testing.assert_close(pipeline(effect).currents(V, G, READS), product(V, G))
 
 
@@ -168,13 +173,13 @@ def test_the_same_effect_twice_draws_twice():
 
 def test_noise_that_would_be_frozen_is_refused():
     with pytest.raises(ConfigError, match=r"returns Gaussian at Stage\.PROGRAM"):
-        Pipeline.written(G, [at(Stage.PROGRAM, Gaussian(1e-6))], ARRAY, CTX)
+        Pipeline.written(G, named([at(Stage.PROGRAM, Gaussian(1e-6))]), ARRAY, CTX)
 
 
 @pytest.mark.parametrize("stage", Stage)
 def test_a_form_must_be_a_module(stage):
     effect = at(stage, lambda g: g)
-    bind = pipeline if stage > 0 else lambda e: Pipeline.written(G, [e], ARRAY, CTX)
+    bind = pipeline if stage > 0 else lambda e: Pipeline.written(G, named([e]), ARRAY, CTX)
     with pytest.raises(ConfigError, match=r"returned <function .*expected a form"):
         bind(effect)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from memcore.errors import PluginLoadError
-from memcore.hookspecs import Contract, verify
+from memcore.hookspecs import Contract
 from memcore.testing.cases import describe, fail, same_parameters
+from memcore.verification import verify
 
 
 def check_fulfils_its_contract(plugin: Contract) -> None:
