@@ -39,6 +39,7 @@ def setup(app: Any) -> dict[str, Any]:
         """`memcore-cli` without arguments."""
 
         def run(self) -> list[Any]:
+            self.env.note_reread()  # its content is not in the page
             return self.parse_text_to_nodes(render(), allow_section_headings=True)
 
     app.add_directive("memcore-cli", CommandLineDirective)

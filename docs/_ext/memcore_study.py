@@ -44,6 +44,7 @@ def setup(app: Any) -> dict[str, Any]:
         required_arguments = 1
 
         def run(self) -> list[Any]:
+            self.env.note_reread()  # its content is not in the page
             return self.parse_text_to_nodes(render(self.arguments[0]))
 
     app.add_directive("memcore-keys", KeysDirective)
