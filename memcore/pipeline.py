@@ -21,7 +21,8 @@ class Pipeline(nn.Module):
     """Bound effects in the order of their stages, inside a stage as the user wrote them.
 
     Args:
-        effects: by name, of any stage; those of `Stage.PROGRAM` act in `written` only.
+        effects: by name, of any stage; those of `Stage.PROGRAM` act in `written` only, those
+            whose parameters are neutral not at all.
         array: the physical arrays.
         ctx: the layer's context; each effect draws from the stream of its name.
     """
@@ -31,7 +32,7 @@ class Pipeline(nn.Module):
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM:
+            if effect.stage is Stage.PROGRAM or _is_off(effect):
                 continue
             bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
             if effect.stage in self._keys:
@@ -51,7 +52,7 @@ class Pipeline(nn.Module):
     ) -> Tensor:
         """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM:
+            if effect.stage is Stage.PROGRAM and not _is_off(effect):
                 form = _checked(effect.bind(array, ctx.child(name)), name)
                 if isinstance(form, Gaussian):
                     raise ConfigError(
@@ -121,6 +122,14 @@ class Pipeline(nn.Module):
     def _reads(self) -> Iterator[tuple[nn.Module, int]]:
         forms = list(self.reading)[self._steady :]
         return zip(forms, self._keys[Stage.READ][self._steady :], strict=True)
+
+
+def _is_off(effect: NonIdeality) -> bool:
+    """Whether the parameters switch the effect off: then the arrays are read as without it."""
+    values = {name: getattr(effect, name) for name in effect.neutral}
+    if not values or any(isinstance(value, Tensor) for value in values.values()):
+        return False
+    return values == dict(effect.neutral)
 
 
 def _checked(form: object, name: str) -> nn.Module:

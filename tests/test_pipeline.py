@@ -171,6 +171,14 @@ def test_the_same_effect_twice_draws_twice():
     assert one != two
 
 
+@pytest.mark.parametrize("name", ["read_noise", "stuck_at", "d2d"])
+def test_an_effect_with_neutral_parameters_is_not_there(name):
+    cls = memcore.nonidealities[name]
+    effect = cls(**cls.neutral)
+    assert not pipeline(effect).is_stochastic
+    assert Pipeline.written(G, {name: effect}, ARRAY, CTX) is G
+
+
 def test_noise_that_would_be_frozen_is_refused():
     with pytest.raises(ConfigError, match=r"returns Gaussian at Stage\.PROGRAM"):
         Pipeline.written(G, named([at(Stage.PROGRAM, Gaussian(1e-6))]), ARRAY, CTX)
