@@ -96,9 +96,10 @@ class CrossbarConfig:
             "mapper": plugin("mappers", self.mapper),
             "programmer": plugin("programmers", self.programmer),
             "nonidealities": tuple(
-                plugin("nonidealities", spec) for spec in _sequence(self.nonidealities)
+                plugin("nonidealities", spec)
+                for spec in _sequence("nonidealities", self.nonidealities)
             ),
-            "without": tuple(_sequence(self.without)),
+            "without": tuple(_sequence("without", self.without)),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -278,13 +279,11 @@ def _hint(word: str, words: Sequence[str] | Mapping[str, Any]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(words) or 'none'}"
 
 
-def _sequence(value: Any) -> Sequence[Any]:
+def _sequence(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str | Mapping | Contract | type):
         return [value]
     if not isinstance(value, Iterable):
-        raise ConfigError(
-            f"nonidealities={value!r}; expected a list of names, mappings or instances"
-        )
+        raise ConfigError(f"{name}={value!r}; expected a list of effects")
     return list(value)
 
 

@@ -121,6 +121,8 @@ def test_a_setting_that_is_no_positive_number_is_named(name, value):
         ),
         ({"device": {"name": "ideal", "r_on": {}}}, ConfigError, "expected a number or one dist"),
         ({"device": "ideal", "nonidealities": None}, ConfigError, "nonidealities=None; expected a"),
+        ({"device": "ideal", "without": 1}, ConfigError, "without=1; expected a list"),
+        ({"device": "ideal", "without": "d2d"}, ConfigError, "no effect 'd2d'; there are none"),
         ({"device": "ideal", "nonidealities": ["d2q"]}, UnknownPluginError, "'d2d'"),
         ({"device": "ideal", "bias": "analog"}, ConfigError, "bias='analog'; expected one of"),
         ({"device": "ideal", "adc_per": "tile"}, ConfigError, "adc_per='tile'"),
@@ -145,6 +147,13 @@ def test_a_misspelt_setting_is_named():
 def test_a_config_without_device_lists_those_installed():
     with pytest.raises(ConfigError, match=r"needs a device; installed: .*ideal, .*vteam"):
         CrossbarConfig.from_mapping({})
+
+
+def test_an_effect_is_left_out_by_name():
+    config = CrossbarConfig(
+        device="ideal", nonidealities=["d2d", "stuck_at", "d2d"], without=["d2d_2"]
+    )
+    assert list(config.effects) == ["d2d", "stuck_at"]
 
 
 def test_a_plugin_outside_the_registries_is_known_by_its_address():
