@@ -149,7 +149,7 @@ def test_substeps_converge_at_fourth_order(ctx, state):
 
     exact = end(512)
     assert abs(end(64) - exact) < abs(end(32) - exact) / 10
-    assert end(4) == pytest.approx(exact, abs=1e-5)
+    assert end(8) == pytest.approx(exact, abs=1e-6)
 
 
 @pytest.mark.parametrize("parameters", WINDOWED)

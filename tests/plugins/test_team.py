@@ -42,7 +42,7 @@ def test_substeps_converge_at_second_order(v, state, ctx):
 
     exact = end(2000)
     assert abs(end(40) - exact) < abs(end(20) - exact) / 3
-    assert end(4) == pytest.approx(exact, abs=2e-3)
+    assert end(16) == pytest.approx(exact, abs=2e-4)
 
 
 def test_nothing_moves_between_the_thresholds(state, ctx):

@@ -17,7 +17,7 @@ from memcore_plugins.devices._parameters import log
 _NEAR: Final = {torch.float64: 1e-6}
 _NEAR_OTHERWISE: Final = 1e-3
 _FLAT: Final = 1e-3  #: slopes below this change nothing within the window
-_BISECTIONS: Final = 8
+_BISECTIONS: Final = 6
 
 
 def advance(

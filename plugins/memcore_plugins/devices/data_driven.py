@@ -22,7 +22,7 @@ from memcore_plugins.devices._parameters import (
 )
 
 _FAR: Final = 60.0  #: beyond, e^(k d) is left to logarithms
-_LARGEST: Final = 1e30  #: so that absurd pulses stay finite numbers in single precision
+_LARGEST: Final = 1e25  #: so that absurd pulses stay finite numbers in single precision
 _OHMIC: Final = {"a_p": 100.0, "a_n": 100.0, "b_p": 0.01, "b_n": 0.01}  #: a sinh(b v) = v
 
 
@@ -114,17 +114,18 @@ class DataDriven(Memristor):
         r, v = self.resistance(state), voltage
         to_p = self.eta * (self.rp0 + self.rp1 * v + self.rp2 * v**2 - r)
         to_n = self.eta * (r - self.rn0 - self.rn1 * v - self.rn2 * v**2)
-        up = self._travel(to_p, dt * self.A_p * (self.t_p * v.clamp(min=0)).expm1(), self.k_p)
-        down = self._travel(to_n, dt * self.A_n * (-self.t_n * v.clamp(max=0)).expm1(), self.k_n)
+        up = self._travel(to_p, self.A_p * (self.t_p * v.clamp(min=0)).expm1(), self.k_p, dt)
+        down = self._travel(to_n, self.A_n * (-self.t_n * v.clamp(max=0)).expm1(), self.k_n, dt)
         moved = state[0] + self.eta * (up - down) / (self.r_off - self.r_on)
         return as_state(moved.clamp(0, 1))
 
-    def _travel(self, distance: Tensor, push: Tensor, k: Parameter) -> Tensor:
-        """How far R goes towards its limit, in ohm, for a push A (e^(t |v|) - 1) dt."""
-        d = distance.clamp(min=0)
-        push = push.abs().clamp(max=_LARGEST)
+    def _travel(self, distance: Tensor, speed: Tensor, k: Parameter, dt: float) -> Tensor:
+        """How far R goes towards its limit, in ohm, at a speed A (e^(t |v|) - 1)."""
+        d = distance.clamp(0, _LARGEST)
+        push = (speed.abs().clamp(max=_LARGEST) * dt).clamp(max=_LARGEST)
         if self.law == "quadratic":
-            return d / (1 + 1 / (push * d))
+            z = push * d
+            return d * (z.clamp(max=_LARGEST) / (1 + z.clamp(max=_LARGEST)))
         w, q = k * d, -torch.expm1(-k * push)
         near = torch.log1p(q * torch.expm1(w.clamp(max=_FAR)))
         far = w + torch.log(q + (1 - q) * torch.exp(-w))

@@ -49,7 +49,7 @@ class LinearIonDrift(Memristor):
     window: WindowName = parameter("none", "1", f"one of {', '.join(WINDOWS)}")
     p: float = parameter(1.0, "1", "exponent of the window")
     j: float = parameter(1.0, "1", "height of Prodromakis' window")
-    substeps: int = parameter(4, "1", "Runge-Kutta steps per call where no closed form exists")
+    substeps: int = parameter(8, "1", "Runge-Kutta steps per call where no closed form exists")
 
     def __post_init__(self) -> None:
         names = ["r_on", "r_off", "thickness", "mobility", "p", "j", "substeps"]

@@ -21,6 +21,7 @@ from memcore_plugins.devices._parameters import (
 from memcore_plugins.devices._windows import WINDOWS, Window, WindowName
 
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
+_FASTEST: Final = 1e25  #: 1/s, and so does the motion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class NonlinearIonDrift(Memristor):
     window: WindowName = parameter("none", "1", f"one of {', '.join(WINDOWS)}")
     p: float = parameter(1.0, "1", "exponent of the window")
     j: float = parameter(1.0, "1", "height of Prodromakis' window")
-    substeps: int = parameter(4, "1", "Runge-Kutta steps per call where no closed form exists")
+    substeps: int = parameter(8, "1", "Runge-Kutta steps per call where no closed form exists")
 
     def __post_init__(self) -> None:
         names = ["alpha", "beta", "gamma", "chi", "n", "m", "a", "p", "j", "substeps"]
@@ -72,7 +73,8 @@ class NonlinearIonDrift(Memristor):
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         del ctx
         x = state[0]
-        push = self.a * dt * voltage.sign() * voltage.abs() ** self.m
+        speed = (self.a * voltage.abs() ** self.m).clamp(max=_FASTEST)
+        push = speed * voltage.sign() * dt
         window = Window(self.window, self.p, self.j, self.substeps)
         return as_state((x + window.travel(x, push, 1.0, 1.0)).clamp(0, 1))
 

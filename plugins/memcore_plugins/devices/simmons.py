@@ -21,7 +21,7 @@ from memcore_plugins.devices._parameters import (
 from memcore_plugins.devices._switching import advance
 
 NM: Final = 1e9  #: the barrier's formula counts in nanometres and volts
-_NEWTON: Final = 12
+_NEWTON: Final = 8
 _HALVINGS: Final = 50
 
 

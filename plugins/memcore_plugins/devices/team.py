@@ -61,7 +61,7 @@ class Team(Memristor):
     s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
     iv: Literal["linear", "exponential"] = parameter("linear", "1", "R(x), linear or exponential")
     window: Literal["team", "none"] = parameter("team", "1", "exponential, or none")
-    substeps: int = parameter(4, "1", "sub-steps per call")
+    substeps: int = parameter(16, "1", "sub-steps per call")
 
     def __post_init__(self) -> None:
         above = ["r_on", "r_off", "i_off", "k_off", "alpha_on", "alpha_off", "w_c", "substeps"]
@@ -124,6 +124,7 @@ class Team(Memristor):
             k_off=4.13e-42,
             alpha_on=25.0,
             alpha_off=25.0,
+            substeps=32,  # for the steeper power
         ),
         "technion": published(
             "Kvatinsky et al., CCIT report, defaults of the Verilog-A listing, read there (i_on "

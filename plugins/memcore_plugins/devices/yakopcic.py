@@ -20,6 +20,7 @@ from memcore_plugins.devices._parameters import (
 
 X_MIN: Final = 1e-6  #: x = 0 would be an open circuit for ever
 _SUBSTEPS: Final = 4
+_FASTEST: Final = 1e25  #: 1/s, so that absurd voltages stay finite in single precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class Yakopcic(Memristor):
         """g(v) in 1/s."""
         up = self.A_p * exp(self.V_p) * (voltage - self.V_p).clamp(min=0).expm1()
         down = self.A_n * exp(self.V_n) * (-voltage - self.V_n).clamp(min=0).expm1()
-        return up - down
+        return (up - down).clamp(-_FASTEST, _FASTEST)
 
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         del ctx
