@@ -30,6 +30,7 @@ Filter = Callable[[nn.Module, str], bool]
 Batches = Tensor | Iterable[Any]
 
 
+@torch.inference_mode(False)
 def convert(
     model: nn.Module,
     config: Configs,
@@ -62,6 +63,7 @@ def convert(
     )
 
 
+@torch.inference_mode(False)
 def convert_(
     model: nn.Module,
     config: Configs,
@@ -227,6 +229,8 @@ def _memristive_form(
         return f"no memristive form of {type(module).__name__}"
     if "weight" not in module._parameters:
         return "its weight is computed, not a parameter"
+    if module.weight.dtype is torch.float16:
+        return "float16 is too coarse for conductances in S; use bfloat16 or float32"
     return LAYERS[type(module)](module, config, stream.child(name), name)
 
 

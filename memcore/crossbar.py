@@ -20,6 +20,7 @@ from memcore.errors import ConfigError
 from memcore.fused import Fused
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo, Context, Mapped, Programmed
+from memcore.ops.surrogate import for_training
 from memcore.pipeline import Pipeline
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
@@ -111,6 +112,7 @@ class Crossbar(nn.Module):
         crossbar._setup(weight, config, random, name, constant)
         return crossbar
 
+    @for_training
     def _setup(
         self, weight: Tensor, config: CrossbarConfig, random: Stream, name: str, constant: bool
     ) -> None:
@@ -120,10 +122,9 @@ class Crossbar(nn.Module):
         self.constant = constant
         self.random = random
         self._observing: str | None = None
-        where = weight.device
-        self.register_buffer("seconds", torch.zeros((), dtype=torch.float64, device=where))
-        self.register_buffer("writes", torch.zeros((), dtype=torch.int64, device=where))
-        self.register_buffer("reads", torch.zeros((), dtype=torch.int64, device=where))
+        self.register_buffer("seconds", weight.new_zeros((), dtype=torch.float64))
+        self.register_buffer("writes", weight.new_zeros((), dtype=torch.int64))
+        self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         ctx = self.context
         self.input = Port(config.dac, ctx.child("dac"), weight)
         self.output = Port(config.adc, ctx.child("adc"), weight)
@@ -132,7 +133,7 @@ class Crossbar(nn.Module):
         groups, rows, cols = weight.shape
         self.tiling = Tiling(groups, rows, cols, shared, config.tile)
         array = self.array()
-        self.pipeline = Pipeline(config.effects, array, ctx).to(where)
+        self.pipeline = Pipeline(config.effects, array, ctx).to(weight.device)
         self._store(mapped, array)
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
@@ -162,6 +163,7 @@ class Crossbar(nn.Module):
             name=self.name,
         )
 
+    @for_training
     def write(self, weight: Tensor) -> Programmed:
         """Program the arrays again, with new draws of what a rewrite draws anew."""
         self.writes += 1
@@ -172,7 +174,6 @@ class Crossbar(nn.Module):
         device = self.config.device.nominal()
         return self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
 
-    @torch.no_grad()
     def _store(self, mapped: Mapped, array: ArrayInfo) -> Programmed:
         ctx = self.context
         unused, _ = array.nominal.nominal_range()
@@ -186,7 +187,7 @@ class Crossbar(nn.Module):
         self.refresh()
         return programmed
 
-    @torch.no_grad()
+    @for_training
     def age(self, seconds: float) -> None:
         """Let `seconds` pass on the simulated clock."""
         if not seconds >= 0:
@@ -201,7 +202,7 @@ class Crossbar(nn.Module):
 
     # Deriving ------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @for_training
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
@@ -268,8 +269,7 @@ class Crossbar(nn.Module):
                 f"v has shape {tuple(voltage.shape)}, but g has {rows} rows; "
                 f"expected v [..., {rows}] in V"
             )
-        x = voltage.reshape(-1, 1, rows).to(self.folded.dtype)
-        current: Tensor = self(x)
+        current: Tensor = self(voltage.reshape(-1, 1, rows).to(self.folded.dtype))
         return current.view(*voltage.shape[:-1], cols)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -353,6 +353,7 @@ class Crossbar(nn.Module):
 
     # Calibrating ---------------------------------------------------------------------------
 
+    @for_training
     def observe(self, port: str | None) -> None:
         """Let the next reads set the range of `"input"` or `"output"` anew; None ends it.
 

@@ -162,6 +162,11 @@ def test_a_digital_network_says_to_convert_first(job):
         job(Tower())
 
 
+def test_half_precision_stays_digital_and_says_so():
+    with pytest.raises(ConversionError, match=r"0: float16 is too coarse for conductances in S"):
+        memcore.convert(nn.Sequential(nn.Linear(2, 2).half()), IDEAL)
+
+
 # -- structures ------------------------------------------------------------------------------------
 
 
@@ -198,6 +203,19 @@ def test_attention_stays_digital_says_so_and_computes_the_same():
     text = str(memcore.summary(mem))
     assert "attention: no memristive form of MultiheadAttention" in text
     assert "attention.out_proj: no memristive form of NonDynamicallyQuantizableLinear" in text
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("effects", [[], ["read_noise"]])
+def test_a_transformer_that_drops_padding_computes_the_same(effects):
+    layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True)
+    model, x = nn.TransformerEncoder(layer, 1).eval(), X.view(4, 16, 6)
+    mask = torch.arange(16).expand(4, 16) > torch.arange(12, 16).view(4, 1)
+    mem = memcore.convert(model, IDEAL.replace(nonidealities=effects))
+    with torch.no_grad():
+        found, expected = (m(x, src_key_padding_mask=mask) for m in (mem, model))
+    assert (expected[0, 13:] == 0).all()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.2 if effects else 1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -447,6 +465,31 @@ def test_calibrating_nothing_warns(config):
     model = memcore.convert(network(), config)
     with pytest.warns(NoEffectWarning, match=r"calibrate\(\) had no effect"):
         memcore.calibrate(model, X)
+
+
+@pytest.mark.parametrize("job", ["convert", "calibrate", "program", "age", "first batch"])
+def test_what_happens_in_inference_mode_does_not_prevent_training(job):
+    config = CONVERTERS.replace(nonidealities=[Loss()])
+    model = memcore.convert_(network(), config)
+    with torch.inference_mode():
+        match job:
+            case "convert":
+                model = memcore.convert(network(), config)
+            case "calibrate":
+                memcore.calibrate(model, X)
+            case "program":
+                memcore.program(model)
+            case "age":
+                memcore.age(model, seconds=1.0)
+            case "first batch":
+                with pytest.warns(CalibrationWarning):
+                    model(X)
+    if job != "first batch":
+        memcore.calibrate(model, X)
+    model.load_state_dict(model.state_dict())
+    memcore.program(model)
+    model(X.clone().requires_grad_()).sum().backward()
+    assert model[0].weight.grad.abs().sum() > 0
 
 
 # -- time and rewriting ----------------------------------------------------------------------------

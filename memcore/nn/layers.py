@@ -142,6 +142,9 @@ class Linear(CrossbarLayer):
         """Outputs [..., out_features] of inputs [..., in_features]."""
         if self._reads_exactly:
             return F.linear(self.crossbar.input(input), *self._exact())
+        if input.is_nested:  # as nn.TransformerEncoder passes on, to leave out padding
+            rows = [self.forward(row) for row in input.unbind()]
+            return torch.nested.as_nested_tensor(rows)
         if not input.dim() or input.shape[-1] != self.in_features:
             raise ValueError(
                 f"input has shape {list(input.shape)}, expected [..., {self.in_features}]"

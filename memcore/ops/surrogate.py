@@ -1,9 +1,19 @@
 """Straight-through gradients: one value goes forward, another takes the gradient."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def for_training(function: Callable[P, R]) -> Callable[P, R]:
+    """Run without gradients, and make tensors that training may use even in inference mode."""
+    normal: Callable[[Callable[P, R]], Callable[P, R]] = torch.inference_mode(False)
+    return normal(torch.no_grad()(function))
 
 
 class _StraightThrough(torch.autograd.Function):
