@@ -156,6 +156,21 @@ def test_an_effect_is_left_out_by_name():
     assert list(config.effects) == ["d2d", "stuck_at"]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noisy(type(memcore.devices["ideal"]())):
+    """A device that is noisy by nature."""
+
+    def effects(self):
+        return (memcore.nonidealities["read_noise"](relative=0.3),)
+
+
+def test_effects_of_the_device_act_before_those_configured_and_can_be_left_out():
+    config = CrossbarConfig(device=Noisy(), nonidealities=["read_noise", "d2d"])
+    assert list(config.effects) == ["read_noise", "read_noise_2", "d2d"]
+    assert config.effects["read_noise"].relative == 0.3
+    assert list(config.replace(without=["read_noise"]).effects) == ["read_noise_2", "d2d"]
+
+
 def test_a_plugin_outside_the_registries_is_known_by_its_address():
     assert provided_name(Product()) == f"{Product.__module__}:Product"
     assert provided_name(plugin("devices", "vteam")) == "vteam"
