@@ -44,7 +44,8 @@ class Gaussian(nn.Module):
         std: in the unit of x, siemens or ampere.
         relative: as a fraction of x.
 
-    A subclass may override `variance`; `seconds` since programming is set before it is called.
+    A subclass may override `variance`; `seconds` since programming is set before it is called, and
+    one that depends on what was programmed overrides `settle` too.
     """
 
     std: Tensor
@@ -57,6 +58,11 @@ class Gaussian(nn.Module):
         self.register_buffer("relative", _buffer(relative))
         now = torch.zeros((), dtype=torch.float64)
         self.register_buffer("seconds", now, persistent=False)
+
+    def settle(self, programmed: Tensor, seconds: Tensor) -> None:
+        """Take note of the conductances before ageing and of the time, whenever these change."""
+        del programmed
+        self.seconds.copy_(seconds)
 
     def variance(self, x: Tensor) -> Tensor:
         """`sigma^2` for each cell or line."""

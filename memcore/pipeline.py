@@ -64,11 +64,11 @@ class Pipeline(nn.Module):
 
     def settled(self, conductance: Tensor, seconds: Tensor) -> Tensor:
         """Conductances as every read finds them: aged, with the steady effects of a read."""
-        for form in self.aging:
-            conductance = form(conductance, seconds)
         for form in self.reading:
             if isinstance(form, Gaussian):
-                form.seconds.copy_(seconds)
+                form.settle(conductance, seconds)
+        for form in self.aging:
+            conductance = form(conductance, seconds)
         for form in list(self.reading)[: self._steady]:
             conductance = form(conductance)
         return conductance

@@ -20,6 +20,7 @@ from memcore.testing.pulses import (
     ROUNDED,
     Pulse,
     active,
+    has_pulses,
     is_random,
     levels,
     reached,
@@ -119,10 +120,12 @@ def check_shapes(device: Memristor) -> None:
         made: dict[str, tuple[Tensor, tuple[int, ...]]] = {
             "initial_state": (fresh, (len(fresh), *cells)),
             "state_of": (state, (len(fresh), *cells)),
-            "step": (nominal.step(state, v, 1e-9, context()), (len(fresh), *cells)),
             "conductance": (nominal.conductance(state), cells),
             "current": (nominal.current(state, v), cells),
         }
+        if has_pulses(device):
+            stepped = nominal.step(state, v, 1e-9, context())
+            made["step"] = (stepped, (len(fresh), *cells))
         for method, (result, expected) in made.items():
             if tuple(result.shape) != expected:
                 fail(
@@ -136,7 +139,7 @@ def check_cells_do_not_see_each_other(device: Memristor) -> None:
     """Many cells at once give what each gives alone."""
     nominal = device.nominal()
     state = nominal.state_of(levels(device))
-    if is_random(device):
+    if is_random(device) or not has_pulses(device):
         return
     for pulse in list(active(device)) or [Pulse(1.0, 1e-6, 0.0)]:
         v = pulse.voltage * torch.linspace(0.5, 1, state.shape[1], dtype=torch.float64)
@@ -169,6 +172,8 @@ def check_inputs_stay_as_they_are(device: Memristor) -> None:
             "current": partial(nominal.current, state, v),
             "step": partial(nominal.step, state, v, duration, context()),
         }
+        if not has_pulses(device):
+            del calls["step"]
         for method, call in calls.items():
             untouched = Untouched(state=state, voltage=v)
             call()
@@ -214,10 +219,11 @@ def check_follows_the_device(device: Memristor) -> None:
         v = torch.zeros_like(g)
         made = {
             "state_of": state,
-            "step": nominal.step(state, v, 1e-9, context()),
             "conductance": nominal.conductance(state),
             "current": nominal.current(state, v),
         }
+        if has_pulses(device):
+            made["step"] = nominal.step(state, v, 1e-9, context())
     except (RuntimeError, NotImplementedError) as error:
         fail(
             device,
@@ -246,7 +252,7 @@ def check_same_seed_same_cells(device: Memristor) -> None:
     results = []
     for cells, seed in ((first, 0), (again, 0), (other, 1)):
         v = torch.full((4, 5), 1.0, dtype=state.dtype)
-        stepped = cells.step(state, v, 1e-6, context(seed))
+        stepped = cells.step(state, v, 1e-6, context(seed)) if has_pulses(device) else state
         low, high = (torch.as_tensor(end).expand(4, 5) for end in cells.conductance_range())
         results.append(torch.stack([cells.conductance(stepped), low, high]))
     if not torch.equal(results[0], results[1]):
@@ -265,7 +271,7 @@ def check_randomness_is_keyed(device: Memristor) -> None:
     def run() -> None:
         cells = device.sample((4, 5), context())
         state = cells.initial_state((4, 5), context())
-        for voltage in (1.0, -1.0):
+        for voltage in (1.0, -1.0) if has_pulses(device) else ():
             cells.step(state, torch.full((4, 5), voltage, dtype=state.dtype), 1e-6, context())
 
     leaves_global_randomness_alone(device, run)

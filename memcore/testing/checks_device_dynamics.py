@@ -16,6 +16,7 @@ from memcore.testing.pulses import (
     VOLTAGES,
     Pulse,
     active,
+    has_pulses,
     is_random,
     levels,
     reached,
@@ -30,6 +31,8 @@ from memcore.testing.pulses import (
 
 def check_holds_its_state_at_0_volt(device: Memristor) -> None:
     """A memristor remembers."""
+    if not has_pulses(device):
+        return
     nominal = device.nominal()
     state = nominal.state_of(levels(device))
     before = nominal.conductance(state)
@@ -78,6 +81,8 @@ def check_is_passive(device: Memristor) -> None:
 
 def check_set_and_reset_have_opposite_signs(device: Memristor) -> None:
     """A voltage of the polarity raises the conductance, one of the other sign lowers it."""
+    if not has_pulses(device):
+        return
     for sign, pulse in zip((1, -1), set_and_reset(device), strict=True):
         if pulse is None:
             fail(
@@ -101,6 +106,8 @@ def check_set_and_reset_have_opposite_signs(device: Memristor) -> None:
 
 def check_survives_absurd_pulses(device: Memristor) -> None:
     """No time and no voltage takes the state out of its range or makes it NaN."""
+    if not has_pulses(device):
+        return
     nominal = device.nominal()
     low, high = window(device)
     for dtype in (torch.float64, torch.float32):
@@ -222,6 +229,8 @@ def check_compiles(device: Memristor) -> None:
         "current": nominal.current,
         "step": lambda state, v: nominal.step(state, v, duration, ctx),
     }
+    if not has_pulses(device):
+        del functions["step"]
     for name, function in functions.items():
         expected = function(state, v)
         try:

@@ -64,6 +64,17 @@ def middle(device: Memristor, cells: int, dtype: torch.dtype = torch.float64) ->
     return device.state_of(torch.full((cells,), 0.5 * (low + high), dtype=dtype))
 
 
+def has_pulses(device: Memristor) -> bool:
+    """Whether a voltage can move it; a device that is only written directly refuses to step."""
+    nominal = device.nominal()
+    state = middle(nominal, 1)
+    try:
+        nominal.step(state, torch.zeros_like(state[0]), 1e-9, context())
+    except NotImplementedError:
+        return False
+    return True
+
+
 def set_and_reset(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
     """A positive and a negative pulse that move the cell, None where nothing does."""
     return _found(device.nominal())
@@ -78,6 +89,8 @@ def active(device: Memristor) -> Iterator[Pulse]:
 
 @lru_cache(maxsize=256)
 def _found(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
+    if not has_pulses(device):
+        return None, None
     low, high = window(device)
     # Windows hold some models where others are free: start in the middle of conductance and of
     # resistance, and at both ends.

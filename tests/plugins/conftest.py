@@ -80,3 +80,22 @@ def state():
         return torch.tensor(values, dtype=dtype).reshape(len(values), 1)
 
     return make
+
+
+@pytest.fixture
+def moments():
+    """Requires mean and standard deviation of many normal draws, within four standard errors."""
+
+    def require(x, mean, std):
+        x = x.double().flatten()
+        assert len(x) >= 100_000
+        assert abs(float(x.mean()) - mean) <= 4 * std / math.sqrt(len(x))
+        assert abs(float(x.std()) - std) <= 4 * std / math.sqrt(2 * len(x))
+
+    return require
+
+
+@pytest.fixture
+def us():
+    """Microsiemens as float64 siemens."""
+    return lambda *values: 1e-6 * torch.tensor(values, dtype=torch.float64)
