@@ -135,12 +135,19 @@ def test_every_bundled_parameter_says_its_unit_and_meaning(kind: str) -> None:
                 assert field.metadata.get("doc"), f"{name}.{field.name}"
 
 
-def test_physics_pages_describe_every_bundled_plugin() -> None:
-    pages = "\n".join(page.read_text() for page in sorted((DOCS / "physics").glob("*.md")))
-    for registry in memcore.registries().values():
-        for provider in registry.providers():
-            if provider.distribution == "memcore":
-                assert f"`{provider.name}`" in pages, provider.name
+@pytest.mark.parametrize("kind", ["devices", "nonidealities", "programmers"])
+def test_every_model_is_listed_with_a_summary_and_its_page(kind: str, extension: Any) -> None:
+    assert f"{{memcore-overview}} {kind}" in (DOCS / "physics" / "index.md").read_text()
+    text = extension("memcore_registry").overview(kind, DOCS / "physics")
+    for name in memcore.registries()[kind]:
+        assert re.search(rf"^\| \[`{name}`\]\(\S+\) \| \S.* \|", text, re.MULTILINE), name
+
+
+def test_physics_pages_describe_models_that_exist() -> None:
+    names = {name for registry in memcore.registries().values() for name in registry}
+    pages = {page.stem for page in (DOCS / "physics").glob("*.md")}
+    assert pages - {"index", "mapping", "nonidealities"} <= names
+    assert "vteam" in pages
 
 
 def test_reference_names_everything_public() -> None:

@@ -1,4 +1,4 @@
-"""Renders the plugins of a registry, live: `memcore-registry` lists one kind.
+"""Renders the plugins of a registry, live: `memcore-registry`, and `memcore-overview` as a table.
 
 The pages therefore show what is installed, third-party packages included.
 """
@@ -6,6 +6,7 @@ The pages therefore show what is installed, third-party packages included.
 import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import memcore
@@ -19,6 +20,17 @@ def render(kind: str) -> str:
     """Every plugin of one registry as MyST."""
     registry = memcore.registries()[kind]
     return "\n".join(line for name in registry for line in _plugin(kind, name, registry[name]))
+
+
+def overview(kind: str, pages: Path) -> str:
+    """Name, summary and physics page of every plugin of one registry as a MyST table."""
+    registry = memcore.registries()[kind]
+    rows = ["| Name | What it is | Page |", "|---|---|---|"]
+    for name in registry:
+        summary = (_documentation(registry[name]) or [""])[0].replace("|", "\\|")
+        page = f"[physics]({name}.md)" if (pages / f"{name}.md").exists() else ""
+        rows.append(f"| [`{name}`](../reference/plugins.md#{name}) | {summary} | {page} |")
+    return "\n".join(rows)
 
 
 def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
@@ -90,5 +102,14 @@ def setup(app: Any) -> dict[str, Any]:
             self.env.note_reread()  # its content is not in the page
             return self.parse_text_to_nodes(render(self.arguments[0]), allow_section_headings=True)
 
+    class OverviewDirective(RegistryDirective):
+        """`memcore-overview` with the kind as its argument; pages are looked for beside it."""
+
+        def run(self) -> list[Any]:
+            self.env.note_reread()
+            pages = Path(self.env.doc2path(self.env.docname)).parent
+            return self.parse_text_to_nodes(overview(self.arguments[0], pages))
+
     app.add_directive("memcore-registry", RegistryDirective)
+    app.add_directive("memcore-overview", OverviewDirective)
     return {"version": "1", "parallel_read_safe": True}
