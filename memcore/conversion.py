@@ -130,11 +130,7 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
         NoEffectWarning: no layer has a converter whose range is calibrated.
     """
     layers = _unique(model)
-    waiting = [
-        layer
-        for layer in layers
-        if _has_range(layer.crossbar.input) or _has_range(layer.crossbar.output)
-    ]
+    waiting = [layer for layer in layers if _has_range(layer, "input", "output")]
     if not waiting:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
         return
@@ -144,7 +140,7 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
     model.eval()
     try:
         for port in ("input", "output"):
-            if not any(_has_range(getattr(layer.crossbar, port)) for layer in waiting):
+            if not any(_has_range(layer, port) for layer in waiting):
                 continue
             for layer in waiting:
                 layer.crossbar.observe(port)
@@ -279,8 +275,10 @@ def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
     return model
 
 
-def _has_range(port: Port) -> bool:
-    return port.converter is not None and not port.is_fixed
+def _has_range(layer: CrossbarLayer, *names: str) -> bool:
+    """Whether a converter has a range to calibrate."""
+    ports: list[Port] = [getattr(layer.crossbar, name) for name in names]
+    return any(port.converter is not None and not port.is_fixed for port in ports)
 
 
 def _batches(inputs: Batches) -> Iterator[Tensor]:
