@@ -22,9 +22,39 @@ YEAR: Final = 365 * DAY  #: s
 _SLACK: Final = 1e-4  #: rounding of single precision at the ends of a fitted range
 
 
+class Unpulsed(Memristor):
+    """A cell that is written at once: its state is its conductance, and no voltage moves it."""
+
+    def conductance(self, state: Tensor) -> Tensor:
+        return state[0]
+
+    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
+        del state, voltage, dt, ctx
+        self._without_pulses()
+
+    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
+        del state, count, ctx
+        self._without_pulses()
+
+    def _without_pulses(self) -> NoReturn:
+        raise NotImplementedError(
+            f"{type(self).__name__} is known by its statistics and has no pulse dynamics; write it "
+            "with programmer='direct', or use a dynamic device such as 'vteam'"
+        )
+
+    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
+        return filled(shape, self.conductance_range()[0], ctx)
+
+    def state_of(self, conductance: Tensor) -> Tensor:
+        return as_state(conductance.clamp(*self.conductance_range()))
+
+    def conductance_range(self) -> tuple[float, float]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
-class Statistical(Memristor):
-    """A cell with a conductance window and no dynamics; subclasses add their effects."""
+class Statistical(Unpulsed):
+    """A cell with a window of conductances; subclasses add their effects."""
 
     g_min: float = parameter(1e-7, "S", "lowest conductance")
     g_max: float = parameter(1e-5, "S", "highest conductance")
@@ -44,29 +74,6 @@ class Statistical(Memristor):
                 f"{type(self).__name__}: window [{self.g_min:.4g}, {self.g_max:.4g}] S leaves the "
                 f"fitted range; expected it inside [{lowest:.4g}, {highest:.4g}] S"
             )
-
-    def conductance(self, state: Tensor) -> Tensor:
-        return state[0]
-
-    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
-        del state, voltage, dt, ctx
-        self._without_pulses()
-
-    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
-        del state, count, ctx
-        self._without_pulses()
-
-    def _without_pulses(self) -> NoReturn:
-        raise NotImplementedError(
-            f"{type(self).__name__} is known by its statistics and has no pulse dynamics; write it "
-            "with programmer='direct', or use a dynamic device such as 'vteam' or 'exp_step'"
-        )
-
-    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
-        return filled(shape, self.g_min, ctx)
-
-    def state_of(self, conductance: Tensor) -> Tensor:
-        return as_state(conductance.clamp(self.g_min, self.g_max))
 
     def conductance_range(self) -> tuple[float, float]:
         return self.g_min, self.g_max
