@@ -25,12 +25,13 @@ from memcore.errors import (
 from memcore.registry import Provider, Registry
 
 if TYPE_CHECKING:
-    from memcore import native, study, testing
+    from memcore import native, plot, stimuli, study, testing
     from memcore.config import CrossbarConfig
     from memcore.conversion import age, calibrate, convert, convert_, program, revert_
     from memcore.crossbar import Crossbar
     from memcore.diagnosis import check_ideal, diagnose
     from memcore.distributions import Distribution, LogNormal, Normal, Uniform
+    from memcore.dynamics import Trace, simulate
     from memcore.forms import Affine, Form, Gaussian, Lookup, UniformLevels
     from memcore.hookspecs import (
         ArrayInfo,
@@ -63,6 +64,7 @@ _LAZY: dict[str, str] = {
         "crossbar": "Crossbar",
         "diagnosis": "check_ideal diagnose",
         "distributions": "Distribution LogNormal Normal Uniform",
+        "dynamics": "Trace simulate",
         "forms": "Affine Form Gaussian Lookup UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
@@ -71,7 +73,7 @@ _LAZY: dict[str, str] = {
     }.items()
     for name in names.split()
 }
-_MODULES = frozenset({"native", "study", "testing"})
+_MODULES = frozenset({"native", "plot", "stimuli", "study", "testing"})
 
 
 def _registry(kind: str, singular: str) -> Registry[Any]:
@@ -154,6 +156,7 @@ __all__ = [
     "RegistryError",
     "Stage",
     "Stream",
+    "Trace",
     "Uniform",
     "UniformLevels",
     "UnknownPluginError",
@@ -172,11 +175,14 @@ __all__ = [
     "native",
     "nonidealities",
     "parameter",
+    "plot",
     "program",
     "programmers",
     "provenance",
     "registries",
     "revert_",
+    "simulate",
+    "stimuli",
     "study",
     "summary",
     "testing",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import memcore
+from memcore import cli_device
 from memcore._version import __version__
 from memcore.errors import MemcoreError, MemcoreWarning
 from memcore.registry import SCAN, THIS_PROCESS
@@ -160,6 +161,9 @@ def new_plugin(name: str, out: Path | None) -> None:
     click.echo(f"made {folder or out or name}; next:")
     click.echo(f"  pip install -e {folder or out or name}")
     click.echo(f"  pytest {folder or out or name}")
+
+
+main.add_command(cli_device.device)
 
 
 def _study(

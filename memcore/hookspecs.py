@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -299,6 +300,12 @@ class Memristor(Contract):
             if isinstance(value := getattr(self, field.name), Distribution)
         }
         return dataclasses.replace(self, **values) if values else self  # type: ignore[type-var]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the parameters with units and sources, and the loop."""
+        # By name: contracts do not depend on what is shown of them.
+        html: str = import_module("memcore.notebook").device_html(self)
+        return html
 
 
 class NonIdeality(Contract):

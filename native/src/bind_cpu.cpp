@@ -45,6 +45,26 @@ void crossbar_mvm(Address x, Address panels, Address dac, Address scale, int64_t
                      scale_size, at<const float>(bias), n, groups, rows, cols, tile_rows, lo, hi, at<float>(out)});
 }
 
+// Everything in one row of 64-bit integers, in the order of memcore/ops/simulate.py.
+void simulate(Address arguments) {
+  const int64_t* next = at<const int64_t>(arguments);
+  Simulate s = {};
+  for (int i = 0; i < 4; ++i) s.list[i] = at<const int32_t>(static_cast<Address>(*next++));
+  for (int i = 0; i < 4; ++i) s.length[i] = *next++;
+  s.is_double = *next++ != 0;
+  s.shared = *next++ != 0;
+  for (int64_t* const to : {&s.n_constants, &s.n_series, &s.n_registers, &s.n_state}) *to = *next++;
+  s.constants = at<const void>(static_cast<Address>(*next++));
+  s.params = at<const int64_t>(static_cast<Address>(*next++));
+  s.keys = at<const int64_t>(static_cast<Address>(*next++));
+  s.voltage = at<const void>(static_cast<Address>(*next++));
+  s.state = at<const void>(static_cast<Address>(*next++));
+  s.last = at<void>(static_cast<Address>(*next++));
+  s.record = at<void>(static_cast<Address>(*next++));
+  for (int64_t* const to : {&s.stride, &s.steps, &s.cells, &s.first_step}) *to = *next++;
+  cpu::simulate(s);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
@@ -56,6 +76,8 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   m.def("quantize_uniform", &quantize_uniform, NoGil());
   m.def("quantize_levels", &quantize_levels, NoGil());
   m.def("crossbar_mvm", &crossbar_mvm, NoGil());
+  m.def("simulate", &simulate, NoGil());
+  m.def("simulate_operation", &cpu::simulate_operation, "Name of an operation by its code, None beyond the last");
   m.def("isa", &cpu::isa, "Instruction set in use; raises RuntimeError for a MEMCORE_ISA that cannot be had");
   m.def("threads", &cpu::threads, "Threads that the next kernel may use");
 }

@@ -61,6 +61,8 @@ void philox_bernoulli(const Draws& draws, float p, uint8_t* out) { chosen().phil
 void quantize_uniform(const QuantizeUniform& args) { chosen().quantize_uniform(args); }
 void quantize_levels(const QuantizeLevels& args) { chosen().quantize_levels(args); }
 void crossbar_mvm(const CrossbarMvm& args) { chosen().crossbar_mvm(args); }
+void simulate(const Simulate& args) { chosen().simulate(args); }
+const char* simulate_operation(int64_t code) { return chosen().simulate_operation(code); }
 
 const char* isa() { return chosen().name; }
 int threads() { return max_threads(); }

@@ -13,6 +13,8 @@ struct Kernels {
   void (*quantize_uniform)(const QuantizeUniform&);
   void (*quantize_levels)(const QuantizeLevels&);
   void (*crossbar_mvm)(const CrossbarMvm&);
+  void (*simulate)(const Simulate&);
+  const char* (*simulate_operation)(int64_t);
 };
 
 // Filled by kernels.cpp, once per instruction set.

@@ -8,6 +8,7 @@
 #include "mvm_kernels.h"
 #include "philox_kernels.h"
 #include "quantize_kernels.h"
+#include "simulate_kernels.h"
 
 #define MEMCORE_STRING_(x) #x
 #define MEMCORE_STRING(x) MEMCORE_STRING_(x)
@@ -24,6 +25,8 @@ extern const Kernels MEMCORE_JOIN(kernels_, MEMCORE_VARIANT) = {
     quantize_uniform,
     quantize_levels,
     crossbar_mvm,
+    simulate,
+    simulate_operation,
 };
 
 }  // namespace memcore

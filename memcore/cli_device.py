@@ -1,0 +1,54 @@
+"""`memcore device`: what a device is, its parameters and presets, and a picture of its loop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from memcore.hookspecs import Memristor
+
+
+@click.command("device")
+@click.argument("name")
+@click.option("--preset", help="A published parameter set; without it, the defaults.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the current-voltage loop to this file (.png, .svg, .pdf).",
+)
+def device(name: str, preset: str | None, plot: Path | None) -> None:
+    """Show the parameters of the device NAME with units and sources, and its presets."""
+    import memcore
+    from memcore.notebook import parameters
+
+    cls = memcore.devices[name]
+    made = cls() if preset is None else cls.preset(preset)
+    click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
+    if preset is not None:
+        click.echo(f"preset {preset}: {cls.presets[preset].source}")
+    rows = [(row.name, row.value, row.unit, row.doc) for row in parameters(made)]
+    widths = [max(len(row[k]) for row in rows) for k in range(3)] if rows else []
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo(("  " + "  ".join([*padded, row[3]])).rstrip())
+    _list_presets(cls)
+    if plot is not None:
+        _draw(made, plot)
+
+
+def _list_presets(cls: "type[Memristor]") -> None:
+    if not cls.presets:
+        return
+    click.echo("presets")
+    for name, preset in cls.presets.items():
+        valid = f" [{preset.validity}]" if preset.validity else ""
+        click.echo(f"  {name}: {preset.source}{valid}")
+
+
+def _draw(made: "Memristor", path: Path) -> None:
+    from memcore.notebook import loop
+    from memcore.plot import hysteresis
+
+    hysteresis(loop(made)).figure.savefig(path)  # type: ignore[union-attr]
+    click.echo(f"loop {path}")

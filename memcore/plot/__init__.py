@@ -1,0 +1,8 @@
+"""Pictures of devices, as matplotlib Axes; matplotlib is imported on the first call."""
+
+from memcore.plot.cumulative import cumulative
+from memcore.plot.hysteresis import hysteresis
+from memcore.plot.pulse_response import pulse_response
+from memcore.plot.switching import switching
+
+__all__ = ["cumulative", "hysteresis", "pulse_response", "switching"]

@@ -1,0 +1,74 @@
+"""What the plots share: where they are drawn, and units with a prefix."""
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from torch import Tensor
+
+from memcore.errors import ConfigError, MemcoreError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Okabe & Ito's colours, told apart by the colour-blind.
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MOST_CELLS: Final = 50  #: lines beyond this number tell nothing
+
+_PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+_SMALL: Final = ((1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+
+
+def axes(ax: "Axes | None") -> "Axes":
+    """The given Axes, or new ones in a figure of their own.
+
+    Raises:
+        MemcoreError: matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MemcoreError(
+            f"plots need matplotlib, which is not usable here ({error}); "
+            "pip install 'memcore[study]'"
+        ) from error
+    # Without pyplot: no window, no global list of figures; notebooks show the figure all the same.
+    return Figure(figsize=(5.0, 3.6), layout="constrained").add_subplot()
+
+
+def scaled(values: Tensor, unit: str) -> tuple[Any, str]:
+    """Values as an array in a unit whose prefix suits the largest of them, and that unit."""
+    values = values.detach().cpu().double()
+    finite = values[values.isfinite()].abs()
+    largest = finite.max().item() if finite.numel() else 0.0
+    every = (*_PREFIXES, *_SMALL)
+    size, prefix = next(((s, p) for s, p in every if largest >= s), (1.0, ""))
+    return (values / size).numpy(), f"{prefix}{unit}"
+
+
+def lines(values: Tensor) -> Tensor:
+    """One column for each of the cells, [rows, cells], of evenly chosen ones if they are many."""
+    columns = values.reshape(values.shape[0], -1)
+    step = math.ceil(columns.shape[1] / MOST_CELLS)
+    return columns[:, ::step]
+
+
+def colours(count: int) -> dict[str, Any]:
+    """How to draw one line, or many that overlap."""
+    if count == 1:
+        return {"color": COLOURS[0], "linewidth": 1.4}
+    return {"color": COLOURS[0], "linewidth": 0.8, "alpha": max(0.15, min(1.0, 5 / count))}
+
+
+def need_rows(values: Tensor, least: int, what: str) -> None:
+    """Refuse a trace that is too short to draw.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    if values.shape[0] < least:
+        raise ConfigError(
+            f"{what} needs at least {least} samples, but the trace has {values.shape[0]}; "
+            "simulate with record='all'"
+        )

@@ -1,0 +1,36 @@
+"""The current-voltage loop, the fingerprint of a memristor."""
+
+from typing import TYPE_CHECKING
+
+from memcore.dynamics import Trace
+from memcore.plot import axes as common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> "Axes":
+    """Current against voltage, one line per cell.
+
+    Args:
+        trace: from `simulate`, with all samples.
+        log: the magnitude of the current on a logarithmic axis.
+        ax: where to draw; in a new figure by default.
+
+    Raises:
+        ConfigError: the trace has fewer than two samples.
+    """
+    common.need_rows(trace.current, 2, "a loop")
+    ax = common.axes(ax)
+    current, ampere = common.scaled(common.lines(trace.current), "A")
+    voltage = common.lines(trace.voltage).detach().cpu().numpy()
+    style = common.colours(current.shape[1])
+    ax.plot(voltage, abs(current) if log else current, **style)
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    ax.axvline(0, color="0.8", linewidth=0.6, zorder=0)
+    ax.set(xlabel="voltage / V", ylabel=f"{'|current|' if log else 'current'} / {ampere}")
+    ax.set_title(type(trace.device).__name__)
+    return ax

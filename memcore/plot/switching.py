@@ -1,0 +1,35 @@
+"""How the resistance of a device follows its voltage in time."""
+
+from typing import TYPE_CHECKING
+
+from memcore.dynamics import Trace
+from memcore.plot import axes as common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def switching(trace: Trace, *, ax: "Axes | None" = None) -> "Axes":
+    """Resistance against time, one line per cell, over the voltage in grey.
+
+    Args:
+        trace: from `simulate`.
+        ax: where to draw; in a new figure by default. The voltage has Axes of its own, its twin.
+
+    Raises:
+        ConfigError: the trace has fewer than two samples.
+    """
+    common.need_rows(trace.current, 2, "switching")
+    ax = common.axes(ax)
+    time, second = common.scaled(trace.time, "s")
+    resistance, ohm = common.scaled(common.lines(1 / trace.conductance), "Ω")
+    twin = ax.twinx()
+    voltage = common.lines(trace.voltage).detach().cpu().numpy()[:, :1]
+    twin.plot(time, voltage, color="0.75", linewidth=0.8)
+    twin.set_ylabel("voltage / V", color="0.5")
+    ax.set_zorder(twin.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    ax.plot(time, resistance, **common.colours(resistance.shape[1]))
+    ax.set(xlabel=f"time / {second}", ylabel=f"resistance / {ohm}")
+    ax.set_title(type(trace.device).__name__)
+    return ax

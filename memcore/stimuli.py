@@ -1,0 +1,189 @@
+"""Voltage waveforms [time] in volt, sampled every `dt` seconds, for `simulate`.
+
+Sample k is held from `k dt` to `(k + 1) dt`. Sweeps take the voltage in the middle of that
+interval, so that holding it costs an error of second order in `dt` only; pulses are exact.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError
+
+
+def sine(
+    amplitude: float,
+    frequency: float,
+    *,
+    dt: float,
+    periods: float = 1.0,
+    offset: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """A sine that begins at `offset` and rises for a positive amplitude.
+
+    Args:
+        amplitude: V.
+        frequency: Hz.
+        dt: s.
+        periods: how many.
+        offset: V.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: a number that must be positive is not.
+    """
+    turns = _middles(periods / _positive("frequency", frequency), dt, dtype) * frequency
+    return (amplitude * torch.sin(2 * math.pi * turns) + offset).to(dtype)
+
+
+def triangle(
+    amplitude: float,
+    frequency: float,
+    *,
+    dt: float,
+    periods: float = 1.0,
+    negative: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """A sweep 0, amplitude, 0, negative, 0 at constant speed in each of its halves.
+
+    Args:
+        amplitude: V, of the first half; negative to begin downwards.
+        frequency: Hz.
+        dt: s.
+        periods: how many.
+        negative: V, peak of the second half; `-amplitude` by default.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: a number that must be positive is not.
+    """
+    turns = _middles(periods / _positive("frequency", frequency), dt, dtype) * frequency % 1
+    shape = 1 - (4 * (turns % 0.5) - 1).abs()
+    second = -amplitude if negative is None else negative
+    return torch.where(turns < 0.5, amplitude * shape, second * shape).to(dtype)
+
+
+def pulse_train(
+    amplitude: float,
+    count: int,
+    *,
+    width: float,
+    gap: float,
+    dt: float,
+    read: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """`count` times a rectangular pulse and the pause after it.
+
+    Args:
+        amplitude: V.
+        count: how many pulses.
+        width: s, of a pulse; at least one sample.
+        gap: s, between the end of a pulse and the next one, 0 for none.
+        dt: s.
+        read: V during the gap.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: a number does not fit.
+    """
+    if gap < 0:
+        raise ConfigError(f"gap={gap!r}; expected seconds >= 0")
+    on = torch.full((_samples("width", width, dt),), float(amplitude), dtype=dtype)
+    off = torch.full((_samples("gap", gap, dt) if gap else 0,), float(read), dtype=dtype)
+    return torch.cat([on, off]).repeat(_count("count", count))
+
+
+def ltp_ltd(
+    potentiation: float,
+    depression: float,
+    pulses: int,
+    *,
+    width: float,
+    gap: float,
+    dt: float,
+    cycles: int = 1,
+    read: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Long-term potentiation and depression: `pulses` identical pulses up, then as many down.
+
+    Args:
+        potentiation: V, the amplitude that raises the conductance (see the device's polarity).
+        depression: V, the amplitude that lowers it.
+        pulses: of each kind.
+        width: s, of a pulse.
+        gap: s, after each pulse.
+        dt: s.
+        cycles: how often all this.
+        read: V during the gaps.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: a number does not fit.
+    """
+    both = [
+        pulse_train(v, pulses, width=width, gap=gap, dt=dt, read=read, dtype=dtype)
+        for v in (potentiation, depression)
+    ]
+    return torch.cat(both).repeat(_count("cycles", cycles))
+
+
+def staircase(
+    start: float,
+    stop: float,
+    steps: int,
+    *,
+    width: float,
+    dt: float,
+    gap: float = 0.0,
+    back: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Equal voltage steps from `start` to `stop`, both included, each held for `width`.
+
+    Args:
+        start: V.
+        stop: V.
+        steps: how many levels.
+        width: s, on each level.
+        dt: s.
+        gap: s at 0 V after each level.
+        back: go down again over the same levels, the last one once.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: a number does not fit.
+    """
+    levels = torch.linspace(start, stop, _count("steps", steps), dtype=torch.float64).tolist()
+    levels += levels[-2::-1] if back else []
+    return torch.cat([pulse_train(v, 1, width=width, gap=gap, dt=dt, dtype=dtype) for v in levels])
+
+
+def _middles(duration: float, dt: float, dtype: torch.dtype) -> Tensor:
+    del dtype  # phases are calculated in double precision: they grow, their accuracy must not fall
+    count = _samples("the duration", duration, dt)
+    return (torch.arange(count, dtype=torch.float64) + 0.5) * dt
+
+
+def _samples(name: str, duration: float, dt: float) -> int:
+    """How many samples last `duration`, at least one."""
+    count = round(_positive(name, duration) / _positive("dt", dt))
+    if count < 1:
+        raise ConfigError(f"{name} is {duration!r} s, but dt={dt!r} s; expected dt to be smaller")
+    return count
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{name} is {value!r}; expected a finite number > 0")
+    return value
+
+
+def _count(name: str, value: int) -> int:
+    if value < 1:
+        raise ConfigError(f"{name}={value!r}; expected an integer >= 1")
+    return value

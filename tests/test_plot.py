@@ -1,0 +1,129 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import memcore
+from memcore import ConfigError, plot, simulate, stimuli
+from memcore.cli import main
+from memcore.notebook import loop, parameters
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def trace():
+    dt = 1e-10
+    return simulate(memcore.devices["vteam"](), stimuli.sine(1.0, 50e6, dt=dt), dt, shape=(3,))
+
+
+def test_a_hysteresis_has_a_pinched_line_for_each_cell(trace):
+    ax = plot.hysteresis(trace)
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 200]
+    assert len(drawn) == 3
+    torch.testing.assert_close(torch.tensor(drawn[0].get_xdata()), trace.voltage)
+    in_milliampere = torch.tensor(drawn[0].get_ydata()).float()
+    torch.testing.assert_close(in_milliampere, 1e3 * trace.current[:, 0])
+    assert ax.get_ylabel() == "current / mA"
+    assert plot.hysteresis(trace, log=True, ax=ax) is ax
+    assert ax.get_yscale() == "log"
+
+
+def test_switching_shows_the_resistance_in_time(trace):
+    ax = plot.switching(trace)
+    assert ax.get_xlabel() == "time / ns"
+    shown = torch.tensor(ax.lines[0].get_ydata()).float() * _ohm(ax.get_ylabel())
+    torch.testing.assert_close(shown, 1 / trace.conductance[:, 0])
+
+
+def test_a_pulse_response_tells_set_from_reset_by_the_polarity():
+    device = memcore.devices["vteam"](k_on=-1e-2)
+    assert device.polarity == -1
+    voltage = stimuli.ltp_ltd(-0.6, 0.1, 5, width=2e-9, gap=1e-9, dt=1e-9, read=0.01)
+    trace = simulate(device, voltage, 1e-9, shape=(2,))
+    ax = plot.pulse_response(trace, threshold=0.05)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["SET", "RESET"]
+    rising = torch.tensor(ax.lines[0].get_ydata())
+    falling = torch.tensor(ax.lines[2].get_ydata())
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5]
+    assert (rising.diff() > 0).all()
+    assert (falling.diff() < 0).all()
+    # The last pulse ends where the trace does, but for its gap, in which nothing moves.
+    end = 1e3 * device.conductance(trace.final)[0].item()
+    assert falling[-1].item() == pytest.approx(end, rel=1e-6)
+
+
+def test_a_cumulative_plot_shows_the_spread_of_both_ends():
+    device = memcore.devices["vteam"](r_on=memcore.Normal(50, 5, min=1))
+    ax = plot.cumulative(device, cells=400)
+    on, off = ax.lines
+    spread = torch.tensor(on.get_xdata()).std() * _ohm(ax.get_xlabel())
+    assert spread == pytest.approx(5, rel=0.2)
+    assert torch.tensor(on.get_xdata()).median() * _ohm(ax.get_xlabel()) == pytest.approx(
+        50, rel=0.02
+    )
+    assert set((torch.tensor(off.get_xdata()) * _ohm(ax.get_xlabel())).round().tolist()) == {1000.0}
+    assert on.get_ydata()[0] == pytest.approx(0.5 / 400)
+
+
+def _ohm(label):
+    return 1e3 if "kΩ" in label else 1.0
+
+
+def test_what_cannot_be_drawn_says_why(trace):
+    with pytest.raises(ConfigError, match="at least 2 samples, but the trace has 1"):
+        plot.hysteresis(simulate(trace.device, torch.zeros(5), 1e-9, record="last"))
+    with pytest.raises(ConfigError, match=r"never exceeds threshold=2\.0 V"):
+        plot.pulse_response(trace, threshold=2.0)
+    with pytest.raises(ConfigError, match="one waveform for all cells"):
+        plot.pulse_response(simulate(trace.device, torch.zeros(5, 2), 1e-9))
+    with pytest.raises(ConfigError, match="cells=0"):
+        plot.cumulative(trace.device, cells=0)
+
+
+def test_importing_the_plots_does_not_import_matplotlib():
+    code = "import sys, memcore.plot; assert 'matplotlib' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["vteam", "linear_ion_drift", "data_driven", "mms", "yakopcic"])
+def test_the_loop_of_a_device_is_one_that_it_shows(name):
+    g = loop(memcore.devices[name]()).conductance
+    assert g.max() > 1.2 * g.min()
+
+
+def test_a_notebook_shows_parameters_sources_and_a_loop():
+    shown = memcore.devices["vteam"](r_on=memcore.Normal(50, 5))._repr_html_()
+    assert "<svg" in shown
+    for part in ("<code>v_on</code>", "<td>-0.2</td><td>V</td>", "demonstration set", "Normal("):
+        assert part in shown
+
+
+def test_parameters_of_drawn_cells_are_shown_as_a_range():
+    device = memcore.devices["vteam"](r_on=torch.tensor([40.0, 60.0]))
+    row = next(row for row in parameters(device) if row.name == "r_on")
+    assert (row.value, row.unit) == ("40 to 60 in 2 cells", "ohm")
+
+
+def test_the_command_shows_a_device_and_draws_its_loop(tmp_path):
+    picture = tmp_path / "loop.png"
+    words = ["device", "vteam", "--preset", "pt_hf_ti", "--plot", str(picture)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "preset pt_hf_ti: Kvatinsky 2015" in done.output
+    assert "v_on" in done.output
+    assert "  magic: " in done.output
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_command_names_what_it_does_not_know():
+    for words, message in (
+        (["device", "nonsense"], "nonsense"),
+        (["device", "vteam", "--preset", "nonsense"], "no preset 'nonsense'; it has: demo"),
+    ):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2
+        assert message in done.output
