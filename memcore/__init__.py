@@ -53,8 +53,10 @@ if TYPE_CHECKING:
         hookimpl,
         parameter,
     )
+    from memcore.ops.effective_conductance import effective_conductance
     from memcore.random import ReadStream, Stream
     from memcore.report import provenance, summary
+    from memcore.wires import Wires
 
 _LAZY: dict[str, str] = {
     name: module
@@ -69,7 +71,9 @@ _LAZY: dict[str, str] = {
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
         "random": "ReadStream Stream",
+        "ops.effective_conductance": "effective_conductance",
         "report": "provenance summary",
+        "wires": "Wires",
     }.items()
     for name in names.split()
 }
@@ -160,6 +164,7 @@ __all__ = [
     "Uniform",
     "UniformLevels",
     "UnknownPluginError",
+    "Wires",
     "__version__",
     "age",
     "calibrate",
@@ -170,6 +175,7 @@ __all__ = [
     "costs",
     "devices",
     "diagnose",
+    "effective_conductance",
     "hookimpl",
     "mappers",
     "native",

@@ -33,5 +33,55 @@ def crossbar_mvm(
 ) -> None: ...
 def simulate(arguments: int) -> None: ...
 def simulate_operation(code: int) -> str | None: ...
+def effective_conductance_float(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    out: int,
+) -> float: ...
+def effective_conductance_double(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    out: int,
+) -> float: ...
+def effective_conductance_backward_float(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    grad: int,
+    grad_g: int,
+    grad_word: int,
+    grad_bit: int,
+) -> float: ...
+def effective_conductance_backward_double(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    grad: int,
+    grad_g: int,
+    grad_word: int,
+    grad_bit: int,
+) -> float: ...
 def isa() -> str: ...
 def threads() -> int: ...

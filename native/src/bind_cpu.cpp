@@ -6,6 +6,8 @@
 namespace py = pybind11;
 using namespace memcore;
 
+void bind_effective(py::module_& m);  // bind_effective.cpp
+
 namespace {
 
 using Address = std::uintptr_t;
@@ -78,6 +80,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   m.def("crossbar_mvm", &crossbar_mvm, NoGil());
   m.def("simulate", &simulate, NoGil());
   m.def("simulate_operation", &cpu::simulate_operation, "Name of an operation by its code, None beyond the last");
+  bind_effective(m);
   m.def("isa", &cpu::isa, "Instruction set in use; raises RuntimeError for a MEMCORE_ISA that cannot be had");
   m.def("threads", &cpu::threads, "Threads that the next kernel may use");
 }

@@ -1,0 +1,205 @@
+"""The matrix of a crossbar with line resistance."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from memcore import native
+from memcore.ops import _effective_reference, _library
+from memcore.wires import Wires
+
+
+def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
+    """Return the matrix that a crossbar of ohmic cells computes, its wires included.
+
+    The currents of the bit lines are exactly `v @ A` for voltages `v` [..., rows] of the drivers.
+    `A` costs O(n^3) operations for n x n cells and is needed once for each state of the cells.
+    Columns that are subtracted from each other belong to one array if they share its word lines,
+    but positive and negative parts must never be subtracted before: `A` is not linear in `g`.
+
+    On CUDA, and without the native module, the PyTorch reference runs.
+
+    Args:
+        g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64; rows are word
+            lines, cols bit lines. Leading dimensions are arrays of their own.
+        wires: resistances, on g's device if they are tensors.
+
+    Returns:
+        [..., rows, cols] in siemens, of g's dtype. Gradients with respect to `g` and tensors of
+        `wires` are computed by the adjoint method; there are no second derivatives. Where a line
+        is driven (sensed) at both ends and has no resistance at all, the derivatives with respect
+        to its resistances do not exist, and what is returned for them means nothing.
+
+    Raises:
+        TypeError: if dtypes differ or are not float32 or float64.
+        ValueError: if a shape or a device does not fit, or a conductance is negative or NaN.
+    """
+    straight, word, bit, flips = canonical(g, wires)
+    inputs = [
+        each.flatten(0, -3) if each.dim() > 2 else each[None] for each in (straight, word, bit)
+    ]
+    ends = (wires.drive == "both", wires.sense_at == "both")
+    if torch.is_grad_enabled() and any(each.requires_grad for each in inputs):
+        out = cast(Tensor, _Adjoint.apply(*inputs, *ends))  # type: ignore[no-untyped-call]
+    else:
+        out = _SOLVE(*inputs, *ends)
+    out = out.view(g.shape)
+    return out.flip(flips) if flips else out
+
+
+def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Return g and all segments, turned so that the drivers are left and the sense nodes below.
+
+    The resistances of drivers and sense nodes are in those of the segments next to them; the far
+    end's come last along a word line and first along a bit line. The list has the dimensions that
+    were reversed.
+    """
+    _check(g)
+    word, bit = _segments(g, wires)
+    ends = ((-1, wires.drive == "right"), (-2, wires.sense_at == "top"))
+    flips = [dim for dim, flip in ends if flip]
+    if not flips:
+        return g, word, bit, flips
+    return g.flip(flips), word.flip(flips), bit.flip(flips), flips
+
+
+def _check(g: Tensor) -> None:
+    if g.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
+    if g.dim() < 2 or 0 in g.shape[-2:]:
+        raise ValueError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
+    if torch.compiler.is_compiling() or g.is_meta:
+        return
+    if not bool((g.detach() >= 0).all()):
+        raise ValueError("g has negative entries or NaN, expected siemens, at least 0")
+
+
+def _spread(name: str, value: float | Tensor, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if not isinstance(value, Tensor):
+        return g.new_full((), value).expand(shape)
+    if value.dtype != g.dtype:
+        raise TypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
+    if value.device != g.device:
+        raise ValueError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
+    try:
+        return value.expand(shape)
+    except RuntimeError:
+        raise ValueError(
+            f"{name} has shape {list(value.shape)}, expected one that broadcasts to {list(shape)}"
+        ) from None
+
+
+def _with_ends(lines: Tensor, keep: bool, ends: Tensor, at: tuple[int, ...]) -> Tensor:
+    """Add what is in series with the segments `at` of the last dimension, or replace them."""
+    lines = lines.clone()
+    for index in at:
+        lines[..., index] = lines[..., index] + ends if keep else ends
+    return lines
+
+
+def _segments(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor]:
+    """Resistances of all segments, those at the ends with the drivers' and sense nodes' in them."""
+    *batch, rows, cols = g.shape
+    both_driven, both_sensed = wires.drive == "both", wires.sense_at == "both"
+    word = _spread("word_line", wires.word_line, g, (*batch, rows, cols + both_driven))
+    bit = _spread("bit_line", wires.bit_line, g, (*batch, rows + both_sensed, cols))
+    driver = _spread("driver", wires.driver, g, (*batch, rows))
+    sense = _spread("sense", wires.sense, g, (*batch, cols))
+    ends = {"left": (0,), "right": (-1,), "both": (0, -1)}[wires.drive]
+    word = _with_ends(word, wires.first, driver, ends)
+    ends = {"top": (0,), "bottom": (-1,), "both": (0, -1)}[wires.sense_at]
+    return word, _with_ends(bit.mT, wires.last, sense, ends).mT
+
+
+def _expect(name: str, tensor: Tensor, g: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
+    if tensor.dtype != g.dtype:
+        raise TypeError(f"{name} is {tensor.dtype}, but g is {g.dtype}: convert one of them")
+    if tensor.device != g.device:
+        raise ValueError(f"{name} is on {tensor.device}, but g is on {g.device}: move one of them")
+
+
+def _empty(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool) -> Tensor:
+    if g.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"g is {g.dtype}, expected float32 or float64")
+    if g.dim() != 3:
+        raise ValueError(f"g has shape {list(g.shape)}, expected [arrays, rows, cols]")
+    arrays, rows, cols = g.shape
+    _expect("word", word, g, (arrays, rows, cols + drive_both))
+    _expect("bit", bit, g, (arrays, rows + sense_both, cols))
+    return g.new_empty(g.shape)
+
+
+def _empty_backward(
+    grad: Tensor, g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    _expect("grad", grad, g, tuple(g.shape))
+    _empty(g, word, bit, drive_both, sense_both)
+    return g.new_empty(g.shape), word.new_empty(word.shape), bit.new_empty(bit.shape)
+
+
+def _kernel(name: str, dtype: torch.dtype) -> Callable[..., float]:
+    kind = "double" if dtype == torch.float64 else "float"
+    return cast(Callable[..., float], getattr(native.cpu(), f"{name}_{kind}"))
+
+
+def _native(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool) -> Tensor:
+    out = _empty(g, word, bit, drive_both, sense_both)
+    if g.is_cuda:
+        return _effective_reference.solve(g, word, bit, drive_both, sense_both)
+    inputs = [tensor.contiguous() for tensor in (g, word, bit)]
+    addresses = [tensor.data_ptr() for tensor in inputs]
+    solve = _kernel("effective_conductance", g.dtype)
+    solve(*addresses, *g.shape, drive_both, sense_both, out.data_ptr())
+    return out
+
+
+def _native_backward(
+    grad: Tensor, g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    out = _empty_backward(grad, g, word, bit, drive_both, sense_both)
+    if g.is_cuda:
+        return _effective_reference.backward(grad, g, word, bit, drive_both, sense_both)
+    inputs = [tensor.contiguous() for tensor in (g, word, bit, grad)]
+    *addresses, grad_address = [tensor.data_ptr() for tensor in inputs]
+    solve = _kernel("effective_conductance_backward", g.dtype)
+    results = [tensor.data_ptr() for tensor in out]
+    solve(*addresses, *g.shape, drive_both, sense_both, grad_address, *results)
+    return out
+
+
+_SOLVE = _library.register(
+    "effective_conductance(Tensor g, Tensor word, Tensor bit, bool drive_both, bool sense_both) "
+    "-> Tensor",
+    fake=_empty,
+    reference=_effective_reference.solve,
+    kernel=_native,
+)
+_BACKWARD = cast(
+    Callable[..., tuple[Tensor, Tensor, Tensor]],
+    _library.register(
+        "effective_conductance_backward(Tensor grad, Tensor g, Tensor word, Tensor bit, "
+        "bool drive_both, bool sense_both) -> (Tensor, Tensor, Tensor)",
+        fake=cast(Any, _empty_backward),
+        reference=cast(Any, _effective_reference.backward),
+        kernel=cast(Any, _native_backward),
+    ),
+)
+
+
+class _Adjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
+    ) -> Tensor:
+        ctx.save_for_backward(g, word, bit)
+        ctx.ends = (drive_both, sense_both)
+        return _SOLVE(g, word, bit, drive_both, sense_both)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *_BACKWARD(grad, *ctx.saved_tensors, *ctx.ends), None, None

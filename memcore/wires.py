@@ -1,0 +1,74 @@
+"""Resistances of the wires of a crossbar."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Wires:
+    """Resistances of the word lines, the bit lines and what they end in; all in ohm, 0 is exact.
+
+    Each cell owns the word-line segment on its driver side and the bit-line segment on its sense
+    side. The resistance of a driver is in series with the segment before the first cell, that of a
+    sense node (a virtual ground) with the segment after the last cell.
+
+    A number holds for all segments (lines); a tensor is broadcast, so that a segment, a line or an
+    array can have its own, and may require gradients.
+
+    Attributes:
+        word_line: one word-line segment; [..., rows, cols], from left to right, or
+            [..., rows, cols + 1] where both ends are driven.
+        bit_line: one bit-line segment; [..., rows, cols], from top to bottom, or
+            [..., rows + 1, cols] where both ends are sensed.
+        driver: the source of a word line; [..., rows].
+        sense: what a bit line ends in; [..., cols].
+        first: whether there is a segment between a driver and the cell next to it.
+        last: whether there is a segment between a sense node and the cell next to it.
+        drive: the ends of the word lines that are driven. With "both", two drivers of the same
+            voltage, each with its resistance.
+        sense_at: the ends of the bit lines that are sensed. With "both", the current of a bit line
+            is the sum of the two.
+
+    Raises:
+        TypeError: if a resistance is neither a number nor a floating-point tensor.
+        ValueError: if a resistance is negative, infinite or NaN, or an end has another name.
+    """
+
+    word_line: float | Tensor = 0.0
+    bit_line: float | Tensor = 0.0
+    driver: float | Tensor = 0.0
+    sense: float | Tensor = 0.0
+    first: bool = True
+    last: bool = True
+    drive: Literal["left", "right", "both"] = "left"
+    sense_at: Literal["bottom", "top", "both"] = "bottom"
+
+    def __post_init__(self) -> None:
+        for name in ("word_line", "bit_line", "driver", "sense"):
+            _check(name, getattr(self, name))
+        for name, ends in (
+            ("drive", ("left", "right", "both")),
+            ("sense_at", ("bottom", "top", "both")),
+        ):
+            if getattr(self, name) not in ends:
+                wanted = ", ".join(map(repr, ends))
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {wanted}")
+
+
+def _check(name: str, value: object) -> None:
+    if isinstance(value, Tensor):
+        if not value.is_floating_point():
+            raise TypeError(f"{name} is a {value.dtype} tensor, expected ohm in floating point")
+        found = value.detach()
+        if found.is_meta or bool((found.isfinite() & (found >= 0)).all()):
+            return
+        raise ValueError(
+            f"{name} has negative or infinite entries or NaN, expected ohm, at least 0"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}, expected ohm as a number or a tensor")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} is {value!r} ohm, expected a finite number, at least 0")

@@ -1,0 +1,54 @@
+// The effective matrix in memcore._cpu. All checks are in memcore/ops.
+#include <pybind11/pybind11.h>
+
+#include "memcore/effective.h"
+
+namespace py = pybind11;
+using namespace memcore;
+
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+EffectiveConductance<T> arguments(Address g, Address word, Address bit, int64_t arrays, int64_t rows, int64_t cols,
+                                  bool drive_both, bool sense_both) {
+  EffectiveConductance<T> args{};
+  args.arrays = arrays, args.rows = rows, args.cols = cols;
+  args.drive_both = drive_both, args.sense_both = sense_both;
+  args.g = reinterpret_cast<const T*>(g);
+  args.word = reinterpret_cast<const T*>(word);
+  args.bit = reinterpret_cast<const T*>(bit);
+  return args;
+}
+
+template <class T>
+double forward(Address g, Address word, Address bit, int64_t arrays, int64_t rows, int64_t cols, bool drive_both,
+               bool sense_both, Address out) {
+  EffectiveConductance<T> args = arguments<T>(g, word, bit, arrays, rows, cols, drive_both, sense_both);
+  args.out = reinterpret_cast<T*>(out);
+  return cpu::effective_conductance(args);
+}
+
+template <class T>
+double backward(Address g, Address word, Address bit, int64_t arrays, int64_t rows, int64_t cols, bool drive_both,
+                bool sense_both, Address grad, Address grad_g, Address grad_word, Address grad_bit) {
+  EffectiveConductance<T> args = arguments<T>(g, word, bit, arrays, rows, cols, drive_both, sense_both);
+  args.grad = reinterpret_cast<const T*>(grad);
+  args.grad_g = reinterpret_cast<T*>(grad_g);
+  args.grad_word = reinterpret_cast<T*>(grad_word);
+  args.grad_bit = reinterpret_cast<T*>(grad_bit);
+  return cpu::effective_conductance_backward(args);
+}
+
+}  // namespace
+
+void bind_effective(py::module_& m);  // called by bind_cpu.cpp
+
+void bind_effective(py::module_& m) {
+  using NoGil = py::call_guard<py::gil_scoped_release>;
+  m.def("effective_conductance_float", &forward<float>, NoGil());
+  m.def("effective_conductance_double", &forward<double>, NoGil());
+  m.def("effective_conductance_backward_float", &backward<float>, NoGil());
+  m.def("effective_conductance_backward_double", &backward<double>, NoGil());
+}

@@ -1,0 +1,222 @@
+// The effective matrix of crossbars with line resistance, see effective_multiport.h.
+// Internal linkage throughout: this header is compiled once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "effective_cells.h"
+#include "memcore/effective.h"
+
+namespace memcore {
+namespace {
+
+template <class T>
+T* allocate_numbers(int64_t count) {
+  return reinterpret_cast<T*>(allocate(count * static_cast<int64_t>(sizeof(T) / 4)));
+}
+
+// Memory that is released at the end of a block.
+template <class T>
+struct Memory {
+  T* data;
+  explicit Memory(int64_t count) : data(allocate_numbers<T>(count)) {}
+  ~Memory() { release(reinterpret_cast<float*>(data)); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+};
+
+template <class T>
+Cells<T> cells_of(const EffectiveConductance<T>& e, int64_t array) {
+  const int64_t word_stride = e.cols + (e.drive_both ? 1 : 0), bit_rows = e.rows + (e.sense_both ? 1 : 0);
+  const T* const bit = e.bit + array * bit_rows * e.cols + (e.sense_both ? e.cols : 0);
+  return {e.rows, e.cols, word_stride, e.g + array * e.rows * e.cols, e.word + array * e.rows * word_stride, bit};
+}
+
+// The two ways in which lines are held at both ends, and what is left after each.
+template <class T>
+struct Closing {
+  Layout layout[3];  // of the whole array, after tying R to L, after tying T to B
+  bool tied[2];
+  int64_t w[2], block[2], scratch, memory;  // where things are
+
+  static constexpr Port far[2] = {kRight, kTop};
+  static constexpr Port near[2] = {kLeft, kBottom};
+
+  explicit Closing(const Layout& whole) {
+    layout[0] = whole;
+    memory = scratch = 0;
+    for (int i = 0; i < 2; ++i) {
+      const int64_t m = layout[i].port[far[i]].count;
+      tied[i] = m > 0;
+      layout[i + 1] = tied[i] ? tied_layout(layout[i], far[i]) : layout[i];
+      const int64_t n = layout[i + 1].size;
+      w[i] = memory;
+      block[i] = w[i] + (tied[i] ? area<T>(m, m) : 0);
+      memory = block[i] + (tied[i] ? area<T>(n, n) : 0);
+      scratch = larger(scratch, tied[i] ? m + tie_scratch<T>(m, n) : 0);
+    }
+    memory += scratch;
+  }
+
+  Tie<T> tie(int i, Matrix<T> s, const T* resistances, T* base) const {
+    const Side side = side_of(layout[i], far[i]);
+    return {
+        side, layout[i + 1].port[near[i]], resistances, constant(s), {base + w[i], stride_of<T>(side.joined.count)}};
+  }
+};
+
+// Resistances between port R and the right driver, or between port T and the sense node at the top. A line without any
+// resistance at all is at one voltage, and the current at its far end is of no consequence: any number will do.
+template <class T>
+void far_resistances(const EffectiveConductance<T>& e, const Cells<T>& cells, int i, int64_t count, T* out) {
+  for (int64_t line = 0; line < count; ++line) {
+    T last = 0, sum = 0;
+    if (i == 0 && line < e.rows) {
+      const T* const word = cells.word + line * cells.word_stride;
+      last = word[e.cols];
+      for (int64_t j = 0; j <= e.cols; ++j) sum += word[j];
+    } else if (i == 1 && line < e.cols) {
+      const T* const bit = cells.bit - e.cols + line;
+      last = bit[0];
+      for (int64_t j = 0; j <= e.rows; ++j) sum += bit[j * e.cols];
+    }
+    out[line] = sum == T(0) ? T(1) : last;
+  }
+}
+
+// Ties what is to be tied; returns the block that is left.
+template <class T>
+Matrix<T> close_all(const EffectiveConductance<T>& e, const Cells<T>& cells, const Closing<T>& closing, Matrix<T> s,
+                    T* base, double& operations) {
+  for (int i = 0; i < 2; ++i) {
+    if (!closing.tied[i]) continue;
+    const int64_t m = closing.layout[i].port[Closing<T>::far[i]].count, n = closing.layout[i + 1].size;
+    T* const resistances = base + closing.memory - closing.scratch;
+    far_resistances(e, cells, i, m, resistances);
+    const Matrix<T> out{base + closing.block[i], stride_of<T>(n)};
+    Scratch<T> work{resistances + (m + 15) / 16 * 16, 0};
+    close(closing.tie(i, s, resistances, base), out, work);
+    operations += work.operations;
+    s = out;
+  }
+  return s;
+}
+
+template <class T>
+void write_matrix(const EffectiveConductance<T>& e, const Layout& layout, Matrix<T> s, T* out) {
+  for_lines(layout.port[kLeft], [&](int64_t i, int64_t line_i) {
+    for_lines(layout.port[kBottom], [&](int64_t j, int64_t line_j) {
+      if (i < e.rows && j < e.cols) out[i * e.cols + j] = -s.row(line_i)[line_j];
+    });
+  });
+}
+
+template <class T>
+Edges edges_of(const EffectiveConductance<T>& e) {
+  return {e.drive_both, e.sense_both, true};
+}
+
+// Plans and memory of one thread.
+template <class T>
+struct Worker {
+  const Plan<T>& plan;
+  const SquarePlan<T>& squares;
+  Memory<Lanes<T>> square_memory;
+  Memory<SquareCells<T>> loaded;
+
+  Worker(const Plan<T>& p, const SquarePlan<T>& s) : plan(p), squares(s), square_memory(s.memory), loaded(1) {}
+
+  double build(const Cells<T>& cells, int64_t index, T* memory, bool joints_only = false) {
+    const SquareUnits<T> units{plan, squares, cells, loaded.data, square_memory.data};
+    return memcore::build(plan, index, memory, units, joints_only);
+  }
+};
+
+// Builds the whole of one array by several threads: first the blocks at the depth up to which the plan keeps blocks
+// apart, side by side, then the ones above, each with parallel products.
+template <class T>
+struct Together {
+  const Plan<T>& plan;
+  const SquarePlan<T>& squares;
+  const Cells<T>& cells;
+  T* memory;
+
+  void collect(int64_t index, int64_t depth, int64_t* found, int64_t& count) const {
+    const Node& node = plan.nodes[index];
+    if (depth == plan.spread || node.z < 0) {
+      found[count++] = index;
+      return;
+    }
+    collect(node.z, depth + 1, found, count);
+    collect(node.y, depth + 1, found, count);
+  }
+
+  double above(int64_t index, int64_t depth) const {
+    const Node& node = plan.nodes[index];
+    if (depth == plan.spread || node.z < 0) return 0;
+    Scratch<T> work{memory + node.scratch, above(node.z, depth + 1) + above(node.y, depth + 1)};
+    join(plan.joint(node, memory), plan.block(node, memory), work);
+    return work.operations;
+  }
+
+  double build() const {
+    const int64_t most = int64_t(1) << plan.spread;
+    const Memory<int64_t> found(most);
+    const Memory<double> operations(most);
+    int64_t count = 0;
+    collect(0, 0, found.data, count);
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      Worker<T> worker(plan, squares);
+      for (int64_t i = begin; i < end; ++i) operations.data[i] = worker.build(cells, found.data[i], memory);
+    });
+    double sum = above(0, 0);
+    for (int64_t i = 0; i < count; ++i) sum += operations.data[i];
+    return sum;
+  }
+};
+
+// Depth at which there are enough blocks for all threads, if they are not too small; 0 for one thread, or if there are
+// enough arrays.
+inline int64_t spread_of(int64_t arrays, int64_t units, int64_t lanes) {
+  int64_t depth = 0;
+  while (arrays < max_threads() && (int64_t(1) << depth) < 2 * max_threads() && (units >> (depth + 1)) >= 2 * lanes)
+    ++depth;
+  return depth;
+}
+
+template <class T>
+double effective_conductance(const EffectiveConductance<T>& e) {
+  const int64_t rows = ceil_div(e.rows, kUnit), cols = ceil_div(e.cols, kUnit);
+  const int64_t depth = spread_of(e.arrays, rows * cols, Lanes<T>::count);
+  const Plan<T> plan(rows, cols, kUnit, Lanes<T>::count, edges_of(e), false, depth);
+  const SquarePlan<T> squares(kUnit, kUnit, 1, 0, kSquareEdges, false, 0);
+  const Closing<T> closing(plan.nodes[0].layout);
+  const auto finish = [&](int64_t array, T* memory) {
+    const Matrix<T> whole = plan.block(plan.nodes[0], memory);
+    double operations = 0;
+    const Matrix<T> s = close_all(e, cells_of(e, array), closing, whole, memory + plan.memory, operations);
+    write_matrix(e, closing.layout[2], s, e.out + array * e.rows * e.cols);
+    return operations;
+  };
+  const Memory<double> operations(e.arrays);
+  if (depth > 0) {
+    const Memory<T> memory(plan.memory + closing.memory);
+    for (int64_t array = 0; array < e.arrays; ++array) {
+      const Cells<T> cells = cells_of(e, array);
+      operations.data[array] = Together<T>{plan, squares, cells, memory.data}.build() + finish(array, memory.data);
+    }
+  } else {
+    parallel_for(e.arrays, 1, [&](int64_t begin, int64_t end) {
+      const Memory<T> memory(plan.memory + closing.memory);
+      Worker<T> worker(plan, squares);
+      for (int64_t array = begin; array < end; ++array)
+        operations.data[array] = worker.build(cells_of(e, array), 0, memory.data) + finish(array, memory.data);
+    });
+  }
+  double sum = 0;
+  for (int64_t array = 0; array < e.arrays; ++array) sum += operations.data[array];
+  return sum;
+}
+
+}  // namespace
+}  // namespace memcore
