@@ -28,9 +28,18 @@ def overview(kind: str, pages: Path) -> str:
     rows = ["| Name | What it is | Page |", "|---|---|---|"]
     for name in registry:
         summary = (_documentation(registry[name]) or [""])[0].replace("|", "\\|")
-        page = f"[physics]({name}.md)" if (pages / f"{name}.md").exists() else ""
-        rows.append(f"| [`{name}`](../reference/plugins.md#{name}) | {summary} | {page} |")
+        page = _page(name, pages)
+        link = f"[physics]({page})" if page else ""
+        rows.append(f"| [`{name}`](../reference/plugins.md#{name}) | {summary} | {link} |")
     return "\n".join(rows)
+
+
+def _page(name: str, pages: Path) -> str:
+    """The page of a model: its own, or the first one that names it in code."""
+    for page in (pages / f"{name}.md", *sorted(pages.glob("*.md"))):
+        if page.exists() and page.name != "index.md" and f"`{name}`" in page.read_text():
+            return page.name
+    return ""
 
 
 def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
