@@ -1,4 +1,4 @@
-"""Phase-change memory by the statistics of a million doped Ge2Sb2Te5 cells."""
+"""Phase-change memory by its measured statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _REFERENCE: Final = 25.0  #: uS, the g_max of the fits
 
 @dataclass(frozen=True, kw_only=True)
 class Pcm(PhaseChange):
-    """Doped Ge2Sb2Te5 mushroom cells, with x = g / g_max and z ~ N(0, 1).
+    """Phase-change cells, with x = g / g_max and z ~ N(0, 1).
 
         programming   g_p = g + s z,  s = max(0.26348 + 1.9650 x - 1.1731 x^2, 0) uS
         drift         g(t) = g_p ((t + t0) / t0)^-nu,   nu = |m + d z|,   t0 = 20 s

@@ -42,7 +42,7 @@ _T_READ: Final = 1e-6  #: s
 
 @dataclass(frozen=True, kw_only=True)
 class ReramCmo(Statistical):
-    """TaOx-based conductive metal oxide on HfOx, g from 9 to 88.2 uS, with z ~ N(0, 1).
+    """Conductive metal oxide on HfOx, g from 9 to 88.2 uS, with z ~ N(0, 1).
 
         programming   g_p = g + s z,    s = 0.00106879 g + 0.00081107 uS   accepted to 0.2 %
                                         s = 0.01129027 g + 0.01121854 uS   accepted to 2 %
