@@ -218,6 +218,8 @@ class Memristor(Contract):
     kind = "devices"
     polarity: ClassVar[int] = 1  #: sign of the voltage that SETs, that is, raises the conductance
     presets: ClassVar[Mapping[str, Preset]] = {}  #: published parameter sets by name
+    set_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that SETs, V and s
+    reset_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that RESETs, V and s
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -253,6 +255,30 @@ class Memristor(Contract):
 
         A conductance outside the window of a cell gives the nearest end of the window.
         """
+
+    @hookspec
+    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
+        """The state after `count` identical pulses [*cells], towards SET where it is positive.
+
+        Counts may differ from cell to cell. By default `set_pulse` and `reset_pulse` are applied
+        one by one, each with a context of its own; a device that knows where many pulses lead
+        overrides this.
+
+        Raises:
+            NotImplementedError: the device has no `set_pulse` and `reset_pulse`.
+        """
+        if self.set_pulse is None or self.reset_pulse is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} does not say what a programming pulse is; give the class "
+                "set_pulse and reset_pulse = (volts, seconds), or apply step() with a voltage"
+            )
+        for n in range(int(count.abs().max()) if count.numel() else 0):
+            for sign, (voltage, seconds) in ((1, self.set_pulse), (-1, self.reset_pulse)):
+                push = torch.where(sign * count > n, voltage, 0.0).to(state.dtype)
+                state = torch.where(
+                    push != 0, self.step(state, push, seconds, ctx.child("pulse", n)), state
+                )
+        return state
 
     @hookspec
     def current(self, state: Tensor, voltage: Tensor) -> Tensor:

@@ -1,0 +1,312 @@
+"""Devices that identical pulses program: many pulses at once, their noise, and the bounds.
+
+A model says what one pulse does and where any number of them leads; everything else is here. With
+noise, n pulses are one draw that has the distribution of n single ones:
+
+- noise in proportion to the step makes the number of pulses random, n + c2c sqrt(n) N(0, 1), plus
+  what the curvature of the step adds on average (Ito's term);
+- noise that does not know the step adds up to c2c sqrt(n), less what the steps themselves correct
+  on the way;
+- a path of pulses that would leave the window stops at its end and may come back, so what it loses
+  there is drawn as well, from the law of the maximum of a Brownian bridge (with the correction for
+  discrete steps of Broadie, Glasserman and Kou, Math. Finance 7:325, 1997).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import torch
+from torch import Tensor
+
+from memcore import ConfigError, Context, Memristor, Parameter, parameter
+from memcore_plugins.devices._parameters import (
+    as_state,
+    filled,
+    fraction,
+    positive,
+    require,
+    unit_interval,
+)
+
+_MOST: Final = 1e15  #: pulses; more change nothing and overflow in single precision
+_DISCRETE: Final = 0.5826  #: -zeta(1/2) / sqrt(2 pi)
+_FORWARD: Final = 0.3  #: up to this c2c, practically all pulses move in their direction
+_REACHED: Final = 1 - 1e-6  #: an amplitude counts as reached in spite of rounding
+
+
+def choose(up: Tensor, forward: Parameter, back: Parameter, like: Tensor) -> Tensor:
+    """`forward` where cells move up, else `back`, in the dtype of `like`."""
+    return torch.where(up, tensor(forward, like), tensor(back, like))
+
+
+def tensor(value: Parameter, like: Tensor) -> Tensor:
+    """A parameter as a tensor of the dtype and the device of `like`."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
+def between(value: Tensor, low: Parameter, high: Parameter) -> Tensor:
+    """`value`, but no less than `low` and no more than `high`."""
+    return torch.clamp(value, tensor(low, value), tensor(high, value))
+
+
+def jumps(count: Tensor, most: float, singles: int, halvings: int) -> Iterator[tuple[Tensor, bool]]:
+    """Cut pulses into `singles`, then parts of half of what is left, then the rest.
+
+    Args:
+        count: pulses of each cell.
+        most: no cell has more; parts that would be empty are left out.
+        singles: how many single pulses come first.
+        halvings: how many halves.
+
+    Yields:
+        the pulses of a part, and whether none has more than one.
+    """
+    rest, left = count, most
+    for part in range(singles + halvings):
+        if left <= 0:
+            return
+        if part < singles:
+            take, taken = rest.clamp(max=1), min(left, 1.0)
+        else:
+            take = torch.minimum(rest, (rest / 2).ceil())
+            taken = min(left, math.ceil(left / 2)) if math.isfinite(left) else 0.0
+        yield take, part < singles or taken == 1
+        rest, left = rest - take, left - taken
+    if left > 0:
+        yield rest, left <= 1
+
+
+def reflected(
+    shift: Tensor, variance: Tensor, count: Tensor, above: Tensor, below: Tensor, draws: Tensor
+) -> Tensor:
+    """The shift of a path of `count` steps that stops wherever it meets an end of its room.
+
+    Args:
+        shift: where the path would end without ends.
+        variance: of that.
+        count: steps.
+        above: room upwards, >= 0.
+        below: room downwards, >= 0.
+        draws: uniform, [2, *cells].
+    """
+    swing = -2 * variance * draws.clamp(min=1e-12).log()
+    reach = 0.5 * (shift.square() + swing).sqrt()
+    lag = _DISCRETE * (variance / count.clamp(min=1)).sqrt()
+    none = torch.zeros_like(shift)
+    most = torch.maximum(reach[0] + 0.5 * shift - lag, shift.clamp(min=0))
+    least = torch.minimum(0.5 * shift - reach[1] + lag, shift.clamp(max=0))
+    most = torch.where(count > 1, most, shift.clamp(min=0))
+    least = torch.where(count > 1, least, shift.clamp(max=0))
+    lost = torch.maximum(most - above, none)
+    kept = torch.maximum(-least - below, none)
+    return torch.minimum(torch.maximum(shift - lost + kept, -below), above)
+
+
+def added(count: Tensor, log_kept: Tensor) -> Tensor:
+    """1 + q^2 + q^4 + ... of `count` terms with q = e^log_kept."""
+    flat = log_kept.abs() < 1e-9
+    slope = torch.where(flat, -1, 2 * log_kept)
+    return torch.where(flat, count, (count * slope).clamp(max=80).expm1() / slope.expm1())
+
+
+def nonzero(value: Tensor) -> Tensor:
+    """`value`, but a tiny number instead of 0."""
+    return torch.where(value == 0, 1e-30, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulsed(Memristor):
+    """A position w between two ends, moved by pulses of which only sign and number count.
+
+    The state is x = (w - low) / (high - low); with write noise, also what is read besides x.
+    """
+
+    singles: ClassVar[int] = 0  #: pulses computed one by one before the others are taken at once
+
+    v_set: float = parameter(1.0, "V", "amplitude that SETs; its sign is the polarity; round")
+    v_reset: float = parameter(-1.0, "V", "amplitude that RESETs, of the other sign; round")
+    t_set: float = parameter(1e-7, "s", "duration of a SET pulse; a round number")
+    t_reset: float = parameter(1e-7, "s", "duration of a RESET pulse; a round number")
+    x0: Parameter = parameter(0.5, "1", "position of fresh cells, 0 at the lowest conductance")
+    c2c: float = parameter(0.0, "1", "noise of a pulse, cycle to cycle, in the model's unit")
+
+    def __post_init__(self) -> None:
+        require(self, positive, "a number > 0", ["t_set", "t_reset"])
+        require(self, unit_interval, "a number in [0, 1]", ["x0"])
+        require(self, lambda value: value >= 0, "a number >= 0", ["c2c"])
+        if not self.v_set * self.v_reset < 0:
+            raise ConfigError(
+                f"{type(self).__name__}: v_set={self.v_set!r} and v_reset={self.v_reset!r}; "
+                "expected two voltages of opposite signs: the sign tells a SET from a RESET"
+            )
+
+    # -- what a model says -------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> tuple[Parameter, Parameter]:
+        """The lowest and the highest position."""
+        raise NotImplementedError
+
+    @property
+    def additive(self) -> bool:
+        """Whether the noise of a pulse is independent of its step."""
+        raise NotImplementedError
+
+    @property
+    def variables(self) -> int:
+        """Of the state: 2 if what is read differs from x, else 1."""
+        return 1
+
+    @property
+    def write_noise(self) -> Parameter:
+        """Spread of what is read about the position, in units of the position."""
+        return 0.0
+
+    def change(self, w: Tensor, up: Tensor) -> Tensor:
+        """What the next pulse adds to w, without noise."""
+        raise NotImplementedError
+
+    def flow(self, w: Tensor, up: Tensor, count: Tensor) -> Tensor:
+        """W after any real number of pulses, which may be negative, as if there were no ends."""
+        raise NotImplementedError
+
+    def spread(self, w: Tensor, up: Tensor) -> Tensor:
+        """Of additive noise, the standard deviation of a pulse."""
+        raise NotImplementedError
+
+    def pulses_between(self, w: Tensor, end: Tensor, up: Tensor) -> Tensor:
+        """How many pulses lead from w to `end`, negative if it lies behind; by quadrature."""
+        middle, half = 0.5 * (w + end), 0.5 * (end - w)
+        total = torch.zeros_like(w)
+        for place, weight in ((-0.7745966692, 5 / 9), (0.0, 8 / 9), (0.7745966692, 5 / 9)):
+            total = total + weight * half / nonzero(self.change(middle + place * half, up))
+        return total
+
+    def log_kept(self, w: Tensor, end: Tensor, up: Tensor, count: Tensor) -> Tensor:
+        """Logarithm of the share of a deviation that a pulse leaves, the mean from w to `end`."""
+        ratio = self._ratio(w, end, up)
+        return ratio.log() / count.clamp(min=1)
+
+    # -- the contract ------------------------------------------------------------------------------
+
+    @property
+    def polarity(self) -> int:  # type: ignore[override]
+        """The sign of `v_set`."""
+        return 1 if self.v_set > 0 else -1
+
+    @property
+    def set_pulse(self) -> tuple[float, float]:  # type: ignore[override]
+        """Amplitude and duration of a SET pulse."""
+        return self.v_set, self.t_set
+
+    @property
+    def reset_pulse(self) -> tuple[float, float]:  # type: ignore[override]
+        """Amplitude and duration of a RESET pulse."""
+        return self.v_reset, self.t_reset
+
+    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
+        up, down = (min(dt / t, _MOST) for t in (self.t_set, self.t_reset))
+        push = voltage * self.polarity
+        sets = (push >= abs(self.v_set) * _REACHED).to(state.dtype)
+        resets = (push <= -abs(self.v_reset) * _REACHED).to(state.dtype)
+        return self._moved(state, up * sets - down * resets, max(up, down), ctx)
+
+    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
+        count = (count.to(state.dtype) + torch.zeros_like(state[0])).clamp(-_MOST, _MOST)
+        unknown = count.is_meta or torch.compiler.is_compiling()
+        most = math.inf if unknown else float(count.abs().max()) if count.numel() else 0.0
+        return self._moved(state, count, most, ctx)
+
+    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
+        return self._with_noise(filled(shape, self.x0, ctx)[0])
+
+    def position(self, state: Tensor) -> Tensor:
+        """W as it is read."""
+        low, high = self.ends
+        x = state[0] if self.variables == 1 else (state[0] + state[1]).clamp(0, 1)
+        return low + (high - low) * x
+
+    def state_at(self, w: Tensor) -> Tensor:
+        """The state that reads `w`, or the nearest end."""
+        return self._with_noise(fraction(w, *self.ends))
+
+    def _with_noise(self, x: Tensor) -> Tensor:
+        return as_state(x, torch.zeros_like(x)) if self.variables == 2 else as_state(x)
+
+    # -- pulses ------------------------------------------------------------------------------------
+
+    def _moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        x, up, number = state[0], count > 0, count.abs()
+        low, high = self.ends
+        w = low + (high - low) * x
+        parts = jumps(number, most, *self._plan())
+        for part, (take, single) in enumerate(parts):
+            w = between(self._jump(w, up, take, single, ctx, 3 * part + 1), low, high)
+        x = torch.where(count == 0, x, fraction(w, low, high))
+        if self.variables == 1:
+            return as_state(x)
+        fresh = number.clamp(max=1)
+        noise = ctx.random.normal(x.shape, device=x.device, dtype=x.dtype) * self.write_noise
+        return as_state(x, state[1] + fresh * (noise / (high - low) - state[1]))
+
+    def _plan(self) -> tuple[int, int]:
+        """How many single pulses and how many halves a call takes at most."""
+        if not self.c2c:
+            return self.singles, 0
+        return max(self.singles, 1), 8 if self.additive else 0
+
+    def _jump(
+        self, w: Tensor, up: Tensor, count: Tensor, single: bool, ctx: Context, key: int
+    ) -> Tensor:
+        exact = single and (self.singles > 0 or self.c2c > 0)
+        if not self.c2c:
+            return w + count * self.change(w, up) if exact else self.flow(w, up, count)
+        noise = ctx.random.normal(w.shape, round=key, device=w.device, dtype=w.dtype)
+        # A fraction of a pulse is that fraction of its outcome.
+        noise = noise * torch.minimum(count, count.sqrt())
+        if exact:
+            change = self.change(w, up)
+            size = self.spread(w, up) if self.additive else self.c2c * change
+            return w + count * change + noise * size
+        if not self.additive and self.c2c <= _FORWARD:
+            return self.flow(w, up, self._random_count(w, up, count, noise))
+        rounds = (key + 1, key + 2)
+        draws = [
+            ctx.random.uniform(w.shape, round=r, device=w.device, dtype=w.dtype) for r in rounds
+        ]
+        jump = self._additive if self.additive else self._multiplicative
+        return jump(w, up, count, noise, torch.stack(draws))
+
+    def _random_count(self, w: Tensor, up: Tensor, count: Tensor, noise: Tensor) -> Tensor:
+        """The pulses that noise in proportion to the step makes of `count`."""
+        end = between(self.flow(w, up, count), *self.ends)
+        return count + self.c2c * noise - 0.5 * self.c2c**2 * self._ratio(w, end, up).log()
+
+    def _multiplicative(
+        self, w: Tensor, up: Tensor, count: Tensor, noise: Tensor, draws: Tensor
+    ) -> Tensor:
+        low, high = (tensor(end, w) for end in self.ends)
+        ahead = self.pulses_between(w, torch.where(up, high, low), up)
+        behind = self.pulses_between(w, torch.where(up, low, high), up)
+        shift = self._random_count(w, up, count, noise)
+        variance = self.c2c**2 * count
+        shift = reflected(shift, variance, count, ahead.clamp(min=0), -behind.clamp(max=0), draws)
+        return self.flow(w, up, shift)
+
+    def _additive(
+        self, w: Tensor, up: Tensor, count: Tensor, noise: Tensor, draws: Tensor
+    ) -> Tensor:
+        low, high = (tensor(end, w) for end in self.ends)
+        far = 10 * (high - low)
+        end = torch.clamp(self.flow(w, up, count), low - far, high + far)
+        variance = self.spread(w, up).square() * added(count, self.log_kept(w, end, up, count))
+        variance = torch.where(count > 0, torch.minimum(variance, far.square()), 0)
+        shift = end - w + noise * (variance / nonzero(count)).sqrt()
+        return w + reflected(shift, variance, count, high - w, w - low, draws)
+
+    def _ratio(self, w: Tensor, end: Tensor, up: Tensor) -> Tensor:
+        """The step at `end` as a share of that at `w`."""
+        before, after = self.change(w, up).abs(), self.change(end, up).abs()
+        return torch.where(before > 0, after / nonzero(before), 1).clamp(1e-6, 1e6)
