@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import memcore
+from memcore.errors import ConfigError
 from memcore.hookspecs import ArrayInfo, Context, Mapped, Mapper, Memristor, Programmed, Programmer
 
 
@@ -36,3 +37,17 @@ def window(conductance: Tensor) -> Memristor:
     device = memcore.devices["ideal"](r_on=1 / highest, r_off=1 / lowest)
     assert isinstance(device, Memristor)
     return device
+
+
+def check(conductance: Tensor) -> None:
+    """Refuse what is no matrix of conductances.
+
+    Raises:
+        ConfigError: it is not [rows, cols], or has negative or non-finite entries.
+    """
+    if conductance.dim() != 2 or not conductance.numel():
+        raise ConfigError(
+            f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
+        )
+    if not (conductance.isfinite().all() and (conductance >= 0).all()):
+        raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.as_given import AsGiven, AsTold, window
+from memcore.as_given import AsGiven, AsTold, check, window
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
@@ -25,6 +25,7 @@ from memcore.pipeline import Pipeline
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
 from memcore.tiling import Tiling
+from memcore.yields import ArrayYield
 
 
 class Crossbar(nn.Module):
@@ -54,6 +55,7 @@ class Crossbar(nn.Module):
     seconds: Tensor
     writes: Tensor
     reads: Tensor
+    seed: Tensor
     folded: Tensor
     matrices: Tensor | None
     settled: Tensor | None
@@ -70,12 +72,7 @@ class Crossbar(nn.Module):
         temperature: float = 300.0,
         seed: int = 0,
     ) -> None:
-        if conductance.dim() != 2 or not conductance.numel():
-            raise ConfigError(
-                f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
-            )
-        if not (conductance.isfinite().all() and (conductance >= 0).all()):
-            raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+        check(conductance)
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
@@ -121,10 +118,11 @@ class Crossbar(nn.Module):
         self.name = name
         self.constant = constant
         self.random = random
+        self.register_buffer("seed", torch.tensor(random.seed, device=weight.device))
         self._observing: str | None = None
         self.register_buffer("seconds", weight.new_zeros((), dtype=torch.float64))
-        self.register_buffer("writes", weight.new_zeros((), dtype=torch.int64))
-        self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
+        for count in ("writes", "reads"):
+            self.register_buffer(count, weight.new_zeros((), dtype=torch.int64))
         ctx = self.context
         self.input = Port(config.dac, ctx.child("dac"), weight)
         self.output = Port(config.adc, ctx.child("adc"), weight)
@@ -132,10 +130,11 @@ class Crossbar(nn.Module):
         shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
         groups, rows, cols = weight.shape
         self.tiling = Tiling(groups, rows, cols, shared, config.tile)
-        array = self.array()
-        self.pipeline = Pipeline(config.effects, array, ctx).to(weight.device)
-        self._store(mapped, array)
+        self._store(mapped)
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
+
+    def _bind_effects(self, array: ArrayInfo) -> None:
+        self.pipeline = Pipeline(self.config.effects, array, self.context).to(self.seed.device)
 
     # Writing -------------------------------------------------------------------------------
 
@@ -168,18 +167,20 @@ class Crossbar(nn.Module):
         """Program the arrays again, with new draws of what a rewrite draws anew."""
         self.writes += 1
         self.seconds.zero_()
-        return self._store(self._map(weight), self.array())
+        return self._store(self._map(weight))
 
     def _map(self, weight: Tensor) -> Mapped:
         device = self.config.device.nominal()
         return self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
 
-    def _store(self, mapped: Mapped, array: ArrayInfo) -> Programmed:
-        ctx = self.context
+    def _store(self, mapped: Mapped) -> Programmed:
+        ctx, array = self.context, self.array()
+        self._bind_effects(array)
         unused, _ = array.nominal.nominal_range()
         target = self.tiling.split(mapped.targets, unused)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
+        self.written = ArrayYield.of(programmed, target, array)
         g = programmed.conductance.expand(array.shape)
         g = Pipeline.written(g, self.config.effects, array, ctx)
         self.register_buffer("programmed", g.to(target.dtype).contiguous())
@@ -234,10 +235,9 @@ class Crossbar(nn.Module):
         scale = self.gain.new_ones(1) if self._by_column else self.gain
         if scale.numel() > 1:
             scale = scale.expand(self.tiling.groups, -1).flatten()
-        tile_rows, constant = self.tiling.array_rows, self.constant
-        volts, scale = self._volts, scale / self._volts
+        volts, rows = self._volts, self.tiling.array_rows
         self.fused = Fused(
-            self.matrices, volts, dac, adc, scale, tile_rows=tile_rows, constant=constant
+            self.matrices, volts, dac, adc, scale / volts, tile_rows=rows, constant=self.constant
         )
 
     # Reading -------------------------------------------------------------------------------
@@ -245,8 +245,7 @@ class Crossbar(nn.Module):
     @property
     def is_exact(self) -> bool:
         """Whether a read is one product with the folded matrix."""
-        pipeline = self.pipeline
-        return self.config.adc is None and pipeline.is_product and not pipeline.is_stochastic
+        return self.config.adc is None and self.pipeline.is_exact
 
     @property
     def is_set(self) -> bool:
@@ -391,10 +390,13 @@ class Crossbar(nn.Module):
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
-        t = self.tiling
-        return f"{t.rows} -> {t.cols}, {t.arrays} arrays of {t.array_rows} x {t.array_cols}"
+        return str(self.tiling)
 
 
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
+    seed = int(crossbar.seed)
+    if seed != crossbar.random.seed:  # the cells of another chip came, so draw as that chip does
+        crossbar.random = Stream(seed, crossbar.random.path)
+        crossbar._bind_effects(crossbar.array())
     crossbar.refresh()

@@ -89,6 +89,11 @@ class Pipeline(nn.Module):
         plain = all(isinstance(form, Gaussian) for form, _ in self._reads())
         return plain and self.product is None and not len(self.lines)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a read is a matrix product without noise."""
+        return self.is_product and not self.is_stochastic
+
     def currents(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
         """Bit-line currents [reads, arrays, cols] A, whatever the effects are.
 

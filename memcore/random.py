@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from memcore.errors import ConfigError
 from memcore.ops import philox
 
 
@@ -26,7 +27,7 @@ class Stream:
     """An endless supply of random numbers under one key.
 
     Args:
-        seed: any integer; one seed is one virtual chip.
+        seed: an integer of 64 bits; one seed is one virtual chip.
         path: the names that led here, from `child`.
 
     Examples:
@@ -40,6 +41,8 @@ class Stream:
     key: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or not -(2**63) <= self.seed < 2**63:
+            raise ConfigError(f"seed={self.seed!r}; expected an integer of 64 bits")
         object.__setattr__(self, "key", _key(self.seed, self.path))
 
     def child(self, *names: str | int) -> "Stream":

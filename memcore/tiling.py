@@ -43,6 +43,10 @@ class Tiling:
                 "column(s); expected more columns"
             )
 
+    def __str__(self) -> str:
+        arrays = f"{self.arrays} arrays of {self.array_rows} x {self.array_cols}"
+        return f"{self.rows} -> {self.cols}, {arrays}"
+
     @property
     def references(self) -> int:
         """Reference columns in each array of the first part."""

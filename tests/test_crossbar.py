@@ -413,6 +413,7 @@ def test_what_is_derived_is_not_stored():
         "programmed",
         "gain",
         "seconds",
+        "seed",
         "writes",
         "reads",
         "input.range",

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memcore import Stream
+from memcore import ConfigError, Stream
 
 KINDS = ["uniform", "normal"]
 
@@ -47,9 +47,15 @@ def test_names_do_not_run_together():
     assert Stream(1).child("1").key != Stream(11).child("").key
 
 
-@given(st.integers(-(2**70), 2**70), st.lists(st.text(max_size=5), max_size=3))
+@given(st.integers(-(2**63), 2**63 - 1), st.lists(st.text(max_size=5), max_size=3))
 def test_a_key_is_a_signed_64_bit_number(seed, path):
     assert -(2**63) <= Stream(seed, tuple(path)).key < 2**63
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 0.5, "a"])
+def test_a_seed_is_an_integer_that_a_checkpoint_can_hold(seed):
+    with pytest.raises(ConfigError, match="expected an integer of 64 bits"):
+        Stream(seed)
 
 
 def test_a_stream_is_a_value():
