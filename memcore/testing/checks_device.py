@@ -18,6 +18,7 @@ from memcore.testing.cases import (
 from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
+    WANTED,
     Pulse,
     active,
     has_pulses,
@@ -141,7 +142,9 @@ def check_cells_do_not_see_each_other(device: Memristor) -> None:
     state = nominal.state_of(levels(device))
     if is_random(device) or not has_pulses(device):
         return
-    for pulse in list(active(device)) or [Pulse(1.0, 1e-6, 0.0)]:
+    # A step that mixes cells may move none of those that were tried together.
+    clear = [pulse for pulse in active(device) if abs(pulse.moved) >= WANTED[0]]
+    for pulse in clear or [Pulse(1.0, 1e-6, 0.0)]:
         v = pulse.voltage * torch.linspace(0.5, 1, state.shape[1], dtype=torch.float64)
         together = nominal.step(state, v, pulse.duration, context())
         alone = [

@@ -173,12 +173,12 @@ def check_halving_dt_converges(device: Memristor) -> None:
         return nominal.conductance(state)
 
     for pulse in active(device):
-        coarse, fine, limit = (end(pulse.voltage, 2 * pulse.duration, n) for n in (4, 16, 64))
+        coarse, fine, limit = (end(pulse.voltage, 2 * pulse.duration, n) for n in (2, 8, 32))
         far, near = (float(travel(device, limit, g).abs().max()) for g in (coarse, fine))
         if not near <= 0.5 * far + 1e-4:
             fail(
                 device,
-                f"a half sine of {pulse.voltage:g} V in 4, 16 and 64 steps has errors of "
+                f"a half sine of {pulse.voltage:g} V in 2, 8 and 32 steps has errors of "
                 f"{100 * far:.2g} and {100 * near:.2g} % of the window against the last",
                 "let step depend on dt so that finer steps agree better",
             )

@@ -15,8 +15,8 @@ EXACT = 1e-6
 ROUNDED = 1e-3
 #: V, the likeliest operating voltages first.
 VOLTAGES = (1.0, 1.5, 2.0, 3.0, 0.5, 5.0, 0.2, 8.0, 0.1)
-#: s, three per decade.
-DURATIONS = tuple(10.0 ** (n / 3) for n in range(-45, 16))
+#: s, two per decade.
+DURATIONS = tuple(10.0 ** (n / 2) for n in range(-30, 11))
 #: A pulse is a good one if it moves the conductance by this share of the window.
 WANTED = (0.02, 0.25)
 #: Less than this is rounding.
@@ -94,21 +94,18 @@ def _found(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
     low, high = window(device)
     # Windows hold some models where others are free: start in the middle of conductance and of
     # resistance, and at both ends.
-    starts = (0.5 * (low + high), 2 / (1 / low + 1 / high), low, high)
-    moved = torch.stack([_moved(device, start) for start in starts])
-    half = len(VOLTAGES)
-    return _best(moved[..., :half], 1.0), _best(moved[..., half:], -1.0)
-
-
-def _moved(device: Memristor, start: float) -> Tensor:
-    """By what share of the window each pulse moves a cell, [durations, voltages]."""
-    signed = [sign * v for sign in (1.0, -1.0) for v in VOLTAGES]
-    voltage = torch.tensor(signed, dtype=torch.float64)
-    state = device.state_of(torch.full_like(voltage, start))
-    before = device.conductance(state)
+    starts = torch.tensor(
+        [0.5 * (low + high), 2 / (1 / low + 1 / high), low, high], dtype=torch.float64
+    )
+    signed = torch.tensor([s * v for s in (1.0, -1.0) for v in VOLTAGES], dtype=torch.float64)
+    begun, voltage = (x.flatten() for x in torch.meshgrid(starts, signed, indexing="ij"))
+    state = device.state_of(begun)
     with torch.no_grad():
         steps = [device.step(state, voltage, duration, context()) for duration in DURATIONS]
-        return travel(device, before, torch.stack([device.conductance(step) for step in steps]))
+        after = torch.stack([device.conductance(step) for step in steps])
+        moved = travel(device, device.conductance(state), after)
+    positive, negative = moved.view(len(DURATIONS), len(starts), 2, len(VOLTAGES)).unbind(2)
+    return _best(positive, 1.0), _best(negative, -1.0)
 
 
 def travel(device: Memristor, before: Tensor, after: Tensor) -> Tensor:
@@ -126,22 +123,22 @@ def _best(moved: Tensor, sign: float) -> Pulse | None:
     Where there is none, the one nearest to it.
 
     Args:
-        moved: [starts, durations, voltages].
+        moved: [durations, starts, voltages], as a share of the window.
         sign: of the voltages.
     """
     size = moved.abs()
     good = (size >= WANTED[0]) & (size <= WANTED[1])
     if bool(good.any()):
         column = int(good.any(0).any(0).nonzero()[0])
-        rows = {int(s): int(r) for s, r in good[..., column].nonzero()}
-        start, row = min(rows.items(), key=lambda item: item[1])
+        longest = {int(start): int(row) for row, start in good[..., column].nonzero()}
+        start, row = min(longest.items(), key=lambda item: item[1])
     elif bool((size > _MOVES).any()):
         score = torch.where(size > _MOVES, (size - WANTED[1]).abs(), torch.inf)
         place = torch.unravel_index(score.argmin(), score.shape)
-        start, row, column = (int(i) for i in place)
+        row, start, column = (int(i) for i in place)
     else:
         return None
-    return Pulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[start, row, column]))
+    return Pulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[row, start, column]))
 
 
 def share(device: Memristor, a: Tensor, b: Tensor) -> float:
