@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 
 import pytest
 
@@ -74,8 +75,10 @@ def test_existing_folder_is_not_written_into(tmp_path):
 def test_copy_passes_its_own_tests_once_it_is_installed(tmp_path):
     folder = create("memcore-my-lab", tmp_path / "made")
     site = tmp_path / "site"
-    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site)]
-    subprocess.run([sys.executable, "-m", "pip", *install, str(folder)], check=True)
+    install = ["install", "--quiet", "--no-deps", "--target", str(site), str(folder)]
+    if find_spec("setuptools"):
+        install.append("--no-build-isolation")
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True)
 
     run = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],

@@ -776,6 +776,29 @@ def test_class_instead_of_an_instance_is_refused():
         list(checks_for(3))
 
 
+def test_effects_of_a_device_are_checked_on_arrays_of_that_device():
+    seen = []
+
+    def bind(array, ctx):
+        seen.append(array.nominal)
+        return Negative()
+
+    brought = effect(bind, neutral={})
+    plugin = device(effects=lambda self: (brought,))
+    failed = set()
+    for check in checks_for(plugin):
+        if check.plugin is brought:
+            try:
+                check()
+            except AssertionError:
+                failed.add(check.name)
+
+    assert set(seen) == {plugin}
+    assert "check_result_is_physical" in failed
+    assert "check_neutral_is_the_identity" not in failed, "nothing switches a device's nature off"
+    assert "check_shapes" not in failed
+
+
 def test_misspelt_expected_failure_is_refused():
     with pytest.raises(ValueError, match="did you mean 'check_pickles'"):
         parametrize_with_checks(Good(), expected_failures={"check_pickle": "why"})

@@ -124,13 +124,28 @@ class ReferenceDevice(Memristor):
         return ((conductance - low) / (high - low)).clamp(0, 1).unsqueeze(0)
 
 
-def array(*, spread: bool = True, arrays: int = 2, rows: int = 16, cols: int = 8) -> ArrayInfo:
-    """Arrays of the reference device, with a window of their own for each cell or without."""
-    device = ReferenceDevice()
-    if spread:
+def array(
+    *,
+    device: Memristor | None = None,
+    spread: bool = True,
+    arrays: int = 2,
+    rows: int = 16,
+    cols: int = 8,
+) -> ArrayInfo:
+    """Arrays of a device.
+
+    Args:
+        device: the reference device if there is none.
+        spread: whether the cells of the reference device have windows of their own.
+        arrays: how many.
+        rows: word lines of each.
+        cols: bit lines of each.
+    """
+    if device is None and spread:
         device = ReferenceDevice(
             r_on=Normal(1e4, 500.0, min=5e3, max=2e4), r_off=Normal(1e5, 5e3, min=5e4, max=2e5)
         )
+    device = device or ReferenceDevice()
     shape = (arrays, rows, cols)
     return ArrayInfo(
         arrays=arrays,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.forms import Affine, Lookup, UniformLevels
-from memcore.hookspecs import ArrayInfo, NonIdeality, Stage
+from memcore.hookspecs import Memristor, NonIdeality, Stage
 from memcore.random import ReadStream
 from memcore.testing.cases import (
     Untouched,
@@ -28,59 +28,64 @@ _READS = 6
 _SECONDS = 3600.0
 
 
-def _bind(effect: NonIdeality, seed: int = 0, info: ArrayInfo | None = None) -> nn.Module:
-    form = effect.bind(info or array(), context(seed, "effect"))
-    if not isinstance(form, nn.Module):
-        fail(
-            effect,
-            f"bind returns {form!r}",
-            "return Affine, Gaussian, UniformLevels, Lookup or an nn.Module",
-        )
-    return form
+class _Case:
+    """An effect on arrays of a device: the reference device, or the one that it belongs to."""
 
+    def __init__(self, effect: NonIdeality, device: Memristor | None) -> None:
+        self.effect = effect
+        self.info = array(device=device)
 
-def _inputs(effect: NonIdeality, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-    """What the pipeline hands to the bound form, before the stream."""
-    info = array()
-    g, v = conductances(info, dtype), voltages(info, _READS, dtype)
-    if effect.stage is Stage.PROGRAM:
-        return (g,)
-    if effect.stage is Stage.AGE:
-        return (g, torch.tensor(_SECONDS, dtype=dtype))
-    if effect.stage is Stage.READ:
-        return (g.unsqueeze(0),)
-    if effect.stage is Stage.MVM:
-        return (v, g.unsqueeze(0))
-    return (torch.einsum("nar,arc->nac", v, g),)
+    def bind(self) -> nn.Module:
+        form = self.effect.bind(self.info, context(0, "effect"))
+        if not isinstance(form, nn.Module):
+            fail(
+                self.effect,
+                f"bind returns {form!r}",
+                "return Affine, Gaussian, UniformLevels, Lookup or an nn.Module",
+            )
+        return form
 
+    def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        """What the pipeline hands to the bound form, before the stream."""
+        g, v = conductances(self.info, dtype), voltages(self.info, _READS, dtype)
+        stage = self.effect.stage
+        if stage is Stage.PROGRAM:
+            return (g,)
+        if stage is Stage.AGE:
+            return (g, torch.tensor(_SECONDS, dtype=dtype))
+        if stage is Stage.READ:
+            return (g.unsqueeze(0),)
+        if stage is Stage.MVM:
+            return (v, g.unsqueeze(0))
+        return (torch.einsum("nar,arc->nac", v, g),)
 
-def _takes_a_stream(effect: NonIdeality, form: nn.Module) -> bool:
-    steady = isinstance(form, Affine | UniformLevels | Lookup)
-    return effect.stage in (Stage.READ, Stage.CURRENT) and not steady
+    def takes_a_stream(self, form: nn.Module) -> bool:
+        steady = isinstance(form, Affine | UniformLevels | Lookup)
+        return self.effect.stage in (Stage.READ, Stage.CURRENT) and not steady
 
+    def run(
+        self, form: nn.Module, inputs: tuple[Tensor, ...], reads: Tensor | None = None
+    ) -> Tensor:
+        arguments: tuple[Any, ...] = inputs
+        if self.takes_a_stream(form):
+            numbers = torch.arange(_READS) if reads is None else reads
+            arguments = (*inputs, context(0, "effect", "read").random.at(numbers))
+        result: Tensor = form(*arguments)
+        return result
 
-def _run(
-    effect: NonIdeality, form: nn.Module, inputs: tuple[Tensor, ...], reads: Tensor | None = None
-) -> Tensor:
-    arguments: tuple[Any, ...] = inputs
-    if _takes_a_stream(effect, form):
-        numbers = torch.arange(_READS) if reads is None else reads
-        arguments = (*inputs, context(0, "effect", "read").random.at(numbers))
-    result: Tensor = form(*arguments)
-    return result
-
-
-def _ideal(effect: NonIdeality, inputs: tuple[Tensor, ...]) -> Tensor:
-    if effect.stage is Stage.MVM:
-        return torch.einsum("nar,zarc->nac", *inputs)
-    return inputs[0]
+    def ideal(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        if self.effect.stage is Stage.MVM:
+            return torch.einsum("nar,zarc->nac", *inputs)
+        return inputs[0]
 
 
 # -- what it does ----------------------------------------------------------------------------------
 
 
-def check_neutral_is_the_identity(effect: NonIdeality) -> None:
+def check_neutral_is_the_identity(effect: NonIdeality, device: Memristor | None = None) -> None:
     """With the parameters of the class attribute `neutral` it changes nothing."""
+    if device is not None and not effect.neutral:
+        return  # part of a device's nature, which nothing switches off
     if not effect.neutral:
         fail(
             effect,
@@ -89,9 +94,9 @@ def check_neutral_is_the_identity(effect: NonIdeality) -> None:
             "be switched off is declared so in expected_failures",
         )
     off = dataclasses.replace(effect, **effect.neutral)  # type: ignore[type-var]
-    inputs = _inputs(off)
-    wanted = _ideal(off, inputs)
-    found = _run(off, _bind(off), inputs)
+    case = _Case(off, device)
+    inputs = case.inputs()
+    wanted, found = case.ideal(inputs), case.run(case.bind(), inputs)
     error = float((found - wanted).abs().max()) / float(wanted.abs().max())
     if not error <= 1e-5:
         fail(
@@ -101,10 +106,11 @@ def check_neutral_is_the_identity(effect: NonIdeality) -> None:
         )
 
 
-def check_shapes(effect: NonIdeality) -> None:
+def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
     """The result has the shape of its stage."""
-    info = array()
-    found = tuple(_run(effect, _bind(effect), _inputs(effect)).shape)
+    case = _Case(effect, device)
+    info = case.info
+    found = tuple(case.run(case.bind(), case.inputs()).shape)
     cells, lines = info.shape, (_READS, info.arrays, info.cols)
     expected = {
         Stage.PROGRAM: (cells,),
@@ -121,9 +127,10 @@ def check_shapes(effect: NonIdeality) -> None:
         )
 
 
-def check_result_is_physical(effect: NonIdeality) -> None:
+def check_result_is_physical(effect: NonIdeality, device: Memristor | None = None) -> None:
     """Finite, and no negative conductance is stored."""
-    result = _run(effect, _bind(effect), _inputs(effect))
+    case = _Case(effect, device)
+    result = case.run(case.bind(), case.inputs())
     stored = effect.stage in (Stage.PROGRAM, Stage.AGE)
     if not bool(result.isfinite().all()) or (stored and bool((result < 0).any())):
         fail(
@@ -133,12 +140,13 @@ def check_result_is_physical(effect: NonIdeality) -> None:
         )
 
 
-def check_no_time_no_ageing(effect: NonIdeality) -> None:
+def check_no_time_no_ageing(effect: NonIdeality, device: Memristor | None = None) -> None:
     """At Stage.AGE, zero seconds after programming nothing has changed."""
+    case = _Case(effect, device)
     if effect.stage is not Stage.AGE:
         return
-    g, _ = _inputs(effect)
-    found = _run(effect, _bind(effect), (g, torch.tensor(0.0)))
+    g, _ = case.inputs()
+    found = case.run(case.bind(), (g, torch.tensor(0.0)))
     if not torch.allclose(found, g, rtol=1e-5):
         fail(
             effect,
@@ -147,16 +155,17 @@ def check_no_time_no_ageing(effect: NonIdeality) -> None:
         )
 
 
-def check_statistics(effect: NonIdeality) -> None:
+def check_statistics(effect: NonIdeality, device: Memristor | None = None) -> None:
     """Noise with a `variance(x)` has that variance and no mean, within five standard errors."""
-    form = _bind(effect)
+    case = _Case(effect, device)
+    form = case.bind()
     variance = getattr(form, "variance", None)
-    if variance is None or not _takes_a_stream(effect, form):
+    if variance is None or not case.takes_a_stream(form):
         return
     reads = 4000
-    (x,) = _inputs(effect)
+    (x,) = case.inputs()
     x = x[:1]
-    noise = (_run(effect, form, (x,), torch.arange(reads)) - x).double()
+    noise = (case.run(form, (x,), torch.arange(reads)) - x).double()
     declared = variance(x).double().expand(x.shape)[0]
     limit = 5 * (declared / reads).sqrt() + 1e-6 * x.abs().max()
     spread = 5 * declared * (2 / reads) ** 0.5 + (1e-6 * x.abs().max()) ** 2
@@ -179,10 +188,11 @@ def check_statistics(effect: NonIdeality) -> None:
 # -- how it draws ----------------------------------------------------------------------------------
 
 
-def check_same_seed_same_effect(effect: NonIdeality) -> None:
+def check_same_seed_same_effect(effect: NonIdeality, device: Memristor | None = None) -> None:
     """A chip is the same chip again."""
-    inputs = _inputs(effect)
-    first, again = (_run(effect, _bind(effect), inputs) for _ in range(2))
+    case = _Case(effect, device)
+    inputs = case.inputs()
+    first, again = (case.run(case.bind(), inputs) for _ in range(2))
     if not torch.equal(first, again):
         fail(
             effect,
@@ -191,22 +201,26 @@ def check_same_seed_same_effect(effect: NonIdeality) -> None:
         )
 
 
-def check_randomness_is_keyed(effect: NonIdeality) -> None:
+def check_randomness_is_keyed(effect: NonIdeality, device: Memristor | None = None) -> None:
     """Nothing draws from the global generators."""
-    inputs = _inputs(effect)
-    leaves_global_randomness_alone(effect, lambda: _run(effect, _bind(effect), inputs))
+    case = _Case(effect, device)
+    inputs = case.inputs()
+    leaves_global_randomness_alone(effect, lambda: case.run(case.bind(), inputs))
 
 
-def check_reads_do_not_depend_on_the_batch(effect: NonIdeality) -> None:
+def check_reads_do_not_depend_on_the_batch(
+    effect: NonIdeality, device: Memristor | None = None
+) -> None:
     """Six reads at once are what three and three are."""
+    case = _Case(effect, device)
     if effect.stage not in (Stage.READ, Stage.MVM, Stage.CURRENT):
         return
-    form, inputs, numbers = _bind(effect), _inputs(effect), torch.arange(_READS)
-    whole = _run(effect, form, inputs, numbers)
+    form, inputs, numbers = case.bind(), case.inputs(), torch.arange(_READS)
+    whole = case.run(form, inputs, numbers)
     parts = []
     for part in (slice(0, 3), slice(3, _READS)):
         per_read = [x[part] if len(x) == _READS else x for x in inputs]
-        parts.append(_run(effect, form, tuple(per_read), numbers[part]))
+        parts.append(case.run(form, tuple(per_read), numbers[part]))
     split = parts[0] if len(whole) == 1 else torch.cat(parts)
     if not torch.allclose(whole, split, rtol=1e-5, atol=1e-6 * float(whole.abs().max())):
         fail(
@@ -219,18 +233,20 @@ def check_reads_do_not_depend_on_the_batch(effect: NonIdeality) -> None:
 # -- how it is built -------------------------------------------------------------------------------
 
 
-def check_inputs_stay_as_they_are(effect: NonIdeality) -> None:
+def check_inputs_stay_as_they_are(effect: NonIdeality, device: Memristor | None = None) -> None:
     """The bound form does not write into its arguments."""
-    inputs = _inputs(effect)
-    form = _bind(effect)
+    case = _Case(effect, device)
+    inputs = case.inputs()
+    form = case.bind()
     untouched = Untouched(**{f"argument {n + 1}": x for n, x in enumerate(inputs)})
-    _run(effect, form, inputs)
+    case.run(form, inputs)
     untouched.require(effect, "the bound form")
 
 
-def check_tensors_are_buffers(effect: NonIdeality) -> None:
+def check_tensors_are_buffers(effect: NonIdeality, device: Memristor | None = None) -> None:
     """What is drawn for an array follows `.to()` and `state_dict`."""
-    for name, module in _bind(effect).named_modules():
+    case = _Case(effect, device)
+    for name, module in case.bind().named_modules():
         for key, value in vars(module).items():
             if isinstance(value, Tensor):
                 fail(
@@ -241,20 +257,21 @@ def check_tensors_are_buffers(effect: NonIdeality) -> None:
                 )
 
 
-def check_follows_to(effect: NonIdeality) -> None:
+def check_follows_to(effect: NonIdeality, device: Memristor | None = None) -> None:
     """The bound form moves to another dtype and to another device as a whole."""
-    form = _bind(effect)
-    double = _run(effect, copy.deepcopy(form).double(), _inputs(effect, torch.float64))
+    case = _Case(effect, device)
+    form = case.bind()
+    double = case.run(copy.deepcopy(form).double(), case.inputs(torch.float64))
     if double.dtype != torch.float64:
         fail(
             effect,
             f"after .double() the bound form returns {double.dtype}",
             "keep tensors in buffers and take the dtype from the argument",
         )
-    inputs = tuple(x.to("meta") for x in _inputs(effect))
+    inputs = tuple(x.to("meta") for x in case.inputs())
     try:
-        moved = _run(
-            effect, copy.deepcopy(form).to("meta"), inputs, torch.arange(_READS).to("meta")
+        moved = case.run(
+            copy.deepcopy(form).to("meta"), inputs, torch.arange(_READS, device="meta")
         )
     except (RuntimeError, NotImplementedError) as error:
         fail(
@@ -271,10 +288,11 @@ def check_follows_to(effect: NonIdeality) -> None:
         )
 
 
-def check_form_copies_and_pickles(effect: NonIdeality) -> None:
+def check_form_copies_and_pickles(effect: NonIdeality, device: Memristor | None = None) -> None:
     """Converted models are copied, saved and sent to other processes."""
-    form, inputs = _bind(effect), _inputs(effect)
-    expected = _run(effect, form, inputs)
+    case = _Case(effect, device)
+    form, inputs = case.bind(), case.inputs()
+    expected = case.run(form, inputs)
     try:
         copies = [copy.deepcopy(form), pickle.loads(pickle.dumps(form))]
     except Exception as error:
@@ -283,7 +301,7 @@ def check_form_copies_and_pickles(effect: NonIdeality) -> None:
             f"the bound form cannot be copied: {type(error).__name__}: {error}",
             "define its class at the top of a module; no lambdas and no local functions in it",
         )
-    if not all(torch.equal(_run(effect, other, inputs), expected) for other in copies):
+    if not all(torch.equal(case.run(other, inputs), expected) for other in copies):
         fail(
             effect,
             "a copy of the bound form gives other results",
@@ -291,10 +309,11 @@ def check_form_copies_and_pickles(effect: NonIdeality) -> None:
         )
 
 
-def check_compiles(effect: NonIdeality) -> None:
+def check_compiles(effect: NonIdeality, device: Memristor | None = None) -> None:
     """`torch.compile` takes the bound form in one graph."""
-    form, inputs, numbers = _bind(effect), _inputs(effect), torch.arange(_READS)
-    key, streams = context(0, "effect", "read").random.key, _takes_a_stream(effect, form)
+    case = _Case(effect, device)
+    form, inputs, numbers = case.bind(), case.inputs(), torch.arange(_READS)
+    key, streams = context(0, "effect", "read").random.key, case.takes_a_stream(form)
 
     def forward(*arguments: Tensor) -> Tensor:
         stream = (ReadStream(key, numbers),) if streams else ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memcore.hookspecs import Contract, contract_of
+from memcore.hookspecs import Contract, Memristor, contract_of
 from memcore.testing import (
     checks_common,
     checks_converter,
@@ -20,7 +20,7 @@ from memcore.testing import (
 )
 from memcore.testing.cases import describe
 
-Function = Callable[[Any], None]
+Function = Callable[..., None]
 #: Why a check is expected to fail, by its name; or a function of the plugin that tells so.
 ExpectedFailures = Mapping[str, str] | Callable[[Any], Mapping[str, str]]
 
@@ -40,6 +40,7 @@ class Check:
 
     function: Function
     plugin: Contract
+    device: Memristor | None = None  #: to which `plugin` belongs, if it is one of its effects
 
     @property
     def name(self) -> str:
@@ -49,7 +50,10 @@ class Check:
     def __call__(self) -> None:
         """Run the check; an error inside the plugin is a broken promise too."""
         try:
-            self.function(self.plugin)
+            if self.device is None:
+                self.function(self.plugin)
+            else:
+                self.function(self.plugin, self.device)
         except AssertionError:
             raise
         except Exception as error:
@@ -63,7 +67,7 @@ class Check:
 
 
 def checks_for(plugin: Contract) -> Iterator[Check]:
-    """All checks of a plugin.
+    """All checks of a plugin, and those of the effects that a device brings along.
 
     Args:
         plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model.
@@ -80,6 +84,14 @@ def checks_for(plugin: Contract) -> Iterator[Check]:
         raise TypeError(f"{plugin!r} is no memcore plugin{hint}")
     for function in (*checks_common.CHECKS, *CHECKS[plugin.kind]):
         yield Check(function, plugin)
+    if isinstance(plugin, Memristor):
+        yield from _checks_for_effects(plugin)
+
+
+def _checks_for_effects(device: Memristor) -> Iterator[Check]:
+    for effect in device.effects():
+        yield from (Check(function, effect) for function in checks_common.CHECKS)
+        yield from (Check(function, effect, device) for function in checks_nonideality.CHECKS)
 
 
 def parametrize_with_checks(
@@ -91,7 +103,7 @@ def parametrize_with_checks(
         plugins: instances; several parameter sets of one class are welcome.
         expected_failures: check names with the reason why each cannot hold; a check that holds
             all the same then fails the test, so that the list stays true. A function of the
-            plugin gives each plugin its own.
+            plugin or of an effect that a device brings gives each its own.
 
     Raises:
         ValueError: there is no such check.
@@ -105,14 +117,12 @@ def parametrize_with_checks(
     """
     parameters = []
     for plugin in plugins:
-        reasons = expected_failures or {}
-        reasons = reasons(plugin) if callable(reasons) else reasons
-        checks = list(checks_for(plugin))
-        _require_known(reasons)
-        parameters += [
-            pytest.param(check, id=str(check), marks=_marks(reasons.get(check.name)))
-            for check in checks
-        ]
+        for check in checks_for(plugin):
+            reasons = expected_failures or {}
+            reasons = reasons(check.plugin) if callable(reasons) else reasons
+            _require_known(reasons)
+            marks = _marks(reasons.get(check.name))
+            parameters.append(pytest.param(check, id=str(check), marks=marks))
     return pytest.mark.parametrize("check", parameters)
 
 
