@@ -73,6 +73,7 @@ enum OperandKind : int32_t {
 constexpr int kOperandShift = 24;
 constexpr int32_t kOperandIndex = (1 << kOperandShift) - 1;
 constexpr int64_t kInstruction = 5;  // code, result, three operands; random numbers: the first is an index of keys
+
 // Carries the states of `cells` devices through `steps` steps of a recorded model.
 // List 0 runs once, 1 once per step, 2 once per cell, 3 once per step and cell; within a list in order. A result may
 // take the place of an operand. Real is double if is_double, else float. Results do not depend on the threads.
@@ -80,19 +81,20 @@ struct Simulate {
   const int32_t* list[4];  // [length, kInstruction]
   int64_t length[4];
   bool is_double;
-  bool shared;              // voltage is [steps] and series 0, else [steps, cells]
+  bool shared;  // voltage is [steps] and series 0, else [steps, cells]
   int64_t n_constants, n_series, n_registers, n_state;
-  const void* constants;    // Real [n_constants]
-  const int64_t* params;    // addresses of Real [cells] each
-  const int64_t* keys;      // of the streams of random numbers, which are drawn for (step, cell)
-  const void* voltage;      // Real
-  const void* state;        // Real [n_state, cells] before the first step
-  void* last;               // Real [n_state, cells] after the last one; may be state
-  void* record;             // Real [ceil(steps / stride), n_state, cells] before every stride-th step
-  int64_t stride;           // 0: no record
-  int64_t steps, cells;     // >= 0
-  int64_t first_step;       // index of the first step, for random numbers
+  const void* constants;  // Real [n_constants]
+  const int64_t* params;  // addresses of Real [cells] each
+  const int64_t* keys;    // of the streams of random numbers, which are drawn for (step, cell)
+  const void* voltage;    // Real
+  const void* state;      // Real [n_state, cells] before the first step
+  void* last;             // Real [n_state, cells] after the last one; may be state
+  void* record;           // Real [ceil(steps / stride), n_state, cells] before every stride-th step
+  int64_t stride;         // 0: no record
+  int64_t steps, cells;   // >= 0
+  int64_t first_step;     // index of the first step, for random numbers
 };
+
 namespace cpu {
 
 // (x >> 8) * 2^-24 in [0, 1).
