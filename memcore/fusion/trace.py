@@ -57,7 +57,8 @@ def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Co
     stream = RecordedStream(ctx.random.seed, ctx.random.path, recorder)
     where = dataclasses.replace(ctx, random=stream, torch_device=torch.device("meta"))
     try:
-        with torch.no_grad(), recorder:
+        # In inference mode, composite operators would arrive here in one piece.
+        with torch.inference_mode(False), torch.no_grad(), recorder:
             moved = traced.step(*inputs, dt, where)
     except Unfusable:
         raise

@@ -188,6 +188,14 @@ def test_every_parameter_may_differ_from_cell_to_cell(name):
         torch.testing.assert_close(found.current, expected.current, rtol=2e-3, atol=1e-12)
 
 
+def test_inference_mode_changes_nothing():
+    device, voltage = memcore.devices["mms"](), torch.linspace(-0.5, 0.5, 20)
+    expected = memcore.simulate(device, voltage, 1e-5, engine="native")
+    with torch.inference_mode():
+        found = memcore.simulate(device, voltage, 1e-5, engine="native")
+    assert torch.equal(found.state, expected.state)
+
+
 def test_noise_is_that_of_the_step():
     device = memcore.devices["mms"](switches=100)
     voltage = 0.3 * torch.randn(50, 1001, generator=torch.Generator().manual_seed(0))
