@@ -227,6 +227,8 @@ class Crossbar(nn.Module):
     def _fuse(self) -> None:
         """Prepare the fused kernel, if there is one for these converters and effects."""
         self._volts = self.input_scale
+        #: Whether the next read is one product with the folded matrix.
+        self.reads_exactly = self.is_exact and self.is_set
         self.fused: Fused | None = None
         adc, dac = self.output.levels, self.input.levels
         fits = dac is not None or self.input.form is None

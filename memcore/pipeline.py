@@ -45,6 +45,13 @@ class Pipeline(nn.Module):
             (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),
             len(self.reading),
         )
+        gaussian = all(isinstance(form, Gaussian) for form, _ in self._reads())
+        #: Whether a read needs a number of its own.
+        self.is_stochastic = len(self.reading) > self._steady or len(self.lines) > 0
+        #: Whether a read is a matrix product, up to Gaussian noise of the cells.
+        self.is_product = gaussian and self.product is None and not len(self.lines)
+        #: Whether a read is a matrix product without noise.
+        self.is_exact = self.is_product and not self.is_stochastic
 
     @staticmethod
     def written(
@@ -77,22 +84,6 @@ class Pipeline(nn.Module):
     def noises(self) -> list[tuple[Gaussian, int]]:
         """Gaussian noise of each cell at each read, with its key."""
         return [(form, key) for form, key in self._reads() if isinstance(form, Gaussian)]
-
-    @property
-    def is_stochastic(self) -> bool:
-        """Whether a read needs a number of its own."""
-        return len(self.reading) > self._steady or len(self.lines) > 0
-
-    @property
-    def is_product(self) -> bool:
-        """Whether a read is a matrix product, up to Gaussian noise of the cells."""
-        plain = all(isinstance(form, Gaussian) for form, _ in self._reads())
-        return plain and self.product is None and not len(self.lines)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether a read is a matrix product without noise."""
-        return self.is_product and not self.is_stochastic
 
     def currents(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
         """Bit-line currents [reads, arrays, cols] A, whatever the effects are.

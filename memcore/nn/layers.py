@@ -109,8 +109,10 @@ class CrossbarLayer(nn.Module):
 
     def _exact(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the one product that an exact read is."""
-        weight = straight_through(self.effective_weight, self.weight)
-        bias = self.effective_bias
+        weight, bias = self.effective_weight, self.effective_bias
+        if not torch.is_grad_enabled():
+            return weight, bias
+        weight = straight_through(weight, self.weight)
         if bias is None or self.bias is None or not self.maps_bias:
             return weight, bias
         return weight, straight_through(bias, self.bias)
@@ -127,10 +129,6 @@ class CrossbarLayer(nn.Module):
             return y
         return y + self.bias.view(self.groups, -1)
 
-    @property
-    def _reads_exactly(self) -> bool:
-        return self.crossbar.is_exact and self.crossbar.is_set
-
 
 class Linear(CrossbarLayer):
     """`torch.nn.Linear` on crossbars."""
@@ -140,7 +138,7 @@ class Linear(CrossbarLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Outputs [..., out_features] of inputs [..., in_features]."""
-        if self._reads_exactly:
+        if self.crossbar.reads_exactly:
             return F.linear(self.crossbar.input(input), *self._exact())
         if input.is_nested:  # as nn.TransformerEncoder passes on, to leave out padding
             rows = [self.forward(row) for row in input.unbind()]
@@ -178,7 +176,7 @@ class Conv(CrossbarLayer):
     def forward(self, input: Tensor) -> Tensor:
         """[n, in_channels, *space] to [n, out_channels, *positions], or the same without n."""
         dims = len(self.kernel_size)
-        if self._reads_exactly:
+        if self.crossbar.reads_exactly:
             return self._convolve(self.crossbar.input(input))
         if input.dim() not in (dims + 1, dims + 2) or input.shape[-dims - 1] != self.in_channels:
             raise ValueError(
