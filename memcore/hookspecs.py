@@ -144,12 +144,20 @@ class Programmed:
         pulses: pulses spent on each cell.
         energy: J spent on each cell.
         verified: whether the routine accepted the cell.
+        time: s spent on each cell, pulses and reads; cells may be written at the same time.
+        reversals: how often the direction of a cell's pulses changed.
+        error: S, `conductance` less the target; None if the routine does not say.
+        state: of the device, [k, arrays, rows, cols]; None if the routine does not say.
     """
 
     conductance: Tensor
     pulses: Tensor | float = 0.0
     energy: Tensor | float = 0.0
     verified: Tensor | bool = True
+    time: Tensor | float = 0.0
+    reversals: Tensor | float = 0.0
+    error: Tensor | None = None
+    state: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from memcore.plot.cumulative import cumulative
 from memcore.plot.hysteresis import hysteresis
+from memcore.plot.programming import programming
 from memcore.plot.pulse_response import pulse_response
 from memcore.plot.switching import switching
 
-__all__ = ["cumulative", "hysteresis", "pulse_response", "switching"]
+__all__ = ["cumulative", "hysteresis", "programming", "pulse_response", "switching"]

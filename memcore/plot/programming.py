@@ -1,0 +1,60 @@
+"""How writing went: cells against pulses, and their errors."""
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError
+from memcore.plot import axes as common
+from memcore.yields import ArrayYield, YieldReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BINS = 60
+
+
+def programming(
+    written: YieldReport | ArrayYield,
+    *,
+    show: Literal["pulses", "error"] = "pulses",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """The share of cells accepted after so many pulses, or the distribution of the errors.
+
+    Args:
+        written: from `memcore.yields.yield_report(model)`, or the record of one layer.
+        show: `"pulses"`, or `"error"` of all cells in percent of the window.
+        ax: where to draw; in a new figure by default.
+
+    Raises:
+        ConfigError: there is no such view.
+    """
+    if show not in ("pulses", "error"):
+        raise ConfigError(f"show={show!r}; expected 'pulses' or 'error'")
+    layers = written.layers if isinstance(written, YieldReport) else (written,)
+    ax = common.axes(ax)
+    draw = _pulses if show == "pulses" else _errors
+    for index, layer in enumerate(layers):
+        draw(ax, layer, common.COLOURS[index % len(common.COLOURS)])
+    labels = ("pulses", "part of the cells accepted")
+    if show == "error":
+        labels = ("error / % of the window", "cells")
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+    if any(layer.name for layer in layers):
+        ax.legend(frameon=False)
+    return ax
+
+
+def _pulses(ax: "Axes", layer: ArrayYield, colour: str) -> None:
+    pulses, _, verified = layer.sample
+    spent = pulses[verified > 0].sort().values
+    share = torch.arange(1, len(spent) + 1) / len(pulses)
+    ax.step(spent.numpy(), share.numpy(), where="post", color=colour, label=layer.name)
+    ax.set_ylim(0, 1.02)
+
+
+def _errors(ax: "Axes", layer: ArrayYield, colour: str) -> None:
+    percent: Tensor = 100 * layer.sample[1] / layer.window
+    ax.hist(percent.numpy(), bins=_BINS, histtype="step", color=colour, label=layer.name)

@@ -1,0 +1,165 @@
+"""What writing the arrays took: pulses, energy, time, errors, and the cells that were given up."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from memcore.hookspecs import ArrayInfo, Programmed
+
+#: Cells of which a record keeps the single values, for plots.
+_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class ArrayYield:
+    """How the last writing of one layer's arrays went; unused cells of a tile count.
+
+    Args:
+        name: the layer's qualified name.
+        cells: of all arrays.
+        accepted: share of the cells that the routine accepted.
+        pulses: mean for each cell.
+        most_pulses: of any cell.
+        reversals: mean for each cell.
+        energy: J, all cells.
+        time: s, all cells one after another.
+        error: S, root mean square of conductance less target.
+        worst: S, the largest error of an accepted cell; 0 if there is none.
+        window: S, nominal conductance range, which relates the errors.
+        sample: pulses, error in S and acceptance of evenly chosen cells, [3, n].
+    """
+
+    name: str
+    cells: int
+    accepted: float
+    pulses: float
+    most_pulses: int
+    reversals: float
+    energy: float
+    time: float
+    error: float
+    worst: float
+    window: float
+    sample: Tensor
+
+    @classmethod
+    def of(cls, programmed: Programmed, target: Tensor, array: ArrayInfo) -> Self:
+        """The record of what a routine returned for `target` [arrays, rows, cols] S.
+
+        Examples:
+            >>> done = programmer.program(array, target, ctx)  # doctest: +SKIP
+            >>> print(memcore.yields.ArrayYield.of(done, target, array).accepted)  # doctest: +SKIP
+        """
+        low, high = array.nominal.nominal_range()
+        error = programmed.error
+        error = programmed.conductance - target if error is None else error
+        error, verified = error.expand(array.shape), _full(programmed.verified, error, array)
+        pulses = _full(programmed.pulses, error, array)
+        accepted = error.abs() if isinstance(programmed.verified, bool) else error.abs() * verified
+        step = -(-target.numel() // _KEPT)
+        kept = [x.flatten()[::step].float().cpu() for x in (pulses, error, verified)]
+        return cls(
+            name=array.name,
+            cells=target.numel(),
+            accepted=float(verified.float().mean()),
+            pulses=_mean(programmed.pulses),
+            most_pulses=int(pulses.max()),
+            reversals=_mean(programmed.reversals),
+            energy=_mean(programmed.energy) * target.numel(),
+            time=_mean(programmed.time) * target.numel(),
+            error=float(torch.linalg.vector_norm(error.double())) / target.numel() ** 0.5,
+            worst=float(accepted.max()) if programmed.verified is not False else 0.0,
+            window=high - low,
+            sample=torch.stack(kept),
+        )
+
+
+@dataclass(frozen=True)
+class YieldReport:
+    """What `yield_report` found; `str()` is a table.
+
+    Args:
+        layers: one record for each layer.
+    """
+
+    layers: tuple[ArrayYield, ...]
+
+    @property
+    def cells(self) -> int:
+        """All cells."""
+        return sum(layer.cells for layer in self.layers)
+
+    @property
+    def accepted(self) -> float:
+        """Share of all cells that the routine accepted."""
+        return sum(layer.accepted * layer.cells for layer in self.layers) / self.cells
+
+    @property
+    def pulses(self) -> float:
+        """Mean number of pulses for each cell."""
+        return sum(layer.pulses * layer.cells for layer in self.layers) / self.cells
+
+    @property
+    def energy(self) -> float:
+        """Energy in J."""
+        return sum(layer.energy for layer in self.layers)
+
+    @property
+    def time(self) -> float:
+        """Time in s, all cells one after another."""
+        return sum(layer.time for layer in self.layers)
+
+    def __str__(self) -> str:
+        from memcore.report import aligned
+
+        head = ("layer", "cells", "accepted", "pulses", "most", "reversals", "energy", "time")
+        lines = aligned([(*head, "error rms", "worst accepted"), *map(_row, self.layers)])
+        total = f"{100 * self.accepted:.4g} % of {self.cells:,} cells accepted"
+        spent = f"{self.pulses:.3g} pulses each, {self.energy:.3g} J, {self.time:.3g} s in sequence"
+        return "\n".join([*lines, f"{total}; {spent}"])
+
+
+def yield_report(model: nn.Module) -> YieldReport:
+    """How the last writing of each layer's arrays went.
+
+    Args:
+        model: a converted network.
+
+    Raises:
+        ConversionError: it has no memristive layer.
+
+    Examples:
+        >>> config = memcore.CrossbarConfig(device="vteam", programmer="write_verify")
+        >>> mem = memcore.convert(nn.Linear(3, 2), config)
+        >>> memcore.yields.yield_report(mem).accepted
+        1.0
+    """
+    from memcore.conversion import crossbar_layers
+
+    layers = crossbar_layers(model).values()
+    return YieldReport(tuple(layer.crossbar.written for layer in layers))
+
+
+def _full(value: Tensor | float, like: Tensor, array: ArrayInfo) -> Tensor:
+    return torch.as_tensor(value, device=like.device).expand(array.shape)
+
+
+def _mean(value: Tensor | float) -> float:
+    return float(value.double().mean()) if isinstance(value, Tensor) else float(value)
+
+
+def _row(layer: ArrayYield) -> tuple[str, ...]:
+    return (
+        layer.name or "(the model)",
+        f"{layer.cells:,}",
+        f"{100 * layer.accepted:.4g} %",
+        f"{layer.pulses:.3g}",
+        str(layer.most_pulses),
+        f"{layer.reversals:.3g}",
+        f"{layer.energy:.3g} J",
+        f"{layer.time:.3g} s",
+        f"{100 * layer.error / layer.window:.3g} %",
+        f"{100 * layer.worst / layer.window:.3g} %",
+    )

@@ -1,0 +1,128 @@
+"""Open-loop programming: a computed number of identical pulses, and no look at the result."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, parameter
+from memcore_plugins.programmers._cells import CellParameters, of_cells
+from memcore_plugins.programmers._checks import require_numbers
+from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
+
+#: A train that ends this near to a target reaches it, as a share of its way.
+_NEAR = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenLoop(Programmer):
+    """Send each cell as many SET or RESET pulses as take the nominal device to the target.
+
+    The response of the nominal device to identical pulses is simulated once and inverted; no cell
+    is read. What makes a cell differ from the nominal one, and half a step of the response, stays
+    as an error. `verified` says that the response reaches the target, within half a step or 2 %.
+
+    The polarity is the device's. Voltages that are not given are the first of 1, 1.5, 2, 3, 0.5,
+    5, 0.2, 8, 0.1 V that take the nominal device across its window, widths divide this way into
+    `max_pulses`. Cells are fresh when writing begins, as after an erase.
+    """
+
+    set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
+    reset_voltage: float | None = parameter(None, "V", "magnitude of RESET pulses; None: found")
+    set_width: float | None = parameter(None, "s", "of SET pulses; None: found")
+    reset_width: float | None = parameter(None, "s", "of RESET pulses; None: found")
+    max_pulses: int = parameter(256, "1", "the longest train")
+
+    def __post_init__(self) -> None:
+        require_numbers(self, above=("max_pulses",))
+
+    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        ctx = dataclasses.replace(ctx, torch_device=target.device)
+        rise, fall = self._responses(array.nominal)
+        goal = as_numbers(target.reshape(-1))
+        up = goal > rise.conductance[0]
+        count = np.where(up, _needed(rise, goal), _needed(fall, goal))
+        run = _Trains(array, target, ctx)
+        for train, mask in ((rise, up), (fall, ~up)):
+            run.apply(train, *(torch.from_numpy(x).to(target.device) for x in (count, mask)))
+        return run.result(array, count, _reached(rise, goal) & _reached(fall, goal))
+
+    def _responses(self, nominal: Memristor) -> tuple[Response, Response]:
+        return Trains(
+            set_voltage=self.set_voltage,
+            reset_voltage=self.reset_voltage,
+            set_width=self.set_width,
+            reset_width=self.reset_width,
+            most=self.max_pulses,
+            fresh=True,
+        ).responses(nominal)
+
+
+def _needed(train: Response, goal: Numbers) -> npt.NDArray[np.int64]:
+    start = train.conductance[:1]
+    return train.needed(start, train.position(goal), goal).astype(np.int64)
+
+
+def _reached(train: Response, goal: Numbers) -> npt.NDArray[np.bool_]:
+    """Whether a train ends near enough to a conductance, if it leads that way at all."""
+    curve = train.conductance
+    end, before = curve[train.last], curve[max(train.last - 1, 0)]
+    slack = max(0.5 * abs(end - before), _NEAR * (curve.max() - curve.min()))
+    reached: npt.NDArray[np.bool_] = goal <= end + slack if train.up else goal >= end - slack
+    return reached
+
+
+class _Trains:
+    """All cells of the arrays under trains of their own length."""
+
+    def __init__(self, array: ArrayInfo, target: Tensor, ctx: Context) -> None:
+        self.target = target
+        self.writing = ctx.child("write", ctx.writes)
+        fresh = array.device.initial_state(array.shape, ctx.child("initial"))
+        self.state = fresh.to(target).reshape(len(fresh), target.numel()).clone()
+        self.parameters = CellParameters(array, (target.numel(),))
+        self.energy, self.time = (torch.zeros_like(target).view(-1) for _ in "12")
+
+    def apply(self, train: Response, count: Tensor, mask: Tensor) -> None:
+        """Pulse the masked cells; sorted by their count, those that go on are the first ones."""
+        cells = mask.nonzero().squeeze(1)
+        if not cells.numel():
+            return
+        order = cells[count[cells].argsort(descending=True, stable=True)]
+        going = torch.bincount(count[order]).flip(0).cumsum(0).flip(0).tolist()
+        state, energy = self.state[:, order], torch.zeros_like(self.energy[order])
+        v, width = train.pulse.voltage, train.pulse.width
+        direction = "set" if train.up else "reset"
+        for k, still in enumerate(going[1:]):
+            device, some = self.parameters.pick(order[:still]), state[:, :still]
+            voltage = some.new_full((still,), v)
+            ctx = of_cells(self.writing, order[:still], direction, k)
+            after = device.step(some, voltage, width, ctx)
+            current = device.current(some, voltage) + device.current(after, voltage)
+            energy[:still] += 0.5 * width * v * current
+            state[:, :still] = after
+        self.state[:, order] = state
+        self.energy[order] = energy
+        self.time[order] = count[order].to(self.time) * width
+
+    def result(
+        self, array: ArrayInfo, count: npt.NDArray[np.int64], planned: npt.NDArray[np.bool_]
+    ) -> Programmed:
+        """Everything in the shape of the arrays."""
+        pulses, reached = (
+            torch.from_numpy(x).to(self.target.device).view(array.shape) for x in (count, planned)
+        )
+        state = self.state.view(-1, *array.shape)
+        g = array.device.conductance(state)
+        return Programmed(
+            conductance=g,
+            pulses=pulses,
+            energy=self.energy.view(array.shape),
+            verified=reached,
+            time=self.time.view(array.shape),
+            error=g - self.target,
+            state=state,
+        )

@@ -1,0 +1,184 @@
+"""Half-select: writing cell after cell, or row after row, while the neighbours see a share."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcore import ArrayInfo, Context, Programmed, Programmer, parameter
+from memcore_plugins.programmers._cells import CellParameters, of_cells
+from memcore_plugins.programmers._checks import require_choice, require_numbers
+from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
+from memcore_plugins.programmers._selections import Counts, Selection, selections, slots
+
+#: Share of the voltage on the other cells of the selected lines, and on all the rest.
+SHARES: Final = {"V/2": (1 / 2, 0.0), "V/3": (1 / 3, -1 / 3)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialHalfSelect(Programmer):
+    """Write the cells of each array in sequence; neighbours on driven lines see part of the pulse.
+
+    A selected cell sees V. In a passive array the others on its word or bit line see V/2 and the
+    rest nothing (`V/2`), or the others see V/3 and the rest -V/3 (`V/3`). They move by the same
+    `step` as the selected one, before or after their own turn. With `1t1r` the transistors of the
+    other cells are closed and nothing is disturbed.
+
+    At its turn a cell is read and gets the number of SET or RESET pulses that takes the nominal
+    device from there to the target, which is applied as one pulse of their total width. `passes`
+    go over the array again; cells inside the tolerance are left alone. By rows, all cells of a
+    word line are written together, first those to SET, then those to RESET. `verified` is what a
+    read after the last pass says. Line resistance is neglected; energy is counted in the cells
+    where it is spent, neighbours included, `time` and `pulses` for the selected cell alone.
+
+    Voltages that are not given are those among 0.1 to 8 V that take the nominal device across its
+    window and disturb its neighbours least, widths the longest that move no state of it further
+    than the tolerance. A device without a threshold cannot be written this
+    way: voltages of word and bit lines add up to single cells only where the response is
+    non-linear.
+    """
+
+    scheme: Literal["V/2", "V/3"] = parameter("V/2", "1", "what the other cells see")
+    cell: Literal["passive", "1t1r"] = parameter("passive", "1", "bare cells or with a transistor")
+    order: Literal["cell", "row"] = parameter("cell", "1", "what is written at a time")
+    passes: int = parameter(1, "1", "how often to go over the array")
+    tolerance: float = parameter(0.02, "1", "accepted error as a share of the nominal window")
+    set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
+    reset_voltage: float | None = parameter(None, "V", "magnitude of RESET pulses; None: found")
+    set_width: float | None = parameter(None, "s", "of SET pulses; None: found")
+    reset_width: float | None = parameter(None, "s", "of RESET pulses; None: found")
+    max_pulses: int = parameter(1 << 24, "1", "of one train")
+    read_noise: float = parameter(0.0, "1", "standard deviation of a read, share of G")
+    read_noise_std: float = parameter(0.0, "S", "the same, not depending on G")
+    read_voltage: float = parameter(0.2, "V", "of a read, for its energy")
+    read_time: float = parameter(1e-7, "s", "of a read, for time and energy")
+
+    def __post_init__(self) -> None:
+        require_numbers(self, above=("max_pulses", "passes", "tolerance"))
+        require_choice(self, "scheme", tuple(SHARES))
+        require_choice(self, "cell", ("passive", "1t1r"))
+        require_choice(self, "order", ("cell", "row"))
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """What cells on the selected lines and all others see, in units of V."""
+        return SHARES[self.scheme] if self.cell == "passive" else (0.0, 0.0)
+
+    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        ctx = dataclasses.replace(ctx, torch_device=target.device)
+        responses = Trains(
+            set_voltage=self.set_voltage,
+            reset_voltage=self.reset_voltage,
+            set_width=self.set_width,
+            reset_width=self.reset_width,
+            most=self.max_pulses,
+            share=self.shares[0],
+            step=self.tolerance,
+        ).responses(array.nominal)
+        run = _Run(self, responses, array, target, ctx)
+        for sweep in range(self.passes):
+            run.start(sweep)
+            for selection in selections(array.rows, array.cols, self.shares, self.order, target):
+                run.write(selection)
+        return run.result()
+
+
+class _Run:
+    """The arrays while they are written; all arrays go in step, cells are numbered in C order."""
+
+    def __init__(
+        self,
+        how: SequentialHalfSelect,
+        responses: tuple[Response, Response],
+        array: ArrayInfo,
+        target: Tensor,
+        ctx: Context,
+    ) -> None:
+        self.how, self.responses, self.array, self.target = how, responses, array, target
+        self.writing = ctx.child("write", ctx.writes)
+        shape = (array.arrays, array.rows * array.cols)
+        fresh = array.device.initial_state(array.shape, ctx.child("initial"))
+        self.state = fresh.to(target).reshape(len(fresh), *shape).clone()
+        self.parameters = CellParameters(array, shape)
+        self.number = torch.arange(target.numel(), device=target.device).view(shape)
+        self.energy, self.noise = (torch.zeros_like(target).view(shape) for _ in "12")
+        low, high = array.nominal.nominal_range()
+        self.within = how.tolerance * (high - low)
+        self.goal = as_numbers(target.reshape(shape))
+        self.positions = [response.position(self.goal) for response in responses]
+        self.time, zeros = 0 * self.goal, (0 * self.goal).astype(int)
+        self.pulses, self.reversals, self.last = zeros.copy(), zeros.copy(), zeros
+        self.turn = 0
+
+    def start(self, sweep: int) -> None:
+        """Begin a pass: the noise of its reads, in standard deviations."""
+        if self.how.read_noise or self.how.read_noise_std:
+            stream, like = self.writing.random.child("verify", sweep), self.noise
+            self.noise = stream.normal(like.shape, device=like.device, dtype=like.dtype)
+
+    def write(self, at: Selection) -> None:
+        """Read the selected cells of every array and pulse those that are off."""
+        device, state = self.parameters.pick(at.touched), self.state[..., at.touched]
+        read = self._read(device.conductance(state)[:, at.own], at.cells)
+        for index, response in enumerate(self.responses):
+            count = self._wanted(index, read, at.cells)
+            for pulses, some in slots(count):
+                drive = at.drive(torch.from_numpy(some).to(self.energy))
+                voltage = response.pulse.voltage * drive
+                width = pulses * response.pulse.width
+                ctx = of_cells(self.writing, self.number[:, at.touched], "pulse", self.turn)
+                after = device.step(state, voltage, width, ctx)
+                if len(drive) > 1:  # arrays that rest are as if alone
+                    after = torch.where((drive != 0).any(1, keepdim=True), after, state)
+                current = device.current(state, voltage) + device.current(after, voltage)
+                self.energy[:, at.touched] += 0.5 * width * voltage * current
+                self.state[..., at.touched] = state = after
+                self.turn += 1
+
+    def _read(self, g: Tensor, cells: slice) -> Numbers:
+        how = self.how
+        if how.read_noise or how.read_noise_std:
+            sigma = (how.read_noise_std**2 + (how.read_noise * g) ** 2) ** 0.5
+            g = g + sigma * self.noise[:, cells]
+        self.energy[:, cells] += how.read_voltage**2 * how.read_time * g
+        self.time[:, cells] += how.read_time
+        return as_numbers(g)
+
+    def _wanted(self, index: int, read: Numbers, cells: slice) -> Counts:
+        """How many pulses of one direction the selected cells [arrays, n] get, and its account."""
+        response, missing = self.responses[index], self.goal[:, cells] - read
+        off = (missing if response.up else -missing) > self.within
+        if not off.any():
+            return off.astype(np.int64)
+        needed = response.needed(read, self.positions[index][:, cells], self.goal[:, cells])
+        count: Counts = (off * needed.clip(0, self.how.max_pulses)).astype(np.int64)
+        sent, sign = count > 0, 1 if response.up else -1
+        self.reversals[:, cells] += sent & (self.last[:, cells] == -sign)
+        self.last[:, cells][sent] = sign
+        self.pulses[:, cells] += count
+        self.time[:, cells] += count * response.pulse.width
+        return count
+
+    def result(self) -> Programmed:
+        """A last look at all cells, in the shape of the arrays."""
+        array, like = self.array, self.target
+        g = self.parameters.pick(slice(None)).conductance(self.state)
+        self.start(self.how.passes)
+        read = self._read(g, slice(None))
+        time, pulses, reversals, verified = (
+            torch.from_numpy(x).to(like.device).view(array.shape)
+            for x in (self.time, self.pulses, self.reversals, abs(read - self.goal) <= self.within)
+        )
+        return Programmed(
+            conductance=g.view(array.shape),
+            pulses=pulses,
+            energy=self.energy.view(array.shape),
+            verified=verified,
+            time=time.to(like),
+            reversals=reversals,
+            error=g.view(array.shape) - like,
+            state=self.state.view(-1, *array.shape),
+        )

@@ -1,0 +1,74 @@
+import dataclasses
+
+import pytest
+import torch
+
+from memcore import LogNormal, programmers
+
+OPEN_LOOP = programmers["open_loop"]
+
+
+def targets(array, ctx, low=0.1, high=0.9):
+    g_min, g_max = array.nominal.nominal_range()
+    share = low + (high - low) * ctx.random.child("targets").uniform(array.shape)
+    return g_min + (g_max - g_min) * share
+
+
+@pytest.mark.parametrize("name", ["data_driven", "ideal", "mms", "yakopcic"])
+def test_nominal_cells_end_within_half_a_step_of_the_target(arrays, ctx, name):
+    array = arrays(name, shape=(1, 16, 16))
+    low, high = array.nominal.nominal_range()
+    done = OPEN_LOOP().program(array, targets(array, ctx), ctx)
+    assert done.verified.all()
+    assert (done.error / (high - low)).abs().max() < 0.02
+    finer = OPEN_LOOP(max_pulses=2000).program(array, targets(array, ctx), ctx)
+    assert finer.error.abs().mean() < 0.3 * done.error.abs().mean()
+
+
+def test_no_other_number_of_pulses_ends_nearer_to_the_target(arrays, ctx):
+    array = arrays("vteam", shape=(1, 8, 8))
+    how = OPEN_LOOP(set_voltage=1.0, set_width=1e-13, max_pulses=60)
+    target = targets(array, ctx)
+    done = how.program(array, target, ctx)
+    state = array.nominal.initial_state((), ctx)
+    reached = [array.nominal.conductance(state)]
+    for _ in range(60):
+        state = array.nominal.step(state, torch.tensor(-1.0), 1e-13, ctx)
+        reached.append(array.nominal.conductance(state))
+    best = (torch.stack(reached).view(-1, 1, 1, 1) - target).abs().min(0).values
+    torch.testing.assert_close(done.error.abs(), best, rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(done.time, done.pulses * 1e-13)
+
+
+def test_pulses_go_in_the_direction_of_the_target(arrays, ctx):
+    array = arrays("yakopcic", x0=0.5, shape=(1, 1, 2))
+    high = array.nominal.nominal_range()[1]
+    target = torch.tensor([[[0.2 * high, 0.8 * high]]])
+    done = OPEN_LOOP().program(array, target, ctx)
+    torch.testing.assert_close(done.conductance, target, rtol=0.02, atol=0)
+
+
+def test_spread_of_the_cells_stays_as_an_error(arrays, ctx):
+    array = arrays("ideal", rate=LogNormal(1e6, 0.2), shape=(1, 100, 100))
+    low, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, low + 0.4 * (high - low))
+    done = OPEN_LOOP().program(array, target, ctx)
+    moved = (done.conductance - low) / (0.4 * (high - low))
+    torch.testing.assert_close(moved, array.device.rate / 1e6, rtol=0.01, atol=0)
+    assert done.verified.all()  # nobody looked
+
+
+def test_targets_that_no_train_reaches_are_not_called_verified(arrays, ctx):
+    array = arrays("data_driven", shape=(1, 4, 4))
+    target = torch.full(array.shape, array.nominal.nominal_range()[1])
+    assert not OPEN_LOOP().program(array, 2 * target, ctx).verified.any()
+    assert OPEN_LOOP().program(array, target, ctx).verified.all()
+
+
+def test_a_rewrite_draws_cycles_anew(arrays, ctx):
+    array = arrays("mms", switches=1000, shape=(1, 20, 20))
+    first, same = (OPEN_LOOP().program(array, targets(array, ctx), ctx) for _ in "12")
+    again = OPEN_LOOP().program(array, targets(array, ctx), dataclasses.replace(ctx, writes=1))
+    assert torch.equal(first.conductance, same.conductance)
+    assert not torch.equal(first.conductance, again.conductance)
+    assert torch.equal(first.pulses, again.pulses)
