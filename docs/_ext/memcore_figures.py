@@ -153,6 +153,39 @@ def data_driven(figure: Any) -> None:
     axes.legend(frameon=False, fontsize="small")
 
 
+def _up_and_down(axes: Any, device: Memristor, pulses: tuple[int, int], **style: Any) -> None:
+    """Position over pulses up from the lowest conductance, and down from the highest."""
+    ctx = Context(random=Stream(0))
+    low, high = (torch.as_tensor(g, dtype=torch.float64) for g in device.conductance_range())
+    up, down = (torch.arange(n + 1, dtype=torch.float64) for n in pulses)
+    rising = device.pulses(device.state_of(low.expand(up.shape)), up, ctx)
+    falling = device.pulses(device.state_of(high.expand(down.shape)), -down, ctx)
+    place = torch.cat([up, up[-1] + down]) / (up[-1] + down[-1])
+    axes.plot(place, torch.cat([rising[0], falling[0]]), **style)
+
+
+def pulsed(figure: Any) -> None:
+    """Curves under pulses up and then down: step models, and labels of NeuroSim."""
+    left, right = figure.subplots(1, 2, sharey=True)
+    steps = {
+        "linear_step": {"gamma_up": 0.8, "gamma_down": 0.8, "dw_min": 0.01},
+        "soft_bounds": {"dw_min": 0.01},
+        "exp_step": {"dw_min": 0.004, "up_down": 0.0},
+        "pow_step": {"dw_min": 0.04, "gamma_up": 2.0, "gamma_down": 2.0},
+    }
+    for (name, parameters), colour in zip(steps.items(), COLOURS, strict=True):
+        device = memcore.devices[name](**parameters)
+        _up_and_down(left, device, (400, 400), color=colour, label=name)
+    for nl, colour in zip((0.0, 1.0, 2.4, 5.0), COLOURS, strict=True):
+        device = memcore.devices["neurosim"](nl_ltp=nl, nl_ltd=-nl, n_ltd=97.0, c2c=0.0)
+        _up_and_down(right, device, (97, 97), color=colour, label=f"NL = {nl:g} / {-nl:g}")
+    left.set_ylabel("position in the window")
+    right.set_title("neurosim")
+    for axes in (left, right):
+        axes.set_xlabel("pulses, half up, then half down")
+        axes.legend(frameon=False, fontsize="small", loc="lower center")
+
+
 def finite_states(figure: Any) -> None:
     """Eight levels uniform in conductance and in resistance."""
     axes = figure.subplots()
@@ -185,6 +218,38 @@ def mapping(figure: Any) -> None:
     panels[0].set_ylabel("target conductance (µS)")
 
 
+def programming(figure: Any) -> None:
+    """Errors of write-verify with and without a centred stop window; disturbance by half-select."""
+    left, right = figure.subplots(1, 2)
+    ideal, vteam = memcore.devices["ideal"](), memcore.devices["vteam"]()
+    for centred, colour in zip((False, True), COLOURS, strict=False):
+        how = memcore.programmers["write_verify"](centred=centred, ramp="none")
+        error = _written(how, ideal, (1, 100, 100))
+        label = "stops at once" if not centred else "centred"
+        left.hist(error.flatten(), bins=50, histtype="step", color=colour, label=label)
+    left.set_xlabel("error (% of the window)")
+    left.set_ylabel("cells")
+    left.set_title("write-verify from below, tolerance 1 %")
+    left.legend(frameon=False, fontsize="small")
+    for scheme, colour in zip(("V/2", "V/3"), COLOURS, strict=False):
+        how = memcore.programmers["sequential_half_select"](scheme=scheme, set_voltage=1.0)
+        right.plot(_written(how, vteam, (1, 32, 32)).mean((0, 2)), color=colour, label=scheme)
+    right.set_xlabel("row, in the order of writing")
+    right.set_ylabel("mean error (% of the window)")
+    right.set_title("half-select, vteam, SET at -1 V")
+    right.legend(frameon=False, fontsize="small")
+
+
+def _written(how: Any, device: Memristor, shape: tuple[int, int, int]) -> Tensor:
+    """Errors in percent of the window; targets evenly spread over its middle."""
+    ctx, (low, high) = Context(random=Stream(0)), device.nominal_range()
+    arrays, rows, cols = shape
+    array = memcore.ArrayInfo(arrays=arrays, rows=rows, cols=cols, device=device, nominal=device)
+    target = low + (high - low) * (0.1 + 0.8 * ctx.random.child("targets").uniform(shape))
+    error: Tensor = how.program(array, target, ctx).error
+    return 100 * error / (high - low)
+
+
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
@@ -195,8 +260,10 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "yakopcic": (yakopcic, 3.0),
     "mms": (mms, 3.0),
     "data_driven": (data_driven, 3.0),
+    "pulsed": (pulsed, 3.4),
     "finite_states": (finite_states, 1.8),
     "mapping": (mapping, 3.0),
+    "programming": (programming, 3.2),
 }
 
 
