@@ -154,12 +154,12 @@ def data_driven(figure: Any) -> None:
 
 
 def _up_and_down(axes: Any, device: Memristor, pulses: tuple[int, int], **style: Any) -> None:
-    """Position over pulses up from the lowest conductance, and down from the highest."""
+    """Position over pulses up from the lowest conductance, and down again."""
     ctx = Context(random=Stream(0))
-    low, high = (torch.as_tensor(g, dtype=torch.float64) for g in device.conductance_range())
+    low = torch.as_tensor(device.conductance_range()[0], dtype=torch.float64)
     up, down = (torch.arange(n + 1, dtype=torch.float64) for n in pulses)
     rising = device.pulses(device.state_of(low.expand(up.shape)), up, ctx)
-    falling = device.pulses(device.state_of(high.expand(down.shape)), -down, ctx)
+    falling = device.pulses(rising[:, -1:].expand(-1, len(down)), -down, ctx)
     place = torch.cat([up, up[-1] + down]) / (up[-1] + down[-1])
     axes.plot(place, torch.cat([rising[0], falling[0]]), **style)
 
@@ -178,7 +178,7 @@ def pulsed(figure: Any) -> None:
         _up_and_down(left, device, (400, 400), color=colour, label=name)
     for nl, colour in zip((0.0, 1.0, 2.4, 5.0), COLOURS, strict=True):
         device = memcore.devices["neurosim"](nl_ltp=nl, nl_ltd=-nl, n_ltd=97.0, c2c=0.0)
-        _up_and_down(right, device, (97, 97), color=colour, label=f"NL = {nl:g} / {-nl:g}")
+        _up_and_down(right, device, (97, 97), color=colour, label=f"NL = {nl:g} / {0 - nl:g}")
     left.set_ylabel("position in the window")
     right.set_title("neurosim")
     for axes in (left, right):

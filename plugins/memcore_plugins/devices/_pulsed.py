@@ -51,27 +51,30 @@ def between(value: Tensor, low: Parameter, high: Parameter) -> Tensor:
     return torch.clamp(value, tensor(low, value), tensor(high, value))
 
 
-def jumps(count: Tensor, most: float, singles: int, halvings: int) -> Iterator[tuple[Tensor, bool]]:
-    """Cut pulses into `singles`, then parts of half of what is left, then the rest.
+def jumps(
+    count: Tensor, most: float, singles: int, parts: int, share: float
+) -> Iterator[tuple[Tensor, bool]]:
+    """Cut pulses into `singles`, then `parts` that take a share of what is left, then the rest.
 
     Args:
         count: pulses of each cell.
         most: no cell has more; parts that would be empty are left out.
         singles: how many single pulses come first.
-        halvings: how many halves.
+        parts: how many shares.
+        share: of what is left, up to whole pulses.
 
     Yields:
         the pulses of a part, and whether none has more than one.
     """
     rest, left = count, most
-    for part in range(singles + halvings):
+    for part in range(singles + parts):
         if left <= 0:
             return
         if part < singles:
             take, taken = rest.clamp(max=1), min(left, 1.0)
         else:
-            take = torch.minimum(rest, (rest / 2).ceil())
-            taken = min(left, math.ceil(left / 2)) if math.isfinite(left) else 0.0
+            take = torch.minimum(rest, (rest * share).ceil())
+            taken = min(left, math.ceil(left * share)) if math.isfinite(left) else 0.0
         yield take, part < singles or taken == 1
         rest, left = rest - take, left - taken
     if left > 0:
@@ -124,6 +127,8 @@ class Pulsed(Memristor):
     """
 
     singles: ClassVar[int] = 0  #: pulses computed one by one before the others are taken at once
+    #: Additive noise depends on where it acts: what part of the pulses left is taken at once.
+    share: ClassVar[float] = 0.75
 
     v_set: float = parameter(1.0, "V", "amplitude that SETs; its sign is the polarity; round")
     v_reset: float = parameter(-1.0, "V", "amplitude that RESETs, of the other sign; round")
@@ -241,7 +246,7 @@ class Pulsed(Memristor):
         x, up, number = state[0], count > 0, count.abs()
         low, high = self.ends
         w = low + (high - low) * x
-        parts = jumps(number, most, *self._plan())
+        parts = jumps(number, most, *self._plan(), self.share)
         for part, (take, single) in enumerate(parts):
             w = between(self._jump(w, up, take, single, ctx, 3 * part + 1), low, high)
         x = torch.where(count == 0, x, fraction(w, low, high))
@@ -252,10 +257,12 @@ class Pulsed(Memristor):
         return as_state(x, state[1] + fresh * (noise / (high - low) - state[1]))
 
     def _plan(self) -> tuple[int, int]:
-        """How many single pulses and how many halves a call takes at most."""
+        """How many single pulses and how many parts a call takes at most, besides the rest."""
         if not self.c2c:
             return self.singles, 0
-        return max(self.singles, 1), 8 if self.additive else 0
+        # The rest is 1/256: what happens at a bound is decided by the last pulses.
+        parts = round(math.log(256) / -math.log1p(-self.share)) if self.additive else 0
+        return max(self.singles, 1), parts
 
     def _jump(
         self, w: Tensor, up: Tensor, count: Tensor, single: bool, ctx: Context, key: int

@@ -36,6 +36,7 @@ class ExpStep(Weighted):
     """  # noqa: E501
 
     singles: ClassVar[int] = 8
+    share: ClassVar[float] = 0.5
 
     dw_min: Parameter = parameter(0.00135, "weight", "mean step of a pulse; Gong 2018")
     up_down: float = parameter(0.259359, "1", "asymmetry, above 0 smaller steps down; Gong 2018")

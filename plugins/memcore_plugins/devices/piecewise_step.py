@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class PiecewiseStep(Weighted):
     Between two values the step is a straight line, so any number of pulses is computed segment by
     segment, exactly.
     """
+
+    singles: ClassVar[int] = 1
 
     up: Sequence[float] = parameter((1.5, 1.0, 0.75, 0.5), "1", "steps up over s_up; illustration")
     down: Sequence[float] = parameter(
