@@ -162,7 +162,7 @@ def test_gradients_reach_parameters_through_the_python_engine():
     r_on = torch.tensor(60.0, requires_grad=True)
     device = memcore.devices["vteam"](r_on=r_on)
     trace = simulate(device, torch.full((3,), -0.25), 1e-11)
-    assert trace.engine == "python: gradients are wanted"
+    assert trace.engine.startswith("python: ")
     trace.current.sum().backward()
     assert r_on.grad is not None
 
