@@ -222,7 +222,9 @@ def provided_name(instance: Contract) -> str:
     """The registry name of a plugin instance, `module:Class` if it has none."""
     target = f"{type(instance).__module__}:{type(instance).__qualname__}"
     registry = memcore.registries()[type(instance).kind]
-    return next((p.name for p in registry.providers() if p.target == target), target)
+    # An installed name rather than one that this process gave the same class.
+    providers = sorted(registry.providers(), key=lambda p: p.entry_point is None)
+    return next((p.name for p in providers if p.target == target), target)
 
 
 def _build(cls: type[C], name: str, values: dict[str, Any]) -> C:

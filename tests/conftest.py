@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import memcore
+import memcore.hooks
 
 torch.set_num_threads(1)
 # Times say nothing on a busy machine.
@@ -66,9 +67,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for variable in ("MEMCORE_DISABLE", "MEMCORE_PLUGINS"):
         monkeypatch.delenv(variable, raising=False)
     look_again()
+    kinds = memcore.registries().values()
+    registered = [dict(registry._registered) for registry in kinds]
     yield Site(folder)
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(str(folder)):
             del sys.modules[name]
     monkeypatch.undo()
+    for registry, before in zip(kinds, registered, strict=True):
+        for name in set(registry._registered) - set(before):
+            registry.unregister(name)
+    memcore.hooks.manager.cache_clear()
     look_again()
