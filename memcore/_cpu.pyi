@@ -42,6 +42,7 @@ def effective_conductance_float(
     cols: int,
     drive_both: bool,
     sense_both: bool,
+    kept: int,
     out: int,
 ) -> float: ...
 def effective_conductance_double(
@@ -53,8 +54,15 @@ def effective_conductance_double(
     cols: int,
     drive_both: bool,
     sense_both: bool,
+    kept: int,
     out: int,
 ) -> float: ...
+def effective_conductance_kept_float(
+    rows: int, cols: int, drive_both: bool, sense_both: bool
+) -> int: ...
+def effective_conductance_kept_double(
+    rows: int, cols: int, drive_both: bool, sense_both: bool
+) -> int: ...
 def effective_conductance_backward_float(
     g: int,
     word: int,
@@ -64,6 +72,7 @@ def effective_conductance_backward_float(
     cols: int,
     drive_both: bool,
     sense_both: bool,
+    kept: int,
     grad: int,
     grad_g: int,
     grad_word: int,
@@ -78,6 +87,7 @@ def effective_conductance_backward_double(
     cols: int,
     drive_both: bool,
     sense_both: bool,
+    kept: int,
     grad: int,
     grad_g: int,
     grad_word: int,

@@ -65,46 +65,41 @@ def _joined(s: Tensor) -> Tensor:
     """From [arrays, rows, cols, 4, 4] to [arrays, 1, 1, ports, ports], ports in the order LRTB."""
     high = wide = 1
     while s.shape[1] > 1 or s.shape[2] > 1:
-        ports = torch.arange(2 * (high + wide), device=s.device)
-        left, right, top, bottom = torch.split(ports, [high, high, wide, wide])
+        left, right = slice(0, high), slice(high, 2 * high)
+        top, bottom = slice(2 * high, 2 * high + wide), slice(2 * high + wide, None)
         if s.shape[2] > 1 and (wide <= high or s.shape[1] == 1):
-            count = high + 2 * wide  # rest of the left block: L T B; of the right one: R T B
             s = _join(s[:, :, ::2], right, s[:, :, 1::2], left)
-            order = [
-                (0, high),
-                (count, high),
-                (high, wide),
-                (count + high, wide),
-                (high + wide, wide),
-                (count + high + wide, wide),
-            ]
+            # Lines of the left block (L T B), then of the right one (R T B).
+            a_left, a_top, a_bottom, b_right, b_top, b_bottom = _ranges(s, high, wide, wide)
+            order = (a_left, b_right, a_top, b_top, a_bottom, b_bottom)
             wide *= 2
         else:
-            count = 2 * high + wide  # rest of the lower block: L R B; of the upper one: L R T
             s = _join(s[:, 1::2], top, s[:, ::2], bottom)
-            order = [
-                (count, high),
-                (0, high),
-                (count + high, high),
-                (high, high),
-                (count + 2 * high, wide),
-                (2 * high, wide),
-            ]
+            # Lines of the lower block (L R B), then of the upper one (L R T).
+            a_left, a_right, a_bottom, b_left, b_right, b_top = _ranges(s, high, high, wide)
+            order = (b_left, a_left, b_right, a_right, b_top, a_bottom)
             high *= 2
-        index = torch.cat([torch.arange(at, at + n, device=s.device) for at, n in order])
+        index = torch.cat(order)
         s = s[..., index[:, None], index]
     return s
 
 
-def _parts(s: Tensor, port: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _ranges(s: Tensor, *counts: int) -> list[Tensor]:
+    """Consecutive line numbers, as many as `counts` says, twice."""
+    lines = torch.arange(s.shape[-1], device=s.device)
+    return list(torch.split(lines, [*counts, *counts]))
+
+
+def _parts(s: Tensor, port: slice) -> tuple[Tensor, Tensor, Tensor]:
     """S among the other ports, between `port` and them, and at `port` itself."""
-    others = torch.ones(s.shape[-1], dtype=torch.bool, device=s.device)
-    others[port] = False
-    rest = others.nonzero()[:, 0]
-    return s[..., rest[:, None], rest], s[..., port[:, None], rest], s[..., port[:, None], port]
+    lines = torch.arange(s.shape[-1], device=s.device)
+    before, after = lines[: port.start], lines[port.stop :] if port.stop else lines[:0]
+    rest = torch.cat((before, after))
+    between = s[..., port, :]
+    return s[..., rest[:, None], rest], between[..., rest], between[..., port]
 
 
-def _join(z: Tensor, z_port: Tensor, y: Tensor, y_port: Tensor) -> Tensor:
+def _join(z: Tensor, z_port: slice, y: Tensor, y_port: slice) -> Tensor:
     z_rest, a, impedance = _parts(z, z_port)
     y_rest, b, admittance = _parts(y, y_port)
     a, impedance = -a, -impedance
@@ -119,8 +114,7 @@ def _join(z: Tensor, z_port: Tensor, y: Tensor, y_port: Tensor) -> Tensor:
 def _tie(s: Tensor, near: tuple[int, int], far: int, resistances: Tensor | None) -> Tensor:
     """Connect lines from `far` on to those of `near` (first, count), or leave them open."""
     first, count = near
-    port = torch.arange(far, far + count, device=s.device)
-    rest, h, impedance = _parts(s, port)
+    rest, h, impedance = _parts(s, slice(far, far + count))
     if resistances is None:
         return rest
     at = torch.arange(count, device=s.device)

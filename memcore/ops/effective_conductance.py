@@ -5,10 +5,17 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
 from memcore.ops import _effective_reference, _library
 from memcore.wires import Wires
+
+#: What is kept for the gradient, at most; beyond, the gradient costs one more solution. An array of
+#: 128 x 128 in float64 needs 6.5 MB, one of 512 x 512 needs 153 MB.
+KEPT_BYTES = 2**30
+
+_HAS_KERNEL = native.cpu() is not None
 
 
 def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
@@ -19,7 +26,8 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
     Columns that are subtracted from each other belong to one array if they share its word lines,
     but positive and negative parts must never be subtracted before: `A` is not linear in `g`.
 
-    On CUDA, and without the native module, the PyTorch reference runs.
+    On CUDA, and without the native module, the PyTorch reference runs, and gradients are those of
+    its operations.
 
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64; rows are word
@@ -41,10 +49,12 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
         each.flatten(0, -3) if each.dim() > 2 else each[None] for each in (straight, word, bit)
     ]
     ends = (wires.drive == "both", wires.sense_at == "both")
-    if torch.is_grad_enabled() and any(each.requires_grad for each in inputs):
+    if not torch.is_grad_enabled() or not any(each.requires_grad for each in inputs):
+        out = _SOLVE(*inputs, *ends)
+    elif _HAS_KERNEL and g.device.type == "cpu":
         out = cast(Tensor, _Adjoint.apply(*inputs, *ends))  # type: ignore[no-untyped-call]
     else:
-        out = _SOLVE(*inputs, *ends)
+        out = _effective_reference.solve(inputs[0], inputs[1], inputs[2], *ends)
     out = out.view(g.shape)
     return out.flip(flips) if flips else out
 
@@ -153,12 +163,19 @@ def _native(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: 
     inputs = [tensor.contiguous() for tensor in (g, word, bit)]
     addresses = [tensor.data_ptr() for tensor in inputs]
     solve = _kernel("effective_conductance", g.dtype)
-    solve(*addresses, *g.shape, drive_both, sense_both, out.data_ptr())
+    solve(*addresses, *g.shape, drive_both, sense_both, 0, out.data_ptr())
     return out
 
 
 def _native_backward(
-    grad: Tensor, g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
+    grad: Tensor,
+    g: Tensor,
+    word: Tensor,
+    bit: Tensor,
+    drive_both: bool,
+    sense_both: bool,
+    *,
+    kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     out = _empty_backward(grad, g, word, bit, drive_both, sense_both)
     if g.is_cuda:
@@ -166,9 +183,25 @@ def _native_backward(
     inputs = [tensor.contiguous() for tensor in (g, word, bit, grad)]
     *addresses, grad_address = [tensor.data_ptr() for tensor in inputs]
     solve = _kernel("effective_conductance_backward", g.dtype)
-    results = [tensor.data_ptr() for tensor in out]
-    solve(*addresses, *g.shape, drive_both, sense_both, grad_address, *results)
+    ends = (drive_both, sense_both, _library.address(kept))
+    solve(*addresses, *g.shape, *ends, grad_address, *(tensor.data_ptr() for tensor in out))
     return out
+
+
+def _native_keeping(
+    g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return also what the gradient would otherwise compute again, if there is room for it."""
+    size = _kernel("effective_conductance_kept", g.dtype)(*g.shape[1:], drive_both, sense_both)
+    count = int(size) * g.shape[0]
+    if count * g.element_size() > KEPT_BYTES:
+        return _native(g, word, bit, drive_both, sense_both), None
+    out, kept = _empty(g, word, bit, drive_both, sense_both), g.new_empty(count)
+    inputs = [tensor.contiguous() for tensor in (g, word, bit)]
+    addresses = [tensor.data_ptr() for tensor in inputs]
+    solve = _kernel("effective_conductance", g.dtype)
+    solve(*addresses, *g.shape, drive_both, sense_both, kept.data_ptr(), out.data_ptr())
+    return out, kept
 
 
 _SOLVE = _library.register(
@@ -195,11 +228,19 @@ class _Adjoint(torch.autograd.Function):
     def forward(
         ctx: Any, g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool
     ) -> Tensor:
-        ctx.save_for_backward(g, word, bit)
         ctx.ends = (drive_both, sense_both)
-        return _SOLVE(g, word, bit, drive_both, sense_both)
+        kept = None
+        if torch.compiler.is_compiling() or isinstance(g, FakeTensor):
+            out = _SOLVE(g, word, bit, drive_both, sense_both)
+        else:
+            out, kept = _native_keeping(g, word, bit, drive_both, sense_both)
+        ctx.save_for_backward(g, word, bit, kept)
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return *_BACKWARD(grad, *ctx.saved_tensors, *ctx.ends), None, None
+        g, word, bit, kept = ctx.saved_tensors
+        if kept is None:
+            return *_BACKWARD(grad, g, word, bit, *ctx.ends), None, None
+        return *_native_backward(grad, g, word, bit, *ctx.ends, kept=kept), None, None

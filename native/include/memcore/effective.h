@@ -19,6 +19,10 @@ struct EffectiveConductance {
   const T* bit;   // [arrays, rows (+ 1), cols] ohm, >= 0
   T* out;         // [arrays, rows, cols] current of line j for 1 V at line i
 
+  // nullptr, or memory of arrays x effective_conductance_kept() numbers: filled with what the gradient needs, or, for
+  // the gradient, as it was filled. The gradient computes it again if there is none.
+  T* kept;
+
   // Only for the gradient; out is not written then.
   const T* grad;                     // [arrays, rows, cols] with respect to out
   T *grad_g, *grad_word, *grad_bit;  // of the shapes of g, word and bit
@@ -31,6 +35,9 @@ double effective_conductance(const EffectiveConductance<float>& args);
 double effective_conductance(const EffectiveConductance<double>& args);
 double effective_conductance_backward(const EffectiveConductance<float>& args);
 double effective_conductance_backward(const EffectiveConductance<double>& args);
+// Numbers to keep of one array; only sizes and ends are read.
+int64_t effective_conductance_kept(const EffectiveConductance<float>& args);
+int64_t effective_conductance_kept(const EffectiveConductance<double>& args);
 
 }  // namespace cpu
 }  // namespace memcore

@@ -12,7 +12,7 @@ namespace memcore {
 
 extern const EffectiveKernels MEMCORE_JOIN(effective_, MEMCORE_VARIANT) = {
     MEMCORE_STRING(MEMCORE_VARIANT),       effective_conductance<float>,           effective_conductance<double>,
-    effective_conductance_backward<float>, effective_conductance_backward<double>,
-};
+    effective_conductance_backward<float>, effective_conductance_backward<double>, effective_conductance_kept<float>,
+    effective_conductance_kept<double>};
 
 }  // namespace memcore

@@ -36,33 +36,32 @@ struct ClosingGradients {
 template <class T>
 struct Backward {
   const EffectiveConductance<T>& e;
-  const Plan<T>& plan;
-  const SquarePlan<T>& squares;
-  const Closing<T> closing;
+  const Solver<T>& solver;
   const ClosingGradients<T> ends;
-  Worker<T> worker;
-  const Memory<T> blocks, closed, gradients, end_gradients;
+  const Worker<T> worker;
+  const Memory<T> gradients, end_gradients;
   const Memory<Lanes<T>> square_gradients;
   const Memory<SquareCells<T>> found;
+  const Memory<T> memory, own;  // if nothing was kept on the way forward
 
-  Backward(const EffectiveConductance<T>& args, const Plan<T>& p, const SquarePlan<T>& s)
-      : e(args),
-        plan(p),
-        squares(s),
-        closing(p.nodes[0].layout),
-        ends(closing),
-        worker(p, s),
-        blocks(p.memory),
-        closed(closing.memory),
-        gradients(p.gradients),
+  explicit Backward(const Solver<T>& s)
+      : e(s.e),
+        solver(s),
+        ends(s.closing),
+        worker(s),
+        gradients(s.plan.gradients),
         end_gradients(ends.memory),
-        square_gradients(s.gradients),
-        found(1) {}
+        square_gradients(s.squares.gradients),
+        found(1),
+        memory(e.kept == nullptr ? s.plan.memory : 0),
+        own(e.kept == nullptr ? s.kept_size() : 0) {}
+
+  Matrix<T> end_gradient(int i) const { return ends.gradient(solver.closing, i, end_gradients.data); }
 
   // The gradient with respect to what is left when all ends are tied: out = -S[L, B].
   void start(int64_t array) const {
-    const Layout& layout = closing.layout[2];
-    const Matrix<T> g = ends.gradient(closing, 2, end_gradients.data);
+    const Layout& layout = solver.closing.layout[2];
+    const Matrix<T> g = end_gradient(2);
     for (int64_t i = 0; i < layout.size; ++i)
       for (int64_t j = 0; j < layout.size; ++j) g.row(i)[j] = T(0);
     const T* const grad = e.grad + array * e.rows * e.cols;
@@ -81,18 +80,18 @@ struct Backward {
   }
 
   // From behind the last tie to before the first one.
-  double untie(const Cells<T>& cells, const CellsOut<T>& to, Matrix<T> whole) const {
+  double untie(const Cells<T>& cells, const CellsOut<T>& to, T* kept_ends) const {
+    const Closing<T>& closing = solver.closing;
+    T* const closed = kept_ends + solver.whole_size();
     double operations = 0;
     for (int i = 1; i >= 0; --i) {
       if (!closing.tied[i]) continue;
       const int64_t m = closing.layout[i].port[Closing<T>::far[i]].count;
       T* const resistances = end_gradients.data + ends.memory - ends.scratch;
       const bool first = i == 0 || !closing.tied[0];
-      const Matrix<T> s =
-          first ? whole : Matrix<T>{closed.data + closing.block[0], stride_of<T>(closing.layout[1].size)};
+      const Matrix<T> s{first ? kept_ends : closed + closing.block[0], stride_of<T>(closing.layout[i].size)};
       Scratch<T> work{resistances + (m + 15) / 16 * 16, 0};
-      close_gradient(closing.tie(i, s, resistances, closed.data), ends.gradient(closing, i + 1, end_gradients.data),
-                     ends.gradient(closing, i, end_gradients.data), resistances, work);
+      close_gradient(closing.tie(i, s, resistances, closed), end_gradient(i + 1), end_gradient(i), resistances, work);
       operations += work.operations;
       for (int64_t line = 0; line < m; ++line) {
         if (i == 0 && line < e.rows) to.word[line * cells.word_stride + e.cols] = resistances[line];
@@ -102,39 +101,33 @@ struct Backward {
     return operations;
   }
 
-  double run(int64_t array) {
+  double run(int64_t array) const {
     const Cells<T> cells = cells_of(e, array);
     const CellsOut<T> to = out(array);
-    const Matrix<T> whole = plan.block(plan.nodes[0], blocks.data), g = plan.gradient(plan.nodes[0], gradients.data);
-    double operations = worker.build(cells, 0, blocks.data, !closing.tied[0] && !closing.tied[1]);
-    close_all(e, cells, closing, whole, closed.data, operations);
+    T* const kept = e.kept == nullptr ? own.data : e.kept + array * solver.kept_size();
+    T* const kept_ends = kept + solver.plan.kept;
+    double operations = 0;
+    if (e.kept == nullptr) {
+      operations += worker.build(cells, 0, memory.data, kept, !solver.tied());
+      if (solver.tied()) solver.close(array, memory.data, kept_ends, operations);
+    }
     start(array);
-    operations += untie(cells, to, whole);
-    const int64_t size = closing.layout[0].size;
-    copy(size, size, ends.gradient(closing, 0, end_gradients.data), g);
-    const SquareUnits<T> forward{plan, squares, cells, worker.loaded.data, worker.square_memory.data};
-    const SquareGradients<T> units{plan, squares, forward, to, found.data, square_gradients.data};
-    return operations + descend(plan, 0, blocks.data, gradients.data, units);
+    operations += untie(cells, to, kept_ends);
+    const int64_t size = solver.closing.layout[0].size;
+    copy(size, size, end_gradient(0), solver.plan.gradient(solver.plan.nodes[0], gradients.data));
+    const SquareUnits<T> forward = worker.units(cells);
+    const SquareGradients<T> units{solver.plan, solver.squares, forward, to, found.data, square_gradients.data};
+    return operations + descend(solver.plan, 0, kept, gradients.data, units);
   }
 };
 
 template <class T>
 double effective_conductance_backward(const EffectiveConductance<T>& e) {
-  const int64_t rows = ceil_div(e.rows, kUnit), cols = ceil_div(e.cols, kUnit);
-  const Plan<T> plan(rows, cols, kUnit, Lanes<T>::count, edges_of(e), true, 0);
-  const SquarePlan<T> squares(kUnit, kUnit, 1, 0, kSquareEdges, true, 0);
-  const Memory<double> operations(e.arrays);
-  const auto some = [&](int64_t begin, int64_t end) {
-    Backward<T> backward(e, plan, squares);
-    for (int64_t array = begin; array < end; ++array) operations.data[array] = backward.run(array);
-  };
-  if (e.arrays < max_threads())
-    some(0, e.arrays);  // the products are parallel
-  else
-    parallel_for(e.arrays, 1, some);
-  double sum = 0;
-  for (int64_t array = 0; array < e.arrays; ++array) sum += operations.data[array];
-  return sum;
+  const Solver<T> solver(e, true, 0);
+  return sum_over_arrays(e, [&](int64_t begin, int64_t end, double* operations) {
+    const Backward<T> backward(solver);
+    for (int64_t array = begin; array < end; ++array) operations[array] = backward.run(array);
+  });
 }
 
 }  // namespace

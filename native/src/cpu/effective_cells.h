@@ -51,7 +51,7 @@ template <class T>
 struct CellUnits {
   const SquareCells<T>& cells;
 
-  void enter(int64_t) const {}
+  double enter(int64_t) const { return 0; }
   void build(const Node& node, Matrix<Lanes<T>> s) const {
     const int64_t at = node.row * kUnit + node.col;
     const Cell<T> cell(cells.g[at], cells.word[at], cells.bit[at]);
@@ -92,19 +92,19 @@ struct SquareUnits {
   const SquarePlan<T>& squares;
   const Cells<T>& cells;
   SquareCells<T>* loaded;
-  Lanes<T>* memory;
+  Lanes<T>*memory, *kept;  // for the squares
   mutable const Node* group = nullptr;
 
   int64_t lane(const Node& node) const { return (node.row - group->row) * group->cols + node.col - group->col; }
 
-  void enter(int64_t index) const {
+  double enter(int64_t index) const {
     group = plan.nodes + index;
     loaded->clear();
     for (int64_t i = 0; i < group->units(); ++i) {
       const int64_t row = group->row + i / group->cols, col = group->col + i % group->cols;
       loaded->load(cells, row * kUnit, col * kUnit, i);
     }
-    memcore::build(squares, 0, memory, CellUnits<T>{*loaded});
+    return memcore::build(squares, 0, memory, kept, CellUnits<T>{*loaded}) * static_cast<double>(group->units());
   }
 
   void build(const Node& node, Matrix<T> s) const {

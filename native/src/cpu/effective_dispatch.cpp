@@ -23,5 +23,7 @@ double effective_conductance_backward(const EffectiveConductance<float>& args) {
 double effective_conductance_backward(const EffectiveConductance<double>& args) {
   return chosen().backward_double(args);
 }
+int64_t effective_conductance_kept(const EffectiveConductance<float>& args) { return chosen().kept_float(args); }
+int64_t effective_conductance_kept(const EffectiveConductance<double>& args) { return chosen().kept_double(args); }
 
 }  // namespace memcore::cpu

@@ -1,4 +1,4 @@
-// The gradient of the effective matrix: down the tree of blocks, with the matrices T kept from the way up.
+// The gradient of the effective matrix: down the tree of blocks, with the interfaces kept from the way up.
 //
 // u^t S u of a joint block is the stationary value, over what happens at the joint, of the sum of u^t S u of the two
 // blocks. So with G the gradient with respect to S, those with respect to S_z and S_y are x G x^t, where x takes u to
@@ -45,26 +45,23 @@ void hand_down(const Side& side, Matrix<E> own, Matrix<E> cross, Matrix<E> cross
 
 // From the gradient with respect to the joint block to those with respect to its two parts.
 template <class E>
-void join_gradient(const Joint<E>& joint, Matrix<E> g, Matrix<E> g_z, Matrix<E> g_y, Scratch<E>& work) {
-  const Side &z = joint.z, &y = joint.y;
-  const int64_t m = joint.lines(), n_z = z.rest.count, n_y = y.rest.count, n = n_z + n_y;
+void join_gradient(const Side& z, const Side& y, const Interface<E>& between, Matrix<E> g, Matrix<E> g_z, Matrix<E> g_y,
+                   Scratch<E>& work) {
+  const auto [a, b, impedance, admittance, t] = between;
+  const int64_t m = z.joined.count, n_z = z.rest.count, n_y = y.rest.count, n = n_z + n_y;
   E* const start = work.next;
   const auto square = [&] { return work.matrix(m, m); };
-  const auto product = [&](Matrix<E> a, Matrix<E> b, Matrix<E> c, Mode mode) {
-    work.product({m, m, m}, a, b, c, mode);
+  const auto product = [&](Matrix<E> l, Matrix<E> r, Matrix<E> to, Mode mode) {
+    work.product({m, m, m}, l, r, to, mode);
   };
-  const Matrix<E> impedance = square(), admittance = square(), tt = square(), t = joint.t;
-  gather(joint.s_z, z.joined, z.joined, impedance);
-  gather(joint.s_y, y.joined, y.joined, admittance);
-  negate(m, m, impedance);
+  const Matrix<E> tt = square();
   transpose(m, m, t, tt);
 
   // What alpha = a u_z and beta = b u_y are correlated with: all inputs, and each other.
   const Matrix<E> at = work.matrix(n_z, m), bt = work.matrix(n_y, m), alpha = work.matrix(m, n),
                   beta = work.matrix(m, n);
-  gather(joint.s_z, z.rest, z.joined, at);
-  gather(joint.s_y, y.rest, y.joined, bt);
-  negate(n_z, m, at);
+  transpose(m, n_z, a, at);
+  transpose(m, n_y, b, bt);
   project(z, y, true, at, g, alpha, work);
   project(y, z, false, bt, g.at(n_z, 0), beta, work);
   const Matrix<E> turned = work.matrix(n, m), aa = square(), ab = square(), ba = square(), bb = square();
@@ -136,21 +133,21 @@ int64_t close_gradient_scratch(int64_t m, int64_t n) {
 
 // Hands the gradient down from a node to its units; the reverse of build().
 template <class E, class Units>
-double descend(const Plan<E>& plan, int64_t index, E* memory, E* gradients, const Units& units) {
+double descend(const Plan<E>& plan, int64_t index, E* kept, E* gradients, const Units& units) {
   const Node& node = plan.nodes[index];
-  if (node.group) units.enter(index);
   double operations = 0;
+  if (node.group) operations += units.enter(index);
   if (node.z < 0) {
     units.take(node, plan.gradient(node, gradients));
   } else {
     const Node &z = plan.nodes[node.z], &y = plan.nodes[node.y];
-    Scratch<E> work{memory + node.scratch, 0};
-    join_gradient(plan.joint(node, memory), plan.gradient(node, gradients), plan.gradient(z, gradients),
-                  plan.gradient(y, gradients), work);
-    operations = work.operations + descend(plan, node.z, memory, gradients, units) +
-                 descend(plan, node.y, memory, gradients, units);
+    Scratch<E> work{plan.gradient_scratch(node, gradients), operations};
+    join_gradient(node.z_side, node.y_side, plan.interface(node, static_cast<E*>(nullptr), kept),
+                  plan.gradient(node, gradients), plan.gradient(z, gradients), plan.gradient(y, gradients), work);
+    operations =
+        work.operations + descend(plan, node.z, kept, gradients, units) + descend(plan, node.y, kept, gradients, units);
   }
-  if (node.group) units.leave(index);
+  if (node.group) operations += units.leave(index);
   return operations;
 }
 
@@ -160,8 +157,8 @@ struct CellGradients {
   const SquareCells<T>& cells;
   SquareCells<T>& out;
 
-  void enter(int64_t) const {}
-  void leave(int64_t) const {}
+  double enter(int64_t) const { return 0; }
+  double leave(int64_t) const { return 0; }
   void take(const Node& node, Matrix<Lanes<T>> g) const {
     const int64_t at = node.row * kUnit + node.col;
     const Cell<T> cell(cells.g[at], cells.word[at], cells.bit[at]);
@@ -195,12 +192,13 @@ struct SquareGradients {
   SquareCells<T>* found;
   Lanes<T>* gradients;
 
-  void enter(int64_t index) const {
-    forward.enter(index);
+  double enter(int64_t index) const {
+    const double operations = forward.enter(index);
     const Matrix<Lanes<T>> all = squares.gradient(squares.nodes[0], gradients);
     const int64_t size = squares.nodes[0].layout.size;
     for (int64_t i = 0; i < size; ++i)
       for (int64_t j = 0; j < size; ++j) all.row(i)[j] = Lanes<T>(0);
+    return operations;
   }
 
   void take(const Node& node, Matrix<T> g) const {
@@ -212,11 +210,13 @@ struct SquareGradients {
     });
   }
 
-  void leave(int64_t) const {
-    descend(squares, 0, forward.memory, gradients, CellGradients<T>{*forward.loaded, *found});
+  double leave(int64_t) const {
+    const CellGradients<T> units{*forward.loaded, *found};
+    const double operations = descend(squares, 0, forward.kept, gradients, units);
     const Node& group = *forward.group;
     for (int64_t lane = 0; lane < group.units(); ++lane)
       store((group.row + lane / group.cols) * kUnit, (group.col + lane % group.cols) * kUnit, lane);
+    return operations * static_cast<double>(group.units());
   }
 
   void store(int64_t row, int64_t col, int64_t lane) const {

@@ -11,6 +11,8 @@ struct EffectiveKernels {
   double (*forward_double)(const EffectiveConductance<double>&);
   double (*backward_float)(const EffectiveConductance<float>&);
   double (*backward_double)(const EffectiveConductance<double>&);
+  int64_t (*kept_float)(const EffectiveConductance<float>&);
+  int64_t (*kept_double)(const EffectiveConductance<double>&);
 };
 
 extern const EffectiveKernels effective_baseline;

@@ -116,19 +116,62 @@ Edges edges_of(const EffectiveConductance<T>& e) {
   return {e.drive_both, e.sense_both, true};
 }
 
-// Plans and memory of one thread.
+// How to solve arrays of one size; a solver is shared by all threads.
+template <class T>
+struct Solver {
+  const EffectiveConductance<T>& e;
+  const Plan<T> plan;
+  const SquarePlan<T> squares;
+  const Closing<T> closing;
+
+  Solver(const EffectiveConductance<T>& args, bool keep, int64_t depth)
+      : e(args),
+        plan(ceil_div(e.rows, kUnit), ceil_div(e.cols, kUnit), kUnit, Lanes<T>::count, edges_of(e), keep, depth),
+        squares(kUnit, kUnit, 1, 0, kSquareEdges, keep, 0),
+        closing(plan.nodes[0].layout) {}
+
+  bool tied() const { return closing.tied[0] || closing.tied[1]; }
+
+  // The whole block and what comes of it when far ends are tied, kept like the interfaces.
+  int64_t whole_size() const { return tied() ? plan.block_area(plan.nodes[0]) : 0; }
+  int64_t ends_size() const { return tied() ? whole_size() + closing.memory : 0; }
+  int64_t kept_size() const { return plan.kept + ends_size(); }
+
+  Matrix<T> whole(T* memory, T* ends) const {
+    return {tied() ? ends : memory, plan.block(plan.nodes[0], memory).stride};
+  }
+
+  // Ties all far ends; returns the block that is left.
+  Matrix<T> close(int64_t array, T* memory, T* ends, double& operations) const {
+    const Matrix<T> s = plan.block(plan.nodes[0], memory);
+    if (!tied()) return s;
+    __builtin_memcpy(ends, memory, static_cast<size_t>(whole_size()) * sizeof(T));
+    return close_all(e, cells_of(e, array), closing, s, ends + whole_size(), operations);
+  }
+
+  double finish(int64_t array, T* memory, T* ends) const {
+    double operations = 0;
+    const Matrix<T> s = close(array, memory, ends, operations);
+    write_matrix(e, closing.layout[2], s, e.out + array * e.rows * e.cols);
+    return operations;
+  }
+};
+
+// Memory of one thread.
 template <class T>
 struct Worker {
-  const Plan<T>& plan;
-  const SquarePlan<T>& squares;
-  Memory<Lanes<T>> square_memory;
-  Memory<SquareCells<T>> loaded;
+  const Solver<T>& solver;
+  const Memory<Lanes<T>> square_memory, square_kept;
+  const Memory<SquareCells<T>> loaded;
 
-  Worker(const Plan<T>& p, const SquarePlan<T>& s) : plan(p), squares(s), square_memory(s.memory), loaded(1) {}
+  explicit Worker(const Solver<T>& s)
+      : solver(s), square_memory(s.squares.memory), square_kept(s.squares.kept), loaded(1) {}
 
-  double build(const Cells<T>& cells, int64_t index, T* memory, bool joints_only = false) {
-    const SquareUnits<T> units{plan, squares, cells, loaded.data, square_memory.data};
-    return memcore::build(plan, index, memory, units, joints_only);
+  SquareUnits<T> units(const Cells<T>& cells) const {
+    return {solver.plan, solver.squares, cells, loaded.data, square_memory.data, square_kept.data};
+  }
+  double build(const Cells<T>& cells, int64_t index, T* memory, T* kept, bool interface_only = false) const {
+    return memcore::build(solver.plan, index, memory, kept, units(cells), interface_only);
   }
 };
 
@@ -136,14 +179,16 @@ struct Worker {
 // apart, side by side, then the ones above, each with parallel products.
 template <class T>
 struct Together {
-  const Plan<T>& plan;
-  const SquarePlan<T>& squares;
-  const Cells<T>& cells;
+  const Solver<T>& solver;
+  const Cells<T> cells;
   T* memory;
 
+  const Plan<T>& plan() const { return solver.plan; }
+  bool is_end(const Node& node, int64_t depth) const { return depth == plan().spread || node.z < 0; }
+
   void collect(int64_t index, int64_t depth, int64_t* found, int64_t& count) const {
-    const Node& node = plan.nodes[index];
-    if (depth == plan.spread || node.z < 0) {
+    const Node& node = plan().nodes[index];
+    if (is_end(node, depth)) {
       found[count++] = index;
       return;
     }
@@ -152,22 +197,22 @@ struct Together {
   }
 
   double above(int64_t index, int64_t depth) const {
-    const Node& node = plan.nodes[index];
-    if (depth == plan.spread || node.z < 0) return 0;
+    const Node& node = plan().nodes[index];
+    if (is_end(node, depth)) return 0;
     Scratch<T> work{memory + node.scratch, above(node.z, depth + 1) + above(node.y, depth + 1)};
-    join(plan.joint(node, memory), plan.block(node, memory), work);
+    join(plan().joint(node, memory, nullptr), plan().block(node, memory), work);
     return work.operations;
   }
 
   double build() const {
-    const int64_t most = int64_t(1) << plan.spread;
+    const int64_t most = int64_t(1) << plan().spread;
     const Memory<int64_t> found(most);
     const Memory<double> operations(most);
     int64_t count = 0;
     collect(0, 0, found.data, count);
     parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-      Worker<T> worker(plan, squares);
-      for (int64_t i = begin; i < end; ++i) operations.data[i] = worker.build(cells, found.data[i], memory);
+      const Worker<T> worker(solver);
+      for (int64_t i = begin; i < end; ++i) operations.data[i] = worker.build(cells, found.data[i], memory, nullptr);
     });
     double sum = above(0, 0);
     for (int64_t i = 0; i < count; ++i) sum += operations.data[i];
@@ -177,45 +222,51 @@ struct Together {
 
 // Depth at which there are enough blocks for all threads, if they are not too small; 0 for one thread, or if there are
 // enough arrays.
-inline int64_t spread_of(int64_t arrays, int64_t units, int64_t lanes) {
+template <class T>
+int64_t spread_of(const EffectiveConductance<T>& e) {
+  const int64_t units = ceil_div(e.rows, kUnit) * ceil_div(e.cols, kUnit);
   int64_t depth = 0;
-  while (arrays < max_threads() && (int64_t(1) << depth) < 2 * max_threads() && (units >> (depth + 1)) >= 2 * lanes)
+  while (e.arrays < max_threads() && (int64_t(1) << depth) < 2 * max_threads() &&
+         (units >> (depth + 1)) >= 2 * Lanes<T>::count)
     ++depth;
   return depth;
 }
 
-template <class T>
-double effective_conductance(const EffectiveConductance<T>& e) {
-  const int64_t rows = ceil_div(e.rows, kUnit), cols = ceil_div(e.cols, kUnit);
-  const int64_t depth = spread_of(e.arrays, rows * cols, Lanes<T>::count);
-  const Plan<T> plan(rows, cols, kUnit, Lanes<T>::count, edges_of(e), false, depth);
-  const SquarePlan<T> squares(kUnit, kUnit, 1, 0, kSquareEdges, false, 0);
-  const Closing<T> closing(plan.nodes[0].layout);
-  const auto finish = [&](int64_t array, T* memory) {
-    const Matrix<T> whole = plan.block(plan.nodes[0], memory);
-    double operations = 0;
-    const Matrix<T> s = close_all(e, cells_of(e, array), closing, whole, memory + plan.memory, operations);
-    write_matrix(e, closing.layout[2], s, e.out + array * e.rows * e.cols);
-    return operations;
-  };
+// Calls fn(begin, end) for ranges of arrays, whose results are added up. A single array is left to parallel products.
+template <class T, class Function>
+double sum_over_arrays(const EffectiveConductance<T>& e, const Function& fn) {
   const Memory<double> operations(e.arrays);
-  if (depth > 0) {
-    const Memory<T> memory(plan.memory + closing.memory);
-    for (int64_t array = 0; array < e.arrays; ++array) {
-      const Cells<T> cells = cells_of(e, array);
-      operations.data[array] = Together<T>{plan, squares, cells, memory.data}.build() + finish(array, memory.data);
-    }
-  } else {
-    parallel_for(e.arrays, 1, [&](int64_t begin, int64_t end) {
-      const Memory<T> memory(plan.memory + closing.memory);
-      Worker<T> worker(plan, squares);
-      for (int64_t array = begin; array < end; ++array)
-        operations.data[array] = worker.build(cells_of(e, array), 0, memory.data) + finish(array, memory.data);
-    });
-  }
+  const auto some = [&](int64_t begin, int64_t end) { fn(begin, end, operations.data); };
+  if (e.arrays < max_threads())
+    some(0, e.arrays);
+  else
+    parallel_for(e.arrays, 1, some);
   double sum = 0;
   for (int64_t array = 0; array < e.arrays; ++array) sum += operations.data[array];
   return sum;
+}
+
+template <class T>
+double effective_conductance(const EffectiveConductance<T>& e) {
+  const bool keep = e.kept != nullptr;
+  const Solver<T> solver(e, keep, keep ? 0 : spread_of(e));
+  return sum_over_arrays(e, [&](int64_t begin, int64_t end, double* operations) {
+    const Memory<T> memory(solver.plan.memory), own_ends(keep ? 0 : solver.ends_size());
+    const Worker<T> worker(solver);
+    for (int64_t array = begin; array < end; ++array) {
+      T* const kept = keep ? e.kept + array * solver.kept_size() : nullptr;
+      T* const ends = keep ? kept + solver.plan.kept : own_ends.data;
+      const Cells<T> cells = cells_of(e, array);
+      operations[array] = solver.plan.spread > 0 ? Together<T>{solver, cells, memory.data}.build()
+                                                 : worker.build(cells, 0, memory.data, kept);
+      operations[array] += solver.finish(array, memory.data, ends);
+    }
+  });
+}
+
+template <class T>
+int64_t effective_conductance_kept(const EffectiveConductance<T>& e) {
+  return Solver<T>(e, true, 0).kept_size();
 }
 
 }  // namespace

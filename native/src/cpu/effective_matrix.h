@@ -21,12 +21,11 @@ constexpr int64_t smaller_of(int64_t a, int64_t b) { return a < b ? a : b; }
 template <class T, int Bytes>
 struct VectorOf;
 
-#define MEMCORE_VECTOR(T, bytes)                                                            \
-  template <>                                                                               \
-  struct VectorOf<T, bytes> {                                                               \
-    typedef T Type __attribute__((vector_size(bytes)));                                     \
-    typedef T Unaligned __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias)); \
-    static constexpr int count = bytes / sizeof(T);                                         \
+#define MEMCORE_VECTOR(T, bytes)                        \
+  template <>                                           \
+  struct VectorOf<T, bytes> {                           \
+    typedef T Type __attribute__((vector_size(bytes))); \
+    static constexpr int count = bytes / sizeof(T);     \
   };
 MEMCORE_VECTOR(float, 16)
 MEMCORE_VECTOR(float, 32)
@@ -35,6 +34,18 @@ MEMCORE_VECTOR(double, 16)
 MEMCORE_VECTOR(double, 32)
 MEMCORE_VECTOR(double, 64)
 #undef MEMCORE_VECTOR
+
+// Of any alignment.
+template <class Vector, class T>
+MEMCORE_ALWAYS_INLINE Vector load_as(const T* from) {
+  Vector v;
+  __builtin_memcpy(&v, from, sizeof(v));
+  return v;
+}
+template <class Vector, class T>
+MEMCORE_ALWAYS_INLINE void store_as(T* to, Vector v) {
+  __builtin_memcpy(to, &v, sizeof(v));
+}
 
 // One number of each of `count` blocks.
 template <class T>
@@ -106,7 +117,7 @@ constexpr int64_t area(int64_t rows, int64_t cols) {
 template <class T>
 struct RowOf {  // of numbers
   static constexpr int64_t step = smaller_of(VectorOf<T, kVectorBytes>::count, kUnit);
-  using Part = typename VectorOf<T, step * sizeof(T)>::Unaligned;
+  using Part = typename VectorOf<T, step * sizeof(T)>::Type;
 };
 template <class T>
 struct RowOf<Lanes<T>> {
@@ -171,12 +182,11 @@ constexpr int64_t kProductGrain = 1024 * 1024;  // multiplications, about 30 us
 template <class T, int Bytes, int Cols>
 void number_tile(int64_t k, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode) {
   using Vector = typename VectorOf<T, Bytes>::Type;
-  using Unaligned = typename VectorOf<T, Bytes>::Unaligned;
   constexpr int width = VectorOf<T, Bytes>::count;
   Vector sum[kTileRows][Cols] = {};
   for (; k > 0; --k, a.data += a.stride, b.data += b.stride) {
     Vector right[Cols];
-    for (int j = 0; j < Cols; ++j) right[j] = *reinterpret_cast<const Unaligned*>(b.data + j * width);
+    for (int j = 0; j < Cols; ++j) right[j] = load_as<Vector>(b.data + j * width);
 #pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
       const Vector left = a.data[i] - Vector{};
@@ -186,9 +196,9 @@ void number_tile(int64_t k, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, M
 #pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i)
     for (int j = 0; j < Cols; ++j) {
-      Unaligned* const to = reinterpret_cast<Unaligned*>(c.row(i) + j * width);
-      const Vector old = mode == Mode::set ? Vector{} : Vector(*to);
-      *to = mode == Mode::subtract ? old - sum[i][j] : old + sum[i][j];
+      T* const to = c.row(i) + j * width;
+      const Vector old = mode == Mode::set ? Vector{} : load_as<Vector>(to);
+      store_as(to, mode == Mode::subtract ? old - sum[i][j] : old + sum[i][j]);
     }
 }
 
@@ -271,20 +281,20 @@ void transpose(int64_t rows, int64_t cols, Matrix<E> from, Matrix<E> to) {
 template <class E>
 void invert_small(int64_t n, Matrix<E> x) {
   using Part = typename RowOf<E>::Part;
-  const auto part = [&](int64_t i, int64_t j) { return reinterpret_cast<Part*>(x.row(i) + j); };
-  const auto eliminate = [&](int64_t k, int64_t first, int64_t last) {
+  const auto part = [&](int64_t i, int64_t j) { return load_as<Part>(x.row(i) + j); };
+  const auto eliminate = [&](int64_t k, int64_t first, int64_t last, E inverse) {
     for (int64_t i = first; i < last; ++i) {
       const E factor = x.row(i)[k];
-      x.row(i)[k] = E(0);
-      for (int64_t j = 0; j < n; j += RowOf<E>::step) *part(i, j) -= factor * *part(k, j);
+      for (int64_t j = 0; j < n; j += RowOf<E>::step) store_as(x.row(i) + j, part(i, j) - factor * part(k, j));
+      x.row(i)[k] = -(factor * inverse);  // after the row, which is loaded in one piece
     }
   };
   for (int64_t k = 0; k < n; ++k) {
     const E inverse = E(1) / x.row(k)[k];
-    x.row(k)[k] = E(1);
-    for (int64_t j = 0; j < n; j += RowOf<E>::step) *part(k, j) = *part(k, j) * inverse;
-    eliminate(k, 0, k);
-    eliminate(k, k + 1, n);
+    for (int64_t j = 0; j < n; j += RowOf<E>::step) store_as(x.row(k) + j, part(k, j) * inverse);
+    x.row(k)[k] = inverse;
+    eliminate(k, 0, k, inverse);
+    eliminate(k, k + 1, n, inverse);
   }
 }
 

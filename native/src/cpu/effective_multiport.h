@@ -167,6 +167,10 @@ struct Scratch {
     operations += 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
     multiply(s, a, b, c, mode);
   }
+  void invert(int64_t n, Matrix<E> x) {
+    operations += 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+    memcore::invert(n, x, next);
+  }
 };
 
 constexpr int64_t kSymmetricBlock = 32;
@@ -193,19 +197,33 @@ void mirror(int64_t n, Matrix<E> x) {
         for (int64_t i = i0; i < smaller(smaller(n, i0 + side), j); ++i) x.row(j)[i] = x.row(i)[j];
 }
 
-// What a joint needs of its two blocks, and T.
+// What the gradient of a joint needs to know.
+template <class E>
+struct Interface {
+  Matrix<E> a, b, impedance, admittance, t;
+
+  static int64_t size(int64_t m, int64_t n_z, int64_t n_y) {
+    return area<E>(m, n_z) + area<E>(m, n_y) + 3 * area<E>(m, m);
+  }
+  static Interface at(E* base, int64_t m, int64_t n_z, int64_t n_y) {
+    Scratch<E> from{base, 0};
+    const Matrix<E> a = from.matrix(m, n_z), b = from.matrix(m, n_y), impedance = from.matrix(m, m);
+    const Matrix<E> admittance = from.matrix(m, m);
+    return {a, b, impedance, admittance, from.matrix(m, m)};
+  }
+};
+
+// Two blocks; `between` is filled by join().
 template <class E>
 struct Joint {
-  Side z, y;
+  const Side &z, &y;
   Matrix<const E> s_z, s_y;
-  Matrix<E> t;  // [m, m]
-
-  int64_t lines() const { return z.joined.count; }
+  Interface<E> between;
 };
 
 template <class E>
 int64_t join_scratch(int64_t m, int64_t n_z, int64_t n_y) {
-  return 6 * area<E>(m, m) + 2 * area<E>(m, n_z) + 2 * area<E>(m, n_y) + area<E>(m, n_z + n_y) + invert_scratch<E>(m);
+  return 3 * area<E>(m, m) + area<E>(m, n_z) + 2 * area<E>(m, n_y) + area<E>(m, n_z + n_y) + invert_scratch<E>(m);
 }
 
 // For join_gradient() in effective_gradient.h.
@@ -230,14 +248,13 @@ void apply(int64_t m, int64_t n, Matrix<E> outer, Matrix<E> inner, Matrix<E> x, 
   }
 }
 
-// Computes T into joint.t and the joint block into `out`, unless that is nowhere.
+// Fills joint.between and computes the joint block into `out`, unless that is nowhere.
 template <class E>
 void join(const Joint<E>& joint, Matrix<E> out, Scratch<E>& work) {
   const Side &z = joint.z, &y = joint.y;
-  const int64_t m = joint.lines(), n_z = z.rest.count, n_y = y.rest.count;
+  const auto [a, b, impedance, admittance, t] = joint.between;
+  const int64_t m = z.joined.count, n_z = z.rest.count, n_y = y.rest.count;
   E* const start = work.next;
-  const Matrix<E> a = work.matrix(m, n_z), b = work.matrix(m, n_y);
-  const Matrix<E> impedance = work.matrix(m, m), admittance = work.matrix(m, m), t = joint.t;
   gather(joint.s_z, z.joined, z.rest, a);
   gather(joint.s_z, z.joined, z.joined, impedance);
   gather(joint.s_y, y.joined, y.rest, b);
@@ -247,11 +264,9 @@ void join(const Joint<E>& joint, Matrix<E> out, Scratch<E>& work) {
 
   work.product({m, m, m}, impedance, admittance, t, Mode::set);
   for (int64_t i = 0; i < m; ++i) t.row(i)[i] += E(1);
-  work.operations += 2.0 * static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(m);
-  const Matrix<E> t_transposed = work.matrix(m, m);
-  invert(m, t, work.next);
-  work.next = out.data == nullptr ? start : work.next;
+  work.invert(m, t);
   if (out.data == nullptr) return;
+  const Matrix<E> t_transposed = work.matrix(m, m);
   transpose(m, m, t, t_transposed);
 
   gather(joint.s_z, z.rest, z.rest, out);
@@ -314,8 +329,7 @@ void close(const Tie<E>& tie, Matrix<E> out, Scratch<E>& work) {
   gather(tie.s, tie.far.joined, tie.far.joined, tie.w);
   negate(m, m, tie.w);
   for (int64_t i = 0; i < m; ++i) tie.w.row(i)[i] += tie.resistances[i];
-  work.operations += 2.0 * static_cast<double>(m) * static_cast<double>(m) * static_cast<double>(m);
-  invert(m, tie.w, work.next);
+  work.invert(m, tie.w);
   gather(tie.s, tie.far.rest, tie.far.rest, out);
   work.product({m, n, m}, tie.w, h, wh, Mode::set);
   update_symmetric(tie.far, m, h, wh, out, Mode::add, work);

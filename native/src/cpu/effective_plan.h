@@ -16,11 +16,12 @@ struct Node {
   int64_t z, y;  // the children, in the roles of join(), or -1
   Port z_port, y_port;
   Layout layout;
-  int64_t block;     // where S is
-  int64_t t;         // where T is
-  int64_t scratch;   // where scratch memory begins
-  int64_t gradient;  // where the gradient with respect to S is
-  bool group;        // the largest block with no more units than a vector has lanes
+  Side z_side, y_side;
+  int64_t block;      // where S is
+  int64_t interface;  // where the interface between the children is
+  int64_t scratch;    // where scratch memory begins
+  int64_t gradient;   // where the gradient with respect to S is
+  bool group;         // the largest block with no more units than a vector has lanes
 
   int64_t units() const { return rows * cols; }
 };
@@ -35,25 +36,22 @@ struct Plan {
   int64_t rows, cols, unit;  // in units; and lines of a unit at each edge
   int64_t lanes;             // units computed together
   Edges edges;
-  bool keep;       // all blocks, for the gradient
+  bool keep;       // all interfaces, for the gradient
   int64_t spread;  // blocks above this depth have memory of their own, so that several threads can build them
   Node* nodes;
-  int64_t count, memory, scratch, gradients;
+  int64_t count;
+  int64_t memory, kept, gradients;  // sizes: to build, of the interfaces if they are kept, for the gradients
 
-  Plan(int64_t n_rows, int64_t n_cols, int64_t unit_lines, int64_t unit_lanes, Edges kept, bool keep_all, int64_t depth)
-      : rows(n_rows), cols(n_cols), unit(unit_lines), lanes(unit_lanes), edges(kept), keep(keep_all), spread(depth) {
+  Plan(int64_t n_rows, int64_t n_cols, int64_t unit_lines, int64_t unit_lanes, Edges which, bool keep_all,
+       int64_t depth)
+      : rows(n_rows), cols(n_cols), unit(unit_lines), lanes(unit_lanes), edges(which), keep(keep_all), spread(depth) {
     const int64_t bytes = 2 * rows * cols * static_cast<int64_t>(sizeof(Node));
     nodes = reinterpret_cast<Node*>(allocate(bytes / 4));
-    count = scratch = 0;
+    count = kept = gradients = 0;
     split(0, 0, rows, cols, false);
-    nodes[0].block = 0;
+    nodes[0].block = nodes[0].gradient = 0;
     memory = place(0, block_area(nodes[0]), 0);
-    if (keep) {
-      for (int64_t i = 0; i < count; ++i) nodes[i].scratch = memory;
-      memory += scratch;
-      nodes[0].gradient = 0;
-      gradients = place_gradient(0, block_area(nodes[0]));
-    }
+    if (keep) gradients = place_gradient(0, block_area(nodes[0]));
   }
   ~Plan() { release(reinterpret_cast<float*>(nodes)); }
   Plan(const Plan&) = delete;
@@ -64,11 +62,13 @@ struct Plan {
   Matrix<E> block(const Node& node, E* base) const { return {base + node.block, stride_of<E>(node.layout.size)}; }
   Matrix<E> gradient(const Node& node, E* base) const { return {base + node.gradient, stride_of<E>(node.layout.size)}; }
 
-  Joint<E> joint(const Node& node, E* base) const {
-    const Node &z = nodes[node.z], &y = nodes[node.y];
-    const Side sz = side_of(z.layout, node.z_port);
-    const Matrix<E> t{base + node.t, stride_of<E>(sz.joined.count)};
-    return {sz, side_of(y.layout, node.y_port), constant(block(z, base)), constant(block(y, base)), t};
+  Interface<E> interface(const Node& node, E* memory_base, E* kept_base) const {
+    E* const at = (keep ? kept_base : memory_base) + node.interface;
+    return Interface<E>::at(at, node.z_side.joined.count, node.z_side.rest.count, node.y_side.rest.count);
+  }
+  Joint<E> joint(const Node& node, E* base, E* kept_base) const {
+    return {node.z_side, node.y_side, constant(block(nodes[node.z], base)), constant(block(nodes[node.y], base)),
+            interface(node, base, kept_base)};
   }
 
  private:
@@ -91,6 +91,8 @@ struct Plan {
       node.z = split(row + half, col, n_rows - half, n_cols, grouped), node.z_port = kTop;
     }
     const bool z_first = n_cols >= n_rows;
+    node.z_side = side_of(nodes[node.z].layout, node.z_port);
+    node.y_side = side_of(nodes[node.y].layout, node.y_port);
     node.layout = join_layouts(nodes[node.z].layout, node.z_port, nodes[node.y].layout, node.y_port, z_first);
     return index;
   }
@@ -107,51 +109,58 @@ struct Plan {
     return out;
   }
 
-  // Places what is below a node, from `base` on, and returns the end of it. Blocks are dropped once they are joined,
-  // unless all are kept.
+  // Places what is below a node, from `base` on, and returns the end of it. Blocks are dropped once they are joined.
   int64_t place(int64_t index, int64_t base, int64_t depth) {
     Node& node = nodes[index];
     if (node.z < 0) return base;
-    Node &z = nodes[node.z], &y = nodes[node.y];
-    const int64_t m = z.layout.port[node.z_port].count;
-    const int64_t n_z = z.layout.size - m, n_y = y.layout.size - m;
-    const int64_t needed = larger(join_scratch<E>(m, n_z, n_y), keep ? join_gradient_scratch<E>(m, n_z, n_y) : 0);
-    scratch = larger(scratch, needed);
-    z.block = base;
-    y.block = z.block + block_area(z);
-    node.t = y.block + block_area(y);
-    base = node.scratch = node.t + area<E>(m, m);
+    const int64_t m = node.z_side.joined.count, n_z = node.z_side.rest.count, n_y = node.y_side.rest.count;
+    const int64_t between = Interface<E>::size(m, n_z, n_y);
+    nodes[node.z].block = base;
+    nodes[node.y].block = base + block_area(nodes[node.z]);
+    base = nodes[node.y].block + block_area(nodes[node.y]);
+    node.interface = keep ? kept : base;
+    (keep ? kept : base) += between;
+    node.scratch = base;
     const int64_t after_z = place(node.z, base, depth + 1);
-    const bool apart = keep || depth < spread;
-    const int64_t after_y = place(node.y, apart ? after_z : base, depth + 1);
-    return keep ? after_y : larger(larger(after_z, after_y), base + needed);
+    const int64_t after_y = place(node.y, depth < spread ? after_z : base, depth + 1);
+    return larger(larger(after_z, after_y), base + join_scratch<E>(m, n_z, n_y));
   }
 
   // The gradients of two children are dropped once they are handed down.
   int64_t place_gradient(int64_t index, int64_t base) {
     const Node& node = nodes[index];
     if (node.z < 0) return base;
+    const int64_t m = node.z_side.joined.count, n_z = node.z_side.rest.count, n_y = node.y_side.rest.count;
     nodes[node.z].gradient = base;
     nodes[node.y].gradient = base + block_area(nodes[node.z]);
     base = nodes[node.y].gradient + block_area(nodes[node.y]);
-    return larger(place_gradient(node.z, base), place_gradient(node.y, base));
+    const int64_t below = larger(place_gradient(node.z, base), place_gradient(node.y, base));
+    return larger(below, base + join_gradient_scratch<E>(m, n_z, n_y));
+  }
+
+ public:
+  // Behind the gradients of the children, where those further below come later.
+  E* gradient_scratch(const Node& node, E* base) const {
+    const Node& last = nodes[node.y];
+    return base + last.gradient + block_area(last);
   }
 };
 
 // Builds the block of a node from its units; `units.enter(node)` is called before what is below a node is built, and
-// `units.build(node, S)` for a single unit. With `joints_only`, only the T of the node itself is computed. Returns the
-// number of operations.
+// `units.build(node, S)` for a single unit. With `interface_only`, the node's own S is not computed. Returns the number
+// of operations.
 template <class E, class Units>
-double build(const Plan<E>& plan, int64_t index, E* memory, const Units& units, bool joints_only = false) {
+double build(const Plan<E>& plan, int64_t index, E* memory, E* kept, const Units& units, bool interface_only = false) {
   const Node& node = plan.nodes[index];
-  if (node.group) units.enter(index);
+  double operations = 0;
+  if (node.group) operations += units.enter(index);
   if (node.z < 0) {
     units.build(node, plan.block(node, memory));
-    return 0;
+    return operations;
   }
-  const double below = build(plan, node.z, memory, units) + build(plan, node.y, memory, units);
-  Scratch<E> work{memory + node.scratch, below};
-  join(plan.joint(node, memory), joints_only ? Matrix<E>{} : plan.block(node, memory), work);
+  operations += build(plan, node.z, memory, kept, units) + build(plan, node.y, memory, kept, units);
+  Scratch<E> work{memory + node.scratch, operations};
+  join(plan.joint(node, memory, kept), interface_only ? Matrix<E>{} : plan.block(node, memory), work);
   return work.operations;
 }
 
