@@ -19,7 +19,7 @@ from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
 from memcore.hooks import manager
-from memcore.hookspecs import ArrayInfo, Context, Mapped, Programmed
+from memcore.hookspecs import ArrayInfo, Context, Programmed
 from memcore.ops.surrogate import for_training
 from memcore.pipeline import Pipeline
 from memcore.port import Port, warn_uncalibrated
@@ -126,11 +126,7 @@ class Crossbar(nn.Module):
         ctx = self.context
         self.input = Port(config.dac, ctx.child("dac"), weight)
         self.output = Port(config.adc, ctx.child("adc"), weight)
-        mapped = self._map(weight)
-        shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
-        groups, rows, cols = weight.shape
-        self.tiling = Tiling(groups, rows, cols, shared, config.tile)
-        self._store(mapped)
+        self._store(weight)
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
     def _bind_effects(self, array: ArrayInfo) -> None:
@@ -167,24 +163,29 @@ class Crossbar(nn.Module):
         """Program the arrays again, with new draws of what a rewrite draws anew."""
         self.writes += 1
         self.seconds.zero_()
-        return self._store(self._map(weight))
+        return self._store(weight)
 
-    def _map(self, weight: Tensor) -> Mapped:
+    def _map(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Target conductances [arrays, rows, cols] and the gain of the mapping."""
         device = self.config.device.nominal()
-        return self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
+        mapped = self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
+        shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
+        groups, rows, cols = weight.shape
+        self.tiling = Tiling(groups, rows, cols, shared, self.config.tile)
+        unused, _ = device.nominal_range()
+        return self.tiling.split(mapped.targets, unused), mapped.gain
 
-    def _store(self, mapped: Mapped) -> Programmed:
+    def _store(self, weight: Tensor) -> Programmed:
+        target, gain = self._map(weight)
         ctx, array = self.context, self.array()
         self._bind_effects(array)
-        unused, _ = array.nominal.nominal_range()
-        target = self.tiling.split(mapped.targets, unused)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
         self.written = ArrayYield.of(programmed, target, array)
         g = programmed.conductance.expand(array.shape)
         g = Pipeline.written(g, self.config.effects, array, ctx)
         self.register_buffer("programmed", g.to(target.dtype).contiguous())
-        self.register_buffer("gain", mapped.gain.to(target.dtype))
+        self.register_buffer("gain", gain.to(target.dtype))
         self.refresh()
         return programmed
 

@@ -63,17 +63,23 @@ class ArrayYield:
         return cls(
             name=array.name,
             cells=target.numel(),
-            accepted=float(verified.float().mean()),
+            accepted=_mean(programmed.verified),
             pulses=_mean(programmed.pulses),
             most_pulses=int(pulses.max()),
             reversals=_mean(programmed.reversals),
             energy=_mean(programmed.energy) * target.numel(),
             time=_mean(programmed.time) * target.numel(),
-            error=float(torch.linalg.vector_norm(error.double())) / target.numel() ** 0.5,
+            error=_root_mean_square(error),
             worst=float(accepted.max()) if programmed.verified is not False else 0.0,
             window=high - low,
             sample=torch.stack(kept),
         )
+
+
+def _root_mean_square(error: Tensor) -> float:
+    # Squares of microsiemens need float64, which a large network has no memory for at once.
+    parts = torch.split(error.flatten(), 1 << 18)
+    return (sum(float(part.double().square().sum()) for part in parts) / error.numel()) ** 0.5
 
 
 @dataclass(frozen=True)
