@@ -1,5 +1,6 @@
 """What writing the arrays took: pulses, energy, time, errors, and the cells that were given up."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -79,7 +80,8 @@ class ArrayYield:
 def _root_mean_square(error: Tensor) -> float:
     # Squares of microsiemens need float64, which a large network has no memory for at once.
     parts = torch.split(error.flatten(), 1 << 18)
-    return (sum(float(part.double().square().sum()) for part in parts) / error.numel()) ** 0.5
+    squares = sum(float(part.double().square().sum()) for part in parts)
+    return math.sqrt(squares / error.numel())
 
 
 @dataclass(frozen=True)
