@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from memcore.diagnosis import check_ideal, diagnose
     from memcore.distributions import Distribution, LogNormal, Normal, Uniform
     from memcore.dynamics import Trace, simulate
-    from memcore.forms import Affine, Form, Gaussian, Lookup, UniformLevels
+    from memcore.forms import Affine, Aging, Effective, Form, Gaussian, Lookup, UniformLevels
     from memcore.hookspecs import (
         ArrayInfo,
         Context,
@@ -67,7 +67,7 @@ _LAZY: dict[str, str] = {
         "diagnosis": "check_ideal diagnose",
         "distributions": "Distribution LogNormal Normal Uniform",
         "dynamics": "Trace simulate",
-        "forms": "Affine Form Gaussian Lookup UniformLevels",
+        "forms": "Affine Aging Effective Form Gaussian Lookup UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
         "random": "ReadStream Stream",
@@ -120,6 +120,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Affine",
+    "Aging",
     "ArrayInfo",
     "CalibrationWarning",
     "ConfigError",
@@ -133,6 +134,7 @@ __all__ = [
     "CrossbarConfig",
     "Distribution",
     "DuplicatePluginError",
+    "Effective",
     "Events",
     "Form",
     "Gaussian",

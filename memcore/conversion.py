@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from memcore.config import CrossbarConfig
 from memcore.errors import ConfigError, ConversionError, NoEffectWarning
 from memcore.hooks import manager
-from memcore.hookspecs import Stage
 from memcore.nn.layers import Conv, CrossbarLayer, Linear
 from memcore.port import Port
 from memcore.random import Stream
@@ -100,18 +99,38 @@ def program(model: nn.Module) -> None:
         layer.program()
 
 
-def age(model: nn.Module, *, seconds: float) -> None:
-    """Let time pass since programming, in seconds, on top of what has passed already.
+def age(
+    model: nn.Module,
+    *,
+    seconds: float = 0.0,
+    temperature: float | None = None,
+    cycles: float = 0.0,
+    reads: float = 0.0,
+) -> None:
+    """Let time pass since programming, on top of what has passed already.
+
+    Args:
+        model: a converted network.
+        seconds: s; `program` starts them again.
+        temperature: K, at which all this happens; that of the config by default. The network is
+            read at the temperature of the config in any case.
+        cycles: SET and RESET cycles of every cell, beside those of `program`, one each.
+        reads: of every cell, beside those of the forward passes, which do not count here.
 
     Warns:
-        NoEffectWarning: nothing that is configured changes with time.
+        NoEffectWarning: nothing that is configured changes with what passed.
+
+    Raises:
+        ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
     """
     layers = _unique(model)
     for layer in layers:
-        layer.crossbar.age(seconds)
-    effects = [effect for layer in layers for effect in layer.crossbar.config.effects.values()]
-    if all(effect.stage is not Stage.AGE for effect in effects):
-        _warn("nothing that is configured changes with time; age() had no effect")
+        layer.crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
+    clocks = {clock for layer in layers for clock in layer.crossbar.pipeline.clocks}
+    for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
+        if passed and name not in clocks:
+            what = "time" if name == "seconds" else f"the number of {name}"
+            _warn(f"nothing that is configured changes with {what}; age({name}=...) had no effect")
 
 
 @torch.no_grad()

@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.as_given import AsGiven, AsTold, check, window
+from memcore.clock import Clock
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo, Context, Programmed
 from memcore.ops.surrogate import for_training
-from memcore.pipeline import Pipeline
+from memcore.pipeline import Pipeline, attenuation
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
 from memcore.tiling import Tiling
@@ -52,13 +53,13 @@ class Crossbar(nn.Module):
 
     programmed: Tensor
     gain: Tensor
-    seconds: Tensor
     writes: Tensor
     reads: Tensor
     seed: Tensor
     folded: Tensor
     matrices: Tensor | None
     settled: Tensor | None
+    effective: Tensor | None
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Crossbar(nn.Module):
         self.random = random
         self.register_buffer("seed", torch.tensor(random.seed, device=weight.device))
         self._observing: str | None = None
-        self.register_buffer("seconds", weight.new_zeros((), dtype=torch.float64))
+        self.clock = Clock(weight.device)
         for count in ("writes", "reads"):
             self.register_buffer(count, weight.new_zeros((), dtype=torch.int64))
         ctx = self.context
@@ -156,13 +157,14 @@ class Crossbar(nn.Module):
             device=device.sample(shape, self.context.child("device")),
             nominal=device.nominal(),
             name=self.name,
+            parts=tiling.full_parts,
         )
 
     @for_training
     def write(self, weight: Tensor) -> Programmed:
         """Program the arrays again, with new draws of what a rewrite draws anew."""
         self.writes += 1
-        self.seconds.zero_()
+        self.clock.rewrite(self.config.temperature)
         return self._store(weight)
 
     def _map(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,17 +192,28 @@ class Crossbar(nn.Module):
         return programmed
 
     @for_training
-    def age(self, seconds: float) -> None:
-        """Let `seconds` pass on the simulated clock."""
-        if not seconds >= 0:
-            raise ConfigError(f"seconds={seconds!r}; time only passes, expected a number >= 0")
-        self.seconds += seconds
+    def age(
+        self,
+        seconds: float = 0.0,
+        *,
+        temperature: float | None = None,
+        cycles: float = 0.0,
+        reads: float = 0.0,
+    ) -> None:
+        """Let time pass on the simulated clock, see `memcore.age`."""
+        at = self.config.temperature if temperature is None else temperature
+        self.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
         self.refresh()
+
+    @property
+    def seconds(self) -> Tensor:
+        """How long ago the arrays were written, s."""
+        return self.clock.seconds
 
     @property
     def conductance(self) -> Tensor:
         """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
-        return self.pipeline.settled(self.programmed, self.seconds).expand_as(self.programmed)
+        return self.pipeline.settled(self.programmed, self.clock).expand_as(self.programmed)
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -208,15 +221,20 @@ class Crossbar(nn.Module):
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
-        parts = self.tiling.join(settled)
+        effective = self.pipeline.effective(settled)
+        parts = self.tiling.join(effective)
         matrices = self._per_output(parts)
         net = self.config.mapper.combine(parts) if self._by_column else matrices[0]
         self._derive("folded", (net * self.gain).transpose(1, 2).contiguous())
         products = self.pipeline.is_product and not self.is_exact
         self._derive("matrices", matrices if products else None)
-        self._derive("settled", None if self.pipeline.is_product else settled)
+        electrical = not self.pipeline.is_product
+        self._derive("settled", settled if electrical else None)
+        self._derive("effective", effective if electrical else None)
         for index, (form, _) in enumerate(self.pipeline.noises if products else ()):
             variance = form.variance(settled).expand_as(settled)
+            if effective is not settled:
+                variance = variance * attenuation(effective, settled).square()
             self._derive(f"variance_{index}", self.tiling.join(variance))
         self.input.bind()
         self.output.bind()
@@ -307,7 +325,8 @@ class Crossbar(nn.Module):
         if self.matrices is not None:
             return self._products(voltage, reads)
         assert self.settled is not None
-        lines = self.pipeline.currents(self.tiling.spread(voltage), self.settled, reads)
+        v = self.tiling.spread(voltage)
+        lines = self.pipeline.currents(v, self.settled, reads, self.effective)
         return self._per_output(self.tiling.gather(lines))
 
     def _per_output(self, parts: Tensor) -> Tensor:

@@ -5,9 +5,12 @@ tensors as buffers, so they follow `.to()`, `state_dict` and `deepcopy`; each br
 conductances [arrays, rows, cols] or currents [arrays, cols].
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from memcore.clock import Count
 from memcore.ops import quantize
 from memcore.random import ReadStream
 
@@ -45,7 +48,7 @@ class Gaussian(nn.Module):
         relative: as a fraction of x.
 
     A subclass may override `variance`; `seconds` since programming is set before it is called, and
-    one that depends on what was programmed overrides `settle` too.
+    one that depends on the conductances overrides `settle` too.
     """
 
     std: Tensor
@@ -59,9 +62,13 @@ class Gaussian(nn.Module):
         now = torch.zeros((), dtype=torch.float64)
         self.register_buffer("seconds", now, persistent=False)
 
-    def settle(self, programmed: Tensor, seconds: Tensor) -> None:
-        """Take note of the conductances before ageing and of the time, whenever these change."""
-        del programmed
+    def settle(self, conductance: Tensor, seconds: Tensor) -> None:
+        """Take note of the conductances and of the time, whenever these change.
+
+        Those [arrays, rows, cols] S before ageing for the noise of cells (`Stage.READ`), those that
+        a read finds for the noise of lines (`Stage.CURRENT`).
+        """
+        del conductance
         self.seconds.copy_(seconds)
 
     def variance(self, x: Tensor) -> Tensor:
@@ -71,6 +78,38 @@ class Gaussian(nn.Module):
     def forward(self, x: Tensor, stream: ReadStream) -> Tensor:
         """One noisy copy of x, [1 or reads, ...], for each read."""
         return x + self.variance(x).sqrt() * stream.normal(x.shape[1:]).to(x.dtype)
+
+
+class Aging(nn.Module):
+    """Base of forms of `Stage.AGE` that count something else than seconds, or feel the heat.
+
+    `forward(g, elapsed)` gives the conductances after `elapsed` [] of what `clock` counts since
+    programming, each part of it times `acceleration` at the temperature at which it passed.
+    """
+
+    clock: ClassVar[Count] = "seconds"  #: "cycles" and "reads" are the others
+
+    def acceleration(self, temperature: Tensor) -> Tensor:
+        """How many times faster the clock runs at `temperature` K, 1 unless overridden."""
+        return torch.ones_like(temperature)
+
+
+class Effective(nn.Module):
+    """Base of forms of `Stage.MVM` whose currents are linear in the voltages: `v @ matrix(g)`.
+
+    The matrix is derived once for each state of the cells, so that a read costs as much as without.
+    Cells that deviate from `g` at a read pass the wires as they do on average: the matrix is scaled
+    cell by cell, which is exact to first order in the line resistance.
+    """
+
+    def matrix(self, g: Tensor) -> Tensor:
+        """Currents per volt, [arrays, rows, cols] S, for conductances of that shape."""
+        raise NotImplementedError
+
+    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+        """Currents [reads, arrays, cols] A of g [1 or reads, arrays, rows, cols] S."""
+        matrices = torch.stack([self.matrix(each) for each in g])
+        return (v.unsqueeze(-2) @ matrices).squeeze(-2)
 
 
 class UniformLevels(nn.Module):

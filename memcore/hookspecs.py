@@ -105,6 +105,8 @@ class ArrayInfo:
             that broadcast to [arrays, rows, cols].
         nominal: the same device with every distribution at its nominal value.
         name: the layer's qualified name.
+        parts: of the weights that have arrays of their own, such as a positive and a negative one;
+            the arrays of one part come one after another.
     """
 
     arrays: int
@@ -113,6 +115,7 @@ class ArrayInfo:
     device: "Memristor"
     nominal: "Memristor"
     name: str = ""
+    parts: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -355,10 +358,12 @@ class NonIdeality(Contract):
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         """Draw what is fixed for these arrays and return a form, or any module with its forward.
 
-        By stage: PROGRAM `forward(g)`; AGE `forward(g, seconds)`; READ `forward(g, stream)` with g
+        By stage: PROGRAM `forward(g)`; AGE `forward(g, elapsed)`, seconds since programming or what
+        an `Aging` form counts; READ `forward(g, stream)` with g
         [1 or reads, arrays, rows, cols]; MVM `forward(v, g)` with v [reads, arrays, rows], to
         currents [reads, arrays, cols]; CURRENT `forward(i, stream)`.
-        `Affine`, `UniformLevels` and `Lookup` take no stream in any stage.
+        `Affine`, `UniformLevels` and `Lookup` take no stream in any stage. A product that is linear
+        in the voltages is best an `Effective` form, which costs nothing at a read.
         """
 
 

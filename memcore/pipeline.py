@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from memcore.clock import Clock, Count
 from memcore.errors import ConfigError
-from memcore.forms import Affine, Gaussian, Lookup, UniformLevels
+from memcore.forms import Affine, Aging, Effective, Gaussian, Lookup, UniformLevels
 from memcore.hookspecs import ArrayInfo, Context, NonIdeality, Stage
 from memcore.random import ReadStream
 
@@ -49,7 +50,7 @@ class Pipeline(nn.Module):
         #: Whether a read needs a number of its own.
         self.is_stochastic = len(self.reading) > self._steady or len(self.lines) > 0
         #: Whether a read is a matrix product, up to Gaussian noise of the cells.
-        self.is_product = gaussian and self.product is None and not len(self.lines)
+        self.is_product = gaussian and self._is_linear and not len(self.lines)
         #: Whether a read is a matrix product without noise.
         self.is_exact = self.is_product and not self.is_stochastic
 
@@ -69,42 +70,74 @@ class Pipeline(nn.Module):
                 conductance = form(conductance)
         return conductance
 
-    def settled(self, conductance: Tensor, seconds: Tensor) -> Tensor:
+    def settled(self, conductance: Tensor, clock: Clock) -> Tensor:
         """Conductances as every read finds them: aged, with the steady effects of a read."""
-        for form in self.reading:
-            if isinstance(form, Gaussian):
-                form.settle(conductance, seconds)
+        seconds = clock.seconds
+        _settle(self.reading, conductance, seconds)
         for form in self.aging:
-            conductance = form(conductance, seconds)
+            if isinstance(form, Aging):
+                conductance = form(conductance, clock.elapsed(form.clock, form.acceleration))
+            else:
+                conductance = form(conductance, seconds)
         for form in list(self.reading)[: self._steady]:
             conductance = form(conductance)
+        _settle(self.lines, conductance, seconds)
         return conductance
+
+    @property
+    def clocks(self) -> set[Count]:
+        """What the ageing effects count."""
+        return {form.clock if isinstance(form, Aging) else "seconds" for form in self.aging}
+
+    def effective(self, conductance: Tensor) -> Tensor:
+        """What multiplies the voltages, for settled conductances [arrays, rows, cols] S."""
+        if isinstance(self.product, Effective):
+            return self.product.matrix(conductance)
+        return conductance
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.product is None or isinstance(self.product, Effective)
 
     @property
     def noises(self) -> list[tuple[Gaussian, int]]:
         """Gaussian noise of each cell at each read, with its key."""
         return [(form, key) for form, key in self._reads() if isinstance(form, Gaussian)]
 
-    def currents(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
+    def currents(
+        self,
+        voltage: Tensor,
+        conductance: Tensor,
+        reads: Tensor,
+        effective: Tensor | None = None,
+    ) -> Tensor:
         """Bit-line currents [reads, arrays, cols] A, whatever the effects are.
 
         Args:
             voltage: word lines, [reads, arrays, rows] V.
             conductance: settled, [arrays, rows, cols] S.
             reads: the number of each read, int64 [reads].
+            effective: what `effective` returned for the conductances, if it is at hand.
         """
+        if effective is None:
+            effective = self.effective(conductance)
         if len(self.reading) == self._steady:
-            return self._chunk(voltage, conductance, reads)
+            return self._chunk(voltage, conductance, effective, reads)
         size = max(1, _CHUNK // conductance.numel())
         chunks = zip(torch.split(voltage, size), torch.split(reads, size), strict=True)
-        return torch.cat([self._chunk(v, conductance, numbers) for v, numbers in chunks])
+        return torch.cat([self._chunk(v, conductance, effective, some) for v, some in chunks])
 
-    def _chunk(self, voltage: Tensor, conductance: Tensor, reads: Tensor) -> Tensor:
+    def _chunk(
+        self, voltage: Tensor, conductance: Tensor, effective: Tensor, reads: Tensor
+    ) -> Tensor:
         g = conductance.unsqueeze(0)
         for form, key in self._reads():
             g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        if isinstance(self.product, Effective):
+            g = g * attenuation(effective, conductance)
         current: Tensor
-        if self.product is not None:
+        if not self._is_linear:
+            assert self.product is not None
             current = self.product(voltage, g)
         elif len(g) == 1:
             current = torch.bmm(voltage.transpose(0, 1), g[0]).transpose(0, 1)
@@ -118,6 +151,17 @@ class Pipeline(nn.Module):
     def _reads(self) -> Iterator[tuple[nn.Module, int]]:
         forms = list(self.reading)[self._steady :]
         return zip(forms, self._keys[Stage.READ][self._steady :], strict=True)
+
+
+def attenuation(effective: Tensor, conductance: Tensor) -> Tensor:
+    """How much of each cell's conductance the voltages meet; cells that do not conduct keep 1."""
+    return torch.where(conductance > 0, effective / conductance, 1.0)
+
+
+def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
+    for form in forms:
+        if isinstance(form, Gaussian):
+            form.settle(conductance, seconds)
 
 
 def _is_off(effect: NonIdeality) -> bool:

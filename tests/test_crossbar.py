@@ -412,7 +412,7 @@ def test_what_is_derived_is_not_stored():
     assert keys == {
         "programmed",
         "gain",
-        "seconds",
+        "clock.segments",
         "seed",
         "writes",
         "reads",

@@ -9,15 +9,18 @@ from torch import nn
 import memcore
 from memcore import (
     Affine,
+    Aging,
     ArrayInfo,
     ConfigError,
     Context,
+    Effective,
     Gaussian,
     NonIdeality,
     Stage,
     Stream,
     UniformLevels,
 )
+from memcore.clock import Clock
 from memcore.config import effect_names
 from memcore.pipeline import Pipeline
 
@@ -27,7 +30,12 @@ CTX = Context(random=Stream(0))
 G = 1e-6 + 1e-4 * Stream(1).uniform(ARRAY.shape)
 V = Stream(2).normal((5, 2, 3))
 READS = torch.arange(5)
-NOW = torch.tensor(0.0, dtype=torch.float64)
+
+
+def clock(seconds=0.0, temperature=300.0, **passed):
+    found = Clock()
+    found.advance(temperature, seconds=seconds, **passed)
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,8 +128,8 @@ def test_a_module_acts_on_the_currents_of_the_lines():
 
 def test_a_module_ages_with_the_clock():
     p = pipeline(at(Stage.AGE, Drift()))
-    assert torch.equal(p.settled(G, NOW), G)
-    torch.testing.assert_close(p.settled(G, NOW + 99.0), G * 100**-0.1)
+    assert torch.equal(p.settled(G, clock()), G)
+    torch.testing.assert_close(p.settled(G, clock(99.0)), G * 100**-0.1)
     assert p.is_product
 
 
@@ -129,15 +137,15 @@ def test_stages_act_in_their_order_and_effects_of_one_stage_in_the_users():
     read = [at(Stage.READ, Affine(2.0)), at(Stage.READ, Affine(1.0, 1e-5))]
     late, early = at(Stage.CURRENT, Affine(1.0, 1e-6)), at(Stage.AGE, Drift())
     p = pipeline(late, read[0], early, read[1])
-    torch.testing.assert_close(p.settled(G, NOW + 99.0), 2 * G * 100**-0.1 + 1e-5)
+    torch.testing.assert_close(p.settled(G, clock(99.0)), 2 * G * 100**-0.1 + 1e-5)
     swapped = pipeline(read[1], read[0])
-    torch.testing.assert_close(swapped.settled(G, NOW), 2 * (G + 1e-5))
+    torch.testing.assert_close(swapped.settled(G, clock()), 2 * (G + 1e-5))
     torch.testing.assert_close(p.currents(V, G, READS), product(V, G) + 1e-6)
 
 
 def test_steady_effects_after_a_noise_act_on_the_noisy_value():
     p = pipeline(at(Stage.READ, Telegraph()), at(Stage.READ, Affine(3.0)))
-    assert torch.equal(p.settled(G, NOW), G)
+    assert torch.equal(p.settled(G, clock()), G)
     alone = pipeline(at(Stage.READ, Telegraph()))
     torch.testing.assert_close(p.currents(V, G, READS), 3 * alone.currents(V, G, READS))
 
@@ -196,4 +204,85 @@ def test_steady_forms_are_settled_ahead_of_reading():
     p = pipeline(at(Stage.READ, UniformLevels(1e-5, 0, 10)))
     assert not p.is_stochastic
     assert p.is_product
-    torch.testing.assert_close(p.settled(G, NOW), (G / 1e-5).round() * 1e-5)
+    torch.testing.assert_close(p.settled(G, clock()), (G / 1e-5).round() * 1e-5)
+
+
+# -- what an ageing effect may count --------------------------------------------------------------
+
+
+class Worn(Aging):
+    clock = "cycles"
+
+    def forward(self, g, elapsed):
+        return g * 0.5**elapsed
+
+
+class Baked(Aging):
+    """Twice as fast at 400 K as at any other temperature."""
+
+    def acceleration(self, temperature):
+        return torch.where(temperature == 400.0, 2.0, 1.0)
+
+    def forward(self, g, elapsed):
+        return g / (1 + elapsed)
+
+
+def test_an_ageing_effect_counts_what_it_says():
+    p = pipeline(at(Stage.AGE, Worn()))
+    torch.testing.assert_close(p.settled(G, clock(seconds=5.0, cycles=2.0, reads=3.0)), G / 4)
+    assert p.clocks == {"cycles"}
+
+
+def test_heat_makes_a_clock_run_faster():
+    now = clock(seconds=3.0)
+    now.advance(400.0, seconds=5.0)
+    torch.testing.assert_close(pipeline(at(Stage.AGE, Baked())).settled(G, now), G / (1 + 3 + 10))
+
+
+def test_an_unknown_clock_is_an_error_that_lists_the_known_ones():
+    class Odd(Aging):
+        clock = "years"
+
+    with pytest.raises(ConfigError, match="clock='years'; expected one of seconds, cycles, reads"):
+        pipeline(at(Stage.AGE, Odd())).settled(G, clock())
+
+
+# -- products that are linear in the voltages -----------------------------------------------------
+
+
+class Halved(Effective):
+    def matrix(self, g):
+        return g / 2
+
+
+def test_a_linear_product_is_an_ordinary_one_with_another_matrix():
+    p = pipeline(at(Stage.MVM, Halved()))
+    assert p.is_exact
+    torch.testing.assert_close(p.effective(G), G / 2)
+    torch.testing.assert_close(p.currents(V, G, READS), product(V, G / 2))
+    torch.testing.assert_close(p.product(V, G.unsqueeze(0)), product(V, G / 2))
+
+
+def test_what_a_read_changes_passes_a_linear_product_cell_by_cell():
+    p = pipeline(at(Stage.READ, Telegraph()), at(Stage.MVM, Halved()))
+    plain = pipeline(at(Stage.READ, Telegraph()))
+    assert not p.is_product
+    torch.testing.assert_close(p.currents(V, G, READS), plain.currents(V, G, READS) / 2)
+
+
+class Johnson(Gaussian):
+    """Noise of a line that depends on all of its cells."""
+
+    def settle(self, conductance, seconds):
+        super().settle(conductance, seconds)
+        self.total = conductance.sum(1)
+
+    def variance(self, x):
+        return self.total.square().expand_as(x)
+
+
+def test_noise_of_the_lines_knows_the_conductances_that_a_read_finds():
+    p = pipeline(at(Stage.AGE, Baked()), at(Stage.CURRENT, form := Johnson()))
+    settled = p.settled(G, clock(seconds=1.0))
+    torch.testing.assert_close(form.total, settled.sum(1))
+    torch.testing.assert_close(settled, G / 2)

@@ -85,7 +85,7 @@ class CrossbarLayer(nn.Module):
         if old.writes:  # once more, with the draws of the last write
             new.writes.copy_(old.writes - 1)
             layer.program()
-        new.seconds.copy_(old.seconds)
+        new.clock.segments = old.clock.segments.clone()
         new.refresh()
         return layer
 
