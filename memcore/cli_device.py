@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     help="Write the current-voltage loop to this file (.png, .svg, .pdf).",
 )
 def device(name: str, preset: str | None, plot: Path | None) -> None:
-    """Show the parameters of the device NAME with units and sources, and its presets."""
-    import memcore
+    """Show the parameters of the device NAME with units and sources, and its presets.
+
+    NAME may be a device file, such as mydevice.toml.
+    """
+    from memcore.config import plugin
     from memcore.notebook import parameters
 
-    cls = memcore.devices[name]
-    made = cls() if preset is None else cls.preset(preset)
+    made = plugin("devices", name if preset is None else {"name": name, "preset": preset})
+    cls = type(made)
     click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
     if preset is not None:
         click.echo(f"preset {preset}: {cls.presets[preset].source}")
@@ -33,6 +36,7 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo(("  " + "  ".join([*padded, row[3]])).rstrip())
     _list_presets(cls)
+    _tell_provenance(name)
     if plot is not None:
         _draw(made, plot)
 
@@ -44,6 +48,16 @@ def _list_presets(cls: "type[Memristor]") -> None:
     for name, preset in cls.presets.items():
         valid = f" [{preset.validity}]" if preset.validity else ""
         click.echo(f"  {name}: {preset.source}{valid}")
+
+
+def _tell_provenance(name: str) -> None:
+    from memcore import device_file
+
+    if device_file.is_device_file(name):
+        tables = device_file.read(name)
+        click.echo(f"device {tables['device']['name']}, from {name}")
+        for key, value in tables.get("provenance", {}).items():
+            click.echo(f"  {key}: {value}")
 
 
 def _draw(made: "Memristor", path: Path) -> None:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 import memcore
+from memcore import device_file
 from memcore.distributions import DISTRIBUTIONS, Distribution
 from memcore.errors import ConfigError
 from memcore.hookspecs import (
@@ -31,15 +32,17 @@ from memcore.verification import verify
 
 C = TypeVar("C", bound=Contract)
 
-#: A name, a mapping `{"name": ..., parameter: value}`, a class, or an instance.
-PluginSpec = str | Mapping[str, Any] | Contract | type[Contract]
+#: A name, a mapping `{"name": ..., parameter: value}`, a class, or an instance; for a device also
+#: a file `x.toml` in place of the name.
+PluginSpec = str | Path | Mapping[str, Any] | Contract | type[Contract]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrossbarConfig:
     """How weights become arrays of devices, and how these are read.
 
-    A plugin is given by name, as a mapping `{"name": ..., parameter: value}`, or as an instance.
+    A plugin is given by name, as a mapping `{"name": ..., parameter: value}`, or as an instance; a
+    device also by the name of a file, `"mine.toml"`, as `Fit.to_toml` writes it.
 
     Args:
         device: the memristor; a parameter that is a distribution is drawn for every cell.
@@ -179,6 +182,8 @@ def plugin(kind: str, spec: Any) -> Any:
         RegistryError: the name is unknown or its plugin is broken.
     """
     contract = CONTRACTS[kind]
+    if kind == "devices":
+        spec = device_file.expanded(spec)
     if isinstance(spec, contract):
         verify(type(spec), kind, type(spec).__name__)
         return spec

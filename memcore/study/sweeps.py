@@ -4,8 +4,10 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from memcore import device_file
 from memcore.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.study.components import nearest
@@ -73,7 +75,17 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
             setting[name] = axis.values[position]
             for path, value in axis.settings(position).items():
                 _assign(crossbar, path, value, f"sweep '{sweep.name}' moves {path!r}")
+        if "device" in crossbar:
+            crossbar["device"] = _device(crossbar["device"], study.folder, sweep.name)
         yield Point(sweep.name, index, setting, crossbar)
+
+
+def _device(spec: Any, folder: Path, sweep: str) -> Any:
+    """What a device file beside the study holds, so that a point is known by its parameters."""
+    try:
+        return device_file.expanded(spec, folder)
+    except MemcoreError as error:
+        raise StudyError(f"sweep '{sweep}': {error}") from error
 
 
 def _assign(crossbar: dict[str, Any], path: str, value: Any, what: str) -> None:
