@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from memcore.diagnosis import check_ideal, diagnose
     from memcore.distributions import Distribution, LogNormal, Normal, Uniform
     from memcore.dynamics import Trace, simulate
-    from memcore.forms import Affine, Aging, Effective, Form, Gaussian, Lookup, UniformLevels
+    from memcore.forms import (
+        Affine,
+        Aging,
+        Effective,
+        Form,
+        Gaussian,
+        Lookup,
+        Steady,
+        UniformLevels,
+    )
     from memcore.hookspecs import (
         ArrayInfo,
         Context,
@@ -67,7 +76,7 @@ _LAZY: dict[str, str] = {
         "diagnosis": "check_ideal diagnose",
         "distributions": "Distribution LogNormal Normal Uniform",
         "dynamics": "Trace simulate",
-        "forms": "Affine Aging Effective Form Gaussian Lookup UniformLevels",
+        "forms": "Affine Aging Effective Form Gaussian Lookup Steady UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
         "random": "ReadStream Stream",
@@ -161,6 +170,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "Stage",
+    "Steady",
     "Stream",
     "Trace",
     "Uniform",

@@ -42,7 +42,7 @@ class Clock(nn.Module):
         passed = self.segments[:, 1 + _COUNTS.index(count)]
         if acceleration is not None:
             passed = passed * acceleration(self.segments[:, 0])
-        return passed.sum()
+        return passed.sum(-1)
 
     def advance(self, temperature: float, **passed: float) -> None:
         """Let some of each kind pass at `temperature` K.

@@ -84,14 +84,26 @@ class Aging(nn.Module):
     """Base of forms of `Stage.AGE` that count something else than seconds, or feel the heat.
 
     `forward(g, elapsed)` gives the conductances after `elapsed` [] of what `clock` counts since
-    programming, each part of it times `acceleration` at the temperature at which it passed.
+    programming, each part of it times `acceleration` at the temperature at which it passed; of k
+    accelerations there are k of `elapsed`.
     """
 
     clock: ClassVar[Count] = "seconds"  #: "cycles" and "reads" are the others
 
     def acceleration(self, temperature: Tensor) -> Tensor:
-        """How many times faster the clock runs at `temperature` K, 1 unless overridden."""
+        """How many times faster the clock runs at each `temperature` [n] K, 1 unless overridden.
+
+        One that is not the same for everything in a form returns [k, n].
+        """
         return torch.ones_like(temperature)
+
+
+class Steady(nn.Module):
+    """Base of forms of one's own that do the same to every read: `forward(x)`, without a stream.
+
+    Steady effects of `Stage.READ` that come first cost nothing at a read: they act once, whenever
+    the conductances change.
+    """
 
 
 class Effective(nn.Module):

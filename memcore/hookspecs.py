@@ -362,8 +362,9 @@ class NonIdeality(Contract):
         an `Aging` form counts; READ `forward(g, stream)` with g
         [1 or reads, arrays, rows, cols]; MVM `forward(v, g)` with v [reads, arrays, rows], to
         currents [reads, arrays, cols]; CURRENT `forward(i, stream)`.
-        `Affine`, `UniformLevels` and `Lookup` take no stream in any stage. A product that is linear
-        in the voltages is best an `Effective` form, which costs nothing at a read.
+        `Affine`, `UniformLevels`, `Lookup` and subclasses of `Steady` take no stream in any stage.
+        A product that is linear in the voltages is best an `Effective` form, which costs nothing at
+        a read.
         """
 
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from memcore.clock import Clock, Count
 from memcore.errors import ConfigError
-from memcore.forms import Affine, Aging, Effective, Gaussian, Lookup, UniformLevels
+from memcore.forms import Affine, Aging, Effective, Gaussian, Lookup, Steady, UniformLevels
 from memcore.hookspecs import ArrayInfo, Context, NonIdeality, Stage
 from memcore.random import ReadStream
 
 #: Forms that do the same to every read and take no stream.
-_STEADY = (Affine, UniformLevels, Lookup)
+_STEADY = (Affine, UniformLevels, Lookup, Steady)
 
 #: Numbers that one chunk of a per-read computation may hold, 128 MB of float32.
 _CHUNK = 1 << 25

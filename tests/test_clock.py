@@ -26,6 +26,14 @@ def test_acceleration_weighs_each_segment():
     assert clock.elapsed("cycles") == 2.0
 
 
+def test_two_accelerations_give_two_times():
+    clock = Clock()
+    clock.advance(300.0, seconds=10.0)
+    clock.advance(400.0, seconds=1.0)
+    assert clock.elapsed("seconds", lambda t: torch.stack([t / 100, 0 * t])).tolist() == [34.0, 0.0]
+    assert Clock().elapsed("seconds", lambda t: torch.stack([t, t])).tolist() == [0.0, 0.0]
+
+
 def test_a_rewrite_starts_time_again_and_wears_the_cells():
     clock = Clock()
     clock.advance(350.0, seconds=10.0, cycles=5.0, reads=3.0)

@@ -17,6 +17,7 @@ from memcore import (
     Gaussian,
     NonIdeality,
     Stage,
+    Steady,
     Stream,
     UniformLevels,
 )
@@ -268,6 +269,22 @@ def test_what_a_read_changes_passes_a_linear_product_cell_by_cell():
     plain = pipeline(at(Stage.READ, Telegraph()))
     assert not p.is_product
     torch.testing.assert_close(p.currents(V, G, READS), plain.currents(V, G, READS) / 2)
+
+
+class Warm(Steady):
+    """The same at every read, and curved in the conductance."""
+
+    def forward(self, x):
+        return x.sqrt()
+
+
+def test_a_steady_module_acts_once_and_not_at_every_read():
+    p = pipeline(at(Stage.READ, Warm()))
+    assert p.is_exact
+    torch.testing.assert_close(p.settled(G, clock()), G.sqrt())
+    late = pipeline(at(Stage.READ, Telegraph()), at(Stage.READ, Warm()))
+    plain = pipeline(at(Stage.READ, Telegraph()))
+    torch.testing.assert_close(late.currents(V, G, READS), plain.currents(V, G.sqrt(), READS))
 
 
 class Johnson(Gaussian):
