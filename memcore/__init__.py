@@ -25,7 +25,7 @@ from memcore.errors import (
 from memcore.registry import Provider, Registry
 
 if TYPE_CHECKING:
-    from memcore import native, plot, stimuli, study, testing
+    from memcore import circuit, native, plot, stimuli, study, testing
     from memcore.config import CrossbarConfig
     from memcore.conversion import age, calibrate, convert, convert_, program, revert_
     from memcore.crossbar import Crossbar
@@ -86,7 +86,7 @@ _LAZY: dict[str, str] = {
     }.items()
     for name in names.split()
 }
-_MODULES = frozenset({"native", "plot", "stimuli", "study", "testing"})
+_MODULES = frozenset({"circuit", "native", "plot", "stimuli", "study", "testing"})
 
 
 def _registry(kind: str, singular: str) -> Registry[Any]:
@@ -181,6 +181,7 @@ __all__ = [
     "age",
     "calibrate",
     "check_ideal",
+    "circuit",
     "convert",
     "convert_",
     "converters",

@@ -1,0 +1,26 @@
+"""The circuit of a crossbar: all node voltages and cell currents, at rest.
+
+It takes conductances, wires and a drive, and cells that are ohmic or not, alone or in series
+with a transistor or a selector. Everything is in SI units.
+"""
+
+from memcore.circuit.drive import Drive
+from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
+from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
+from memcore.circuit.solution import Solution
+from memcore.ops.cell_currents import ConvergenceError
+
+__all__ = [
+    "CellLaw",
+    "ConvergenceError",
+    "Drive",
+    "OfDevice",
+    "Ohmic",
+    "Polynomial",
+    "Selector",
+    "SeriesElement",
+    "Sinh",
+    "Solution",
+    "ThresholdSelector",
+    "Transistor",
+]

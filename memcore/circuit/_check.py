@@ -1,0 +1,28 @@
+"""Checks of what describes a circuit."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError
+
+
+def require(
+    owner: Any, names: str, holds: Callable[[Any], Any] | None = None, expected: str = "a number"
+) -> None:
+    """Each named field is a finite number, or a tensor of them, for which `holds`."""
+    for name in names.split():
+        value = getattr(owner, name)
+        if not _finite(value) or (
+            holds is not None and not bool(torch.as_tensor(holds(value)).all())
+        ):
+            raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected {expected}")
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point() and bool(value.isfinite().all())
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)

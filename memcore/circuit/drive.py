@@ -1,0 +1,114 @@
+"""What the lines of a crossbar are connected to."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError
+
+Scheme = Literal["v/2", "v/3", "floating", "grounded"]
+
+#: Parts of the voltage on unselected word lines and unselected bit lines.
+_PARTS: dict[str, tuple[float, float]] = {
+    "v/2": (1 / 2, 1 / 2),
+    "v/3": (1 / 3, 2 / 3),
+    "floating": (0.0, 0.0),
+    "grounded": (0.0, 0.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drive:
+    """Voltages at the ends of the lines, and which ends are open.
+
+    A line that is driven (sensed) at both ends has the same voltage, or is open, at both.
+
+    Attributes:
+        word_line: V of the drivers, [..., rows].
+        bit_line: V at the far side of the sense resistances, [..., cols]; None is 0 V (virtual
+            ground).
+        floating_word_lines: bool [..., rows], True where the end is open; None for none.
+        floating_bit_lines: bool [..., cols], True where the end is open; None for none.
+    """
+
+    word_line: Tensor
+    bit_line: Tensor | None = None
+    floating_word_lines: Tensor | None = None
+    floating_bit_lines: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("word_line", "bit_line"):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0
+            ):
+                raise ConfigError(f"Drive: {name}={value!r}; expected a tensor of V, one per line")
+        for name in ("floating_word_lines", "floating_bit_lines"):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, Tensor) and value.dtype == torch.bool and value.dim() > 0
+            ):
+                raise ConfigError(f"Drive: {name}={value!r}; expected a bool tensor, one per line")
+
+    @classmethod
+    def read(cls, v: Tensor) -> Self:
+        """Word lines at `v` [..., rows] V, bit lines at virtual ground."""
+        return cls(word_line=v)
+
+    @classmethod
+    def select(
+        cls,
+        rows: int,
+        cols: int,
+        row: int | Tensor,
+        col: int | Tensor,
+        voltage: float | Tensor,
+        scheme: Scheme = "v/2",
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ) -> Self:
+        """Put `voltage` across one cell of `rows` x `cols` and less across the others.
+
+        The word line of the cell is at `voltage`, its bit line at 0 V. The others: "v/2" at half
+        the voltage; "v/3" word lines at a third, bit lines at two thirds; "floating" open;
+        "grounded" at 0 V.
+
+        Args:
+            rows: word lines.
+            cols: bit lines.
+            row: of the selected cell; tensors [...] for a batch of selections.
+            col: of the selected cell.
+            voltage: V.
+            scheme: what unselected lines are connected to.
+            dtype: of the voltages.
+            device: of the voltages.
+
+        Raises:
+            ConfigError: the scheme is not known, or there is no such cell.
+        """
+        if scheme not in _PARTS:
+            known = ", ".join(map(repr, _PARTS))
+            raise ConfigError(f"Drive: scheme={scheme!r}; expected one of {known}")
+        word = _chosen("row", row, rows, device)
+        bit = _chosen("col", col, cols, device)
+        whole = torch.as_tensor(voltage, dtype=dtype, device=device)[..., None]
+        of_word, of_bit = _PARTS[scheme]
+        floats = scheme == "floating"
+        return cls(
+            word_line=torch.where(word, whole, of_word * whole),
+            bit_line=torch.where(bit, 0 * whole, of_bit * whole),
+            floating_word_lines=~word if floats else None,
+            floating_bit_lines=~bit if floats else None,
+        )
+
+
+def _chosen(
+    name: str, index: int | Tensor, count: int, device: torch.device | str | None
+) -> Tensor:
+    lines = torch.as_tensor(index, device=device)
+    if lines.is_floating_point() or not bool(((lines >= 0) & (lines < count)).all()):
+        raise ConfigError(f"Drive: {name}={index!r}; expected an index from 0 to {count - 1}")
+    return lines[..., None] == torch.arange(count, device=device)
