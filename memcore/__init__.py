@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from memcore.ops.effective_conductance import effective_conductance
     from memcore.random import ReadStream, Stream
     from memcore.report import provenance, summary
+    from memcore.wired import Wired
     from memcore.wires import Wires
 
 _LAZY: dict[str, str] = {
@@ -82,6 +83,7 @@ _LAZY: dict[str, str] = {
         "random": "ReadStream Stream",
         "ops.effective_conductance": "effective_conductance",
         "report": "provenance summary",
+        "wired": "Wired",
         "wires": "Wires",
     }.items()
     for name in names.split()
@@ -176,6 +178,7 @@ __all__ = [
     "Uniform",
     "UniformLevels",
     "UnknownPluginError",
+    "Wired",
     "Wires",
     "__version__",
     "age",

@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 import memcore
 from memcore.errors import ConfigError
-from memcore.hookspecs import ArrayInfo, Context, Mapped, Mapper, Memristor, Programmed, Programmer
+from memcore.hookspecs import (
+    ArrayInfo,
+    Context,
+    Mapped,
+    Mapper,
+    Memristor,
+    NonIdeality,
+    Programmed,
+    Programmer,
+    Stage,
+)
+from memcore.wired import Wired
+from memcore.wires import Wires
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +40,18 @@ class AsTold(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del array, ctx
         return Programmed(conductance=target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenWires(NonIdeality):
+    """Wires with resistances of their own, perhaps one for each segment."""
+
+    stage = Stage.MVM
+    wires: Wires
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        del ctx
+        return Wired(self.wires, array)
 
 
 def window(conductance: Tensor) -> Memristor:

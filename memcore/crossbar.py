@@ -7,6 +7,7 @@ A read takes one of three ways, decided when the arrays change, never per call:
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.as_given import AsGiven, AsTold, check, window
+from memcore.as_given import AsGiven, AsTold, GivenWires, check, window
 from memcore.clock import Clock
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
@@ -22,10 +23,11 @@ from memcore.fused import Fused
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo, Context, Programmed
 from memcore.ops.surrogate import for_training
-from memcore.pipeline import Pipeline, attenuation
+from memcore.pipeline import Pipeline, sensitivity
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
 from memcore.tiling import Tiling
+from memcore.wires import Wires
 from memcore.yields import ArrayYield
 
 
@@ -36,6 +38,7 @@ class Crossbar(nn.Module):
         conductance: [rows, cols] S; rows are word lines, columns bit lines.
         device: what the cells are, for effects that ask; an ideal one by default.
         nonidealities: names, mappings or instances.
+        wires: their resistances; none by default.
         tile: word and bit lines of one array; None for a single array.
         dac: converter of the voltages.
         adc: converter of the currents of each array.
@@ -52,6 +55,7 @@ class Crossbar(nn.Module):
     """
 
     programmed: Tensor
+    before: Tensor | None
     gain: Tensor
     writes: Tensor
     reads: Tensor
@@ -67,6 +71,7 @@ class Crossbar(nn.Module):
         *,
         device: PluginSpec | None = None,
         nonidealities: Sequence[PluginSpec] = (),
+        wires: Wires | None = None,
         tile: tuple[int, int] | None = None,
         dac: PluginSpec | None = None,
         adc: PluginSpec | None = None,
@@ -74,11 +79,12 @@ class Crossbar(nn.Module):
         seed: int = 0,
     ) -> None:
         check(conductance)
+        given = () if wires is None else (GivenWires(wires=wires),)
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
             programmer=AsTold(),
-            nonidealities=nonidealities,
+            nonidealities=(*nonidealities, *given),
             tile=tile,
             dac=dac,
             adc=adc,
@@ -128,6 +134,7 @@ class Crossbar(nn.Module):
         self.input = Port(config.dac, ctx.child("dac"), weight)
         self.output = Port(config.adc, ctx.child("adc"), weight)
         self._store(weight)
+        self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
     def _bind_effects(self, array: ArrayInfo) -> None:
@@ -163,9 +170,18 @@ class Crossbar(nn.Module):
     @for_training
     def write(self, weight: Tensor) -> Programmed:
         """Program the arrays again, with new draws of what a rewrite draws anew."""
+        present = None
+        if self.config.programmer.incremental:
+            present = self.pipeline.aged(self.programmed, self.clock)
         self.writes += 1
         self.clock.rewrite(self.config.temperature)
-        return self._store(weight)
+        return self._store(weight, present)
+
+    @for_training
+    def repeat(self, other: Self, weight: Tensor) -> Programmed:
+        """Write as `other` was written last: with its draws, from what its cells were before."""
+        self.writes.copy_(other.writes)
+        return self._store(weight, other.before)
 
     def _map(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Target conductances [arrays, rows, cols] and the gain of the mapping."""
@@ -177,10 +193,12 @@ class Crossbar(nn.Module):
         unused, _ = device.nominal_range()
         return self.tiling.split(mapped.targets, unused), mapped.gain
 
-    def _store(self, weight: Tensor) -> Programmed:
+    def _store(self, weight: Tensor, present: Tensor | None = None) -> Programmed:
         target, gain = self._map(weight)
         ctx, array = self.context, self.array()
         self._bind_effects(array)
+        array = self._to_write(array, None if present is None else present.to(target.dtype))
+        self.register_buffer("before", array.present)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
         self.written = ArrayYield.of(programmed, target, array)
@@ -190,6 +208,16 @@ class Crossbar(nn.Module):
         self.register_buffer("gain", gain.to(target.dtype))
         self.refresh()
         return programmed
+
+    def _to_write(self, array: ArrayInfo, present: Tensor | None) -> ArrayInfo:
+        """With what programmers alone are told."""
+        same = present is not None and present.shape == array.shape
+        return dataclasses.replace(
+            array,
+            present=present if same and self.config.programmer.incremental else None,
+            stuck=Pipeline.stuck(self.config.effects, array, self.context),
+            noises=tuple(form for form, _ in self.pipeline.noises),
+        )
 
     @for_training
     def age(
@@ -234,7 +262,7 @@ class Crossbar(nn.Module):
         for index, (form, _) in enumerate(self.pipeline.noises if products else ()):
             variance = form.variance(settled).expand_as(settled)
             if effective is not settled:
-                variance = variance * attenuation(effective, settled).square()
+                variance = variance * sensitivity(effective, settled).square()
             self._derive(f"variance_{index}", self.tiling.join(variance))
         self.input.bind()
         self.output.bind()
@@ -413,6 +441,15 @@ class Crossbar(nn.Module):
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
         return str(self.tiling)
+
+
+def _shape_like_loaded(
+    crossbar: Crossbar, state_dict: dict[str, Tensor], prefix: str, *rest: Any
+) -> None:
+    del rest
+    if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
+        kept = state_dict.get(f"{prefix}before")
+        crossbar.before = None if kept is None else torch.empty_like(crossbar.programmed)
 
 
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:

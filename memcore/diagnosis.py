@@ -69,6 +69,21 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """How far an approximate effect is from the exact one.
+
+    Args:
+        name: of the effect.
+        exact: the metric with the exact effect in its place.
+        error: root mean square of the difference of the outputs, relative to that of the outputs.
+    """
+
+    name: str
+    exact: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What each effect costs; `str()` is a table.
 
@@ -77,12 +92,14 @@ class Diagnosis:
         ideal: of the arrays with all effects off.
         actual: of the arrays as configured.
         effects: one entry for each configured effect.
+        approximations: one entry for each configured effect that approximates another one.
     """
 
     digital: float
     ideal: float
     actual: float
     effects: tuple[Effect, ...]
+    approximations: tuple[Approximation, ...] = ()
 
     def __str__(self) -> str:
         rows = [("effect", "alone", "cost alone", "left out", "gain left out", "")]
@@ -101,7 +118,12 @@ class Diagnosis:
             f"digital {self.digital:.4g}, ideal arrays {self.ideal:.4g}, "
             f"as configured {self.actual:.4g}"
         )
-        return "\n".join([head, *aligned(rows)])
+        notes = [
+            f"{each.name} approximates: solved exactly, outputs differ by {100 * each.error:.2g} % "
+            f"(root mean square) and the metric is {each.exact:.4g}"
+            for each in self.approximations
+        ]
+        return "\n".join([head, *aligned(rows), *notes])
 
 
 def accuracy(output: Tensor, target: Tensor) -> float:
@@ -169,6 +191,16 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         with _evaluating(model), _swapped(model, variant) as arrays:
             return _outputs(arrays, loader)
 
+    def exactly(name: str) -> Approximation | None:
+        variant = {key: _exactly(layer, name) for key, layer in layers.items()}
+        if all(layer is None for layer in variant.values()):
+            return None
+        known = {key: layer or layers[key] for key, layer in variant.items()}
+        with _evaluating(model), _swapped(model, known) as arrays:
+            found = _outputs(arrays, loader)
+        error = float((found - actual).square().mean() / found.square().mean()) ** 0.5
+        return Approximation(name, metric(found, targets), error)
+
     targets = torch.cat([target for _, target in loader])
     ideal, actual = outputs(set()), outputs(set(names))
     budget = []
@@ -186,7 +218,11 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
                 stacklevel=3,
             )
     return Diagnosis(
-        metric(digital, targets), metric(ideal, targets), metric(actual, targets), tuple(budget)
+        metric(digital, targets),
+        metric(ideal, targets),
+        metric(actual, targets),
+        tuple(budget),
+        tuple(found for found in map(exactly, names) if found is not None),
     )
 
 
@@ -200,6 +236,17 @@ def _with_effects(layer: CrossbarLayer, keep: set[str]) -> CrossbarLayer:
         adc=config.adc if "adc" in keep else None,
     )
     return layer.reconfigured(changed)
+
+
+def _exactly(layer: CrossbarLayer, name: str) -> CrossbarLayer | None:
+    """The same layer with the exact form of an effect, None if it has no approximate one."""
+    config = layer.crossbar.config
+    effect = config.effects.get(name)
+    exact = None if effect is None else effect.exact()
+    if exact is None:
+        return None
+    others = (exact if each is effect else each for each in config.nonidealities)
+    return layer.reconfigured(config.replace(nonidealities=tuple(others)))
 
 
 @contextmanager

@@ -110,8 +110,8 @@ class Effective(nn.Module):
     """Base of forms of `Stage.MVM` whose currents are linear in the voltages: `v @ matrix(g)`.
 
     The matrix is derived once for each state of the cells, so that a read costs as much as without.
-    Cells that deviate from `g` at a read pass the wires as they do on average: the matrix is scaled
-    cell by cell, which is exact to first order in the line resistance.
+    What a read changes in single cells is taken to first order: each counts by the square of matrix
+    over conductance, which is how much voltage a cell sees and how much of its current arrives.
     """
 
     def matrix(self, g: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from memcore.distributions import Distribution
 from memcore.errors import ConfigError
+from memcore.forms import Gaussian
 from memcore.random import Stream
 
 PROJECT = "memcore"
@@ -107,6 +108,11 @@ class ArrayInfo:
         name: the layer's qualified name.
         parts: of the weights that have arrays of their own, such as a positive and a negative one;
             the arrays of one part come one after another.
+        present: S, what the cells conduct when a rewrite begins, [arrays, rows, cols]; None if they
+            are fresh, and for programmers that are not `incremental`.
+        stuck: S, what the cells conduct that no pulse moves, NaN for all others, [arrays, rows,
+            cols]; None if there are none. Only programmers are told.
+        noises: of a read of each cell. Only programmers are told, for their verify reads.
     """
 
     arrays: int
@@ -116,11 +122,23 @@ class ArrayInfo:
     nominal: "Memristor"
     name: str = ""
     parts: int = 1
+    present: Tensor | None = None
+    stuck: Tensor | None = None
+    noises: tuple[Gaussian, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """[arrays, rows, cols]."""
         return (self.arrays, self.rows, self.cols)
+
+    def read_variance(self, conductance: Tensor) -> Tensor:
+        """S^2, of a read of [arrays, rows, cols] S right after writing."""
+        variance = torch.zeros_like(conductance)
+        now = torch.zeros((), dtype=torch.float64, device=conductance.device)
+        for noise in self.noises:
+            noise.settle(conductance, now)
+            variance = variance + noise.variance(conductance)
+        return variance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,6 +385,20 @@ class NonIdeality(Contract):
         a read.
         """
 
+    def exact(self) -> "NonIdeality | None":
+        """What this approximates, if it does: `memcore.diagnose` says how well."""
+        return None
+
+    @hookspec
+    def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor | None:
+        """S of the cells that no pulse moves, NaN for all others, [arrays, rows, cols].
+
+        None if there are none. Programmers are told, and at the end of `Stage.PROGRAM` the cells
+        have these conductances whatever else acts there.
+        """
+        del array, ctx
+        return None
+
 
 class Mapper(Contract):
     """From a weight matrix to conductances and from currents back to weights."""
@@ -396,11 +428,16 @@ class Programmer(Contract):
     """A routine that writes target conductances into cells."""
 
     kind = "programmers"
+    #: Whether a rewrite starts from what the cells conduct, `array.present`, or from fresh cells.
+    incremental: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
-        """Write `target` [arrays, rows, cols] S into the cells of `array`."""
+        """Write `target` [arrays, rows, cols] S into the cells of `array`.
+
+        Pulses do not move those of `array.stuck`.
+        """
 
 
 class Converter(Contract):

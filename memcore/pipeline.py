@@ -68,20 +68,37 @@ class Pipeline(nn.Module):
                         "draw from ctx.random in bind and return Affine(offset=...)"
                     )
                 conductance = form(conductance)
-        return conductance
+        if array.stuck is None:
+            return conductance
+        return torch.where(array.stuck.isnan(), conductance, array.stuck.to(conductance.dtype))
+
+    @staticmethod
+    def stuck(effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> Tensor | None:
+        """What the cells conduct that no pulse moves; the last effect that names a cell wins."""
+        found: Tensor | None = None
+        for name, effect in effects.items():
+            here = None if _is_off(effect) else effect.stuck_cells(array, ctx.child(name))
+            if here is not None:
+                found = here if found is None else torch.where(here.isnan(), found, here)
+        return found
 
     def settled(self, conductance: Tensor, clock: Clock) -> Tensor:
         """Conductances as every read finds them: aged, with the steady effects of a read."""
         seconds = clock.seconds
         _settle(self.reading, conductance, seconds)
+        conductance = self.aged(conductance, clock)
+        for form in list(self.reading)[: self._steady]:
+            conductance = form(conductance)
+        _settle(self.lines, conductance, seconds)
+        return conductance
+
+    def aged(self, conductance: Tensor, clock: Clock) -> Tensor:
+        """What the cells hold by now, whatever a read makes of it."""
         for form in self.aging:
             if isinstance(form, Aging):
                 conductance = form(conductance, clock.elapsed(form.clock, form.acceleration))
             else:
-                conductance = form(conductance, seconds)
-        for form in list(self.reading)[: self._steady]:
-            conductance = form(conductance)
-        _settle(self.lines, conductance, seconds)
+                conductance = form(conductance, clock.seconds)
         return conductance
 
     @property
@@ -134,7 +151,7 @@ class Pipeline(nn.Module):
         for form, key in self._reads():
             g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
         if isinstance(self.product, Effective):
-            g = g * attenuation(effective, conductance)
+            g = effective + (g - conductance) * sensitivity(effective, conductance)
         current: Tensor
         if not self._is_linear:
             assert self.product is not None
@@ -153,9 +170,13 @@ class Pipeline(nn.Module):
         return zip(forms, self._keys[Stage.READ][self._steady :], strict=True)
 
 
-def attenuation(effective: Tensor, conductance: Tensor) -> Tensor:
-    """How much of each cell's conductance the voltages meet; cells that do not conduct keep 1."""
-    return torch.where(conductance > 0, effective / conductance, 1.0)
+def sensitivity(effective: Tensor, conductance: Tensor) -> Tensor:
+    """How much the matrix of an array changes with the conductance of each of its cells.
+
+    The voltage lost before a cell and the current lost behind it both go with effective over
+    conductance: exact for a single cell, to first order in the wires' resistance otherwise.
+    """
+    return torch.where(conductance > 0, effective / conductance, 1.0).square()
 
 
 def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:

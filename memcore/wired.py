@@ -1,0 +1,91 @@
+"""Arrays whose wires resist: what multiplies the voltages is the matrix of cells and wires."""
+
+import torch
+from torch import Tensor
+
+from memcore.forms import Effective
+from memcore.hookspecs import ArrayInfo
+from memcore.ops.effective_conductance import effective_conductance
+from memcore.wires import Wires
+
+#: Cells that are solved together: 64 MB in float64, several times that for the ports of blocks.
+_AT_ONCE = 1 << 23
+
+
+class Wired(Effective):
+    """The exact matrix of each array, in float64, once for each state of the cells.
+
+    Args:
+        wires: resistances in ohm.
+        array: the physical arrays.
+        shared: whether the parts of a weight (a positive and a negative one) are neighbouring bit
+            lines on the same word lines, rather than arrays with word lines of their own.
+        sort: whether lines that conduct more lie nearer to what they load: word lines to the sense
+            nodes, bit lines to the drivers. The order is that of the first state seen, for life.
+    """
+
+    row_order: Tensor
+    col_order: Tensor
+
+    def __init__(
+        self, wires: Wires, array: ArrayInfo, *, shared: bool = False, sort: bool = False
+    ) -> None:
+        super().__init__()
+        self.wires = wires
+        self.parts = array.parts if shared else 1
+        self.sort = sort
+        if sort:
+            count, rows, cols = array.arrays // self.parts, array.rows, array.cols * self.parts
+            self.register_buffer("row_order", torch.full((count, rows), -1))
+            self.register_buffer("col_order", torch.full((count, cols), -1))
+
+    def matrix(self, g: Tensor) -> Tensor:
+        return self._separate(self._solved(self._side_by_side(g)))
+
+    def _side_by_side(self, g: Tensor) -> Tensor:
+        """The cells on common word lines, [arrays / parts, rows, cols * parts]."""
+        if self.parts == 1:
+            return g
+        _, rows, cols = g.shape
+        pairs = g.view(self.parts, -1, rows, cols).permute(1, 2, 3, 0)
+        return pairs.reshape(-1, rows, cols * self.parts)
+
+    def _separate(self, a: Tensor) -> Tensor:
+        if self.parts == 1:
+            return a
+        count, rows, cols = a.shape
+        parts = a.view(count, rows, cols // self.parts, self.parts).permute(3, 0, 1, 2)
+        return parts.reshape(-1, rows, cols // self.parts)
+
+    def _solved(self, g: Tensor) -> Tensor:
+        if not self.sort:
+            return self._effective(g)
+        if bool((self.row_order < 0).any()):
+            self._place(g)
+        rows = self.row_order.unsqueeze(-1).expand_as(g)
+        cols = self.col_order.unsqueeze(-2).expand_as(g)
+        placed = self._effective(g.gather(1, rows).gather(2, cols))
+        return torch.empty_like(g).scatter_(1, rows, torch.empty_like(g).scatter_(2, cols, placed))
+
+    def _place(self, g: Tensor) -> None:
+        near_sense = {"top": (0,), "bottom": (-1,), "both": (0, -1)}[self.wires.sense_at]
+        near_driver = {"left": (0,), "right": (-1,), "both": (0, -1)}[self.wires.drive]
+        self.row_order.copy_(_order(g.sum(2), near_sense))
+        self.col_order.copy_(_order(g.sum(1), near_driver))
+
+    def _effective(self, g: Tensor) -> Tensor:
+        at_once = max(1, _AT_ONCE // g[0].numel())
+        return torch.cat(
+            [effective_conductance(some.double(), self.wires).to(g) for some in g.split(at_once)]
+        )
+
+
+def _order(total: Tensor, ends: tuple[int, ...]) -> Tensor:
+    """Which line lies at each position, the largest totals next to the ends."""
+    count = total.shape[1]
+    at = torch.arange(count, device=total.device)
+    distance = torch.stack([(at - end % count).abs() for end in ends]).amin(0)
+    positions = distance.argsort(stable=True)
+    order = torch.empty_like(total, dtype=torch.int64)
+    order[:, positions] = total.argsort(dim=1, descending=True, stable=True)
+    return order

@@ -1,0 +1,62 @@
+"""Line resistance, exactly."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from memcore import ArrayInfo, ConfigError, Context, Wired, parameter
+from memcore_plugins.nonidealities._wiring import Wiring
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrDrop(Wiring):
+    """Voltage lost along word lines and bit lines, and the sneak currents that follow from it.
+
+    For ohmic cells the currents of an array are `v @ A` with one matrix A(G, wires), solved exactly
+    when the cells are written or age. Reads then cost as much as without wires.
+
+    Each cell owns the word-line segment on its driver's side and the bit-line segment on its sense
+    side. A matrix smaller than a tile is an array of its own size; of larger ones, the last tiles are
+    filled with cells of the lowest conductance, on word lines at 0 V. Noise of single cells passes
+    the wires to first order.
+    """
+
+    drive: Literal["left", "right", "both"] = parameter(
+        "left", "1", "the ends of the word lines that are driven"
+    )
+    sense_at: Literal["bottom", "top", "both"] = parameter(
+        "bottom", "1", "the ends of the bit lines that are sensed"
+    )
+    columns: Literal["separate", "shared"] = parameter(
+        "separate",
+        "1",
+        "positive and negative columns: in arrays of their own, or side by side on word lines that "
+        "they share; a reference column always shares the word lines of its array",
+    )
+    placement: Literal["as_mapped", "sorted"] = parameter(
+        "as_mapped",
+        "1",
+        "the order of the lines; sorted: word lines that conduct more nearer to the sense nodes, "
+        "bit lines that conduct more nearer to the drivers",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (
+            ("drive", ("left", "right", "both")),
+            ("sense_at", ("bottom", "top", "both")),
+            ("columns", ("separate", "shared")),
+            ("placement", ("as_mapped", "sorted")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        wired = Wired(
+            self.wires(self.drive, self.sense_at),
+            array,
+            shared=self.columns == "shared",
+            sort=self.placement == "sorted",
+        )
+        return wired.to(ctx.torch_device)

@@ -1,0 +1,58 @@
+"""Line resistance as a quadratic profile along the bit lines."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from memcore import ArrayInfo, ConfigError, Context, NonIdeality, parameter
+from memcore_plugins.nonidealities._wiring import Wiring
+from memcore_plugins.nonidealities.ir_drop import IrDrop
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrDropProfile(Wiring):
+    """A bit line that loses voltage quadratically with the distance from its sense node.
+
+        I_j = sum_i G_ij V_i [1 - c (1 - (1 - d_i / n)^2)],   c = a (a (0.05 a - 0.2) + 0.5)
+        a = n r sum_i G_ij |V_i| / V_read
+
+    with d_i segments of r between cell i and the sense node, n in all: the analytic model of IBM's
+    aihwkit. It knows no word lines, drivers and sense resistances, and is no circuit's solution;
+    `memcore.diagnose` says how far it is from one.
+    """
+
+    read_voltage: float = parameter(0.2, "V", "largest input, that of the crossbar's config")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.read_voltage > 0:
+            raise ConfigError(f"read_voltage={self.read_voltage!r}; expected V > 0")
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        left = torch.arange(array.rows - 1, -1, -1, device=ctx.torch_device) / array.rows
+        scale = array.rows * self.resistances[1] / self.read_voltage
+        return _Profile((1 - left).square(), scale)
+
+    def exact(self) -> NonIdeality:
+        word, bit = self.resistances
+        return IrDrop(word_line=word, bit_line=bit, driver=self.driver, sense=self.sense)
+
+
+class _Profile(nn.Module):
+    gain: Tensor
+
+    def __init__(self, gain: Tensor, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("gain", gain.unsqueeze(-1))
+        self.scale = scale
+
+    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+        """Currents [reads, arrays, cols] A."""
+
+        def product(lines: Tensor, cells: Tensor) -> Tensor:
+            return (lines.unsqueeze(-2) @ cells).squeeze(-2)
+
+        a = self.scale * product(v.abs(), g)
+        c = a * (a * (0.05 * a - 0.2) + 0.5)
+        return product(v, g) - c * product(v, g * (1 - self.gain))

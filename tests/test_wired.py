@@ -1,0 +1,217 @@
+"""Arrays with wires in a network, against the effective matrix of each array solved by itself."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import memcore
+from memcore import (
+    ArrayInfo,
+    ConfigError,
+    Crossbar,
+    CrossbarConfig,
+    Stream,
+    Wired,
+    Wires,
+    effective_conductance,
+)
+
+DEVICE = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
+WIRES = Wires(word_line=3.0, bit_line=2.0, driver=50.0, sense=20.0)
+IDEAL = memcore.devices["ideal"](r_on=1e4, r_off=1e6)
+
+
+def conductances(*shape, seed=0):
+    return 1e-6 + 1e-4 * Stream(seed).uniform(shape).double()
+
+
+def array(arrays, rows, cols, parts=1):
+    return ArrayInfo(arrays=arrays, rows=rows, cols=cols, device=IDEAL, nominal=IDEAL, parts=parts)
+
+
+# -- one array of conductances --------------------------------------------------------------------
+
+
+def test_a_crossbar_with_wires_computes_its_effective_matrix():
+    g, v = conductances(12, 9), Stream(1).normal((5, 12)).double()
+    expected = v @ effective_conductance(g, WIRES)
+    torch.testing.assert_close(Crossbar(g, wires=WIRES) @ v, expected, rtol=1e-12, atol=0)
+
+
+def test_every_segment_may_have_its_own_resistance():
+    g, v = conductances(4, 3), Stream(1).normal((2, 4)).double()
+    wires = Wires(word_line=conductances(4, 3, seed=2) * 1e5, bit_line=1.0, sense_at="both")
+    torch.testing.assert_close(
+        Crossbar(g, wires=wires) @ v, v @ effective_conductance(g, wires), rtol=1e-12, atol=0
+    )
+
+
+def test_wires_without_resistance_change_nothing():
+    g, v = conductances(6, 5), Stream(1).normal((3, 6)).double()
+    torch.testing.assert_close(Crossbar(g, wires=Wires()) @ v, v @ g, rtol=1e-12, atol=0)
+
+
+# -- which columns share word lines ---------------------------------------------------------------
+
+
+def test_separate_columns_are_arrays_of_their_own():
+    g = conductances(2, 6, 4)
+    found = Wired(WIRES, array(2, 6, 4, parts=2)).matrix(g)
+    torch.testing.assert_close(found, effective_conductance(g, WIRES), rtol=1e-12, atol=0)
+
+
+def test_shared_columns_lie_side_by_side_on_common_word_lines():
+    g = conductances(2, 6, 4)  # a positive and a negative array of one tile
+    interleaved = torch.stack([g[0], g[1]], -1).reshape(6, 8)
+    expected = effective_conductance(interleaved, WIRES)
+    found = Wired(WIRES, array(2, 6, 4, parts=2), shared=True).matrix(g)
+    torch.testing.assert_close(found[0], expected[:, ::2], rtol=1e-12, atol=0)
+    torch.testing.assert_close(found[1], expected[:, 1::2], rtol=1e-12, atol=0)
+
+
+def test_a_reference_column_shares_the_word_lines_of_its_array():
+    weight = Stream(3).normal((4, 6))
+    layer = nn.Linear(6, 4, bias=False)
+    layer.weight.data = weight
+    settings = {"device": DEVICE, "mapper": "offset", "tile": None}
+    effect = {"name": "ir_drop", "segment": 5.0}
+    plain = memcore.convert(layer, CrossbarConfig(**settings)).crossbar
+    wired = memcore.convert(layer, CrossbarConfig(**settings, nonidealities=[effect])).crossbar
+    cells = plain.conductance[0].double()  # four columns and the reference
+    a = effective_conductance(cells, Wires(word_line=5.0, bit_line=5.0))
+    expected = (a[:, :4] - a[:, 4:]).T * plain.gain.double()
+    torch.testing.assert_close(wired.folded[0].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+# -- where lines lie ------------------------------------------------------------------------------
+
+
+def test_sorted_lines_lose_less():
+    g = conductances(1, 16, 16) * torch.logspace(-2, 0, 16).double()  # columns differ by 100
+    plain, placed = Wired(WIRES, array(1, 16, 16)), Wired(WIRES, array(1, 16, 16), sort=True)
+    losses = [float((g - wired.matrix(g)).sum() / g.sum()) for wired in (plain, placed)]
+    assert losses[1] < 0.9 * losses[0]
+
+
+def test_sorting_is_the_solution_of_the_array_with_its_lines_in_that_order():
+    g = conductances(1, 5, 4)
+    rows = g[0].sum(1).argsort()  # the largest at the bottom, next to the sense nodes
+    cols = g[0].sum(0).argsort(descending=True)  # the largest at the left, next to the drivers
+    expected = torch.empty_like(g[0])
+    placed = effective_conductance(g[0][rows][:, cols], WIRES)
+    expected[rows.unsqueeze(1), cols] = placed
+    found = Wired(WIRES, array(1, 5, 4), sort=True).matrix(g)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+def test_the_order_of_lines_is_for_life_and_saved():
+    first, other = (Wired(WIRES, array(1, 5, 4), sort=True) for _ in range(2))
+    g, later = conductances(1, 5, 4), conductances(1, 5, 4, seed=9)
+    first.matrix(g)
+    other.load_state_dict(first.state_dict())
+    assert torch.equal(first.matrix(later), other.matrix(later))
+    fresh = Wired(WIRES, array(1, 5, 4), sort=True)
+    assert not torch.equal(fresh.matrix(later), first.matrix(later))
+
+
+# -- in a network ---------------------------------------------------------------------------------
+
+
+def memristive(effects, seed=0, **settings):
+    torch.manual_seed(0)
+    layer = nn.Linear(40, 12)
+    config = CrossbarConfig(device=DEVICE, nonidealities=effects, tile=(16, 8), **settings)
+    return memcore.convert(layer, config, seed=seed)
+
+
+X = Stream(5).normal((256, 40))
+
+
+def expected_output(model, effect, x):
+    """Written out: each array's matrix, then the sums of tiles and the difference of columns."""
+    crossbar = model.crossbar
+    a = effective_conductance(crossbar.conductance.double(), effect.wires())
+    parts = crossbar.tiling.join(a)
+    weight = ((parts[0] - parts[1]) * crossbar.gain.double())[0]
+    return x.double() @ weight + model.bias.double()
+
+
+@pytest.mark.parametrize("adc", [None, {"name": "uniform", "bits": 16}])
+def test_a_layer_reads_the_effective_matrix_of_each_tile(adc):
+    effect = memcore.nonidealities["ir_drop"](segment=4.0, driver=30.0)
+    mem = memristive([effect], adc=adc)
+    if adc:
+        memcore.calibrate(mem, X)
+    expected = expected_output(mem, effect, X)
+    error = (mem(X).double() - expected).abs().max() / expected.abs().max()
+    assert error < (1e-3 if adc else 1e-5)
+    assert mem.crossbar.is_exact if adc is None else mem.crossbar.fused is not None
+
+
+def test_wires_follow_drift():
+    mem = memristive(["ir_drop"])
+    drifting = memristive([{"name": "drift", "nu": 0.1}, "ir_drop"])
+    before = drifting(X)
+    torch.testing.assert_close(before, mem(X))
+    memcore.age(drifting, seconds=1e4)
+    effect = memcore.nonidealities["ir_drop"]()
+    expected = expected_output(drifting, effect, X)
+    torch.testing.assert_close(drifting(X).double(), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(drifting(X), before, rtol=1e-2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoLines(memcore.NonIdeality):
+    """Changes no current, but forces the currents of every bit line into memory."""
+
+    stage = memcore.Stage.CURRENT
+
+    def bind(self, array, ctx):
+        return memcore.Affine()
+
+
+@pytest.mark.parametrize("way", ["product", "electrical"])
+def test_noise_of_a_cell_loses_voltage_before_and_current_behind_it(way):
+    """g/(1 + g R) at g R = 1 has half of the current and a quarter of its noise."""
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight.data = torch.ones(1, 1)
+    noise = {"name": "read_noise", "relative": 0.1}
+    wires = {"name": "ir_drop", "segment": 0.0, "sense": 1e4}
+    config = CrossbarConfig(
+        device={"name": "ideal", "r_on": 1e4, "r_off": 1e9},
+        nonidealities=[noise, wires, *([NoLines()] if way == "electrical" else [])],
+    )
+    with torch.no_grad():
+        y = memcore.convert(layer, config)(torch.ones(100_000, 1)).double()
+    assert float(y.mean()) == pytest.approx(0.5, rel=1e-3)
+    assert float(y.std()) == pytest.approx(0.025, rel=0.02)
+
+
+def test_a_saved_chip_keeps_its_wires(tmp_path):
+    effects = [{"name": "ir_drop", "placement": "sorted"}, {"name": "d2d", "std": 0.3}]
+    mem, other = (memristive(effects, seed=seed) for seed in (0, 1))
+    other.load_state_dict(mem.state_dict())
+    assert torch.equal(mem(X), other(X))
+    assert torch.equal(mem(X), copy.deepcopy(mem)(X))
+
+
+def test_gradients_reach_the_weights():
+    mem = memristive(["ir_drop"])
+    mem(X).square().sum().backward()
+    assert mem.weight.grad.abs().sum() > 0
+
+
+def test_a_wired_layer_compiles_into_one_graph():
+    torch._dynamo.reset()
+    mem = memristive(["ir_drop"])
+    compiled = torch.compile(copy.deepcopy(mem), fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        assert torch.equal(compiled(X), mem(X))
+
+
+def test_two_products_are_an_error():
+    with pytest.raises(ConfigError, match="all compute the product"):
+        CrossbarConfig(device=DEVICE, nonidealities=["ir_drop", "ir_drop_series"])
