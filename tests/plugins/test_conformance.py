@@ -17,10 +17,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "mms": {
         "check_holds_its_state_at_0_volt": "thermally activated switches relax without a voltage",
     },
-    "simmons": {
-        "check_splitting_a_pulse_changes_nothing": "a sub-step covers a share of the window at "
-        "most and leaves over what time remains, so a runaway may not end within one pulse",
-    },
     "sequential_half_select": {
         "check_reaches_the_target_of_an_ideal_device": "half the voltage moves cells that have no "
         "threshold; with transistors it keeps the promise, see its own tests",

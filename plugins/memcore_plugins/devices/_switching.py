@@ -18,13 +18,22 @@ _NEAR: Final = {torch.float64: 1e-6}
 _NEAR_OTHERWISE: Final = 1e-3
 _FLAT: Final = 1e-3  #: slopes below this change nothing within the window
 _BISECTIONS: Final = 6
+_NO_TIME: Final = 1e-30  #: of a sub-step
 
 
 def advance(
-    log_rate: Callable[[Tensor], Tensor], x: Tensor, direction: Tensor, dt: float, substeps: int
+    log_rate: Callable[[Tensor], Tensor],
+    x: Tensor,
+    direction: Tensor,
+    dt: float,
+    substeps: int,
+    rests: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The state after `dt` of dx/dt = direction exp(log_rate(x)), kept in [0, 1].
 
+    A sub-step ends after its share of the time or of the window, dt / substeps or 1 / substeps,
+    whatever comes first; the time that it did not need is left to the following ones. At most
+    `substeps` - 1 end early before the window does, so no time is left over after the last.
     Where the motion runs into a region in which nothing moves, it ends at its border.
 
     Args:
@@ -32,27 +41,33 @@ def advance(
         x: state, normalised to its window.
         direction: 1, -1 or 0 for each cell.
         dt: s.
-        substeps: the error falls with their square; none moves further than 1 / substeps.
+        substeps: the error falls with their square.
+        rests: where nothing moves, if that is easier to say than the rate.
     """
     log_time, near = log(max(dt, 1e-300) / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
+    rests = rests or (lambda x: log_rate(x).isneginf())
+    left, reach = torch.full_like(x, substeps), 1 / substeps
     moving = x
-    for _ in range(substeps):
+    for _ in range(2 * substeps - 1):
         here = log_rate(x)
         moving = torch.where(here.isneginf(), moving, x)
         slope = (log_rate(x + direction * near) - here) / near
         slope = slope.nan_to_num(nan=0.0).clamp(-1e6, 1e6)
-        path = distance(here + log_time, slope).clamp(max=1 / substeps)
+        share = left.clamp(_NO_TIME, 1)
+        log_push = here + log_time + share.log()
+        needed = duration(log_push, slope, reach)
+        path = torch.where(needed < 1, reach, distance(log_push, slope))
         x = (x + direction * path).clamp(0, 1)
-    border = _border(log_rate, moving, x)
-    return torch.where(log_rate(x).isneginf(), border, x)
+        left = left - share * needed
+    return torch.where(rests(x), _border(rests, moving, x), x)
 
 
-def _border(log_rate: Callable[[Tensor], Tensor], moving: Tensor, resting: Tensor) -> Tensor:
+def _border(rests: Callable[[Tensor], Tensor], moving: Tensor, resting: Tensor) -> Tensor:
     for _ in range(_BISECTIONS):
         middle = 0.5 * (moving + resting)
-        rests = log_rate(middle).isneginf()
-        moving = torch.where(rests, moving, middle)
-        resting = torch.where(rests, middle, resting)
+        beyond = rests(middle)
+        moving = torch.where(beyond, moving, middle)
+        resting = torch.where(beyond, middle, resting)
     return moving
 
 
@@ -65,3 +80,10 @@ def distance(log_push: Tensor, slope: Tensor) -> Tensor:
     hastening = torch.where(scaled < 0, hastening, 2.0)
     curved = torch.where(slope < 0, slowing, hastening)
     return torch.where(slope.abs() < _FLAT, log_push.clamp(max=1).exp(), curved).clamp(max=2)
+
+
+def duration(log_push: Tensor, slope: Tensor, reach: float) -> Tensor:
+    """When that solution is at `reach`; at most 1."""
+    steep = slope.abs().clamp(min=_FLAT)
+    flat = torch.log(-torch.expm1(-steep * reach) / steep)
+    return (flat + (-slope).clamp(min=0) * reach - log_push).clamp(max=0).exp()
