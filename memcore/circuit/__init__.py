@@ -1,6 +1,6 @@
 """The circuit of a crossbar: all node voltages and cell currents, at rest.
 
-It takes conductances, wires and a drive, and cells that are ohmic or not, alone or in series
+`solve` takes conductances, wires and a drive, and cells that are ohmic or not, alone or in series
 with a transistor or a selector. Everything is in SI units.
 """
 
@@ -8,6 +8,7 @@ from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
 from memcore.circuit.solution import Solution
+from memcore.circuit.solver import solve
 from memcore.ops.cell_currents import ConvergenceError
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "Solution",
     "ThresholdSelector",
     "Transistor",
+    "solve",
 ]

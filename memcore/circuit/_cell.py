@@ -1,0 +1,98 @@
+"""A cell as one two-terminal element: the memristor, what is in series, and the cell's own wires."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.series import SeriesElement
+
+#: Halving alone needs 53 steps in float64, and at least every third step halves.
+_STEPS = 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Point:
+    """Where cells operate: V across the cell and its memristor, A, and dI/dU in S."""
+
+    voltage: Tensor
+    device: Tensor
+    current: Tensor
+    slope: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cell:
+    """All cells.
+
+    Attributes:
+        law: of the memristors.
+        series: what is in series with each, None for nothing.
+        g: S.
+        own: ohm, R of the wires that a cell's own current passes. With x = U + R I for the unknown
+            of Newton's method, neither U nor I runs away, however steep the law.
+    """
+
+    law: CellLaw
+    series: SeriesElement | None
+    g: Tensor
+    own: Tensor
+
+    def at(self, x: Tensor, guess: Tensor) -> Point:
+        """The point with U + R I = `x`; `guess` is the voltage of the memristor nearby."""
+        device = self._device(x, guess)
+        current, slope = self.law.current(device, self.g), self.law.slope(device, self.g)
+        if self.series is None:
+            return Point(voltage=device, device=device, current=current, slope=slope)
+        rest = x - device - self.own * current
+        steep = self.series.slope(rest)
+        # The flatter of the two is less sensitive to the rounding of its voltage.
+        current = torch.where(slope <= steep, current, self.series.current(rest))
+        both = slope + steep
+        slope = slope * (steep / torch.where(both == 0, 1, both))
+        return Point(voltage=x - self.own * current, device=device, current=current, slope=slope)
+
+    def _device(self, x: Tensor, guess: Tensor) -> Tensor:
+        if self.series is None and isinstance(self.law, Ohmic):
+            return x / (1 + self.own * self.g)
+        if self.series is None and not bool(self.own.any()):
+            return x
+        return _root(self._excess(x), x, guess)
+
+    def _excess(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """What rises with the voltage of the memristor through 0 at the solution; its slope."""
+
+        def alone(device: Tensor) -> tuple[Tensor, Tensor]:
+            drop = self.own * self.law.current(device, self.g)
+            return device + drop - x, 1 + self.own * self.law.slope(device, self.g)
+
+        def joint(device: Tensor) -> tuple[Tensor, Tensor]:
+            assert self.series is not None
+            current, slope = self.law.current(device, self.g), self.law.slope(device, self.g)
+            rest = x - device - self.own * current
+            steep = self.series.slope(rest) * (1 + self.own * slope)
+            return current - self.series.current(rest), slope + steep
+
+        return alone if self.series is None else joint
+
+
+def _root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: Tensor) -> Tensor:
+    """The zero of a rising function between 0 and `end`: Newton, halving where that is slow."""
+    low, high = end.clamp(max=0), end.clamp(min=0)
+    x = torch.minimum(torch.maximum(guess, low), high)
+    fine = 4 * torch.finfo(x.dtype).eps * end.abs()
+    before = step = high - low
+    for _ in range(_STEPS):
+        value, slope = excess(x)
+        low, high = torch.where(value < 0, x, low), torch.where(value < 0, high, x)
+        newton = x - value / slope
+        trusted = (newton >= low) & (newton <= high) & ((newton - x).abs() <= before / 2)
+        to = torch.where(trusted, newton, (low + high) / 2)
+        to = torch.where(value == 0, x, to)
+        before, step = step, (to - x).abs()
+        x = to
+        if bool((step <= fine).all()):
+            break
+    return x

@@ -1,0 +1,110 @@
+"""Voltages that wires lose, from the currents that leave or enter them at the nodes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from memcore.ops.effective_conductance import canonical
+from memcore.wires import Wires
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Line:
+    """All word lines or all bit lines, as a linear map of cell currents to lost voltages.
+
+    The current of a segment is the sum of the cell currents behind it, and the loss at a node the
+    sum of those of the segments before it: two running sums. Lines with a second end at the same
+    voltage lose in addition what brings the loss there to 0, linear in the resistance passed.
+
+    Attributes:
+        segments: ohm, the one between each node and the near end or the node before.
+        share: of the resistance from end to end that is before the node; None with a single end.
+        dim: along which lines run.
+        near_first: whether the near end is at index 0.
+    """
+
+    segments: Tensor
+    share: Tensor | None
+    dim: int
+    near_first: bool
+
+    @classmethod
+    def of(
+        cls, segments: Tensor, far: Tensor | None, dim: int, near_first: bool, open: Tensor | None
+    ) -> Self:
+        """Lines of `segments`, with a segment `far` to the second end if there is one.
+
+        No current passes the ends of those that are `open`, which leaves a single segment less.
+        """
+        near = 0 if near_first else segments.shape[dim] - 1
+        if open is not None:
+            at_end = torch.zeros_like(segments, dtype=torch.bool)
+            at_end.select(dim, near).fill_(True)
+            segments = torch.where(open.unsqueeze(dim) & at_end, 0, segments)
+        before = _sums(segments, dim, near_first)
+        share = None
+        if far is not None:
+            whole = before.select(dim, -1 if near_first else 0).unsqueeze(dim) + far
+            share = before / torch.where(whole == 0, 1, whole)
+            if open is not None:
+                share = torch.where(open.unsqueeze(dim), 0, share)
+        return cls(segments=segments, share=share, dim=dim, near_first=near_first)
+
+    def drop(self, current: Tensor) -> Tensor:
+        """V lost between the ends and each node."""
+        flow = _sums(current, self.dim, not self.near_first)
+        lost = _sums(self.segments * flow, self.dim, self.near_first)
+        if self.share is None:
+            return lost
+        return lost - self.share * lost.narrow(self.dim, -1 if self.near_first else 0, 1)
+
+    @property
+    def own(self) -> Tensor:
+        """What each node loses by its own current, in ohm."""
+        before = _sums(self.segments, self.dim, self.near_first)
+        return before if self.share is None else before * (1 - self.share)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lines:
+    """The wires of a crossbar: K c is what the loops through the cells lose."""
+
+    word: Line
+    bit: Line
+    ideal: bool
+
+    @classmethod
+    def of(cls, g: Tensor, wires: Wires, open_word: Tensor | None, open_bit: Tensor | None) -> Self:
+        """The lines of an array, those with open ends included."""
+        _, word, bit, flips = canonical(g, wires)
+        word, bit = word.flip(flips), bit.flip(flips)
+        far_word = far_bit = None
+        if wires.drive == "both":
+            word, far_word = word[..., :-1], word[..., -1:]
+        if wires.sense_at == "both":
+            far_bit, bit = bit[..., :1, :], bit[..., 1:, :]
+        return cls(
+            word=Line.of(word, far_word, -1, wires.drive != "right", open_word),
+            bit=Line.of(bit, far_bit, -2, wires.sense_at == "top", open_bit),
+            ideal=not bool(word.any()) and not bool(bit.any()),
+        )
+
+    def drop(self, current: Tensor) -> Tensor:
+        """K c."""
+        if self.ideal:
+            return torch.zeros_like(current)
+        return self.word.drop(current) + self.bit.drop(current)
+
+    @property
+    def own(self) -> Tensor:
+        """The diagonal of K."""
+        return self.word.own + self.bit.own
+
+
+def _sums(x: Tensor, dim: int, ascending: bool) -> Tensor:
+    """Running sums, from the first to the last or the other way round; each includes its own."""
+    if ascending:
+        return x.cumsum(dim)
+    return x.flip(dim).cumsum(dim).flip(dim)

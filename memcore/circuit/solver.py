@@ -1,0 +1,285 @@
+"""Newton's method for the circuit of a crossbar."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from memcore.circuit._cell import Cell, Point
+from memcore.circuit._linear import Floating, step
+from memcore.circuit._lines import Lines
+from memcore.circuit.drive import Drive
+from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.series import SeriesElement
+from memcore.circuit.solution import Solution
+from memcore.errors import ConfigError
+from memcore.ops.cell_currents import ConvergenceError
+from memcore.wires import Wires
+
+_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+_HALVINGS = 12
+_OHMIC = Ohmic()
+
+
+def solve(
+    g: Tensor,
+    wires: Wires,
+    drive: Drive,
+    *,
+    law: CellLaw = _OHMIC,
+    series: SeriesElement | None = None,
+    tolerance: float | None = None,
+    iterations: int = 100,
+    strict: bool = True,
+) -> Solution:
+    """Find the voltages and currents of a crossbar at rest.
+
+    All follows from the cell currents c: with s what is applied, K what wires lose, and p the
+    potentials of floating lines, the voltages across cells are u = s + B p - K c, c is what the law
+    gives for u, and the currents of a floating line add up to nothing. Newton's method solves for
+    u and p; it is damped until the equations are closer to being met, for each vector by itself.
+    No array is factorised; an iteration takes O(rows x cols) for a vector, with a dense system of
+    the floating lines where there are any. Resistances of 0 are exact. There are no gradients.
+
+    Args:
+        g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
+        wires: resistances.
+        drive: what the lines are connected to; its leading dimensions and those of `g` broadcast.
+        law: current of a memristor for its voltage and conductance.
+        series: what is in series with the memristor of each cell, None for nothing.
+        tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
+        iterations: of Newton's method, at most.
+        strict: whether to raise an error, rather than to return, what has not converged.
+
+    Raises:
+        ConvergenceError: the tolerance is not met and `strict`.
+        ConfigError: a shape or a dtype does not fit, or no line has a potential.
+    """
+    with torch.no_grad():
+        circuit = _Circuit.of(g, wires, drive, law, series)
+        bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
+        state, count = _newton(circuit, circuit.start(), bound, iterations)
+        residual = circuit.residual(state)
+        solution = circuit.solution(state, count, residual, residual <= bound)
+    if strict and not bool(solution.converged.all()):
+        wrong = int((~solution.converged).sum())
+        raise ConvergenceError(
+            f"the residual of {wrong} of {residual.numel()} vectors is up to "
+            f"{float(residual.nan_to_num(torch.inf).max()):.1e} after {count} iterations, expected "
+            f"at most {bound:.1e}: allow more iterations or a larger tolerance, use float64, or "
+            "take what there is with strict=False"
+        )
+    return solution
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _State:
+    """Where cells operate, U + R I, the potentials p of floating lines, and what is not met."""
+
+    point: Point
+    x: Tensor
+    potential: Tensor | None
+    loss: Tensor
+    excess: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Circuit:
+    """The equations F = u + K c - s - B p = 0 in V and h = B^T c = 0 in A."""
+
+    cell: Cell
+    lines: Lines
+    floating: Floating | None
+    word: Tensor  # V
+    bit: Tensor  # V
+
+    @classmethod
+    def of(
+        cls, g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
+    ) -> Self:
+        word, bit, floating = _ends(g, drive)
+        masks = (None, None) if floating is None else (floating.word, floating.bit)
+        lines = Lines.of(g, wires, *masks)
+        cell = Cell(law=law, series=series, g=g, own=lines.own)
+        return cls(cell=cell, lines=lines, floating=floating, word=word, bit=bit)
+
+    @property
+    def applied(self) -> Tensor:
+        """The s of the equations."""
+        return self.word[..., :, None] - self.bit[..., None, :]
+
+    def start(self) -> _State:
+        """No currents at all: the first step then has the slopes at 0 V."""
+        shape = torch.broadcast_shapes(self.applied.shape, self.cell.g.shape)
+        zero = self.applied.new_zeros(shape)
+        rows, cols = shape[-2:]
+        potential = None if self.floating is None else zero.new_zeros((*shape[:-2], rows + cols))
+        return self.at(zero, zero, potential)
+
+    def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
+        """What is not met with U + R I = `x`."""
+        point = self.cell.at(x, guess)
+        loss = point.voltage + self.lines.drop(point.current) - self.applied
+        excess = None
+        if self.floating is not None and potential is not None:
+            loss = loss - self.floating.spread(potential)
+            excess = self.floating.total(point.current)
+        return _State(point=point, x=x, potential=potential, loss=loss, excess=excess)
+
+    def residual(self, state: _State) -> Tensor:
+        """As `Solution.residual` has it, [...]."""
+        voltage = torch.maximum(_largest(self.applied), _largest(state.loss) * 1e-30)
+        current, slope = state.point.current, state.point.slope
+        missing = _largest(slope * state.loss)
+        if state.excess is not None:
+            missing = torch.maximum(missing, state.excess.abs().amax(-1))
+        parts = (_ratio(_largest(state.loss), voltage), _ratio(missing, _largest(current)))
+        return torch.maximum(*parts)
+
+    def solution(
+        self, state: _State, iterations: int, residual: Tensor, converged: Tensor
+    ) -> Solution:
+        current, word, bit = state.point.current, self.word, self.bit
+        if self.floating is not None and state.potential is not None:
+            rows = word.shape[-1]
+            word = word + torch.where(self.floating.word, state.potential[..., :rows], 0)
+            bit = bit + torch.where(self.floating.bit, state.potential[..., rows:], 0)
+        return Solution(
+            word_line=word[..., :, None] - self.lines.word.drop(current),
+            bit_line=bit[..., None, :] + self.lines.bit.drop(current),
+            cell_current=current,
+            device_voltage=state.point.device,
+            iterations=iterations,
+            residual=residual,
+            converged=converged,
+        )
+
+
+def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> tuple[_State, int]:
+    linear = circuit.cell.series is None and isinstance(circuit.cell.law, Ohmic)
+    for count in range(iterations):
+        residual = circuit.residual(state)
+        going = residual > bound  # not those that are NaN
+        if not bool(going.any()):
+            return state, count
+        # No more digits than the step deserves: its error is of second order.
+        wanted = residual.new_tensor(0.0) if linear else (0.1 * residual).clamp(max=1e-2)
+        wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound))
+        wanted = torch.where(going, wanted, torch.inf)[..., None, None]
+        slope, loss, excess = state.point.slope, state.loss, state.excess
+        change = step(slope, circuit.lines, circuit.floating, loss, excess, wanted)
+        state, moved = _damped(circuit, state, change, going)
+        if not bool(moved.any()):
+            return state, count + 1
+    return state, iterations
+
+
+def _damped(
+    circuit: _Circuit, state: _State, change: tuple[Tensor, Tensor | None], going: Tensor
+) -> tuple[_State, Tensor]:
+    """The first of half as long steps that meets the equations better; which vectors found one."""
+    direction = (1 + circuit.cell.own * state.point.slope) * change[0]
+    weight = _weight(circuit, state)
+    worst = _merit(state, weight)
+    length, moved = torch.ones_like(worst), torch.zeros_like(going)
+    for _ in range(_HALVINGS):
+        tried = torch.where(going & ~moved, length, 0)
+        potential = state.potential
+        if potential is not None and change[1] is not None:
+            potential = potential + tried[..., None] * change[1]
+        x = state.x + tried[..., None, None] * direction
+        found = circuit.at(x, state.point.device, potential)
+        better = going & ~moved & (_merit(found, weight) < (1 - 1e-4 * length) * worst)
+        state = _where(better, found, state)
+        moved = moved | better
+        if bool((moved == going).all()):
+            break
+        length = length / 2
+    return state, moved
+
+
+def _weight(circuit: _Circuit, state: _State) -> Tensor | None:
+    """Ohm by which the excess currents of lines count as voltages."""
+    if circuit.floating is None:
+        return None
+    return circuit.floating.total(state.point.slope).abs().clamp(min=1e-30).reciprocal()
+
+
+def _merit(state: _State, weight: Tensor | None) -> Tensor:
+    merit = state.loss.square().sum((-2, -1))
+    if weight is not None and state.excess is not None:
+        merit = merit + (weight * state.excess).square().sum(-1)
+    return merit.sqrt()
+
+
+def _where(which: Tensor, new: _State, old: _State) -> _State:
+    def each(a: Tensor, b: Tensor) -> Tensor:
+        extra = a.dim() - which.dim()
+        return torch.where(which[(..., *[None] * extra)], a, b)
+
+    point = Point(
+        **{
+            field.name: each(getattr(new.point, field.name), getattr(old.point, field.name))
+            for field in dataclasses.fields(Point)
+        }
+    )
+    optional = {
+        name: None if getattr(new, name) is None else each(getattr(new, name), getattr(old, name))
+        for name in ("potential", "excess")
+    }
+    return _State(point=point, x=each(new.x, old.x), loss=each(new.loss, old.loss), **optional)
+
+
+def _largest(x: Tensor) -> Tensor:
+    return x.abs().amax((-2, -1))
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(a == 0, 0, a / b)
+
+
+def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
+    """V of word lines [..., rows] and of bit lines [..., cols], and what floats."""
+    if g.dim() < 2:
+        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols]")
+    rows, cols = g.shape[-2:]
+    word = drive.word_line
+    bit = word.new_zeros(cols) if drive.bit_line is None else drive.bit_line
+    masks = drive.floating_word_lines, drive.floating_bit_lines
+    open_word = (
+        torch.zeros(rows, dtype=torch.bool, device=g.device) if masks[0] is None else masks[0]
+    )
+    open_bit = (
+        torch.zeros(cols, dtype=torch.bool, device=g.device) if masks[1] is None else masks[1]
+    )
+    for name, value, count in (
+        ("word_line", word, rows),
+        ("bit_line", bit, cols),
+        ("floating_word_lines", open_word, rows),
+        ("floating_bit_lines", open_bit, cols),
+    ):
+        if value.shape[-1] != count:
+            raise ConfigError(
+                f"drive.{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
+                f"[..., {count}]"
+            )
+        if value.dtype not in (g.dtype, torch.bool) or value.device != g.device:
+            raise ConfigError(
+                f"drive.{name} is {value.dtype} on {value.device}, but g is {g.dtype} on "
+                f"{g.device}: convert one of them"
+            )
+    if bool((open_word.all(-1) & open_bit.all(-1)).any()):
+        raise ConfigError("all lines float, so that no potential is known: drive at least one")
+    word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
+    if masks == (None, None):
+        return word, bit, None
+    batch = torch.broadcast_shapes(
+        open_word.shape[:-1], open_bit.shape[:-1], word.shape[:-1], bit.shape[:-1], g.shape[:-2]
+    )
+    return (
+        word,
+        bit,
+        Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols)),
+    )
