@@ -328,6 +328,25 @@ class Identity(nn.Module):
         return x
 
 
+class Hot(memcore.Aging):
+    """Accelerated relative to some other temperature than that of the arrays."""
+
+    def acceleration(self, temperature):
+        return temperature / 300
+
+    def forward(self, g, elapsed):
+        return g
+
+
+class Averaged(Hot):
+    def acceleration(self, temperature):
+        return temperature.mean()
+
+
+class Yearly(Hot):
+    clock = "years"
+
+
 class Plain(nn.Module):
     """Holds a tensor that is no buffer."""
 
@@ -422,7 +441,10 @@ EFFECTS = [
     ("shapes", effect(lambda a, c: Flat(), Stage.CURRENT), "expected (6, 2, 8)"),
     ("result_is_physical", effect(lambda a, c: Negative()), "conductances >= 0"),
     ("result_is_physical", effect(lambda a, c: Affine(torch.nan), Stage.READ), "finite"),
-    ("no_time_no_ageing", effect(lambda a, c: Plain(0.9), Stage.AGE), "in 0 s"),
+    ("no_time_no_ageing", effect(lambda a, c: Plain(0.9), Stage.AGE), "in no time"),
+    ("acceleration_is_that_of_the_clock", effect(lambda a, c: Hot(), Stage.AGE), "runs [1.16666"),
+    ("acceleration_is_that_of_the_clock", effect(lambda a, c: Averaged(), Stage.AGE), "returns ()"),
+    ("shapes", effect(lambda a, c: Yearly(), Stage.AGE), "its clock is 'years'; expected one of"),
     (
         "statistics",
         effect(lambda a, c: Overstated(), Stage.READ),

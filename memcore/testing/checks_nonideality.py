@@ -3,13 +3,16 @@
 import copy
 import dataclasses
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from memcore.forms import Affine, Lookup, UniformLevels
+from memcore.clock import Count
+from memcore.errors import NoEffectWarning
+from memcore.forms import Affine, Aging, Gaussian, Lookup, Steady, UniformLevels
 from memcore.hookspecs import Memristor, NonIdeality, Stage
 from memcore.random import ReadStream
 from memcore.testing.cases import (
@@ -24,8 +27,10 @@ from memcore.testing.cases import (
 )
 
 _READS = 6
-#: One hour, for what ages.
-_SECONDS = 3600.0
+#: For what ages: one hour, and as many cycles and reads as wear a cell.
+_ELAPSED: dict[Count, float] = {"seconds": 3600.0, "cycles": 1e8, "reads": 1e8}
+#: K, unlike the temperature at which parameters commonly hold.
+_TEMPERATURE = 350.0
 
 
 class _Case:
@@ -36,14 +41,28 @@ class _Case:
         self.info = array(device=device)
 
     def bind(self) -> nn.Module:
-        form = self.effect.bind(self.info, context(0, "effect"))
+        ctx = dataclasses.replace(context(0, "effect"), temperature=_TEMPERATURE)
+        with warnings.catch_warnings():
+            # Not every effect has something to act on in every device, and may say so.
+            warnings.simplefilter("ignore", NoEffectWarning)
+            form = self.effect.bind(self.info, ctx)
         if not isinstance(form, nn.Module):
             fail(
                 self.effect,
                 f"bind returns {form!r}",
                 "return Affine, Gaussian, UniformLevels, Lookup or an nn.Module",
             )
+        if isinstance(form, Gaussian):
+            form.settle(conductances(self.info), torch.zeros((), dtype=torch.float64))
         return form
+
+    def elapsed(self) -> float:
+        """What has passed on the clock of an ageing effect."""
+        form = self.bind()
+        count = getattr(form, "clock", "seconds")
+        if count not in _ELAPSED:
+            fail(self.effect, f"its clock is {count!r}", f"expected one of {', '.join(_ELAPSED)}")
+        return _ELAPSED[count]
 
     def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
         """What the pipeline hands to the bound form, before the stream."""
@@ -52,7 +71,7 @@ class _Case:
         if stage is Stage.PROGRAM:
             return (g,)
         if stage is Stage.AGE:
-            return (g, torch.tensor(_SECONDS, dtype=dtype))
+            return (g, torch.tensor(self.elapsed(), dtype=dtype))
         if stage is Stage.READ:
             return (g.unsqueeze(0),)
         if stage is Stage.MVM:
@@ -60,7 +79,7 @@ class _Case:
         return (torch.einsum("nar,arc->nac", v, g),)
 
     def takes_a_stream(self, form: nn.Module) -> bool:
-        steady = isinstance(form, Affine | UniformLevels | Lookup)
+        steady = isinstance(form, Affine | UniformLevels | Lookup | Steady)
         return self.effect.stage in (Stage.READ, Stage.CURRENT) and not steady
 
     def run(
@@ -141,17 +160,40 @@ def check_result_is_physical(effect: NonIdeality, device: Memristor | None = Non
 
 
 def check_no_time_no_ageing(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """At Stage.AGE, zero seconds after programming nothing has changed."""
+    """At Stage.AGE nothing has changed before something has passed."""
     case = _Case(effect, device)
     if effect.stage is not Stage.AGE:
         return
-    g, _ = case.inputs()
+    g = case.inputs()[0]
     found = case.run(case.bind(), (g, torch.tensor(0.0)))
     if not torch.allclose(found, g, rtol=1e-5):
         fail(
             effect,
-            f"conductances change by {float((found / g - 1).abs().max()):.2g} in 0 s",
-            "seconds count from programming; let forward(g, 0) return g",
+            f"conductances change by {float((found / g - 1).abs().max()):.2g} in no time",
+            "what elapsed counts from programming; let forward(g, 0) return g",
+        )
+
+
+def check_acceleration_is_that_of_the_clock(
+    effect: NonIdeality, device: Memristor | None = None
+) -> None:
+    """A clock runs at its own speed at the temperature of the arrays, and never backwards."""
+    case = _Case(effect, device)
+    form = case.bind()
+    if not isinstance(form, Aging):
+        return
+    kelvin = torch.tensor([_TEMPERATURE, 250.0, 300.0, 400.0], dtype=torch.float64)
+    rate = form.acceleration(kelvin)
+    if rate.shape[-1:] != kelvin.shape:
+        came = f"acceleration of {len(kelvin)} temperatures returns {tuple(rate.shape)}"
+        fail(effect, came, "return a factor for each temperature, [n], or several, [k, n]")
+    at_home = (rate[..., 0] - 1).abs() < 1e-6
+    if not bool(at_home.all() and (rate >= 0).all() and rate.isfinite().all()):
+        fail(
+            effect,
+            f"its clock runs {rate.tolist()} times as fast at {kelvin.tolist()} K, in arrays at "
+            f"{_TEMPERATURE:g} K",
+            "acceleration is relative to ctx.temperature, where it is 1",
         )
 
 
@@ -343,6 +385,7 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     check_shapes,
     check_result_is_physical,
     check_no_time_no_ageing,
+    check_acceleration_is_that_of_the_clock,
     check_statistics,
     check_same_seed_same_effect,
     check_randomness_is_keyed,
