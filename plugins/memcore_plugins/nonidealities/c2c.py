@@ -1,0 +1,63 @@
+"""Cells that end up somewhere else at every write."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from memcore import (
+    Affine,
+    ArrayInfo,
+    Context,
+    LogNormal,
+    NonIdeality,
+    Normal,
+    Stage,
+    parameter,
+)
+from memcore_plugins.nonidealities._parameters import not_negative, require, require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleToCycle(NonIdeality):
+    """Each write lands off its target: `G = G_target f + e`, with f and e new at every write.
+
+    f is lognormal about 1 or normal about 1, e is normal about 0; a conductance below 0 counts as
+    0. `memcore.program` draws both anew, ageing and reading do not. What a cell is for life stays:
+    write `d2d` before or after, and `stuck_at` after this effect, so that stuck cells do not move.
+    Published spreads of a write: 1 % to 5 % of the window (Chen, Peng, Yu, TCAD 37:3067, 2018).
+    """
+
+    stage = Stage.PROGRAM
+
+    std: float = parameter(
+        0.05, "1", "spread of the factor: of its logarithm, if it is lognormal; a round number"
+    )
+    absolute: float = parameter(0.0, "S", "spread that does not depend on the target")
+    distribution: Literal["lognormal", "normal"] = parameter(
+        "lognormal", "1", "lognormal about 1, or normal about 1 and above 0"
+    )
+
+    neutral: ClassVar = {"std": 0.0, "absolute": 0.0}
+
+    def __post_init__(self) -> None:
+        require(self, not_negative, "a number >= 0", ["std", "absolute"])
+        require_choice(self, "distribution", ("lognormal", "normal"))
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        write = ctx.random.child("write", ctx.writes)
+        spread = (
+            LogNormal(1.0, self.std)
+            if self.distribution == "lognormal"
+            else Normal(1.0, self.std, min=0.0)
+        )
+        factor = spread.sample(write.child("factor"), array.shape, device=ctx.torch_device)
+        error = write.child("error").normal(array.shape, device=ctx.torch_device)
+        return _Passive(factor, self.absolute * error)
+
+
+class _Passive(Affine):
+    """`g * gain + offset`, at least 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).clamp(min=0)

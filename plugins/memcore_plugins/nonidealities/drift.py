@@ -1,0 +1,63 @@
+"""Conductances that fall with a power of time."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from memcore import ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
+from memcore_plugins.nonidealities._parameters import drawn, not_negative, positive, require
+
+_LEAST = 1e-7  #: of g0: where the logarithm stops
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift(NonIdeality):
+    """Structural relaxation, a straight line in the logarithms of conductance and time:
+
+        G(t) = G (1 + t / t0)^-nu(G),   nu(G) = nu - k ln(G / g0)
+
+    with t since programming and an exponent of its own for each cell if nu is a distribution: it is
+    drawn once, so that a cell follows one trajectory. A sum below 0 counts as 0, no drift.
+
+    Power law: Boybat et al., NVMTS (2018), where nu is about 0.1 for the amorphous phase; how it
+    falls with G: Oh et al. (2019). t0 is the time of the first read after programming: 20 s in
+    Nandakumar et al., ICECS (2019), and Joshi et al., Nat. Commun. 11:2473 (2020), with nu = 0.1
+    and a spread of 0.05 if the state is left out: `nu=Normal(0.1, 0.05)`. A t0 far below the first
+    read (1e-12 s is found in public code) takes most of the conductance away in the first second.
+    """  # noqa: D415
+
+    stage = Stage.AGE
+
+    nu: Parameter = parameter(0.1, "1", "exponent at g0; Boybat 2018, amorphous phase")
+    k: float = parameter(0.0, "1", "fall of the exponent with ln G; 0 for none, Oh 2019")
+    g0: float | None = parameter(None, "S", "where nu holds; None for the highest nominal level")
+    t0: float = parameter(20.0, "s", "time of the first read; Joshi 2020")
+
+    neutral: ClassVar = {"nu": 0.0, "k": 0.0}
+
+    def __post_init__(self) -> None:
+        require(self, not_negative, "a number >= 0", ["nu", "k"])
+        require(self, positive, "a number > 0", ["t0"])
+        if self.g0 is not None:
+            require(self, positive, "a number > 0, or None", ["g0"])
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        g0 = self.g0 or array.nominal.nominal_range()[1]
+        return _PowerLaw(drawn(self.nu, "nu", array, ctx), self.k, g0, self.t0)
+
+
+class _PowerLaw(nn.Module):
+    """`g (1 + t / t0)^-nu` with an exponent that falls with ln g."""
+
+    nu: Tensor
+
+    def __init__(self, nu: Tensor, k: float, g0: float, t0: float) -> None:
+        super().__init__()
+        self.register_buffer("nu", nu)
+        self.k, self.g0, self.t0 = k, g0, t0
+
+    def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
+        nu = self.nu - self.k * (g / self.g0).clamp(min=_LEAST).log() if self.k else self.nu
+        return g * torch.exp(-nu.clamp(min=0) * (seconds / self.t0).log1p().to(g.dtype))

@@ -1,0 +1,135 @@
+"""Reads that move the cells."""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from memcore import (
+    Aging,
+    ArrayInfo,
+    ConfigError,
+    Context,
+    Memristor,
+    NoEffectWarning,
+    NonIdeality,
+    Stage,
+    parameter,
+)
+from memcore_plugins.nonidealities._parameters import not_negative, require, require_choice
+
+#: Reads after which a cell that moves at all has moved.
+_MANY = 1e12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadDisturb(NonIdeality):
+    """Each read is a weak pulse on every cell: n reads are one pulse of n times their duration,
+
+        x = x(G),   x' = step(x, voltage, n duration),   G' = G + G(x') - G(x)
+
+    with the dynamics of the device itself. Reads are told by `memcore.age(model, reads=n)`;
+    programming the cells again starts the count again. All cells are taken to see the full voltage
+    at every read, the worst case; its sign counts, for reads that SET or that RESET.
+
+    A device with a threshold above the voltage does not move, and a `NoEffectWarning` says so. One
+    without dynamics needs `rate`: then each read takes this share of the way that is left to the
+    end of the cell's window, G' = G_end + (G - G_end) exp(-n rate). No published rate is general.
+    """  # noqa: D415
+
+    stage = Stage.AGE
+
+    voltage: float = parameter(
+        0.2, "V", "of a read; that of the CrossbarConfig, whose default it is, or its opposite"
+    )
+    duration: float = parameter(1e-7, "s", "of a read; a round number")
+    rate: float | None = parameter(None, "1", "share of the way per read, instead of the dynamics")
+    towards: Literal["lrs", "hrs"] = parameter("lrs", "1", "the end to which `rate` leads")
+
+    neutral: ClassVar = {"duration": 0.0, "rate": None}
+
+    def __post_init__(self) -> None:
+        require(self, lambda v: abs(v) < float("inf"), "a finite number", ["voltage"])
+        require(self, not_negative, "a number >= 0", ["duration"])
+        if self.rate is not None:
+            require(self, not_negative, "a number >= 0, or None", ["rate"])
+        require_choice(self, "towards", ("lrs", "hrs"))
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        if self.rate is not None:
+            low, high = array.device.conductance_range()
+            end = torch.as_tensor(high if self.towards == "lrs" else low, device=ctx.torch_device)
+            return _Relaxing(end.clone(), self.rate)
+        self._warn_if_nothing_moves(array, ctx)
+        return _Pulsed(array.device, self.voltage, self.duration, ctx)
+
+    def _warn_if_nothing_moves(self, array: ArrayInfo, ctx: Context) -> None:
+        low, high = array.nominal.nominal_range()
+        g = torch.linspace(low, high, 5, dtype=torch.float64)
+        state = array.nominal.state_of(g)
+        volts = torch.full_like(g, self.voltage)
+        try:
+            after = array.nominal.step(state, volts, _MANY * self.duration, ctx)
+        except NotImplementedError as error:
+            raise ConfigError(
+                f"read_disturb: {type(array.device).__name__} has no pulse dynamics; give rate=, "
+                "the share of the way to `towards` that a read takes, or use a dynamic device such "
+                "as 'yakopcic'"
+            ) from error
+        before = array.nominal.conductance(state)
+        if torch.equal(array.nominal.conductance(after), before):
+            warnings.warn(
+                f"read_disturb: {self.voltage:g} V do not move a {type(array.device).__name__}, "
+                "however often it is read; the effect has none",
+                NoEffectWarning,
+                stacklevel=3,
+            )
+
+
+class _Relaxing(Aging):
+    """`end + (g - end) exp(-rate reads)`."""
+
+    clock = "reads"
+    end: Tensor
+
+    def __init__(self, end: Tensor, rate: float) -> None:
+        super().__init__()
+        self.register_buffer("end", end)
+        self.rate = rate
+
+    def forward(self, g: Tensor, reads: Tensor) -> Tensor:
+        moved = -(-self.rate * reads).expm1().to(g.dtype)
+        return g + (self.end.to(g.dtype) - g) * moved
+
+
+class _Pulsed(Aging):
+    """One pulse as long as all reads together.
+
+    The tensors of a sampled device are buffers here, so that they follow `.to()`.
+    """
+
+    clock = "reads"
+
+    def __init__(self, device: Memristor, voltage: float, duration: float, ctx: Context) -> None:
+        super().__init__()
+        self.device = copy.copy(device)
+        self.voltage, self.duration, self.ctx = voltage, duration, ctx
+        self.names = tuple(name for name, v in vars(device).items() if isinstance(v, Tensor))
+        for name in self.names:
+            self.register_buffer(f"cell_{name}", getattr(device, name), persistent=False)
+            object.__setattr__(self.device, name, None)
+
+    def forward(self, g: Tensor, reads: Tensor) -> Tensor:
+        device = copy.copy(self.device)
+        for name in self.names:
+            object.__setattr__(device, name, getattr(self, f"cell_{name}"))
+        span: Any = self.duration * reads
+        if not (torch.compiler.is_compiling() or reads.is_meta):
+            span = float(span)
+        before = device.state_of(g)
+        after = device.step(before, torch.full_like(g, self.voltage), span, self.ctx)
+        moved = device.conductance(after) - device.conductance(before)
+        return (g + moved).clamp(min=0).to(g.dtype)

@@ -1,0 +1,56 @@
+"""Cells that lose what was written as time passes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from memcore import Parameter, parameter
+from memcore_plugins.nonidealities._parameters import EV_PER_KELVIN, not_negative, positive, require
+from memcore_plugins.nonidealities._wear import Wear, Worn
+
+
+class _Retained(Worn):
+    """Counts seconds."""
+
+    clock = "seconds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention(Wear):
+    """A cell fails once the time t since programming exceeds a threshold:
+
+        t_th = p0 exp(p1 s + p2 T_c + Ea/k (1/T - 1/T_ref)),   T_c = min(T_th / T, 1)
+        gradual   log10 R = log10 R_0 + p3 (p1 s + p2 T_c) (log10 t - log10 t_th)   for t > t_th
+        sudden    R = the stable value                                            for t > t_th
+
+    with the cell size s and a set of p for LRS and for HRS, which meet at the geometric middle of a
+    cell's window. Gradual failure ends at the stable value, or at the end of the window where it
+    leads away from it; so a p3 > 0 lets R rise. p0 may be a distribution: then each cell has a
+    threshold of its own, drawn once.
+
+    Lammie, Rahimi Azghadi, Ielmini, Semicond. Sci. Technol. (2021). The Arrhenius term is ours to
+    add: the activation energy of resistive cells is commonly given as 1 to 1.6 eV. Time that passes
+    at another temperature, `memcore.age(model, seconds=..., temperature=...)`, counts by the ratio
+    of the thresholds at the two temperatures. The slope is that at the temperature of the arrays.
+
+    The numbers are round ones and describe no material: no public set was fitted. Fit yours.
+    """  # noqa: D415
+
+    form = _Retained
+
+    p0_lrs: Parameter = parameter(1e6, "s", "scale of the threshold in LRS; a round number")
+    p0_hrs: Parameter = parameter(1e6, "s", "scale of the threshold in HRS; a round number")
+    activation: float = parameter(0.0, "eV", "Ea of both states; 0 leaves T to p2")
+    reference: float = parameter(300.0, "K", "T_ref of the activation")
+
+    neutral: ClassVar = Wear.neutral
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, not_negative, "a number >= 0", ["activation"])
+        require(self, positive, "a number > 0", ["reference"])
+
+    def log_threshold(self, temperature: Tensor) -> Tensor:
+        arrhenius = (1 / temperature - 1 / self.reference) * (self.activation / EV_PER_KELVIN)
+        return super().log_threshold(temperature) + arrhenius
