@@ -60,14 +60,14 @@ def test_the_time_to_a_place_is_the_inverse_of_the_distance():
     assert found[3:] == pytest.approx([-math.expm1(-0.2) / 6, 1])
 
 
-@pytest.mark.parametrize("name", ["simmons", "team", "stanford_pku"])
-def test_ten_pulses_that_outpace_their_substeps_make_one(name):
-    device, ctx = memcore.devices[name](), Context(random=Stream(0))
+@pytest.mark.parametrize(("name", "substeps"), [("simmons", 8), ("team", 16), ("stanford_pku", 4)])
+def test_pulses_that_outpace_their_substeps_make_one(name, substeps):
+    device, ctx = memcore.devices[name](substeps=substeps), Context(random=Stream(0))
     state = torch.linspace(0, 1, 11, dtype=torch.float64)[None]
     for v in (-1.5, 1.5):
         voltage = torch.full((11,), v, dtype=torch.float64)
-        for dt in (1e-9, 1e-6, 1e-3, 1e3):
+        for dt in (1e-6, 1e3):
             whole, parts = device.step(state, voltage, dt, ctx), state
-            for _ in range(10):
-                parts = device.step(parts, voltage, dt / 10, ctx)
-            torch.testing.assert_close(whole, parts, rtol=0, atol=0.03)
+            for _ in range(5):
+                parts = device.step(parts, voltage, dt / 5, ctx)
+            torch.testing.assert_close(whole, parts, rtol=0, atol=0.02)
