@@ -20,6 +20,7 @@ class ArrayYield:
     Args:
         name: the layer's qualified name.
         cells: of all arrays.
+        stuck: how many of them no pulse moves, whether or not the routine noticed.
         accepted: share of the cells that the routine accepted.
         pulses: mean for each cell.
         most_pulses: of any cell.
@@ -34,6 +35,7 @@ class ArrayYield:
 
     name: str
     cells: int
+    stuck: int
     accepted: float
     pulses: float
     most_pulses: int
@@ -64,6 +66,7 @@ class ArrayYield:
         return cls(
             name=array.name,
             cells=target.numel(),
+            stuck=0 if array.stuck is None else int((~array.stuck.isnan()).sum()),
             accepted=_mean(programmed.verified),
             pulses=_mean(programmed.pulses),
             most_pulses=int(pulses.max()),
@@ -100,6 +103,11 @@ class YieldReport:
         return sum(layer.cells for layer in self.layers)
 
     @property
+    def stuck(self) -> int:
+        """Cells that no pulse moves, whether or not the routines noticed."""
+        return sum(layer.stuck for layer in self.layers)
+
+    @property
     def accepted(self) -> float:
         """Share of all cells that the routine accepted."""
         return sum(layer.accepted * layer.cells for layer in self.layers) / self.cells
@@ -122,8 +130,8 @@ class YieldReport:
     def __str__(self) -> str:
         from memcore.report import aligned
 
-        head = ("layer", "cells", "accepted", "pulses", "most", "reversals", "energy", "time")
-        lines = aligned([(*head, "error rms", "worst accepted"), *map(_row, self.layers)])
+        head = ("layer", "cells", "stuck", "accepted", "pulses", "most", "reversals", "energy")
+        lines = aligned([(*head, "time", "error rms", "worst accepted"), *map(_row, self.layers)])
         total = f"{100 * self.accepted:.4g} % of {self.cells:,} cells accepted"
         spent = f"{self.pulses:.3g} pulses each, {self.energy:.3g} J, {self.time:.3g} s in sequence"
         return "\n".join([*lines, f"{total}; {spent}"])
@@ -162,6 +170,7 @@ def _row(layer: ArrayYield) -> tuple[str, ...]:
     return (
         layer.name or "(the model)",
         f"{layer.cells:,}",
+        f"{layer.stuck:,}",
         f"{100 * layer.accepted:.4g} %",
         f"{layer.pulses:.3g}",
         str(layer.most_pulses),

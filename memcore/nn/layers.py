@@ -82,9 +82,8 @@ class CrossbarLayer(nn.Module):
         if config.adc is not None:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
-        if old.writes:  # once more, with the draws of the last write
-            new.writes.copy_(old.writes - 1)
-            layer.program()
+        if old.writes:
+            new.repeat(old, layer._matrix().transpose(1, 2))
         new.clock.segments = old.clock.segments.clone()
         new.refresh()
         return layer

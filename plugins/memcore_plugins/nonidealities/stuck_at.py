@@ -14,7 +14,8 @@ class StuckAt(NonIdeality):
     """A share of the cells is stuck at LRS, at HRS, or at a given conductance.
 
     One draw decides for each cell, so no cell fails twice, and it decides for life: programming
-    the array again does not mend it. Measured rates: 1.75 % and 9.04 % in a 4 Mb HfO2 array
+    the array again does not mend it. Routines that pulse and read find these cells as they are.
+    Measured rates: 1.75 % and 9.04 % in a 4 Mb HfO2 array
     (Chen et al., IEEE Trans. Computers 64:180, 2015).
     """
 
@@ -40,29 +41,30 @@ class StuckAt(NonIdeality):
                 "expected the conductance in S at which these cells are stuck"
             )
 
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+    def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor:
         draw = ctx.random.uniform(array.shape, device=ctx.torch_device)
-        lowest, highest = (torch.as_tensor(g) for g in array.device.conductance_range())
-        other = torch.as_tensor(self.conductance or 0.0)
-        bounds = self.p_lrs, self.p_lrs + self.p_hrs, self.p_lrs + self.p_hrs + self.p_other
-        return _Stuck(draw, list(zip(bounds, (highest, lowest, other), strict=True)))
+        lowest, highest = array.device.conductance_range()
+        levels = (self.p_lrs, highest), (self.p_hrs, lowest), (self.p_other, self.conductance)
+        stuck, bound = torch.full_like(draw, torch.nan), 0.0
+        for share, level in levels:
+            here = (draw >= bound) & (draw < bound + share)
+            if share:
+                stuck = torch.where(here, torch.as_tensor(level).to(stuck), stuck)
+            bound += share
+        return stuck
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        return _Stuck(self.stuck_cells(array, ctx))
 
 
 class _Stuck(nn.Module):
-    """Cells whose draw lies below a bound have its level; the lowest bound wins."""
+    """Conductances of the cells that are stuck, NaN for those that are not."""
 
-    draw: Tensor
+    at: Tensor
 
-    def __init__(self, draw: Tensor, levels: list[tuple[float, Tensor]]) -> None:
+    def __init__(self, at: Tensor) -> None:
         super().__init__()
-        self.register_buffer("draw", draw)
-        self.bounds = [bound for bound, _ in levels]
-        for index, (_, level) in enumerate(levels):
-            self.register_buffer(f"level_{index}", level)
+        self.register_buffer("at", at)
 
     def forward(self, g: Tensor) -> Tensor:
-        for index in reversed(range(len(self.bounds))):
-            if self.bounds[index] > 0:
-                level = getattr(self, f"level_{index}").to(g.dtype)
-                g = torch.where(self.draw < self.bounds[index], level, g)
-        return g
+        return torch.where(self.at.isnan(), g, self.at.to(g.dtype))

@@ -10,6 +10,8 @@ from memcore import ConfigError, Programmer
 def require_numbers(programmer: Programmer, above: Sequence[str]) -> None:
     """Refuse negative numbers everywhere, and zero in the fields `above` and in all pulses.
 
+    Fields that may be None and are no noise are voltages and widths of pulses.
+
     Raises:
         ConfigError: naming the field and what came.
     """
@@ -17,7 +19,8 @@ def require_numbers(programmer: Programmer, above: Sequence[str]) -> None:
         value = getattr(programmer, entry.name)
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
-        positive = entry.name in above or entry.default is None
+        pulse = entry.default is None and "noise" not in entry.name
+        positive = entry.name in above or pulse
         if not math.isfinite(value) or value < 0 or (positive and value == 0):
             raise ConfigError(
                 f"{type(programmer).__name__}: {entry.name}={value!r}; expected a finite number "

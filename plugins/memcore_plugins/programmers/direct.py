@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, Context, Programmed, Programmer
@@ -13,12 +14,16 @@ class Direct(Programmer):
 
     Cells whose parameters differ from the nominal ones miss the target by what the difference
     makes of that state: device-to-device spread moves every cell, not only those at the ends of
-    the window. A target outside the window gives the nearest end.
+    the window. A target outside the window gives the nearest end. What the cells were before does
+    not matter, unless they are stuck.
     """
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx
         if array.device is array.nominal:
-            return Programmed(conductance=target.clamp(*array.nominal.nominal_range()))
-        state = array.nominal.state_of(target)
-        return Programmed(conductance=array.device.conductance(state))
+            g = target.clamp(*array.nominal.nominal_range())
+        else:
+            g = array.device.conductance(array.nominal.state_of(target))
+        if array.stuck is not None:
+            g = torch.where(array.stuck.isnan(), g, array.stuck.to(g.dtype))
+        return Programmed(conductance=g)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, of_cells
+from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
 from memcore_plugins.programmers._checks import require_numbers
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 
@@ -22,47 +22,53 @@ class OpenLoop(Programmer):
     """Send each cell as many SET or RESET pulses as take the nominal device to the target.
 
     The response of the nominal device to identical pulses is simulated once and inverted; no cell
-    is read. What makes a cell differ from the nominal one, and half a step of the response, stays
-    as an error. `verified` says that the response reaches the target, within half a step or 2 %.
+    is looked at afterwards. What makes a cell differ from the nominal one, and half a step of the
+    response, stays as an error. `verified` says that the response reaches the target, within half a
+    step or 2 %.
 
     The polarity is the device's. Voltages that are not given are the first of 1, 1.5, 2, 3, 0.5,
     5, 0.2, 8, 0.1 V that take the nominal device across its window, widths divide this way into
-    `max_pulses`. Cells are fresh when writing begins, as after an erase.
+    `max_pulses`. Before a rewrite each cell is read once, with the noise of a read; its pulses take
+    the nominal device from there to the target. Otherwise cells are fresh.
     """
+
+    incremental = True
 
     set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
     reset_voltage: float | None = parameter(None, "V", "magnitude of RESET pulses; None: found")
     set_width: float | None = parameter(None, "s", "of SET pulses; None: found")
     reset_width: float | None = parameter(None, "s", "of RESET pulses; None: found")
     max_pulses: int = parameter(256, "1", "the longest train")
+    read_voltage: float = parameter(0.2, "V", "of the read before a rewrite, for its energy")
+    read_time: float = parameter(1e-7, "s", "of the read before a rewrite, for time and energy")
 
     def __post_init__(self) -> None:
         require_numbers(self, above=("max_pulses",))
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
-        rise, fall = self._responses(array.nominal)
+        rise, fall = self._responses(array.nominal, fresh=array.present is None)
         goal = as_numbers(target.reshape(-1))
-        up = goal > rise.conductance[0]
-        count = np.where(up, _needed(rise, goal), _needed(fall, goal))
-        run = _Trains(array, target, ctx)
+        run = _Trains(self, array, target, ctx)
+        start = rise.conductance[:1] if array.present is None else as_numbers(run.read())
+        up = goal > start
+        count = np.where(up, _needed(rise, start, goal), _needed(fall, start, goal))
         for train, mask in ((rise, up), (fall, ~up)):
             run.apply(train, *(torch.from_numpy(x).to(target.device) for x in (count, mask)))
-        return run.result(array, count, _reached(rise, goal) & _reached(fall, goal))
+        return run.result(count, _reached(rise, goal) & _reached(fall, goal))
 
-    def _responses(self, nominal: Memristor) -> tuple[Response, Response]:
+    def _responses(self, nominal: Memristor, *, fresh: bool) -> tuple[Response, Response]:
         return Trains(
             set_voltage=self.set_voltage,
             reset_voltage=self.reset_voltage,
             set_width=self.set_width,
             reset_width=self.reset_width,
             most=self.max_pulses,
-            fresh=True,
+            fresh=fresh,
         ).responses(nominal)
 
 
-def _needed(train: Response, goal: Numbers) -> npt.NDArray[np.int64]:
-    start = train.conductance[:1]
+def _needed(train: Response, start: Numbers, goal: Numbers) -> npt.NDArray[np.int64]:
     return train.needed(start, train.position(goal), goal).astype(np.int64)
 
 
@@ -78,13 +84,22 @@ def _reached(train: Response, goal: Numbers) -> npt.NDArray[np.bool_]:
 class _Trains:
     """All cells of the arrays under trains of their own length."""
 
-    def __init__(self, array: ArrayInfo, target: Tensor, ctx: Context) -> None:
-        self.target = target
+    def __init__(self, how: OpenLoop, array: ArrayInfo, target: Tensor, ctx: Context) -> None:
+        self.how, self.array, self.target = how, array, target
         self.writing = ctx.child("write", ctx.writes)
-        fresh = array.device.initial_state(array.shape, ctx.child("initial"))
-        self.state = fresh.to(target).reshape(len(fresh), target.numel()).clone()
+        state = beginning(array, target, ctx)
+        self.state = state.reshape(len(state), target.numel()).clone()
         self.parameters = CellParameters(array, (target.numel(),))
         self.energy, self.time = (torch.zeros_like(target).view(-1) for _ in "12")
+
+    def read(self) -> Tensor:
+        """What a read of all cells finds, S."""
+        how, reads = self.how, Reads(self.array, None, None)
+        g = self.parameters.pick(slice(None)).conductance(self.state)
+        self.energy += how.read_voltage**2 * how.read_time * g
+        self.time += how.read_time
+        cells = torch.arange(g.numel(), device=g.device)
+        return reads.taken(g, reads.sigma(g, cells), self.writing.child("read"), cells)
 
     def apply(self, train: Response, count: Tensor, mask: Tensor) -> None:
         """Pulse the masked cells; sorted by their count, those that go on are the first ones."""
@@ -105,24 +120,22 @@ class _Trains:
             energy[:still] += 0.5 * width * v * current
             state[:, :still] = after
         self.state[:, order] = state
-        self.energy[order] = energy
-        self.time[order] = count[order].to(self.time) * width
+        self.energy[order] += energy
+        self.time[order] += count[order].to(self.time) * width
 
-    def result(
-        self, array: ArrayInfo, count: npt.NDArray[np.int64], planned: npt.NDArray[np.bool_]
-    ) -> Programmed:
+    def result(self, count: npt.NDArray[np.int64], planned: npt.NDArray[np.bool_]) -> Programmed:
         """Everything in the shape of the arrays."""
+        shape = self.array.shape
         pulses, reached = (
-            torch.from_numpy(x).to(self.target.device).view(array.shape) for x in (count, planned)
+            torch.from_numpy(x).to(self.target.device).view(shape) for x in (count, planned)
         )
-        state = self.state.view(-1, *array.shape)
-        g = array.device.conductance(state)
+        g = self.parameters.pick(slice(None)).conductance(self.state).view(shape)
         return Programmed(
             conductance=g,
             pulses=pulses,
-            energy=self.energy.view(array.shape),
+            energy=self.energy.view(shape),
             verified=reached,
-            time=self.time.view(array.shape),
+            time=self.time.view(shape),
             error=g - self.target,
-            state=state,
+            state=self.state.view(-1, *shape),
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, Context, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, of_cells
+from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 from memcore_plugins.programmers._selections import Counts, Selection, selections, slots
@@ -38,8 +38,10 @@ class SequentialHalfSelect(Programmer):
     window and disturb its neighbours least, widths the longest that move no state of it further
     than the tolerance. A device without a threshold cannot be written this
     way: voltages of word and bit lines add up to single cells only where the response is
-    non-linear.
+    non-linear. A rewrite starts from what the cells hold.
     """
+
+    incremental = True
 
     scheme: Literal["V/2", "V/3"] = parameter("V/2", "1", "what the other cells see")
     cell: Literal["passive", "1t1r"] = parameter("passive", "1", "bare cells or with a transistor")
@@ -51,8 +53,10 @@ class SequentialHalfSelect(Programmer):
     set_width: float | None = parameter(None, "s", "of SET pulses; None: found")
     reset_width: float | None = parameter(None, "s", "of RESET pulses; None: found")
     max_pulses: int = parameter(1 << 24, "1", "of one train")
-    read_noise: float = parameter(0.0, "1", "standard deviation of a read, share of G")
-    read_noise_std: float = parameter(0.0, "S", "the same, not depending on G")
+    read_noise: float | None = parameter(
+        None, "1", "standard deviation of a read, share of G; None: the noise of a read"
+    )
+    read_noise_std: float | None = parameter(None, "S", "the same, not depending on G")
     read_voltage: float = parameter(0.2, "V", "of a read, for its energy")
     read_time: float = parameter(1e-7, "s", "of a read, for time and energy")
 
@@ -100,8 +104,9 @@ class _Run:
         self.how, self.responses, self.array, self.target = how, responses, array, target
         self.writing = ctx.child("write", ctx.writes)
         shape = (array.arrays, array.rows * array.cols)
-        fresh = array.device.initial_state(array.shape, ctx.child("initial"))
-        self.state = fresh.to(target).reshape(len(fresh), *shape).clone()
+        state = beginning(array, target, ctx)
+        self.state = state.reshape(len(state), *shape).clone()
+        self.reads = Reads(array, how.read_noise, how.read_noise_std)
         self.parameters = CellParameters(array, shape)
         self.number = torch.arange(target.numel(), device=target.device).view(shape)
         self.energy, self.noise = (torch.zeros_like(target).view(shape) for _ in "12")
@@ -115,9 +120,9 @@ class _Run:
 
     def start(self, sweep: int) -> None:
         """Begin a pass: the noise of its reads, in standard deviations."""
-        if self.how.read_noise or self.how.read_noise_std:
-            stream, like = self.writing.random.child("verify", sweep), self.noise
-            self.noise = stream.normal(like.shape, device=like.device, dtype=like.dtype)
+        if self.reads.noisy:
+            ctx = self.writing.child("verify", sweep)
+            self.noise = self.reads.draw(self.noise, ctx, self.number)
 
     def write(self, at: Selection) -> None:
         """Read the selected cells of every array and pulse those that are off."""
@@ -140,9 +145,8 @@ class _Run:
 
     def _read(self, g: Tensor, cells: slice) -> Numbers:
         how = self.how
-        if how.read_noise or how.read_noise_std:
-            sigma = (how.read_noise_std**2 + (how.read_noise * g) ** 2) ** 0.5
-            g = g + sigma * self.noise[:, cells]
+        if self.reads.noisy:
+            g = g + self.reads.sigma(g, self.number[:, cells]) * self.noise[:, cells]
         self.energy[:, cells] += how.read_voltage**2 * how.read_time * g
         self.time[:, cells] += how.read_time
         return as_numbers(g)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, ConfigError, Context, Memristor, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, of_cells, read_noise
+from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._pulses import Probe, Pulse, remembered
 
@@ -38,10 +38,12 @@ class WriteVerify(Programmer):
 
     The polarity is the device's. Voltages and widths that are not given are found on the nominal
     device: the first of 1, 1.5, 2, 3, 0.5, 5, 0.2, 8, 0.1 V that takes it across its window, and
-    the longest first pulse that moves no state of it further than the tolerance. Cells are fresh
-    when writing begins, as after an erase; all are written independently, and a verify read moves
-    nothing.
+    the longest first pulse that moves no state of it further than the tolerance. A rewrite starts
+    from what the cells hold. All are written independently, and a verify read moves nothing; its
+    noise is that of the cells and of the config, unless it is given.
     """
+
+    incremental = True
 
     tolerance: float = parameter(0.01, "1 or S", "half width of the stop window")
     tolerance_of: Literal["window", "target", "absolute"] = parameter(
@@ -66,8 +68,10 @@ class WriteVerify(Programmer):
     max_pulses: int = parameter(200, "1", "for each cell")
     max_reversals: int = parameter(30, "1", "for each cell; NeuRRAM, Wan et al. 2022: 30")
     patience: int = parameter(5, "1", "pulses at the end of the ramp without effect, at least")
-    read_noise: float = parameter(0.0, "1", "standard deviation of a verify read, share of G")
-    read_noise_std: float = parameter(0.0, "S", "the same, not depending on G")
+    read_noise: float | None = parameter(
+        None, "1", "standard deviation of a verify read, share of G; None: the noise of a read"
+    )
+    read_noise_std: float | None = parameter(None, "S", "the same, not depending on G")
     read_voltage: float = parameter(0.2, "V", "of a verify read, for its energy")
     read_time: float = parameter(1e-7, "s", "of a verify read, for time and energy")
 
@@ -176,8 +180,9 @@ class _Run:
         self.how, self.plan, self.ctx = how, plan, ctx
         self.writing = ctx.child("write", ctx.writes)
         self.array, g, where = array, target.reshape(-1), target.device
-        fresh = array.device.initial_state(array.shape, ctx.child("initial"))
-        self.state = fresh.to(target).reshape(len(fresh), g.numel())
+        state = beginning(array, target, ctx)
+        self.state = state.reshape(len(state), g.numel())
+        self.reads = Reads(array, how.read_noise, how.read_noise_std)
         self.parameters = CellParameters(array, g.shape)
         self.device = self.parameters.pick(slice(None))
         self.target, self.within = g, how.allowed(g, array.nominal)
@@ -201,8 +206,8 @@ class _Run:
         """Verify all cells, decide what each one gets next, and let go of those that are done."""
         how = self.how
         g = self.device.conductance(self.state)
-        noise = how.read_noise, how.read_noise_std
-        read = read_noise(g, *noise, self.writing.child("verify", pulse), self.cell)
+        sigma = self.reads.sigma(g, self.cell)
+        read = self.reads.taken(g, sigma, self.writing.child("verify", pulse), self.cell)
         self.seconds = self.seconds + how.read_time
         self.energy = self.energy + how.read_voltage**2 * how.read_time * g
         missing = self.target - read
@@ -214,7 +219,7 @@ class _Run:
             return
         crossed = up != self.up
         nearer = self._nears(read, missing, crossed) if how.centred else torch.zeros_like(inside)
-        stuck = self._stuck(read, crossed)
+        stuck = self._stuck(read, sigma, crossed)
         self.reversals = self.reversals + (crossed & ~inside)
         spent = self.reversals > how.max_reversals
         if pulse == how.max_pulses:
@@ -237,13 +242,12 @@ class _Run:
         nearer: Tensor = ~crossed & (step > 0) & (step < 2 * missing.abs())
         return nearer
 
-    def _stuck(self, read: Tensor, crossed: Tensor) -> Tensor:
+    def _stuck(self, read: Tensor, sigma: Tensor | float, crossed: Tensor) -> Tensor:
         """Whether the pulses at the end of the ramp have no effect."""
-        how, (reset, both) = self.how, self.plan.top
+        reset, both = self.plan.top
         at_end = ((self.level == reset) | (self.level == both)) & ~crossed
         self.waited = torch.where(at_end, self.waited + 1, 0)
         self.anchor = torch.where(self.waited > 1, self.anchor, self.read)
-        sigma = (how.read_noise_std**2 + (how.read_noise * read) ** 2) ** 0.5
         rests = (read - self.anchor).abs() <= _RESTING * self.within + _PRETENDED * sigma
         judged = self.waited >= self.plan.patience
         self.waited = torch.where(judged, 0, self.waited)
