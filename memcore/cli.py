@@ -71,7 +71,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def run(study: Path, out: Path | None, fresh: bool, quiet: bool, **overrides: Any) -> None:
     """Run the study in the file STUDY, or finish it where it was interrupted.
 
-    Options win over the file's entries.
+    STUDY may also name one that comes with memcore: demo, ir_drop_sizes. Options win over the
+    file's entries.
     """
     if overrides["checkpoint"] is not None:
         overrides["checkpoint"] = str(overrides["checkpoint"].resolve())
@@ -90,7 +91,7 @@ def demo(out: Path, fresh: bool, quiet: bool, **overrides: Any) -> None:
     Trains a small VGG on handwritten digits and asks what the spread of the devices, the number of
     their states and the ratio of r_off to r_on cost.
     """
-    _study(Path(__file__).parent / "study" / "demo.toml", out, fresh, quiet, overrides)
+    _study(Path("demo"), out, fresh, quiet, overrides)
 
 
 @main.command()

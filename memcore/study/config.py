@@ -20,6 +20,7 @@ from memcore.errors import StudyError
 from memcore.study.components import nearest
 from memcore.study.training import Recipe
 
+_PACKAGED = Path(__file__).parent
 Scalar = bool | int | float | str
 Scale = Literal["auto", "linear", "log", "category"]
 #: Columns of the CSV that an axis cannot be named after.
@@ -179,7 +180,7 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
     """Read a study from a TOML file, or check one given as a mapping.
 
     Args:
-        source: path, mapping or a `Study`.
+        source: path, name of a packaged study, mapping or a `Study`.
         overrides: entries of `[study]` that win over the file's; `None` leaves the file's.
 
     Raises:
@@ -197,16 +198,25 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
         raise StudyError("\n".join(lines)) from None
 
 
+def packaged() -> list[str]:
+    """The studies that come with memcore, which may be named instead of a file."""
+    return sorted(path.stem for path in _PACKAGED.glob("*.toml"))
+
+
 def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], Path, str]:
     if isinstance(source, Study):
         return source.model_dump(mode="json", exclude_unset=True), source.folder, "study"
     if isinstance(source, Mapping):
         return dict(source), Path.cwd(), "study"
     path = Path(source)
+    if not path.suffix and not path.exists() and path.name in packaged():
+        path = _PACKAGED / f"{path.name}.toml"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise StudyError(f"there is no study file '{path}'") from None
+        raise StudyError(
+            f"there is no study file '{path}'; memcore brings the studies {', '.join(packaged())}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"the study file '{path}' cannot be read: {error}") from None
     try:
