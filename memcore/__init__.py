@@ -25,13 +25,14 @@ from memcore.errors import (
 from memcore.registry import Provider, Registry
 
 if TYPE_CHECKING:
-    from memcore import circuit, native, plot, stimuli, study, testing
+    from memcore import circuit, fitting, native, plot, stimuli, study, testing
     from memcore.config import CrossbarConfig
     from memcore.conversion import age, calibrate, convert, convert_, program, revert_
     from memcore.crossbar import Crossbar
     from memcore.diagnosis import check_ideal, diagnose
     from memcore.distributions import Distribution, LogNormal, Normal, Uniform
     from memcore.dynamics import Trace, simulate
+    from memcore.fitting import fit
     from memcore.forms import (
         Affine,
         Aging,
@@ -77,6 +78,7 @@ _LAZY: dict[str, str] = {
         "diagnosis": "check_ideal diagnose",
         "distributions": "Distribution LogNormal Normal Uniform",
         "dynamics": "Trace simulate",
+        "fitting": "fit",
         "forms": "Affine Aging Effective Form Gaussian Lookup Steady UniformLevels",
         "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
         "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
@@ -88,7 +90,7 @@ _LAZY: dict[str, str] = {
     }.items()
     for name in names.split()
 }
-_MODULES = frozenset({"circuit", "native", "plot", "stimuli", "study", "testing"})
+_MODULES = frozenset({"circuit", "fitting", "native", "plot", "stimuli", "study", "testing"})
 
 
 def _registry(kind: str, singular: str) -> Registry[Any]:
@@ -192,6 +194,8 @@ __all__ = [
     "devices",
     "diagnose",
     "effective_conductance",
+    "fit",
+    "fitting",
     "hookimpl",
     "mappers",
     "native",

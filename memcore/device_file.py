@@ -30,6 +30,16 @@ def is_device_file(name: object) -> bool:
     return isinstance(name, str | Path) and str(name).endswith(".toml")
 
 
+def require_name(path: str | Path) -> None:
+    """Refuse a path that would not be taken for a device file.
+
+    Raises:
+        ConfigError: it does not end in .toml.
+    """
+    if not is_device_file(path):
+        raise ConfigError(f"device file '{path}'; expected a name that ends in .toml")
+
+
 def expanded(spec: Any, folder: str | Path = "") -> Any:
     """The mapping that a device file holds; any other spec as it is.
 

@@ -1,0 +1,49 @@
+"""A fit as a picture."""
+
+from typing import TYPE_CHECKING
+
+from memcore.plot import axes as common
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from memcore.fitting.result import Fit
+
+
+def draw(fit: "Fit") -> "Figure":
+    """Data and model above, their difference below."""
+    figure = common.axes(None).get_figure(root=True)
+    assert figure is not None
+    figure.clear()
+    figure.set_size_inches(5.0, 5.2)
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 1))
+    _values(fit, upper)
+    _differences(fit, lower)
+    return figure
+
+
+def _values(fit: "Fit", ax: "Axes") -> None:
+    measured, unit = common.scaled(fit.measured, fit.unit)
+    # In the unit of the data, whatever the model's largest value.
+    predicted = fit.predicted.numpy() * (abs(measured).max() / float(fit.measured.abs().max()))
+    x = (fit.abscissa if fit.voltage is None else fit.voltage).numpy()
+    ax.plot(x, measured, ".", markersize=3, color=common.COLOURS[0], label="measured")
+    ax.plot(x, predicted, linewidth=1.2, color=common.COLOURS[1], label="model")
+    pulses = fit.voltage is None
+    ax.set_xlabel("pulses" if pulses else "voltage / V")
+    ax.set_ylabel(f"{'conductance' if pulses else 'current'} / {unit}")
+    ax.set_title(f"{fit.provenance['device']}, rms error {100 * fit.relative:.2g} %")
+    ax.legend(frameon=False)
+
+
+def _differences(fit: "Fit", ax: "Axes") -> None:
+    difference, unit = common.scaled(fit.predicted - fit.measured, fit.unit)
+    if fit.voltage is None:
+        x, label = fit.abscissa.numpy(), "pulses"
+    else:
+        x, second = common.scaled(fit.abscissa - fit.abscissa[0], "s")
+        label = f"time / {second}"
+    ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    ax.plot(x, difference, linewidth=0.8, color=common.COLOURS[2])
+    ax.set(xlabel=label, ylabel=f"difference / {unit}")

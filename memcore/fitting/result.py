@@ -1,0 +1,141 @@
+"""What a fit found: the device, how well each parameter is known, and where the data came from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from memcore import device_file
+from memcore.config import plain
+from memcore.hookspecs import Memristor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedParameter:
+    """One number of the device.
+
+    Attributes:
+        name: of the parameter.
+        value: in SI units.
+        uncertainty: standard uncertainty in the same unit; inf if the data say nothing, None if
+            the parameter was not fitted.
+        unit: "1" for a pure number.
+        identifiable: whether the data determine it; None if it was not fitted.
+        note: what else is to be said.
+    """
+
+    name: str
+    value: float
+    uncertainty: float | None
+    unit: str
+    identifiable: bool | None
+    note: str = ""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the search could change it."""
+        return self.uncertainty is not None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """What `memcore.fit` found; `str()` is a report.
+
+    Attributes:
+        device: the model with the parameters found.
+        parameters: every number of the model by name, fitted or not.
+        rms: root mean square of the differences, in A or in S.
+        relative: the same as a share of that of the data.
+        unit: "A" or "S".
+        warnings: what the data do not determine, and what else to look at.
+        provenance: data, device, versions and settings.
+        abscissa: s of each sample, or pulses given before each read.
+        voltage: V of each sample; None for pulses.
+        measured: A or S.
+        predicted: the same by the model.
+    """
+
+    device: Memristor
+    parameters: Mapping[str, FittedParameter]
+    rms: float
+    relative: float
+    unit: str
+    warnings: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    abscissa: Tensor = field(repr=False)
+    voltage: Tensor | None = field(repr=False)
+    measured: Tensor = field(repr=False)
+    predicted: Tensor = field(repr=False)
+
+    @property
+    def identifiable(self) -> dict[str, bool]:
+        """Of each fitted parameter, whether the data determine it."""
+        return {p.name: bool(p.identifiable) for p in self.parameters.values() if p.fitted}
+
+    def __str__(self) -> str:
+        data = self.provenance.get("data", {})
+        title = f"{self.provenance['device']} fitted to {data.get('file', 'arrays')}"
+        fit = (
+            f"rms error {_number(self.rms)} {self.unit}, {100 * self.relative:.3g} % of the rms "
+            f"of {len(self.measured)} samples"
+        )
+        lines = [title, fit, "", *_table(self.parameters)]
+        held = [p for p in self.parameters.values() if not p.fitted]
+        if held:
+            lines += ["", "not fitted: " + ", ".join(f"{p.name} = {p.value:.6g}" for p in held)]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def to_toml(self, path: str | Path) -> None:
+        """Write a device file: its path can be given wherever the name of a device can.
+
+        Args:
+            path: ends in .toml.
+
+        Raises:
+            ConfigError: it does not end in .toml.
+        """
+        device_file.require_name(path)
+        spread = {p.name: p.uncertainty for p in self.parameters.values() if p.fitted}
+        tables = {
+            "device": plain(self.device),
+            "provenance": {**self.provenance, "warnings": list(self.warnings)},
+            "uncertainty": spread,
+        }
+        device_file.write(path, tables)
+
+    def plot(self) -> "Figure":
+        """Data and model above, their difference below.
+
+        Raises:
+            MemcoreError: matplotlib is not installed.
+        """
+        from memcore.fitting.picture import draw
+
+        return draw(self)
+
+
+def _table(parameters: Mapping[str, FittedParameter]) -> list[str]:
+    rows = [("parameter", "value", "uncertainty", "unit", "")]
+    for p in parameters.values():
+        if p.uncertainty is None:
+            continue
+        spread = _number(p.uncertainty) if math.isfinite(p.uncertainty) else "unknown"
+        note = p.note if p.identifiable else f"not identifiable {p.note}".strip()
+        unit = "" if p.unit == "1" else p.unit
+        rows.append((p.name, f"{p.value:.6g}", spread, unit, note))
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}"

@@ -1,0 +1,209 @@
+"""`memcore.fit`: a device model and measured data, made into the device that was measured."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from memcore._version import __version__
+from memcore.config import PluginSpec, plugin, provided_name
+from memcore.errors import ConfigError
+from memcore.fitting.data import Data, load
+from memcore.fitting.identify import Judgement, judge
+from memcore.fitting.models import model_of, refusing_pulses
+from memcore.fitting.result import Fit, FittedParameter
+from memcore.fitting.search import Problem, Scale, Solution, check, search
+from memcore.fitting.space import Axis, axes, numbers
+from memcore.hookspecs import Memristor
+
+_AT_THE_END: Final = 1e-6  #: of the search's unit
+
+
+def fit(
+    device: PluginSpec,
+    data: Data | str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    delimiter: str = ",",
+    dt: float | None = None,
+    start: str | Mapping[str, float] | None = None,
+    free: Sequence[str] | None = None,
+    fixed: Sequence[str] | Mapping[str, float] = (),
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    scale: Literal["linear", "relative", "asinh"] = "linear",
+    floor: float = 0.01,
+    loss: Literal["linear", "soft_l1", "huber", "cauchy"] = "linear",
+    starts: int = 4,
+    seed: int = 0,
+    resample: bool | float = False,
+    substeps: int = 1,
+    date: str = "",
+) -> Fit:
+    """Fit the parameters of a device model to a measured loop or to a measured pulse response.
+
+    Current under a voltage is predicted by `simulate`: the voltage measured at a sample is held
+    until the next one, and the current at a sample is that of the state at its beginning. Uneven
+    samples need `resample`: the voltage is then held on a grid of equal steps, and each sample is
+    compared with the state at the nearest grid point. The conductance after pulses is that of
+    `Memristor.pulses`, read by read, from a fresh cell.
+
+    A parameter that cannot change its sign is searched by its logarithm. The uncertainties are
+    those of independent noise of one size on the chosen scale: `s^2 (J^T J)^-1`, s^2 being the
+    variance of the residuals. They know nothing of errors of the model itself.
+
+    Args:
+        device: the model, by name, class, mapping or instance; distributions count as their
+            nominal value.
+        data: path of a CSV file, or `fitting.IVData` or `fitting.PulseData`.
+        columns: of a file, the heading of each: time, voltage, current; or pulse, direction,
+            conductance or resistance.
+        units: of a file, the unit of each column, such as "mV" or "uS"; none is guessed.
+        delimiter: of a file, between the columns.
+        dt: of a file without times, s between two samples.
+        start: a preset of the device, or values by name, to begin with.
+        free: parameters to fit; all numbers by default, but those that start at 0 and may be of
+            any size.
+        fixed: parameters to hold, or their values by name.
+        bounds: least and greatest values by name.
+        scale: differences of current count as they are (linear), relative to the value
+            measured, or by their asinh.
+        floor: for relative and asinh, the share of the largest value below which differences
+            count as they are.
+        loss: "linear" for least squares; the others bear outliers.
+        starts: how many places to search from: the given one and the best of many drawn ones.
+        seed: of the starts.
+        resample: True for steps of the median interval, or their duration in s.
+        substeps: steps between two samples; with more than one the voltage changes linearly.
+        date: of the measurement, for the provenance.
+
+    Raises:
+        ConfigError: an argument or the data do not fit.
+        MemcoreError: scipy is not installed.
+
+    Examples:
+        >>> voltage = stimuli.sine(1.0, 1.0, dt=0.01, dtype=torch.float64)
+        >>> trace = simulate(devices["linear_ion_drift"](x0=0.2), voltage, 0.01)
+        >>> data = fitting.IVData(time=trace.time, voltage=voltage, current=trace.current)
+        >>> found = fit("linear_ion_drift", data, free=["x0"])
+        >>> round(found.device.x0, 4)
+        0.2
+    """
+    first = _begin(device, start, fixed)
+    measured = load(data, columns, units, delimiter, dt)
+    searched = axes(first, free=free, fixed=tuple(fixed), bounds=bounds or {})
+    check(scale, loss, floor, starts, len(measured.measured), len(searched))
+    model = model_of(first, measured, resample=resample, substeps=substeps)
+    refusing_pulses(lambda: model.require_repeatable({}))
+    problem = Problem(model, searched, Scale(scale, model.measured, floor))
+    solution = search(problem, loss, starts, seed)
+    record = {
+        "memcore": __version__,
+        "device": provided_name(first),
+        "date": date or None,
+        "data": {**measured.source, "samples": len(model.measured)},
+        "start": numbers(first),
+        "free": [axis.name for axis in searched],
+        "bounds": {name: list(pair) for name, pair in (bounds or {}).items()},
+        "settings": {
+            **{"scale": scale, "floor": floor, "loss": loss, "starts": starts, "seed": seed},
+            **{"resample": resample, "substeps": substeps},
+        },
+    }
+    return _result(problem, solution, measured, {k: v for k, v in record.items() if v is not None})
+
+
+def _begin(
+    spec: PluginSpec,
+    start: str | Mapping[str, float] | None,
+    fixed: Sequence[str] | Mapping[str, float],
+) -> Memristor:
+    """The nominal device that the search starts from."""
+    if isinstance(fixed, str):
+        raise ConfigError(f"fixed={fixed!r}; expected a list of names, or values by name")
+    device: Memristor = plugin("devices", spec).nominal()
+    if isinstance(start, str):
+        device = type(device).preset(start).nominal()
+    given = {**(start if isinstance(start, Mapping) else {})}
+    given |= fixed if isinstance(fixed, Mapping) else {}
+    if not given:
+        return device
+    name = provided_name(device)
+    fields = [f.name for f in dataclasses.fields(device) if f.init]  # type: ignore[arg-type]
+    values = {field: getattr(device, field) for field in fields}
+    found: Memristor = plugin("devices", {"name": name, **values, **given})
+    return found
+
+
+def _result(problem: Problem, solution: Solution, data: Data, provenance: Mapping[str, Any]) -> Fit:
+    model, found = problem.model, problem.values(solution.place)
+    judgement = judge(solution.jacobian, solution.noise, problem.axes)
+    predicted = model.predict([found])[0]
+    rms, size = (
+        float(x.square().mean().sqrt()) for x in (predicted - model.measured, model.measured)
+    )
+    device = dataclasses.replace(model.nominal, **found)  # type: ignore[type-var]
+    return Fit(
+        device=device,
+        parameters=_parameters(device, problem, solution, judgement),
+        rms=rms,
+        relative=rms / size if size else 0.0,
+        unit=model.unit,
+        warnings=_warnings(problem, solution, judgement),
+        provenance=provenance,
+        abscissa=data.abscissa,
+        voltage=data.applied,
+        measured=model.measured,
+        predicted=predicted,
+    )
+
+
+def _parameters(
+    device: Memristor, problem: Problem, solution: Solution, judgement: Judgement
+) -> dict[str, FittedParameter]:
+    units = {f.name: f.metadata.get("unit", "1") for f in dataclasses.fields(device)}  # type: ignore[arg-type]
+    rows = zip(
+        problem.axes, solution.place, judgement.uncertainty, judgement.identifiable, strict=True
+    )
+    fitted = {
+        axis.name: FittedParameter(
+            name=axis.name,
+            value=axis.value(float(u)),
+            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread),
+            unit=axis.unit,
+            identifiable=identifiable,
+            note="at its bound" if _at_bound(axis, float(u)) else "",
+        )
+        for axis, u, spread, identifiable in rows
+    }
+    return {
+        name: fitted.get(name)
+        or FittedParameter(
+            name=name, value=value, uncertainty=None, unit=units[name], identifiable=None
+        )
+        for name, value in numbers(device).items()
+    }
+
+
+def _at_bound(axis: Axis, place: float) -> bool:
+    return bool(np.min(np.abs(np.array(axis.limits) - place)) <= _AT_THE_END)
+
+
+def _warnings(problem: Problem, solution: Solution, judgement: Judgement) -> tuple[str, ...]:
+    found = []
+    if judgement.unused:
+        found.append(
+            f"the prediction does not depend on {', '.join(judgement.unused)}, whose values mean "
+            "nothing: fix them, or measure where they act"
+        )
+    found += judgement.combinations
+    at_bound = [
+        a.name for a, u in zip(problem.axes, solution.place, strict=True) if _at_bound(a, u)
+    ]
+    if at_bound:
+        found.append(f"{', '.join(at_bound)} ended at a bound; uncertainties there mean little")
+    if not solution.converged:
+        found.append("the search ran out of evaluations; give a better start or fewer parameters")
+    return tuple(found)

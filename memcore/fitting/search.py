@@ -1,0 +1,290 @@
+"""The search: bounded least squares from several starts, with a loss that outliers cannot rule."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError, MemcoreError
+from memcore.fitting.models import Model
+from memcore.fitting.space import Axis
+from memcore.random import Stream
+
+Numbers = npt.NDArray[np.float64]
+
+SCALES: Final = ("linear", "relative", "asinh")
+_STEP: Final = 1e-5  #: of the difference quotients, in units of the search
+_POPULATION: Final = 256  #: places looked at together to find a further start
+_ELITE: Final = 24  #: of them, the best, about which the next ones are drawn
+_ROUNDS: Final = 8
+_WIDER: Final = 1.3  #: by how much more the next ones spread
+_RACE: Final = 20  #: evaluations before only the best starts go on
+_LEFT: Final = 2  #: how many these are
+_MOST: Final = 400  #: evaluations of one that goes on
+_TOLERANCE: Final = 1e-12
+_TINY: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A robust loss rho(z), z the square of a residual over the scale of good ones.
+
+    Args:
+        tuning: the scale in standard deviations; 95 % efficient for normal noise.
+        slope: rho'.
+        curvature: rho''.
+    """
+
+    tuning: float
+    slope: Callable[[Numbers], Numbers]
+    curvature: Callable[[Numbers], Numbers]
+
+
+#: By scipy's names; "linear" is the sum of squares.
+LOSSES: Final[Mapping[str, Loss]] = {
+    "linear": Loss(1.0, np.ones_like, np.zeros_like),
+    "soft_l1": Loss(1.345, lambda z: (1 + z) ** -0.5, lambda z: -0.5 * (1 + z) ** -1.5),
+    "huber": Loss(
+        1.345,
+        lambda z: np.maximum(z, 1) ** -0.5,
+        lambda z: np.where(z > 1, -0.5 * np.maximum(z, 1) ** -1.5, 0.0),
+    ),
+    "cauchy": Loss(2.385, lambda z: 1 / (1 + z), lambda z: -1 / (1 + z) ** 2),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How predictions and data are compared.
+
+    Args:
+        kind: "linear" in shares of the largest value measured, "relative" to each value, or by
+            the difference of "asinh".
+        measured: [samples].
+        floor: values below this share of the largest one are compared by their difference.
+    """
+
+    kind: str
+    measured: Tensor
+    floor: float
+
+    def residuals(self, predicted: Tensor) -> Numbers:
+        """[rows, samples] of predictions."""
+        largest = self.measured.abs().max()
+        if self.kind == "asinh":
+            least = self.floor * largest
+            difference = torch.asinh(predicted / least) - torch.asinh(self.measured / least)
+        elif self.kind == "relative":
+            size = self.measured.abs().clamp(min=self.floor * largest)
+            difference = (predicted - self.measured) / size
+        else:
+            difference = (predicted - self.measured) / largest
+        found: Numbers = difference.numpy()
+        return found
+
+
+class Problem:
+    """Residuals and their derivatives at a place of the search, one simulation for both."""
+
+    def __init__(self, model: Model, axes: Sequence[Axis], scale: Scale) -> None:
+        self.model, self.axes, self.scale = model, axes, scale
+        self._at: bytes = b""
+        self._found: tuple[Numbers, Numbers] | None = None
+
+    def values(self, place: Numbers) -> dict[str, float]:
+        """The parameters at a place."""
+        return {axis.name: axis.value(float(u)) for axis, u in zip(self.axes, place, strict=True)}
+
+    def residuals(self, place: Numbers) -> Numbers:
+        """[samples]."""
+        return self._evaluated(place)[0]
+
+    def jacobian(self, place: Numbers) -> Numbers:
+        """[samples, parameters]."""
+        return self._evaluated(place)[1]
+
+    def cost(self, places: Numbers) -> Numbers:
+        """Mean square of the residuals at many places, infinite where the device refuses."""
+        found = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
+        cost: Numbers = np.nan_to_num((found**2).mean(1), nan=np.inf)
+        return cost
+
+    def _evaluated(self, place: Numbers) -> tuple[Numbers, Numbers]:
+        if self._found is None or self._at != place.tobytes():
+            self._at, self._found = place.tobytes(), self._evaluate(place)
+        return self._found
+
+    def _evaluate(self, place: Numbers) -> tuple[Numbers, Numbers]:
+        shift = _STEP * np.eye(len(place))
+        places = np.concatenate([place[None], place + shift, place - shift])
+        rows = [self.values(p) for p in places]
+        found = self.scale.residuals(self.model.predict(rows))
+        base, (ahead, behind) = found[0], np.split(found[1:], 2)
+        # At an end of its range a device refuses one of the two neighbours.
+        forward, backward = (np.isfinite(side).all(1, keepdims=True) for side in (ahead, behind))
+        width = _STEP * (forward * 1.0 + backward * 1.0)
+        rise = np.where(forward, ahead, base) - np.where(backward, behind, base)
+        slope = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
+        return base, np.nan_to_num(slope).T
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Where the search ended.
+
+    Attributes:
+        place: of the minimum.
+        residuals: [samples].
+        jacobian: [samples, parameters].
+        noise: standard deviation of a residual that the loss implies.
+        evaluations: simulations of all starts.
+        converged: whether the search ended by itself.
+    """
+
+    place: Numbers
+    residuals: Numbers
+    jacobian: Numbers
+    noise: float
+    evaluations: int
+    converged: bool
+
+
+def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
+    """The best minimum that several starts lead to.
+
+    Raises:
+        MemcoreError: scipy is not installed.
+    """
+    optimize = _scipy()
+    axes = problem.axes
+    limits = np.array([axis.limits for axis in axes]).T
+    solve = _Solver(optimize, problem, limits)
+    places = _starts(problem, starts, Stream(seed).child("fit"), limits)
+    if len(places) > _LEFT:
+        raced = sorted((solve(place, _RACE) for place in places), key=_cost)
+        places = [found.x for found in raced[:_LEFT]]
+    found = min((solve(place, _MOST) for place in places), key=_cost)
+    scale = 1.0
+    for _ in range(2 if loss != "linear" else 0):
+        scale = _spread(found.fun) * LOSSES[loss].tuning
+        found = solve(found.x, _MOST, loss=loss, f_scale=scale)
+    place = np.asarray(found.x)
+    residuals = problem.residuals(place)
+    return Solution(
+        place,
+        residuals,
+        problem.jacobian(place),
+        _noise(residuals, len(axes), LOSSES[loss], scale),
+        solve.evaluations,
+        bool(found.status > 0),
+    )
+
+
+def _cost(found: Any) -> float:
+    return float(found.cost)
+
+
+class _Solver:
+    """scipy's trust-region search of one problem."""
+
+    def __init__(self, optimize: ModuleType, problem: Problem, limits: Numbers) -> None:
+        self.optimize, self.problem, self.limits = optimize, problem, limits
+        self.evaluations = 0
+
+    def __call__(self, place: Numbers, most: int, **options: Any) -> Any:
+        found = self.optimize.least_squares(
+            self.problem.residuals,
+            np.clip(place, *self.limits),
+            jac=self.problem.jacobian,
+            bounds=self.limits,
+            max_nfev=most,
+            **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
+            **options,
+        )
+        self.evaluations += found.nfev
+        return found
+
+
+def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> list[Numbers]:
+    """The given start, and where further ones lead that are drawn about it."""
+    axes = problem.axes
+    given = np.clip(np.array([axis.place(axis.start) for axis in axes]), *limits)
+    others = [_drawn(problem, stream.child(k)) for k in range(1, count)]
+    return [given, *(place for place in others if place is not None)]
+
+
+def _drawn(problem: Problem, stream: Stream) -> Numbers | None:
+    """A good place to start from, by cross-entropy: the best of many are mean of the next ones.
+
+    Rubinstein, "The cross-entropy method", Methodol. Comput. Appl. Probab. 1:127 (1999).
+    """
+    shape = (_POPULATION, len(problem.axes))
+    low, high = np.array([axis.region for axis in problem.axes]).T
+    places = low + (high - low) * stream.uniform(shape).double().numpy()
+    best, least = None, np.inf
+    for turn in range(_ROUNDS):
+        cost = problem.cost(places)
+        order = np.argsort(cost, kind="stable")[:_ELITE]
+        order = order[np.isfinite(cost[order])]
+        if not len(order):
+            return best
+        if cost[order[0]] < least:
+            best, least = places[order[0]], cost[order[0]]
+        elite = places[order]
+        noise = stream.normal(shape, round=turn + 1).double().numpy()
+        places = np.clip(elite.mean(0) + _WIDER * elite.std(0) * noise, low, high)
+    return best
+
+
+def _spread(residuals: Numbers) -> float:
+    """Standard deviation of the good residuals, from the median of their magnitude."""
+    return max(1.4826 * float(np.median(np.abs(residuals))), _TINY)
+
+
+def _noise(residuals: Numbers, count: int, loss: Loss, scale: float) -> float:
+    """What one residual adds to the uncertainty of the parameters, sqrt of sigma^2.
+
+    For a sum of squares the residual variance; for a robust loss that of its influence over the
+    square of its mean slope (Huber, "Robust Statistics", 1981, section 7.6).
+    """
+    z = (residuals / scale) ** 2
+    influence = loss.slope(z) * residuals
+    slope = float(np.mean(loss.slope(z) + 2 * z * loss.curvature(z)))
+    variance = float(influence @ influence) / (len(residuals) - count)
+    return float(np.sqrt(variance)) / max(slope, _TINY)
+
+
+def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: int) -> None:
+    """Refuse settings that do not fit.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    for name, value, choices in (("scale", kind, SCALES), ("loss", loss, tuple(LOSSES))):
+        if value not in choices:
+            raise ConfigError(f"{name}={value!r}; expected one of {', '.join(choices)}")
+    if not 0 < floor <= 1:
+        raise ConfigError(f"floor={floor!r}; expected a share of the largest value in (0, 1]")
+    if not isinstance(starts, int) or starts < 1:
+        raise ConfigError(f"starts={starts!r}; expected an integer >= 1")
+    if samples <= count:
+        raise ConfigError(
+            f"{samples} samples cannot determine {count} parameters; expected more samples, or "
+            "fewer parameters: free=[...]"
+        )
+
+
+def _scipy() -> ModuleType:
+    try:
+        from scipy import optimize
+    except ImportError as error:
+        raise MemcoreError(
+            f"fitting needs scipy, which is not usable here ({error}); pip install 'memcore[fit]'"
+        ) from error
+    module: ModuleType = optimize
+    return module

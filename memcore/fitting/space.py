@@ -1,0 +1,181 @@
+"""Which parameters are fitted, between which limits and on which scale."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, get_args, get_type_hints
+
+from memcore.errors import ConfigError
+from memcore.fitting.models import accepts
+from memcore.hookspecs import Memristor
+
+_DECADES: Final = 8  #: how far a parameter of one sign may go from its start
+_AROUND: Final = 10.0  #: by which factor further starts are drawn about the given one
+_NUMBER: Final = 3.0  #: the same for a pure number, such as an exponent
+_OUTSIDE: Final = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One fitted parameter as the search sees it.
+
+    A parameter that cannot change its sign is searched by the logarithm of its magnitude, any
+    other as a multiple of its scale.
+
+    Args:
+        name: of the parameter.
+        unit: of the parameter.
+        start: in SI units.
+        low: least value.
+        high: greatest value.
+        log: on which scale.
+        scale: of one unit of the search, if linear.
+    """
+
+    name: str
+    unit: str
+    start: float
+    low: float
+    high: float
+    log: bool
+    scale: float
+
+    def value(self, u: float) -> float:
+        """The parameter at a place of the search."""
+        if self.log:
+            return math.copysign(math.exp(u), self.start)
+        return u * self.scale
+
+    def place(self, value: float) -> float:
+        """Where the search has a value."""
+        return math.log(abs(value)) if self.log else value / self.scale
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest place."""
+        first, second = (self.place(v) if math.isfinite(v) else v for v in (self.low, self.high))
+        return min(first, second), max(first, second)
+
+    def slope(self, value: float) -> float:
+        """By how much the parameter grows with its place."""
+        return value if self.log else self.scale
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Between which places further starts are drawn."""
+        low, high = self.limits
+        if high - low <= 2 * _DECADES:
+            return low, high
+        factor = _NUMBER if self.unit == "1" else _AROUND
+        middle, around = self.place(self.start), math.log(factor) if self.log else 1.0
+        return max(low, middle - around), min(high, middle + around)
+
+
+def numbers(device: Memristor) -> dict[str, float]:
+    """The parameters of a nominal device that are real numbers."""
+    hints = get_type_hints(type(device))
+    found = {}
+    for field in dataclasses.fields(device):  # type: ignore[arg-type]
+        value, hint = getattr(device, field.name), hints[field.name]
+        real = hint is float or float in get_args(hint)
+        if real and isinstance(value, int | float) and not isinstance(value, bool):
+            found[field.name] = float(value)
+    return found
+
+
+def axes(
+    device: Memristor,
+    *,
+    free: Sequence[str] | None,
+    fixed: Sequence[str],
+    bounds: Mapping[str, tuple[float, float]],
+) -> list[Axis]:
+    """The parameters to fit.
+
+    Args:
+        device: nominal, at the start of the search.
+        free: these only; by default all numbers but those that are 0 and say nothing of a scale.
+        fixed: not these.
+        bounds: least and greatest value of some.
+
+    Raises:
+        ConfigError: a name is unknown, bounds do not fit, or nothing is left.
+    """
+    known = numbers(device)
+    for argument, names in (("free", free or ()), ("fixed", fixed), ("bounds", bounds)):
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+                raise ConfigError(
+                    f"{argument}: {type(device).__name__} has no number {name!r}; {hint}"
+                )
+    both = set(free or ()) & set(fixed)
+    if both:
+        raise ConfigError(f"{', '.join(sorted(both))} are both free and fixed; expected one")
+    chosen = [name for name in free or known if name not in fixed]
+    units = {f.name: f.metadata.get("unit", "1") for f in dataclasses.fields(device)}  # type: ignore[arg-type]
+    made = [
+        axis
+        for name in chosen
+        if (axis := _axis(device, name, units[name], bounds.get(name), free is not None))
+    ]
+    if not made:
+        raise ConfigError(f"{type(device).__name__}: no parameter is left to be fitted")
+    return made
+
+
+def _axis(
+    device: Memristor,
+    name: str,
+    unit: str,
+    bounds: tuple[float, float] | None,
+    demanded: bool,
+) -> Axis | None:
+    start = numbers(device)[name]
+    share = _is_share(device, name, unit)
+    if bounds is not None:
+        low, high = _checked(name, bounds, start)
+        log = low * high > 0 and not share
+        scale = 1.0 if share else (high - low) / 2
+        return Axis(name=name, unit=unit, start=start, low=low, high=high, log=log, scale=scale)
+    if share:
+        return Axis(name=name, unit=unit, start=start, low=0.0, high=1.0, log=False, scale=1.0)
+    if start == 0:
+        if demanded:
+            raise ConfigError(
+                f"{name} starts at 0 and may be of any size; expected bounds={{{name!r}: (least, "
+                "greatest)} or a start"
+            )
+        return None
+    log = not accepts(device, {name: -start})
+    near, far = start * 10.0**-_DECADES, start * 10.0**_DECADES
+    low, high = (min(near, far), max(near, far)) if log else (-math.inf, math.inf)
+    return Axis(name=name, unit=unit, start=start, low=low, high=high, log=log, scale=abs(start))
+
+
+def _is_share(device: Memristor, name: str, unit: str) -> bool:
+    """Whether the device takes pure numbers in [0, 1] only."""
+    inside, outside = (0.0, 0.5), (-_OUTSIDE, 1 + _OUTSIDE)
+    return (
+        unit == "1"
+        and all(accepts(device, {name: value}) for value in inside)
+        and not any(accepts(device, {name: value}) for value in outside)
+    )
+
+
+def _checked(name: str, bounds: tuple[float, float], start: float) -> tuple[float, float]:
+    try:
+        low, high = (float(value) for value in bounds)
+    except (TypeError, ValueError):
+        raise ConfigError(f"bounds of {name}: {bounds!r}; expected (least, greatest)") from None
+    if not -math.inf < low < high < math.inf:
+        raise ConfigError(f"bounds of {name}: {bounds!r}; expected two numbers, least < greatest")
+    if not low <= start <= high:
+        raise ConfigError(
+            f"{name} starts at {start!r}, outside its bounds {bounds!r}; expected a start in "
+            f"between: start={{{name!r}: ...}}"
+        )
+    return low, high

@@ -1,0 +1,83 @@
+"""Units of measured columns: a table of prefixes and base units, declared and never guessed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from memcore.errors import ConfigError
+
+PREFIXES: Final[Mapping[str, float]] = {
+    **{"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "\u00b5": 1e-6, "\u03bc": 1e-6, "m": 1e-3},
+    **{"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9},
+}
+#: Every spelling of a base unit, and its dimension.
+BASES: Final[Mapping[str, str]] = {
+    **{"s": "time", "V": "voltage", "A": "current", "S": "conductance"},
+    **dict.fromkeys(("Ohm", "ohm", "\u03a9", "\u2126"), "resistance"),
+}
+_NUMBERS: Final[Mapping[str, float]] = {"1": 1.0, "%": 0.01, "percent": 0.01}
+_EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "time": ("s", "ms", "us", "ns"),
+    "voltage": ("V", "mV"),
+    "current": ("A", "mA", "uA", "nA"),
+    "conductance": ("S", "mS", "uS", "nS"),
+    "resistance": ("Ohm", "kOhm", "MOhm"),
+    "number": ("1", "%"),
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a column can mean.
+
+    Args:
+        dimension: "time", "voltage", "current", "conductance", "resistance" or "number"; empty for
+            a column of words, which has no unit.
+        relative: a percentage or a pure number is welcome too.
+    """
+
+    dimension: str
+    relative: bool = False
+
+    @property
+    def examples(self) -> str:
+        """Units that fit."""
+        found = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
+        return ", ".join(dict.fromkeys(found))
+
+
+def read(unit: str) -> tuple[str, float] | None:
+    """The dimension of a unit and its size in SI units, None if it is none that is known."""
+    if unit in _NUMBERS:
+        return "number", _NUMBERS[unit]
+    for base, dimension in BASES.items():
+        prefix = unit.removesuffix(base)
+        if unit.endswith(base) and prefix in PREFIXES:
+            return dimension, PREFIXES[prefix]
+    return None
+
+
+def factor(unit: str, name: str, quantity: Quantity) -> float:
+    """What values in `unit` are multiplied by to be in SI units.
+
+    Raises:
+        ConfigError: the unit is unknown or measures something else.
+    """
+    found = read(unit)
+    if found is None:
+        raise ConfigError(
+            f"unit {unit!r} of {name!r} is unknown; expected one such as {quantity.examples} "
+            "(upper and lower case differ)"
+        )
+    dimension, size = found
+    if dimension != quantity.dimension and not (quantity.relative and dimension == "number"):
+        raise ConfigError(
+            f"unit {unit!r} of {name!r} is one of {dimension}; expected one of "
+            f"{quantity.dimension}, such as {quantity.examples}"
+        )
+    return size
+
+
+def is_relative(unit: str) -> bool:
+    """Whether a unit is a percentage or a pure number."""
+    return unit in _NUMBERS
