@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 import memcore
+from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement, solve
 from memcore.errors import ConfigError
 from memcore.hookspecs import (
     ArrayInfo,
@@ -43,15 +44,55 @@ class AsTold(Programmer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenWires(NonIdeality):
-    """Wires with resistances of their own, perhaps one for each segment."""
+class GivenCircuit(NonIdeality):
+    """Wires with resistances of their own, and cells that need not be ohmic."""
 
     stage = Stage.MVM
     wires: Wires
+    law: CellLaw | None = None
+    series: SeriesElement | None = None
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
-        return Wired(self.wires, array)
+        if self.law is None and self.series is None:
+            return Wired(self.wires, array)
+        return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
+
+
+class Solved(nn.Module):
+    """The currents of cells that are not ohmic, solved for each vector.
+
+    Args:
+        wires: resistances.
+        law: current of a cell for its voltage.
+        series: what is in series with each cell.
+    """
+
+    def __init__(self, wires: Wires, law: CellLaw, series: SeriesElement | None) -> None:
+        super().__init__()
+        self.wires, self.law, self.series = wires, law, series
+
+    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+        """Currents [reads, arrays, cols] A."""
+        return solve(g, self.wires, Drive.read(v), law=self.law, series=self.series).current
+
+
+def circuit_of(product: nn.Module | None) -> tuple[Wires, CellLaw, SeriesElement | None]:
+    """Wires, law and series element of the circuit that computes a product.
+
+    Raises:
+        ConfigError: it is the product of no such circuit.
+    """
+    if product is None:
+        return Wires(), Ohmic(), None
+    if isinstance(product, Solved):
+        return product.wires, product.law, product.series
+    if isinstance(product, Wired) and not product.sort and product.parts == 1:
+        return product.wires, Ohmic(), None
+    raise ConfigError(
+        f"{type(product).__name__} computes the currents in a way that is not the circuit of one "
+        "array with its lines as mapped; expected wires=, law=, series= or a plain ir_drop"
+    )
 
 
 def window(conductance: Tensor) -> Memristor:

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.as_given import AsGiven, AsTold, GivenWires, check, window
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window
+from memcore.circuit import CellLaw, Drive, SeriesElement, Solution, solve
 from memcore.clock import Clock
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
@@ -39,6 +40,8 @@ class Crossbar(nn.Module):
         device: what the cells are, for effects that ask; an ideal one by default.
         nonidealities: names, mappings or instances.
         wires: their resistances; none by default.
+        law: current of a cell for its voltage, from `memcore.circuit`; ohmic by default.
+        series: transistor or selector in series with each cell, from `memcore.circuit`.
         tile: word and bit lines of one array; None for a single array.
         dac: converter of the voltages.
         adc: converter of the currents of each array.
@@ -72,6 +75,8 @@ class Crossbar(nn.Module):
         device: PluginSpec | None = None,
         nonidealities: Sequence[PluginSpec] = (),
         wires: Wires | None = None,
+        law: CellLaw | None = None,
+        series: SeriesElement | None = None,
         tile: tuple[int, int] | None = None,
         dac: PluginSpec | None = None,
         adc: PluginSpec | None = None,
@@ -79,12 +84,13 @@ class Crossbar(nn.Module):
         seed: int = 0,
     ) -> None:
         check(conductance)
-        given = () if wires is None else (GivenWires(wires=wires),)
+        plain = wires is None and law is None and series is None
+        circuit = GivenCircuit(wires=wires or Wires(), law=law, series=series)
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
             programmer=AsTold(),
-            nonidealities=(*nonidealities, *given),
+            nonidealities=(*nonidealities, *([] if plain else [circuit])),
             tile=tile,
             dac=dac,
             adc=adc,
@@ -312,13 +318,41 @@ class Crossbar(nn.Module):
     def __matmul__(self, voltage: Tensor) -> Tensor:
         """Currents [..., cols] A of voltages [..., rows] V."""
         rows, cols = self.tiling.rows, self.tiling.cols
-        if not voltage.dim() or voltage.shape[-1] != rows:
-            raise ConfigError(
-                f"v has shape {tuple(voltage.shape)}, but g has {rows} rows; "
-                f"expected v [..., {rows}] in V"
-            )
+        self._check_rows(voltage)
         current: Tensor = self(voltage.reshape(-1, 1, rows).to(self.folded.dtype))
         return current.view(*voltage.shape[:-1], cols)
+
+    def solve(self, v: Tensor | Drive) -> Solution:
+        """All node voltages and cell currents, see `memcore.circuit.solve`, in float64.
+
+        Converters and noise are left out; without line resistance cells see what is applied.
+
+        Args:
+            v: of the word lines, [..., rows] V, with the bit lines at virtual ground; or any
+                `memcore.circuit.Drive`, whose leading dimensions broadcast with [arrays].
+
+        Returns:
+            [..., arrays, rows, cols], without `arrays` if there is one only.
+
+        Raises:
+            ConfigError: a shape does not fit, or an effect has currents of its own making.
+            ConvergenceError: the circuit could not be solved.
+        """
+        if isinstance(v, Tensor):
+            self._check_rows(v)
+            lines = self.tiling.spread(v.reshape(-1, 1, self.tiling.rows).double())
+            v = Drive.read(lines.view(*v.shape[:-1], *lines.shape[1:]))
+        wires, law, series = circuit_of(self.pipeline.product)
+        solution = solve(self.conductance.double(), wires, v, law=law, series=series)
+        return solution[..., 0] if self.tiling.arrays == 1 else solution
+
+    def _check_rows(self, v: Tensor) -> None:
+        rows = self.tiling.rows
+        if not v.dim() or v.shape[-1] != rows:
+            raise ConfigError(
+                f"v has shape {tuple(v.shape)}, but g has {rows} rows; "
+                f"expected v [..., {rows}] in V"
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [n, groups, cols] of inputs [n, groups, rows]."""

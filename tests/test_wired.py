@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from memcore import (
     Wires,
     effective_conductance,
 )
+from memcore.circuit import Drive, Sinh, Transistor, solve
 
 DEVICE = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
 WIRES = Wires(word_line=3.0, bit_line=2.0, driver=50.0, sense=20.0)
@@ -215,3 +217,67 @@ def test_a_wired_layer_compiles_into_one_graph():
 def test_two_products_are_an_error():
     with pytest.raises(ConfigError, match="all compute the product"):
         CrossbarConfig(device=DEVICE, nonidealities=["ir_drop", "ir_drop_series"])
+
+
+# -- what the circuit looks like ------------------------------------------------------------------
+
+
+def test_the_solution_of_a_crossbar_adds_up_to_what_it_reads():
+    g, v = conductances(12, 9), 0.1 * Stream(1).normal((5, 12)).double()
+    crossbar = Crossbar(g, wires=WIRES)
+    solution = crossbar.solve(v)
+    torch.testing.assert_close(solution.current, crossbar @ v, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(solution.cell_current, g * solution.cell_voltage)
+    driver = v - solution.word_line[..., 0]  # across the driver and the first segment
+    torch.testing.assert_close(driver, solution.driver_current * 53.0)
+
+
+def test_each_tile_has_its_own_solution():
+    g, v = conductances(10, 8), 0.1 * Stream(1).normal((3, 10)).double()
+    crossbar = Crossbar(g, wires=WIRES, tile=(5, 4))
+    solution = crossbar.solve(v)
+    assert solution.word_line.shape == (3, 4, 5, 4)
+    summed = solution.current.view(3, 2, 2, 4).sum(1).flatten(1)  # over the tiles of the rows
+    torch.testing.assert_close(summed, crossbar @ v, rtol=1e-9, atol=1e-15)
+    one = solution[1, 2]
+    assert one.word_line.shape == (5, 4)
+    assert bool(one.converged)
+
+
+def test_a_write_scheme_drives_the_same_array():
+    crossbar = Crossbar(conductances(6, 5), wires=WIRES)
+    solution = crossbar.solve(Drive.select(6, 5, 4, 3, 1.5, "v/2"))
+    voltage = solution.cell_voltage
+    assert int(voltage.argmax()) == 4 * 5 + 3
+    assert 0.9 * 1.5 < float(voltage.max()) < 1.5
+
+
+@pytest.mark.parametrize("wires", [None, WIRES])
+def test_cells_that_are_not_ohmic_are_solved_for_each_vector(wires):
+    g, v = conductances(6, 5), 0.2 * Stream(1).uniform((3, 6)).double()
+    law = Sinh(v0=0.1, read_voltage=0.2)
+    crossbar = Crossbar(g, wires=wires, law=law)
+    expected = solve(g, wires or Wires(), Drive.read(v), law=law).current
+    torch.testing.assert_close(crossbar @ v, expected)
+    if wires is None:
+        by_hand = (g * 0.2 * torch.sinh(v / 0.1).unsqueeze(-1) / math.sinh(2.0)).sum(1)
+        torch.testing.assert_close(crossbar @ v, by_hand)
+    torch.testing.assert_close(crossbar.solve(v).current, expected)
+
+
+def test_a_transistor_in_series_limits_the_current():
+    g, v = torch.full((4, 3), 1e-3).double(), torch.full((4,), 0.3).double()
+    gate = Transistor(gate_voltage=0.9, threshold=0.5, gain=1e-4)
+    limited, plain = Crossbar(g, series=gate) @ v, Crossbar(g) @ v
+    assert bool((limited < 0.1 * plain).all())
+
+
+def test_currents_of_another_making_have_no_circuit():
+    crossbar = Crossbar(conductances(4, 3), nonidealities=["ir_drop_profile"])
+    with pytest.raises(ConfigError, match="not the circuit of one array"):
+        crossbar.solve(torch.ones(4))
+
+
+def test_the_wrong_number_of_rows_is_an_error():
+    with pytest.raises(ConfigError, match="but g has 4 rows"):
+        Crossbar(conductances(4, 3)).solve(torch.ones(5))

@@ -1,6 +1,8 @@
 """What a solved circuit says."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -29,6 +31,17 @@ class Solution:
     iterations: int
     residual: Tensor
     converged: Tensor
+
+    def __getitem__(self, index: Any) -> "Solution":
+        """Some of the vectors and arrays, by the leading dimensions."""
+        key = index if isinstance(index, tuple) else (index,)
+        cells = {
+            name: getattr(self, name)[(*key, slice(None), slice(None))]
+            for name in ("word_line", "bit_line", "cell_current", "device_voltage")
+        }
+        return dataclasses.replace(
+            self, **cells, residual=self.residual[key], converged=self.converged[key]
+        )
 
     @property
     def cell_voltage(self) -> Tensor:
