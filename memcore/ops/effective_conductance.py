@@ -1,7 +1,7 @@
 """The matrix of a crossbar with line resistance."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -66,13 +66,52 @@ def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int
     end's come last along a word line and first along a bit line. The list has the dimensions that
     were reversed.
     """
+    straight, word, bit, flips = lines(g, wires)
+    return straight, word.all(g), bit.all(g), flips
+
+
+class Lines(NamedTuple):
+    """The segments of all word lines or all bit lines; a number stands for all of them."""
+
+    shape: tuple[int, ...]  #: [..., rows, cols (+ 1)] or [..., rows (+ 1), cols]
+    inner: float | Tensor  #: of this shape, except for the segments at the ends
+    ends: dict[int, float | Tensor]  #: [..., lines], by their place along the line; near end first
+    dim: int  #: along the line
+
+    def all(self, like: Tensor) -> Tensor:
+        """Return a tensor of all segments."""
+        if isinstance(self.inner, Tensor):
+            out = self.inner.clone(memory_format=torch.contiguous_format)
+        else:
+            out = like.new_full(self.shape, self.inner)
+        for at, ohm in self.ends.items():
+            if isinstance(ohm, Tensor):
+                out.select(self.dim, at).copy_(ohm)
+            elif ohm != self.inner:
+                out.select(self.dim, at).fill_(ohm)
+        return out
+
+
+def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
+    """Return what `canonical` does, without a tensor where a number says it all."""
     _check(g)
-    word, bit = _segments(g, wires)
+    *batch, rows, cols = g.shape
     ends = ((-1, wires.drive == "right"), (-2, wires.sense_at == "top"))
     flips = [dim for dim, flip in ends if flip]
-    if not flips:
-        return g, word, bit, flips
-    return g.flip(flips), word.flip(flips), bit.flip(flips), flips
+    turned = [[-1] if dim in flips else [] for dim in (-2, -1)]
+    far = wires.drive == "both", wires.sense_at == "both"
+    shapes = (*batch, rows, cols + far[0]), (*batch, rows + far[1], cols)
+    word = _spread("word_line", wires.word_line, g, shapes[0], flips)
+    bit = _spread("bit_line", wires.bit_line, g, shapes[1], flips)
+    driver = _spread("driver", wires.driver, g, (*batch, rows), turned[0])
+    sense = _spread("sense", wires.sense, g, (*batch, cols), turned[1])
+    at = (0, -1)[: 1 + far[0]], (-1, 0)[: 1 + far[1]]
+    return (
+        g.flip(flips) if flips else g,
+        Lines(shapes[0], word, _ends(word, wires.first, driver, at[0], -1), -1),
+        Lines(shapes[1], bit, _ends(bit, wires.last, sense, at[1], -2), -2),
+        flips,
+    )
 
 
 def _check(g: Tensor) -> None:
@@ -86,41 +125,31 @@ def _check(g: Tensor) -> None:
         raise ValueError("g has negative entries or NaN, expected siemens, at least 0")
 
 
-def _spread(name: str, value: float | Tensor, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _spread(
+    name: str, value: float | Tensor, g: Tensor, shape: tuple[int, ...], flips: list[int]
+) -> float | Tensor:
     if not isinstance(value, Tensor):
-        return g.new_full((), value).expand(shape)
+        return value
     if value.dtype != g.dtype:
         raise TypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
     if value.device != g.device:
         raise ValueError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
     try:
-        return value.expand(shape)
+        spread = value.expand(shape)
     except RuntimeError:
         raise ValueError(
             f"{name} has shape {list(value.shape)}, expected one that broadcasts to {list(shape)}"
         ) from None
+    return spread.flip(flips) if flips else spread
 
 
-def _with_ends(lines: Tensor, keep: bool, ends: Tensor, at: tuple[int, ...]) -> Tensor:
-    """Add what is in series with the segments `at` of the last dimension, or replace them."""
-    lines = lines.clone()
-    for index in at:
-        lines[..., index] = lines[..., index] + ends if keep else ends
-    return lines
-
-
-def _segments(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor]:
-    """Resistances of all segments, those at the ends with the drivers' and sense nodes' in them."""
-    *batch, rows, cols = g.shape
-    both_driven, both_sensed = wires.drive == "both", wires.sense_at == "both"
-    word = _spread("word_line", wires.word_line, g, (*batch, rows, cols + both_driven))
-    bit = _spread("bit_line", wires.bit_line, g, (*batch, rows + both_sensed, cols))
-    driver = _spread("driver", wires.driver, g, (*batch, rows))
-    sense = _spread("sense", wires.sense, g, (*batch, cols))
-    ends = {"left": (0,), "right": (-1,), "both": (0, -1)}[wires.drive]
-    word = _with_ends(word, wires.first, driver, ends)
-    ends = {"top": (0,), "bottom": (-1,), "both": (0, -1)}[wires.sense_at]
-    return word, _with_ends(bit.mT, wires.last, sense, ends).mT
+def _ends(
+    inner: float | Tensor, keep: bool, series: float | Tensor, at: tuple[int, ...], dim: int
+) -> dict[int, float | Tensor]:
+    """The segments at the ends of lines, with what is in series with them."""
+    if not keep:
+        return dict.fromkeys(at, series)
+    return {k: (inner.select(dim, k) if isinstance(inner, Tensor) else inner) + series for k in at}
 
 
 def _expect(name: str, tensor: Tensor, g: Tensor, shape: tuple[int, ...]) -> None:
