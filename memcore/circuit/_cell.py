@@ -1,4 +1,4 @@
-"""A cell as one two-terminal element: the memristor, what is in series, and the cell's own wires."""
+"""A cell as one element: the memristor, what is in series with it, and the cell's own wires."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -112,10 +112,9 @@ class _Circuit:
 
     def start(self) -> _State:
         """No currents at all: the first step then has the slopes at 0 V."""
-        shape = torch.broadcast_shapes(self.applied.shape, self.cell.g.shape)
-        zero = self.applied.new_zeros(shape)
-        rows, cols = shape[-2:]
-        potential = None if self.floating is None else zero.new_zeros((*shape[:-2], rows + cols))
+        zero = torch.zeros_like(self.applied + self.cell.g)
+        *batch, rows, cols = zero.shape
+        potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
         return self.at(zero, zero, potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
@@ -130,7 +129,7 @@ class _Circuit:
 
     def residual(self, state: _State) -> Tensor:
         """As `Solution.residual` has it, [...]."""
-        voltage = torch.maximum(_largest(self.applied), _largest(state.loss) * 1e-30)
+        voltage = _largest(self.applied)
         current, slope = state.point.current, state.point.slope
         missing = _largest(slope * state.loss)
         if state.excess is not None:
@@ -245,41 +244,35 @@ def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
     if g.dim() < 2:
         raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols]")
     rows, cols = g.shape[-2:]
+    masks = drive.floating_word_lines, drive.floating_bit_lines
     word = drive.word_line
     bit = word.new_zeros(cols) if drive.bit_line is None else drive.bit_line
-    masks = drive.floating_word_lines, drive.floating_bit_lines
-    open_word = (
-        torch.zeros(rows, dtype=torch.bool, device=g.device) if masks[0] is None else masks[0]
+    open_word, open_bit = (
+        torch.zeros(count, dtype=torch.bool, device=g.device) if mask is None else mask
+        for mask, count in zip(masks, (rows, cols), strict=True)
     )
-    open_bit = (
-        torch.zeros(cols, dtype=torch.bool, device=g.device) if masks[1] is None else masks[1]
-    )
-    for name, value, count in (
-        ("word_line", word, rows),
-        ("bit_line", bit, cols),
-        ("floating_word_lines", open_word, rows),
-        ("floating_bit_lines", open_bit, cols),
-    ):
-        if value.shape[-1] != count:
-            raise ConfigError(
-                f"drive.{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
-                f"[..., {count}]"
-            )
-        if value.dtype not in (g.dtype, torch.bool) or value.device != g.device:
-            raise ConfigError(
-                f"drive.{name} is {value.dtype} on {value.device}, but g is {g.dtype} on "
-                f"{g.device}: convert one of them"
-            )
+    _expect("word_line", word, g, rows)
+    _expect("bit_line", bit, g, cols)
+    _expect("floating_word_lines", open_word, g, rows)
+    _expect("floating_bit_lines", open_bit, g, cols)
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
         raise ConfigError("all lines float, so that no potential is known: drive at least one")
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
     if masks == (None, None):
         return word, bit, None
-    batch = torch.broadcast_shapes(
-        open_word.shape[:-1], open_bit.shape[:-1], word.shape[:-1], bit.shape[:-1], g.shape[:-2]
-    )
-    return (
-        word,
-        bit,
-        Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols)),
-    )
+    batch = (word[..., :, None] + bit[..., None, :] + g).shape[:-2]
+    floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))
+    return word, bit, floating
+
+
+def _expect(name: str, value: Tensor, g: Tensor, count: int) -> None:
+    if value.shape[-1] != count:
+        raise ConfigError(
+            f"drive.{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
+            f"[..., {count}]"
+        )
+    if value.dtype not in (g.dtype, torch.bool) or value.device != g.device:
+        raise ConfigError(
+            f"drive.{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}: "
+            "convert one of them"
+        )

@@ -1,0 +1,232 @@
+"""The circuit of a crossbar against ngspice's operating points and closed forms."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memcore import ConfigError, Wires, circuit, devices, effective_conductance
+from memcore.circuit import Drive, solve
+
+ORACLES = Path(__file__).parent / "oracles"
+NONLINEAR = sorted((ORACLES / "ngspice_nonlinear").glob("*.npz"))
+LINEAR = sorted((ORACLES / "ngspice").glob("*.npz"))
+
+
+def element(described):
+    if described is None:
+        return None
+    fields = {name: value for name, value in described.items() if name != "kind"}
+    for name, value in fields.items():
+        if name == "coefficients":
+            fields[name] = tuple(value)
+        elif isinstance(value, list):
+            fields[name] = torch.tensor(value, dtype=torch.float64)
+    return getattr(circuit, described["kind"])(**fields)
+
+
+def described(path):
+    with np.load(path) as file:
+        data = {name: torch.from_numpy(file[name]) for name in file.files if name != "case"}
+        case = json.loads(str(file["case"]))
+    floats = bool(data["open_word"].any() | data["open_bit"].any())
+    drive = Drive(
+        word_line=data["v"],
+        bit_line=data["end"],
+        floating_word_lines=data["open_word"] if floats else None,
+        floating_bit_lines=data["open_bit"] if floats else None,
+    )
+    laws = {"law": element(case["law"]), "series": element(case["series"])}
+    return data, Wires(**case["wires"]), drive, laws
+
+
+def test_operating_points_are_there():
+    assert len(NONLINEAR) == 21
+    assert len(LINEAR) == 24
+
+
+@pytest.mark.parametrize("path", NONLINEAR, ids=lambda path: path.stem)
+def test_voltages_and_currents_are_those_of_ngspice(path):
+    data, wires, drive, laws = described(path)
+    found = solve(data["g"], wires, drive, **laws)
+    largest = data["current"].abs().max()
+    assert ((found.cell_current - data["current"]).abs().max() / largest) < 1e-6
+    scale = (data["word"] - data["bit"]).abs().max()
+    assert (found.word_line - data["word"]).abs().max() / scale < 1e-6
+    assert (found.bit_line - data["bit"]).abs().max() / scale < 1e-6
+
+
+@pytest.mark.parametrize("path", LINEAR, ids=lambda path: path.stem)
+def test_ohmic_currents_are_those_of_ngspice(path):
+    with np.load(path) as file:
+        g, v, expected, params = (torch.from_numpy(file[k]) for k in ("G", "V", "I", "params"))
+    word, bit, driver, sense, first, last = params.tolist()
+    wires = Wires(
+        word_line=word, bit_line=bit, driver=driver, sense=sense, first=bool(first), last=bool(last)
+    )
+    found = solve(g, wires, Drive.read(v)).current
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+    torch.testing.assert_close(found, v @ effective_conductance(g, wires), rtol=1e-9, atol=0)
+
+
+# -- closed forms ----------------------------------------------------------------------------------
+
+R_L, R_H = 1e4, 1e6
+
+
+def low_but_one(n, selected=R_L):
+    g = torch.full((n, n), 1 / R_L, dtype=torch.float64)
+    g[0, 0] = 1 / selected
+    return g
+
+
+@pytest.mark.parametrize(
+    ("n", "sneak", "ratio"),
+    [(4, 7777.8, 1.764), (16, 1377.8, 1.136), (64, 319.98, 1.032), (256, 78.585, 1.008)],
+)
+def test_sneak_paths_of_a_floating_array(n, sneak, ratio):
+    drive = Drive.select(n, n, 0, 0, 1.0, "floating")
+    low = solve(low_but_one(n), Wires(), drive).current[0]
+    high = solve(low_but_one(n, R_H), Wires(), drive).current[0]
+    assert float(1 / (low - 1 / R_L)) == pytest.approx(sneak, rel=1e-4)
+    exact = R_L * (2 / (n - 1) + 1 / (n - 1) ** 2)
+    assert float(1 / (low - 1 / R_L)) == pytest.approx(exact, rel=1e-9)
+    assert float(low / high) == pytest.approx(ratio, abs=6e-4)
+
+
+@pytest.mark.parametrize("scheme", ["v/2", "v/3"])
+def test_power_of_a_scheme(scheme):
+    n, v = 8, 1.5
+    found = solve(low_but_one(n), Wires(), Drive.select(n, n, 0, 0, v, scheme))
+    half, third = 2 * (n - 1) / 4, (n * n - 1) / 9
+    expected = v**2 / R_L * (1 + (half if scheme == "v/2" else third))
+    power = (found.cell_voltage * found.cell_current).sum()
+    assert float(power) == pytest.approx(expected, rel=1e-12)
+
+
+def test_selector_has_its_half_bias_ratio():
+    selector = circuit.Selector.from_half_bias_ratio(1e4, 1.2, 1e-5)
+    whole, half = selector.current(torch.tensor([1.2, 0.6], dtype=torch.float64))
+    assert float(whole) == pytest.approx(1e-5)
+    assert float(whole / half) == pytest.approx(1e4)
+
+
+# -- any circuit -----------------------------------------------------------------------------------
+
+WIRES = Wires(word_line=8.0, bit_line=5.0, driver=50.0, sense=30.0)
+SINH = circuit.Sinh(v0=0.2, read_voltage=0.2)
+SERIES = {
+    "none": None,
+    "transistor": circuit.Transistor(gate_voltage=1.2, gain=5e-4),
+    "selector": circuit.Selector.from_half_bias_ratio(1e3, 1.0, 1e-4),
+    "threshold": circuit.ThresholdSelector(v_th=0.4, v_hold=0.2, r_on=1e3, r_off=1e8),
+}
+
+
+def array(*shape):
+    generator = torch.Generator().manual_seed(7)
+    return 10 ** -(4 + 2 * torch.rand(*shape, generator=generator, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("series", SERIES.values(), ids=SERIES)
+def test_nodes_and_cells_agree(series):
+    g, v = array(9, 6), array(4, 9) * 1e4
+    found = solve(g, WIRES, Drive.read(v), law=SINH, series=series)
+    assert bool(found.converged.all())
+    current = SINH.current(found.device_voltage, g)
+    scale = found.cell_current.abs().max()
+    assert float((current - found.cell_current).abs().max() / scale) < 1e-9
+    if series is not None:
+        current = series.current(found.cell_voltage - found.device_voltage)
+        assert float((current - found.cell_current).abs().max() / scale) < 1e-8
+    torch.testing.assert_close(found.current.sum(-1), found.driver_current.sum(-1))
+
+
+def test_each_vector_and_array_is_solved_by_itself():
+    g, v = array(2, 1, 9, 6), array(4, 9) * 1e4
+    together = solve(g, WIRES, Drive.read(v), law=SINH)
+    assert together.current.shape == (2, 4, 6)
+    alone = solve(g[1, 0], WIRES, Drive.read(v[2]), law=SINH)
+    torch.testing.assert_close(together.current[1, 2], alone.current, rtol=1e-8, atol=0)
+
+
+def test_word_and_bit_lines_may_change_places():
+    g, v, end = array(9, 6), array(9) * 1e4, array(6) * 1e3
+    found = solve(g, WIRES, Drive(word_line=v, bit_line=end), law=SINH)
+    turned = Wires(
+        word_line=5.0, bit_line=8.0, driver=30.0, sense=50.0, drive="right", sense_at="top"
+    )
+    back = solve(g.mT, turned, Drive(word_line=end, bit_line=v), law=SINH)
+    torch.testing.assert_close(back.cell_current.mT, -found.cell_current, rtol=1e-8, atol=1e-14)
+    torch.testing.assert_close(back.bit_line.mT, found.word_line, rtol=1e-8, atol=1e-9)
+
+
+def test_ohmic_arrays_are_reciprocal():
+    g, eye = array(9, 6), torch.eye(9, dtype=torch.float64)
+    forward = solve(g, WIRES, Drive.read(eye)).current
+    zero = torch.zeros(9, dtype=torch.float64)
+    ends = torch.eye(6, dtype=torch.float64)
+    backward = -solve(g, WIRES, Drive(word_line=zero, bit_line=ends)).driver_current
+    torch.testing.assert_close(forward, backward.mT, rtol=1e-9, atol=0)
+
+
+def test_without_wires_cells_are_alone():
+    g, v = array(9, 6), array(9) * 1e4
+    expected = SINH.current(v[:, None].expand(9, 6), g).sum(0)
+    torch.testing.assert_close(solve(g, Wires(), Drive.read(v), law=SINH).current, expected)
+
+
+def test_nothing_is_driven():
+    found = solve(array(3, 3), WIRES, Drive.read(torch.zeros(3, dtype=torch.float64)), law=SINH)
+    assert bool(found.converged)
+    assert float(found.cell_current.abs().max()) == 0
+
+
+@pytest.mark.parametrize("series", SERIES.values(), ids=SERIES)
+def test_single_precision_agrees_with_double(series):
+    g, v = array(12, 10), array(12) * 1e4
+    double = solve(g, WIRES, Drive.read(v), law=SINH, series=series).current
+    single = solve(g.float(), WIRES, Drive.read(v.float()), law=SINH, series=series).current
+    assert float((single - double).abs().max() / double.abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["vteam", "yakopcic", "stanford_pku"])
+def test_a_device_is_a_law(name):
+    device = devices.get(name)()
+    low, high = device.nominal_range()
+    g = torch.linspace(low * 1.1, high * 0.2, 20, dtype=torch.float64).view(4, 5)
+    law = circuit.OfDevice(device=device, state=device.state_of(g))
+    found = solve(g, WIRES, Drive.read(array(4) * 1e3), law=law)
+    expected = device.current(law.state, found.cell_voltage)
+    scale = expected.abs().max()
+    assert float((found.cell_current - expected).abs().max() / scale) < 1e-8
+
+
+def test_what_does_not_converge_says_so():
+    arguments = (array(6, 6), WIRES, Drive.read(array(6) * 1e4))
+    with pytest.raises(circuit.ConvergenceError, match="after 1 iterations"):
+        solve(*arguments, law=SINH, iterations=1)
+    found = solve(*arguments, law=SINH, iterations=1, strict=False)
+    assert not bool(found.converged)
+    assert float(found.residual) > 1e-10
+
+
+def test_wrong_input_is_explained():
+    g = array(3, 4)
+    with pytest.raises(ConfigError, match=r"expected \[\.\.\., 3\]"):
+        solve(g, WIRES, Drive.read(torch.zeros(4, dtype=torch.float64)))
+    with pytest.raises(ConfigError, match="convert one of them"):
+        solve(g, WIRES, Drive.read(torch.zeros(3)))
+    floats = torch.ones(3, dtype=torch.bool), torch.ones(4, dtype=torch.bool)
+    v = torch.zeros(3, dtype=torch.float64)
+    drive = Drive(word_line=v, floating_word_lines=floats[0], floating_bit_lines=floats[1])
+    with pytest.raises(ConfigError, match="all lines float"):
+        solve(g, WIRES, drive)
+    with pytest.raises(ConfigError, match="slope"):
+        circuit.Polynomial(coefficients=(1.0, 0.0, -0.25), limit=1.5)
+    with pytest.raises(ConfigError, match="scheme"):
+        Drive.select(3, 4, 0, 0, 1.0, "v/4")
+    with pytest.raises(ConfigError, match="row=3"):
+        Drive.select(3, 4, 3, 0, 1.0)
