@@ -204,6 +204,27 @@ def test_a_device_is_a_law(name):
     assert float((found.cell_current - expected).abs().max() / scale) < 1e-8
 
 
+@pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])
+@pytest.mark.parametrize("ohm", [0.0, 2.0, 50.0])
+@pytest.mark.parametrize(
+    "series",
+    [
+        circuit.Selector.from_half_bias_ratio(1e6, 2.0, 1e-4),
+        circuit.Transistor(gate_voltage=torch.linspace(0.2, 1.5, 16, dtype=torch.float64)[:, None]),
+        circuit.ThresholdSelector(v_th=0.8, v_hold=0.1, r_on=100.0, r_off=1e10, smoothing=2e-3),
+    ],
+    ids=["selector", "transistor", "threshold"],
+)
+def test_steep_cells_converge(series, ohm, scheme):
+    wires = Wires(word_line=ohm, bit_line=ohm, driver=10 * ohm)
+    drive = Drive.select(16, 16, 12, 5, 2.0, scheme)
+    law = circuit.Sinh(v0=0.05, read_voltage=0.2)
+    found = solve(array(16, 16), wires, drive, law=law, series=series)
+    assert found.iterations <= 30
+    inside = series.current(found.cell_voltage - found.device_voltage)
+    assert float((inside - found.cell_current).abs().max() / found.cell_current.abs().max()) < 1e-8
+
+
 def test_what_does_not_converge_says_so():
     arguments = (array(6, 6), WIRES, Drive.read(array(6) * 1e4))
     with pytest.raises(circuit.ConvergenceError, match="after 1 iterations"):
