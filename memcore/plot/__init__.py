@@ -1,9 +1,10 @@
-"""Pictures of devices, as matplotlib Axes; matplotlib is imported on the first call."""
+"""Pictures of devices and arrays, as matplotlib Axes; matplotlib is imported on the first call."""
 
+from memcore.plot.crossbar import crossbar
 from memcore.plot.cumulative import cumulative
 from memcore.plot.hysteresis import hysteresis
 from memcore.plot.programming import programming
 from memcore.plot.pulse_response import pulse_response
 from memcore.plot.switching import switching
 
-__all__ = ["cumulative", "hysteresis", "programming", "pulse_response", "switching"]
+__all__ = ["crossbar", "cumulative", "hysteresis", "programming", "pulse_response", "switching"]

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from memcore import ConfigError, Crossbar, Stream, Wires, plot
+
+pytest.importorskip("matplotlib")
+
+WIRES = Wires(word_line=20.0, bit_line=10.0)
+
+
+@pytest.fixture
+def solution():
+    g = 1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double()
+    return Crossbar(g, wires=WIRES).solve(0.2 * Stream(1).uniform((6,)).double())
+
+
+def drawn(ax):
+    return torch.from_numpy(ax.collections[0].get_array().data).view(6, 9)
+
+
+@pytest.mark.parametrize(
+    ("what", "field", "scale", "label"),
+    [
+        ("current", "cell_current", 1e6, "cell current / µA"),
+        ("word_line", "word_line", 1e3, "word-line voltage / mV"),
+        ("bit_line", "bit_line", 1e3, "bit-line voltage / mV"),
+        ("cell_voltage", "cell_voltage", 1e3, "voltage across a cell / mV"),
+    ],
+)
+def test_a_map_shows_the_solution_in_a_readable_unit(solution, what, field, scale, label):
+    ax = plot.crossbar(solution, what)
+    torch.testing.assert_close(drawn(ax), scale * getattr(solution, field))
+    assert ax.figure.axes[1].get_ylabel() == label
+
+
+def test_word_lines_run_from_top_to_bottom(solution):
+    ax = plot.crossbar(solution)
+    assert ax.get_ylim() == (6, 0)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_currents_of_both_signs_have_a_scale_about_zero():
+    g = 1e-4 * Stream(0).uniform((6, 9)).double()
+    v = torch.tensor([0.2, -0.1, 0.2, -0.1, 0.2, -0.1]).double()
+    cells = plot.crossbar(Crossbar(g, wires=WIRES).solve(v)).collections[0]
+    low, high = cells.get_clim()
+    assert low == -high < 0
+
+
+def test_it_draws_where_it_is_told(solution):
+    ax = plot.crossbar(solution)
+    assert plot.crossbar(solution, "bit_line", ax=ax) is ax
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+@pytest.mark.parametrize("size", [6, 128])
+def test_figures_are_saved_and_stay_small(tmp_path, suffix, size):
+    g = 1e-6 + 1e-4 * Stream(0).uniform((size, size)).double()
+    solution = Crossbar(g, wires=WIRES).solve(0.2 * Stream(1).uniform((size,)).double())
+    path = tmp_path / f"currents.{suffix}"
+    plot.crossbar(solution).figure.savefig(path)
+    assert 1_000 < path.stat().st_size < 400_000
+
+
+def test_several_solutions_say_how_to_select_one(solution):
+    g = 1e-4 * Stream(0).uniform((6, 9)).double()
+    several = Crossbar(g, wires=WIRES).solve(torch.ones(3, 6).double())
+    with pytest.raises(ConfigError, match=r"of \[3\] vectors and arrays; expected one"):
+        plot.crossbar(several)
+    plot.crossbar(several[1])
+
+
+def test_an_unknown_view_names_the_known_ones(solution):
+    with pytest.raises(ConfigError, match="what='power'; expected one of 'current'"):
+        plot.crossbar(solution, "power")
