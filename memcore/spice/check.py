@@ -1,0 +1,139 @@
+"""memcore's solution of a circuit beside that of ngspice."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
+from memcore.crossbar import Crossbar
+from memcore.errors import ConfigError
+from memcore.spice.circuit import Circuit
+from memcore.spice.ngspice import Result, run, version
+from memcore.spice.writer import write
+from memcore.wires import Wires
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How far two solutions are apart in one quantity.
+
+    Attributes:
+        name: of the quantity.
+        unit: V or A.
+        count: of values compared.
+        largest: of the differences, in the unit.
+        scale: the largest magnitude of what they are relative to: of all node voltages, of all
+            cell currents, or of the currents of the lines.
+    """
+
+    name: str
+    unit: str
+    count: int
+    largest: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The largest difference relative to the scale."""
+        return self.largest / self.scale if self.scale else self.largest
+
+    def __str__(self) -> str:
+        numbers = f"{self.largest:9.2e} of {self.scale:9.2e} {self.unit}"
+        return f"{self.name:20}{self.count:8}   {numbers}   {self.relative:9.2e}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Check:
+    """memcore against ngspice; `print` it.
+
+    Attributes:
+        solution: of memcore.
+        result: of ngspice.
+        differences: by quantity.
+        tolerance: of the differences, relative.
+        version: of ngspice.
+    """
+
+    solution: Solution
+    result: Result
+    differences: tuple[Difference, ...]
+    tolerance: float
+    version: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether all differences are within the tolerance."""
+        return all(each.relative <= self.tolerance for each in self.differences)
+
+    def __str__(self) -> str:
+        rows, cols = self.solution.cell_current.shape
+        head = f"memcore and {self.version}, {rows} word lines, {cols} bit lines"
+        title = f"{'':20}{'values':>8}   {'largest difference':24}   {'relative':>9}"
+        verdict = "agree" if self.ok else "DO NOT AGREE"
+        end = f"{verdict} within {self.tolerance:.0e}"
+        return "\n".join([head, title, *map(str, self.differences), end])
+
+
+def check(
+    cells: Crossbar | Tensor,
+    v: Tensor | Drive,
+    *,
+    wires: Wires | None = None,
+    law: CellLaw | None = None,
+    series: SeriesElement | None = None,
+    array: int = 0,
+    tolerance: float = 1e-8,
+) -> Check:
+    """Solve a circuit with memcore and with ngspice, and compare node by node.
+
+    Args:
+        cells: as for `netlist`.
+        v: as for `netlist`.
+        wires: as for `netlist`.
+        law: as for `netlist`.
+        series: as for `netlist`.
+        array: as for `netlist`.
+        tolerance: of the differences, relative to the largest voltage or current.
+
+    Raises:
+        ConfigError: as for `netlist`.
+        MemcoreError: ngspice is not installed, or one of the two has found no solution.
+    """
+    if not tolerance > 0:
+        raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
+    circuit = Circuit.of(cells, v, wires=wires, law=law, series=series, array=array)
+    result = run(write(circuit))
+    solution = circuit.solve()
+    return Check(
+        solution=solution,
+        result=result,
+        differences=compare(solution, result),
+        tolerance=tolerance,
+        version=version(),
+    )
+
+
+def compare(solution: Solution, result: Result) -> tuple[Difference, ...]:
+    """All voltages and currents."""
+    volts = max(_largest(solution.word_line), _largest(solution.bit_line))
+    amperes = max(_largest(solution.current), _largest(solution.driver_current))
+    scales = {
+        "word-line voltages": ("word_line", "V", volts),
+        "bit-line voltages": ("bit_line", "V", volts),
+        "memristor voltages": ("device_voltage", "V", volts),
+        "cell currents": ("cell_current", "A", _largest(solution.cell_current)),
+        "bit-line currents": ("current", "A", amperes),
+        "driver currents": ("driver_current", "A", amperes),
+    }
+    found = []
+    for name, (field, unit, scale) in scales.items():
+        mine, theirs = getattr(solution, field), getattr(result, field)
+        largest = _largest(mine - theirs)
+        found.append(
+            Difference(name=name, unit=unit, count=mine.numel(), largest=largest, scale=scale)
+        )
+    return tuple(found)
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.abs().max())

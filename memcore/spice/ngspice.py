@@ -1,0 +1,143 @@
+"""Runs ngspice, and reads what it prints."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from memcore.errors import ConfigError, MemcoreError
+
+_VALUE = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
+_TELLING = re.compile(r"error|fail|abort|singular|no such|converge|unknown", re.IGNORECASE)
+_TOLD = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What ngspice printed of an operating point.
+
+    Attributes:
+        values: V of nodes by their name; A of sources as `vd_3#branch`, of elements as `@r_3_7[i]`.
+    """
+
+    values: Mapping[str, float]
+
+    @property
+    def word_line(self) -> Tensor:
+        """V, [rows, cols]."""
+        return self._cells("w_{}_{}")
+
+    @property
+    def bit_line(self) -> Tensor:
+        """V, [rows, cols]."""
+        return self._cells("b_{}_{}")
+
+    @property
+    def device_voltage(self) -> Tensor:
+        """V across memristors, [rows, cols]; 0 where no current flows for want of a cell."""
+        if not any(name.startswith("m_") for name in self.values):
+            return self.word_line - self.bit_line
+        found = [
+            [word - self.values.get(f"m_{i}_{j}", word) for j, word in enumerate(row)]
+            for i, row in enumerate(self.word_line.tolist())
+        ]
+        return torch.tensor(found, dtype=torch.float64)
+
+    @property
+    def cell_current(self) -> Tensor:
+        """A, [rows, cols]."""
+        return self._cells("@r_{}_{}[i]") + self._cells("@b_{}_{}[i]")
+
+    @property
+    def current(self) -> Tensor:
+        """A out of the bit lines into their ends, [cols]; 0 for those that float."""
+        return self._lines("ve_{}#branch", self._shape()[1])
+
+    @property
+    def driver_current(self) -> Tensor:
+        """A out of the drivers into the word lines, [rows]; 0 for those that float."""
+        return 0 - self._lines("vd_{}#branch", self._shape()[0])
+
+    def _shape(self) -> tuple[int, int]:
+        nodes = [name.split("_") for name in self.values if re.fullmatch(r"w_\d+_\d+", name)]
+        if not nodes:
+            raise ConfigError("the netlist has no nodes w_0_0, ...; expected one of memcore.spice")
+        return max(int(n[1]) for n in nodes) + 1, max(int(n[2]) for n in nodes) + 1
+
+    def _cells(self, name: str) -> Tensor:
+        rows, cols = self._shape()
+        found = [
+            [self.values.get(name.format(i, j), 0.0) for j in range(cols)] for i in range(rows)
+        ]
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _lines(self, name: str, count: int) -> Tensor:
+        found = [self.values.get(name.format(k), 0.0) for k in range(count)]
+        return torch.tensor(found, dtype=torch.float64)
+
+
+def run(netlist: str, *, timeout: float | None = None) -> Result:
+    """The operating point of a netlist that prints it, by ngspice.
+
+    Args:
+        netlist: as `memcore.spice.netlist` writes it.
+        timeout: s, after which ngspice is stopped; None for no limit.
+
+    Raises:
+        MemcoreError: ngspice is not installed, takes too long, or finds no operating point.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        deck = Path(folder) / "crossbar.cir"
+        deck.write_text(netlist, encoding="utf-8")
+        try:
+            # Without the initialisation files of the user.
+            done = _run(["-n", "-b", str(deck)], timeout)
+        except subprocess.TimeoutExpired:
+            raise MemcoreError(
+                f"ngspice has not finished after {timeout!r} s; allow more time, or take a smaller "
+                "array"
+            ) from None
+    values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
+    if done.returncode or not values or "aborted" in done.stderr + done.stdout:
+        raise MemcoreError(f"ngspice has found no operating point: {_message(done)}")
+    return Result(values)
+
+
+def version() -> str:
+    """Such as ngspice-39.
+
+    Raises:
+        MemcoreError: ngspice is not installed.
+    """
+    found = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
+    return found.group() if found else "ngspice"
+
+
+def _run(arguments: list[str], timeout: float | None) -> "subprocess.CompletedProcess[str]":
+    program = shutil.which("ngspice")
+    if program is None:
+        raise MemcoreError(
+            "ngspice is not on the PATH; install ngspice: apt install ngspice, or see "
+            "https://ngspice.sourceforge.io"
+        )
+    return subprocess.run(
+        [program, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _message(done: "subprocess.CompletedProcess[str]") -> str:
+    lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines()]
+    telling = [line for line in lines if _TELLING.search(line)] or [line for line in lines if line]
+    return "; ".join(dict.fromkeys(telling[:_TOLD])) or f"exit status {done.returncode}"

@@ -1,0 +1,216 @@
+"""A crossbar as an ngspice netlist."""
+
+from torch import Tensor
+
+from memcore._version import __version__
+from memcore.circuit import CellLaw, Drive, SeriesElement
+from memcore.crossbar import Crossbar
+from memcore.spice.circuit import Circuit
+from memcore.spice.expressions import of_law, of_series
+from memcore.wires import Wires
+
+_HEAD = """\
+* memcore {version}: a crossbar of {rows} word lines and {cols} bit lines
+* cells: {cells}
+* word lines driven at: {wires.drive}; bit lines sensed at: {wires.sense_at}
+*
+* w_i_j and b_i_j are the nodes of word line i and bit line j at their cell, m_i_j lies between
+* its memristor and what is in series with it. Vd_i drives word line i from node d_i, with the
+* current -i(Vd_i). Ve_j holds the end e_j of bit line j, into which i(Ve_j) flows: with two ends,
+* both are this node. Resistances of 0 are sources of 0 V.
+.options reltol=1e-12 abstol=1e-20 vntol=1e-14 gmin=1e-18 itl1=5000 itl2=5000 numdgt=16
+"""
+#: ngspice reads no longer lines, and prints the faster the more there is in one.
+_PRINTED = 40
+
+
+def netlist(
+    cells: Crossbar | Tensor,
+    v: Tensor | Drive,
+    *,
+    wires: Wires | None = None,
+    law: CellLaw | None = None,
+    series: SeriesElement | None = None,
+    array: int = 0,
+) -> str:
+    """Write the circuit that `memcore.circuit.solve` solves, for ngspice.
+
+    Run it with `ngspice -b FILE`, or with `run`: it prints the voltages of all nodes, and the
+    currents of drivers, bit lines and cells, with all digits.
+
+    Args:
+        cells: a `Crossbar`, which says its conductances, wires, law and series element as well; or
+            conductances [rows, cols] or [arrays, rows, cols] S.
+        v: of the word lines, one vector [rows] V, with the bit lines at virtual ground; or any
+            `memcore.circuit.Drive` of the array. Word lines of a `Crossbar` of several arrays are
+            the rows of its matrix.
+        wires: resistances; those of the crossbar by default, or none.
+        law: of the memristors; that of the crossbar by default, or ohmic.
+        series: what is in series with each; that of the crossbar by default, or nothing.
+        array: which of several.
+
+    Raises:
+        ConfigError: a shape does not fit, or a law has no expression in ngspice.
+    """
+    return write(Circuit.of(cells, v, wires=wires, law=law, series=series, array=array))
+
+
+def write(circuit: Circuit) -> str:
+    """The netlist of a circuit."""
+    deck = _Deck(circuit)
+    deck.word_lines()
+    deck.bit_lines()
+    deck.cells()
+    deck.tie_islands()
+    rows, cols = circuit.g.shape
+    cell = type(circuit.law).__name__
+    if circuit.series is not None:
+        cell += f" in series with {type(circuit.series).__name__}"
+    head = _HEAD.format(version=__version__, rows=rows, cols=cols, cells=cell, wires=circuit.wires)
+    return head + "\n".join([*deck.lines, *_control(deck.measured)]) + "\n"
+
+
+def _control(measured: list[str]) -> list[str]:
+    chunks = (measured[k : k + _PRINTED] for k in range(0, len(measured), _PRINTED))
+    prints = ("print " + " ".join(chunk) for chunk in chunks)
+    return [".control", "set numdgt=16", "op", "print all", *prints, "quit", ".endc", ".end"]
+
+
+class _Groups:
+    """Nodes that hang together."""
+
+    def __init__(self) -> None:
+        self.parent: dict[str, str] = {}
+
+    def find(self, node: str) -> str:
+        parent = self.parent.setdefault(node, node)
+        while parent != node:
+            self.parent[node] = self.parent.setdefault(parent, parent)
+            node, parent = parent, self.parent[parent]
+        return node
+
+    def join(self, a: str, b: str) -> bool:
+        """Whether they did not hang together before."""
+        a, b = self.find(a), self.find(b)
+        self.parent[a] = b
+        return a != b
+
+
+class _Deck:
+    """The lines of a netlist, and what is connected to what."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.rows, self.cols = circuit.g.shape
+        self.lines: list[str] = []
+        self.measured: list[str] = []
+        self.shorted, self.connected = _Groups(), _Groups()
+
+    def word_lines(self) -> None:
+        wires, drive = self.circuit.wires, self.circuit.drive
+        segments, driver = _list(wires.word_line), _list(wires.driver)
+        left, right = wires.drive != "right", wires.drive != "left"
+        open_end, volts = _flags(drive.floating_word_lines, self.rows), drive.word_line.tolist()
+        for i in range(self.rows):
+            line, nodes = segments[i], [f"w_{i}_{j}" for j in range(self.cols)]
+            if left:
+                first, *line = line
+                self._end(f"w_{i}_left", f"d_{i}", nodes[0], driver[i], first, open_end[i])
+            if right:
+                *line, last = line
+                self._end(f"w_{i}_right", nodes[-1], f"d_{i}", driver[i], last, open_end[i])
+            for j, ohm in enumerate(line):
+                self._wire(f"w_{i}_{j}", nodes[j], nodes[j + 1], ohm)
+            if not open_end[i]:
+                self._source(f"Vd_{i}", f"d_{i}", volts[i])
+
+    def bit_lines(self) -> None:
+        wires, drive = self.circuit.wires, self.circuit.drive
+        segments, sense = _list(wires.bit_line), _list(wires.sense)
+        top, bottom = wires.sense_at != "bottom", wires.sense_at != "top"
+        open_end = _flags(drive.floating_bit_lines, self.cols)
+        volts = [0.0] * self.cols if drive.bit_line is None else drive.bit_line.tolist()
+        for j in range(self.cols):
+            line, nodes = [row[j] for row in segments], [f"b_{i}_{j}" for i in range(self.rows)]
+            if top:
+                first, *line = line
+                self._end(f"b_{j}_top", f"e_{j}", nodes[0], sense[j], first, open_end[j], False)
+            if bottom:
+                *line, last = line
+                self._end(f"b_{j}_bottom", nodes[-1], f"e_{j}", sense[j], last, open_end[j], False)
+            for i, ohm in enumerate(line):
+                self._wire(f"b_{i}_{j}", nodes[i], nodes[i + 1], ohm)
+            if not open_end[j]:
+                self._source(f"Ve_{j}", f"e_{j}", volts[j])
+
+    def cells(self) -> None:
+        g, law = self.circuit.g.tolist(), of_law(self.circuit.law, self.circuit.g)
+        series = self.circuit.series
+        rest = None if series is None else of_series(series, self.circuit.g)
+        for i in range(self.rows):
+            for j in range(self.cols):
+                w, m, b = (f"{letter}_{i}_{j}" for letter in "wmb")
+                to = b if rest is None else m
+                current = f"{g[i][j]!r}" if law is None else law(f"v({w},{to})", i, j)
+                behind = "" if rest is None else rest(f"v({m},{b})", i, j)
+                if behind is None or (law is None and g[i][j] == 0):
+                    self.lines.append(f"* no current through the cell of {w} and {b}")
+                    continue
+                self._cell(f"_{i}_{j}", (w, to), current, law is None)
+                if behind:
+                    self.lines.append(f"Bs_{i}_{j} {m} {b} i={behind}")
+                self.connected.join(w, b)
+
+    def _cell(self, name: str, nodes: tuple[str, str], value: str | None, ohmic: bool) -> None:
+        letter, given = ("R", repr(1 / float(value or 0))) if ohmic else ("B", f"i={value}")
+        self.lines.append(f"{letter}{name} {nodes[0]} {nodes[1]} {given}")
+        self.measured.append(f"@{letter.lower()}{name}[i]")
+
+    def tie_islands(self) -> None:
+        """Give a potential to what no current reaches."""
+        for letter in "wb":
+            for i in range(self.rows):
+                for j in range(self.cols):
+                    node = f"{letter}_{i}_{j}"
+                    if self.connected.join(node, "0"):
+                        self.lines.append(f"* nothing else holds {node}")
+                        self.lines.append(f"Vt_{node} {node} 0 0")
+
+    def _source(self, name: str, node: str, volts: float) -> None:
+        self.lines.append(f"{name} {node} 0 {volts!r}")
+        self.shorted.join(node, "0")
+        self.connected.join(node, "0")
+
+    def _end(
+        self,
+        name: str,
+        a: str,
+        b: str,
+        end: float,
+        segment: float,
+        floats: bool,
+        word: bool = True,
+    ) -> None:
+        """The last segment and what the line ends in; nothing of an open end carries current."""
+        if not floats:
+            wires = self.circuit.wires
+            kept = wires.first if word else wires.last
+            self._wire(name, a, b, end + segment if kept else end)
+
+    def _wire(self, name: str, a: str, b: str, ohm: float) -> None:
+        self.connected.join(a, b)
+        if ohm > 0:
+            self.lines.append(f"R{name} {a} {b} {ohm!r}")
+        elif self.shorted.join(a, b):
+            self.lines.append(f"V{name} {a} {b} 0")
+        else:
+            self.lines.append(f"* {a} and {b} are one node already")
+
+
+def _list(value: object) -> list:  # type: ignore[type-arg]
+    assert isinstance(value, Tensor)
+    return value.tolist()  # type: ignore[no-any-return]
+
+
+def _flags(floating: Tensor | None, count: int) -> list[bool]:
+    return [False] * count if floating is None else floating.tolist()
