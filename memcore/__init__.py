@@ -25,7 +25,7 @@ from memcore.errors import (
 from memcore.registry import Provider, Registry
 
 if TYPE_CHECKING:
-    from memcore import circuit, fitting, native, plot, stimuli, study, testing
+    from memcore import circuit, fitting, native, plot, spice, stimuli, study, testing
     from memcore.config import CrossbarConfig
     from memcore.conversion import age, calibrate, convert, convert_, program, revert_
     from memcore.crossbar import Crossbar
@@ -90,7 +90,9 @@ _LAZY: dict[str, str] = {
     }.items()
     for name in names.split()
 }
-_MODULES = frozenset({"circuit", "fitting", "native", "plot", "stimuli", "study", "testing"})
+_MODULES = frozenset(
+    {"circuit", "fitting", "native", "plot", "spice", "stimuli", "study", "testing"}
+)
 
 
 def _registry(kind: str, singular: str) -> Registry[Any]:
@@ -208,6 +210,7 @@ __all__ = [
     "registries",
     "revert_",
     "simulate",
+    "spice",
     "stimuli",
     "study",
     "summary",

@@ -94,7 +94,7 @@ def _wires(wires: Wires, g: Tensor, array: int) -> Wires:
         "driver": (arrays, rows),
         "sense": (arrays, cols),
     }
-    full = {}
+    full: dict[str, Any] = {}
     for name, shape in shapes.items():
         value = torch.as_tensor(getattr(wires, name), dtype=torch.float64)
         full[name] = _expanded(f"wires.{name}", _doubles(value), shape)[array]

@@ -1,9 +1,11 @@
 """A crossbar as an ngspice netlist."""
 
+from typing import Any
+
 from torch import Tensor
 
 from memcore._version import __version__
-from memcore.circuit import CellLaw, Drive, SeriesElement
+from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement
 from memcore.crossbar import Crossbar
 from memcore.spice.circuit import Circuit
 from memcore.spice.expressions import of_law, of_series
@@ -18,9 +20,13 @@ _HEAD = """\
 * its memristor and what is in series with it. Vd_i drives word line i from node d_i, with the
 * current -i(Vd_i). Ve_j holds the end e_j of bit line j, into which i(Ve_j) flows: with two ends,
 * both are this node. Resistances of 0 are sources of 0 V.
-.options reltol=1e-12 abstol=1e-20 vntol=1e-14 gmin=1e-18 itl1=5000 itl2=5000 numdgt=16
 """
-#: ngspice reads no longer lines, and prints the faster the more there is in one.
+_OPTIONS = ".options {} gmin=1e-18 itl1=5000 itl2=5000 numdgt=16"
+_EXACT = "reltol=1e-12 abstol=1e-20 vntol=1e-14"
+#: Newton's method leaves errors of second order, so that far more digits are right than are asked
+#: for. With tighter bounds the rounding of high-ohmic nodes keeps ngspice from an end.
+_ITERATED = "reltol=1e-9 abstol=1e-16 vntol=1e-12"
+#: Vectors in one print command.
 _PRINTED = 40
 
 
@@ -67,7 +73,9 @@ def write(circuit: Circuit) -> str:
     if circuit.series is not None:
         cell += f" in series with {type(circuit.series).__name__}"
     head = _HEAD.format(version=__version__, rows=rows, cols=cols, cells=cell, wires=circuit.wires)
-    return head + "\n".join([*deck.lines, *_control(deck.measured)]) + "\n"
+    linear = isinstance(circuit.law, Ohmic) and circuit.series is None
+    options = _OPTIONS.format(_EXACT if linear else _ITERATED)
+    return head + "\n".join([options, *deck.lines, *_control(deck.measured)]) + "\n"
 
 
 def _control(measured: list[str]) -> list[str]:
@@ -207,9 +215,9 @@ class _Deck:
             self.lines.append(f"* {a} and {b} are one node already")
 
 
-def _list(value: object) -> list:  # type: ignore[type-arg]
+def _list(value: object) -> Any:
     assert isinstance(value, Tensor)
-    return value.tolist()  # type: ignore[no-any-return]
+    return value.tolist()
 
 
 def _flags(floating: Tensor | None, count: int) -> list[bool]:
