@@ -76,7 +76,10 @@ class Wired(Effective):
     def _effective(self, g: Tensor) -> Tensor:
         at_once = max(1, _AT_ONCE // g[0].numel())
         return torch.cat(
-            [effective_conductance(some.double(), self.wires).to(g) for some in g.split(at_once)]
+            [
+                effective_conductance(some.double(), self.wires).to(g)
+                for some in torch.split(g, at_once)
+            ]
         )
 
 

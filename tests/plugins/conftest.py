@@ -99,3 +99,23 @@ def moments():
 def us():
     """Microsiemens as float64 siemens."""
     return lambda *values: 1e-6 * torch.tensor(values, dtype=torch.float64)
+
+
+@pytest.fixture
+def converted():
+    """A layer of 20 inputs and 10 outputs on cells with these effects; always the same weights."""
+
+    def make(*effects, seed=0, device="ideal", **config):
+        layer = torch.nn.Linear(20, 10, bias=False)
+        with torch.no_grad():
+            layer.weight.copy_(memcore.Stream(7).uniform((10, 20)) - 0.5)
+        settings = memcore.CrossbarConfig(device=device, nonidealities=effects, **config)
+        return memcore.convert(torch.nn.Sequential(layer), settings, seed=seed)
+
+    return make
+
+
+@pytest.fixture
+def inputs():
+    """256 input vectors of `converted` between 0 and 1."""
+    return memcore.Stream(8).uniform((256, 20))

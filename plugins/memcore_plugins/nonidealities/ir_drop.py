@@ -17,9 +17,9 @@ class IrDrop(Wiring):
     when the cells are written or age. Reads then cost as much as without wires.
 
     Each cell owns the word-line segment on its driver's side and the bit-line segment on its sense
-    side. A matrix smaller than a tile is an array of its own size; of larger ones, the last tiles are
-    filled with cells of the lowest conductance, on word lines at 0 V. Noise of single cells passes
-    the wires to first order.
+    side. A matrix smaller than a tile is an array of its own size; of larger ones, the last tiles
+    are filled with cells of the lowest conductance, on word lines at 0 V. Noise of single cells
+    passes the wires to first order.
     """
 
     drive: Literal["left", "right", "both"] = parameter(

