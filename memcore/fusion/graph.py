@@ -1,5 +1,6 @@
 """Values and operations of a recorded step: single assignment, no value twice."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,13 @@ _COMMUTATIVE: Final = frozenset({"add", "mul", "eq", "ne", "logical_and", "logic
 TRUTHS: Final = frozenset(
     {"lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or", "logical_xor", "logical_not"}
 )
+
+
+def _exact_inverse(number: float | None) -> float | None:
+    """Of a power of two, small enough for every precision."""
+    if number is None or not 2.0**-60 <= abs(number) <= 2.0**60:
+        return None
+    return 1 / number if math.frexp(abs(number))[0] == 0.5 else None
 
 
 class Index(int):
@@ -67,6 +75,8 @@ class Graph:
             return operands[1]
         if operation == "div" and self.number_of(operands[1]) == 1:
             return operands[0]
+        if operation == "div" and (inverse := _exact_inverse(self.number_of(operands[1]))):
+            return self.apply("mul", operands[0], self.constant(inverse))
         if operation in _COMMUTATIVE:
             operands = tuple(sorted(operands))
         return self._find(Value(operation, operands))

@@ -18,6 +18,7 @@ _NEAR: Final = {torch.float64: 1e-6}
 _NEAR_OTHERWISE: Final = 1e-3
 _FLAT: Final = 1e-3  #: slopes below this change nothing within the window
 _BISECTIONS: Final = 6
+_LARGEST: Final = 60.0  #: exponent, in single precision
 _NO_TIME: Final = 1e-30  #: of a sub-step
 
 
@@ -51,8 +52,8 @@ def advance(
     for _ in range(2 * substeps - 1):
         here = log_rate(x)
         moving = torch.where(here.isneginf(), moving, x)
-        slope = (log_rate(x + direction * near) - here) / near
-        slope = slope.nan_to_num(nan=0.0).clamp(-1e6, 1e6)
+        slope = (log_rate(x + direction * near) - here) * (1 / near)
+        slope = torch.where(slope.isnan(), 0, slope).clamp(-1e6, 1e6)
         share = left.clamp(_NO_TIME, 1)
         log_push = here + log_time + share.log()
         needed = duration(log_push, slope, reach)
@@ -75,15 +76,16 @@ def distance(log_push: Tensor, slope: Tensor) -> Tensor:
     """The solution at time 1 of y' = exp(log_push + slope y), y(0) = 0; at most 2."""
     steep = slope.abs().clamp(min=_FLAT)
     scaled = log_push + steep.log()
-    slowing = torch.logaddexp(scaled, torch.zeros_like(scaled)) / steep
-    hastening = -torch.log1p(-scaled.clamp(max=-1e-7).exp()) / steep
-    hastening = torch.where(scaled < 0, hastening, 2.0)
-    curved = torch.where(slope < 0, slowing, hastening)
-    return torch.where(slope.abs() < _FLAT, log_push.clamp(max=1).exp(), curved).clamp(max=2)
+    grown = scaled.clamp(max=_LARGEST).exp()
+    bent = torch.where(slope < 0, grown, -grown.clamp(max=1 - 1e-7)).log1p().abs()
+    far = bent + (scaled - _LARGEST).clamp(min=0)
+    way = torch.where(slope.abs() < _FLAT, grown, far) / steep
+    return torch.where((slope >= _FLAT) & (scaled >= 0), 2.0, way).clamp(max=2)
 
 
 def duration(log_push: Tensor, slope: Tensor, reach: float) -> Tensor:
     """When that solution is at `reach`; at most 1."""
     steep = slope.abs().clamp(min=_FLAT)
-    flat = torch.log(-torch.expm1(-steep * reach) / steep)
-    return (flat + (-slope).clamp(min=0) * reach - log_push).clamp(max=0).exp()
+    scaled = log_push + steep.log()
+    log_grown = torch.log(-torch.expm1(-reach * steep)) + (-reach * slope).clamp(min=0)
+    return (log_grown - scaled).clamp(max=0).exp()

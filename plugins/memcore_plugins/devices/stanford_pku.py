@@ -24,6 +24,7 @@ from memcore_plugins.devices._switching import advance
 
 VOLT_PER_KELVIN: Final = 1.380649e-23 / 1.602176634e-19  #: k/q
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
+_NO_COMPLIANCE: Final = 1e3  #: A
 _NEWTON: Final = 12
 
 
@@ -104,7 +105,7 @@ class StanfordPku(Memristor):
     g_min: Parameter = parameter(0.2e-9, "m", "smallest gap; release 1.0.0")
     g_max: Parameter = parameter(1.7e-9, "m", "largest gap; release 1.0.0")
     r_series: Parameter = parameter(0.0, "ohm", "in series with the gap; not in the release")
-    i_max: Parameter = parameter(1e3, "A", "compliance while v > 0; not in the release")
+    i_max: Parameter = parameter(1e3, "A", "compliance while v > 0, 1e3: none; not in the release")
     delta_g0: Parameter = parameter(0.0, "m/s", "noise; release 1.0.0 has 0.02 when switched on")
     T_crit: Parameter = parameter(450.0, "K", "where noise sets in; release 1.0.0")
     T_smth: Parameter = parameter(500.0, "K", "how sharply; release 1.0.0")
@@ -134,17 +135,23 @@ class StanfordPku(Memristor):
 
     def _divide(self, s: Tensor, voltage: Tensor) -> tuple[Tensor, Tensor]:
         """The voltage across the gap and the current, with series resistance and compliance."""
-        scale = self.I0 * torch.exp(-self.gap(s) / self.g0)
-        v = voltage.abs()
-        limit = torch.asinh((self.i_max / scale).clamp(max=1e30))
-        a, b = v / self.V0, self.r_series * scale / self.V0
-        # a = y + b sinh(y) is convex: Newton from above never leaves the root's right side.
-        y = torch.minimum(a, torch.asinh((a / b).clamp(max=1e30))) if _any(self.r_series) else a
+        scale = self.I0 * torch.exp(self.gap(s) * (-1 / self.g0))
+        y = voltage.abs() / self.V0
+        if _any(self.r_series):
+            y = self._behind_resistance(y, self.r_series * scale / self.V0)
         y = y.clamp(max=_LARGEST_EXPONENT)
-        for _ in range(_NEWTON if _any(self.r_series) else 0):
-            y = (y - (y + b * torch.sinh(y) - a) / (1 + b * torch.cosh(y))).clamp(min=0)
-        y = torch.where(voltage > 0, torch.minimum(y, limit), y) * voltage.sign()
+        if not (isinstance(self.i_max, int | float) and self.i_max >= _NO_COMPLIANCE):
+            limit = torch.asinh((self.i_max / scale).clamp(max=1e30))
+            y = torch.where(voltage > 0, torch.minimum(y, limit), y)
+        y = y * voltage.sign()
         return y * self.V0, scale * torch.sinh(y)
+
+    def _behind_resistance(self, a: Tensor, b: Tensor) -> Tensor:
+        """The root y of a = y + b sinh(y), which is convex: Newton from above stays above."""
+        y = torch.minimum(a, torch.asinh((a / b).clamp(max=1e30))).clamp(max=_LARGEST_EXPONENT)
+        for _ in range(_NEWTON):
+            y = (y - (y + b * torch.sinh(y) - a) / (1 + b * torch.cosh(y))).clamp(min=0)
+        return y
 
     def temperature(self, s: Tensor, voltage: Tensor) -> Tensor:
         """T in K of the filament."""
@@ -154,22 +161,33 @@ class StanfordPku(Memristor):
     def log_rate(self, s: Tensor, voltage: Tensor) -> Tensor:
         """Ln |dg/dt|, g in m; -inf below the least field. It moves down for v > 0."""
         u, i = self._divide(s, voltage)
-        u, thermal = u.abs(), VOLT_PER_KELVIN * (self.T0 + u * i * self.r_th)
-        widened = (self.gap(s) * 1e9) ** self.alpha
-        gamma = torch.where(
-            voltage > 0,
-            self.gamma0_set - self.beta_set * widened,
-            self.gamma0_reset - self.beta_reset * widened,
-        ).clamp(min=0)
-        z = gamma * self.a0 / self.t_ox * u / thermal
-        moves = (gamma * u >= self.f_min * self.t_ox) & (z > 0)
-        log_sinh = z + torch.log(-torch.expm1(-2 * z) / 2)
-        return torch.where(moves, log(self.v0) - self.Ea / thermal + log_sinh, -torch.inf)
+        cold = 1 / (VOLT_PER_KELVIN * (self.T0 + i * (u * self.r_th)))
+        field = self._field(s, voltage, u)
+        z = field * cold * (self.a0 / self.t_ox)
+        log_sinh = z + torch.log(torch.expm1(-2 * z) * -0.5)
+        rate = log(self.v0) - self.Ea * cold + log_sinh
+        return torch.where(field < self.f_min * self.t_ox, -torch.inf, rate)
+
+    def _field(self, s: Tensor, voltage: Tensor, u: Tensor) -> Tensor:
+        """Gamma |u| in V."""
+        up, zero = voltage > 0, torch.zeros_like(voltage)
+        gamma0 = torch.where(up, self.gamma0_set + zero, self.gamma0_reset + zero)
+        beta = torch.where(up, self.beta_set + zero, self.beta_reset + zero)
+        return (gamma0 - beta * (self.gap(s) * 1e9) ** self.alpha).clamp(min=0) * u.abs()
+
+    def _rests(self, s: Tensor, voltage: Tensor) -> Tensor:
+        field = self._field(s, voltage, self._divide(s, voltage)[0])
+        return (field < self.f_min * self.t_ox) | (field <= 0)
 
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         s, width = state[0], log(self.g_max - self.g_min)
         moved = advance(
-            lambda s: self.log_rate(s, voltage) - width, s, -voltage.sign(), dt, self.substeps
+            lambda s: self.log_rate(s, voltage) - width,
+            s,
+            -voltage.sign(),
+            dt,
+            self.substeps,
+            lambda s: self._rests(s, voltage),
         )
         if _any(self.delta_g0):
             moved = moved + self._noise(s, voltage, dt, ctx)

@@ -86,11 +86,12 @@ class Yakopcic(Memristor):
 
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         del ctx
-        x = state[0]
-        push = self.eta * self.speed(voltage) * dt
-        rise = _travel(x, push.clamp(min=0), self.alpha_p, self.x_p)
-        fall = _travel(1 - x, (-push).clamp(min=0), self.alpha_n, self.x_n)
-        return as_state((x + rise - fall).clamp(X_MIN, 1))
+        x, push = state[0], self.eta * self.speed(voltage) * dt
+        rising, zero = push > 0, torch.zeros_like(push)
+        alpha = torch.where(rising, self.alpha_p + zero, self.alpha_n + zero)
+        start = torch.where(rising, self.x_p + zero, self.x_n + zero)
+        way = _travel(torch.where(rising, x, 1 - x), push.abs(), alpha, start)
+        return as_state((x + push.sign() * way).clamp(X_MIN, 1))
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
         return filled(shape, self.x0, ctx).clamp(X_MIN, 1)
@@ -159,19 +160,20 @@ class Yakopcic(Memristor):
     }
 
 
-def _travel(x: Tensor, push: Tensor, alpha: Parameter, start: Parameter) -> Tensor:
+def _travel(x: Tensor, push: Tensor, alpha: Tensor, start: Tensor) -> Tensor:
     """How far x in [0, 1] rises under `push`, freely up to `start`, damped from there on."""
     free = torch.minimum(push, (start - x).clamp(min=0))
     left = 1 - x - free
     h = (push - free) / _SUBSTEPS
+    damping, offset = alpha * left, -alpha * (1 - start) - torch.log(1 - start)
 
-    def rate(y: Tensor) -> Tensor:  # of y = -ln(1 - x), which grows without end
-        return torch.exp(-alpha * (1 - left * torch.exp(-y) - start)) / (1 - start)
+    def rate(y: Tensor) -> Tensor:  # of -y, where y = ln((1 - x) / left) falls without end
+        return torch.exp(damping * torch.exp(y) + offset)
 
     y = torch.zeros_like(push)
     for _ in range(_SUBSTEPS):
         a = rate(y)
-        b = rate(y + h / 2 * a)
-        c = rate(y + h / 2 * b)
-        y = y + h / 6 * (a + 2 * b + 2 * c + rate(y + h * c))
-    return free - left * torch.expm1(-y)
+        b = rate(y - h / 2 * a)
+        c = rate(y - h / 2 * b)
+        y = y - h / 6 * (a + 2 * (b + c) + rate(y - h * c))
+    return free - left * torch.expm1(y)
