@@ -105,7 +105,7 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
             ) from None
     values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
     if done.returncode or not values or "aborted" in done.stderr + done.stdout:
-        raise MemcoreError(f"ngspice has found no operating point: {_message(done)}")
+        raise MemcoreError(f"ngspice found no operating point: {_message(done)}")
     return Result(values)
 
 
