@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from memcore import ConfigError, Crossbar, Stream, Wires, plot
+from memcore.circuit import Drive, solve
 
 pytest.importorskip("matplotlib")
 
@@ -30,7 +31,8 @@ def drawn(ax):
 def test_a_map_shows_the_solution_in_a_readable_unit(solution, what, field, scale, label):
     ax = plot.crossbar(solution, what)
     torch.testing.assert_close(drawn(ax), scale * getattr(solution, field))
-    assert ax.figure.axes[1].get_ylabel() == label
+    (bar,) = ax.child_axes
+    assert bar.get_ylabel() == label
 
 
 def test_word_lines_run_from_top_to_bottom(solution):
@@ -60,6 +62,57 @@ def test_figures_are_saved_and_stay_small(tmp_path, suffix, size):
     path = tmp_path / f"currents.{suffix}"
     plot.crossbar(solution).figure.savefig(path)
     assert 1_000 < path.stat().st_size < 400_000
+
+
+def test_text_stays_text_and_small_maps_stay_vectors(tmp_path, solution):
+    import matplotlib
+
+    path = tmp_path / "currents.svg"
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot.crossbar(solution).figure.savefig(path)
+    written = path.read_text(encoding="utf-8")
+    assert "cell current / µA" in written
+    assert written.count("QuadMesh") == 1
+    assert written.count("<image") == 1  # the colour bar
+
+
+def test_the_loss_is_what_is_applied_less_what_cells_have():
+    drive = Drive.select(6, 9, 2, 3, 1.0, "v/3")
+    g = 1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double()
+    solution = solve(g, WIRES, drive)
+    ax = plot.crossbar(solution, "loss", drive=drive)
+    applied = torch.full((6, 9), -1 / 3, dtype=torch.float64)
+    applied[2], applied[:, 3] = 1 / 3, 1 / 3
+    applied[2, 3] = 1.0
+    torch.testing.assert_close(drawn(ax), 1e3 * (applied - solution.cell_voltage))
+    with pytest.raises(ConfigError, match=r"expected drive=\.\.\."):
+        plot.crossbar(solution, "loss")
+
+
+def marks(ax):
+    """Where along the lines each marker is."""
+    return {
+        line.get_marker(): list(line.get_ydata() if line.get_marker() in "<>" else line.get_xdata())
+        for line in ax.lines
+    }
+
+
+def test_ends_of_lines_are_marked_where_they_are(solution):
+    rows, cols = [k + 0.5 for k in range(6)], [k + 0.5 for k in range(9)]
+    assert marks(plot.crossbar(solution)) == {">": rows, "v": cols}
+    turned = plot.crossbar(solution, wires=Wires(drive="both", sense_at="top"))
+    assert marks(turned) == {">": rows, "<": rows, "^": cols}
+    floating = Drive.select(6, 9, 2, 3, 1.0, "floating")
+    assert marks(plot.crossbar(solution, drive=floating)) == {">": [2.5], "v": [3.5]}
+
+
+def test_cells_of_floating_lines_have_no_loss_to_show():
+    drive = Drive.select(6, 9, 2, 3, 1.0, "floating")
+    g = 1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double()
+    ax = plot.crossbar(solve(g, WIRES, drive), "loss", drive=drive)
+    shown = ax.collections[0].get_array()
+    assert (~shown.mask).sum() == 1
+    assert not shown.mask[2, 3]
 
 
 def test_several_solutions_say_how_to_select_one(solution):

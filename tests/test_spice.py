@@ -233,7 +233,7 @@ def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
 
 
 def test_the_netlist_of_two_cells_is_what_one_would_write():
-    g = torch.tensor([[1e-4, 0.0]]).double()
+    g = torch.tensor([[1e-4, 0.0]], dtype=torch.float64)
     wires = Wires(word_line=1.0, bit_line=2.0, driver=50.0)
     lines = spice.netlist(g, torch.tensor([0.1], dtype=torch.float64), wires=wires).splitlines()
     assert lines[0].endswith("a crossbar of 1 word lines and 2 bit lines")

@@ -1,40 +1,55 @@
 """What a solved crossbar looks like: currents of its cells, voltages along its lines."""
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from memcore.circuit import Solution
+from torch import Tensor
+
+from memcore.circuit import Drive, Solution
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
+from memcore.wires import Wires
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-What = Literal["current", "word_line", "bit_line", "cell_voltage"]
+What = Literal["current", "word_line", "bit_line", "cell_voltage", "loss"]
 
 _VIEWS: Final = {
     "current": ("cell_current", "A", "cell current"),
     "word_line": ("word_line", "V", "word-line voltage"),
     "bit_line": ("bit_line", "V", "bit-line voltage"),
     "cell_voltage": ("cell_voltage", "V", "voltage across a cell"),
+    "loss": ("cell_voltage", "V", "voltage lost before a cell"),
 }
-_GRID: Final = 32  #: lines up to which cells are drawn apart
+_GRID: Final = 32  #: lines up to which cells are drawn apart, and each end is marked
 _VECTORS: Final = 4096  #: cells up to which each is a vector shape, beyond they are one picture
 
 
-def crossbar(solution: Solution, what: What = "current", *, ax: "Axes | None" = None) -> "Axes":
-    """A map of one array: word lines from top to bottom, driven at the left as drawn.
+def crossbar(
+    solution: Solution,
+    what: What = "current",
+    *,
+    drive: Drive | None = None,
+    wires: Wires | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """A map of one array: word lines from top to bottom, bit lines from left to right.
 
-    Values of both signs have a scale that is symmetric about 0, so that white is nothing. The
-    figure can be saved as PNG, PDF or SVG; text stays text in the latter two.
+    Triangles mark where word lines are driven and where bit lines are sensed. Values of both signs
+    have a scale that is symmetric about 0, so that white is nothing. The figure can be saved as
+    PNG, PDF or SVG; text stays text in the latter two.
 
     Args:
         solution: of `Crossbar.solve` or `memcore.circuit.solve`, one vector and one array.
         what: the currents of the cells, the voltages of the nodes along word lines or bit lines,
-            or the voltages between the two.
+            those between the two, or the loss: what is applied less the voltage of the cell.
+        drive: what was applied, for the loss; lines that float have no marks.
+        wires: which ends of the lines are driven and sensed; at the left and the bottom by default.
         ax: where to draw; in a new figure by default.
 
     Raises:
-        ConfigError: there is no such view, or the solution is of several vectors or arrays.
+        ConfigError: there is no such view, the loss has no drive, or the solution is of several
+            vectors or arrays.
 
     Examples:
         >>> ax = memcore.plot.crossbar(crossbar.solve(v), "word_line")  # doctest: +SKIP
@@ -49,30 +64,98 @@ def crossbar(solution: Solution, what: What = "current", *, ax: "Axes | None" = 
             f"the solution is of {list(values.shape[:-2])} vectors and arrays; expected one: "
             "select it by index, as solution[0]"
         )
+    if what == "loss":
+        values = _applied(drive, values) - values
     ax = common.axes(ax)
     shown, unit = common.scaled(values, unit)
-    signed = bool((values < 0).any()) and bool((values > 0).any())
-    largest = abs(shown).max()
-    limits = {"vmin": -largest, "vmax": largest} if signed else {}
+    _map(ax, shown, f"{label} / {unit}")
+    _mark(ax, tuple(values.shape), drive, wires or Wires())
+    return ax
+
+
+def _applied(drive: Drive | None, like: Tensor) -> Tensor:
+    """V between the ends of the lines of each cell, NaN where one of them floats."""
+    if drive is None:
+        raise ConfigError("the loss is relative to what is applied; expected drive=...")
+    ends = []
+    for volts, floats, count in (
+        (drive.word_line, drive.floating_word_lines, like.shape[0]),
+        (drive.bit_line, drive.floating_bit_lines, like.shape[1]),
+    ):
+        end = like.new_zeros(count) if volts is None else volts
+        if end.shape != (count,):
+            raise ConfigError(
+                f"drive has voltages of shape {list(end.shape)}; expected [{count}], one vector"
+            )
+        ends.append(end if floats is None else end.masked_fill(floats, float("nan")))
+    return ends[0][:, None] - ends[1]
+
+
+def _map(ax: "Axes", shown: Any, label: str) -> None:
+    low, high = _limits(shown)
     rows, cols = shown.shape
     cells = ax.pcolormesh(
         shown,
-        cmap="RdBu_r" if signed else "viridis",
+        cmap="RdBu_r" if low < 0 else "viridis",
+        vmin=low,
+        vmax=high,
         edgecolors="white" if max(rows, cols) <= _GRID else "none",
         linewidth=0.4,
         rasterized=rows * cols > _VECTORS,
-        **limits,
     )
+    ax.set_facecolor("0.85")
     ax.invert_yaxis()
     ax.set_aspect("equal")
     for axis, count in ((ax.xaxis, cols), (ax.yaxis, rows)):
         places = _places(count)
         axis.set_ticks([place + 0.5 for place in places], [str(place) for place in places])
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, pad=8)
     ax.spines[:].set_visible(False)
     ax.set(xlabel="bit line", ylabel="word line")
-    ax.figure.colorbar(cells, ax=ax, label=f"{label} / {unit}", shrink=0.9)
-    return ax
+    width = 0.04 * max(rows, cols) / cols
+    bar = ax.inset_axes((1 + 1.2 * width, 0, width, 1))
+    ax.figure.colorbar(cells, cax=bar, label=label).outline.set_visible(False)
+
+
+def _limits(shown: Any) -> tuple[float, float]:
+    """Ends of the scale, about 0 where there are both signs."""
+    finite = shown[abs(shown) < float("inf")]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    # What rounding leaves is no sign.
+    if low < -1e-9 * high and high > -1e-9 * low:
+        return -max(-low, high), max(-low, high)
+    return (low, high) if high > 0 or low == high else (low, 0.0)
+
+
+def _mark(ax: "Axes", shape: tuple[int, ...], drive: Drive | None, wires: Wires) -> None:
+    """Triangles in the direction of the currents at the ends of the lines."""
+    masks = (drive.floating_word_lines, drive.floating_bit_lines) if drive else (None, None)
+    gap = 0.016
+    ends = (
+        (0, wires.drive != "right", -gap, ">"),
+        (0, wires.drive != "left", 1 + gap, "<"),
+        (1, wires.sense_at != "top", -gap, "v"),
+        (1, wires.sense_at != "bottom", 1 + gap, "^"),
+    )
+    for lines, wanted, at, marker in ends:
+        count, floating = shape[lines], masks[lines]
+        every = range(count) if count <= _GRID else _places(count)
+        places = [k + 0.5 for k in every if floating is None or not bool(floating[k])]
+        if not wanted or not places:
+            continue
+        where: Any = ([at] * len(places), places) if lines == 0 else (places, [at] * len(places))
+        transform = ax.get_yaxis_transform() if lines == 0 else ax.get_xaxis_transform()
+        ax.plot(
+            *where,
+            linestyle="",
+            marker=marker,
+            markersize=3.5,
+            color=common.COLOURS[1 - lines],
+            transform=transform,
+            clip_on=False,
+        )
 
 
 def _places(count: int) -> list[int]:
