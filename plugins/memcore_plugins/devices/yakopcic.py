@@ -167,7 +167,7 @@ def _travel(x: Tensor, push: Tensor, alpha: Tensor, start: Tensor) -> Tensor:
     h = (push - free) / _SUBSTEPS
     damping, offset = alpha * left, -alpha * (1 - start) - torch.log(1 - start)
 
-    def rate(y: Tensor) -> Tensor:  # of -y, where y = ln((1 - x) / left) falls without end
+    def rate(y: Tensor) -> Tensor:  # at which y = ln((1 - x) / left) falls
         return torch.exp(damping * torch.exp(y) + offset)
 
     y = torch.zeros_like(push)
