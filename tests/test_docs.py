@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import memcore
@@ -89,10 +90,12 @@ def test_documented_memcore_commands_exist() -> None:
 
     named = [line.split() for line in commands() if line.startswith("memcore ")]
     assert named
-    for _, command, *arguments in named:
-        assert command in main.commands, command
-        options = {name for p in main.commands[command].params for name in p.opts}
-        for argument in arguments:
+    for words in named:
+        command, rest = main, iter(words[1:])
+        while isinstance(command, click.Group):
+            command = command.commands[next(rest)]
+        options = {name for p in command.params for name in p.opts}
+        for argument in rest:
             assert not argument.startswith("-") or argument in options, (command, argument)
 
 

@@ -49,6 +49,15 @@ def test_currents_of_both_signs_have_a_scale_about_zero():
     assert low == -high < 0
 
 
+def test_what_leaks_the_other_way_takes_no_half_of_the_scale():
+    drive = Drive.select(6, 9, 2, 3, 1.0, "v/2")
+    solution = solve(1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double(), WIRES, drive)
+    shown = 1e6 * solution.cell_current
+    assert -0.02 < float(shown.min() / shown.max()) < 0
+    limits = plot.crossbar(solution).collections[0].get_clim()
+    assert limits == pytest.approx((float(shown.min()), float(shown.max())))
+
+
 def test_it_draws_where_it_is_told(solution):
     ax = plot.crossbar(solution)
     assert plot.crossbar(solution, "bit_line", ax=ax) is ax

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import memcore
 from memcore import Context, Memristor, Stream
+from memcore.circuit import Drive, solve
 
 FOLDER = Path(__file__).parent.parent / "reference" / "_generated"
 #: Colours that colour-blind readers tell apart (Okabe and Ito 2008).
@@ -116,6 +117,44 @@ def stanford_pku(figure: Any) -> None:
     loops = [(hertz(f), cls(r_series=500.0), 2.2, f) for f in (1e5, 1e6)]
     _loops(axes, loops)
     axes.set_title("2.2 V sine, 500 Ω in series")
+
+
+def jart_vcm_v1b(figure: Any) -> None:
+    """The triangle of the reference calculation, and cells that differ."""
+    cls, ctx = memcore.devices["jart_vcm_v1b"], Context(random=Stream(0))
+    expected = _oracle("jart_v1b_triangular_1p3V_1Vps.csv")
+    t, v = expected[:, 0], expected[:, 1]
+    middle, dt = 0.5 * (v[1:] + v[:-1]), float(t[1] - t[0])
+    left, right = figure.subplots(1, 2, sharey=True)
+    start = math.log(0.01 / 0.008) / math.log(20 / 0.008)
+    _triangle(left, cls(s0=start), v, middle, dt, colour=COLOURS[0], label="memcore")
+    style = {"color": COLOURS[1], "linestyle": "", "marker": ".", "markersize": 3}
+    left.semilogy(v, expected[:, 2].abs() * 1e3, label="reference", **style)
+    left.legend(frameon=False, fontsize="small")
+    left.set_title("triangle, 1 V/s")
+    varied = cls.preset("bengel_variability", pieces=8).sample((12,), ctx)
+    _triangle(right, varied, v, middle, dt, colour=COLOURS[0], linewidth=0.6)
+    right.set_title("12 cells of bengel_variability")
+    left.set_ylabel("|current| (mA)")
+    left.set_ylim(1e-4, 2)
+
+
+def _triangle(
+    axes: Any, device: Memristor, v: Tensor, middle: Tensor, dt: float, **style: Any
+) -> None:
+    cells = next(
+        (value.shape for value in vars(device).values() if isinstance(value, Tensor)), (1,)
+    )
+    trace = memcore.simulate(device, torch.cat([middle, v[-1:]]), dt, shape=cells)
+    current = device.current(trace.state.movedim(1, 0), v[:, None])
+    axes.semilogy(v, current.abs() * 1e3, color=style.pop("colour"), **style)
+    axes.set_xlabel("voltage (V)")
+
+
+def _oracle(name: str) -> Tensor:
+    lines = (FOLDER.parents[2] / "tests" / "oracles" / name).read_text().splitlines()
+    rows = [line.split(",") for line in lines if not line.startswith(("#", "t_s"))]
+    return torch.tensor([[float(x) for x in row] for row in rows], dtype=torch.float64)
 
 
 def yakopcic(figure: Any) -> None:
@@ -250,6 +289,24 @@ def _written(how: Any, device: Memristor, shape: tuple[int, int, int]) -> Tensor
     return 100 * error / (high - low)
 
 
+def crossbar(figure: Any) -> None:
+    """Cell currents while one cell is written, and what wires lose in a read."""
+    left, right = figure.subplots(1, 2)
+    drive = Drive.select(16, 16, 5, 3, 1.0, "v/2")
+    wires = memcore.Wires(word_line=2.0, bit_line=2.0, driver=50.0)
+    written = solve(_spread(16, 1e-6, 1e-4), wires, drive)
+    memcore.plot.crossbar(written, "current", drive=drive, ax=left)
+    drive = Drive.read(torch.full((64,), 0.2, dtype=torch.float64))
+    read = solve(_spread(64, 1e-5, 1e-4), wires, drive)
+    memcore.plot.crossbar(read, "loss", drive=drive, ax=right)
+
+
+def _spread(lines: int, low: float, high: float) -> Tensor:
+    """Conductances [lines, lines] in S, uniform in their logarithm."""
+    part = Stream(0).uniform((lines, lines), dtype=torch.float64)
+    return low * (part * math.log(high / low)).exp()
+
+
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
@@ -257,6 +314,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "simmons": (simmons, 3.0),
     "team": (team, 3.0),
     "stanford_pku": (stanford_pku, 3.0),
+    "jart_vcm_v1b": (jart_vcm_v1b, 3.4),
     "yakopcic": (yakopcic, 3.0),
     "mms": (mms, 3.0),
     "data_driven": (data_driven, 3.0),
@@ -264,6 +322,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "finite_states": (finite_states, 1.8),
     "mapping": (mapping, 3.0),
     "programming": (programming, 3.2),
+    "crossbar": (crossbar, 3.6),
 }
 
 

@@ -22,7 +22,8 @@ _VIEWS: Final = {
     "loss": ("cell_voltage", "V", "voltage lost before a cell"),
 }
 _GRID: Final = 32  #: lines up to which cells are drawn apart, and each end is marked
-_VECTORS: Final = 4096  #: cells up to which each is a vector shape, beyond they are one picture
+_VECTORS: Final = 1024  #: cells up to which each is a vector shape, beyond they are one picture
+_BOTH: Final = 0.02  #: part of the larger sign from which the smaller one has colours of its own
 
 
 def crossbar(
@@ -36,8 +37,9 @@ def crossbar(
     """A map of one array: word lines from top to bottom, bit lines from left to right.
 
     Triangles mark where word lines are driven and where bit lines are sensed. Values of both signs
-    have a scale that is symmetric about 0, so that white is nothing. The figure can be saved as
-    PNG, PDF or SVG; text stays text in the latter two.
+    have a scale that is symmetric about 0, so that white is nothing, unless one sign stays below
+    2 % of the other. The figure can be saved as PNG, PDF or SVG. Text stays text in the latter two,
+    and so do maps of up to 1024 cells stay vectors; give `savefig` a dpi for larger ones.
 
     Args:
         solution: of `Crossbar.solve` or `memcore.circuit.solve`, one vector and one array.
@@ -96,7 +98,7 @@ def _map(ax: "Axes", shown: Any, label: str) -> None:
     rows, cols = shown.shape
     cells = ax.pcolormesh(
         shown,
-        cmap="RdBu_r" if low < 0 else "viridis",
+        cmap="RdBu_r" if low == -high else "viridis",
         vmin=low,
         vmax=high,
         edgecolors="white" if max(rows, cols) <= _GRID else "none",
@@ -123,10 +125,9 @@ def _limits(shown: Any) -> tuple[float, float]:
     if not finite.size:
         return 0.0, 1.0
     low, high = float(finite.min()), float(finite.max())
-    # What rounding leaves is no sign.
-    if low < -1e-9 * high and high > -1e-9 * low:
+    if low < -_BOTH * high and high > -_BOTH * low:
         return -max(-low, high), max(-low, high)
-    return (low, high) if high > 0 or low == high else (low, 0.0)
+    return low, high
 
 
 def _mark(ax: "Axes", shape: tuple[int, ...], drive: Drive | None, wires: Wires) -> None:
