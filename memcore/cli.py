@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import memcore
-from memcore import cli_device, cli_spice
+from memcore import cli_device, cli_fit, cli_spice
 from memcore._version import __version__
 from memcore.errors import MemcoreError, MemcoreWarning
 from memcore.registry import SCAN, THIS_PROCESS
@@ -165,6 +165,7 @@ def new_plugin(name: str, out: Path | None) -> None:
 
 
 main.add_command(cli_device.device)
+main.add_command(cli_fit.fit)
 main.add_command(cli_spice.spice)
 
 

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import memcore
+from memcore.cli import main
+
+COLUMNS = ("--column", "time=t (ms):ms", "--column", "voltage=V:V", "--column", "current=I:uA")
+HELD = ("--fixed", "p", "--fixed", "j", "--fixed", "thickness", "--fixed", "mobility")
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    voltage = memcore.stimuli.sine(1.0, 1.0, dt=0.01, dtype=torch.float64)
+    device = memcore.devices["linear_ion_drift"](r_on=150.0, r_off=12e3, x0=0.2)
+    trace = memcore.simulate(device, voltage, 0.01)
+    rows = zip(1e3 * trace.time, voltage, 1e6 * trace.current, strict=True)
+    path = tmp_path / "loop.csv"
+    path.write_text("t (ms),V,I\n" + "".join(f"{t:.9g},{v:.9g},{i:.9g}\n" for t, v, i in rows))
+    return path
+
+
+def test_a_measured_loop_becomes_a_device(measured: Path, tmp_path: Path) -> None:
+    out, plot = tmp_path / "mine.toml", tmp_path / "fit.png"
+    words = ["fit", str(measured), "--device", "linear_ion_drift", *COLUMNS, *HELD]
+    done = CliRunner().invoke(main, [*words, "--plot", str(plot), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "r_off" in done.output
+    assert plot.stat().st_size > 5_000
+    device = memcore.CrossbarConfig(device=str(out)).device
+    assert device.r_off == pytest.approx(12e3, rel=1e-3)  # type: ignore[attr-defined]
+    assert device.x0 == pytest.approx(0.2, rel=1e-3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--column", "voltage"), "expected WHAT=HEADING:UNIT"),
+        (("--column", "voltage=V"), "expected WHAT=HEADING:UNIT"),
+        ((*COLUMNS, "--fixed", "p=1", "--fixed", "j"), "only NAME=NUMBER"),
+        (COLUMNS[:4], "current"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(
+    measured: Path, words: tuple[str, ...], message: str
+) -> None:
+    start = ["fit", str(measured), "--device", "linear_ion_drift", "-o", "mine.toml"]
+    done = CliRunner().invoke(main, [*start, *words])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_the_result_must_be_a_toml_file(measured: Path) -> None:
+    words = ["fit", str(measured), "--device", "linear_ion_drift", *COLUMNS, "-o", "mine.txt"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "ends in .toml" in done.output
