@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -225,7 +226,7 @@ def test_without_ngspice_there_is_advice(monkeypatch):
 
 def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
     fake = tmp_path / "ngspice"
-    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    fake.write_text(f"#!{sys.executable}\nimport time\n\ntime.sleep(60)\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(MemcoreError, match=r"not finished after 0\.2 s"):
