@@ -509,7 +509,9 @@ class Loss(NonIdeality):
 
 
 def test_ageing_without_an_effect_of_time_warns():
-    with pytest.warns(NoEffectWarning, match=r"changes with time; age\(seconds=\.\.\.\) had no effect"):
+    with pytest.warns(
+        NoEffectWarning, match=r"changes with time; age\(seconds=\.\.\.\) had no effect"
+    ):
         memcore.age(spread(0), seconds=1.0)
 
 
