@@ -64,7 +64,7 @@ class JartVcmV1b(Memristor):
     secants of a fixed number, without a table; that has more arithmetic, but runs natively.
 
     Conductance is the slope at v = 0 on the side of RESET, where reads do not disturb; up to
-    about 0.5 V the chord is the same. A constant voltage is integrated in pieces of the way that
+    0.5 V the chord is within 2 %. A constant voltage is integrated in pieces of the way that
     is left, whose rates are exponential in ln N; any time may pass. Cells differ in l, r, N_min
     and N_max; the variability from cycle to cycle of Bengel, eqs 21 to 24, is left out.
     """
