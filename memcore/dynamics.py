@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from memcore import native
 from memcore.errors import ConfigError
-from memcore.fusion import Unfusable, lower
+from memcore.fusion import Program, Unfusable, lower
 from memcore.fusion import record as record_step
 from memcore.hookspecs import Context, Memristor
 from memcore.ops import simulate as kernel
@@ -163,8 +163,7 @@ def _choose(
     reason = "asked for" if engine == "python" else _obstacle(device, state, voltage)
     if not reason:
         try:
-            recording = record_step(device, state, voltage[0].expand(state.shape[1:]), dt, ctx)
-            return partial(kernel.run, lower(recording, shared=voltage.dim() == 1)), "native"
+            return partial(kernel.run, _program(device, state, voltage, dt, ctx)), "native"
         except Unfusable as error:
             reason = str(error)
     if engine == "native":
@@ -172,6 +171,32 @@ def _choose(
             f"{type(device).__name__} cannot run natively: {reason}; use engine='auto'"
         )
     return partial(_loop, device, dt, ctx), f"python: {reason}"
+
+
+def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
+    """What the native engine runs, made once for devices that only numbers describe."""
+    cells, shared = tuple(state.shape), voltage.dim() == 1
+    try:
+        if not any(isinstance(value, Tensor) for value in vars(device).values()):
+            return _remembered(device, cells, voltage.dtype, dt, shared, ctx)
+    except TypeError:  # a parameter that cannot be hashed
+        pass
+    return _recorded(device, cells, voltage.dtype, dt, shared, ctx)
+
+
+def _recorded(
+    device: Memristor,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    dt: float,
+    shared: bool,
+    ctx: Context,
+) -> Program:
+    state = torch.empty(shape, dtype=dtype, device="meta")
+    return lower(record_step(device, state, state[0], dt, ctx), shared=shared)
+
+
+_remembered = lru_cache(maxsize=64)(_recorded)
 
 
 def _obstacle(device: Memristor, state: Tensor, voltage: Tensor) -> str:

@@ -2,7 +2,8 @@
 
 What depends neither on the time nor on the cell runs once; what is the same for all cells runs
 once per step; what is the same at all times runs once per cell; only the rest runs for every step
-of every cell. See `Simulate` in native/include/memcore/kernels.h for the form of the result.
+of every cell, and of that only what some cell of a block needs. See `Simulate` in
+native/include/memcore/kernels.h for the form of the result.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Final
 from torch import Tensor
 
 from memcore.fusion.graph import CONSTANT, LEAVES, PARAMETER, RANDOM, STATE, VOLTAGE, Graph, Value
+from memcore.fusion.schedule import Skip, schedule
 from memcore.fusion.trace import Recording
 
 #: Kinds of places, as in kernels.h.
@@ -26,7 +28,8 @@ class Program:
     """What the native simulator runs.
 
     Attributes:
-        lists: instructions (operation, result, three operands) of the four lists.
+        lists: instructions (operation, result, three operands) of the four lists; the result of
+            "skip_unless" and "skip_if" is how many instructions are left out.
         constants: those that are given; results of the first list follow them.
         n_constants: both together.
         series: results of the second list and the shared waveform, the latter first.
@@ -143,29 +146,38 @@ class _Lowering:
             self._free(pool, i, last_use, keep=kept)
             self.place[i] = pool.take()
             self._emit(PER_CELL, i)
-        last_use = self._last_uses(varying)
-        direct = self._direct_outputs(varying)
-        for i in varying:
-            self._free(pool, i, last_use, keep={*self.outputs, *constant})
-            self.place[i] = _STATE | direct[i] if i in direct else pool.take()
-            self._emit(PER_BOTH, i)
+        self._place_varying(varying, pool, keep={*self.outputs, *constant})
         self.pool = pool
+
+    def _place_varying(self, varying: list[int], pool: "_Registers", keep: set[int]) -> None:
+        order = schedule(self.values, varying, self.outputs)
+        computed = [entry for entry in order if not isinstance(entry, Skip)]
+        last_use, direct = self._last_uses(computed), self._direct_outputs(computed)
+        for entry in order:
+            if isinstance(entry, Skip):
+                operation = "skip_if" if entry.where else "skip_unless"
+                self._append(PER_BOTH, operation, entry.count, self.place[entry.condition])
+                continue
+            self._free(pool, entry, last_use, keep)
+            self.place[entry] = _STATE | direct[entry] if entry in direct else pool.take()
+            self._emit(PER_BOTH, entry)
 
     def _direct_outputs(self, varying: list[int]) -> dict[int, int]:
         """The results that may be written over the old state at once, with its variable."""
         last_read = dict.fromkeys(range(len(self.outputs)), -1)
-        for i in varying:
+        for at, i in enumerate(varying):
             for operand in self.values[i].operands:
                 if self.values[operand].operation == STATE:
-                    last_read[int(self.values[operand].number)] = i
+                    last_read[int(self.values[operand].number)] = at
+        position = {i: at for at, i in enumerate(varying)}
         old = {
             int(self.values[o].number) for o in self.outputs if self.values[o].operation == STATE
         }
         return {
             o: k
             for k, o in enumerate(self.outputs)
-            if o in set(varying)
-            and last_read[k] <= o
+            if o in position
+            and last_read[k] <= position[o]
             and self.outputs.count(o) == 1
             and k not in old
         }

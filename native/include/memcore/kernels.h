@@ -72,7 +72,9 @@ enum OperandKind : int32_t {
 };
 constexpr int kOperandShift = 24;
 constexpr int32_t kOperandIndex = (1 << kOperandShift) - 1;
-constexpr int64_t kInstruction = 5;  // code, result, three operands; random numbers: the first is an index of keys
+// Code, result, three operands. Of random numbers, the first operand is an index of keys; of skips, the result is the
+// number of instructions that are left out and the operand the condition.
+constexpr int64_t kInstruction = 5;
 
 // Carries the states of `cells` devices through `steps` steps of a recorded model.
 // List 0 runs once, 1 once per step, 2 once per cell, 3 once per step and cell; within a list in order. A result may

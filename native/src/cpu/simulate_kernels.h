@@ -78,7 +78,14 @@ void bind(const Simulate& s, int list, const Places<Real>& at, bool one, const i
   for (int64_t i = 0; i < s.length[list]; ++i) {
     const int32_t* const code = s.list[list] + i * kInstruction;
     const Entry3<Real>& entry = table[code[0]];
+    if (entry.control != Control::kNone) {
+      bound[i].skip = code[1];
+      bound[i].unless = entry.control == Control::kSkipUnless;
+      bound[i].operand[0] = locate(at, code[2], bound[i].single);
+      continue;
+    }
     bool ignored;
+    bound[i].skip = 0;
     bound[i].out = locate(at, code[1], ignored);
     int scalars = 0;
     if (code[2] >= 0 && entry.run[1] == nullptr) {  // a random number: its operand is the index of its key
@@ -97,7 +104,12 @@ void bind(const Simulate& s, int list, const Places<Real>& at, bool one, const i
 
 template <class Real>
 void execute(const Bound<Real>* bound, int64_t count, int64_t n) {
-  for (int64_t i = 0; i < count; ++i) bound[i].run(bound[i], n);
+  for (int64_t i = 0; i < count; ++i) {
+    if (bound[i].skip != 0)
+      i += left_out(bound[i], n);
+    else
+      bound[i].run(bound[i], n);
+  }
 }
 
 template <class Real>

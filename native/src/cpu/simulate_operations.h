@@ -85,6 +85,9 @@ MEMCORE_TERNARY(MEMCORE_FUNCTOR_3)
 template <class Real>
 struct Bound {
   void (*run)(const Bound&, int64_t n);
+  int64_t skip;  // instructions to leave out; 0 for all that calculate
+  bool unless;   // leave them out unless the operand is true for some cell; else if it is for all
+  bool single;   // the operand of a skip is one number
   Real* out;  // may be one of the operands
   const Real* operand[3];
   uint64_t key;         // of random numbers
@@ -164,12 +167,29 @@ void draw_block(const Bound<Real>& bound, int64_t n) {
   }
 }
 
+// How many instructions a skip leaves out.
+template <class Real>
+int64_t left_out(const Bound<Real>& bound, int64_t n) {
+  const Real* const a = bound.operand[0];
+  const int64_t count = bound.single ? 1 : n;
+  bool some = false;
+  if (bound.unless) {
+    for (int64_t i = 0; i < count; ++i) some |= a[i] != Real(0);
+  } else {
+    for (int64_t i = 0; i < count; ++i) some |= a[i] == Real(0);
+  }
+  return some ? 0 : bound.skip;
+}
+
+enum class Control { kNone, kSkipUnless, kSkipIf };
+
 // Indexed by the code of an operation, then by which operands are a single number (bit 0: the first).
 template <class Real>
 struct Entry3 {
   const char* name;
   void (*one)(const Bound<Real>&, int64_t);  // for a single cell
   void (*run[8])(const Bound<Real>&, int64_t);
+  Control control = Control::kNone;
 };
 
 template <class Real>
@@ -194,6 +214,8 @@ const Entry3<Real>* operations(int64_t& count) {
       MEMCORE_UNARY(MEMCORE_ROW_1) MEMCORE_BINARY(MEMCORE_ROW_2)
           MEMCORE_TERNARY(MEMCORE_ROW_3){"normal", &draw_block<Real, Normal>, {&draw_block<Real, Normal>}},
       {"uniform", &draw_block<Real, Uniform>, {&draw_block<Real, Uniform>}},
+      {"skip_unless", nullptr, {}, Control::kSkipUnless},
+      {"skip_if", nullptr, {}, Control::kSkipIf},
   };
   count = static_cast<int64_t>(sizeof(table) / sizeof(table[0]));
   return table;

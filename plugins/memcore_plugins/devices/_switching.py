@@ -3,6 +3,9 @@
 Within a sub-step the logarithm of the rate is taken as linear in the state, which makes it solvable
 in closed form: a slowing motion grows logarithmically, a runaway reaches the end of the window
 after a finite time. No step is too long, no rate too large, and powers never overflow.
+
+What only some cells need stands in the arms of a `torch.where`, which `simulate` runs only where a
+cell needs it: those that rest or are at the end of their window cost next to nothing.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,8 @@ _NEAR_OTHERWISE: Final = 1e-3
 _FLAT: Final = 1e-3  #: slopes below this change nothing within the window
 _BISECTIONS: Final = 6
 _LARGEST: Final = 60.0  #: exponent, in single precision
-_NO_TIME: Final = 1e-30  #: of a sub-step
+_STEADY: Final = 0.01  #: change of the rate, relative, below which sub-steps would change nothing
+_STEADY_SLOPE: Final = 10.0  #: at least; a way below a thousandth of the window is steady then
 
 
 def advance(
@@ -34,8 +38,9 @@ def advance(
 
     A sub-step ends after its share of the time or of the window, dt / substeps or 1 / substeps,
     whatever comes first; the time that it did not need is left to the following ones. At most
-    `substeps` - 1 end early before the window does, so no time is left over after the last.
-    Where the motion runs into a region in which nothing moves, it ends at its border.
+    `substeps` - 1 end early before the window does, so no time is left over after the last. If the
+    rate hardly changes in all the time left, that is one sub-step. Where the motion runs into a
+    region in which nothing moves, it ends at its border.
 
     Args:
         log_rate: of the speed in 1/s; -inf where nothing moves.
@@ -47,20 +52,26 @@ def advance(
     """
     log_time, near = log(max(dt, 1e-300) / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
     rests = rests or (lambda x: log_rate(x).isneginf())
-    left, reach = torch.full_like(x, substeps), 1 / substeps
-    moving = x
+    begin, limit = x, 1 / substeps
+    at_end = ((direction < 0) & (x <= 0)) | ((direction > 0) & (x >= 1))
+    still = at_end | (direction == 0) | rests(x)
+    left, moving = torch.full_like(x, substeps), x
     for _ in range(2 * substeps - 1):
-        here = log_rate(x)
-        moving = torch.where(here.isneginf(), moving, x)
+        here, active = log_rate(x), left > 0
         slope = (log_rate(x + direction * near) - here) * (1 / near)
         slope = torch.where(slope.isnan(), 0, slope).clamp(-1e6, 1e6)
-        share = left.clamp(_NO_TIME, 1)
-        log_push = here + log_time + share.log()
-        needed = duration(log_push, slope, reach)
-        path = torch.where(needed < 1, reach, distance(log_push, slope))
-        x = (x + direction * path).clamp(0, 1)
-        left = left - share * needed
-    return torch.where(rests(x), _border(rests, moving, x), x)
+        log_rest = here + log_time + left.log()
+        changing = slope.abs().clamp(min=_STEADY_SLOPE) * distance(log_rest, slope)
+        share = torch.where(changing < _STEADY, left, left.clamp(max=1))
+        log_push = log_rest + (share / left).log()
+        needed = duration(log_push, slope, limit)
+        path = torch.where(needed < 1, limit, distance(log_push, slope))
+        origin = torch.where(here.isneginf(), moving, x)
+        moving = torch.where(active, origin, moving)
+        x = torch.where(active, (x + direction * path).clamp(0, 1), x)
+        left = torch.where(active, left - share * needed, left)
+    moved = torch.where(rests(x), _border(rests, moving, x), x)
+    return torch.where(still, begin, moved)
 
 
 def _border(rests: Callable[[Tensor], Tensor], moving: Tensor, resting: Tensor) -> Tensor:

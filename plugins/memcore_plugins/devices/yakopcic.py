@@ -176,4 +176,4 @@ def _travel(x: Tensor, push: Tensor, alpha: Tensor, start: Tensor) -> Tensor:
         b = rate(y - h / 2 * a)
         c = rate(y - h / 2 * b)
         y = y - h / 6 * (a + 2 * (b + c) + rate(y - h * c))
-    return free - left * torch.expm1(y)
+    return free - torch.where(h > 0, left * torch.expm1(y), 0)  # nothing while it rises freely
