@@ -45,26 +45,19 @@ if TYPE_CHECKING:
     )
     from memcore.hookspecs import (
         ArrayInfo,
-        Context,
         Contract,
         Converter,
-        Cost,
         CostModel,
-        Events,
-        Mapped,
         Mapper,
         Memristor,
         NonIdeality,
-        Parameter,
-        Preset,
-        Programmed,
         Programmer,
-        Stage,
         hookimpl,
-        parameter,
     )
     from memcore.ops.effective_conductance import effective_conductance
+    from memcore.parameters import Parameter, Preset, parameter
     from memcore.random import ReadStream, Stream
+    from memcore.records import Context, Cost, Events, Mapped, Programmed, Stage
     from memcore.report import provenance, summary
     from memcore.wired import Wired
     from memcore.wires import Wires
@@ -80,10 +73,12 @@ _LAZY: dict[str, str] = {
         "dynamics": "Trace simulate",
         "fitting": "fit",
         "forms": "Affine Aging Effective Form Gaussian Lookup Steady UniformLevels",
-        "hookspecs": "ArrayInfo Context Contract Converter Cost CostModel Events Mapped Mapper "
-        "Memristor NonIdeality Parameter Preset Programmed Programmer Stage hookimpl parameter",
+        "hookspecs": "ArrayInfo Contract Converter CostModel Mapper Memristor NonIdeality "
+        "Programmer hookimpl",
+        "parameters": "Parameter Preset parameter",
         "random": "ReadStream Stream",
         "ops.effective_conductance": "effective_conductance",
+        "records": "Context Cost Events Mapped Programmed Stage",
         "report": "provenance summary",
         "wired": "Wired",
         "wires": "Wires",

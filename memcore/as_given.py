@@ -7,17 +7,8 @@ from torch import Tensor, nn
 import memcore
 from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement, solve
 from memcore.errors import ConfigError
-from memcore.hookspecs import (
-    ArrayInfo,
-    Context,
-    Mapped,
-    Mapper,
-    Memristor,
-    NonIdeality,
-    Programmed,
-    Programmer,
-    Stage,
-)
+from memcore.hookspecs import ArrayInfo, Mapper, Memristor, NonIdeality, Programmer
+from memcore.records import Context, Mapped, Programmed, Stage
 from memcore.wired import Wired
 from memcore.wires import Wires
 

@@ -26,8 +26,8 @@ from memcore.hookspecs import (
     Memristor,
     NonIdeality,
     Programmer,
-    Stage,
 )
+from memcore.records import Stage
 from memcore.verification import verify
 
 C = TypeVar("C", bound=Contract)

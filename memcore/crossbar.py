@@ -22,11 +22,12 @@ from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
 from memcore.hooks import manager
-from memcore.hookspecs import ArrayInfo, Context, Programmed
+from memcore.hookspecs import ArrayInfo
 from memcore.ops.surrogate import for_training
 from memcore.pipeline import Pipeline, sensitivity
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
+from memcore.records import Context, Programmed
 from memcore.tiling import Tiling
 from memcore.wires import Wires
 from memcore.yields import ArrayYield

@@ -19,9 +19,10 @@ from memcore import native
 from memcore.errors import ConfigError
 from memcore.fusion import Program, Unfusable, lower
 from memcore.fusion import record as record_step
-from memcore.hookspecs import Context, Memristor
+from memcore.hookspecs import Memristor
 from memcore.ops import simulate as kernel
 from memcore.random import Stream
+from memcore.records import Context
 
 _ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
 _AT_ONCE = 1 << 22  #: values for which the current is computed together

@@ -12,7 +12,8 @@ import pluggy
 from torch import nn
 
 from memcore.errors import MemcoreWarning
-from memcore.hookspecs import PROJECT, ArrayInfo, Programmed, hookspec
+from memcore.hookspecs import PROJECT, ArrayInfo, hookspec
+from memcore.records import Programmed
 from memcore.registry import SCAN
 
 if TYPE_CHECKING:

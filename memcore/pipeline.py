@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from memcore.clock import Clock, Count
 from memcore.errors import ConfigError
 from memcore.forms import Affine, Aging, Effective, Gaussian, Lookup, Steady, UniformLevels
-from memcore.hookspecs import ArrayInfo, Context, NonIdeality, Stage
+from memcore.hookspecs import ArrayInfo, NonIdeality
 from memcore.random import ReadStream
+from memcore.records import Context, Stage
 
 #: Forms that do the same to every read and take no stream.
 _STEADY = (Affine, UniformLevels, Lookup, Steady)

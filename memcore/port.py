@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from memcore.errors import CalibrationWarning, ConversionError
 from memcore.forms import UniformLevels
-from memcore.hookspecs import Context, Converter
+from memcore.hookspecs import Converter
+from memcore.records import Context
 
 
 class Port(nn.Module):

@@ -7,15 +7,8 @@ from typing import Any
 import pluggy
 
 from memcore.errors import PluginLoadError
-from memcore.hookspecs import (
-    CONTRACTS,
-    PROJECT,
-    Contract,
-    NonIdeality,
-    Stage,
-    contract_of,
-    specifications,
-)
+from memcore.hookspecs import CONTRACTS, PROJECT, Contract, NonIdeality, contract_of, specifications
+from memcore.records import Stage
 
 SPOKEN_API = 1  #: the version of the contracts that this memcore speaks; it accepts the one before
 

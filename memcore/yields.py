@@ -7,7 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from memcore.hookspecs import ArrayInfo, Programmed
+from memcore.hookspecs import ArrayInfo
+from memcore.records import Programmed
 
 #: Cells of which a record keeps the single values, for plots.
 _KEPT = 10_000

@@ -14,8 +14,9 @@ from torch import Tensor
 from memcore.dynamics import simulate
 from memcore.errors import ConfigError
 from memcore.fitting.data import Data, IVData, PulseData
-from memcore.hookspecs import Context, Memristor
+from memcore.hookspecs import Memristor
 from memcore.random import Stream
+from memcore.records import Context
 
 Values = Mapping[str, float]
 

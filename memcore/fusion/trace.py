@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from memcore.fusion import operators
 from memcore.fusion.graph import PARAMETER, STATE, VOLTAGE, Graph, Index
-from memcore.hookspecs import Context, Memristor
+from memcore.hookspecs import Memristor
 from memcore.random import Stream
+from memcore.records import Context
 
 
 class Unfusable(Exception):

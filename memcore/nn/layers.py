@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from memcore.config import CrossbarConfig
 from memcore.crossbar import Crossbar
-from memcore.hookspecs import Programmed
 from memcore.ops.surrogate import straight_through, through_product
 from memcore.random import Stream
+from memcore.records import Programmed
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from memcore.distributions import Distribution, Normal
-from memcore.hookspecs import ArrayInfo, Context, Contract, Memristor, Parameter
+from memcore.hookspecs import ArrayInfo, Contract, Memristor
+from memcore.parameters import Parameter
 from memcore.random import Stream
+from memcore.records import Context
 
 #: Names longer than this are cut in test ids and messages.
 _LONGEST = 80

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from memcore.clock import Count
 from memcore.errors import NoEffectWarning
 from memcore.forms import Affine, Aging, Gaussian, Lookup, Steady, UniformLevels
-from memcore.hookspecs import Memristor, NonIdeality, Stage
+from memcore.hookspecs import Memristor, NonIdeality
 from memcore.random import ReadStream
+from memcore.records import Stage
 from memcore.testing.cases import (
     Untouched,
     array,

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.hookspecs import ArrayInfo, Programmed, Programmer
+from memcore.hookspecs import ArrayInfo, Programmer
+from memcore.records import Programmed
 from memcore.testing.cases import (
     Untouched,
     array,
