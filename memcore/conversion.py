@@ -1,7 +1,7 @@
 """From a digital network to a memristive one and back; writing, ageing and calibrating it."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -118,7 +118,8 @@ def age(
         reads: of every cell, beside those of the forward passes, which do not count here.
 
     Warns:
-        NoEffectWarning: nothing that is configured changes with what passed.
+        NoEffectWarning: nothing that is configured changes with what passed, or ages at another
+            pace at this temperature.
 
     Raises:
         ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
@@ -131,6 +132,20 @@ def age(
         if passed and name not in clocks:
             what = "time" if name == "seconds" else f"the number of {name}"
             _warn(f"nothing that is configured changes with {what}; age({name}=...) had no effect")
+    if temperature is not None:
+        _warn_unless_felt(temperature, layers)
+
+
+def _warn_unless_felt(temperature: float, layers: Sequence[CrossbarLayer]) -> None:
+    elsewhere = [
+        layer.crossbar for layer in layers if layer.crossbar.config.temperature != temperature
+    ]
+    if elsewhere and not any(each.pipeline.feels(temperature) for each in elsewhere):
+        _warn(
+            f"nothing that is configured ages at another pace at {temperature:g} K; "
+            "age(temperature=...) had no effect",
+            stacklevel=4,
+        )
 
 
 @torch.no_grad()
@@ -305,7 +320,7 @@ def _batches(inputs: Batches) -> Iterator[Tensor]:
         yield batch[0] if isinstance(batch, list | tuple) else batch
 
 
-def _warn(message: str) -> None:
+def _warn(message: str, stacklevel: int = 3) -> None:
     import warnings
 
-    warnings.warn(message, NoEffectWarning, stacklevel=3)
+    warnings.warn(message, NoEffectWarning, stacklevel=stacklevel)

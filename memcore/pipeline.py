@@ -107,6 +107,12 @@ class Pipeline(nn.Module):
         """What the ageing effects count."""
         return {form.clock if isinstance(form, Aging) else "seconds" for form in self.aging}
 
+    def feels(self, temperature: float) -> bool:
+        """Whether anything ages at another pace at this temperature in K."""
+        at = torch.tensor([temperature], dtype=torch.float64)
+        paces = [form.acceleration(at) for form in self.aging if isinstance(form, Aging)]
+        return any(bool((pace != 1).any()) for pace in paces)
+
     def effective(self, conductance: Tensor) -> Tensor:
         """What multiplies the voltages, for settled conductances [arrays, rows, cols] S."""
         if isinstance(self.product, Effective):

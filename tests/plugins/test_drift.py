@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 import memcore
-from memcore import ConfigError, Normal, Uniform, nonidealities
+from memcore import ConfigError, NoEffectWarning, Normal, Uniform, nonidealities
 
 Drift = nonidealities["drift"]
 SHAPE = (4, 200, 250)
@@ -87,6 +89,23 @@ def test_two_ages_are_one_of_their_sum_and_a_rewrite_starts_again(converted, inp
     assert not torch.allclose(once(inputs), fresh(inputs), rtol=1e-2)
     memcore.program(once)
     torch.testing.assert_close(once(inputs), fresh(inputs))
+
+
+def test_time_at_another_temperature_counts_by_arrhenius_law(converted, inputs):
+    factor = math.exp(0.5 / 8.617333262e-5 * (1 / 300.0 - 1 / 360.0))
+    hot, cold = (converted(Drift(activation=0.5)) for _ in range(2))
+    memcore.age(hot, seconds=10.0, temperature=360.0)
+    memcore.age(cold, seconds=10.0 * factor)
+    assert factor > 20
+    torch.testing.assert_close(hot(inputs), cold(inputs), rtol=1e-5, atol=1e-7)
+
+
+def test_heat_that_changes_nothing_is_said(converted, inputs):
+    cold, hot = (converted(Drift()) for _ in range(2))
+    memcore.age(cold, seconds=10.0)
+    with pytest.warns(NoEffectWarning, match=r"at another pace at 360 K; age\(temperature"):
+        memcore.age(hot, seconds=10.0, temperature=360.0)
+    assert torch.equal(cold(inputs), hot(inputs))
 
 
 def test_a_layer_drifts_the_same_on_the_same_chip(converted, inputs):

@@ -6,8 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
-from memcore_plugins.nonidealities._parameters import drawn, not_negative, positive, require
+from memcore import Aging, ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
+from memcore_plugins.nonidealities._parameters import (
+    EV_PER_KELVIN,
+    drawn,
+    not_negative,
+    positive,
+    require,
+)
 
 _LEAST = 1e-7  #: of g0: where the logarithm stops
 
@@ -34,29 +40,36 @@ class Drift(NonIdeality):
     k: float = parameter(0.0, "1", "fall of the exponent with ln G; 0 for none, Oh 2019")
     g0: float | None = parameter(None, "S", "where nu holds; None for the highest nominal level")
     t0: float = parameter(20.0, "s", "time of the first read; Joshi 2020")
+    activation: float = parameter(0.0, "eV", "Ea of the pace at another temperature; 0 for none")
 
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}
 
     def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["nu", "k"])
+        require(self, not_negative, "a number >= 0", ["nu", "k", "activation"])
         require(self, positive, "a number > 0", ["t0"])
         if self.g0 is not None:
             require(self, positive, "a number > 0, or None", ["g0"])
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         g0 = self.g0 or array.nominal.nominal_range()[1]
-        return _PowerLaw(drawn(self.nu, "nu", array, ctx), self.k, g0, self.t0)
+        nu = drawn(self.nu, "nu", array, ctx)
+        return _PowerLaw(self, nu, g0, ctx.temperature)
 
 
-class _PowerLaw(nn.Module):
+class _PowerLaw(Aging):
     """`g (1 + t / t0)^-nu` with an exponent that falls with ln g."""
 
     nu: Tensor
 
-    def __init__(self, nu: Tensor, k: float, g0: float, t0: float) -> None:
+    def __init__(self, drift: Drift, nu: Tensor, g0: float, temperature: float) -> None:
         super().__init__()
         self.register_buffer("nu", nu)
-        self.k, self.g0, self.t0 = k, g0, t0
+        self.k, self.g0, self.t0 = drift.k, g0, drift.t0
+        self.activation, self.temperature = drift.activation, temperature
+
+    def acceleration(self, temperature: Tensor) -> Tensor:
+        colder = 1 / self.temperature - 1 / temperature
+        return (colder * (self.activation / EV_PER_KELVIN)).exp()
 
     def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
         nu = self.nu - self.k * (g / self.g0).clamp(min=_LEAST).log() if self.k else self.nu
