@@ -1,0 +1,100 @@
+"""Voltages across the cells of a crossbar, by conjugate gradients between word and bit lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcore.ops.ladder import Ladders
+
+#: How much better than needed a round of iterations leaves what it can see of the residual.
+_MARGIN = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loops:
+    """The equations u + K G u = s for u, the voltages across cells in V.
+
+    Attributes:
+        g: G, siemens, [..., rows, cols].
+        word: with the cells as shunts.
+        bit: with the cells as shunts.
+        drop: K, from cell currents in A to the voltages that wires lose in V.
+    """
+
+    g: Tensor
+    word: Ladders
+    bit: Ladders
+    drop: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What `solve` has found.
+
+    Attributes:
+        voltage: u [..., rows, cols].
+        residual: |sqrt(G) (s - u - K G u)| relative to |sqrt(G) s|, [..., 1, 1].
+        iterations: so many were needed.
+        met: whether all vectors meet the tolerance.
+    """
+
+    voltage: Tensor
+    residual: Tensor
+    iterations: int
+    met: bool
+
+
+def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> Found:
+    """Solve for s = `applied` [..., rows, cols], to a residual of at most `tolerance` [..., 1, 1].
+
+    With the changes w = E_w (b - s) on word lines and the voltages b on bit lines, both solved
+    exactly for given voltages of the other, b = E_b (s + w). That is (1 - E_b E_w) b = known, with
+    an operator that is symmetric and positive in the inner product of G E_w.
+    """
+    root = loops.g.sqrt()
+    size = _norm(root * applied)
+    b, count, before = torch.zeros_like(applied), 0, torch.full_like(size, torch.inf)
+    while True:
+        word = applied + loops.word.solve(b - applied)[0]
+        u = word - b
+        residual = _ratio(_norm(root * (applied - u - loops.drop(loops.g * u))), size)
+        going = residual > tolerance
+        stuck = going & (residual > 0.5 * before)
+        met = not bool(going.any())
+        if met or count >= iterations or bool(stuck.any()):
+            return Found(voltage=u, residual=residual, iterations=count, met=met)
+        least = 10 * torch.finfo(b.dtype).eps
+        wanted = _ratio(_MARGIN * tolerance, residual).clamp(min=least)
+        missing = loops.bit.solve(word)[0].sub_(b)
+        count += _improve(loops, b, missing, wanted, iterations - count)
+        before = residual
+
+
+def _improve(loops: Loops, b: Tensor, d: Tensor, wanted: Tensor, iterations: int) -> int:
+    """Add to b until its residual d, in the energy norm, has fallen by `wanted`; both in place."""
+    q, rho = loops.word.solve(d)
+    p, of_p, bound = d.clone(), rho, wanted.double() ** 2 * rho
+    free = torch.empty_like(d)  # new memory would cost more than what is done with it
+    for count in range(iterations):
+        if bool((rho <= bound).all()):
+            return count
+        image, lost = loops.bit.solve(q, out=free)
+        step = _ratio(rho, of_p - lost).to(b.dtype)
+        b.addcmul_(p, step)
+        d.addcmul_(image.sub_(p), step)
+        e, after = loops.word.solve(d, out=free)
+        turn = _ratio(after, rho)
+        torch.addcmul(d, p, turn.to(b.dtype), out=p)
+        torch.addcmul(e, q, turn.to(b.dtype), out=q)
+        rho, of_p = after, after + turn**2 * of_p
+    return iterations
+
+
+def _norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return a / torch.where(b == 0, 1, b)
