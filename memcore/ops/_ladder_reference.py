@@ -12,11 +12,12 @@ from torch import Tensor
 def factor(shunt: Tensor, segments: Tensor, far: Tensor) -> Tensor:
     """Return t and r t of all nodes, [2, ..., nodes, lines]."""
     transfer = torch.empty_like(segments)
-    behind = far
+    behind = 1 / far
     for k in reversed(range(segments.shape[-2])):
-        r, y = segments[..., k, :], shunt[..., k, :] + 1 / behind
-        transfer[..., k, :] = torch.where(r == 0, 1, 1 / (1 + r * y))
-        behind = r + 1 / y
+        r, y = segments[..., k, :], shunt[..., k, :] + behind
+        t = torch.where(r == 0, 1, 1 / (1 + r * y))
+        behind = torch.where(y.isinf() & (r != 0), 1 / r, y * t)
+        transfer[..., k, :] = t
     return torch.stack((transfer, segments * transfer))
 
 

@@ -57,9 +57,10 @@ def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> 
     size = _norm(root * applied)
     b, count, before = torch.zeros_like(applied), 0, torch.full_like(size, torch.inf)
     while True:
-        word = applied + loops.word.solve(b - applied)[0]
+        word = loops.word.solve(b - applied)[0].add_(applied)
         u = word - b
-        residual = _ratio(_norm(root * (applied - u - loops.drop(loops.g * u))), size)
+        left = loops.drop(loops.g * u).add_(u).sub_(applied).mul_(root)
+        residual = _ratio(_norm(left), size)
         going = residual > tolerance
         stuck = going & (residual > 0.5 * before)
         met = not bool(going.any())
@@ -75,21 +76,27 @@ def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> 
 def _improve(loops: Loops, b: Tensor, d: Tensor, wanted: Tensor, iterations: int) -> int:
     """Add to b until its residual d, in the energy norm, has fallen by `wanted`; both in place."""
     q, rho = loops.word.solve(d)
-    p, of_p, bound = d.clone(), rho, wanted.double() ** 2 * rho
-    free = torch.empty_like(d)  # new memory would cost more than what is done with it
+    p, bound = d.clone(), wanted.double() ** 2 * rho
+    free, charge = torch.empty_like(d), torch.empty_like(d)  # new memory takes longer than its use
     for count in range(iterations):
         if bool((rho <= bound).all()):
             return count
-        image, lost = loops.bit.solve(q, out=free)
-        step = _ratio(rho, of_p - lost).to(b.dtype)
+        change = loops.bit.solve(q, out=free)[0].sub_(p)
+        # Not by a recursion from rho: nearly all of it cancels where wires lose most of the voltage.
+        curvature = -_dot(torch.mul(q, loops.g, out=charge), change)
+        step = _ratio(rho.to(b.dtype), curvature)
         b.addcmul_(p, step)
-        d.addcmul_(image.sub_(p), step)
+        d.addcmul_(change, step)
         e, after = loops.word.solve(d, out=free)
-        turn = _ratio(after, rho)
-        torch.addcmul(d, p, turn.to(b.dtype), out=p)
-        torch.addcmul(e, q, turn.to(b.dtype), out=q)
-        rho, of_p = after, after + turn**2 * of_p
+        turn = _ratio(after, rho).to(b.dtype)
+        torch.addcmul(d, p, turn, out=p)
+        torch.addcmul(e, q, turn, out=q)
+        rho = after
     return iterations
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a.flatten(-2)[..., None, :] @ b.flatten(-2)[..., None]
 
 
 def _norm(x: Tensor) -> Tensor:
