@@ -61,28 +61,30 @@ def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> 
         u = word - b
         left = loops.drop(loops.g * u).add_(u).sub_(applied).mul_(root)
         residual = _ratio(_norm(left), size)
-        going = residual > tolerance
-        stuck = going & (residual > 0.5 * before)
+        going = ~(residual <= tolerance)  # those that are NaN too
+        stuck = going & ~(residual <= 0.5 * before)
         met = not bool(going.any())
         if met or count >= iterations or bool(stuck.any()):
             return Found(voltage=u, residual=residual, iterations=count, met=met)
         least = 10 * torch.finfo(b.dtype).eps
-        wanted = _ratio(_MARGIN * tolerance, residual).clamp(min=least)
+        wanted = _ratio(_MARGIN * tolerance, residual).clamp(min=least, max=1)
         missing = loops.bit.solve(word)[0].sub_(b)
         count += _improve(loops, b, missing, wanted, iterations - count)
         before = residual
 
 
 def _improve(loops: Loops, b: Tensor, d: Tensor, wanted: Tensor, iterations: int) -> int:
-    """Add to b until its residual d, in the energy norm, has fallen by `wanted`; both in place."""
+    """Add to b until its residual d, in the energy norm, has fallen by `wanted`; both in place.
+
+    What word lines do not see of d, since they lose nothing, is right after one more exchange.
+    """
     q, rho = loops.word.solve(d)
     p, bound = d.clone(), wanted.double() ** 2 * rho
     free, charge = torch.empty_like(d), torch.empty_like(d)  # new memory takes longer than its use
-    for count in range(iterations):
-        if bool((rho <= bound).all()):
-            return count
+    count = 0
+    while count < iterations and not bool((rho <= bound).all()):
         change = loops.bit.solve(q, out=free)[0].sub_(p)
-        # Not by a recursion from rho: nearly all of it cancels where wires lose most of the voltage.
+        # Not by a recursion from rho: nearly all cancels where wires lose most of the voltage.
         curvature = -_dot(torch.mul(q, loops.g, out=charge), change)
         step = _ratio(rho.to(b.dtype), curvature)
         b.addcmul_(p, step)
@@ -92,7 +94,9 @@ def _improve(loops: Loops, b: Tensor, d: Tensor, wanted: Tensor, iterations: int
         torch.addcmul(d, p, turn, out=p)
         torch.addcmul(e, q, turn, out=q)
         rho = after
-    return iterations
+        count += 1
+    b.add_(d)
+    return count
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

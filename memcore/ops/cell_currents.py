@@ -56,9 +56,9 @@ def cell_currents(
         out = straight * found.voltage
     if not found.met:
         raise ConvergenceError(
-            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} iterations, "
-            f"expected at most {tolerance:.1e}: allow more iterations or a larger tolerance, or use "
-            "float64"
+            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
+            f"iterations, expected at most {tolerance:.1e}: allow more iterations or a larger "
+            "tolerance, or use float64"
         )
     return out.flip(flips) if flips else out
 

@@ -87,7 +87,7 @@ class Lines(NamedTuple):
         for at, ohm in self.ends.items():
             if isinstance(ohm, Tensor):
                 out.select(self.dim, at).copy_(ohm)
-            elif ohm != self.inner:
+            elif isinstance(self.inner, Tensor) or ohm != self.inner:
                 out.select(self.dim, at).fill_(ohm)
         return out
 

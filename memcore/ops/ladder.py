@@ -15,6 +15,11 @@ from memcore.ops._library import address
 _HAS_KERNEL = native.cpu() is not None
 
 
+def has_kernel(like: Tensor) -> bool:
+    """Whether the native kernel runs for tensors on the device of `like`."""
+    return _HAS_KERNEL and like.device.type == "cpu"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ladders:
     """Lines from an end at 0 V over segments to nodes, each with a shunt to a voltage of its own.
@@ -64,11 +69,12 @@ class Ladders:
         cells = (segments.shape[-2], segments.shape[-1])
         if far is None:
             far = segments.new_full((1,), torch.inf)
-        batches = [segments.shape[:-2], far.shape[:-1], () if shunt is None else shunt.shape[:-2]]
+        batches = {segments.shape[:-2], far.shape[:-1]}
+        batches |= set() if shunt is None else {shunt.shape[:-2]}
         lead = tuple(torch.broadcast_shapes(*batches))
         segments = segments.expand(*lead, *cells)
         far = far.expand(*lead, cells[1 + dim])
-        by_kernel = _HAS_KERNEL and segments.device.type == "cpu"
+        by_kernel = has_kernel(segments)
         lines = cls(
             lead=lead,
             cells=cells,
@@ -96,10 +102,11 @@ class Ladders:
             return self._kernel_solve(inputs, out)
         currents = inputs if self.shunt is None else inputs * self.shunt
         voltages, energy = _ladder_reference.solve(self._turned(currents), self.factors)
-        return self._turned(voltages), energy.double()
+        voltages = voltages.mT.contiguous() if self.dim == -1 else voltages
+        return voltages.flip(self.dim) if self.near_last else voltages, energy.double()
 
     def _turned(self, x: Tensor) -> Tensor:
-        """From [..., rows, cols] to [..., nodes, lines] with the near end first, or back."""
+        """From [..., rows, cols] to [..., nodes, lines] with the near end first."""
         x = x.flip(self.dim) if self.near_last else x
         return x.mT.contiguous() if self.dim == -1 else x
 
@@ -125,8 +132,11 @@ class Ladders:
         return out
 
     def _kernel_solve(self, inputs: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor]:
-        batch = tuple(torch.broadcast_shapes(inputs.shape[:-2], self.lead))
-        inputs = inputs.expand(*batch, *self.cells).contiguous()
+        batch = tuple(inputs.shape[:-2])
+        if batch[len(batch) - len(self.lead) :] != self.lead:  # broadcast_shapes takes 30 us
+            batch = tuple(torch.broadcast_shapes(batch, self.lead))
+            inputs = inputs.expand(*batch, *self.cells)
+        inputs = inputs.contiguous()
         arrays, each, factors = self._arrays(batch)
         voltages = torch.empty_like(inputs) if out is None else out
         energy = torch.empty((*batch, 1, 1), dtype=torch.float64)
