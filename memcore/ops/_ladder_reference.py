@@ -37,15 +37,18 @@ def running(term: Tensor, factor: Tensor) -> Tensor:
     """
     nodes, lines = term.shape[-2:]
     piece = math.isqrt(nodes - 1) + 1
-    padding = (0, 0, 0, -nodes % piece)
-    shape = (-1, piece, lines)
-    batch = torch.broadcast_shapes(term.shape[:-2], factor.shape[:-2])
-    x = torch.nn.functional.pad(term.expand(*batch, nodes, lines), padding).unflatten(-2, shape[:2])
-    f = torch.nn.functional.pad(factor, padding).unflatten(-2, shape[:2])
+    pieces = -(-nodes // piece)
+
+    def split(x: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(x, (0, 0, 0, pieces * piece - nodes))
+        return padded.reshape(*x.shape[:-2], pieces, piece, lines)
+
+    x, f = torch.broadcast_tensors(split(term), split(factor))  # type: ignore[no-untyped-call]
     x, f = x.clone(), f.clone()
     for k in range(1, piece):
         x[..., k, :].addcmul_(f[..., k, :], x[..., k - 1, :])
         f[..., k, :] *= f[..., k - 1, :]
-    for n in range(1, x.shape[-3]):
+    for n in range(1, pieces):
         x[..., n, :, :].addcmul_(f[..., n, :, :], x[..., n - 1, -1:, :])
-    return x.flatten(-3, -2)[..., :nodes, :]
+    found: Tensor = x.flatten(-3, -2)[..., :nodes, :]
+    return found

@@ -104,7 +104,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return norm
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def cell_currents(
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        batch = torch.broadcast_shapes(v.shape[:-1], g.shape[:-2])
+        batch = torch.broadcast_shapes(v.shape[:-1], g.shape[:-2])  # type: ignore[no-untyped-call]
         loops = _loops_of(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
         found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memcore import native
 from memcore.ops import _ladder_reference
-from memcore.ops._library import address
+from memcore.ops._library import address, large_pages
 
 _HAS_KERNEL = native.cpu() is not None
 
@@ -71,7 +71,7 @@ class Ladders:
             far = segments.new_full((1,), torch.inf)
         batches = {segments.shape[:-2], far.shape[:-1]}
         batches |= set() if shunt is None else {shunt.shape[:-2]}
-        lead = tuple(torch.broadcast_shapes(*batches))
+        lead = tuple(torch.broadcast_shapes(*batches))  # type: ignore[no-untyped-call]
         segments = segments.expand(*lead, *cells)
         far = far.expand(*lead, cells[1 + dim])
         by_kernel = has_kernel(segments)
@@ -125,7 +125,8 @@ class Ladders:
             shunt = shunt.expand(*self.lead, *self.cells).contiguous()
         arrays, dtype = math.prod(self.lead), segments.dtype
         across = self.dim == -2
-        out = segments.new_empty(arrays, self._kernel("size", dtype)(*self.cells, across))
+        size = self._kernel("size", dtype)(*self.cells, across)
+        out = large_pages(segments.new_empty(arrays, size))
         inputs = [address(each) for each in (shunt, segments, far)]
         lines = (arrays, *self.cells, across, self.near_last)
         self._kernel("factor", dtype)(*lines, *inputs, out.data_ptr())
@@ -134,11 +135,11 @@ class Ladders:
     def _kernel_solve(self, inputs: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor]:
         batch = tuple(inputs.shape[:-2])
         if batch[len(batch) - len(self.lead) :] != self.lead:  # broadcast_shapes takes 30 us
-            batch = tuple(torch.broadcast_shapes(batch, self.lead))
+            batch = tuple(torch.broadcast_shapes(batch, self.lead))  # type: ignore[no-untyped-call]
             inputs = inputs.expand(*batch, *self.cells)
         inputs = inputs.contiguous()
         arrays, each, factors = self._arrays(batch)
-        voltages = torch.empty_like(inputs) if out is None else out
+        voltages = large_pages(torch.empty_like(inputs)) if out is None else out
         energy = torch.empty((*batch, 1, 1), dtype=torch.float64)
         lines = (arrays, *self.cells, self.dim == -2, self.near_last, each)
         addresses = [tensor.data_ptr() for tensor in (factors, inputs, voltages, energy)]
