@@ -93,5 +93,54 @@ def effective_conductance_backward_double(
     grad_word: int,
     grad_bit: int,
 ) -> float: ...
+def ladder_size_float(rows: int, cols: int, across: bool) -> int: ...
+def ladder_factor_float(
+    arrays: int,
+    rows: int,
+    cols: int,
+    across: bool,
+    near_last: bool,
+    shunt: int,
+    segments: int,
+    far: int,
+    packed: int,
+) -> None: ...
+def ladder_solve_float(
+    arrays: int,
+    rows: int,
+    cols: int,
+    across: bool,
+    near_last: bool,
+    each: int,
+    packed: int,
+    inputs: int,
+    voltages: int,
+    energy: int,
+) -> None: ...
+def ladder_size_double(rows: int, cols: int, across: bool) -> int: ...
+def ladder_factor_double(
+    arrays: int,
+    rows: int,
+    cols: int,
+    across: bool,
+    near_last: bool,
+    shunt: int,
+    segments: int,
+    far: int,
+    packed: int,
+) -> None: ...
+def ladder_solve_double(
+    arrays: int,
+    rows: int,
+    cols: int,
+    across: bool,
+    near_last: bool,
+    each: int,
+    packed: int,
+    inputs: int,
+    voltages: int,
+    energy: int,
+) -> None: ...
+def use_large_pages(memory: int, bytes: int) -> None: ...
 def isa() -> str: ...
 def threads() -> int: ...

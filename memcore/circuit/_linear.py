@@ -1,4 +1,4 @@
-"""The linear equations of a Newton step, by preconditioned conjugate gradients."""
+"""The linear equations of a Newton step, by conjugate gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit._lines import Lines
+from memcore.ops._loops import Loops, solve
 
 #: What is not reached by then is left to the next Newton step.
 _ITERATIONS = 1000
@@ -62,7 +63,8 @@ def step(
 
     With y = sqrt(D) du, (1 + sqrt(D) K sqrt(D)) y = sqrt(D) (B dp - F), which is symmetric. All
     directions keep the condition (projected conjugate gradients). Cells without slope take
-    du = B dp - F - K sqrt(D) y.
+    du = B dp - F - K sqrt(D) y. If no line floats and the kernel of ladders runs, word and bit
+    lines are solved in turn instead, which takes fewer iterations.
 
     Args:
         slope: D in S.
@@ -72,6 +74,12 @@ def step(
         excess: h in A, [..., rows + cols].
         tolerance: of the residual, relative to the right-hand side; [..., 1, 1].
     """
+    if floating is None and lines.ideal:
+        return -loss, None
+    if floating is None and lines.by_kernel:
+        word, bit = lines.word.with_cells(slope), lines.bit.with_cells(slope)
+        loops = Loops(g=slope, word=word, bit=bit, drop=lines.drop)
+        return solve(loops, -loss, tolerance, _ITERATIONS).voltage, None
     root = slope.sqrt()
     scale = 1 + slope * lines.own
     condition = None if floating is None else _Condition(floating, root, scale)
@@ -80,8 +88,6 @@ def step(
     if condition is not None and excess is not None:
         y = condition.least(-excess)
         potential = torch.zeros_like(excess)
-    if lines.ideal and condition is None:
-        return -loss, None
 
     def matrix(x: Tensor) -> Tensor:
         return x + root * lines.drop(root * x)

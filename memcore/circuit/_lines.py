@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.ops.effective_conductance import canonical
+from memcore.ops.ladder import Ladders, has_kernel
 from memcore.wires import Wires
 
 
@@ -20,15 +21,19 @@ class Line:
 
     Attributes:
         segments: ohm, the one between each node and the near end or the node before.
+        far: ohm between the last nodes and second ends, [..., lines]; None with a single end.
         share: of the resistance from end to end that is before the node; None with a single end.
         dim: along which lines run.
         near_first: whether the near end is at index 0.
+        ladders: the lines without cells, if the kernel runs.
     """
 
     segments: Tensor
+    far: Tensor | None
     share: Tensor | None
     dim: int
     near_first: bool
+    ladders: Ladders | None
 
     @classmethod
     def of(
@@ -46,19 +51,37 @@ class Line:
         before = _sums(segments, dim, near_first)
         share = None
         if far is not None:
-            whole = before.select(dim, -1 if near_first else 0).unsqueeze(dim) + far
+            whole = before.select(dim, -1 if near_first else 0).unsqueeze(dim) + far.unsqueeze(dim)
             share = before / torch.where(whole == 0, 1, whole)
             if open is not None:
                 share = torch.where(open.unsqueeze(dim), 0, share)
-        return cls(segments=segments, share=share, dim=dim, near_first=near_first)
+                far = torch.where(open, torch.inf, far)
+        ladders = None
+        if has_kernel(segments):
+            ladders = Ladders.of(None, segments, far, dim=dim, near_last=not near_first)
+        return cls(
+            segments=segments,
+            far=far,
+            share=share,
+            dim=dim,
+            near_first=near_first,
+            ladders=ladders,
+        )
 
     def drop(self, current: Tensor) -> Tensor:
         """V lost between the ends and each node."""
+        if self.ladders is not None:
+            return self.ladders.solve(current)[0]
         flow = _sums(current, self.dim, not self.near_first)
         lost = _sums(self.segments * flow, self.dim, self.near_first)
         if self.share is None:
             return lost
         return lost - self.share * lost.narrow(self.dim, -1 if self.near_first else 0, 1)
+
+    def with_cells(self, slope: Tensor) -> Ladders:
+        """The lines with cells of `slope` siemens to voltages of their own."""
+        near_last = not self.near_first
+        return Ladders.of(slope, self.segments, self.far, dim=self.dim, near_last=near_last)
 
     @property
     def own(self) -> Tensor:
@@ -82,9 +105,9 @@ class Lines:
         word, bit = word.flip(flips), bit.flip(flips)
         far_word = far_bit = None
         if wires.drive == "both":
-            word, far_word = word[..., :-1], word[..., -1:]
+            word, far_word = word[..., :-1], word[..., -1]
         if wires.sense_at == "both":
-            far_bit, bit = bit[..., :1, :], bit[..., 1:, :]
+            far_bit, bit = bit[..., 0, :], bit[..., 1:, :]
         return cls(
             word=Line.of(word, far_word, -1, wires.drive != "right", open_word),
             bit=Line.of(bit, far_bit, -2, wires.sense_at == "top", open_bit),
@@ -96,6 +119,11 @@ class Lines:
         if self.ideal:
             return torch.zeros_like(current)
         return self.word.drop(current) + self.bit.drop(current)
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether ladders are solved by the native kernel."""
+        return self.word.ladders is not None
 
     @property
     def own(self) -> Tensor:

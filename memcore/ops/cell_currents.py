@@ -1,12 +1,12 @@
 """Currents through the cells of a crossbar for given inputs, without its matrix."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from memcore.errors import MemcoreError
+from memcore.ops import _loops
 from memcore.ops.effective_conductance import canonical
+from memcore.ops.ladder import Ladders
 from memcore.wires import Wires
 
 
@@ -48,78 +48,40 @@ def cell_currents(
         )
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
-        source = v.flip(-1) if -2 in flips else v
-        ends = (wires.drive == "both", wires.sense_at == "both")
-        root = straight.sqrt()
-        right = root * source[..., None]
-        drop_word, diagonal_word = _line(word, ends[0])
-        drop_bit, diagonal_bit = _line(bit.flip(-2).mT, ends[1])
-
-        def matrix(x: Tensor) -> Tensor:
-            c = root * x
-            drop = drop_word(c) + drop_bit(c.flip(-2).mT).mT.flip(-2)
-            return x + root * drop
-
-        diagonal = 1 + straight * (diagonal_word + diagonal_bit.mT.flip(-2))
-        out = root * _conjugate_gradients(matrix, right, diagonal, tolerance, iterations)
-        return out.flip(flips) if flips else out
+        source = (v.flip(-1) if -2 in flips else v)[..., None]
+        batch = torch.broadcast_shapes(v.shape[:-1], g.shape[:-2])  # type: ignore[no-untyped-call]
+        loops = _loops_of(straight, word, bit, wires)
+        applied = source.expand(*batch, *g.shape[-2:])
+        found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
+        out = straight * found.voltage
+    if not found.met:
+        raise ConvergenceError(
+            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
+            f"iterations, expected at most {tolerance:.1e}: allow more iterations or a larger "
+            "tolerance, or use float64"
+        )
+    return out.flip(flips) if flips else out
 
 
-def _line(segments: Tensor, both: bool) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """Voltages lost along lines whose currents leave at the nodes, and what each loses by itself.
+def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loops:
+    """The equations of an array that is driven at the left and sensed at the bottom."""
+    far_word = far_bit = None
+    if wires.drive == "both":
+        word, far_word = word[..., :-1], word[..., -1]
+    if wires.sense_at == "both":
+        bit, far_bit = bit[..., 1:, :], bit[..., 0, :]
 
-    Segment k is in front of node k; with `both`, there is one more behind the last node, to a
-    second end at the same voltage.
-    """
-    count = segments.shape[-1] - both
-    inner, far = segments[..., :count], segments[..., count:].sum(-1, keepdim=True)
-    near = inner.cumsum(-1)
-    whole = near[..., -1:] + far
-    share = near / torch.where(whole == 0, 1, whole) if both else torch.zeros_like(near)
+    def lines(shunt: Tensor | None) -> tuple[Ladders, Ladders]:
+        return (
+            Ladders.of(shunt, word, far_word, dim=-1),
+            Ladders.of(shunt, bit, far_bit, dim=-2, near_last=True),
+        )
 
-    def drop(currents: Tensor) -> Tensor:
-        flow = currents.flip(-1).cumsum(-1).flip(-1)  # through each segment, from the near end
-        lost = (inner * flow).cumsum(-1)
-        return lost - share * lost[..., -1:]
-
-    return drop, near * (1 - share)
-
-
-def _conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor],
-    right: Tensor,
-    diagonal: Tensor,
-    tolerance: float,
-    iterations: int,
-) -> Tensor:
-    def inner(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((-2, -1), keepdim=True)
-
-    def ratio(a: Tensor, b: Tensor) -> Tensor:
-        return a / torch.where(b == 0, 1, b)
-
-    x = right / diagonal
-    residual = right - matrix(x)
-    z = residual / diagonal
-    direction, rho = z, inner(residual, z)
-    bound = tolerance * inner(right, right).sqrt()
-    for _ in range(iterations):
-        if bool((inner(residual, residual).sqrt() <= bound).all()):
-            # The recursion drifts away from the true residual: ask that.
-            residual = right - matrix(x)
-            if bool((inner(residual, residual).sqrt() <= bound).all()):
-                return x
-            direction = z = residual / diagonal
-            rho = inner(residual, z)
-        image = matrix(direction)
-        step = ratio(rho, inner(direction, image))
-        x = x + step * direction
-        residual = residual - step * image
-        z = residual / diagonal
-        rho, before = inner(residual, z), rho
-        direction = z + ratio(rho, before) * direction
-    reached = float(ratio(inner(residual, residual), inner(right, right)).max().sqrt())
-    raise ConvergenceError(
-        f"the residual is {reached:.1e} after {iterations} iterations, expected at most "
-        f"{tolerance:.1e}: allow more iterations or a larger tolerance, or use float64"
+    of_word, of_bit = lines(None)
+    cells = lines(g)
+    return _loops.Loops(
+        g=g,
+        word=cells[0],
+        bit=cells[1],
+        drop=lambda current: of_word.solve(current)[0].add_(of_bit.solve(current)[0]),
     )

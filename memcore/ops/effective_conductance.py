@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
 from memcore.ops import _effective_reference, _library
+from memcore.ops._library import large_pages
 from memcore.wires import Wires
 
 #: What is kept for the gradient, at most; beyond, the gradient costs one more solution. An array of
@@ -87,7 +88,7 @@ class Lines(NamedTuple):
         for at, ohm in self.ends.items():
             if isinstance(ohm, Tensor):
                 out.select(self.dim, at).copy_(ohm)
-            elif ohm != self.inner:
+            elif isinstance(self.inner, Tensor) or ohm != self.inner:
                 out.select(self.dim, at).fill_(ohm)
         return out
 
@@ -225,7 +226,7 @@ def _native_keeping(
     count = int(size) * g.shape[0]
     if count * g.element_size() > KEPT_BYTES:
         return _native(g, word, bit, drive_both, sense_both), None
-    out, kept = _empty(g, word, bit, drive_both, sense_both), g.new_empty(count)
+    out, kept = _empty(g, word, bit, drive_both, sense_both), large_pages(g.new_empty(count))
     inputs = [tensor.contiguous() for tensor in (g, word, bit)]
     addresses = [tensor.data_ptr() for tensor in inputs]
     solve = _kernel("effective_conductance", g.dtype)

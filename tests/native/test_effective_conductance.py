@@ -16,7 +16,6 @@ from torch import Tensor
 
 from memcore import Wires, effective_conductance, native
 from memcore.ops import _effective_reference
-from memcore.ops.cell_currents import ConvergenceError, cell_currents
 from memcore.ops.effective_conductance import _BACKWARD, _SOLVE
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -210,59 +209,6 @@ def test_transposed_arrays_with_exchanged_ends_are_reciprocal() -> None:
     )
     b = effective_conductance(g.flip(0).T, turned)
     torch.testing.assert_close(b, a.flip(0).T, rtol=1e-11, atol=0)
-
-
-@pytest.mark.parametrize("ends", ENDS, ids="-".join)
-@pytest.mark.parametrize("shape", [(1, 1), (9, 21), (40, 24)], ids=str)
-def test_conjugate_gradients_find_the_same_currents(shape: tuple[int, int], ends: Any) -> None:
-    drive, sense_at = ends
-    rows, cols = shape
-    wires = Wires(
-        word_line=resistances(rows, cols + (drive == "both"), scale=20),
-        bit_line=resistances(rows + (sense_at == "both"), cols, scale=20),
-        driver=5.0,
-        sense=resistances(cols),
-        drive=drive,
-        sense_at=sense_at,
-    )
-    g = conductances(*shape, r_on=1e3)
-    v = torch.randn(3, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    currents = cell_currents(v, g, wires, tolerance=1e-12)
-    expected = v @ effective_conductance(g, wires)
-    torch.testing.assert_close(
-        currents.sum(-2), expected, rtol=1e-9, atol=1e-10 * float(expected.abs().max())
-    )
-
-
-def test_what_enters_through_the_drivers_leaves_through_the_sense_nodes() -> None:
-    """Kirchhoff, with the power of the drivers: all of it is lost in cells and wires."""
-    g = conductances(20, 12, r_on=1e3)
-    v = torch.rand(20, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    currents = cell_currents(v, g, Wires(word_line=4.0, bit_line=2.0), tolerance=1e-13)
-    power = (currents.sum(-1) * v).sum()
-    word_flow = currents.flip(-1).cumsum(-1)
-    bit_flow = currents.cumsum(-2)
-    lost = (currents**2 / g).sum() + 4 * (word_flow**2).sum() + 2 * (bit_flow**2).sum()
-    assert float(lost) == pytest.approx(float(power), rel=1e-11)
-    out = v @ effective_conductance(g, Wires(word_line=4.0, bit_line=2.0))
-    assert float(out.sum()) == pytest.approx(float(currents.sum()), rel=1e-11)
-
-
-def test_without_convergence_there_is_an_error() -> None:
-    with pytest.raises(ConvergenceError, match="after 3 iterations"):
-        cell_currents(
-            torch.ones(40).double(), conductances(40, 40), Wires(word_line=50.0), iterations=3
-        )
-    with pytest.raises(ConvergenceError, match="use float64"):
-        cell_currents(
-            torch.ones(40),
-            conductances(40, 40).float(),
-            Wires(word_line=50.0),
-            tolerance=1e-12,
-            iterations=99,
-        )
-    nothing = cell_currents(torch.zeros(5), torch.ones(5, 4), Wires(word_line=1.0))
-    assert torch.equal(nothing, torch.zeros(5, 4))
 
 
 @settings(max_examples=30, deadline=None)

@@ -117,6 +117,9 @@ const char* simulate_operation(int64_t code);
 const char* isa();
 // Threads that the next kernel may use.
 int threads();
+// Asks the system for large pages for memory that is about to be written for the first time. Pages of 4 KB cost more
+// than what most kernels do with them. Does nothing where there are none.
+void use_large_pages(void* memory, int64_t bytes);
 
 }  // namespace cpu
 

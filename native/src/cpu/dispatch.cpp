@@ -6,6 +6,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "isa.h"
 #include "memcore/kernels.h"
 #include "parallel.h"
@@ -66,6 +70,17 @@ const char* simulate_operation(int64_t code) { return chosen().simulate_operatio
 
 const char* isa() { return chosen().name; }
 int threads() { return max_threads(); }
+
+void use_large_pages(void* memory, int64_t bytes) {
+#if defined(__linux__)
+  constexpr uintptr_t page = 2 * 1024 * 1024;
+  const uintptr_t at = reinterpret_cast<uintptr_t>(memory);
+  const uintptr_t begin = (at + page - 1) / page * page, end = (at + static_cast<uintptr_t>(bytes)) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a failure costs time only
+#else
+  (void)memory, (void)bytes;
+#endif
+}
 
 }  // namespace cpu
 }  // namespace memcore

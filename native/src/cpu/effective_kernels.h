@@ -6,24 +6,10 @@
 
 #include "effective_cells.h"
 #include "memcore/effective.h"
+#include "memory.h"
 
 namespace memcore {
 namespace {
-
-template <class T>
-T* allocate_numbers(int64_t count) {
-  return reinterpret_cast<T*>(allocate(count * static_cast<int64_t>(sizeof(T) / 4)));
-}
-
-// Memory that is released at the end of a block.
-template <class T>
-struct Memory {
-  T* data;
-  explicit Memory(int64_t count) : data(allocate_numbers<T>(count)) {}
-  ~Memory() { release(reinterpret_cast<float*>(data)); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-};
 
 template <class T>
 Cells<T> cells_of(const EffectiveConductance<T>& e, int64_t array) {

@@ -1,0 +1,158 @@
+"""Ladders: all word lines or all bit lines of crossbars, solved exactly in a time of O(nodes)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor
+
+from memcore import native
+from memcore.ops import _ladder_reference
+from memcore.ops._library import address, large_pages
+
+_HAS_KERNEL = native.cpu() is not None
+
+
+def has_kernel(like: Tensor) -> bool:
+    """Whether the native kernel runs for tensors on the device of `like`."""
+    return _HAS_KERNEL and like.device.type == "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ladders:
+    """Lines from an end at 0 V over segments to nodes, each with a shunt to a voltage of its own.
+
+    `solve` is (L + G)^-1 G, where L are the segments and G the shunts; for lines without shunts it
+    is L^-1. No resistance is inverted: 0 is exact, at both ends too. The kernel runs on the CPU,
+    the PyTorch reference elsewhere. There are no gradients.
+
+    Attributes:
+        lead: leading dimensions of the arrays.
+        cells: rows and columns.
+        dim: along the lines; -1 for word lines, -2 for bit lines.
+        near_last: whether the near end is behind the last column or row.
+        shunt: siemens, [..., rows, cols]; None for none.
+        factors: by the kernel, [arrays, numbers]; by the reference, [2, ..., nodes, lines].
+        by_kernel: which of the two.
+    """
+
+    lead: tuple[int, ...]
+    cells: tuple[int, int]
+    dim: int
+    near_last: bool
+    shunt: Tensor | None
+    factors: Tensor
+    by_kernel: bool
+
+    @classmethod
+    def of(
+        cls,
+        shunt: Tensor | None,
+        segments: Tensor,
+        far: Tensor | None = None,
+        *,
+        dim: int,
+        near_last: bool = False,
+    ) -> Self:
+        """Eliminate the nodes, from the far end on.
+
+        Args:
+            shunt: G [..., rows, cols] in siemens, at least 0; None for none.
+            segments: ohm in front of each node as seen from the near end, [..., rows, cols].
+            far: ohm between the last nodes and second ends at 0 V, [..., lines], infinite where
+                there is none; None if all far ends are open.
+            dim: along the lines.
+            near_last: whether the near end is behind the last column or row.
+        """
+        cells = (segments.shape[-2], segments.shape[-1])
+        if far is None:
+            far = segments.new_full((1,), torch.inf)
+        batches = {segments.shape[:-2], far.shape[:-1]}
+        batches |= set() if shunt is None else {shunt.shape[:-2]}
+        lead = tuple(torch.broadcast_shapes(*batches))  # type: ignore[no-untyped-call]
+        segments = segments.expand(*lead, *cells)
+        far = far.expand(*lead, cells[1 + dim])
+        by_kernel = has_kernel(segments)
+        lines = cls(
+            lead=lead,
+            cells=cells,
+            dim=dim,
+            near_last=near_last,
+            shunt=shunt,
+            factors=torch.empty(0),
+            by_kernel=by_kernel,
+        )
+        factor = lines._kernel_factors if by_kernel else lines._reference_factors
+        return cls(**{**vars(lines), "factors": factor(segments, far)})
+
+    def solve(self, inputs: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return node voltages and G inputs times voltages.
+
+        Args:
+            inputs: V behind the shunts, or, without shunts, A into the nodes; [..., rows, cols].
+                Leading dimensions broadcast.
+            out: contiguous memory for the voltages, if the kernel runs; other than the inputs.
+
+        Returns:
+            V [..., rows, cols], and W [..., 1, 1] in float64.
+        """
+        if self.by_kernel:
+            return self._kernel_solve(inputs, out)
+        currents = inputs if self.shunt is None else inputs * self.shunt
+        voltages, energy = _ladder_reference.solve(self._turned(currents), self.factors)
+        voltages = voltages.mT.contiguous() if self.dim == -1 else voltages
+        return voltages.flip(self.dim) if self.near_last else voltages, energy.double()
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """From [..., rows, cols] to [..., nodes, lines] with the near end first."""
+        x = x.flip(self.dim) if self.near_last else x
+        return x.mT.contiguous() if self.dim == -1 else x
+
+    def _reference_factors(self, segments: Tensor, far: Tensor) -> Tensor:
+        shunt = segments.new_zeros(()) if self.shunt is None else self.shunt
+        shunt = self._turned(shunt.expand(*self.lead, *self.cells))
+        return _ladder_reference.factor(shunt, self._turned(segments), far)
+
+    def _kernel(self, name: str, dtype: torch.dtype) -> Callable[..., Any]:
+        kind = "double" if dtype == torch.float64 else "float"
+        return cast(Callable[..., Any], getattr(native.cpu(), f"ladder_{name}_{kind}"))
+
+    def _kernel_factors(self, segments: Tensor, far: Tensor) -> Tensor:
+        segments, far, shunt = segments.contiguous(), far.contiguous(), self.shunt
+        if shunt is not None:
+            shunt = shunt.expand(*self.lead, *self.cells).contiguous()
+        arrays, dtype = math.prod(self.lead), segments.dtype
+        across = self.dim == -2
+        size = self._kernel("size", dtype)(*self.cells, across)
+        out = large_pages(segments.new_empty(arrays, size))
+        inputs = [address(each) for each in (shunt, segments, far)]
+        lines = (arrays, *self.cells, across, self.near_last)
+        self._kernel("factor", dtype)(*lines, *inputs, out.data_ptr())
+        return out
+
+    def _kernel_solve(self, inputs: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor]:
+        batch = tuple(inputs.shape[:-2])
+        if batch[len(batch) - len(self.lead) :] != self.lead:  # broadcast_shapes takes 30 us
+            batch = tuple(torch.broadcast_shapes(batch, self.lead))  # type: ignore[no-untyped-call]
+            inputs = inputs.expand(*batch, *self.cells)
+        inputs = inputs.contiguous()
+        arrays, each, factors = self._arrays(batch)
+        voltages = large_pages(torch.empty_like(inputs)) if out is None else out
+        energy = torch.empty((*batch, 1, 1), dtype=torch.float64)
+        lines = (arrays, *self.cells, self.dim == -2, self.near_last, each)
+        addresses = [tensor.data_ptr() for tensor in (factors, inputs, voltages, energy)]
+        self._kernel("solve", inputs.dtype)(*lines, *addresses)
+        return voltages, energy
+
+    def _arrays(self, batch: tuple[int, ...]) -> tuple[int, int, Tensor]:
+        """How many arrays, how many inputs each, and the factors in that order."""
+        lead = (1,) * (len(batch) - len(self.lead)) + self.lead
+        same = len(lead)
+        while same > 0 and lead[same - 1] == 1:
+            same -= 1
+        if lead[:same] == batch[:same]:
+            return math.prod(lead[:same]), math.prod(batch[same:]), self.factors
+        spread = self.factors.view(*lead, -1).expand(*batch, -1).flatten(0, -2)
+        return math.prod(batch), 1, spread.contiguous()
