@@ -1,12 +1,13 @@
 """Mapping and programming for conductances that are given rather than derived from weights."""
 
+import warnings
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 import memcore
 from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement, solve
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, NoEffectWarning
 from memcore.hookspecs import ArrayInfo, Mapper, Memristor, NonIdeality, Programmer
 from memcore.records import Context, Mapped, Programmed, Stage
 from memcore.wired import Wired
@@ -84,6 +85,23 @@ def circuit_of(product: nn.Module | None) -> tuple[Wires, CellLaw, SeriesElement
         f"{type(product).__name__} computes the currents in a way that is not the circuit of one "
         "array with its lines as mapped; expected wires=, law=, series= or a plain ir_drop"
     )
+
+
+def wires_of(product: nn.Module | None) -> Wires | None:
+    """The wires of the arrays that compute a product; None if it has none.
+
+    Warns:
+        NoEffectWarning: it has some, but with lines in an order of its own.
+    """
+    if isinstance(product, Wired) and (product.sort or product.parts > 1):
+        warnings.warn(
+            "while cells are written, the wires of an ir_drop with placement='sorted' or "
+            "columns='shared' do not act; expected placement='as_mapped' and columns='separate'",
+            NoEffectWarning,
+            stacklevel=2,
+        )
+        return None
+    return product.wires if isinstance(product, Wired | Solved) else None
 
 
 def window(conductance: Tensor) -> Memristor:

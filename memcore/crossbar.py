@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window, wires_of
 from memcore.circuit import CellLaw, Drive, SeriesElement, Solution, solve
 from memcore.clock import Clock
 from memcore.config import CrossbarConfig, PluginSpec
@@ -224,6 +224,7 @@ class Crossbar(nn.Module):
             present=present if same and self.config.programmer.incremental else None,
             stuck=Pipeline.stuck(self.config.effects, array, self.context),
             noises=tuple(form for form, _ in self.pipeline.noises),
+            wires=wires_of(self.pipeline.product) if self.config.programmer.through_wires else None,
         )
 
     @for_training

@@ -27,6 +27,7 @@ from memcore.errors import ConfigError
 from memcore.forms import Gaussian
 from memcore.parameters import Parameter, Preset
 from memcore.records import Context, Cost, Events, Mapped, Programmed, Stage
+from memcore.wires import Wires
 
 PROJECT = "memcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -52,6 +53,7 @@ class ArrayInfo:
         stuck: S, what the cells conduct that no pulse moves, NaN for all others, [arrays, rows,
             cols]; None if there are none. Only programmers are told.
         noises: of a read of each cell. Only programmers are told, for their verify reads.
+        wires: of each array, None if nothing that is configured has any. Only programmers are told.
     """
 
     arrays: int
@@ -64,6 +66,7 @@ class ArrayInfo:
     present: Tensor | None = None
     stuck: Tensor | None = None
     noises: tuple[Gaussian, ...] = ()
+    wires: Wires | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -304,6 +307,8 @@ class Programmer(Contract):
     kind = "programmers"
     #: Whether a rewrite starts from what the cells conduct, `array.present`, or from fresh cells.
     incremental: ClassVar[bool] = False
+    #: Whether pulses lose voltage in the lines, `array.wires`.
+    through_wires: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod

@@ -1,21 +1,23 @@
 """Time of programming by pulses: `python tests/bench_programming.py`.
 
 Write-verify of a million cells to 1 % of the window and of the target, against the same loop over
-cells one by one in Python, on fewer of them; half-select of a 128 x 128 array, cell by cell. Cells
-per second, pulses of each cell and the ratio to the plain loop.
+cells one by one in Python, on fewer of them; half-select of a 128 x 128 array, cell by cell; both
+with wires of 1 ohm a segment. Cells per second, pulses of each cell and the ratio to the plain loop.
 """
 
+import dataclasses
 import time
 
 import torch
 from torch import Tensor
 
 import memcore
-from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, Stream
+from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, Stream, Wires
 
 CTX = Context(random=Stream(0))
 MILLION = (61, 128, 128)
 TILE = (1, 128, 128)
+SMALL = (1, 64, 64)
 PLAIN = 50  #: cells for the loop in Python
 
 
@@ -38,6 +40,10 @@ def main() -> None:
     for scheme in ("V/2", "V/3"):
         report(f"half-select {scheme}, magic, by cell", half_select(scheme=scheme), magic, TILE)
     report("half-select V/2, magic, by row", half_select(order="row"), magic, TILE)
+    wires = Wires(word_line=1.0, bit_line=1.0)
+    report("write_verify, magic, 1 ohm, 1t1r", write_verify(), magic, MILLION, wires)
+    report("half-select V/2, magic, 1 ohm", half_select(), magic, SMALL, wires)
+    report("half-select V/2, 1 ohm, by row", half_select(order="row"), magic, TILE, wires)
     plain = plain_loop(vteam())
     print(
         f"a plain loop over cells: {plain:.3g} cells/s; write_verify is {vectorised / plain:.0f}x"
@@ -45,10 +51,15 @@ def main() -> None:
 
 
 def report(
-    name: str, programmer: Programmer, device: Memristor, shape: tuple[int, int, int]
+    name: str,
+    programmer: Programmer,
+    device: Memristor,
+    shape: tuple[int, int, int],
+    wires: Wires | None = None,
 ) -> float:
     """One line of the table; returns cells per second."""
     array, target = targets(device, shape)
+    array = dataclasses.replace(array, wires=wires)
     programmer.program(*targets(device, (1, 4, 4)), CTX)  # finds the pulses
     start = time.perf_counter()
     done = programmer.program(array, target, CTX)

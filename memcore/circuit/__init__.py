@@ -4,6 +4,7 @@
 with a transistor or a selector. Everything is in SI units.
 """
 
+from memcore.circuit.alone import alone, path_resistance
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
@@ -24,5 +25,7 @@ __all__ = [
     "Solution",
     "ThresholdSelector",
     "Transistor",
+    "alone",
+    "path_resistance",
     "solve",
 ]

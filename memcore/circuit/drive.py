@@ -89,19 +89,37 @@ class Drive:
         Raises:
             ConfigError: the scheme is not known, or there is no such cell.
         """
-        if scheme not in _PARTS:
-            known = ", ".join(map(repr, _PARTS))
-            raise ConfigError(f"Drive: scheme={scheme!r}; expected one of {known}")
         word = _chosen("row", row, rows, device)
         bit = _chosen("col", col, cols, device)
         whole = torch.as_tensor(voltage, dtype=dtype, device=device)[..., None]
+        return cls.against(word, bit, whole, scheme)
+
+    @classmethod
+    def against(cls, word: Tensor, bit: Tensor, voltage: Tensor, scheme: Scheme = "v/2") -> Self:
+        """Put `voltage` across the cells where selected word lines and bit lines cross.
+
+        Args:
+            word: bool [..., rows], the selected word lines. Where there are none, nothing is
+                driven: all lines are at 0 V.
+            bit: bool [..., cols], the selected bit lines.
+            voltage: V, [..., 1].
+            scheme: what unselected lines are connected to, as for `select`.
+
+        Raises:
+            ConfigError: the scheme is not known.
+        """
+        if scheme not in _PARTS:
+            known = ", ".join(map(repr, _PARTS))
+            raise ConfigError(f"Drive: scheme={scheme!r}; expected one of {known}")
+        rests = ~word.any(-1, keepdim=True)
+        whole = torch.where(rests, 0, voltage)
         of_word, of_bit = _PARTS[scheme]
         floats = scheme == "floating"
         return cls(
             word_line=torch.where(word, whole, of_word * whole),
             bit_line=torch.where(bit, 0 * whole, of_bit * whole),
-            floating_word_lines=~word if floats else None,
-            floating_bit_lines=~bit if floats else None,
+            floating_word_lines=~(word | rests) if floats else None,
+            floating_bit_lines=~(bit | rests) if floats else None,
         )
 
 

@@ -33,6 +33,7 @@ def solve(
     tolerance: float | None = None,
     iterations: int = 100,
     strict: bool = True,
+    start: Solution | None = None,
 ) -> Solution:
     """Find the voltages and currents of a crossbar at rest.
 
@@ -52,6 +53,8 @@ def solve(
         tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
         iterations: of Newton's method, at most.
         strict: whether to raise an error, rather than to return, what has not converged.
+        start: the solution of a circuit that is nearly the same, to begin with; None for cells
+            without current.
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
@@ -60,7 +63,8 @@ def solve(
     with torch.no_grad():
         circuit = _Circuit.of(g, wires, drive, law, series)
         bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
-        state, count = _newton(circuit, circuit.start(), bound, iterations)
+        begin = circuit.start() if start is None else circuit.near(start)
+        state, count = _newton(circuit, begin, bound, iterations)
         residual = circuit.residual(state)
         solution = circuit.solution(state, count, residual, residual <= bound)
     if strict and not bool(solution.converged.all()):
@@ -116,6 +120,13 @@ class _Circuit:
         *batch, rows, cols = zero.shape
         potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
         return self.at(zero, zero, potential)
+
+    def near(self, known: Solution) -> _State:
+        """The state with the voltages of a solution; potentials of floating lines begin at 0."""
+        begin = self.start()
+        u, device = known.cell_voltage, known.device_voltage
+        x = u + self.cell.own * self.cell.law.current(device, self.cell.g)
+        return self.at(x.expand_as(begin.x), device.expand_as(begin.x), begin.potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
         """What is not met with U + R I = `x`."""

@@ -35,17 +35,24 @@ class Selection:
 
 
 def selections(
-    rows: int, cols: int, shares: tuple[float, float], order: str, like: Tensor
+    rows: int, cols: int, shares: tuple[float, float] | None, order: str, like: Tensor
 ) -> Iterator[Selection]:
     """All turns of one pass over an array.
 
     Args:
         rows: word lines.
         cols: bit lines.
-        shares: of the voltage on the other cells of selected lines, and on all the rest.
+        shares: of the voltage on the other cells of selected lines, and on all the rest; None if
+            a network says what each cell sees.
         order: `"cell"` or `"row"`.
         like: a tensor of the dtype and the device of the arrays.
     """
+    if shares is None:
+        step = cols if order == "row" else 1
+        for first in range(0, rows * cols, step):
+            line = slice(first, first + step)
+            yield Selection(line, slice(0, rows * cols), line, _same)
+        return
     alone = not any(shares)
     if order == "row":
         for row in range(rows):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, parameter
 from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
-from memcore_plugins.programmers._checks import require_numbers
+from memcore_plugins.programmers._checks import require_choice, require_numbers
+from memcore_plugins.programmers._lines import Path
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 
 #: A train that ends this near to a target reaches it, as a share of its way.
@@ -30,23 +32,35 @@ class OpenLoop(Programmer):
     5, 0.2, 8, 0.1 V that take the nominal device across its window, widths divide this way into
     `max_pulses`. Before a rewrite each cell is read once, with the noise of a read; its pulses take
     the nominal device from there to the target. Otherwise cells are fresh.
+
+    The wires of the config and a `transistor` are in series with the cell that is written, which
+    moves by what is left of the voltage at the beginning of each pulse: far cells end short of
+    their targets.
     """
 
     incremental = True
+    through_wires = True
 
     set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
     reset_voltage: float | None = parameter(None, "V", "magnitude of RESET pulses; None: found")
     set_width: float | None = parameter(None, "s", "of SET pulses; None: found")
     reset_width: float | None = parameter(None, "s", "of RESET pulses; None: found")
     max_pulses: int = parameter(256, "1", "the longest train")
+    wires: Literal["array", "none"] = parameter(
+        "array", "1", "the wires of the array, as configured for reading, or ideal ones"
+    )
+    transistor: float = parameter(0.0, "ohm", "of the access transistor")
     read_voltage: float = parameter(0.2, "V", "of the read before a rewrite, for its energy")
     read_time: float = parameter(1e-7, "s", "of the read before a rewrite, for time and energy")
 
     def __post_init__(self) -> None:
         require_numbers(self, above=("max_pulses",))
+        require_choice(self, "wires", ("array", "none"))
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
+        if self.wires == "none":
+            array = dataclasses.replace(array, wires=None)
         rise, fall = self._responses(array.nominal, fresh=array.present is None)
         goal = as_numbers(target.reshape(-1))
         run = _Trains(self, array, target, ctx)
@@ -90,6 +104,7 @@ class _Trains:
         state = beginning(array, target, ctx)
         self.state = state.reshape(len(state), target.numel()).clone()
         self.parameters = CellParameters(array, (target.numel(),))
+        self.path = Path(array, how.transistor)
         self.energy, self.time = (torch.zeros_like(target).view(-1) for _ in "12")
 
     def read(self) -> Tensor:
@@ -113,7 +128,7 @@ class _Trains:
         direction = "set" if train.up else "reset"
         for k, still in enumerate(going[1:]):
             device, some = self.parameters.pick(order[:still]), state[:, :still]
-            voltage = some.new_full((still,), v)
+            voltage = self.path.seen(some.new_full((still,), v), device, some, order[:still])
             ctx = of_cells(self.writing, order[:still], direction, k)
             after = device.step(some, voltage, width, ctx)
             current = device.current(some, voltage) + device.current(after, voltage)

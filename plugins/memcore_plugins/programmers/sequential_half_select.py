@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore import ArrayInfo, Context, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
+from memcore import ArrayInfo, ConfigError, Context, Programmed, Programmer, parameter
+from memcore_plugins.programmers._cells import CellParameters, Cells, Reads, beginning, of_cells
 from memcore_plugins.programmers._checks import require_choice, require_numbers
+from memcore_plugins.programmers._lines import Network, Path, Scheme
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 from memcore_plugins.programmers._selections import Counts, Selection, selections, slots
 
-#: Share of the voltage on the other cells of the selected lines, and on all the rest.
-SHARES: Final = {"V/2": (1 / 2, 0.0), "V/3": (1 / 3, -1 / 3)}
+#: Share of the voltage on the other cells of the selected lines, and on all the rest; of floating
+#: lines, the most that ideal ones can bring about.
+SHARES: Final = {"V/2": (1 / 2, 0.0), "V/3": (1 / 3, -1 / 3), "floating": (1 / 2, 0.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +25,23 @@ class SequentialHalfSelect(Programmer):
     """Write the cells of each array in sequence; neighbours on driven lines see part of the pulse.
 
     A selected cell sees V. In a passive array the others on its word or bit line see V/2 and the
-    rest nothing (`V/2`), or the others see V/3 and the rest -V/3 (`V/3`). They move by the same
-    `step` as the selected one, before or after their own turn. With `1t1r` the transistors of the
-    other cells are closed and nothing is disturbed.
+    rest nothing (`V/2`), or the others see V/3 and the rest -V/3 (`V/3`), or the lines that are not
+    selected are open and sneak currents decide (`floating`). They move by the same `step` as the
+    selected one, before or after their own turn. With `1t1r` the transistors of the other cells are
+    closed and nothing is disturbed.
+
+    The wires of the config, those of `ir_drop` for instance, act while the cells are written too:
+    every cell moves by the voltage that is left of it, solved with all cells of the array
+    (`memcore.circuit`), or, with `1t1r`, behind the lines that lead to it. As the voltage changes
+    while a cell moves, a train is cut into `parts`, and the circuit is solved anew for each.
 
     At its turn a cell is read and gets the number of SET or RESET pulses that takes the nominal
     device from there to the target, which is applied as one pulse of their total width. `passes`
-    go over the array again; cells inside the tolerance are left alone. By rows, all cells of a
-    word line are written together, first those to SET, then those to RESET. `verified` is what a
-    read after the last pass says. Line resistance is neglected; energy is counted in the cells
-    where it is spent, neighbours included, `time` and `pulses` for the selected cell alone.
+    go over the array again; cells inside the tolerance are left alone, so that many passes are a
+    write-verify in the array. By rows, all cells of a word line are written together, first those
+    to SET, then those to RESET. `verified` is what a read after the last pass says; reads see the
+    cell alone. Energy is counted in the cells where it is spent, neighbours included, that of wires
+    and transistors in the selected ones; `time` and `pulses` for the selected cell alone.
 
     Voltages that are not given are those among 0.1 to 8 V that take the nominal device across its
     window and disturb its neighbours least, widths the longest that move no state of it further
@@ -42,10 +51,16 @@ class SequentialHalfSelect(Programmer):
     """
 
     incremental = True
+    through_wires = True
 
-    scheme: Literal["V/2", "V/3"] = parameter("V/2", "1", "what the other cells see")
+    scheme: Scheme = parameter("V/2", "1", "what the other cells see, or floating lines")
     cell: Literal["passive", "1t1r"] = parameter("passive", "1", "bare cells or with a transistor")
     order: Literal["cell", "row"] = parameter("cell", "1", "what is written at a time")
+    wires: Literal["array", "none"] = parameter(
+        "array", "1", "the wires of the array, as configured for reading, or ideal ones"
+    )
+    transistor: float = parameter(0.0, "ohm", "of an open transistor, cell `1t1r`")
+    parts: int = parameter(2, "1", "of a train of pulses, where the voltage depends on the cells")
     passes: int = parameter(1, "1", "how often to go over the array")
     tolerance: float = parameter(0.02, "1", "accepted error as a share of the nominal window")
     set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
@@ -61,10 +76,20 @@ class SequentialHalfSelect(Programmer):
     read_time: float = parameter(1e-7, "s", "of a read, for time and energy")
 
     def __post_init__(self) -> None:
-        require_numbers(self, above=("max_pulses", "passes", "tolerance"))
+        require_numbers(self, above=("max_pulses", "parts", "passes", "tolerance"))
         require_choice(self, "scheme", tuple(SHARES))
         require_choice(self, "cell", ("passive", "1t1r"))
         require_choice(self, "order", ("cell", "row"))
+        require_choice(self, "wires", ("array", "none"))
+        if self.cell == "1t1r" and self.scheme == "floating":
+            raise ConfigError(
+                "scheme='floating' with cell='1t1r'; expected cell='passive': behind a closed "
+                "transistor it does not matter what its lines are connected to"
+            )
+        if self.cell == "passive" and self.transistor:
+            raise ConfigError(
+                f"transistor={self.transistor!r} with cell='passive'; expected cell='1t1r'"
+            )
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -73,6 +98,8 @@ class SequentialHalfSelect(Programmer):
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
+        if self.wires == "none":
+            array = dataclasses.replace(array, wires=None)
         responses = Trains(
             set_voltage=self.set_voltage,
             reset_voltage=self.reset_voltage,
@@ -85,7 +112,8 @@ class SequentialHalfSelect(Programmer):
         run = _Run(self, responses, array, target, ctx)
         for sweep in range(self.passes):
             run.start(sweep)
-            for selection in selections(array.rows, array.cols, self.shares, self.order, target):
+            shares = None if run.network else self.shares
+            for selection in selections(array.rows, array.cols, shares, self.order, target):
                 run.write(selection)
         return run.result()
 
@@ -117,6 +145,12 @@ class _Run:
         self.time, zeros = 0 * self.goal, (0 * self.goal).astype(int)
         self.pulses, self.reversals, self.last = zeros.copy(), zeros.copy(), zeros
         self.turn = 0
+        self.path = Path(array, how.transistor)
+        self.network: Network | None = None
+        one_conducts = how.cell == "1t1r" and how.order == "cell"
+        if how.scheme == "floating" or (self.path.resists and not one_conducts):
+            transistor = how.transistor if how.cell == "1t1r" else None
+            self.network = Network(array, how.scheme, transistor)
 
     def start(self, sweep: int) -> None:
         """Begin a pass: the noise of its reads, in standard deviations."""
@@ -131,17 +165,48 @@ class _Run:
         for index, response in enumerate(self.responses):
             count = self._wanted(index, read, at.cells)
             for pulses, some in slots(count):
-                drive = at.drive(torch.from_numpy(some).to(self.energy))
-                voltage = response.pulse.voltage * drive
-                width = pulses * response.pulse.width
-                ctx = of_cells(self.writing, self.number[:, at.touched], "pulse", self.turn)
-                after = device.step(state, voltage, width, ctx)
-                if len(drive) > 1:  # arrays that rest are as if alone
-                    after = torch.where((drive != 0).any(1, keepdim=True), after, state)
-                current = device.current(state, voltage) + device.current(after, voltage)
-                self.energy[:, at.touched] += 0.5 * width * voltage * current
-                self.state[..., at.touched] = state = after
-                self.turn += 1
+                driven = torch.from_numpy(some).to(self.energy)
+                parts = self.how.parts if self.network or self.path.resists else 1
+                width = pulses * response.pulse.width / parts
+                for _ in range(parts):
+                    state = self._apply(at, driven, response.pulse.voltage, width, device, state)
+
+    def _apply(
+        self,
+        at: Selection,
+        driven: Tensor,
+        voltage: float,
+        width: float,
+        device: Cells,
+        state: Tensor,
+    ) -> Tensor:
+        """The state of the touched cells after a pulse on the driven ones [arrays, selected]."""
+        seen, lost = self._seen(at, driven, voltage, device, state)
+        ctx = of_cells(self.writing, self.number[:, at.touched], "pulse", self.turn)
+        after = device.step(state, seen, width, ctx)
+        if len(driven) > 1:  # arrays that rest are as if alone
+            after = torch.where((driven != 0).any(1, keepdim=True), after, state)
+        current = device.current(state, seen) + device.current(after, seen)
+        self.energy[:, at.touched] += 0.5 * width * seen * current
+        self.energy[:, at.cells] += width * lost
+        self.state[..., at.touched] = after
+        self.turn += 1
+        return after
+
+    def _seen(
+        self, at: Selection, driven: Tensor, voltage: float, device: Cells, state: Tensor
+    ) -> tuple[Tensor, Tensor | float]:
+        """V across the touched cells, and W lost in lines for each of the selected ones."""
+        if self.network is not None:
+            seen = self.network.seen(at.cells.start, driven, voltage, state)
+            share = driven / driven.sum(1, keepdim=True).clamp(min=1)
+            return seen.voltage, share * seen.lost[:, None]
+        applied = voltage * at.drive(driven)
+        if not self.path.resists:
+            return applied, 0.0
+        cells = self.number[:, at.touched]
+        across = self.path.seen(applied, device, state, cells)
+        return across, (applied - across) * device.current(state, across)
 
     def _read(self, g: Tensor, cells: slice) -> Numbers:
         how = self.how

@@ -12,6 +12,7 @@ from torch import Tensor
 from memcore import ArrayInfo, ConfigError, Context, Memristor, Programmed, Programmer, parameter
 from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
 from memcore_plugins.programmers._checks import require_choice, require_numbers
+from memcore_plugins.programmers._lines import Path
 from memcore_plugins.programmers._pulses import Probe, Pulse, remembered
 
 #: Cells that no longer move go less than this share of the tolerance.
@@ -41,9 +42,17 @@ class WriteVerify(Programmer):
     the longest first pulse that moves no state of it further than the tolerance. A rewrite starts
     from what the cells hold. All are written independently, and a verify read moves nothing; its
     noise is that of the cells and of the config, unless it is given.
+
+    That cells can be written independently takes an access transistor in each. The wires of the
+    config, those of `ir_drop` for instance, are then in series with the one cell that conducts,
+    `transistor` too: it moves by what is left of the voltage, found anew for each of `parts` of a
+    pulse, and takes more of them the farther it is. Verify reads see the cell alone; energy is that
+    of cell, transistor and wires. In a passive array neighbours are disturbed and sneak currents
+    flow: `sequential_half_select` with several passes verifies and writes there.
     """
 
     incremental = True
+    through_wires = True
 
     tolerance: float = parameter(0.01, "1 or S", "half width of the stop window")
     tolerance_of: Literal["window", "target", "absolute"] = parameter(
@@ -67,6 +76,11 @@ class WriteVerify(Programmer):
     max_voltage: float | None = parameter(None, "V", "highest magnitude; None: twice the first one")
     max_pulses: int = parameter(200, "1", "for each cell")
     max_reversals: int = parameter(30, "1", "for each cell; NeuRRAM, Wan et al. 2022: 30")
+    wires: Literal["array", "none"] = parameter(
+        "array", "1", "the wires of the array, as configured for reading, or ideal ones"
+    )
+    transistor: float = parameter(0.0, "ohm", "of the access transistor")
+    parts: int = parameter(4, "1", "of a pulse, where its voltage depends on the cell")
     patience: int = parameter(5, "1", "pulses at the end of the ramp without effect, at least")
     read_noise: float | None = parameter(
         None, "1", "standard deviation of a verify read, share of G; None: the noise of a read"
@@ -76,14 +90,17 @@ class WriteVerify(Programmer):
     read_time: float = parameter(1e-7, "s", "of a verify read, for time and energy")
 
     def __post_init__(self) -> None:
-        require_numbers(self, above=("tolerance", "growth", "increment"))
+        require_numbers(self, above=("tolerance", "growth", "increment", "parts"))
         require_choice(self, "tolerance_of", ("window", "target", "absolute"))
         require_choice(self, "ramp", ("width", "amplitude", "none"))
+        require_choice(self, "wires", ("array", "none"))
         if not self.growth > 1:
             raise ConfigError(f"growth={self.growth!r}; expected a ratio > 1")
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
+        if self.wires == "none":
+            array = dataclasses.replace(array, wires=None)
         ramps = tuple(self.ramp_of(array.nominal, up=up) for up in (False, True))
         plan = _Plan(
             ramps=ramps,
@@ -184,6 +201,7 @@ class _Run:
         self.state = state.reshape(len(state), g.numel())
         self.reads = Reads(array, how.read_noise, how.read_noise_std)
         self.parameters = CellParameters(array, g.shape)
+        self.path = Path(array, how.transistor)
         self.device = self.parameters.pick(slice(None))
         self.target, self.within = g, how.allowed(g, array.nominal)
         self.cell = torch.arange(g.numel(), device=where)
@@ -295,14 +313,20 @@ class _Run:
         number = self.cell[cells]
         whole = isinstance(cells, slice)
         device = self.device if whole else self.parameters.pick(number)
-        after = device.step(state, v, width, of_cells(self.writing, number, "pulse", pulse))
-        current = device.current(state, v) + device.current(after, v)
-        energy = (0.5 * width) * v * current
+        parts = self.how.parts if self.path.resists else 1
+        energy = torch.zeros_like(v)
+        for part in range(parts):
+            seen = self.path.seen(v, device, state, number)
+            names = ("pulse", pulse) if part == 0 else ("pulse", pulse, part)
+            ctx = of_cells(self.writing, number, *names)
+            after = device.step(state, seen, width / parts, ctx)
+            current = device.current(state, seen) + device.current(after, seen)
+            energy, state = energy + (0.5 * width / parts) * v * current, after
         if whole:
-            self.state, self.energy = after, self.energy + energy
+            self.state, self.energy = state, self.energy + energy
             self.seconds = self.seconds + width
             return
-        self.state[:, cells] = after
+        self.state[:, cells] = state
         self.energy[cells] += energy
         self.seconds[cells] += width
 

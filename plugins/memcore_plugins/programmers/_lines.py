@@ -1,0 +1,179 @@
+"""What cells see of a pulse behind lines that resist."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import torch
+from torch import Tensor
+
+from memcore import ArrayInfo, Memristor, Wires, circuit
+from memcore_plugins.programmers._cells import CellParameters, Cells
+
+Scheme = Literal["V/2", "V/3", "floating"]
+
+_DRIVES: Final[dict[str, Literal["v/2", "v/3", "floating"]]] = {
+    "V/2": "v/2",
+    "V/3": "v/3",
+    "floating": "floating",
+}
+_TOLERANCE: Final = 1e-8  #: of voltages and currents, relative to the largest
+
+
+def is_ohmic(device: Memristor) -> bool:
+    """Whether the current of a device is its conductance times the voltage."""
+    return type(device).current is Memristor.current
+
+
+@dataclass(frozen=True, eq=False)
+class Conducting:
+    """The law of cells of which only some conduct.
+
+    Args:
+        law: of those that do.
+        mask: bool, which ones.
+    """
+
+    law: circuit.CellLaw
+    mask: Tensor
+
+    def current(self, u: Tensor, g: Tensor) -> Tensor:
+        """In A, 0 where the transistor is closed."""
+        return torch.where(self.mask, self.law.current(u, g), 0)
+
+    def slope(self, u: Tensor, g: Tensor) -> Tensor:
+        """In S, 0 where the transistor is closed."""
+        return torch.where(self.mask, self.law.slope(u, g), 0)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """An open transistor in its linear region.
+
+    Args:
+        ohm: its resistance.
+    """
+
+    ohm: float
+
+    def current(self, u: Tensor) -> Tensor:
+        """In A."""
+        return u / self.ohm
+
+    def slope(self, u: Tensor) -> Tensor:
+        """In S."""
+        return torch.full_like(u, 1 / self.ohm)
+
+
+def law_of(array: ArrayInfo, device: Cells, state: Tensor) -> circuit.CellLaw:
+    """The current of cells in a state [k, *cells]."""
+    if is_ohmic(array.device):
+        return circuit.Ohmic()
+    return circuit.OfDevice(device=cast(Memristor, device), state=state)
+
+
+class Path:
+    """Cells that conduct one at a time, since the transistors of all others are closed.
+
+    Args:
+        array: with its wires.
+        transistor: ohm, of the one that is open.
+    """
+
+    def __init__(self, array: ArrayInfo, transistor: float) -> None:
+        self.array = array
+        ohm = torch.zeros(array.rows, array.cols, dtype=torch.float64)
+        if array.wires is not None:
+            ohm = circuit.path_resistance(array.rows, array.cols, array.wires)
+        self.ohm = (ohm + transistor).expand(array.shape).reshape(-1)
+        #: Whether anything is lost on the way.
+        self.resists = bool(self.ohm.any())
+
+    def seen(self, voltage: Tensor, device: Cells, state: Tensor, cells: Tensor | slice) -> Tensor:
+        """V across memristors, numbered in the arrays, for `voltage` [*cells] at their lines."""
+        if not self.resists:
+            return voltage
+        ohm = self.ohm[cells].to(voltage).view(voltage.shape)
+        law = law_of(self.array, device, state)
+        return circuit.alone(voltage, device.conductance(state), ohm, law=law)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a selection does to an array.
+
+    Args:
+        voltage: V across every memristor, [arrays, rows x cols].
+        lost: W in the wires, [arrays].
+    """
+
+    voltage: Tensor
+    lost: Tensor
+
+
+class Network:
+    """All cells of an array and its wires, solved for every selection.
+
+    Args:
+        array: with its wires; without any, the lines are ideal.
+        scheme: what the lines that are not selected are connected to.
+        transistor: ohm, of the open ones; None for cells without.
+    """
+
+    def __init__(self, array: ArrayInfo, scheme: Scheme, transistor: float | None) -> None:
+        self.array, self.scheme, self.transistor = array, _DRIVES[scheme], transistor
+        self.cells = CellParameters(array, array.shape).pick(slice(None))
+        self.last: circuit.Solution | None = None
+
+    def seen(self, first: int, driven: Tensor, voltage: float, state: Tensor) -> Seen:
+        """Solve the arrays.
+
+        Args:
+            first: number of the first of the selected cells, which lie on one word line.
+            driven: which of them see the voltage, 0 or 1, [arrays, selected].
+            voltage: V across the driven ones, but for what the lines lose.
+            state: [k, arrays, rows x cols].
+        """
+        state = state.view(-1, *self.array.shape)
+        g = self.cells.conductance(state).double().expand(self.array.shape)
+        drive, law = self._drive(first, driven, voltage), self._law(first, driven, state.double())
+        series = Channel(self.transistor) if self.transistor else None
+        solution = self.last = circuit.solve(
+            g,
+            self.array.wires or Wires(),
+            drive,
+            law=law,
+            series=series,
+            tolerance=_TOLERANCE,
+            start=self.last,
+        )
+        given = (drive.word_line * solution.driver_current).sum(-1)
+        if drive.bit_line is not None:
+            given = given - (drive.bit_line * solution.current).sum(-1)
+        spent = (solution.device_voltage * solution.cell_current).sum((-2, -1))
+        seen = solution.device_voltage
+        if self.transistor is not None:
+            seen = torch.where(self._selected(first, driven), seen, 0)
+        return Seen(seen.flatten(1).to(driven), (given - spent).to(driven))
+
+    def _law(self, first: int, driven: Tensor, state: Tensor) -> circuit.CellLaw:
+        law = law_of(self.array, self.cells, state)
+        if self.transistor is None:
+            return law
+        return Conducting(law, self._selected(first, driven))
+
+    def _selected(self, first: int, driven: Tensor) -> Tensor:
+        """Which cells are driven, [arrays, rows, cols]."""
+        arrays, rows, cols = self.array.shape
+        on = torch.zeros(arrays, rows * cols, dtype=torch.bool, device=driven.device)
+        on[:, first : first + driven.shape[1]] = driven > 0
+        return on.view(arrays, rows, cols)
+
+    def _drive(self, first: int, driven: Tensor, voltage: float) -> circuit.Drive:
+        """The selected word line against the driven bit lines; arrays without any rest."""
+        arrays, rows, cols = self.array.shape
+        row, col = divmod(first, cols)
+        on = torch.zeros(arrays, cols, dtype=torch.bool, device=driven.device)
+        on[:, col : col + driven.shape[1]] = driven > 0
+        line = (torch.arange(rows, device=driven.device) == row) & on.any(1, keepdim=True)
+        whole = torch.tensor([voltage], dtype=torch.float64, device=driven.device)
+        return circuit.Drive.against(line, on, whole, self.scheme)

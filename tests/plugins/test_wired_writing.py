@@ -1,0 +1,286 @@
+"""Pulses behind wires: what cells see is what the circuit leaves of the voltage."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import memcore
+from memcore import ConfigError, Memristor, NoEffectWarning, Wires, circuit, devices, programmers
+from memcore.circuit import Drive, alone, path_resistance, solve
+
+HALF_SELECT = programmers["sequential_half_select"]
+WRITE_VERIFY = programmers["write_verify"]
+OPEN_LOOP = programmers["open_loop"]
+MAGIC = devices["vteam"].preset("magic")  # 1 to 300 kilo-ohm; thresholds at -1.5 V and 0.3 V
+WIRES = Wires(word_line=20.0, bit_line=10.0, driver=50.0, sense=30.0)
+
+SEEN: list = []
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Watched(devices["vteam"]):
+    """Notes the conductances before a pulse and the voltages that cells see."""
+
+    def step(self, state, voltage, dt, ctx):
+        if voltage.numel() > 1 and dt < 1:
+            SEEN.append((self.conductance(state).clone(), voltage.clone(), dt))
+        return super().step(state, voltage, dt, ctx)
+
+
+def watched():
+    return Watched(**{f.name: getattr(MAGIC, f.name) for f in dataclasses.fields(MAGIC)})
+
+
+def wired(array, wires=WIRES):
+    return dataclasses.replace(array, wires=wires)
+
+
+def targets(array, ctx):
+    low, high = array.nominal.nominal_range()
+    share = ctx.random.child("targets").uniform(array.shape)
+    return (low + (high - low) * share).double()
+
+
+def same(a, b):
+    return all(
+        torch.equal(torch.as_tensor(getattr(a, f.name)), torch.as_tensor(getattr(b, f.name)))
+        for f in dataclasses.fields(a)
+    )
+
+
+def test_a_single_conducting_cell_has_its_path_in_series():
+    ohm = path_resistance(3, 4, WIRES)
+    for row in range(3):
+        for col in range(4):
+            expected = 50.0 + 20.0 * (col + 1) + 10.0 * (3 - row) + 30.0
+            assert ohm[row, col].item() == pytest.approx(expected, rel=1e-12)
+            g = torch.zeros(3, 4, dtype=torch.float64)
+            g[row, col] = 1e-3
+            drive = Drive.select(3, 4, row, col, 1.5)
+            assert solve(g, WIRES, drive).device_voltage[row, col].item() == pytest.approx(
+                1.5 / (1 + 1e-3 * expected), rel=1e-9
+            )
+
+
+def test_two_connected_ends_are_two_ways_in_parallel():
+    wires = Wires(word_line=20.0, driver=5.0, drive="both")
+    left, right = 5.0 + 20.0 * 2, 5.0 + 20.0 * 3
+    expected = left * right / (left + right)
+    assert path_resistance(1, 4, wires)[0, 1].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_curved_cells_behind_their_path_meet_both_laws():
+    law = circuit.Sinh(v0=0.4)
+    g, ohm = torch.tensor([1e-5, 1e-3, 1e-2]).double(), torch.tensor([0.0, 300.0, 2e3]).double()
+    v = torch.tensor([-1.0, 2.0, 3.0]).double()
+    u = alone(v, g, ohm, law=law)
+    torch.testing.assert_close(u + ohm * law.current(u, g), v, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("order", ["cell", "row"])
+@pytest.mark.parametrize("scheme", ["V/2", "V/3", "floating"])
+def test_cells_move_by_the_voltages_of_the_whole_circuit(arrays, ctx, scheme, order):
+    array = wired(arrays(watched(), shape=(1, 4, 3)))
+    SEEN.clear()
+    how = HALF_SELECT(scheme=scheme, order=order, set_voltage=2.5, reset_voltage=0.55, parts=2)
+    how.program(array, targets(array, ctx), ctx)
+    pulses = [(g.view(4, 3), v.view(4, 3)) for g, v, _ in SEEN if v.shape == (1, 12)]
+    assert len(pulses) >= 12
+    for g, seen in pulses:
+        row = int(seen.abs().amax(1).argmax())
+        whole = 2.5 if seen[row].abs().max() > 0.55 else 0.55
+        sign = seen.flatten()[seen.abs().argmax()].sign()
+        fits = []
+        for columns in _subsets(3) if order == "row" else ([[c] for c in range(3)]):
+            on = torch.zeros(3, dtype=torch.bool)
+            on[columns] = True
+            drive = Drive.against(
+                torch.arange(4) == row, on, sign * torch.tensor([whole]).double(), _name(scheme)
+            )
+            fits.append((solve(g.double(), WIRES, drive).device_voltage - seen).abs().max())
+        assert min(fits) < 1e-6
+
+
+def _subsets(count):
+    return [[c for c in range(count) if mask >> c & 1] for mask in range(1, 1 << count)]
+
+
+def _name(scheme):
+    return {"V/2": "v/2", "V/3": "v/3", "floating": "floating"}[scheme]
+
+
+def test_sneak_currents_share_the_voltage_of_open_lines(arrays, ctx):
+    """(n - 1) cells in parallel, then (n - 1)^2, then (n - 1) again: 3/7, 1/7 and 3/7 for n = 4."""
+    array = arrays(watched(), shape=(1, 4, 4))
+    low, high = array.nominal.nominal_range()
+    array = dataclasses.replace(array, present=torch.full(array.shape, high).double())
+    target = array.present.clone()
+    target[0, 2, 1] = low
+    SEEN.clear()
+    HALF_SELECT(scheme="floating", reset_voltage=0.5, parts=1).program(array, target, ctx)
+    seen = next(v for _, v, _ in SEEN if v.shape == (1, 16)).view(4, 4)
+    share = torch.full((4, 4), -1 / 7).double()
+    share[2, :] = share[:, 1] = 3 / 7
+    share[2, 1] = 1.0
+    torch.testing.assert_close(seen.double(), 0.5 * share, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("how", [HALF_SELECT(), HALF_SELECT(order="row"), WRITE_VERIFY()])
+def test_wires_without_resistance_change_nothing_at_all(arrays, ctx, how):
+    array = arrays(MAGIC, shape=(2, 4, 3))
+    target = targets(array, ctx)
+    plain = how.program(array, target, ctx)
+    assert same(plain, how.program(wired(array, Wires()), target, ctx))
+    none = dataclasses.replace(how, wires="none")
+    assert same(plain, none.program(wired(array), target, ctx))
+
+
+def test_a_row_of_one_cell_is_written_as_the_cell(arrays, ctx):
+    """The network of a row, and the single cell behind its path, are one circuit."""
+    array = wired(arrays(MAGIC, shape=(2, 5, 1)))
+    target = targets(array, ctx)
+    found = [
+        HALF_SELECT(cell="1t1r", order=order, transistor=200.0).program(array, target, ctx)
+        for order in ("cell", "row")
+    ]
+    for name in ("conductance", "energy", "time"):
+        torch.testing.assert_close(*(getattr(f, name) for f in found), rtol=1e-5, atol=0)
+
+
+def test_far_cells_take_more_pulses_and_still_arrive(arrays, ctx):
+    array = wired(arrays(MAGIC, shape=(1, 24, 24)), Wires(word_line=4.0, bit_line=4.0))
+    low, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, low + 0.7 * (high - low)).double()
+    done = WRITE_VERIFY().program(array, target, ctx)
+    assert bool(torch.as_tensor(done.verified).all())
+    assert done.error.abs().max() <= 0.0101 * (high - low)
+    pulses = done.pulses[0]
+    assert pulses[-1, 0] < pulses[0, -1]  # next to driver and sense node; farthest from both
+    assert (
+        pulses.float().mean()
+        > WRITE_VERIFY(wires="none").program(array, target, ctx).pulses[0].float().mean()
+    )
+
+
+def test_trains_in_open_loop_end_short_of_far_targets(arrays, ctx):
+    array = wired(arrays(MAGIC, shape=(1, 16, 16)), Wires(word_line=4.0, bit_line=4.0))
+    low, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, low + 0.7 * (high - low)).double()
+    missing = -OPEN_LOOP().program(array, target, ctx).error[0]
+    assert (missing > 0).all()
+    assert missing[0, -1] > missing[-1, 0]
+    assert (missing.diff(dim=1) > -1e-9).all()
+
+
+def test_parts_of_a_pulse_follow_the_voltage_that_a_cell_leaves_itself(arrays, ctx):
+    """With a resistance in series a SET slows itself; the error falls with the number of parts."""
+    array = wired(arrays(MAGIC, shape=(1, 1, 1)), Wires(driver=300.0))
+    _, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, 0.6 * high).double()
+
+    def end(parts):
+        how = HALF_SELECT(parts=parts, set_voltage=2.5, tolerance=0.3)
+        return how.program(array, target, ctx).conductance.item()
+
+    exact = end(400)
+    errors = [abs(end(parts) - exact) for parts in (4, 8, 16)]
+    assert errors[1] < 0.7 * errors[0]
+    assert errors[2] < 0.7 * errors[1]
+
+
+def test_drivers_deliver_what_cells_and_wires_take(arrays, ctx):
+    array = wired(arrays(MAGIC, shape=(1, 3, 4)))
+    spent = {
+        scheme: HALF_SELECT(scheme=scheme, read_time=0.0)
+        .program(array, targets(array, ctx), ctx)
+        .energy.sum()
+        .item()
+        for scheme in ("V/2", "V/3", "floating")
+    }
+    assert min(spent.values()) > 0
+    assert spent["V/2"] > spent["floating"]  # nothing flows between open lines but sneak currents
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curved(devices["vteam"]):
+    def current(self, state, voltage):
+        return self.conductance(state) * torch.sinh(0.5 * voltage) / 0.5
+
+
+def test_cells_that_are_not_ohmic_see_what_their_own_current_leaves(arrays, ctx):
+    device = Curved(**{f.name: getattr(MAGIC, f.name) for f in dataclasses.fields(MAGIC)})
+    array = wired(arrays(device, shape=(1, 3, 3)))
+    low, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, low + 0.6 * (high - low)).double()
+    done = WRITE_VERIFY(transistor=100.0).program(array, target, ctx)
+    assert bool(torch.as_tensor(done.verified).all())
+    once, often = (
+        HALF_SELECT(passes=passes).program(array, target, ctx).error.abs().max()
+        for passes in (1, 6)
+    )
+    assert often < 0.7 * once  # every pass reads again what the wires left undone
+
+
+def test_stuck_cells_stay_and_carry_their_current(arrays, ctx):
+    array = wired(arrays(MAGIC, shape=(1, 4, 4)))
+    stuck = torch.full(array.shape, float("nan")).double()
+    stuck[0, 1, 1] = 2e-3
+    array = dataclasses.replace(array, stuck=stuck)
+    done = HALF_SELECT(passes=2).program(array, targets(array, ctx), ctx)
+    assert done.conductance[0, 1, 1].item() == pytest.approx(2e-3)
+    assert not bool(torch.as_tensor(done.verified)[0, 1, 1])
+
+
+def layer(nonidealities, programmer, seed=0):
+    torch.manual_seed(0)
+    config = memcore.CrossbarConfig(
+        device=MAGIC, programmer=programmer, nonidealities=nonidealities, tile=(8, 8)
+    )
+    return memcore.convert(torch.nn.Linear(8, 4), config, seed=seed)
+
+
+def test_the_wires_of_the_config_act_in_writing_too():
+    ir_drop = {"name": "ir_drop", "segment": 30.0}
+    wires, ideal = (
+        layer([ir_drop], {"name": "open_loop", "wires": which}) for which in ("array", "none")
+    )
+    g = [model.crossbar.programmed for model in (wires, ideal)]
+    assert (g[0] <= g[1] * (1 + 1e-6)).all()
+    assert (g[0] < 0.99 * g[1]).any()
+
+
+def test_wires_in_an_order_of_their_own_are_said_not_to_act():
+    ir_drop = {"name": "ir_drop", "segment": 5.0, "placement": "sorted"}
+    with pytest.warns(NoEffectWarning, match="while cells are written"):
+        layer([ir_drop], "open_loop")
+    layer([ir_drop], "direct")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"scheme": "floating", "cell": "1t1r"}, "scheme='floating' with cell='1t1r'"),
+        ({"transistor": 10.0}, "expected cell='1t1r'"),
+        ({"wires": "some"}, "wires='some'; expected one of array, none"),
+        ({"parts": 0}, "parts=0"),
+    ],
+)
+def test_impossible_ways_of_writing_are_refused(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        HALF_SELECT(**parameters)
+
+
+def test_a_known_solution_is_where_the_next_one_begins():
+    generator = torch.Generator().manual_seed(0)
+    g = 1e-3 * torch.rand(12, 9, generator=generator, dtype=torch.float64)
+    law = circuit.Sinh(v0=0.3)
+    drive = Drive.select(12, 9, 3, 4, 1.2)
+    cold = solve(g, WIRES, drive, law=law)
+    g[3, 4] *= 1.01
+    warm = solve(g, WIRES, drive, law=law, start=cold)
+    torch.testing.assert_close(
+        warm.cell_current, solve(g, WIRES, drive, law=law).cell_current, rtol=1e-7, atol=1e-15
+    )
+    assert warm.iterations < cold.iterations
+    assert isinstance(MAGIC, Memristor)
