@@ -2,7 +2,7 @@
 
 Write-verify of a million cells to 1 % of the window and of the target, against the same loop over
 cells one by one in Python, on fewer of them; half-select of a 128 x 128 array, cell by cell; both
-with wires of 1 ohm a segment. Cells per second, pulses of each cell and the ratio to the plain loop.
+with wires of 1 ohm. Cells per second, pulses of each cell and the ratio to the plain loop.
 """
 
 import dataclasses

@@ -126,7 +126,9 @@ class _Circuit:
         begin = self.start()
         u, device = known.cell_voltage, known.device_voltage
         x = u + self.cell.own * self.cell.law.current(device, self.cell.g)
-        return self.at(x.expand_as(begin.x), device.expand_as(begin.x), begin.potential)
+        driven = _largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
+        x, device = torch.where(driven, x, begin.x), torch.where(driven, device, begin.x)
+        return self.at(x, device, begin.potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
         """What is not met with U + R I = `x`."""

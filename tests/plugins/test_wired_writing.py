@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import memcore
-from memcore import ConfigError, Memristor, NoEffectWarning, Wires, circuit, devices, programmers
+from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, alone, path_resistance, solve
 
 HALF_SELECT = programmers["sequential_half_select"]
@@ -283,4 +283,5 @@ def test_a_known_solution_is_where_the_next_one_begins():
         warm.cell_current, solve(g, WIRES, drive, law=law).cell_current, rtol=1e-7, atol=1e-15
     )
     assert warm.iterations < cold.iterations
-    assert isinstance(MAGIC, Memristor)
+    rest = Drive(word_line=torch.zeros(12, dtype=torch.float64))
+    assert not solve(g, WIRES, rest, law=law, start=cold).cell_current.any()
