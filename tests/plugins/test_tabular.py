@@ -27,20 +27,16 @@ def original(**changes):
 
 
 def measured(device, cycles=1, read_std=0.0, seed=0):
-    """Runs of SET and of RESET pulses of one cell, [cycles, pulses + 1] each, as an instrument
-    reads them."""
+    """Runs of SET and of RESET pulses, [cycles, pulses + 1] each, as an instrument reads them."""
     ctx = Context(random=Stream(seed))
-    noise = ctx.random.child("read").normal((cycles, 2 * PULSES + 1), dtype=torch.float64)
-    state = device.state_of(torch.tensor([LOW], dtype=torch.float64))
-    runs = []
-    for cycle in range(cycles):
-        true = [state]
-        for k in range(2 * PULSES):
-            sign = torch.tensor([1 if k < PULSES else -1])
-            true.append(device.pulses(true[-1], sign, ctx.child(cycle, k)))
-        state = true[-1]
-        runs.append(device.conductance(torch.stack(true, 1)).flatten() + read_std * noise[cycle])
-    both = torch.stack(runs)
+    state = device.state_of(torch.full((cycles,), LOW, dtype=torch.float64))
+    g = [device.conductance(state)]
+    for k in range(2 * PULSES):
+        sign = torch.full((cycles,), 1 if k < PULSES else -1)
+        state = device.pulses(state, sign, ctx.child("pulse", k))
+        g.append(device.conductance(state))
+    both = torch.stack(g, 1)
+    both = both + read_std * ctx.random.child("read").normal(both.shape, dtype=torch.float64)
     return both[:, : PULSES + 1], both[:, PULSES:]
 
 
