@@ -12,6 +12,7 @@ from memcore import ConfigError, Context, CrossbarConfig, Stream, fitting
 from memcore.circuit import Drive, OfDevice, solve
 from memcore.cli import main
 from memcore.config import plugin
+from memcore.conversion import crossbar_layers
 from memcore.testing import checks_for
 from memcore.wires import Wires
 
@@ -303,6 +304,39 @@ def test_a_measured_device_conforms(device):
     for check in checks_for(device):
         if check.name != "check_compiles":  # that of the defaults is compiled, and takes seconds
             check()
+
+
+def test_the_spread_of_devices_is_reported_and_can_be_told_from_the_rest(converted):
+    network = converted(device=three_devices())
+    assert "device(d2d)" in str(memcore.summary(network))
+    alike = converted(device=TABULAR.from_pulses(*measured(original())))
+    assert "device" not in memcore.summary(alike).layers[0].effects
+    g, mean = (
+        next(iter(crossbar_layers(net).values())).crossbar.conductance for net in (network, alike)
+    )
+    # Written as if all were the mean device, cells lie at 0.8, 1 and 1.3 of its mean of 3.1 / 3.
+    ratio = (g / mean).flatten()
+    shares = [float(((ratio - x / 1.0).abs() < 0.05).double().mean()) for x in (0.8, 1.0, 1.3)]
+    assert sum(shares) == 1
+    assert min(shares) > 0.2
+
+
+def made_current(device, volts):
+    return device.current(device.state_of(G), torch.full((3,), volts, dtype=torch.float64))
+
+
+def test_arrays_of_measured_currents_are_ohmic_at_the_read_voltage(converted):
+    device = TABULAR.from_iv(VOLTS, CURRENT, read_voltage=0.2)
+    curved, ohmic = converted(device=device), converted(device=device, without=["measured_curves"])
+    x = torch.eye(20)
+    torch.testing.assert_close(curved(x), ohmic(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(curved(-x), -ohmic(x), rtol=1e-4, atol=1e-5)
+    # At half the voltage the second and the third state carry these shares beyond the first one.
+    at_half = made_current(device, 0.1) - made_current(device, 0.1)[0]
+    low, high = (at_half / (0.2 * (G - G[0])))[1:].tolist()
+    half = (curved(0.5 * x) / ohmic(x)).detach()
+    assert low - 1e-3 < float(half.min()) < float(half.max()) < high + 1e-3
+    assert high < 0.495
 
 
 def test_a_measured_device_survives_pickling_and_simulation(ctx):

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
+from math import inf
 from typing import Final, NamedTuple, Self
 
 import torch
 from torch import Tensor
+
+from memcore import ConfigError
 
 #: A flat part of a curve rises by this share of the window per pulse, so that it can be inverted.
 _LEAST: Final = 1e-6
@@ -70,6 +74,27 @@ class PulseTables(NamedTuple):
     def mean(self) -> int:
         """Which row is the mean of all devices."""
         return len(self.low) - 1
+
+
+# Cells are picked by making their device anew, so checks and tables are kept.
+@lru_cache(maxsize=64)
+def require_rows(rows: Rows, name: str, sign: int) -> Rows:
+    """Rows as numbers, ascending (or descending for the sign -1).
+
+    Raises:
+        ConfigError: naming the row.
+    """
+    rows = tuple(tuple(float(g) for g in row) for row in rows)
+    for number, row in enumerate(rows):
+        steps = [sign * (b - a) for a, b in pairwise(row)]
+        same = len(row) == len(rows[0]) > 1
+        if not (same and 0 < min(row) <= max(row) < inf and min(steps) >= 0 and max(steps) > 0):
+            word = "ascending" if sign > 0 else "descending"
+            raise ConfigError(
+                f"Tabular: row {number} of {name} has {len(row)} values; expected two or more "
+                f"siemens > 0, {word}, as many in each row: Tabular.from_pulses makes them so"
+            )
+    return rows
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,14 @@ from memcore_plugins.devices._family import Family, Product, family_of
 from memcore_plugins.devices._measured import Runs, made_of, runs_of
 from memcore_plugins.devices._parameters import fraction, require
 from memcore_plugins.devices._pulsed import Pulsed, tensor
-from memcore_plugins.devices._tables import Curves, PulseTables, Rows, deviations, pulse_tables
+from memcore_plugins.devices._tables import (
+    Curves,
+    PulseTables,
+    Rows,
+    deviations,
+    pulse_tables,
+    require_rows,
+)
 from memcore_plugins.devices._tabulation import of_curves, of_runs
 
 #: Trains with noise are drawn pulse by pulse; after this many lengths of a curve they have arrived.
@@ -96,8 +103,9 @@ class Tabular(Pulsed):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, lambda value: value >= 0, "a number >= 0", ["read_std", "departure"])
-        self._require_rows("ltp", 1)
-        self._require_rows("ltd", -1)
+        for name, sign in (("ltp", 1), ("ltd", -1)):
+            rows = require_rows(tuple(map(tuple, getattr(self, name))), name, sign)
+            object.__setattr__(self, name, rows)
         self._require_stds()
         if len(self.ltp) != len(self.ltd):
             raise ConfigError(
@@ -254,6 +262,10 @@ class Tabular(Pulsed):
         which = (draw * len(self.ltp)).long().clamp(max=len(self.ltp) - 1)
         return dataclasses.replace(drawn, which=which)
 
+    def nominal(self) -> Self:
+        plan = super().nominal()
+        return dataclasses.replace(plan, d2d=False) if self.d2d and len(self.ltp) > 1 else plan
+
     # -- pulses ------------------------------------------------------------------------------------
 
     @property
@@ -317,19 +329,6 @@ class Tabular(Pulsed):
         return self._family
 
     # -- checks ------------------------------------------------------------------------------------
-
-    def _require_rows(self, name: str, sign: int) -> None:
-        rows = tuple(tuple(float(g) for g in row) for row in getattr(self, name))
-        object.__setattr__(self, name, rows)
-        for number, row in enumerate(rows):
-            steps = [sign * (b - a) for a, b in pairwise(row)]
-            same = len(row) == len(rows[0]) > 1
-            if not (same and min(row) > 0 and min(steps) >= 0 and max(steps) > 0):
-                word = "ascending" if sign > 0 else "descending"
-                raise ConfigError(
-                    f"Tabular: row {number} of {name} has {len(row)} values; expected two or more "
-                    f"siemens > 0, {word}, as many in each row: Tabular.from_pulses makes them so"
-                )
 
     def _require_stds(self) -> None:
         for name in ("std_set", "std_reset"):
