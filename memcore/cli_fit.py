@@ -18,7 +18,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     required=True,
     metavar="WHAT=HEADING:UNIT",
-    help="What a column is: time, voltage, current; or pulse, direction, conductance, resistance. "
+    help="What a column is: time, voltage, current; or pulse, direction, conductance, resistance; "
+    "for tabular also device, or voltage, current, curve. "
     'Its heading in the file, and its unit, as in "voltage=V (mV):mV"; "1" for pure numbers.',
 )
 @click.option("--free", multiple=True, help="A parameter to fit; all of them by default.")

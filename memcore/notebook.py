@@ -17,6 +17,7 @@ from memcore.hookspecs import Memristor
 
 _AMPLITUDES: Final = (0.5, 1.0, 2.0, 4.0)
 _SAMPLES: Final = 600
+_LONGEST: Final = 60  #: characters of a table that is shown as it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, Tensor) and value.numel() > 1:
         low, high = (f"{x:.4g}" for x in torch.stack(value.double().aminmax()).tolist())
         return f"{low} to {high} in {value.numel()} cells"
+    if isinstance(value, tuple) and len(str(value)) > _LONGEST:
+        return f"{len(value)} " + ("rows" if isinstance(value[0], tuple) else "values")
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -1,5 +1,6 @@
 """What a converted network is: geometry, effects, provenance."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,8 +165,18 @@ def _summarise(name: str, layer: CrossbarLayer) -> LayerSummary:
 
 def device_effect(config: CrossbarConfig) -> str | None:
     """The name of the spread of device parameters, None if they have none."""
-    spread = [k for k, value in vars(config.device).items() if isinstance(value, Distribution)]
+    nominal = config.device.nominal()
+    spread = [
+        field.name
+        for field in dataclasses.fields(config.device)  # type: ignore[arg-type]
+        if _differ(getattr(config.device, field.name), getattr(nominal, field.name))
+    ]
     return f"device({', '.join(spread)})" if spread else None
+
+
+def _differ(value: Any, nominal: Any) -> bool:
+    """Whether a parameter is one of those that spread cells."""
+    return isinstance(value, Distribution) or (isinstance(value, bool) and value is not nominal)
 
 
 def _reason(module: nn.Module) -> str:

@@ -225,6 +225,55 @@ def pulsed(figure: Any) -> None:
         axes.legend(frameon=False, fontsize="small", loc="lower center")
 
 
+def tabular(figure: Any) -> None:
+    """A measurement of pulses and its replay, and currents between measured ones."""
+    left, right = figure.subplots(1, 2)
+    ctx, count, cycles = Context(random=Stream(0)), 60, 8
+    source = memcore.devices["neurosim"](nl_ltd=-2.4, n_ltp=count, n_ltd=count, c2c=0.02)
+    up, down = _runs(source, cycles, count, ctx.child("measured"))
+    made = memcore.devices["tabular"].from_pulses(up, down)
+    replay = torch.cat(_runs(made, 1000, count, ctx.child("replay")), 1)
+    pulses = torch.arange(2 * count + 2) - (torch.arange(2 * count + 2) > count).long()
+    data = torch.cat([up, down], 1)
+    left.plot(pulses, 1e9 * data.T, ".", markersize=2, color=COLOURS[1])
+    low, middle, high = replay.quantile(torch.tensor([0.025, 0.5, 0.975]).double(), dim=0) * 1e9
+    left.fill_between(pulses, low, high, color=COLOURS[0], alpha=0.25, linewidth=0)
+    left.plot(pulses, middle, color=COLOURS[0])
+    left.set(xlabel="pulses, half up, then half down", ylabel="conductance (nS)")
+    left.set_title(f"{cycles} cycles, and 95 % of replayed cells")
+    _currents(right)
+
+
+def _runs(device: Memristor, cells: int, count: int, ctx: Context) -> tuple[Tensor, Tensor]:
+    """Conductances under pulses up and then down, [cells, count + 1] each."""
+    low, _ = device.nominal_range()
+    state = device.state_of(torch.full((cells,), low, dtype=torch.float64))
+    g = [device.conductance(state)]
+    for k in range(2 * count):
+        sign = torch.full((cells,), 1 if k < count else -1)
+        state = device.pulses(state, sign, ctx.child(k))
+        g.append(device.conductance(state))
+    both = torch.stack(g, 1)
+    return both[:, : count + 1], both[:, count:]
+
+
+def _currents(axes: Any) -> None:
+    """Four states of a tunnel barrier as if measured, and the currents between them."""
+    source = memcore.devices["simmons"]()
+    volts = torch.linspace(-0.4, 0.4, 17, dtype=torch.float64)
+    states = source.state_of(torch.tensor([1.0, 0.6, 0.3, 0.1]) * source.nominal_range()[1])
+    currents = torch.stack(
+        [source.current(states[:, k : k + 1].double().expand(-1, 17), volts) for k in range(4)]
+    )
+    made = memcore.devices["tabular"].from_iv(volts, currents, read_voltage=0.2)
+    fine = torch.linspace(-0.4, 0.4, 201, dtype=torch.float64)
+    for g in torch.linspace(*made.nominal_range(), 10, dtype=torch.float64):
+        state = made.state_of(g.expand(201))
+        axes.plot(fine, 1e6 * made.current(state, fine), color=COLOURS[0], linewidth=0.7)
+    axes.plot(volts, 1e6 * currents.T, ".", markersize=4, color=COLOURS[1])
+    axes.set(xlabel="voltage (V)", ylabel="current (µA)", title="4 states, and 10 in between")
+
+
 def finite_states(figure: Any) -> None:
     """Eight levels uniform in conductance and in resistance."""
     axes = figure.subplots()
@@ -319,6 +368,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "mms": (mms, 3.0),
     "data_driven": (data_driven, 3.0),
     "pulsed": (pulsed, 3.4),
+    "tabular": (tabular, 3.2),
     "finite_states": (finite_states, 1.8),
     "mapping": (mapping, 3.0),
     "programming": (programming, 3.2),

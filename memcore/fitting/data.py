@@ -15,7 +15,8 @@ from memcore.fitting.units import Quantity
 _IV: Final[Mapping[str, Quantity]] = {
     name: Quantity(name) for name in ("time", "voltage", "current")
 }
-_PULSES: Final[Mapping[str, Quantity]] = {
+#: What the columns of measured pulses may be.
+PULSES: Final[Mapping[str, Quantity]] = {
     "pulse": Quantity("number"),
     "direction": Quantity(""),
     "conductance": Quantity("conductance"),
@@ -40,7 +41,7 @@ class IVData:
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, ("time", "voltage", "current"), least=3)
+        settle(self, ("time", "voltage", "current"), least=3)
         step = self.time.diff()
         if not bool((step > 0).all()):
             first = int((step <= 0).nonzero()[0]) + 1
@@ -115,7 +116,7 @@ class PulseData:
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        _settle(self, ("count", "conductance"), least=3)
+        settle(self, ("count", "conductance"), least=3)
         if not bool((self.count == self.count.round()).all()):
             raise ConfigError("count has fractions; expected whole numbers of pulses")
         if not bool((self.conductance > 0).all()):
@@ -158,7 +159,19 @@ class PulseData:
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
         """
-        table = read_table(path, columns, units, _PULSES, delimiter)
+        return cls.from_table(read_table(path, columns, units, PULSES, delimiter), columns)
+
+    @classmethod
+    def from_table(cls, table: Table, columns: Mapping[str, str]) -> "PulseData":
+        """The reads in the rows of a table.
+
+        Args:
+            table: direction, conductance or resistance, and perhaps pulse.
+            columns: for messages.
+
+        Raises:
+            ConfigError: a column is missing or does not fit.
+        """
         return cls(
             count=_counts(table), conductance=conductance_of(table, columns), source=table.source
         )
@@ -199,7 +212,7 @@ def _counts(table: Table) -> Tensor:
 
 
 def _tensor(value: Any) -> Tensor:
-    assert isinstance(value, Tensor)  # `_settle` made it one
+    assert isinstance(value, Tensor)  # `settle` made it one
     return value
 
 
@@ -229,13 +242,22 @@ def load(
             "fitting.PulseData"
         )
     columns, units = dict(columns or {}), dict(units or {})
-    if set(columns) & set(_PULSES):
+    if set(columns) & set(PULSES):
         return PulseData.from_csv(data, columns=columns, units=units, delimiter=delimiter)
     return IVData.from_csv(data, columns=columns, units=units, dt=dt, delimiter=delimiter)
 
 
-def _settle(data: Data, names: tuple[str, ...], least: int) -> None:
-    """Make float64 tensors of what was given, and refuse what does not fit together."""
+def settle(data: object, names: tuple[str, ...], least: int) -> None:
+    """Make float64 tensors of what was given, and refuse what does not fit together.
+
+    Args:
+        data: a frozen dataclass with rows of numbers.
+        names: of these, which must be of one length.
+        least: how many numbers there must be.
+
+    Raises:
+        ConfigError: naming the row.
+    """
     kind = type(data).__name__
     for name in names:
         given = getattr(data, name)

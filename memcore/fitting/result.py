@@ -80,12 +80,14 @@ class Fit:
 
     def __str__(self) -> str:
         data = self.provenance.get("data", {})
-        title = f"{self.provenance['device']} fitted to {data.get('file', 'arrays')}"
+        fitted = any(p.fitted for p in self.parameters.values())
+        verb = "fitted to" if fitted else "holds"
+        title = f"{self.provenance['device']} {verb} {data.get('file', 'arrays')}"
         fit = (
             f"rms error {_number(self.rms)} {self.unit}, {100 * self.relative:.3g} % of the rms "
             f"of {len(self.measured)} samples"
         )
-        lines = [title, fit, "", *_table(self.parameters)]
+        lines = [title, fit, *(["", *_table(self.parameters)] if fitted else [])]
         held = [p for p in self.parameters.values() if not p.fitted]
         if held:
             lines += ["", "not fitted: " + ", ".join(f"{p.name} = {p.value:.6g}" for p in held)]
@@ -108,7 +110,7 @@ class Fit:
             "provenance": {**self.provenance, "warnings": list(self.warnings)},
             "uncertainty": spread,
         }
-        device_file.write(path, tables)
+        device_file.write(path, {name: table for name, table in tables.items() if table})
 
     def plot(self) -> "Figure":
         """Data and model above, their difference below.

@@ -13,9 +13,11 @@ from memcore.errors import ConfigError
 from memcore.fitting.data import Data, load
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.models import model_of, refusing_pulses
+from memcore.fitting.records import IVCurve, Records, load_records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.search import Problem, Scale, Solution, check, search
-from memcore.fitting.space import Axis, axes, numbers
+from memcore.fitting.space import Axis, axes, numbers, units
+from memcore.fitting.tabulated import Tabulating, tabulate
 from memcore.hookspecs import Memristor
 
 _AT_THE_END: Final = 1e-6  #: of the search's unit
@@ -23,7 +25,7 @@ _AT_THE_END: Final = 1e-6  #: of the search's unit
 
 def fit(
     device: PluginSpec,
-    data: Data | str | Path,
+    data: Data | IVCurve | Records | str | Path,
     *,
     columns: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
@@ -50,6 +52,10 @@ def fit(
     compared with the state at the nearest grid point. The conductance after pulses is that of
     `Memristor.pulses`, read by read, from a fresh cell.
 
+    A device that holds what was measured, such as `tabular`, takes the data as they are, from
+    several devices and cycles: nothing is searched, and of the options those for files, `start`,
+    `fixed` and `date` apply.
+
     A parameter that cannot change its sign is searched by its logarithm. The uncertainties are
     those of independent noise of one size on the chosen scale: `s^2 (J^T J)^-1`, s^2 being the
     variance of the residuals. They know nothing of errors of the model itself.
@@ -57,9 +63,12 @@ def fit(
     Args:
         device: the model, by name, class, mapping or instance; distributions count as their
             nominal value.
-        data: path of a CSV file, or `fitting.IVData` or `fitting.PulseData`.
+        data: path of a CSV file, or `fitting.IVData` or `fitting.PulseData`; for a device that
+            holds what was measured, a `fitting.PulseData` for each device or a `fitting.IVCurve`
+            for each state.
         columns: of a file, the heading of each: time, voltage, current; or pulse, direction,
-            conductance or resistance.
+            conductance or resistance. For a device that holds what was measured, also device; or
+            voltage, current and curve.
         units: of a file, the unit of each column, such as "mV" or "uS"; none is guessed.
         delimiter: of a file, between the columns.
         dt: of a file without times, s between two samples.
@@ -92,7 +101,12 @@ def fit(
         0.2
     """
     first = _begin(device, start, fixed)
-    measured = load(data, columns, units, delimiter, dt)
+    if isinstance(first, Tabulating):
+        _require_no_search(first, free=free, bounds=bounds, dt=dt)
+        records = load_records(data, columns, units, delimiter)  # type: ignore[arg-type]
+        dated = {"date": date} if date else {}
+        return tabulate(first, records, {"memcore": __version__, **dated})
+    measured = load(data, columns, units, delimiter, dt)  # type: ignore[arg-type]
     searched = axes(first, free=free, fixed=tuple(fixed), bounds=bounds or {})
     check(scale, loss, floor, starts, len(measured.measured), len(searched))
     model = model_of(first, measured, resample=resample, substeps=substeps)
@@ -137,6 +151,15 @@ def _begin(
     return found
 
 
+def _require_no_search(device: Tabulating, **given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{name}={value!r}, but {type(device).__name__} holds what was measured and "
+                f"nothing is searched; leave {name} out, set parameters by fixed={{name: value}}"
+            )
+
+
 def _result(problem: Problem, solution: Solution, data: Data, provenance: Mapping[str, Any]) -> Fit:
     model, found = problem.model, problem.values(solution.place)
     judgement = judge(solution.jacobian, solution.noise, problem.axes)
@@ -163,7 +186,7 @@ def _result(problem: Problem, solution: Solution, data: Data, provenance: Mappin
 def _parameters(
     device: Memristor, problem: Problem, solution: Solution, judgement: Judgement
 ) -> dict[str, FittedParameter]:
-    units = {f.name: f.metadata.get("unit", "1") for f in dataclasses.fields(device)}  # type: ignore[arg-type]
+    unit = units(device)
     rows = zip(
         problem.axes, solution.place, judgement.uncertainty, judgement.identifiable, strict=True
     )
@@ -181,7 +204,7 @@ def _parameters(
     return {
         name: fitted.get(name)
         or FittedParameter(
-            name=name, value=value, uncertainty=None, unit=units[name], identifiable=None
+            name=name, value=value, uncertainty=None, unit=unit[name], identifiable=None
         )
         for name, value in numbers(device).items()
     }

@@ -1,7 +1,7 @@
 """The search: bounded least squares from several starts, with a loss that outliers cannot rule."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ _WIDER: Final = 1.3  #: by how much more the next ones spread
 _RACE: Final = 20  #: evaluations before only the best starts go on
 _LEFT: Final = 2  #: how many these are
 _MOST: Final = 400  #: evaluations of one that goes on
+_REWEIGHTED: Final = 2  #: times that relative differences are taken anew
 _TOLERANCE: Final = 1e-12
 _TINY: Final = 1e-12
 
@@ -67,11 +68,13 @@ class Scale:
             the difference of "asinh".
         measured: [samples].
         floor: values below this share of the largest one are compared by their difference.
+        reference: what "relative" is relative to, [samples]; `measured` if None.
     """
 
     kind: str
     measured: Tensor
     floor: float
+    reference: Tensor | None = None
 
     def residuals(self, predicted: Tensor) -> Numbers:
         """[rows, samples] of predictions."""
@@ -80,7 +83,8 @@ class Scale:
             least = self.floor * largest
             difference = torch.asinh(predicted / least) - torch.asinh(self.measured / least)
         elif self.kind == "relative":
-            size = self.measured.abs().clamp(min=self.floor * largest)
+            values = self.measured if self.reference is None else self.reference
+            size = values.abs().clamp(min=self.floor * largest)
             difference = (predicted - self.measured) / size
         else:
             difference = (predicted - self.measured) / largest
@@ -113,6 +117,15 @@ class Problem:
         found = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
         cost: Numbers = np.nan_to_num((found**2).mean(1), nan=np.inf)
         return cost
+
+    def relative_to_prediction(self, place: Numbers) -> "Problem":
+        """The same with differences relative to what is predicted at a place.
+
+        Relative to the measured values, those that noise made small would count most, and the fit
+        would be low by twice the relative variance of the noise.
+        """
+        predicted = self.model.predict([self.values(place)])[0]
+        return Problem(self.model, self.axes, replace(self.scale, reference=predicted))
 
     def _evaluated(self, place: Numbers) -> tuple[Numbers, Numbers]:
         if self._found is None or self._at != place.tobytes():
@@ -169,6 +182,9 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
         raced = sorted((solve(place, _RACE) for place in places), key=_cost)
         places = [found.x for found in raced[:_LEFT]]
     found = min((solve(place, _MOST) for place in places), key=_cost)
+    for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
+        problem = solve.problem = problem.relative_to_prediction(found.x)
+        found = solve(found.x, _MOST)
     scale = 1.0
     for _ in range(2 if loss != "linear" else 0):
         scale = _spread(found.fun) * LOSSES[loss].tuning

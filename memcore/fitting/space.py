@@ -85,6 +85,12 @@ def numbers(device: Memristor) -> dict[str, float]:
     return found
 
 
+def units(device: Memristor) -> dict[str, str]:
+    """The unit of each parameter."""
+    fields = dataclasses.fields(device)  # type: ignore[arg-type]
+    return {field.name: field.metadata.get("unit", "1") for field in fields}
+
+
 def axes(
     device: Memristor,
     *,
@@ -116,11 +122,11 @@ def axes(
     if both:
         raise ConfigError(f"{', '.join(sorted(both))} are both free and fixed; expected one")
     chosen = [name for name in free or known if name not in fixed]
-    units = {f.name: f.metadata.get("unit", "1") for f in dataclasses.fields(device)}  # type: ignore[arg-type]
+    unit = units(device)
     made = [
         axis
         for name in chosen
-        if (axis := _axis(device, name, units[name], bounds.get(name), free is not None))
+        if (axis := _axis(device, name, unit[name], bounds.get(name), free is not None))
     ]
     if not made:
         raise ConfigError(f"{type(device).__name__}: no parameter is left to be fitted")

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,8 @@ class Table:
     """Columns in SI units, and where they come from.
 
     Attributes:
-        values: by quantity, float64 [rows]; a direction is 1 or -1.
+        values: by quantity, float64 [rows]; a direction is 1 or -1, a label the number of those
+            that came before.
         relative: the quantities that were given as a percentage or a pure number.
         source: file, its SHA-256, columns and units.
     """
@@ -33,6 +34,10 @@ class Table:
     values: Mapping[str, Tensor]
     relative: frozenset[str]
     source: Mapping[str, object]
+
+    def where(self, chosen: Tensor) -> "Table":
+        """Some of the rows, by a mask [rows]."""
+        return replace(self, values={name: v[chosen] for name, v in self.values.items()})
 
 
 def read_table(
@@ -61,11 +66,16 @@ def read_table(
     rows = list(csv.reader(_text(content).splitlines(), delimiter=delimiter))
     header, places = _header(rows, columns, path, delimiter)
     found: dict[str, list[float]] = {name: [] for name in columns}
+    labels: dict[tuple[str, str], float] = {}
     for number, row in enumerate(rows[header + 1 :], start=header + 2):
         if not any(cell.strip() for cell in row) or row[0].lstrip().startswith("#"):
             continue
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
+            if quantities[name].dimension == "label":
+                seen = sum(1.0 for other, _ in labels if other == name)
+                found[name].append(labels.setdefault((name, cell), seen))
+                continue
             found[name].append(_number(cell, name, quantities[name], f"{path}, line {number}"))
     if not found[next(iter(columns))]:
         raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
@@ -102,7 +112,7 @@ def _check_names(
 def _factor(
     name: str, columns: Mapping[str, str], units: Mapping[str, str], quantity: Quantity
 ) -> float:
-    if not quantity.dimension:
+    if not quantity.has_unit:
         return 1.0
     if name not in units:
         if quantity.dimension == "number":

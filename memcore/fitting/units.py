@@ -32,12 +32,17 @@ class Quantity:
 
     Args:
         dimension: "time", "voltage", "current", "conductance", "resistance" or "number"; empty for
-            a column of words, which has no unit.
+            a column of directions and "label" for one of names, which have no unit.
         relative: a percentage or a pure number is welcome too.
     """
 
     dimension: str
     relative: bool = False
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether it is a measured number."""
+        return self.dimension not in ("", "label")
 
     @property
     def examples(self) -> str:

@@ -1,0 +1,100 @@
+"""Measurements of several devices, cycles or states, for devices that hold what was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from memcore.errors import ConfigError
+from memcore.fitting.data import PULSES, PulseData, settle
+from memcore.fitting.table import Table, read_table
+from memcore.fitting.units import Quantity
+
+_PULSES: Final[Mapping[str, Quantity]] = {**PULSES, "device": Quantity("label")}
+_CURVES: Final[Mapping[str, Quantity]] = {
+    "voltage": Quantity("voltage"),
+    "current": Quantity("current"),
+    "curve": Quantity("label"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IVCurve:
+    """The current of a cell in one state, which the voltages do not move.
+
+    Args:
+        voltage: V, in any order, numbers or a tensor [samples].
+        current: A, likewise.
+        source: where the numbers come from, for the provenance.
+    """
+
+    voltage: Any
+    current: Any
+    source: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        settle(self, ("voltage", "current"), least=2)
+
+
+#: What was measured: the pulses of each device, or the currents in each state.
+Records = Sequence[PulseData] | Sequence[IVCurve]
+
+
+def load_records(
+    data: PulseData | IVCurve | Records | str | Path,
+    columns: Mapping[str, str] | None,
+    units: Mapping[str, str] | None,
+    delimiter: str = ",",
+) -> Records:
+    """Records as they are, or from a CSV file, whose columns say of which kind they are.
+
+    Args:
+        data: records, or the path of a file.
+        columns: headings by meaning: `direction`, `conductance` or `resistance`, and perhaps
+            `pulse` and `device`; or `voltage`, `current` and `curve`, which names the state.
+        units: by meaning; `device`, `curve` and `direction` have none.
+        delimiter: between the columns.
+
+    Raises:
+        ConfigError: a column, a unit or a number is missing or does not fit.
+    """
+    if isinstance(data, str | Path):
+        columns, units = dict(columns or {}), dict(units or {})
+        if set(columns) & {"voltage", "current", "curve"}:
+            return _curves(read_table(data, columns, units, _CURVES, delimiter), columns)
+        return _pulses(read_table(data, columns, units, _PULSES, delimiter), columns)
+    if columns or units:
+        raise ConfigError(f"columns and units describe a file, but data is {data!r}")
+    found: Any = [data] if isinstance(data, PulseData | IVCurve) else data
+    for kind in (PulseData, IVCurve):
+        if isinstance(found, Sequence) and found and all(isinstance(x, kind) for x in found):
+            return list(found)
+    raise ConfigError(
+        f"data is {type(data).__name__}; expected the path of a CSV file, a fitting.PulseData for "
+        "each device or a fitting.IVCurve for each state"
+    )
+
+
+def _pulses(table: Table, columns: Mapping[str, str]) -> list[PulseData]:
+    return [PulseData.from_table(part, columns) for part in _parts(table, "device")]
+
+
+def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
+    missing = [name for name in _CURVES if name not in table.values]
+    if missing:
+        raise ConfigError(
+            f"columns has {', '.join(columns)}; expected voltage, current and curve, which tells "
+            "the states apart"
+        )
+    return [
+        IVCurve(voltage=part.values["voltage"], current=part.values["current"], source=part.source)
+        for part in _parts(table, "curve")
+    ]
+
+
+def _parts(table: Table, name: str) -> list[Table]:
+    """The rows of each label, in the order of their first ones."""
+    if name not in table.values:
+        return [table]
+    labels = table.values[name]
+    return [table.where(labels == k) for k in range(int(labels.max()) + 1)]

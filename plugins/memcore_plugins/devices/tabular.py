@@ -1,0 +1,389 @@
+"""A measured device without a model: its curves of pulses or of currents, and their spread."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import torch
+from torch import Tensor, nn
+
+from memcore import (
+    ArrayInfo,
+    ConfigError,
+    Context,
+    NonIdeality,
+    Parameter,
+    Stage,
+    fitting,
+    parameter,
+)
+from memcore_plugins.devices._family import Family, Product, family_of
+from memcore_plugins.devices._measured import Runs, made_of, runs_of
+from memcore_plugins.devices._parameters import fraction, require
+from memcore_plugins.devices._pulsed import Pulsed, tensor
+from memcore_plugins.devices._tables import (
+    Curves,
+    PulseTables,
+    Rows,
+    deviations,
+    pulse_tables,
+    require_rows,
+)
+from memcore_plugins.devices._tabulation import of_curves, of_runs
+
+#: Trains with noise are drawn pulse by pulse; after this many lengths of a curve they have arrived.
+_LENGTHS: Final = 4
+_SHORTEST: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabular(Pulsed):
+    """Measured conductances after SET and RESET pulses, or measured currents, replayed.
+
+    A pulse takes a cell along its measured curve, from wherever the cell stands: the curve is
+    inverted, one place further is where the pulse leads.
+
+        g -> LTP(LTP^-1(g) + 1)    or    LTD(LTD^-1(g) + 1)
+
+    LTP and LTD are means over cycles, made monotone by centred isotonic regression where they were
+    not (`departure` says how far that was); straight lines between pulses, and beyond the ends with
+    the last step, up to the ends of the window: the lowest and the highest conductance of the two.
+
+    Cells differ as the measured devices do: each is one of them for life, drawn with equal chance
+    (`d2d`); the mean of all is what mappers plan with. Pulses differ by a normal draw whose
+    deviation was measured over the window, less what reads add to it (`c2c` times `std_set` or
+    `std_reset`); it is drawn pulse by pulse, also for many pulses at once, up to four times the
+    measured train, after which cells have arrived where they stay. `read_std` and `departure` are
+    a record and change nothing.
+
+    With `iv_current`, the current of a cell is interpolated between measured curves; its
+    conductance is that at `read_voltage`. Arrays are then read with these curves (the effect
+    `measured_curves`), and refuse voltages beyond the measured ones; `current` keeps I/V there.
+    Without pulses in the data no voltage moves a cell: write it with `direct`.
+
+    `Tabular.from_pulses`, `Tabular.from_iv` and `memcore.fit("tabular", ...)` make one of data. The
+    default curves are an illustration. The state is the place in a cell's own window.
+    """
+
+    ltp: Rows = parameter(
+        ((1e-5, 3.1e-5, 4.7e-5, 6e-5, 7e-5, 7.8e-5, 8.5e-5, 9.1e-5, 9.6e-5, 1e-4),),
+        "S",
+        "before and after each SET pulse, a row for each device; illustration",
+    )
+    ltd: Rows = parameter(
+        ((1e-4, 7.2e-5, 5.2e-5, 3.8e-5, 2.8e-5, 2.1e-5, 1.7e-5, 1.4e-5, 1.2e-5, 1e-5),),
+        "S",
+        "before and after each RESET pulse, a row for each device; illustration",
+    )
+    std_set: tuple[float, ...] = parameter(
+        (), "S", "deviation of a SET pulse at equally spaced conductances of the window"
+    )
+    std_reset: tuple[float, ...] = parameter((), "S", "deviation of a RESET pulse, likewise")
+    iv_voltage: tuple[float, ...] = parameter(
+        (), "V", "of the measured currents, with 0, ascending"
+    )
+    iv_current: Rows = parameter((), "A", "a row for each state, by ascending conductance")
+    read_voltage: float = parameter(0.2, "V", "at which currents tell the conductance; round")
+    x0: Parameter = parameter(0.0, "1", "position of fresh cells, 0 at the lowest conductance")
+    c2c: float = parameter(1.0, "1", "how much of the deviation of pulses acts; 0 is none")
+    d2d: bool = parameter(True, "1", "whether cells are single measured devices, or all the mean")
+    read_std: float = parameter(0.0, "S", "deviation of a read in the data; a record")
+    departure: float = parameter(
+        0.0, "1", "rms distance of the data from monotone curves, over the window; a record"
+    )
+    which: Tensor | None = parameter(None, "1", "the measured device that a cell is; drawn")
+
+    _tables: ClassVar[PulseTables | None] = None
+    _family: ClassVar[Family | None] = None
+    _std: ClassVar[tuple[Curves, ...]] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, lambda value: value >= 0, "a number >= 0", ["read_std", "departure"])
+        for name, sign in (("ltp", 1), ("ltd", -1)):
+            rows = require_rows(tuple(map(tuple, getattr(self, name))), name, sign)
+            object.__setattr__(self, name, rows)
+        self._require_stds()
+        if len(self.ltp) != len(self.ltd):
+            raise ConfigError(
+                f"Tabular: {len(self.ltp)} rows of ltp and {len(self.ltd)} of ltd; expected one of "
+                "each for every device"
+            )
+        if self.ltp:
+            object.__setattr__(self, "_tables", pulse_tables(self.ltp, self.ltd))
+        if self.iv_current or self.iv_voltage:
+            self._require_curves()
+            family = Family.of(self.iv_voltage, self.iv_current, self.read_voltage)
+            object.__setattr__(self, "_family", family)
+        if not self.ltp and not self.iv_current:
+            raise ConfigError("Tabular: neither ltp and ltd nor iv_current; expected measured data")
+
+    # -- of data -----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pulses(cls, ltp: Tensor, ltd: Tensor, **parameters: Any) -> Self:
+        """The device of measured runs of pulses.
+
+        With several cycles of a device the deviation of pulses is known, too; with one only the
+        curve is, and cycle-to-cycle spread counts as device-to-device spread.
+
+        Args:
+            ltp: S before the first SET pulse and after each, [devices, cycles, pulses + 1], or
+                without the first one or two dimensions if there is one device or one cycle. NaN
+                where nothing was read.
+            ltd: the same of RESET pulses, whose number may differ.
+            parameters: `v_set`, `t_set` and others.
+
+        Raises:
+            ConfigError: the data do not fit.
+        """
+        runs = Runs(_runs(ltp, "ltp"), _runs(ltd, "ltd"))
+        if len(runs.up) != len(runs.down):
+            raise ConfigError(
+                f"ltp has {len(runs.up)} devices and ltd {len(runs.down)}; expected the same ones"
+            )
+        return cls(**{**made_of(runs)._asdict(), **parameters})
+
+    @classmethod
+    def from_iv(
+        cls, voltage: Tensor, current: Tensor, *, read_voltage: float, **parameters: Any
+    ) -> Self:
+        """The device of currents measured in several states.
+
+        Voltages of one sign only: the other side is taken as the mirror image.
+
+        Args:
+            voltage: V, [samples], or [states, samples] if they differ.
+            current: A, [states, samples].
+            read_voltage: V, at which the current tells the conductance.
+            parameters: others.
+
+        Raises:
+            ConfigError: the data do not fit.
+        """
+        if current.dim() != 2 or voltage.dim() not in (1, 2):
+            raise ConfigError(
+                f"voltage has shape {tuple(voltage.shape)} and current {tuple(current.shape)}; "
+                "expected [samples] and [states, samples]"
+            )
+        volts = voltage.expand_as(current) if voltage.dim() == 1 else voltage
+        curves = [
+            fitting.IVCurve(voltage=v, current=i) for v, i in zip(volts, current, strict=True)
+        ]
+        grid, rows, far, _ = family_of(curves, read_voltage)
+        made: dict[str, Any] = {"ltp": (), "ltd": (), "departure": far}
+        made |= {"iv_voltage": grid, "iv_current": rows, "read_voltage": read_voltage}
+        return cls(**{**made, **parameters})
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        columns: Mapping[str, str],
+        units: Mapping[str, str],
+        delimiter: str = ",",
+        **parameters: Any,
+    ) -> Self:
+        """The device of a CSV file, as `memcore.fit` reads it.
+
+        Args:
+            path: of the file.
+            columns: headings by meaning: direction, conductance or resistance, perhaps pulse and
+                device; or voltage, current and curve.
+            units: by meaning, such as `{"conductance": "uS"}`; none is guessed.
+            delimiter: between the columns.
+            parameters: `v_set`, `t_set`, `read_voltage` and others.
+
+        Raises:
+            ConfigError: a column, a unit or a number is missing or does not fit.
+        """
+        records = fitting.load_records(path, columns, units, delimiter)
+        made = cls(**parameters).tabulated(records).device
+        assert isinstance(made, cls)
+        return made
+
+    def tabulated(self, records: fitting.Records) -> fitting.Tabulation:
+        """What `memcore.fit` asks for: this device with the records in place of its curves."""
+        pulses = [record for record in records if isinstance(record, fitting.PulseData)]
+        if pulses:
+            runs = runs_of(pulses)
+            made = dataclasses.replace(
+                self, **made_of(runs)._asdict(), iv_voltage=(), iv_current=()
+            )
+            return of_runs(made, runs, made._tables_of_pulses())
+        curves = [record for record in records if isinstance(record, fitting.IVCurve)]
+        grid, rows, far, mirrored = family_of(curves, self.read_voltage)
+        made = dataclasses.replace(
+            self, ltp=(), ltd=(), std_set=(), std_reset=(), iv_voltage=grid, iv_current=rows,
+            departure=far,
+        )  # fmt: skip
+        return of_curves(made, curves, made._family_of_currents(), mirrored)
+
+    # -- the window --------------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> tuple[Parameter, Parameter]:
+        return 0.0, 1.0
+
+    def conductance_range(self) -> tuple[Parameter, Parameter]:
+        if self._tables is None:
+            return self._family_of_currents().window
+        if self.which is None:
+            return self._tables.window
+        low, high = (end.to(self.which.device) for end in self._tables[:2])
+        return low[self.which], high[self.which]
+
+    def conductance(self, state: Tensor) -> Tensor:
+        low, high = (tensor(end, state) for end in self.conductance_range())
+        return low + (high - low) * self.position(state)
+
+    def state_of(self, conductance: Tensor) -> Tensor:
+        low, high = (tensor(end, conductance) for end in self.conductance_range())
+        return self.state_at(fraction(conductance, low, high))
+
+    def current(self, state: Tensor, voltage: Tensor) -> Tensor:
+        g = self.conductance(state)
+        if self._family is None:
+            return g * voltage
+        return self._family.at(g, voltage + torch.zeros_like(g))
+
+    def effects(self) -> tuple[NonIdeality, ...]:
+        return (MeasuredCurves(cell=self),) if self._family is not None else ()
+
+    def sample(self, shape: Sequence[int], ctx: Context) -> Self:
+        drawn = super().sample(shape, ctx)
+        if not self.d2d or len(self.ltp) < 2:
+            return drawn
+        draw = ctx.random.child("which").uniform(shape, device=ctx.torch_device)
+        which = (draw * len(self.ltp)).long().clamp(max=len(self.ltp) - 1)
+        return dataclasses.replace(drawn, which=which)
+
+    def nominal(self) -> Self:
+        plan = super().nominal()
+        return dataclasses.replace(plan, d2d=False) if self.d2d and len(self.ltp) > 1 else plan
+
+    # -- pulses ------------------------------------------------------------------------------------
+
+    @property
+    def additive(self) -> bool:
+        return True
+
+    def flow(self, w: Tensor, up: Tensor, count: Tensor) -> Tensor:
+        tables = self._tables_of_pulses()
+        curves = tables.curves.to(w)
+        which = tables.mean if self.which is None else self.which
+        row = which + torch.where(up, 0, len(tables.low))
+        come = torch.where(up, w, 1 - w)
+        moved = curves.at(row, curves.place(row, come) + count).clamp(max=1)
+        return torch.where(up, moved, 1 - moved)
+
+    def change(self, w: Tensor, up: Tensor) -> Tensor:
+        return self.flow(w, up, torch.ones_like(w)) - w
+
+    def spread(self, w: Tensor, up: Tensor) -> Tensor:
+        low, high = (tensor(end, w) for end in self.conductance_range())
+        rising, falling = (
+            curve.to(w).at(0, w.clamp(0, 1) * (curve.values.shape[1] - 1)) for curve in self._std
+        )
+        return self.c2c * torch.where(up, rising, falling) / (high - low)
+
+    @property
+    def _noisy(self) -> bool:
+        return self.c2c > 0 and any(std > 0 for std in (*self.std_set, *self.std_reset))
+
+    @property
+    def _longest(self) -> int:
+        lengths = [len(row) for row in (*self.ltp, *self.ltd)]
+        return max(_SHORTEST, _LENGTHS * max(lengths, default=0))
+
+    def _moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        self._tables_of_pulses()
+        if self._noisy:
+            count, most = count.clamp(-self._longest, self._longest), min(most, self._longest)
+        return super()._moved(state, count, most, ctx)
+
+    def _plan(self) -> tuple[int, int]:
+        return (self._longest, 0) if self._noisy else (0, 0)
+
+    def _jump(
+        self, w: Tensor, up: Tensor, count: Tensor, single: bool, ctx: Context, key: int
+    ) -> Tensor:
+        if not self._noisy:
+            return self.flow(w, up, count)
+        return super()._jump(w, up, count, single, ctx, key)
+
+    def _tables_of_pulses(self) -> PulseTables:
+        if self._tables is None:
+            raise NotImplementedError(
+                "this Tabular holds currents only and no voltage moves it; write it with "
+                "programmer='direct', or measure its pulses"
+            )
+        return self._tables
+
+    def _family_of_currents(self) -> Family:
+        assert self._family is not None  # `__post_init__` wants pulses or currents
+        return self._family
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def _require_stds(self) -> None:
+        for name in ("std_set", "std_reset"):
+            values = tuple(float(std) for std in getattr(self, name))
+            if not all(0 <= std < float("inf") for std in values):
+                raise ConfigError(f"Tabular: {name}={values!r}; expected siemens >= 0")
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "_std", deviations(self.std_set, self.std_reset))
+
+    def _require_curves(self) -> None:
+        require(self, lambda v: abs(v) > 0, "volts but 0", ["read_voltage"])
+        volts = tuple(float(v) for v in self.iv_voltage)
+        rows = tuple(tuple(float(i) for i in row) for row in self.iv_current)
+        object.__setattr__(self, "iv_voltage", volts)
+        object.__setattr__(self, "iv_current", rows)
+        rising = all(a < b for a, b in pairwise(volts)) and 0.0 in volts
+        fits = rising and all(
+            len(row) == len(volts)
+            and row[volts.index(0.0)] == 0
+            and all(a <= b for a, b in pairwise(row))
+            for row in rows
+        )
+        if not (fits and volts[0] < 0 < volts[-1] and volts[0] <= self.read_voltage <= volts[-1]):
+            raise ConfigError(
+                f"Tabular: {len(rows)} rows of iv_current at {len(volts)} voltages, read_voltage="
+                f"{self.read_voltage!r}; expected voltages of both signs and 0 that ascend, with "
+                "currents that never fall and are 0 at 0 V: Tabular.from_iv makes them so"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCurves(NonIdeality):
+    """Cells whose currents are interpolated between the measured curves."""
+
+    stage = Stage.MVM
+    cell: Tabular = parameter(None, "1", "the cells that the effect belongs to")
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        del array
+        return Product(self.cell._family_of_currents()).to(ctx.torch_device)
+
+
+def _runs(table: Tensor, name: str) -> Tensor:
+    """[devices, cycles, pulses + 1] float64."""
+    runs = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
+    if not 1 <= runs.dim() <= 3 or runs.shape[-1] < 3:
+        raise ConfigError(
+            f"{name} has shape {tuple(runs.shape)}; expected [devices, cycles, pulses + 1], two or "
+            "more pulses"
+        )
+    runs = runs.reshape(*[1] * (3 - runs.dim()), *runs.shape)
+    known = runs.isfinite()
+    if not bool(known[..., 1:].any(1).all()) or not bool((runs[known] > 0).all()):
+        raise ConfigError(
+            f"{name} has values <= 0, or pulses after which no cycle of a device was read; "
+            "expected siemens > 0"
+        )
+    return runs
