@@ -1,4 +1,4 @@
-"""`Crossbar`: the arrays of one matrix, written, disturbed, aged and read.
+"""`Crossbar`: the arrays of one matrix, and how they are read.
 
 A read takes one of three ways, decided when the arrays change, never per call:
 
@@ -7,33 +7,27 @@ A read takes one of three ways, decided when the arrays change, never per call:
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window, wires_of
+from memcore.arrays import Arrays
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window
 from memcore.circuit import CellLaw, Drive, SeriesElement, Solution, solve
-from memcore.clock import Clock
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
-from memcore.hooks import manager
-from memcore.hookspecs import ArrayInfo
 from memcore.ops.surrogate import for_training
-from memcore.pipeline import Pipeline, sensitivity
+from memcore.pipeline import sensitivity
 from memcore.port import Port, warn_uncalibrated
 from memcore.random import ReadStream, Stream
-from memcore.records import Context, Programmed
-from memcore.tiling import Tiling
 from memcore.wires import Wires
-from memcore.yields import ArrayYield
 
 
-class Crossbar(nn.Module):
+class Crossbar(Arrays):
     """Arrays of conductances that multiply: `Crossbar(g) @ v`.
 
     Args:
@@ -58,12 +52,7 @@ class Crossbar(nn.Module):
         tensor([2.1000e-05, 1.2000e-05])
     """
 
-    programmed: Tensor
-    before: Tensor | None
-    gain: Tensor
-    writes: Tensor
     reads: Tensor
-    seed: Tensor
     folded: Tensor
     matrices: Tensor | None
     settled: Tensor | None
@@ -127,129 +116,14 @@ class Crossbar(nn.Module):
     def _setup(
         self, weight: Tensor, config: CrossbarConfig, random: Stream, name: str, constant: bool
     ) -> None:
-        nn.Module.__init__(self)
-        self.config = config
-        self.name = name
+        self._begin(config, random, name, weight.device)
         self.constant = constant
-        self.random = random
-        self.register_buffer("seed", torch.tensor(random.seed, device=weight.device))
         self._observing: str | None = None
-        self.clock = Clock(weight.device)
-        for count in ("writes", "reads"):
-            self.register_buffer(count, weight.new_zeros((), dtype=torch.int64))
+        self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         ctx = self.context
         self.input = Port(config.dac, ctx.child("dac"), weight)
         self.output = Port(config.adc, ctx.child("adc"), weight)
         self._store(weight)
-        self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
-
-    def _bind_effects(self, array: ArrayInfo) -> None:
-        self.pipeline = Pipeline(self.config.effects, array, self.context).to(self.seed.device)
-
-    # Writing -------------------------------------------------------------------------------
-
-    @property
-    def context(self) -> Context:
-        """What plugins are handed."""
-        return Context(
-            random=self.random,
-            temperature=self.config.temperature,
-            writes=int(self.writes),
-            torch_device=self.writes.device,
-        )
-
-    def array(self) -> ArrayInfo:
-        """The physical arrays, their cells sampled (always the same cells)."""
-        tiling = self.tiling
-        shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
-        device = self.config.device
-        return ArrayInfo(
-            arrays=shape[0],
-            rows=shape[1],
-            cols=shape[2],
-            device=device.sample(shape, self.context.child("device")),
-            nominal=device.nominal(),
-            name=self.name,
-            parts=tiling.full_parts,
-        )
-
-    @for_training
-    def write(self, weight: Tensor) -> Programmed:
-        """Program the arrays again, with new draws of what a rewrite draws anew."""
-        present = None
-        if self.config.programmer.incremental:
-            present = self.pipeline.aged(self.programmed, self.clock)
-        self.writes += 1
-        self.clock.rewrite(self.config.temperature)
-        return self._store(weight, present)
-
-    @for_training
-    def repeat(self, other: Self, weight: Tensor) -> Programmed:
-        """Write as `other` was written last: with its draws, from what its cells were before."""
-        self.writes.copy_(other.writes)
-        return self._store(weight, other.before)
-
-    def _map(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Target conductances [arrays, rows, cols] and the gain of the mapping."""
-        device = self.config.device.nominal()
-        mapped = self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
-        shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
-        groups, rows, cols = weight.shape
-        self.tiling = Tiling(groups, rows, cols, shared, self.config.tile)
-        unused, _ = device.nominal_range()
-        return self.tiling.split(mapped.targets, unused), mapped.gain
-
-    def _store(self, weight: Tensor, present: Tensor | None = None) -> Programmed:
-        target, gain = self._map(weight)
-        ctx, array = self.context, self.array()
-        self._bind_effects(array)
-        array = self._to_write(array, None if present is None else present.to(target.dtype))
-        self.register_buffer("before", array.present)
-        programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
-        manager().hook.memcore_array_programmed(array=array, programmed=programmed)
-        self.written = ArrayYield.of(programmed, target, array)
-        g = programmed.conductance.expand(array.shape)
-        g = Pipeline.written(g, self.config.effects, array, ctx)
-        self.register_buffer("programmed", g.to(target.dtype).contiguous())
-        self.register_buffer("gain", gain.to(target.dtype))
-        self.refresh()
-        return programmed
-
-    def _to_write(self, array: ArrayInfo, present: Tensor | None) -> ArrayInfo:
-        """With what programmers alone are told."""
-        same = present is not None and present.shape == array.shape
-        return dataclasses.replace(
-            array,
-            present=present if same and self.config.programmer.incremental else None,
-            stuck=Pipeline.stuck(self.config.effects, array, self.context),
-            noises=tuple(form for form, _ in self.pipeline.noises),
-            wires=wires_of(self.pipeline.product) if self.config.programmer.through_wires else None,
-        )
-
-    @for_training
-    def age(
-        self,
-        seconds: float = 0.0,
-        *,
-        temperature: float | None = None,
-        cycles: float = 0.0,
-        reads: float = 0.0,
-    ) -> None:
-        """Let time pass on the simulated clock, see `memcore.age`."""
-        at = self.config.temperature if temperature is None else temperature
-        self.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
-        self.refresh()
-
-    @property
-    def seconds(self) -> Tensor:
-        """How long ago the arrays were written, s."""
-        return self.clock.seconds
-
-    @property
-    def conductance(self) -> Tensor:
-        """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
-        return self.pipeline.settled(self.programmed, self.clock).expand_as(self.programmed)
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -473,25 +347,3 @@ class Crossbar(nn.Module):
             self.observe(port)
             self._observe(x)
         self.observe(None)
-
-    def extra_repr(self) -> str:
-        """Geometry, for `print(model)`."""
-        return str(self.tiling)
-
-
-def _shape_like_loaded(
-    crossbar: Crossbar, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
-    del rest
-    if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
-        kept = state_dict.get(f"{prefix}before")
-        crossbar.before = None if kept is None else torch.empty_like(crossbar.programmed)
-
-
-def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
-    del keys
-    seed = int(crossbar.seed)
-    if seed != crossbar.random.seed:  # the cells of another chip came, so draw as that chip does
-        crossbar.random = Stream(seed, crossbar.random.path)
-        crossbar._bind_effects(crossbar.array())
-    crossbar.refresh()

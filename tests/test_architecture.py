@@ -33,6 +33,7 @@ ORDER = (
     "memcore.config",
     "memcore.hooks",
     "memcore.pipeline",
+    "memcore.arrays",
     "memcore.crossbar",
     "memcore.nn.layers",
     "memcore.conversion",

@@ -291,7 +291,7 @@ def foreign(monkeypatch, form):
         memcore_model_converted=lambda model, report: None,
         memcore_array_programmed=lambda array, programmed: None,
     )
-    for user in ("conversion", "crossbar"):
+    for user in ("conversion", "arrays"):
         monkeypatch.setattr(f"memcore.{user}.manager", lambda: SimpleNamespace(hook=hook))
     return asked
 
