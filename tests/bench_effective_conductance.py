@@ -3,9 +3,10 @@
 All times are CPU times, medians of runs that take turns. The first table has the time of a matrix,
 the floating-point operations of the algorithm and how many times longer it takes than these would
 at the rate of a matrix product in the same run; the time of float32 relative to float64; and the
-time of the gradient relative to the matrix. The second compares with a sparse factorisation of the
-nodal equations (scipy): one adjoint solve for each output, or one solve for each input vector. The
-third is about single vectors.
+time of the gradient relative to the matrix. The kernel is to need at most three times as long as
+its operations would in a product, the gradient at most three times as long as the matrix. The
+second table compares with a sparse factorisation of the nodal equations (scipy): one adjoint solve
+for each output, or one solve for each input vector, of which 200 are measured and scaled.
 """
 
 import time
@@ -19,7 +20,6 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from memcore import Wires, effective_conductance, native
-from memcore.ops.cell_currents import cell_currents
 
 CASES = ((1, 64), (100, 64), (1, 128), (100, 128), (1, 256), (1, 512), (1, 1024))
 WIRES = Wires(word_line=1.0, bit_line=1.0)
@@ -68,7 +68,8 @@ def gradient(g: Tensor) -> None:
 
 
 def matrices() -> None:
-    """Print the first table."""
+    """Print the first table, and whether the targets are met."""
+    worst = {"times a product": 0.0, "gradient / matrix": 0.0}
     print(f"{'arrays':>6}{'size':>6}{'dtype':>9}{'ms':>10}{'GFLOP':>9}{'x product':>11}", end="")
     print(f"{'/ float64':>11}{'gradient / matrix':>19}")
     for count, size in CASES:
@@ -93,8 +94,11 @@ def matrices() -> None:
             name, needed = f"float{bits}", operations(g)
             rate = 2 * PRODUCT**3 / t[f"product{bits}"]
             print(f"{count:6}{size:6}{name:>9}{1e3 * t[name]:10.2f}{needed / 1e9:9.2f}", end="")
-            print(f"{t[name] * rate / needed:11.2f}{t[name] / t['float64']:11.2f}", end="")
-            print(f"{back[name] / t[name] - 1:19.2f}")
+            found = t[name] * rate / needed, back[name] / t[name] - 1
+            print(f"{found[0]:11.2f}{t[name] / t['float64']:11.2f}{found[1]:19.2f}")
+            worst = {name: max(x, y) for (name, x), y in zip(worst.items(), found, strict=True)}
+    for name, ratio in worst.items():
+        print(f"{name}: at most {ratio:.2f}, the target of 3 is {'' if ratio <= 3 else 'NOT '}met")
 
 
 def nodal(g: Tensor) -> tuple[sparse.csc_matrix, int]:
@@ -145,21 +149,6 @@ def against_sparse(size: int, vectors: int) -> None:
     print(f"{(factor + solves) / t['infer']:13.0f}{float(error):10.0e}")
 
 
-def single_vectors() -> None:
-    """Print the third table."""
-    print("\none vector by conjugate gradients to 1e-10, ms, and the error of the currents")
-    for size in (512, 1024, 2048):
-        g, v = arrays(1, size, torch.float64)[0], torch.rand(size, dtype=torch.float64)
-        start = time.process_time()
-        currents = cell_currents(v, g, WIRES).sum(0)
-        elapsed = time.process_time() - start
-        error = "not computed"
-        if size <= 1024:
-            expected = v @ effective_conductance(g, WIRES)
-            error = f"{float(((currents - expected) / expected).abs().max()):.0e}"
-        print(f"{size:6}{1e3 * elapsed:11.1f}  {error}")
-
-
 def main() -> None:
     """Print the tables."""
     torch.set_num_threads(1)
@@ -171,10 +160,9 @@ def main() -> None:
     head = ("size", "A", "LU + adjoint", "ratio", "v A", "LU + v", "ratio", "without A", "error")
     widths = (6, 11, 13, 8, 11, 15, 8, 13, 10)
     print("".join(f"{name:>{width}}" for name, width in zip(head, widths, strict=True)))
-    for size in (64, 128, 256):
+    for size in (64, 128, 256, 512):
         with torch.inference_mode():
             against_sparse(size, 10_000)
-    single_vectors()
 
 
 if __name__ == "__main__":

@@ -41,8 +41,9 @@ def solve(
     potentials of floating lines, the voltages across cells are u = s + B p - K c, c is what the law
     gives for u, and the currents of a floating line add up to nothing. Newton's method solves for
     u and p; it is damped until the equations are closer to being met, for each vector by itself.
-    No array is factorised; an iteration takes O(rows x cols) for a vector, with a dense system of
-    the floating lines where there are any. Resistances of 0 are exact. There are no gradients.
+    No array is factorised, only single lines; an iteration takes O(rows x cols) for a vector, with
+    a dense system of the floating lines where there are any. Resistances of 0 are exact. There are
+    no gradients.
 
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.

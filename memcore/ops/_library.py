@@ -10,6 +10,10 @@ from memcore import native
 #: One of these can exist in a process: importing this module under a second name fails.
 LIBRARY: Any = torch.library.Library("memcore", "DEF")  # type: ignore[no-untyped-call]
 
+#: In bytes; for larger tensors large pages took longer on a virtual machine that gives free memory
+#: back to its host.
+_LARGE_PAGES = 2**28
+
 
 def register(
     schema: str,
@@ -56,7 +60,7 @@ def large_pages(tensor: torch.Tensor) -> torch.Tensor:
     Where it does, that takes a tenth of the time; most tensors beyond 32 MB get new memory each.
     """
     cpu = native.cpu()
-    if cpu is not None and tensor.device.type == "cpu":
+    if cpu is not None and tensor.device.type == "cpu" and tensor.nbytes <= _LARGE_PAGES:
         cpu.use_large_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
 

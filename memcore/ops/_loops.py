@@ -64,7 +64,7 @@ def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> 
         going = ~(residual <= tolerance)  # those that are NaN too
         stuck = going & ~(residual <= 0.5 * before)
         met = not bool(going.any())
-        if met or count >= iterations or bool(stuck.any()):
+        if met or count >= iterations or bool((stuck == going).all()):
             return Found(voltage=u, residual=residual, iterations=count, met=met)
         least = 10 * torch.finfo(b.dtype).eps
         wanted = _ratio(_MARGIN * tolerance, residual).clamp(min=least, max=1)
@@ -82,7 +82,7 @@ def _improve(loops: Loops, b: Tensor, d: Tensor, wanted: Tensor, iterations: int
     p, bound = d.clone(), wanted.double() ** 2 * rho
     free, charge = torch.empty_like(d), torch.empty_like(d)  # new memory takes longer than its use
     count = 0
-    while count < iterations and not bool((rho <= bound).all()):
+    while count < iterations and bool((rho > bound).any()):
         change = loops.bit.solve(q, out=free)[0].sub_(p)
         # Not by a recursion from rho: nearly all cancels where wires lose most of the voltage.
         curvature = -_dot(torch.mul(q, loops.g, out=charge), change)

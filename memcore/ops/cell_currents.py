@@ -17,19 +17,21 @@ class ConvergenceError(MemcoreError, RuntimeError):
 def cell_currents(
     v: Tensor, g: Tensor, wires: Wires, *, tolerance: float = 1e-10, iterations: int = 10_000
 ) -> Tensor:
-    """Solve a crossbar of ohmic cells for input vectors, by preconditioned conjugate gradients.
+    """Solve a crossbar of ohmic cells for input vectors, by conjugate gradients.
 
-    Each iteration costs O(rows x cols) for a vector and needs no matrix, so that this is for arrays
-    too large for `effective_conductance`, or for a vector or two. It takes the more iterations the
-    more voltage the wires lose. Sums over rows are the currents of the bit lines, sums over columns
+    Each iteration solves all word lines and all bit lines exactly, for given voltages of the other
+    ones. It costs O(rows x cols) for a vector and needs no matrix, so that this is for arrays too
+    large for `effective_conductance`, or for a vector or two. It takes the more iterations the more
+    voltage the wires lose. Sums over rows are the currents of the bit lines, sums over columns
     those of the drivers. There are no gradients.
 
     Args:
         v: voltages of the drivers, [..., rows].
         g: conductances [..., rows, cols] in siemens, at least 0; leading dimensions broadcast.
         wires: resistances.
-        tolerance: bound of the residual relative to the right-hand side, in the Euclidean norm, for
-            every vector.
+        tolerance: bound of what is missing in the sum of voltages around the loop through each
+            cell, relative to the voltages of the drivers, for every vector. Both are weighted by
+            the root of the cells' conductances, in the Euclidean norm over all cells.
         iterations: at most so many.
 
     Returns:

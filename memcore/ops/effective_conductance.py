@@ -27,8 +27,7 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
     Columns that are subtracted from each other belong to one array if they share its word lines,
     but positive and negative parts must never be subtracted before: `A` is not linear in `g`.
 
-    On CUDA, and without the native module, the PyTorch reference runs, and gradients are those of
-    its operations.
+    On CUDA, and without the native module, the PyTorch reference runs.
 
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64; rows are word
@@ -52,10 +51,8 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
     ends = (wires.drive == "both", wires.sense_at == "both")
     if not torch.is_grad_enabled() or not any(each.requires_grad for each in inputs):
         out = _SOLVE(*inputs, *ends)
-    elif _HAS_KERNEL and g.device.type == "cpu":
-        out = cast(Tensor, _Adjoint.apply(*inputs, *ends))  # type: ignore[no-untyped-call]
     else:
-        out = _effective_reference.solve(inputs[0], inputs[1], inputs[2], *ends)
+        out = cast(Tensor, _Adjoint.apply(*inputs, *ends))  # type: ignore[no-untyped-call]
     out = out.view(g.shape)
     return out.flip(flips) if flips else out
 
@@ -260,7 +257,8 @@ class _Adjoint(torch.autograd.Function):
     ) -> Tensor:
         ctx.ends = (drive_both, sense_both)
         kept = None
-        if torch.compiler.is_compiling() or isinstance(g, FakeTensor):
+        by_reference = not _HAS_KERNEL or g.device.type != "cpu"
+        if by_reference or torch.compiler.is_compiling() or isinstance(g, FakeTensor):
             out = _SOLVE(g, word, bit, drive_both, sense_both)
         else:
             out, kept = _native_keeping(g, word, bit, drive_both, sense_both)

@@ -163,12 +163,19 @@ def test_what_enters_through_the_drivers_leaves_through_the_sense_nodes() -> Non
     assert float(out.sum()) == pytest.approx(float(currents.sum()), rel=1e-11)
 
 
-@BOTH_DTYPES
-@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-9])
+@pytest.mark.parametrize(
+    ("tolerance", "dtype"),
+    [
+        (1e-2, torch.float32),
+        (1e-4, torch.float32),
+        (1e-2, torch.float64),
+        (1e-4, torch.float64),
+        (1e-9, torch.float64),
+    ],
+    ids=str,
+)
 def test_the_residual_is_what_was_asked_for(tolerance: float, dtype: torch.dtype) -> None:
     """Of the voltages around the loop through each cell, from the currents alone."""
-    if dtype == torch.float32 and tolerance < 1e-5:
-        pytest.skip("float32 has fewer digits")
     g, v = conductances(300, 200), voltages(2, 300)
     wires = Wires(word_line=15.0, bit_line=10.0)
     currents = cell_currents(v.to(dtype), g.to(dtype), wires, tolerance=tolerance).double()

@@ -94,10 +94,11 @@ struct Matrix {
   Matrix at(int64_t i, int64_t j) const { return {data + i * stride + j, stride}; }
 };
 
-// Distance between rows: one more cache line, so that rows fall into different cache sets.
+// Distance between rows: of long ones one more cache line, so that rows fall into different cache sets.
 template <class E>
 constexpr int64_t stride_of(int64_t cols) {
-  return cols + 64 / static_cast<int64_t>(sizeof(E));
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(E));
+  return cols < 8 * line ? cols : cols + line;
 }
 template <>
 constexpr int64_t stride_of<Lanes<float>>(int64_t cols) {
