@@ -24,28 +24,32 @@ from memcore import Wires, effective_conductance, native
 CASES = ((1, 64), (100, 64), (1, 128), (100, 128), (1, 256), (1, 512), (1, 1024))
 WIRES = Wires(word_line=1.0, bit_line=1.0)
 PRODUCT = 1024
+SHORT = 0.01  #: s, of calls in a row
 KIND = {torch.float64: "double", torch.float32: "float"}
 
 
 def interleaved(
     work: Mapping[str, Callable[[], object]], *, seconds: float = 1.5, least: int = 3
 ) -> dict[str, float]:
-    """Median CPU seconds of each alternative; all of them run in every round."""
+    """Median CPU seconds of each alternative; all of them run in every round.
+
+    Short ones run several times in a row, so that each has the caches to itself.
+    """
     times: dict[str, list[float]] = {name: [] for name in work}
-    for run in work.values():
-        run()
+    repeats = {name: max(1, round(SHORT / max(timed(run), 1e-6))) for name, run in work.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < least:
         for name, run in work.items():
-            times[name].append(timed(run))
+            times[name].append(timed(run, repeats[name]))
     return {name: median(values) for name, values in times.items()}
 
 
-def timed(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object], repeats: int = 1) -> float:
     """CPU seconds of one call."""
     start = time.process_time()
-    run()
-    return time.process_time() - start
+    for _ in range(repeats):
+        run()
+    return (time.process_time() - start) / repeats
 
 
 def arrays(count: int, size: int, dtype: torch.dtype) -> Tensor:
