@@ -12,7 +12,9 @@ from memcore.wires import Wires
 _OHMIC = Ohmic()
 
 
-def path_resistance(rows: int, cols: int, wires: Wires) -> Tensor:
+def path_resistance(
+    rows: int, cols: int, wires: Wires, *, device: torch.device | str | None = None
+) -> Tensor:
     """The resistance of the lines on the way of a cell's current if no other cell conducts.
 
     Along its word line from the driver and along its bit line to the sense node; where a line has
@@ -21,13 +23,14 @@ def path_resistance(rows: int, cols: int, wires: Wires) -> Tensor:
     Args:
         rows: word lines.
         cols: bit lines.
-        wires: resistances.
+        wires: resistances; tensors are float64, on the device.
+        device: of the result.
 
     Returns:
         [..., rows, cols] in ohm, float64.
     """
-    lines = Lines.of(torch.zeros(rows, cols, dtype=torch.float64), wires, None, None)
-    return lines.own
+    cells = torch.zeros(rows, cols, dtype=torch.float64, device=device)
+    return Lines.of(cells, wires, None, None).own
 
 
 def alone(

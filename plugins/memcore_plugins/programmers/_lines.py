@@ -77,13 +77,13 @@ class Path:
     Args:
         array: with its wires.
         transistor: ohm, of the one that is open.
+        like: a tensor on the device of the arrays.
     """
 
-    def __init__(self, array: ArrayInfo, transistor: float) -> None:
+    def __init__(self, array: ArrayInfo, transistor: float, like: Tensor) -> None:
         self.array = array
-        ohm = torch.zeros(array.rows, array.cols, dtype=torch.float64)
-        if array.wires is not None:
-            ohm = circuit.path_resistance(array.rows, array.cols, array.wires)
+        wires = array.wires or Wires()
+        ohm = circuit.path_resistance(array.rows, array.cols, wires, device=like.device)
         self.ohm = (ohm + transistor).expand(array.shape).reshape(-1)
         #: Whether anything is lost on the way.
         self.resists = bool(self.ohm.any())

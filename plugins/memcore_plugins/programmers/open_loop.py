@@ -104,7 +104,7 @@ class _Trains:
         state = beginning(array, target, ctx)
         self.state = state.reshape(len(state), target.numel()).clone()
         self.parameters = CellParameters(array, (target.numel(),))
-        self.path = Path(array, how.transistor)
+        self.path = Path(array, how.transistor, target)
         self.energy, self.time = (torch.zeros_like(target).view(-1) for _ in "12")
 
     def read(self) -> Tensor:

@@ -145,7 +145,7 @@ class _Run:
         self.time, zeros = 0 * self.goal, (0 * self.goal).astype(int)
         self.pulses, self.reversals, self.last = zeros.copy(), zeros.copy(), zeros
         self.turn = 0
-        self.path = Path(array, how.transistor)
+        self.path = Path(array, how.transistor, target)
         self.network: Network | None = None
         one_conducts = how.cell == "1t1r" and how.order == "cell"
         if how.scheme == "floating" or (self.path.resists and not one_conducts):

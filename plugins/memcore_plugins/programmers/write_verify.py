@@ -201,7 +201,7 @@ class _Run:
         self.state = state.reshape(len(state), g.numel())
         self.reads = Reads(array, how.read_noise, how.read_noise_std)
         self.parameters = CellParameters(array, g.shape)
-        self.path = Path(array, how.transistor)
+        self.path = Path(array, how.transistor, target)
         self.device = self.parameters.pick(slice(None))
         self.target, self.within = g, how.allowed(g, array.nominal)
         self.cell = torch.arange(g.numel(), device=where)
