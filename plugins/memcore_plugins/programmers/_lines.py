@@ -37,17 +37,17 @@ class Conducting:
     mask: Tensor
 
     def current(self, u: Tensor, g: Tensor) -> Tensor:
-        """In A, 0 where the transistor is closed."""
+        """In A, 0 where the transistor is off."""
         return torch.where(self.mask, self.law.current(u, g), 0)
 
     def slope(self, u: Tensor, g: Tensor) -> Tensor:
-        """In S, 0 where the transistor is closed."""
+        """In S, 0 where the transistor is off."""
         return torch.where(self.mask, self.law.slope(u, g), 0)
 
 
 @dataclass(frozen=True)
 class Channel:
-    """An open transistor in its linear region.
+    """A transistor that is on, in its linear region.
 
     Args:
         ohm: its resistance.
@@ -72,11 +72,11 @@ def law_of(array: ArrayInfo, device: Cells, state: Tensor) -> circuit.CellLaw:
 
 
 class Path:
-    """Cells that conduct one at a time, since the transistors of all others are closed.
+    """Cells that conduct one at a time, since the transistors of all others are off.
 
     Args:
         array: with its wires.
-        transistor: ohm, of the one that is open.
+        transistor: ohm, of the one that is on.
         like: a tensor on the device of the arrays.
     """
 
@@ -116,7 +116,7 @@ class Network:
     Args:
         array: with its wires; without any, the lines are ideal.
         scheme: what the lines that are not selected are connected to.
-        transistor: ohm, of the open ones; None for cells without.
+        transistor: ohm, of those that are on; None for cells without.
     """
 
     def __init__(self, array: ArrayInfo, scheme: Scheme, transistor: float | None) -> None:

@@ -28,7 +28,7 @@ class SequentialHalfSelect(Programmer):
     rest nothing (`V/2`), or the others see V/3 and the rest -V/3 (`V/3`), or the lines that are not
     selected are open and sneak currents decide (`floating`). They move by the same `step` as the
     selected one, before or after their own turn. With `1t1r` the transistors of the other cells are
-    closed and nothing is disturbed.
+    off and nothing is disturbed.
 
     The wires of the config, those of `ir_drop` for instance, act while the cells are written too:
     every cell moves by the voltage that is left of it, solved with all cells of the array
@@ -59,7 +59,7 @@ class SequentialHalfSelect(Programmer):
     wires: Literal["array", "none"] = parameter(
         "array", "1", "the wires of the array, as configured for reading, or ideal ones"
     )
-    transistor: float = parameter(0.0, "ohm", "of an open transistor, cell `1t1r`")
+    transistor: float = parameter(0.0, "ohm", "of a transistor that is on, cell `1t1r`")
     parts: int = parameter(2, "1", "of a train of pulses, where the voltage depends on the cells")
     passes: int = parameter(1, "1", "how often to go over the array")
     tolerance: float = parameter(0.02, "1", "accepted error as a share of the nominal window")
@@ -83,8 +83,8 @@ class SequentialHalfSelect(Programmer):
         require_choice(self, "wires", ("array", "none"))
         if self.cell == "1t1r" and self.scheme == "floating":
             raise ConfigError(
-                "scheme='floating' with cell='1t1r'; expected cell='passive': behind a closed "
-                "transistor it does not matter what its lines are connected to"
+                "scheme='floating' with cell='1t1r'; expected cell='passive': behind a "
+                "transistor that is off it does not matter what its lines are connected to"
             )
         if self.cell == "passive" and self.transistor:
             raise ConfigError(
