@@ -65,7 +65,7 @@ def _cells(x: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
 
 
 def _gather(x: Tensor, order: Tensor, dim: int) -> Tensor:
-    shape = torch.broadcast_shapes(x.shape, order.shape)
+    shape = torch.broadcast_shapes(x.shape, order.shape)  # type: ignore[no-untyped-call]
     return x.expand(shape).gather(dim, order.expand(shape))
 
 

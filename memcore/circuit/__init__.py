@@ -6,6 +6,7 @@ with a transistor or a selector. Everything is in SI units.
 
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
+from memcore.circuit.ramp import Ramped, ramp
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
@@ -18,11 +19,13 @@ __all__ = [
     "OfDevice",
     "Ohmic",
     "Polynomial",
+    "Ramped",
     "Selector",
     "SeriesElement",
     "Sinh",
     "Solution",
     "ThresholdSelector",
     "Transistor",
+    "ramp",
     "solve",
 ]

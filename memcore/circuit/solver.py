@@ -57,13 +57,39 @@ def solve(
         ConvergenceError: the tolerance is not met and `strict`.
         ConfigError: a shape or a dtype does not fit, or no line has a potential.
     """
+    settings = Settings(tolerance=tolerance, iterations=iterations, strict=strict)
+    return solve_from(None, g, wires, drive, law, series, settings)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """See `solve`."""
+
+    tolerance: float | None = None
+    iterations: int = 100
+    strict: bool = True
+
+
+def solve_from(
+    before: "State | None",
+    g: Tensor,
+    wires: Wires,
+    drive: Drive,
+    law: CellLaw,
+    series: SeriesElement | None,
+    settings: Settings,
+) -> "tuple[Solution, State]":
+    """Solve, starting where a circuit of the same shape has come to; None for no currents."""
     with torch.no_grad():
         circuit = _Circuit.of(g, wires, drive, law, series)
-        bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
-        state, count = _newton(circuit, circuit.start(), bound, iterations)
+        bound = _TOLERANCE[g.dtype] if settings.tolerance is None else settings.tolerance
+        start = circuit.start()
+        if before is not None:
+            start = circuit.at(before.x.expand_as(start.x), before.point.device, before.potential)
+        state, count = _newton(circuit, start, bound, settings.iterations)
         residual = circuit.residual(state)
         solution = circuit.solution(state, count, residual, residual <= bound)
-    if strict and not bool(solution.converged.all()):
+    if settings.strict and not bool(solution.converged.all()):
         wrong = int((~solution.converged).sum())
         raise ConvergenceError(
             f"the residual of {wrong} of {residual.numel()} vectors is up to "
@@ -71,11 +97,11 @@ def solve(
             f"at most {bound:.1e}: allow more iterations or a larger tolerance, use float64, or "
             "take what there is with strict=False"
         )
-    return solution
+    return solution, state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _State:
+class State:
     """Where cells operate, U + R I, the potentials p of floating lines, and what is not met."""
 
     point: Point
@@ -110,14 +136,14 @@ class _Circuit:
         """The s of the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
 
-    def start(self) -> _State:
+    def start(self) -> State:
         """No currents at all: the first step then has the slopes at 0 V."""
         zero = torch.zeros_like(self.applied + self.cell.g)
         *batch, rows, cols = zero.shape
         potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
         return self.at(zero, zero, potential)
 
-    def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
+    def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> State:
         """What is not met with U + R I = `x`."""
         point = self.cell.at(x, guess)
         loss = point.voltage + self.lines.drop(point.current) - self.applied
@@ -125,9 +151,9 @@ class _Circuit:
         if self.floating is not None and potential is not None:
             loss = loss - self.floating.spread(potential)
             excess = self.floating.total(point.current)
-        return _State(point=point, x=x, potential=potential, loss=loss, excess=excess)
+        return State(point=point, x=x, potential=potential, loss=loss, excess=excess)
 
-    def residual(self, state: _State) -> Tensor:
+    def residual(self, state: State) -> Tensor:
         """As `Solution.residual` has it, [...]."""
         voltage = _largest(self.applied)
         current, slope = state.point.current, state.point.slope
@@ -138,7 +164,7 @@ class _Circuit:
         return torch.maximum(*parts)
 
     def solution(
-        self, state: _State, iterations: int, residual: Tensor, converged: Tensor
+        self, state: State, iterations: int, residual: Tensor, converged: Tensor
     ) -> Solution:
         current, word, bit = state.point.current, self.word, self.bit
         if self.floating is not None and state.potential is not None:
@@ -156,7 +182,7 @@ class _Circuit:
         )
 
 
-def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> tuple[_State, int]:
+def _newton(circuit: _Circuit, state: State, bound: float, iterations: int) -> tuple[State, int]:
     linear = circuit.cell.series is None and isinstance(circuit.cell.law, Ohmic)
     for count in range(iterations):
         residual = circuit.residual(state)
@@ -176,8 +202,8 @@ def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> 
 
 
 def _damped(
-    circuit: _Circuit, state: _State, change: tuple[Tensor, Tensor | None], going: Tensor
-) -> tuple[_State, Tensor]:
+    circuit: _Circuit, state: State, change: tuple[Tensor, Tensor | None], going: Tensor
+) -> tuple[State, Tensor]:
     """The first of half as long steps that meets the equations better; which vectors found one."""
     direction = (1 + circuit.cell.own * state.point.slope) * change[0]
     weight = _weight(circuit, state)
@@ -199,21 +225,21 @@ def _damped(
     return state, moved
 
 
-def _weight(circuit: _Circuit, state: _State) -> Tensor | None:
+def _weight(circuit: _Circuit, state: State) -> Tensor | None:
     """Ohm by which the excess currents of lines count as voltages."""
     if circuit.floating is None:
         return None
     return circuit.floating.total(state.point.slope).abs().clamp(min=1e-30).reciprocal()
 
 
-def _merit(state: _State, weight: Tensor | None) -> Tensor:
+def _merit(state: State, weight: Tensor | None) -> Tensor:
     merit = state.loss.square().sum((-2, -1))
     if weight is not None and state.excess is not None:
         merit = merit + (weight * state.excess).square().sum(-1)
     return merit.sqrt()
 
 
-def _where(which: Tensor, new: _State, old: _State) -> _State:
+def _where(which: Tensor, new: State, old: State) -> State:
     def each(a: Tensor, b: Tensor) -> Tensor:
         extra = a.dim() - which.dim()
         return torch.where(which[(..., *[None] * extra)], a, b)
@@ -228,7 +254,7 @@ def _where(which: Tensor, new: _State, old: _State) -> _State:
         name: None if getattr(new, name) is None else each(getattr(new, name), getattr(old, name))
         for name in ("potential", "excess")
     }
-    return _State(point=point, x=each(new.x, old.x), loss=each(new.loss, old.loss), **optional)
+    return State(point=point, x=each(new.x, old.x), loss=each(new.loss, old.loss), **optional)
 
 
 def _largest(x: Tensor) -> Tensor:
