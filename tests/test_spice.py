@@ -289,6 +289,14 @@ def test_a_random_array_is_checked_on_the_command_line(cells):
     assert invoke("check", "--tolerance", 1e-19, *cells).exit_code == 1
 
 
+@ngspice
+def test_sorted_lines_are_checked_on_the_command_line():
+    arguments = ("--placement", "sorted", "--driver", 20, "--sense-at", "both")
+    done = invoke("check", *arguments, "--series", "selector", "--scheme", "v/2")
+    assert done.exit_code == 0, done.output
+    assert "These bit lines lie next to each other" in invoke("netlist", *arguments).output
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
 def test_conductances_come_from_a_file(tmp_path, suffix):
     path, out = tmp_path / f"g{suffix}", tmp_path / "array.cir"
