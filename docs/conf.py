@@ -21,6 +21,7 @@ extensions = [
     "memcore_registry",
     "memcore_cli",
     "memcore_figures",
+    "memcore_circuit_figures",
     "memcore_study",
 ]
 exclude_patterns = ["_build", "reference/_generated"]

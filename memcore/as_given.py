@@ -69,24 +69,6 @@ class Solved(nn.Module):
         return solve(g, self.wires, Drive.read(v), law=self.law, series=self.series).current
 
 
-def circuit_of(product: nn.Module | None) -> tuple[Wires, CellLaw, SeriesElement | None]:
-    """Wires, law and series element of the circuit that computes a product.
-
-    Raises:
-        ConfigError: it is the product of no such circuit.
-    """
-    if product is None:
-        return Wires(), Ohmic(), None
-    if isinstance(product, Solved):
-        return product.wires, product.law, product.series
-    if isinstance(product, Wired) and not product.sort and product.parts == 1:
-        return product.wires, Ohmic(), None
-    raise ConfigError(
-        f"{type(product).__name__} computes the currents in a way that is not the circuit of one "
-        "array with its lines as mapped; expected wires=, law=, series= or a plain ir_drop"
-    )
-
-
 def wires_of(product: nn.Module | None) -> Wires | None:
     """The wires of the arrays that compute a product; None if it has none.
 

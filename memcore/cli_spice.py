@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memcore.circuit import CellLaw, Drive, SeriesElement
+    from memcore.crossbar import Crossbar
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _COUNT = click.IntRange(min=1)
@@ -51,6 +52,13 @@ _OPTIONS = (
         default="none",
         show_default=True,
         help="What is in series with each cell.",
+    ),
+    click.option(
+        "--placement",
+        type=click.Choice(("as_mapped", "sorted")),
+        default="as_mapped",
+        show_default=True,
+        help="sorted: lines that conduct more near to what they load, as ir_drop has it.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the random array."),
 )
@@ -110,19 +118,25 @@ def netlist(out: Path | None, **described: Any) -> None:
     click.echo(f"netlist {out}")
 
 
-def _circuit(**given: Any) -> tuple["Tensor", "Drive", dict[str, Any]]:
+def _circuit(**given: Any) -> tuple["Tensor | Crossbar", "Drive", dict[str, Any]]:
     """Conductances, drive, and the wires and elements by name."""
-    from memcore import Stream, Wires
+    from memcore import Crossbar, Stream, Wires
 
     random, path = Stream(given["seed"]), given["conductances"]
     g = _random(random.child("conductances"), given) if path is None else _read(path)
-    wires = Wires(
-        word_line=given["segment"],
-        bit_line=given["segment"],
-        **{name: given[name] for name in ("driver", "sense", "drive", "sense_at")},
-    )
-    rest = {"wires": wires, "law": _law(given), "series": _series(given)}
-    return g, _drive(random.child("voltages"), g, given), rest
+    ends = {name: given[name] for name in ("driver", "sense", "drive", "sense_at")}
+    wires = Wires(word_line=given["segment"], bit_line=given["segment"], **ends)
+    rest = {"law": _law(given), "series": _series(given)}
+    drive = _drive(random.child("voltages"), g, given)
+    if given["placement"] == "as_mapped":
+        return g, drive, {"wires": wires, **rest}
+    return Crossbar(g, nonidealities=[_sorted(given)]), drive, rest
+
+
+def _sorted(given: dict[str, Any]) -> dict[str, Any]:
+    """The same wires as an effect, which decides where lines lie."""
+    names = ("segment", "driver", "sense", "drive", "sense_at", "placement")
+    return {"name": "ir_drop", **{name: given[name] for name in names}}
 
 
 def _random(random: Any, given: dict[str, Any]) -> "Tensor":

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from memcore.array_circuit import ArrayCircuit
 from memcore.arrays import Arrays
-from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, circuit_of, window
-from memcore.circuit import CellLaw, Drive, SeriesElement, Solution, solve
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, window
+from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
 from memcore.fused import Fused
@@ -202,25 +203,33 @@ class Crossbar(Arrays):
         """All node voltages and cell currents, see `memcore.circuit.solve`, in float64.
 
         Converters and noise are left out; without line resistance cells see what is applied.
+        Arrays are counted by parts, groups, tiles of rows, and tiles of columns. Parts that share
+        word lines are one array: of two, its bit lines 2 j and 2 j + 1 are column j of each. Lines
+        that `ir_drop` has sorted keep their numbers.
 
         Args:
-            v: of the word lines, [..., rows] V, with the bit lines at virtual ground; or any
-                `memcore.circuit.Drive`, whose leading dimensions broadcast with [arrays].
+            v: of the word lines, [..., rows] V, or [..., groups, rows] of several groups, with the
+                bit lines at virtual ground; or any `memcore.circuit.Drive`, whose leading
+                dimensions broadcast with [arrays].
 
         Returns:
             [..., arrays, rows, cols], without `arrays` if there is one only.
 
         Raises:
-            ConfigError: a shape does not fit, or an effect has currents of its own making.
+            ConfigError: a shape does not fit, or there is no circuit behind an effect.
             ConvergenceError: the circuit could not be solved.
         """
-        if isinstance(v, Tensor):
-            self._check_rows(v)
-            lines = self.tiling.spread(v.reshape(-1, 1, self.tiling.rows).double())
-            v = Drive.read(lines.view(*v.shape[:-1], *lines.shape[1:]))
-        wires, law, series = circuit_of(self.pipeline.product)
-        solution = solve(self.conductance.double(), wires, v, law=law, series=series)
-        return solution[..., 0] if self.tiling.arrays == 1 else solution
+        circuit = self.circuit()
+        solution = circuit.solve(circuit.read(v, self.tiling) if isinstance(v, Tensor) else v)
+        return solution[..., 0] if len(circuit.g) == 1 else solution
+
+    def circuit(self) -> ArrayCircuit:
+        """What `solve` solves.
+
+        Raises:
+            ConfigError: there is no circuit behind an effect.
+        """
+        return ArrayCircuit.of(self.conductance, self.pipeline.product, self.config.effects)
 
     def _check_rows(self, v: Tensor) -> None:
         rows = self.tiling.rows

@@ -110,8 +110,8 @@ class Effective(nn.Module):
     """Base of forms of `Stage.MVM` whose currents are linear in the voltages: `v @ matrix(g)`.
 
     The matrix is derived once for each state of the cells, so that a read costs as much as without.
-    What a read changes in single cells is taken to first order: each counts by the square of matrix
-    over conductance, which is how much voltage a cell sees and how much of its current arrives.
+    What a read changes in single cells counts by the square of matrix over conductance: how much
+    voltage a cell sees, and how much of its current arrives. No new matrix is derived for a read.
     """
 
     def matrix(self, g: Tensor) -> Tensor:

@@ -181,7 +181,8 @@ def sensitivity(effective: Tensor, conductance: Tensor) -> Tensor:
     """How much the matrix of an array changes with the conductance of each of its cells.
 
     The voltage lost before a cell and the current lost behind it both go with effective over
-    conductance: exact for a single cell, to first order in the wires' resistance otherwise.
+    conductance: the derivative for a cell that has its wires for itself. Where it shares them this
+    is too small, at most by the part of the current that is lost.
     """
     return torch.where(conductance > 0, effective / conductance, 1.0).square()
 

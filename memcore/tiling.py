@@ -106,6 +106,13 @@ class Tiling:
     def _grid(self) -> tuple[int, int, int, int]:
         return (self.full_parts, self.groups, self.row_tiles, self.col_tiles)
 
+    def place(self, array: int) -> tuple[int, int, int, int]:
+        """Part, group, tile of rows and tile of columns of an array."""
+        rest, col = divmod(array, self.col_tiles)
+        rest, row = divmod(rest, self.row_tiles)
+        part, group = divmod(rest, self.groups)
+        return part, group, row, col
+
     def split(self, parts: Sequence[Tensor], fill: Tensor | float) -> Tensor:
         """Lay parts onto arrays, [arrays, rows, cols]; unused cells hold `fill`."""
         full = torch.stack([p for p, shared in zip(parts, self.shared, strict=True) if not shared])

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from memcore.forms import Effective
 from memcore.hookspecs import ArrayInfo
+from memcore.layout import Layout
 from memcore.ops.effective_conductance import effective_conductance
 from memcore.wires import Wires
 
@@ -40,32 +41,17 @@ class Wired(Effective):
             self.register_buffer("col_order", torch.full((count, cols), -1))
 
     def matrix(self, g: Tensor) -> Tensor:
-        return self._separate(self._solved(self._side_by_side(g)))
+        layout = self.layout(g)
+        placed = self._effective(layout.place(layout.join(g)))
+        return layout.separate(layout.restore(placed))
 
-    def _side_by_side(self, g: Tensor) -> Tensor:
-        """The cells on common word lines, [arrays / parts, rows, cols * parts]."""
-        if self.parts == 1:
-            return g
-        _, rows, cols = g.shape
-        pairs = g.view(self.parts, -1, rows, cols).permute(1, 2, 3, 0)
-        return pairs.reshape(-1, rows, cols * self.parts)
-
-    def _separate(self, a: Tensor) -> Tensor:
-        if self.parts == 1:
-            return a
-        count, rows, cols = a.shape
-        parts = a.view(count, rows, cols // self.parts, self.parts).permute(3, 0, 1, 2)
-        return parts.reshape(-1, rows, cols // self.parts)
-
-    def _solved(self, g: Tensor) -> Tensor:
+    def layout(self, g: Tensor) -> Layout:
+        """Where the lines lie, which the first conductances [arrays, rows, cols] S decide."""
         if not self.sort:
-            return self._effective(g)
+            return Layout(parts=self.parts)
         if bool((self.row_order < 0).any()):
-            self._place(g)
-        rows = self.row_order.unsqueeze(-1).expand_as(g)
-        cols = self.col_order.unsqueeze(-2).expand_as(g)
-        placed = self._effective(g.gather(1, rows).gather(2, cols))
-        return torch.empty_like(g).scatter_(1, rows, torch.empty_like(g).scatter_(2, cols, placed))
+            self._place(Layout(parts=self.parts).join(g))
+        return Layout(parts=self.parts, row_order=self.row_order, col_order=self.col_order)
 
     def _place(self, g: Tensor) -> None:
         near_sense = {"top": (0,), "bottom": (-1,), "both": (0, -1)}[self.wires.sense_at]

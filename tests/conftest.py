@@ -3,18 +3,20 @@
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
 import memcore
 import memcore.hooks
+from memcore.spice import Result
 
 torch.set_num_threads(1)
 # Times say nothing on a busy machine.
@@ -79,3 +81,36 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             registry.unregister(name)
     memcore.hooks.manager.cache_clear()
     look_again()
+
+
+@pytest.fixture
+def nodal() -> Callable[[str], Result]:
+    """Solves a netlist of resistors and sources, independently of the solvers of memcore."""
+    return operating_point
+
+
+def operating_point(netlist: str) -> Result:
+    """The operating point of resistors and sources by nodal analysis, as ngspice would print it."""
+    parts = [line.split() for line in netlist.splitlines() if line[:1] in "RV"]
+    nodes = sorted({node for part in parts for node in part[1:3]} - {"0"})
+    sources = [part for part in parts if part[0][0] == "V"]
+    at = {node: k for k, node in enumerate(nodes)}
+    size = len(nodes) + len(sources)
+    a, right = np.zeros((size + 1, size + 1)), np.zeros(size + 1)
+    for name, p, q, value in parts:
+        ends = [at.get(p, size), at.get(q, size)]
+        if name[0] == "R":
+            a[np.ix_(ends, ends)] += np.array([[1, -1], [-1, 1]]) / float(value)
+    for k, (_, p, q, value) in enumerate(sources, start=len(nodes)):
+        for end, sign in ((at.get(p, size), 1), (at.get(q, size), -1)):
+            a[k, end] += sign
+            a[end, k] += sign
+        right[k] = float(value)
+    x = np.linalg.solve(a[:size, :size], right[:size])
+    volts = dict(zip(nodes, x, strict=False)) | {"0": 0.0}
+    found = {node: volts[node] for node in nodes}
+    found |= {f"{s[0].lower()}#branch": i for s, i in zip(sources, x[len(nodes) :], strict=True)}
+    for name, p, q, value in parts:
+        if name.startswith("R_"):
+            found[f"@{name.lower()}[i]"] = (volts[p] - volts[q]) / float(value)
+    return Result(found)

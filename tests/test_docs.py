@@ -195,10 +195,11 @@ def test_examples_in_docstrings_run(name: str) -> None:
             assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_figures_are_drawn_from_the_models(extension: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["memcore_figures", "memcore_circuit_figures"])
+def test_figures_are_drawn_from_the_models(extension: Any, tmp_path: Path, module: str) -> None:
     pytest.importorskip("matplotlib")
-    figures = extension("memcore_figures")
-    figures.draw_all(tmp_path)
+    figures = extension(module)
+    figures.draw_all(tmp_path, figures.FIGURES)
     for name in figures.FIGURES:
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000
 

@@ -14,7 +14,6 @@ from memcore import ConfigError, Crossbar, MemcoreError, Stream, Wires, circuit,
 from memcore.circuit import Drive
 from memcore.cli import main
 from memcore.spice.check import compare
-from memcore.spice.ngspice import Result
 
 ngspice = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 ORACLES = Path(__file__).parent / "oracles"
@@ -63,53 +62,26 @@ CELLS = {
 }
 
 
-def nodal(netlist):
-    """The operating point of resistors and sources by nodal analysis, as ngspice would print it."""
-    parts = [line.split() for line in netlist.splitlines() if line[:1] in "RV"]
-    nodes = sorted({node for part in parts for node in part[1:3]} - {"0"})
-    sources = [part for part in parts if part[0][0] == "V"]
-    at = {node: k for k, node in enumerate(nodes)}
-    size = len(nodes) + len(sources)
-    a, right = np.zeros((size + 1, size + 1)), np.zeros(size + 1)
-    for name, p, q, value in parts:
-        ends = [at.get(p, size), at.get(q, size)]
-        if name[0] == "R":
-            a[np.ix_(ends, ends)] += np.array([[1, -1], [-1, 1]]) / float(value)
-    for k, (_, p, q, value) in enumerate(sources, start=len(nodes)):
-        for end, sign in ((at.get(p, size), 1), (at.get(q, size), -1)):
-            a[k, end] += sign
-            a[end, k] += sign
-        right[k] = float(value)
-    x = np.linalg.solve(a[:size, :size], right[:size])
-    volts = dict(zip(nodes, x, strict=False)) | {"0": 0.0}
-    found = {node: volts[node] for node in nodes}
-    found |= {f"{s[0].lower()}#branch": i for s, i in zip(sources, x[len(nodes) :], strict=True)}
-    for name, p, q, value in parts:
-        if name.startswith("R_"):
-            found[f"@{name.lower()}[i]"] = (volts[p] - volts[q]) / float(value)
-    return Result(found)
-
-
 def largest(solution, result):
     return max(each.relative for each in compare(solution, result))
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-def test_netlists_of_resistors_are_the_circuit_that_is_solved(wiring):
+def test_netlists_of_resistors_are_the_circuit_that_is_solved(wiring, nodal):
     wires = WIRINGS[wiring]
     solution = circuit.solve(G, wires, Drive.read(V), tolerance=1e-13)
     assert largest(solution, nodal(spice.netlist(G, V, wires=wires))) < 1e-9
 
 
 @pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])
-def test_netlists_hold_what_write_schemes_apply(scheme):
+def test_netlists_hold_what_write_schemes_apply(scheme, nodal):
     drive = Drive.select(7, 5, 5, 1, 1.2, scheme)
     solution = circuit.solve(G, WIRES, drive, tolerance=1e-13)
     assert largest(solution, nodal(spice.netlist(G, drive, wires=WIRES))) < 1e-9
 
 
 @pytest.mark.parametrize("file", sorted(ORACLES.glob("ngspice/*16x40.npz")), ids=lambda f: f.stem)
-def test_netlists_have_the_currents_that_ngspice_has_for_these_arrays(file):
+def test_netlists_have_the_currents_that_ngspice_has_for_these_arrays(file, nodal):
     stored = np.load(file)
     word, bit, source, end, first, last = (float(x) for x in stored["params"])
     wires = Wires(
@@ -252,7 +224,7 @@ def test_the_netlist_of_two_cells_is_what_one_would_write():
     assert "* no current through the cell of w_0_1 and b_0_1" in lines
 
 
-def test_lines_that_hang_on_nothing_are_given_a_potential():
+def test_lines_that_hang_on_nothing_are_given_a_potential(nodal):
     g = G.clone()
     g[2] = 0
     drive = Drive.select(7, 5, 5, 1, 1.0, "floating")
@@ -315,6 +287,14 @@ def test_a_random_array_is_checked_on_the_command_line(cells):
     assert done.exit_code == 0, done.output
     assert "6 word lines, 4 bit lines" in done.output
     assert invoke("check", "--tolerance", 1e-19, *cells).exit_code == 1
+
+
+@ngspice
+def test_sorted_lines_are_checked_on_the_command_line():
+    arguments = ("--placement", "sorted", "--driver", 20, "--sense-at", "both")
+    done = invoke("check", *arguments, "--series", "selector", "--scheme", "v/2")
+    assert done.exit_code == 0, done.output
+    assert "These bit lines lie next to each other" in invoke("netlist", *arguments).output
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])

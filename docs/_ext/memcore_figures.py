@@ -376,7 +376,9 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
 }
 
 
-def draw_all(folder: Path = FOLDER) -> None:
+def draw_all(
+    folder: Path = FOLDER, figures: dict[str, tuple[Callable[[Any], None], float]] = FIGURES
+) -> None:
     """Write every figure as SVG."""
     import matplotlib
 
@@ -387,7 +389,7 @@ def draw_all(folder: Path = FOLDER) -> None:
     with matplotlib.rc_context(
         {"svg.hashsalt": "memcore", "axes.spines.right": False, "axes.spines.top": False}
     ):
-        for name, (draw, height) in FIGURES.items():
+        for name, (draw, height) in figures.items():
             figure = Figure(figsize=(8, height), layout="constrained")
             draw(figure)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

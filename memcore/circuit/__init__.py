@@ -7,6 +7,7 @@ with a transistor or a selector. Everything is in SI units.
 from memcore.circuit.alone import alone, path_resistance
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
+from memcore.circuit.ramp import Ramped, ramp
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
@@ -19,6 +20,7 @@ __all__ = [
     "OfDevice",
     "Ohmic",
     "Polynomial",
+    "Ramped",
     "Selector",
     "SeriesElement",
     "Sinh",
@@ -27,5 +29,6 @@ __all__ = [
     "Transistor",
     "alone",
     "path_resistance",
+    "ramp",
     "solve",
 ]

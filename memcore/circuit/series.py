@@ -122,8 +122,8 @@ class ThresholdSelector:
     which is U / R_off well below V_th and U / R_off + (U - V_hold) / R_on well above, with a steep
     transition of width s that never falls. It is a law without memory: where the load does not let
     the switched selector keep V_th, the solution lies on the transition, and the fall of the
-    voltage back to V_hold is not followed. For a selector that has switched, give its cell
-    `v_th=v_hold`: all fields may be tensors, one number for each cell.
+    voltage back to V_hold is not followed; `memcore.circuit.ramp` follows it. For a selector that
+    has switched, give its cell `v_th=v_hold`: all fields may be tensors, one number for each cell.
 
     Attributes:
         v_th: V_th in V, where it switches.

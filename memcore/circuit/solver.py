@@ -123,13 +123,17 @@ class _Circuit:
         return self.at(zero, zero, potential)
 
     def near(self, known: Solution) -> _State:
-        """The state with the voltages of a solution; potentials of floating lines begin at 0."""
-        begin = self.start()
-        u, device = known.cell_voltage, known.device_voltage
-        x = u + self.cell.own * self.cell.law.current(device, self.cell.g)
+        """The state with the voltages and currents of a solution."""
+        begin, device, current = self.start(), known.device_voltage, known.cell_current
+        x = known.cell_voltage + self.cell.own * current
         driven = _largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
         x, device = torch.where(driven, x, begin.x), torch.where(driven, device, begin.x)
-        return self.at(x, device, begin.potential)
+        potential = None
+        if self.floating is not None:
+            word = (known.word_line + self.lines.word.drop(current))[..., 0]
+            bit = (known.bit_line - self.lines.bit.drop(current))[..., 0, :]
+            potential = torch.where(driven[..., 0], torch.cat([word, bit], -1), 0)
+        return self.at(x, device, potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
         """What is not met with U + R I = `x`."""

@@ -7,10 +7,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from memcore.as_given import circuit_of
-from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, Solution, solve
+from memcore.array_circuit import ArrayCircuit
+from memcore.circuit import CellLaw, Drive, OfDevice, SeriesElement, Solution
 from memcore.crossbar import Crossbar
 from memcore.errors import ConfigError
+from memcore.layout import Layout
+from memcore.tiling import Tiling
 from memcore.wires import Wires
 
 
@@ -19,11 +21,13 @@ class Circuit:
     """What `memcore.circuit.solve` takes, in float64, without leading dimensions.
 
     Attributes:
-        g: [rows, cols] S.
-        wires: resistances; tensors are of full size.
+        g: [rows, cols] S, lines as they are numbered.
+        wires: resistances; tensors are of full size, by position.
         drive: [rows] and [cols].
         law: of the memristors.
         series: what is in series with each, None for nothing.
+        layout: where the lines lie.
+        origin: which part of a matrix this is, in words; empty for an array of its own.
     """
 
     g: Tensor
@@ -31,6 +35,8 @@ class Circuit:
     drive: Drive
     law: CellLaw
     series: SeriesElement | None
+    layout: Layout = dataclasses.field(default_factory=Layout)
+    origin: str = ""
 
     @classmethod
     def of(
@@ -44,46 +50,74 @@ class Circuit:
         array: int = 0,
     ) -> Self:
         """See `memcore.spice.netlist`."""
-        drive, g = v, cells
         if isinstance(cells, Crossbar):
-            found = circuit_of(cells.pipeline.product)
-            wires, law, series = wires or found[0], law or found[1], series or found[2]
-            g = cells.conductance
-            drive = _spread(cells, v, array) if isinstance(v, Tensor) else v
-        assert isinstance(g, Tensor)
-        g = _doubles(g if g.dim() == 3 else g[None])
+            whole = cells.circuit()
+        else:
+            whole = ArrayCircuit(g=cells if cells.dim() == 3 else cells[None], wires=Wires())
+        g = _doubles(whole.g)
         if g.dim() != 3 or not 0 <= array < len(g):
             raise ConfigError(
                 f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
                 "one of the arrays [arrays, rows, cols]"
             )
+        drive = v if isinstance(v, Drive) else Drive.read(v)
+        if isinstance(cells, Crossbar) and isinstance(v, Tensor):
+            drive = _spread(whole, cells.tiling, v, array)
+        series = series or whole.series
         return cls(
             g=g[array],
-            wires=_wires(wires or Wires(), g, array),
-            drive=_drive(drive if isinstance(drive, Drive) else Drive.read(drive), g),
-            law=_element(law or Ohmic(), g, array),
+            wires=_wires(wires or whole.wires, g, array),
+            drive=_drive(drive, g),
+            law=_element(law or whole.law, g, array),
             series=None if series is None else _element(series, g, array),
+            layout=_layout(whole.layout, array),
+            origin=_origin(whole, cells.tiling, array) if isinstance(cells, Crossbar) else "",
         )
 
     def solve(self) -> Solution:
         """By memcore."""
-        return solve(self.g, self.wires, self.drive, law=self.law, series=self.series)
+        return ArrayCircuit(
+            g=self.g, wires=self.wires, law=self.law, series=self.series, layout=self.layout
+        ).solve(self.drive)
+
+
+def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive:
+    """What the word lines of an array see of the inputs of the matrix."""
+    if v.numel() != tiling.groups * tiling.rows:
+        raise ConfigError(
+            f"v has shape {list(v.shape)}; expected one vector of {tiling.rows} V for each of the "
+            f"{tiling.groups} group(s) of the crossbar: a netlist has one drive, select it"
+        )
+    lines = whole.read(v.reshape(tiling.groups, tiling.rows), tiling).word_line
+    return Drive.read(lines.reshape(-1, tiling.array_rows)[array])
+
+
+def _layout(layout: Layout, array: int) -> Layout:
+    orders = (layout.row_order, layout.col_order)
+    row_order, col_order = (None if order is None else order[array].cpu() for order in orders)
+    return Layout(parts=layout.parts, row_order=row_order, col_order=col_order)
+
+
+def _origin(whole: ArrayCircuit, tiling: Tiling, array: int) -> str:
+    """Such as "array 5 of 8, rows 16 to 31 and columns 0 to 7 of part 1"."""
+    if len(whole.g) == 1 and tiling.full_parts == 1:
+        return ""
+    part, group, row, col = tiling.place(array)
+    first = (row * tiling.array_rows, col * tiling.data_cols)
+    last = (
+        min(first[0] + tiling.array_rows, tiling.rows) - 1,
+        min(first[1] + tiling.data_cols, tiling.cols) - 1,
+    )
+    of = f" of part {part}" if whole.layout.parts == 1 else ""
+    of += f" of group {group}" if tiling.groups > 1 else ""
+    return (
+        f"array {array} of {len(whole.g)}, rows {first[0]} to {last[0]} and columns {first[1]} to "
+        f"{last[1]}{of}"
+    )
 
 
 def _doubles(value: Tensor) -> Tensor:
     return value.detach().cpu().double()
-
-
-def _spread(crossbar: Crossbar, v: Tensor, array: int) -> Tensor:
-    """What the word lines of an array see of the inputs of the matrix."""
-    rows, groups = crossbar.tiling.rows, crossbar.tiling.groups
-    if v.shape[-1:] != (rows,) or v.numel() != rows * groups:
-        raise ConfigError(
-            f"v has shape {list(v.shape)}; expected one vector of {rows} V for each of the "
-            f"{groups} group(s) of the crossbar"
-        )
-    lines = crossbar.tiling.spread(v.reshape(1, groups, rows))[0]
-    return lines[min(max(array, 0), len(lines) - 1)]
 
 
 def _wires(wires: Wires, g: Tensor, array: int) -> Wires:

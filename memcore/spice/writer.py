@@ -1,5 +1,6 @@
 """A crossbar as an ngspice netlist."""
 
+import textwrap
 from typing import Any
 
 from torch import Tensor
@@ -7,20 +8,21 @@ from torch import Tensor
 from memcore._version import __version__
 from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement
 from memcore.crossbar import Crossbar
+from memcore.layout import Layout
 from memcore.spice.circuit import Circuit
 from memcore.spice.expressions import of_law, of_series
 from memcore.wires import Wires
 
 _HEAD = """\
 * memcore {version}: a crossbar of {rows} word lines and {cols} bit lines
-* cells: {cells}
+{origin}* cells: {cells}
 * word lines driven at: {wires.drive}; bit lines sensed at: {wires.sense_at}
 *
 * w_i_j and b_i_j are the nodes of word line i and bit line j at their cell, m_i_j lies between
 * its memristor and what is in series with it. Vd_i drives word line i from node d_i, with the
 * current -i(Vd_i). Ve_j holds the end e_j of bit line j, into which i(Ve_j) flows: with two ends,
 * both are this node. Resistances of 0 are sources of 0 V.
-"""
+{layout}"""
 _OPTIONS = ".options {} gmin=1e-18 itl1=5000 itl2=5000 numdgt=16"
 _EXACT = "reltol=1e-12 abstol=1e-20 vntol=1e-14"
 #: Newton's method leaves errors of second order, so that far more digits are right than are asked
@@ -28,6 +30,8 @@ _EXACT = "reltol=1e-12 abstol=1e-20 vntol=1e-14"
 _ITERATED = "reltol=1e-9 abstol=1e-16 vntol=1e-12"
 #: Vectors in one print command.
 _PRINTED = 40
+#: Of comments.
+_WIDTH = 90
 
 
 def netlist(
@@ -45,18 +49,19 @@ def netlist(
     currents of drivers, bit lines and cells, with all digits.
 
     Args:
-        cells: a `Crossbar`, which says its conductances, wires, law and series element as well; or
-            conductances [rows, cols] or [arrays, rows, cols] S.
+        cells: a `Crossbar`, which says its conductances, wires, law and series element as well, and
+            where `ir_drop` has its lines; or conductances [rows, cols] or [arrays, rows, cols] S.
         v: of the word lines, one vector [rows] V, with the bit lines at virtual ground; or any
-            `memcore.circuit.Drive` of the array. Word lines of a `Crossbar` of several arrays are
-            the rows of its matrix.
+            `memcore.circuit.Drive` of the array. Of a `Crossbar` it is the input of the whole
+            matrix, [groups, rows] V if that has several groups.
         wires: resistances; those of the crossbar by default, or none.
         law: of the memristors; that of the crossbar by default, or ohmic.
         series: what is in series with each; that of the crossbar by default, or nothing.
-        array: which of several.
+        array: which of several, in the order of `Crossbar.solve`.
 
     Raises:
-        ConfigError: a shape does not fit, or a law has no expression in ngspice.
+        ConfigError: a shape does not fit, a law has no expression in ngspice, or there is no
+            circuit behind an effect.
     """
     return write(Circuit.of(cells, v, wires=wires, law=law, series=series, array=array))
 
@@ -72,10 +77,35 @@ def write(circuit: Circuit) -> str:
     cell = type(circuit.law).__name__
     if circuit.series is not None:
         cell += f" in series with {type(circuit.series).__name__}"
-    head = _HEAD.format(version=__version__, rows=rows, cols=cols, cells=cell, wires=circuit.wires)
+    head = _HEAD.format(
+        version=__version__,
+        rows=rows,
+        cols=cols,
+        cells=cell,
+        wires=circuit.wires,
+        origin=f"* {circuit.origin}\n" if circuit.origin else "",
+        layout="".join(f"* {line}".rstrip() + "\n" for line in _layout(circuit.layout)),
+    )
     linear = isinstance(circuit.law, Ohmic) and circuit.series is None
     options = _OPTIONS.format(_EXACT if linear else _ITERATED)
     return head + "\n".join([options, *deck.lines, *_control(deck.measured)]) + "\n"
+
+
+def _layout(layout: Layout) -> list[str]:
+    """What lies where, if that is not how lines are numbered."""
+    lines = []
+    if layout.parts > 1:
+        parts = ", ".join(f"{layout.parts} c + {k} of part {k}" for k in range(layout.parts))
+        lines += ["", f"Parts share word lines: column c of the matrix is bit line {parts}."]
+    for name, ends, order in (
+        ("word lines", "top to bottom", layout.row_order),
+        ("bit lines", "left to right", layout.col_order),
+    ):
+        if order is not None:
+            numbers = " ".join(map(str, order.tolist()))
+            lines += ["", f"These {name} lie next to each other, from {ends}:"]
+            lines += [f"  {line}" for line in textwrap.wrap(numbers, _WIDTH)]
+    return lines
 
 
 def _control(measured: list[str]) -> list[str]:
@@ -110,6 +140,9 @@ class _Deck:
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
         self.rows, self.cols = circuit.g.shape
+        # The lines at their positions.
+        self.word = _order(circuit.layout.row_order, self.rows)
+        self.bit = _order(circuit.layout.col_order, self.cols)
         self.lines: list[str] = []
         self.measured: list[str] = []
         self.shorted, self.connected = _Groups(), _Groups()
@@ -119,16 +152,16 @@ class _Deck:
         segments, driver = _list(wires.word_line), _list(wires.driver)
         left, right = wires.drive != "right", wires.drive != "left"
         open_end, volts = _flags(drive.floating_word_lines, self.rows), drive.word_line.tolist()
-        for i in range(self.rows):
-            line, nodes = segments[i], [f"w_{i}_{j}" for j in range(self.cols)]
+        for k, i in enumerate(self.word):
+            line, nodes = segments[k], [f"w_{i}_{j}" for j in self.bit]
             if left:
                 first, *line = line
-                self._end(f"w_{i}_left", f"d_{i}", nodes[0], driver[i], first, open_end[i])
+                self._end(f"w_{i}_left", f"d_{i}", nodes[0], driver[k], first, open_end[i])
             if right:
                 *line, last = line
-                self._end(f"w_{i}_right", nodes[-1], f"d_{i}", driver[i], last, open_end[i])
-            for j, ohm in enumerate(line):
-                self._wire(f"w_{i}_{j}", nodes[j], nodes[j + 1], ohm)
+                self._end(f"w_{i}_right", nodes[-1], f"d_{i}", driver[k], last, open_end[i])
+            for a, b, ohm in zip(nodes[:-1], nodes[1:], line, strict=True):
+                self._wire(a, a, b, ohm)
             if not open_end[i]:
                 self._source(f"Vd_{i}", f"d_{i}", volts[i])
 
@@ -138,16 +171,16 @@ class _Deck:
         top, bottom = wires.sense_at != "bottom", wires.sense_at != "top"
         open_end = _flags(drive.floating_bit_lines, self.cols)
         volts = [0.0] * self.cols if drive.bit_line is None else drive.bit_line.tolist()
-        for j in range(self.cols):
-            line, nodes = [row[j] for row in segments], [f"b_{i}_{j}" for i in range(self.rows)]
+        for k, j in enumerate(self.bit):
+            line, nodes = [row[k] for row in segments], [f"b_{i}_{j}" for i in self.word]
             if top:
                 first, *line = line
-                self._end(f"b_{j}_top", f"e_{j}", nodes[0], sense[j], first, open_end[j], False)
+                self._end(f"b_{j}_top", f"e_{j}", nodes[0], sense[k], first, open_end[j], False)
             if bottom:
                 *line, last = line
-                self._end(f"b_{j}_bottom", nodes[-1], f"e_{j}", sense[j], last, open_end[j], False)
-            for i, ohm in enumerate(line):
-                self._wire(f"b_{i}_{j}", nodes[i], nodes[i + 1], ohm)
+                self._end(f"b_{j}_bottom", nodes[-1], f"e_{j}", sense[k], last, open_end[j], False)
+            for a, b, ohm in zip(nodes[:-1], nodes[1:], line, strict=True):
+                self._wire(a, a, b, ohm)
             if not open_end[j]:
                 self._source(f"Ve_{j}", f"e_{j}", volts[j])
 
@@ -213,6 +246,10 @@ class _Deck:
             self.lines.append(f"V{name} {a} {b} 0")
         else:
             self.lines.append(f"* {a} and {b} are one node already")
+
+
+def _order(order: Tensor | None, count: int) -> list[int]:
+    return list(range(count)) if order is None else order.tolist()
 
 
 def _list(value: object) -> Any:

@@ -19,7 +19,7 @@ class IrDrop(Wiring):
     Each cell owns the word-line segment on its driver's side and the bit-line segment on its sense
     side. A matrix smaller than a tile is an array of its own size; of larger ones, the last tiles
     are filled with cells of the lowest conductance, on word lines at 0 V. Noise of single cells
-    passes the wires to first order.
+    comes out too low, at most by the part of the current that wires take.
     """
 
     drive: Literal["left", "right", "both"] = parameter(

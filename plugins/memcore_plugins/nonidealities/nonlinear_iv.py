@@ -16,6 +16,7 @@ from memcore import (
     NonIdeality,
     Parameter,
     Stage,
+    circuit,
     parameter,
 )
 from memcore_plugins.nonidealities._parameters import drawn, positive, require, require_choice
@@ -95,7 +96,7 @@ class NonlinearIV(NonIdeality):
         curve = self._curve(v0)
         return _OneCurve(curve) if v0.dim() == 0 else _CurveOfEachCell(curve)
 
-    def _curve(self, v0: Tensor) -> nn.Module:
+    def _curve(self, v0: Tensor) -> "_Sinh | _Polynomial":
         if self.law == "sinh":
             return _Sinh(v0, self.read_voltage)
         return _Polynomial(self.coefficients, self.read_voltage)
@@ -114,12 +115,20 @@ class _Polynomial(nn.Module):
 
     def __init__(self, coefficients: Sequence[float], read_voltage: float) -> None:
         super().__init__()
-        self.coefficients = tuple(coefficients)
+        self.coefficients, self.read_voltage = tuple(coefficients), read_voltage
         at = torch.tensor(read_voltage, dtype=torch.float64)
         self.scale = 1 / float(_slope(at, self.coefficients))
 
     def forward(self, v: Tensor) -> Tensor:
         return self.scale * v * _slope(v, self.coefficients)
+
+    def law(self) -> circuit.CellLaw:
+        """The same curve; beyond the read voltage its tangent."""
+        return circuit.Polynomial(
+            coefficients=(1.0, *self.coefficients),
+            read_voltage=self.read_voltage,
+            limit=self.read_voltage,
+        )
 
 
 class _Sinh(nn.Module):
@@ -141,13 +150,25 @@ class _Sinh(nn.Module):
         ratio = (a - b).exp() * (-2 * a).expm1() / (-2 * b).expm1()
         return self.read_voltage * v.sign() * ratio
 
+    def law(self) -> circuit.CellLaw:
+        """The same curve."""
+        return circuit.Sinh(v0=self.v0.double(), read_voltage=self.read_voltage)
 
-class _OneCurve(nn.Module):
-    """`f(V) @ G`."""
 
-    def __init__(self, curve: nn.Module) -> None:
+class _Curved(nn.Module):
+    """Cells of one curve or of one each."""
+
+    def __init__(self, curve: "_Sinh | _Polynomial") -> None:
         super().__init__()
         self.curve = curve
+
+    def cell_law(self) -> circuit.CellLaw:
+        """What `memcore.circuit.solve` takes."""
+        return self.curve.law()
+
+
+class _OneCurve(_Curved):
+    """`f(V) @ G`."""
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
         volts = self.curve(v)
@@ -156,12 +177,8 @@ class _OneCurve(nn.Module):
         return torch.einsum("nar,narc->nac", volts, g)
 
 
-class _CurveOfEachCell(nn.Module):
+class _CurveOfEachCell(_Curved):
     """The currents of all cells, a few reads at a time, then their sums."""
-
-    def __init__(self, curve: nn.Module) -> None:
-        super().__init__()
-        self.curve = curve
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
         size = max(1, _CHUNK // max(1, g[0].numel()))

@@ -1,0 +1,73 @@
+"""Where the lines of arrays lie: which parts share word lines, and in which order lines follow."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """From arrays and lines as they are numbered to where they lie on the chip, and back.
+
+    Attributes:
+        parts: of a weight that are neighbouring bit lines of one array: its bit line j * parts + k
+            is column j of part k.
+        row_order: the word line at each position from top to bottom, [..., rows]; None if they lie
+            as they are numbered.
+        col_order: the bit line at each position from left to right, [..., cols].
+    """
+
+    parts: int = 1
+    row_order: Tensor | None = None
+    col_order: Tensor | None = None
+
+    def join(self, g: Tensor) -> Tensor:
+        """The cells on common word lines, [arrays / parts, rows, cols * parts]."""
+        if self.parts == 1:
+            return g
+        _, rows, cols = g.shape
+        pairs = g.view(self.parts, -1, rows, cols).permute(1, 2, 3, 0)
+        return pairs.reshape(-1, rows, cols * self.parts)
+
+    def separate(self, a: Tensor) -> Tensor:
+        """The inverse of `join`."""
+        if self.parts == 1:
+            return a
+        count, rows, cols = a.shape
+        parts = a.view(count, rows, cols // self.parts, self.parts).permute(3, 0, 1, 2)
+        return parts.reshape(-1, rows, cols // self.parts)
+
+    def place(self, cells: Tensor) -> Tensor:
+        """Cells [..., rows, cols] of numbered lines, by their positions."""
+        return _cells(cells, self.row_order, self.col_order)
+
+    def restore(self, cells: Tensor) -> Tensor:
+        """The inverse of `place`."""
+        return _cells(cells, _inverse(self.row_order), _inverse(self.col_order))
+
+    def place_rows(self, lines: Tensor) -> Tensor:
+        """Word lines [..., rows] by their positions."""
+        return _lines(lines, self.row_order)
+
+    def place_cols(self, lines: Tensor) -> Tensor:
+        """Bit lines [..., cols] by their positions."""
+        return _lines(lines, self.col_order)
+
+
+def _lines(x: Tensor, order: Tensor | None) -> Tensor:
+    return x if order is None else _gather(x, order, -1)
+
+
+def _cells(x: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    x = x if rows is None else _gather(x, rows.unsqueeze(-1), -2)
+    return x if cols is None else _gather(x, cols.unsqueeze(-2), -1)
+
+
+def _gather(x: Tensor, order: Tensor, dim: int) -> Tensor:
+    shape = torch.broadcast_shapes(x.shape, order.shape)  # type: ignore[no-untyped-call]
+    return x.expand(shape).gather(dim, order.expand(shape))
+
+
+def _inverse(order: Tensor | None) -> Tensor | None:
+    return None if order is None else order.argsort(-1)
