@@ -5,6 +5,8 @@ Published fits are written here once more and not asked of the device.
 
 import math
 from collections.abc import Callable
+from functools import partial
+from statistics import NormalDist
 from typing import Any
 
 import torch
@@ -75,17 +77,13 @@ def _resistances(axes: Any) -> None:
     antiparallel = parallel * (1 + 1.5 / (1 + (0.1 / 0.5) ** 2))
     g, (write, differ, _) = cells(cell, torch.tensor([high, low], dtype=torch.float64))
     resistance = 1e-3 / differ(write(g))[0]
-    for values, mean, name, colour in zip(
-        resistance, (parallel, antiparallel), ("parallel", "antiparallel"), COLOURS, strict=False
-    ):
+    kinds = {"parallel": parallel, "antiparallel": antiparallel}
+    for values, (name, mean), colour in zip(resistance, kinds.items(), COLOURS, strict=False):
         edges = torch.linspace(0.8 * mean * 1e-3, 1.2 * mean * 1e-3, 25)
         style = {"density": True, "histtype": "step", "color": colour}
         axes.hist(values, bins=edges, label=f"memcore, {name}", **style)
-        std = 0.05 * mean * 1e-3
-        density = lambda r, m=mean * 1e-3, s=std: (
-            math.exp(-(((r - m) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))
-        )
-        published(axes, fine(edges[[0, -1]]), density, None)
+        normal = NormalDist(mean * 1e-3, 0.05 * mean * 1e-3)
+        published(axes, fine(edges[[0, -1]]), normal.pdf, None)
     axes.plot([], [], label="published", **DASHED)
     axes.set_xlabel("resistance at 0.1 V (kΩ)")
     axes.set_ylabel("density (1/kΩ)")
@@ -101,15 +99,18 @@ def _failed_writes(axes: Any) -> None:
             g, (write, *_) = cells(cell, torch.full((5,), cell.conductance_range()[1]), seed=n)
             share.append(write(g) < 0.9 * g)
         _fractions(axes, times * 1e9, share, color=colour, label=f"memcore, i = {overdrive}")
-        butler = lambda ns, i=overdrive: (
-            -math.expm1(-(math.pi**2) * 60 / 4 * (i - 1) / (i * math.exp(2 * (i - 1) * ns) - 1))
-        )
-        published(axes, fine(times * 1e9), butler, None)
+        published(axes, fine(times * 1e9), partial(_butler, i=overdrive), None)
     axes.plot([], [], label="published", **DASHED)
     axes.set_yscale("log")
     axes.set_ylim(1e-4, 300)
     axes.set_xlabel("pulse (ns)")
     axes.set_ylabel("share of writes that fail")
+
+
+def _butler(ns: float, i: float) -> float:
+    """The probability that a pulse of `ns` at `i` times the critical current fails, Δ = 60."""
+    grown = i * math.exp(2 * (i - 1) * ns) - 1
+    return -math.expm1(-(math.pi**2) * 60 / 4 * (i - 1) / grown)
 
 
 def _fractions(axes: Any, x: Tensor, events: list[Tensor], **style: Any) -> None:
@@ -119,9 +120,8 @@ def _fractions(axes: Any, x: Tensor, events: list[Tensor], **style: Any) -> None
     share = count / total
     error = 2 * (share * (1 - share) / total).sqrt()
     shown = count >= 10
-    axes.errorbar(
-        x[shown], share[shown], error[shown], linestyle="", marker="o", markersize=4, **style
-    )
+    style |= {"linestyle": "", "marker": "o", "markersize": 4}
+    axes.errorbar(x[shown], share[shown], error[shown], **style)
 
 
 def _lost_bits(axes: Any) -> None:
@@ -131,9 +131,9 @@ def _lost_bits(axes: Any) -> None:
         times = torch.logspace(-2.5, 1, 8, dtype=torch.float64) * 1e-9 * math.exp(delta)
         lost = [keep(g, t) < 0.9 * g for t in times]
         _fractions(axes, times, lost, color=colour, label=f"memcore, Δ = {delta:g}")
-        decay = lambda t, d=delta: -math.expm1(-t / 1e-9 * math.exp(-d))
-        places = torch.logspace(math.log10(times[0]), math.log10(times[-1]), 60)
-        published(axes, places.double(), decay, None)
+        places = torch.logspace(math.log10(times[0]), math.log10(times[-1]), 60).double()
+        life = 1e-9 * math.exp(delta)
+        published(axes, places, lambda t, life=life: -math.expm1(-t / life), None)
     axes.plot([], [], label="published", **DASHED)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -159,8 +159,8 @@ def fefet(figure: Any) -> None:
     steps = torch.tensor([1, 2, 4, 7, 11, 16, 21, 26, 29], dtype=torch.float64)
     g, (write,) = cells(cell, (low + (high - low) * steps / 31) * US)
     spread(right, steps, write(g), 1e-9, color=COLOURS[0], label="memcore")
-    root = lambda n: 5.0 * (high - low) * math.sqrt(n)
-    published(right, fine([0, 31]), root, "published noise of a pulse, times √n")
+    one = 1e3 * 0.005 * (high - low)  # nS
+    published(right, fine([0, 31]), lambda n: one * math.sqrt(n), "published c2c, times √n")
     right.set_xlabel("pulses from the empty state, n")
     right.set_ylabel("std of writing (nS)")
     for axes in (left, right):
@@ -171,19 +171,17 @@ def fefet(figure: Any) -> None:
 def ecram(figure: Any) -> None:
     """The noise of the pulses that lead to a target, and what equal steps leave out."""
     left, right = figure.subplots(1, 2)
-    kinds = {
-        "lithium": (0.002, 0.3, {}),
-        "metal oxide": (2.8214e-4, 2.0, {"preset": "metal_oxide"}),
-    }
     cls = memcore.devices["ecram"]
-    for (name, (step, c2c, preset)), colour in zip(kinds.items(), COLOURS, strict=False):
-        cell = cls.preset("metal_oxide") if preset else cls()
+    kinds = {
+        "lithium": (cls(), 0.002, 0.3),
+        "metal oxide": (cls.preset("metal_oxide"), 2.8214e-4, 2.0),
+    }
+    for (name, (cell, step, c2c)), colour in zip(kinds.items(), COLOURS, strict=False):
         g, (write,) = cells(cell, window(1, 9))
         spread(left, g[0, :, 0] / US, write(g), 1e-9, color=colour, label=f"memcore, {name}")
-        share = step / 2  # of weights from -0.83 to 1.17
-        std = lambda us, s=share, c=c2c: 9.9e3 * c * s * math.sqrt((us - 0.1) / 9.9 / s)
-        published(left, fine([0.1, 10]), std, None)
-    left.plot([], [], label="published noise of a pulse, times √n", **DASHED)
+        one = 9.9 * step / 2  # uS, of weights from -0.83 to 1.17
+        published(left, fine([0.1, 10]), partial(_after_pulses, one=one, c2c=c2c), None)
+    left.plot([], [], label="published c2c, times √n", **DASHED)
     left.set_xlabel("target (µS)")
     left.set_ylabel("std of writing (nS)")
     left.set_ylim(0, 250)
@@ -192,12 +190,16 @@ def ecram(figure: Any) -> None:
         legend(axes, loc="upper left")
 
 
+def _after_pulses(us: float, one: float, c2c: float) -> float:
+    """The noise in nS of as many steps of `one` uS as lead from 0.1 uS to `us`."""
+    return 1e3 * c2c * one * math.sqrt((us - 0.1) / one)
+
+
 def _steps_left_out(axes: Any) -> None:
     """Equal steps and the pulses of linear_step, from empty to full."""
     ctx, count = Context(random=Stream(0)), torch.arange(0, 2001, 20, dtype=torch.float64)
-    for preset, step, colour in zip(
-        ("ecram", "ecram_mo"), (0.002, 2.8214e-4), COLOURS, strict=False
-    ):
+    steps = {"ecram": 0.002, "ecram_mo": 2.8214e-4}
+    for (preset, step), colour in zip(steps.items(), COLOURS, strict=False):
         device = memcore.devices["linear_step"].preset(preset, c2c=0.0).nominal()
         start = device.state_at(torch.full_like(count, device.w_min))
         number = count / 2000 * 2 / step

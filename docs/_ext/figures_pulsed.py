@@ -107,14 +107,26 @@ def linear_step(figure: Any) -> None:
         "ecram": (0.002, (1.1724, -0.8276), (0.1153, 0.5085), 1200),
         "ecram_mo": (2.8214e-4, (1.1714, -0.8286), (0.4152, 0.7342), 9000),
     }
-    for axes, (name, (s, (high, low), (up, down), most)) in zip(panels, sets.items(), strict=True):
+    for axes, (name, (step, ends, slopes, most)) in zip(panels, sets.items(), strict=True):
         device = memcore.devices["linear_step"].preset(name)
-        at = range(most // 6, most + 1, most // 6)
-        rising = walk(lambda w: s * (1 - up * w / high), low, most, at, low, high)
-        falling = walk(lambda w: -s * (1 - down * w / low), high, most, at, low, high)
-        both(axes, device, (low, high), most, rising, falling)
+        _straight(axes, device, step, ends, slopes, most)
         _titled(axes, name, columns=1)
     panels[0].set_ylabel("weight w (1 is 10 µS)")
+
+
+def _straight(
+    axes: Any,
+    device: Any,
+    step: float,
+    ends: tuple[float, float],
+    slopes: tuple[float, float],
+    most: int,
+) -> None:
+    (high, low), (up, down) = ends, slopes
+    at = range(most // 6, most + 1, most // 6)
+    rising = walk(lambda w: step * (1 - up * w / high), low, most, at, low, high)
+    falling = walk(lambda w: -step * (1 - down * w / low), high, most, at, low, high)
+    both(axes, device, (low, high), most, rising, falling)
 
 
 def soft_bounds(figure: Any) -> None:
@@ -126,8 +138,8 @@ def soft_bounds(figure: Any) -> None:
     down = {1: 0.98, 10: 0.8087642, 100: -0.2679353, 400: -0.9640989}
     both(left, round_numbers, (0.0, 1.0), 400, up, down)
     up = {10: 0.0198566, 100: 0.1849567, 400: 0.5912222, 1000: 0.9979525}
-    fall = lambda w: -0.002 * (1 - w / -0.75)
-    down = walk(fall, 1.25, 1000, (10, 100, 400, 1000), -0.75, 1.25)
+    at = (10, 100, 400, 1000)
+    down = walk(lambda w: -0.002 * (1 + w / 0.75), 1.25, 1000, at, -0.75, 1.25)
     both(right, cls.preset("reram_sb"), (0.0, 1.25), 1000, up, down)
     left.set_ylabel("weight w (1 is 10 µS)")
     _titled(left, "Δw 0.01, spread 0.3, noise 1")
@@ -142,8 +154,8 @@ def exp_step(figure: Any) -> None:
     up = dict(zip(at, (-0.99705099, -0.971023, -0.7478237, -0.207551, 0.6555795), strict=True))
     down = dict(zip(at, (0.9869203, 0.8842534, 0.3773771, -0.2639759, -0.9981497), strict=True))
     both(left, cls.preset("reram_es"), (-1.0, 1.0), 1000, up, down)
-    rise = lambda w: 0.01 * (1 + 27.235 * math.exp(-2.5 * w))
-    up = walk(rise, 0.0, 30, (1, 2, 4, 8, 16, 24, 30), 0.0, 2.0)
+    at = (1, 2, 4, 8, 16, 24, 30)
+    up = walk(lambda w: 0.01 * (1 + 27.235 * math.exp(-2.5 * w)), 0.0, 30, at, 0.0, 2.0)
     label = {"color": COLOURS[0], "label": "memcore, up"}
     train(right, cls.preset("pcm"), 0.0, 30, up, **label)
     right.plot([], [], label="oracle", **CROSSES)

@@ -5,6 +5,7 @@ Published fits are written here once more and not asked of the device.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,12 +60,9 @@ def pcm_hermes(figure: Any) -> None:
     """The same for one and for two cells, on the published fits."""
     panels = figure.subplots(1, 3)
     hermes = memcore.devices["pcm_hermes"]
-    kinds = {
-        1: (hermes(), 200.0, "one cell"),
-        2: (hermes.preset("two_devices"), 300.0, "two cells"),
-    }
-    for (devices, (cell, t0, label)), colour in zip(kinds.items(), COLOURS, strict=False):
-        label, top = f"memcore, {label}", cell.g_max / US
+    kinds = {1: (hermes(), 200.0), 2: (hermes.preset("two_devices"), 300.0)}
+    for (devices, (cell, t0)), colour in zip(kinds.items(), COLOURS, strict=False):
+        label, top = f"memcore, {'one cell' if devices == 1 else 'two cells'}", cell.g_max / US
         g, (write, _, noise) = cells(cell, window(0.01 * top, top))
         at = g[0, :, 0] / US
         spread(panels[0], at, write(g), color=colour, label=label)
@@ -76,7 +74,7 @@ def pcm_hermes(figure: Any) -> None:
         published(panels[1], YEARS, lambda t, nu=nu, t0=t0: ((t + t0) / t0) ** -nu, None)
         reads = read(noise, g, g, 0.0)
         spread(panels[2], at, reads, color=colour, label=label)
-        noisy = lambda us, d=devices, m=top, t0=t0: us * _hermes_q(us / m, d) * _band(t0, 512e-9)
+        noisy = partial(_hermes_noise, devices=devices, top=top, t0=t0)
         published(panels[2], fine([0.01 * top, top]), noisy, None)
     panels[0].plot([], [], label="published", **DASHED)
     _phase_change_axes(panels)
@@ -91,6 +89,10 @@ HERMES_WRITING = {  #: uS, ascending in the share of g_max
     2: (0.16603222, 4.71806468, -8.48101252, 4.68961419),
 }
 YEARS = torch.logspace(1, math.log10(365 * DAY), 40, dtype=torch.float64)
+
+
+def _hermes_noise(us: float, devices: int, top: float, t0: float) -> float:
+    return us * _hermes_q(us / top, devices) * _band(t0, 512e-9)
 
 
 def _hermes_q(x: float, devices: int) -> float:
@@ -189,18 +191,15 @@ def reram_cmo(figure: Any) -> None:
     middle, (_, age, _) = cells(cell, window(50, 50, 1))
     times = torch.logspace(0, 7, 8, dtype=torch.float64)
     moved = (torch.cat([age(middle, t) for t in times], 1)[0] - middle[0]) / US
-    style = {"linestyle": "", "marker": "o", "markersize": 4}
-    panels[1].errorbar(
-        times, moved.mean(-1), moved.std(-1), color=COLOURS[0], label="memcore", **style
-    )
+    style = {"linestyle": "", "marker": "o", "markersize": 4, "color": COLOURS[0]}
+    panels[1].errorbar(times, moved.mean(-1), moved.std(-1), label="memcore", **style)
     log = times.log()
     for sign in (-1, 0, 1):
         shift = -0.08900206 * log + sign * (0.04201137 * log + 0.41183342)
         panels[1].plot(times, shift, **DASHED)
-    for t, label, colour in zip(
-        (1.0, DAY), ("memcore, 1 s", "memcore, 1 day"), COLOURS, strict=False
-    ):
-        spread(panels[2], at, read(noise, g, g, t), color=colour, label=label)
+    ages = {"1 s": 1.0, "1 day": DAY}
+    for (label, t), colour in zip(ages.items(), COLOURS, strict=False):
+        spread(panels[2], at, read(noise, g, g, t), color=colour, label=f"memcore, {label}")
         band = _band(t, 1e-6)
         published(panels[2], fine(at), lambda us, b=band: 0.0277316 * math.log10(us) * b, None)
     panels[1].set_xscale("log")
