@@ -17,7 +17,8 @@ import memcore
 from memcore import Context, Memristor, Normal, Stream
 
 DRAWN = 200  #: cells
-POINTS = 40  #: of a curve
+CALLS = 40  #: one after the other
+CURVE = 400  #: points of the mean cell
 
 Step = Callable[[float], float]
 
@@ -26,11 +27,12 @@ def train(
     axes: Any, device: Any, start: float, most: int, oracle: Mapping[int, float], **style: Any
 ) -> None:
     """Positions over `most` pulses, down if negative: mean cell, middle 68 % of cells, oracle."""
-    count = torch.linspace(0, abs(most), POINTS + 1, dtype=torch.float64).round()
+    count = torch.linspace(0, abs(most), CURVE + 1, dtype=torch.float64).round()
     sign = 1 if most > 0 else -1
     mean = _mean_cell(device)
     states = mean.pulses(_at(mean, start, len(count)), sign * count, Context(random=Stream(0)))
     axes.plot(count, mean.position(states), **style)
+    count = torch.linspace(0, abs(most), CALLS + 1, dtype=torch.float64).round()
     drawn = torch.stack(_walks(device, start, sign * count.diff()))
     low, high = drawn.quantile(0.16, dim=1), drawn.quantile(0.84, dim=1)
     axes.fill_between(count, low, high, color=style["color"], alpha=0.2, linewidth=0)
@@ -110,6 +112,7 @@ def linear_step(figure: Any) -> None:
     for axes, (name, (step, ends, slopes, most)) in zip(panels, sets.items(), strict=True):
         device = memcore.devices["linear_step"].preset(name)
         _straight(axes, device, step, ends, slopes, most)
+        axes.locator_params(axis="x", nbins=4)
         _titled(axes, name, columns=1)
     panels[0].set_ylabel("weight w (1 is 10 µS)")
 
@@ -212,8 +215,8 @@ def _interpolated(values: tuple[float, ...], w: float) -> float:
     return values[left] + (place - left) * (values[left + 1] - values[left])
 
 
-#: Of the published table: A over P_max for a label, and the position after half of the pulses.
-LABELS = {1.0: (1.2516528, 0.59856075), 3.0: (0.38682967, 0.78457994), 5.0: (0.19240638, 0.9307757)}
+#: Of the published table: the position after half of the pulses for a label.
+MIDDLES = {1.0: 0.59856075, 3.0: 0.78457994, 5.0: 0.93077570}
 
 
 def neurosim(figure: Any) -> None:
@@ -224,7 +227,7 @@ def neurosim(figure: Any) -> None:
     down = {n: 1 - _curve(n / 100, 0.20030343) for n in (10, 30, 50, 70, 100)}
     train(left, device, 0.0, 97, up, color=COLOURS[0], label="memcore, LTP")
     train(left, device, 1.0, -100, down, color=COLOURS[1], label="memcore, LTD")
-    for (nl, (_, middle)), colour in zip(LABELS.items(), COLOURS, strict=False):
+    for (nl, middle), colour in zip(MIDDLES.items(), COLOURS, strict=False):
         bent = memcore.devices["neurosim"](nl_ltp=nl, n_ltp=100.0, c2c=0.0)
         known = {50: middle}
         if nl == 3.0:
