@@ -146,6 +146,33 @@ def test_every_model_is_listed_with_a_summary_and_its_page(kind: str, extension:
         assert re.search(rf"^\| \[`{name}`\]\(\S+\) \| \S.* \|", text, re.MULTILINE), name
 
 
+BUNDLED = [
+    name for name in memcore.devices if memcore.devices.provider(name).distribution == "memcore"
+]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_bundled_device_has_a_page_with_equation_figure_and_validity(
+    name: str, extension: Any
+) -> None:
+    text = (DOCS / "physics" / f"{name}.md").read_text()
+    assert f"physics/{name}\n" in (DOCS / "index.md").read_text()
+    assert f"`{name}`]({name}.md)" in (DOCS / "physics" / "index.md").read_text()
+    assert re.search(r"^\$\$.+?\$\$$", text, re.MULTILINE | re.DOTALL)
+    assert f"](../reference/plugins.md#{name})" in text
+    assert "**Validity.**" in text
+    figures = re.findall(r"^```\{image\} \.\./reference/_generated/(\w+)\.svg$", text, re.MULTILINE)
+    assert name in figures
+    assert set(figures) <= set(extension("memcore_figures").FIGURES)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_catalogue_links_a_device_to_its_page(name: str, extension: Any) -> None:
+    text = extension("memcore_registry").render("devices")
+    section = text.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0]
+    assert f"(../physics/{name}.md)" in section
+
+
 def test_physics_pages_describe_models_that_exist() -> None:
     names = {name for registry in memcore.registries().values() for name in registry}
     for page in (DOCS / "physics").glob("*.md"):

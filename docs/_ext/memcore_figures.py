@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from figures_charge_and_spin import CHARGE_AND_SPIN
+from figures_loops import draw_loops, hertz
+from figures_pulsed import PULSED
+from figures_statistical import STATISTICAL
+from figures_style import COLOURS, CROSSES, DOTS, table
+from figures_trajectories import ideal, stanford_pku, team
 from torch import Tensor
 
 import memcore
@@ -13,54 +19,19 @@ from memcore import Context, Memristor, Stream
 from memcore.circuit import Drive, solve
 
 FOLDER = Path(__file__).parent.parent / "reference" / "_generated"
-#: Colours that colour-blind readers tell apart (Okabe and Ito 2008).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-
-
-def sweep(
-    device: Memristor, state: Tensor, amplitude: float, frequency: float, steps: int = 300
-) -> tuple[Tensor, Tensor]:
-    """Voltage and current of one cell over two periods of a sine, the second one returned."""
-    ctx = Context(random=Stream(0))
-    dt = 1 / (frequency * steps)
-    time = (torch.arange(2 * steps, dtype=torch.float64) + 0.5) * dt
-    voltage = amplitude * torch.sin(2 * math.pi * frequency * time)
-    current = []
-    for v in voltage:
-        state = device.step(state, v, dt, ctx)
-        current.append(device.current(state, v).reshape(()))
-    return voltage[steps:], torch.stack(current)[steps:]
-
-
-def hertz(frequency: float) -> str:
-    """A frequency as one writes it."""
-    for unit, factor in (("MHz", 1e6), ("kHz", 1e3)):
-        if frequency >= factor:
-            return f"{frequency / factor:g} {unit}"
-    return f"{frequency:g} Hz"
-
-
-def _loops(axes: Any, loops: list[tuple[str, Memristor, float, float]], scale: float = 1e3) -> None:
-    ctx = Context(random=Stream(0))
-    for (label, device, amplitude, frequency), colour in zip(loops, COLOURS, strict=False):
-        start = device.initial_state((), ctx).to(torch.float64)
-        voltage, current = sweep(device, start, amplitude, frequency)
-        axes.plot(voltage, current * scale, color=colour, label=label)
-    axes.axhline(0, color="0.8", zorder=0)
-    axes.axvline(0, color="0.8", zorder=0)
-    axes.set_xlabel("voltage (V)")
-    axes.set_ylabel("current (mA)" if scale == 1e3 else "current (µA)")
-    axes.legend(frameon=False, fontsize="small")
 
 
 def linear_ion_drift(figure: Any) -> None:
     """Hysteresis at three frequencies, and under three windows."""
     cls = memcore.devices["linear_ion_drift"]
     left, right = figure.subplots(1, 2)
-    _loops(left, [(hertz(f), cls(), 1.0, f) for f in (1.0, 2.0, 10.0)], 1e6)
+    loops = [(hertz(f), cls(), 1.0, f) for f in (1.0, 2.0, 10.0)]
+    draw_loops(left, loops, 1e6, ("lid_nowindow_sine_1V_1Hz.csv",))
     left.set_title("no window, 1 V")
-    windows = ("none", "joglekar", "biolek")
-    _loops(right, [(w, cls(window=w), 1.0, 1.0) for w in windows], 1e6)
+    windows = {"joglekar": 0.1, "biolek": 0.1, "prodromakis": 0.5}
+    loops = [(f"{w}, $x_0$ = {x}", cls(window=w, x0=x), 1.0, 1.0) for w, x in windows.items()]
+    known = tuple(f"lid_{w}_p1_sine_1V_1Hz.csv" for w in ("joglekar", "prodromakis"))
+    draw_loops(right, loops, 1e6, known)
     right.set_title("windows with p = 1, 1 V, 1 Hz")
 
 
@@ -68,7 +39,8 @@ def vteam(figure: Any) -> None:
     """Hysteresis at three frequencies, and the rate against the voltage."""
     cls = memcore.devices["vteam"]
     left, right = figure.subplots(1, 2)
-    _loops(left, [(hertz(f), cls(), 1.0, f) for f in (5e6, 50e6, 500e6)])
+    loops = [(hertz(f), cls(s0=0.0), 1.0, f) for f in (5e6, 50e6, 500e6)]
+    draw_loops(left, loops, 1e3, ("vteam_default_sine_1V_50MHz_x0_0.csv",), "I_linear_A")
     left.set_title("1 V sine")
     voltage = torch.linspace(-0.5, 0.5, 1001, dtype=torch.float64)
     rate = cls().rate(voltage).abs()
@@ -78,20 +50,11 @@ def vteam(figure: Any) -> None:
     right.set_title("at rest between the thresholds")
 
 
-def team(figure: Any) -> None:
-    """Hysteresis at three frequencies."""
-    cls = memcore.devices["team"]
-    axes = figure.subplots()
-    loops = [(hertz(f), cls(window="none"), 1.0, f) for f in (20.0, 1e4, 1e6)]
-    _loops(axes, loops)
-    axes.set_title("no window, 1 V sine")
-
-
 def nonlinear_ion_drift(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["nonlinear_ion_drift"]
     axes = figure.subplots()
-    _loops(axes, [(hertz(f), cls(), 1.5, f) for f in (2.0, 5.0, 50.0)], 1e6)
+    draw_loops(axes, [(hertz(f), cls(), 1.5, f) for f in (2.0, 5.0, 50.0)], 1e6)
     axes.set_title("no window, 1.5 V sine")
 
 
@@ -104,32 +67,24 @@ def simmons(figure: Any) -> None:
         position = (width * 1e-9 - device.w_min) / (device.w_max - device.w_min)
         current = device.current(torch.full((1, 401), position, dtype=torch.float64), voltage)
         axes.semilogy(voltage, current.abs(), color=colour, label=f"{width} nm")
+    known = (2.881138e-4, 6.926620e-5, 1.339803e-5, 2.401298e-6)
+    axes.plot([0.5] * 4, known, label="oracle", **CROSSES)
     axes.set_xlabel("voltage (V)")
     axes.set_ylabel("|current| (A)")
     axes.set_ylim(1e-8, 3e-3)
     axes.legend(title="barrier", frameon=False, fontsize="small")
 
 
-def stanford_pku(figure: Any) -> None:
-    """Hysteresis at two frequencies, with the series resistance that a SET needs."""
-    cls = memcore.devices["stanford_pku"]
-    axes = figure.subplots()
-    loops = [(hertz(f), cls(r_series=500.0), 2.2, f) for f in (1e5, 1e6)]
-    _loops(axes, loops)
-    axes.set_title("2.2 V sine, 500 Ω in series")
-
-
 def jart_vcm_v1b(figure: Any) -> None:
     """The triangle of the reference calculation, and cells that differ."""
     cls, ctx = memcore.devices["jart_vcm_v1b"], Context(random=Stream(0))
-    expected = _oracle("jart_v1b_triangular_1p3V_1Vps.csv")
-    t, v = expected[:, 0], expected[:, 1]
+    expected = table("jart_v1b_triangular_1p3V_1Vps.csv")
+    t, v = expected["t_s"], expected["V_V"]
     middle, dt = 0.5 * (v[1:] + v[:-1]), float(t[1] - t[0])
     left, right = figure.subplots(1, 2, sharey=True)
     start = math.log(0.01 / 0.008) / math.log(20 / 0.008)
     _triangle(left, cls(s0=start), v, middle, dt, colour=COLOURS[0], label="memcore")
-    style = {"color": COLOURS[1], "linestyle": "", "marker": ".", "markersize": 3}
-    left.semilogy(v, expected[:, 2].abs() * 1e3, label="reference", **style)
+    left.semilogy(v[::4], expected["I_A"][::4].abs() * 1e3, label="oracle", **DOTS)
     left.legend(frameon=False, fontsize="small")
     left.set_title("triangle, 1 V/s")
     varied = cls.preset("bengel_variability", pieces=8).sample((12,), ctx)
@@ -151,17 +106,12 @@ def _triangle(
     axes.set_xlabel("voltage (V)")
 
 
-def _oracle(name: str) -> Tensor:
-    lines = (FOLDER.parents[2] / "tests" / "oracles" / name).read_text().splitlines()
-    rows = [line.split(",") for line in lines if not line.startswith(("#", "t_s"))]
-    return torch.tensor([[float(x) for x in row] for row in rows], dtype=torch.float64)
-
-
 def yakopcic(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["yakopcic"]
     axes = figure.subplots()
-    _loops(axes, [(hertz(f), cls(), 0.45, f) for f in (50.0, 100.0, 1000.0)])
+    loops = [(hertz(f), cls(), 0.45, f) for f in (50.0, 100.0, 1000.0)]
+    draw_loops(axes, loops, 1e3, ("yakopcic_oblea_sine.csv",))
     axes.set_title("0.45 V sine")
 
 
@@ -169,7 +119,8 @@ def mms(figure: Any) -> None:
     """Hysteresis at three frequencies."""
     cls = memcore.devices["mms"]
     axes = figure.subplots()
-    _loops(axes, [(hertz(f), cls(), 0.5, f) for f in (100.0, 1e3, 1e4)])
+    loops = [(hertz(f), cls(), 0.5, f) for f in (100.0, 1e3, 1e4)]
+    draw_loops(axes, loops, 1e3, ("mms_sine_0p5V_100Hz.csv",))
     axes.set_title("0.5 V sine")
 
 
@@ -178,17 +129,19 @@ def data_driven(figure: Any) -> None:
     axes = figure.subplots()
     ctx = Context(random=Stream(0))
     device = memcore.devices["data_driven"]()
+    start = (11.5e3 - device.r_on) / (device.r_off - device.r_on)
     for voltage, colour in zip((0.8, 1.0, 1.2), COLOURS, strict=False):
-        state = torch.tensor([0.2], dtype=torch.float64)
-        resistance = []
-        for pulse in range(400):
-            sign = 1.0 if pulse < 200 else -1.0
-            v = torch.tensor(sign * voltage, dtype=torch.float64)
+        state = torch.tensor([[start]], dtype=torch.float64)
+        resistance = [11.5]
+        for pulse in range(398):
+            v = torch.tensor([voltage if pulse < 199 else -voltage], dtype=torch.float64)
             state = device.step(state, v, 1e-4, ctx)
-            resistance.append(1e-3 / float(device.conductance(state)))
+            resistance.append(1e-3 * float(device.resistance(state)))
         axes.plot(resistance, color=colour, label=f"{voltage} V")
-    axes.set_xlabel("pulse of 100 µs, positive up to 200, then negative")
-    axes.set_ylabel("small-signal resistance (kΩ)")
+    expected = table("datadriven2018_DUT2_pulses_0p8V_100us.csv")
+    axes.plot(expected["pulse"][::6], expected["R_ohm"][::6] * 1e-3, label="oracle", **DOTS)
+    axes.set_xlabel("pulse of 100 µs, positive up to 199, then negative")
+    axes.set_ylabel("resistance R (kΩ)")
     axes.legend(frameon=False, fontsize="small")
 
 
@@ -357,12 +310,16 @@ def _spread(lines: int, low: float, high: float) -> Tensor:
 
 
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
+    **STATISTICAL,
+    **CHARGE_AND_SPIN,
+    **PULSED,
+    "ideal": (ideal, 2.6),
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),
     "nonlinear_ion_drift": (nonlinear_ion_drift, 3.0),
     "simmons": (simmons, 3.0),
-    "team": (team, 3.0),
-    "stanford_pku": (stanford_pku, 3.0),
+    "team": (team, 3.2),
+    "stanford_pku": (stanford_pku, 3.2),
     "jart_vcm_v1b": (jart_vcm_v1b, 3.4),
     "yakopcic": (yakopcic, 3.0),
     "mms": (mms, 3.0),

@@ -12,6 +12,7 @@ from typing import Any
 import memcore
 from memcore.hookspecs import contract_of
 
+_PHYSICS = Path(__file__).parent.parent / "physics"
 #: What a plugin of this kind adds to its heading.
 _FACTS = {"stage": "stage", "polarity": "polarity"}
 
@@ -50,6 +51,8 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
         if hasattr(cls, key)
     ]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
+    if (_PHYSICS / f"{name}.md").exists():
+        facts.append(f"[physics](../physics/{name}.md)")
     yield from (f"(plugin-{kind}-{name})=", f"### `{name}`", "", "; ".join([source, *facts]), "")
     yield from (*_documentation(cls), "")
     fields = [field for field in dataclasses.fields(cls) if field.init]
