@@ -88,7 +88,7 @@ struct Bound {
   int64_t skip;  // instructions to leave out; 0 for all that calculate
   bool unless;   // leave them out unless the operand is true for some cell; else if it is for all
   bool single;   // the operand of a skip is one number
-  Real* out;  // may be one of the operands
+  Real* out;     // may be one of the operands
   const Real* operand[3];
   uint64_t key;         // of random numbers
   const int64_t* read;  // of random numbers: which draw, and for which element
