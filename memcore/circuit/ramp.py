@@ -60,13 +60,13 @@ def ramp(
 ) -> Ramped:
     """Find where threshold selectors come to rest when the drive goes from `start` to `drive`.
 
-    A selector is off, I = U / R_off, until |U| exceeds V_th. Then it is on, and conducts
+    A selector is off, I = U / R_off, until ``|U|`` exceeds V_th. Then it is on, and conducts
     (U - V_hold) / R_on more in the direction in which it has switched, until that is nothing:
     where U has fallen to V_hold it is off again.
 
     All voltages go from start to end together, in equal steps. They are slow, and selectors switch
     in no time: after each switching the circuit settles before the next one. Of several that exceed
-    V_th in a step the one with the largest |U| / V_th goes first, as it has been the first to reach
+    V_th in a step the one with the largest ``|U| / V_th`` goes first: it has been the first to reach
     V_th if voltages rise in proportion; with the number of steps this depends less and less on the
     proportion. Lines float as those of `drive` do from the beginning on.
 
