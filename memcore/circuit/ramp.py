@@ -67,7 +67,7 @@ def ramp(
     All voltages go from start to end together, in equal steps. They are slow, and selectors switch
     in no time: after each switching the circuit settles before the next one. Of several that exceed
     V_th in a step the one with the largest ``|U| / V_th`` goes first: it has been the first to
-    reach V_th if voltages rise in proportion; with the number of steps this depends less and less on the
+    reach V_th if voltages rise in proportion; with more steps this depends less and less on the
     proportion. Lines float as those of `drive` do from the beginning on.
 
     Args:
