@@ -166,6 +166,15 @@ def test_every_bundled_device_has_a_page_with_equation_figure_and_validity(
     assert set(figures) <= set(extension("memcore_figures").FIGURES)
 
 
+@pytest.mark.parametrize("name", sorted(memcore.nonidealities))
+def test_the_overview_leads_to_the_page_that_describes_a_nonideality(
+    name: str, extension: Any
+) -> None:
+    rows = extension("memcore_registry").overview("nonidealities", DOCS / "physics").splitlines()
+    (row,) = (row for row in rows if row.startswith(f"| [`{name}`]"))
+    assert "nonidealities.md" in row
+
+
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_catalogue_links_a_device_to_its_page(name: str, extension: Any) -> None:
     text = extension("memcore_registry").render("devices")

@@ -5,6 +5,7 @@ The pages therefore show what is installed, third-party packages included.
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,15 @@ def overview(kind: str, pages: Path) -> str:
 
 
 def _page(name: str, pages: Path) -> str:
-    """The page of a model: its own, or the first one that names it in code."""
-    for page in (pages / f"{name}.md", *sorted(pages.glob("*.md"))):
-        if page.exists() and page.name != "index.md" and f"`{name}`" in page.read_text():
-            return page.name
+    """The page of a model: its own, else the one with a heading for it, else one that names it."""
+    if (pages / f"{name}.md").exists():
+        return f"{name}.md"
+    texts = {page.name: page.read_text() for page in sorted(pages.glob("*.md"))}
+    texts.pop("index.md", None)
+    for pattern in (rf"^#+ .*`{name}`", rf"`{name}`"):
+        for page, text in texts.items():
+            if re.search(pattern, text, re.MULTILINE):
+                return page
     return ""
 
 
