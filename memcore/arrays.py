@@ -16,6 +16,7 @@ from memcore.pipeline import Pipeline
 from memcore.random import Stream
 from memcore.records import Context, Programmed
 from memcore.tiling import Tiling
+from memcore.wires import Wires
 from memcore.yields import ArrayYield
 
 
@@ -123,8 +124,14 @@ class Arrays(nn.Module):
             present=present if same and self.config.programmer.incremental else None,
             stuck=Pipeline.stuck(self.config.effects, array, self.context),
             noises=tuple(form for form, _ in self.pipeline.noises),
-            wires=wires_of(self.pipeline.product) if self.config.programmer.through_wires else None,
+            wires=self._wires(),
         )
+
+    def _wires(self) -> Wires | None:
+        programmer = self.config.programmer
+        if not programmer.through_wires or getattr(programmer, "wires", "array") == "none":
+            return None
+        return wires_of(self.pipeline.product, self.config.effects)
 
     @for_training
     def age(

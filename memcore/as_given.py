@@ -1,6 +1,7 @@
 """Mapping and programming for conductances that are given rather than derived from weights."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -69,21 +70,28 @@ class Solved(nn.Module):
         return solve(g, self.wires, Drive.read(v), law=self.law, series=self.series).current
 
 
-def wires_of(product: nn.Module | None) -> Wires | None:
+def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> Wires | None:
     """The wires of the arrays that compute a product; None if it has none.
 
     Warns:
-        NoEffectWarning: it has some, but with lines in an order of its own.
+        NoEffectWarning: it has some, but they do not act while cells are written.
     """
+    approximate = [name for name, effect in effects.items() if effect.exact() is not None]
     if isinstance(product, Wired) and (product.sort or product.parts > 1):
-        warnings.warn(
-            "while cells are written, the wires of an ir_drop with placement='sorted' or "
-            "columns='shared' do not act; expected placement='as_mapped' and columns='separate'",
-            NoEffectWarning,
-            stacklevel=2,
-        )
+        _warn_idle("an ir_drop with placement='sorted' or columns='shared'")
         return None
+    if approximate:
+        _warn_idle(f"{approximate[0]!r}, which approximates reads only,")
     return product.wires if isinstance(product, Wired | Solved) else None
+
+
+def _warn_idle(whose: str) -> None:
+    warnings.warn(
+        f"while cells are written, the wires of {whose} do not act; expected an ir_drop with "
+        "placement='as_mapped' and columns='separate', or wires='none' of the programmer",
+        NoEffectWarning,
+        stacklevel=3,
+    )
 
 
 def window(conductance: Tensor) -> Memristor:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+import memcore
 from memcore import native
 from memcore.errors import ConfigError
 from memcore.fusion import Program, Unfusable, lower
@@ -175,14 +176,24 @@ def _choose(
 
 
 def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
-    """What the native engine runs, made once for devices that only numbers describe."""
+    """What the native engine runs, made once for installed devices that only numbers describe.
+
+    What is written in a notebook or a script may change while its class stays the same.
+    """
     cells, shared = tuple(state.shape), voltage.dim() == 1
+    plain = not any(isinstance(value, Tensor) for value in vars(device).values())
     try:
-        if not any(isinstance(value, Tensor) for value in vars(device).values()):
+        if plain and _is_installed(type(device)):
             return _remembered(device, cells, voltage.dtype, dt, shared, ctx)
     except TypeError:  # a parameter that cannot be hashed
         pass
     return _recorded(device, cells, voltage.dtype, dt, shared, ctx)
+
+
+def _is_installed(cls: type) -> bool:
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    installed = (p for p in memcore.devices.providers() if p.entry_point is not None)
+    return any(provider.target == target for provider in installed)
 
 
 def _recorded(

@@ -43,16 +43,27 @@ class Cell:
     def at(self, x: Tensor, guess: Tensor) -> Point:
         """The point with U + R I = `x`; `guess` is the voltage of the memristor nearby."""
         device = self._device(x, guess)
-        current, slope = self.law.current(device, self.g), self.law.slope(device, self.g)
+        current, slope = self._memristor(device)
         if self.series is None:
             return Point(voltage=device, device=device, current=current, slope=slope)
         rest = x - device - self.own * current
-        steep = self.series.slope(rest)
+        through, steep = self._element(rest)
         # The flatter of the two is less sensitive to the rounding of its voltage.
-        current = torch.where(slope <= steep, current, self.series.current(rest))
+        current = torch.where(slope <= steep, current, through)
         both = slope + steep
         slope = slope * (steep / torch.where(both == 0, 1, both))
         return Point(voltage=x - self.own * current, device=device, current=current, slope=slope)
+
+    def _memristor(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Current and slope, in the dtype of the circuit whatever the law calculates in."""
+        dtype = self.g.dtype
+        return self.law.current(u, self.g).to(dtype), self.law.slope(u, self.g).to(dtype)
+
+    def _element(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of what is in series."""
+        assert self.series is not None
+        dtype = self.g.dtype
+        return self.series.current(u).to(dtype), self.series.slope(u).to(dtype)
 
     def _device(self, x: Tensor, guess: Tensor) -> Tensor:
         if self.series is None and isinstance(self.law, Ohmic):
@@ -65,15 +76,14 @@ class Cell:
         """What rises with the voltage of the memristor through 0 at the solution; its slope."""
 
         def alone(device: Tensor) -> tuple[Tensor, Tensor]:
-            drop = self.own * self.law.current(device, self.g)
-            return device + drop - x, 1 + self.own * self.law.slope(device, self.g)
+            current, slope = self._memristor(device)
+            return device + self.own * current - x, 1 + self.own * slope
 
         def joint(device: Tensor) -> tuple[Tensor, Tensor]:
-            assert self.series is not None
-            current, slope = self.law.current(device, self.g), self.law.slope(device, self.g)
+            current, slope = self._memristor(device)
             rest = x - device - self.own * current
-            steep = self.series.slope(rest) * (1 + self.own * slope)
-            return current - self.series.current(rest), slope + steep
+            through, steep = self._element(rest)
+            return current - through, slope + steep * (1 + self.own * slope)
 
         return alone if self.series is None else joint
 

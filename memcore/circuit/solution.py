@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -42,6 +43,11 @@ class Solution:
         return dataclasses.replace(
             self, **cells, residual=self.residual[key], converged=self.converged[key]
         )
+
+    def to(self, dtype: torch.dtype) -> "Solution":
+        """The voltages and currents in another dtype."""
+        fields = ("word_line", "bit_line", "cell_current", "device_voltage")
+        return dataclasses.replace(self, **{name: getattr(self, name).to(dtype) for name in fields})
 
     @property
     def cell_voltage(self) -> Tensor:

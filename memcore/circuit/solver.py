@@ -124,7 +124,15 @@ class _Circuit:
 
     def near(self, known: Solution) -> _State:
         """The state with the voltages and currents of a solution."""
-        begin, device, current = self.start(), known.device_voltage, known.cell_current
+        begin = self.start()
+        shape, came = begin.x.shape, known.cell_current.shape
+        if came[-2:] != shape[-2:] or torch.broadcast_shapes(came, shape) != shape:  # type: ignore[no-untyped-call]
+            raise ConfigError(
+                f"start is a solution of shape {list(came)}, expected one that broadcasts to "
+                f"{list(shape)}, as g and the drive have it"
+            )
+        known = known.to(self.cell.g.dtype)
+        device, current = known.device_voltage, known.cell_current
         x = known.cell_voltage + self.cell.own * current
         driven = _largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
         x, device = torch.where(driven, x, begin.x), torch.where(driven, device, begin.x)

@@ -74,6 +74,8 @@ class Ladders:
         lead = tuple(torch.broadcast_shapes(*batches))  # type: ignore[no-untyped-call]
         segments = segments.expand(*lead, *cells)
         far = far.expand(*lead, cells[1 + dim])
+        if shunt is not None:
+            shunt = shunt.to(segments.dtype)
         by_kernel = has_kernel(segments)
         lines = cls(
             lead=lead,
@@ -98,6 +100,8 @@ class Ladders:
         Returns:
             V [..., rows, cols], and W [..., 1, 1] in float64.
         """
+        if inputs.dtype != self.factors.dtype:
+            raise TypeError(f"inputs are {inputs.dtype}, but the lines are {self.factors.dtype}")
         if self.by_kernel:
             return self._kernel_solve(inputs, out)
         currents = inputs if self.shunt is None else inputs * self.shunt

@@ -152,6 +152,20 @@ def test_a_program_is_made_once_for_a_device_of_numbers(monkeypatch):
     assert len(made) == 5
 
 
+def test_a_step_that_a_notebook_changes_is_recorded_anew(monkeypatch):
+    device, voltage = Made(function=_changing), torch.ones(3)
+    first = memcore.simulate(device, voltage, 1.0).final
+    monkeypatch.setitem(CHANGING, "rate", 2.0)
+    assert memcore.simulate(device, voltage, 1.0).final == 2 * first
+
+
+CHANGING = {"rate": 1.0}
+
+
+def _changing(x, v, ctx):
+    return CHANGING["rate"] * v
+
+
 def test_cells_that_rest_run_none_of_what_moves_them():
     program = programmed(lambda x, v, ctx: torch.where(v > 5.0, costly(costly(x)), x), shared=True)
     state = torch.rand(1, 4)

@@ -534,3 +534,19 @@ def test_a_column_that_tabular_does_not_know_is_named(tmp_path):
         memcore.fit("tabular", path, columns={**COLUMNS, "cycle": "dir"}, units=UNITS)
     with pytest.raises(ConfigError, match="no unit is declared for 'conductance'"):
         memcore.fit("tabular", path, columns=COLUMNS)
+
+
+def test_voltages_that_single_precision_cannot_tell_apart_are_one():
+    volts = torch.tensor([0.0, 0.25, 0.5, 1 - 1e-9, 1.0], dtype=torch.float64)
+    device = TABULAR.from_iv(volts, torch.stack([1e-5 * volts, 1e-4 * volts]), read_voltage=0.25)
+    current = device.current(device.state_of(torch.tensor([5e-5])), torch.tensor([1.0]))
+    torch.testing.assert_close(current, torch.tensor([5e-5]), rtol=1e-5, atol=0)
+
+
+def test_a_single_cycle_may_be_read_now_and_then():
+    count = torch.tensor([10.0] * 4 + [-10.0] * 4)
+    g = torch.tensor([1, 2, 3, 4, 3, 2, 1.5, 1]) * 1e-5
+    device = memcore.fit("tabular", fitting.PulseData(count=count, conductance=g)).device
+    low, high = device.nominal_range()
+    assert low == pytest.approx(1e-5, rel=1e-3)
+    assert high == pytest.approx(4e-5, rel=1e-3)

@@ -232,6 +232,15 @@ def test_stuck_cells_stay_and_carry_their_current(arrays, ctx):
     assert not bool(torch.as_tensor(done.verified)[0, 1, 1])
 
 
+def test_curved_cells_are_written_beside_stuck_ones(arrays, ctx):
+    array = wired(arrays("yakopcic", shape=(1, 3, 3)), Wires(word_line=1.0, bit_line=1.0))
+    stuck = torch.full(array.shape, float("nan")).double()
+    stuck[0, 1, 1] = 1e-4
+    done = HALF_SELECT().program(dataclasses.replace(array, stuck=stuck), targets(array, ctx), ctx)
+    assert done.conductance.isfinite().all()
+    assert done.conductance[0, 1, 1].item() == pytest.approx(1e-4)
+
+
 def layer(nonidealities, programmer, seed=0):
     torch.manual_seed(0)
     config = memcore.CrossbarConfig(
@@ -255,6 +264,13 @@ def test_wires_in_an_order_of_their_own_are_said_not_to_act():
     with pytest.warns(NoEffectWarning, match="while cells are written"):
         layer([ir_drop], "open_loop")
     layer([ir_drop], "direct")
+    layer([ir_drop], {"name": "open_loop", "wires": "none"})
+
+
+@pytest.mark.parametrize("name", ["ir_drop_series", "ir_drop_profile"])
+def test_approximate_wires_are_said_not_to_act(name):
+    with pytest.warns(NoEffectWarning, match=f"{name}', which approximates reads only"):
+        layer([{"name": name, "segment": 5.0}], "open_loop")
 
 
 @pytest.mark.parametrize(
@@ -285,3 +301,16 @@ def test_a_known_solution_is_where_the_next_one_begins():
     assert warm.iterations < cold.iterations
     rest = Drive(word_line=torch.zeros(12, dtype=torch.float64))
     assert not solve(g, WIRES, rest, law=law, start=cold).cell_current.any()
+    with pytest.raises(ConfigError, match=r"start is a solution of shape \[12, 9\]"):
+        solve(g[:4], WIRES, Drive.select(4, 9, 0, 0, 1.0), start=cold)
+
+
+def test_a_law_may_calculate_in_another_precision():
+    g = 1e-3 * torch.rand(6, 5, generator=torch.Generator().manual_seed(0))
+    v0 = torch.full((6, 5), 0.3, dtype=torch.float64)
+    drive = Drive(word_line=torch.full((6,), 0.4))
+    found = solve(g, WIRES, drive, law=circuit.Sinh(v0=v0)).current
+    exact = solve(
+        g.double(), WIRES, Drive(word_line=drive.word_line.double()), law=circuit.Sinh(v0=v0)
+    ).current
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=0)

@@ -118,6 +118,18 @@ def _between(volts: Curves, amperes: Tensor, voltage: Tensor) -> Tensor:
 # -- from data -------------------------------------------------------------------------------------
 
 
+def _apart(volts: Tensor) -> Tensor:
+    """Without those that are the same in single precision; the ends and 0 V are kept."""
+    near = 1e-6 * float(volts[-1] - volts[0])
+    kept = [float(volts[0])]
+    for v in volts[1:].tolist():
+        if v - kept[-1] > near:
+            kept.append(v)
+        elif v == 0 or (v == float(volts[-1]) and kept[-1] != 0):
+            kept[-1] = v
+    return torch.tensor(kept, dtype=volts.dtype)
+
+
 def family_of(
     curves: Sequence[fitting.IVCurve], read_voltage: float
 ) -> tuple[tuple[float, ...], Rows, float, bool]:
@@ -148,7 +160,7 @@ def family_of(
             f"{high:.4g} V but 0"
         )
     volts = torch.unique(torch.cat([*(v for v, _ in rows), torch.zeros(1).double()]))
-    volts = volts[(volts >= low) & (volts <= high)]
+    volts = _apart(volts[(volts >= low) & (volts <= high)])
     risen = [_rising(volts, _resampled(v, i, volts), k) for k, (v, i) in enumerate(rows)]
     grid = tuple(volts.tolist())
     table = torch.stack([i for i, _ in risen])

@@ -119,7 +119,7 @@ def made_of(runs: Runs) -> Made:
     for word, rise in (("SET", ltp[:, -1] - ltp[:, 0]), ("RESET", ltd[:, 0] - ltd[:, -1])):
         if not bool((rise > 0).all()):
             raise ConfigError(
-                f"in device {int((rise <= 0).nonzero()[0])} the conductance does not "
+                f"in device {int((~(rise > 0)).nonzero()[0])} the conductance does not "
                 f"{'rise' if word == 'SET' else 'fall'} under {word} pulses; expected the two "
                 "directions as declared: are they exchanged?"
             )
@@ -144,6 +144,7 @@ def _means(table: Tensor) -> Tensor:
     mean = table.nanmean(1)
     for row in mean:
         known = row.isfinite().nonzero().squeeze(1)
+        row[: int(known[0])] = row[known[0]]  # nothing is known of the way to the first read
         for left, right in zip(known[:-1].tolist(), known[1:].tolist(), strict=True):
             row[left : right + 1] = torch.lerp(
                 row[left], row[right], torch.linspace(0, 1, right - left + 1, dtype=row.dtype)

@@ -79,7 +79,8 @@ class WithStuck:
 
     def current(self, state: Tensor, voltage: Tensor) -> Tensor:
         """Stuck cells are ohmic."""
-        return self._unless(self.device.current(state, voltage), self.at * voltage)
+        stuck = self.at.nan_to_num(0.0) * voltage  # NaN would spread through the gradient
+        return self._unless(self.device.current(state, voltage), stuck)
 
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         """Stuck cells stay."""

@@ -133,7 +133,7 @@ class Network:
             voltage: V across the driven ones, but for what the lines lose.
             state: [k, arrays, rows x cols].
         """
-        state = state.view(-1, *self.array.shape)
+        state = state.reshape(-1, *self.array.shape)
         g = self.cells.conductance(state).double().expand(self.array.shape)
         drive, law = self._drive(first, driven, voltage), self._law(first, driven, state.double())
         series = Channel(self.transistor) if self.transistor else None
