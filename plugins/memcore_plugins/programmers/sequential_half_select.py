@@ -19,6 +19,9 @@ from memcore_plugins.programmers._selections import Counts, Selection, selection
 #: lines, the most that ideal ones can bring about.
 SHARES: Final = {"V/2": (1 / 2, 0.0), "V/3": (1 / 3, -1 / 3), "floating": (1 / 2, 0.0)}
 
+#: A device that jumps has no short enough part; this share of a train is taken as it is.
+_SHORTEST: Final = 2.0**-16
+
 
 @dataclass(frozen=True, kw_only=True)
 class SequentialHalfSelect(Programmer):
@@ -33,7 +36,8 @@ class SequentialHalfSelect(Programmer):
     The wires of the config, those of `ir_drop` for instance, act while the cells are written too:
     every cell moves by the voltage that is left of it, solved with all cells of the array
     (`memcore.circuit`), or, with `1t1r`, behind the lines that lead to it. As the voltage changes
-    while a cell moves, a train is cut into `parts`, and the circuit is solved anew for each.
+    while cells move, a train is cut into parts, each so short that it makes no difference of more
+    than `accuracy` whether cells see the voltage of its beginning or the mean of both ends.
 
     At its turn a cell is read and gets the number of SET or RESET pulses that takes the nominal
     device from there to the target, which is applied as one pulse of their total width. `passes`
@@ -60,7 +64,7 @@ class SequentialHalfSelect(Programmer):
         "array", "1", "the wires of the array, as configured for reading, or ideal ones"
     )
     transistor: float = parameter(0.0, "ohm", "of a transistor that is on, cell `1t1r`")
-    parts: int = parameter(2, "1", "of a train of pulses, where the voltage depends on the cells")
+    accuracy: float = parameter(0.002, "1", "of each part of a train behind wires, of the window")
     passes: int = parameter(1, "1", "how often to go over the array")
     tolerance: float = parameter(0.02, "1", "accepted error as a share of the nominal window")
     set_voltage: float | None = parameter(None, "V", "magnitude of SET pulses; None: found")
@@ -76,7 +80,7 @@ class SequentialHalfSelect(Programmer):
     read_time: float = parameter(1e-7, "s", "of a read, for time and energy")
 
     def __post_init__(self) -> None:
-        require_numbers(self, above=("max_pulses", "parts", "passes", "tolerance"))
+        require_numbers(self, above=("max_pulses", "accuracy", "passes", "tolerance"))
         require_choice(self, "scheme", tuple(SHARES))
         require_choice(self, "cell", ("passive", "1t1r"))
         require_choice(self, "order", ("cell", "row"))
@@ -118,6 +122,34 @@ class SequentialHalfSelect(Programmer):
         return run.result()
 
 
+@dataclass(frozen=True)
+class _Train:
+    """What a selection is given.
+
+    Args:
+        at: the selection.
+        driven: which of the selected cells get it, 0 or 1, [arrays, selected].
+        voltage: V.
+        device: the touched cells.
+    """
+
+    at: Selection
+    driven: Tensor
+    voltage: float
+    device: Cells
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """V across the touched cells, and W lost in the lines of each of the selected ones."""
+
+    voltage: Tensor
+    lost: Tensor
+
+    def mean(self, other: "_Seen") -> "_Seen":
+        return _Seen(0.5 * (self.voltage + other.voltage), 0.5 * (self.lost + other.lost))
+
+
 class _Run:
     """The arrays while they are written; all arrays go in step, cells are numbered in C order."""
 
@@ -139,7 +171,7 @@ class _Run:
         self.number = torch.arange(target.numel(), device=target.device).view(shape)
         self.energy, self.noise = (torch.zeros_like(target).view(shape) for _ in "12")
         low, high = array.nominal.nominal_range()
-        self.within = how.tolerance * (high - low)
+        self.within, self.allowed = how.tolerance * (high - low), how.accuracy * (high - low)
         self.goal = as_numbers(target.reshape(shape))
         self.positions = [response.position(self.goal) for response in responses]
         self.time, zeros = 0 * self.goal, (0 * self.goal).astype(int)
@@ -165,48 +197,65 @@ class _Run:
         for index, response in enumerate(self.responses):
             count = self._wanted(index, read, at.cells)
             for pulses, some in slots(count):
-                driven = torch.from_numpy(some).to(self.energy)
-                parts = self.how.parts if self.network or self.path.resists else 1
-                width = pulses * response.pulse.width / parts
-                for _ in range(parts):
-                    state = self._apply(at, driven, response.pulse.voltage, width, device, state)
+                train = _Train(
+                    at=at,
+                    driven=torch.from_numpy(some).to(self.energy),
+                    voltage=response.pulse.voltage,
+                    device=device,
+                )
+                width = pulses * response.pulse.width
+                state = self.state[..., at.touched] = self._apply(train, state, width)
 
-    def _apply(
-        self,
-        at: Selection,
-        driven: Tensor,
-        voltage: float,
-        width: float,
-        device: Cells,
-        state: Tensor,
+    def _apply(self, train: "_Train", state: Tensor, width: float) -> Tensor:
+        """The state of the touched cells after a train, as one pulse or in parts."""
+        seen, left, part = self._seen(train, state), width, width
+        if self.network is None and not self.path.resists:
+            return self._part(train, state, self._moved(train, state, seen, width), seen, width)
+        while left > 0:
+            first = self._moved(train, state, seen, part)
+            both = seen.mean(self._seen(train, first))
+            after = self._moved(train, state, both, part)
+            change = train.device.conductance(after) - train.device.conductance(first)
+            if float(change.abs().max()) > self.allowed and part > _SHORTEST * width:
+                part *= 0.5
+                continue
+            state = self._part(train, state, after, both, part)
+            left -= part
+            if left > 0:
+                seen, part = self._seen(train, state), min(2 * part, left)
+        return state
+
+    def _moved(self, train: "_Train", state: Tensor, seen: "_Seen", width: float) -> Tensor:
+        number = self.number[:, train.at.touched]
+        ctx = of_cells(self.writing, number, "pulse", self.turn)
+        after = train.device.step(state, seen.voltage, width, ctx)
+        if len(train.driven) == 1:
+            return after
+        return torch.where((train.driven != 0).any(1, keepdim=True), after, state)
+
+    def _part(
+        self, train: "_Train", state: Tensor, after: Tensor, seen: "_Seen", width: float
     ) -> Tensor:
-        """The state of the touched cells after a pulse on the driven ones [arrays, selected]."""
-        seen, lost = self._seen(at, driven, voltage, device, state)
-        ctx = of_cells(self.writing, self.number[:, at.touched], "pulse", self.turn)
-        after = device.step(state, seen, width, ctx)
-        if len(driven) > 1:  # arrays that rest are as if alone
-            after = torch.where((driven != 0).any(1, keepdim=True), after, state)
-        current = device.current(state, seen) + device.current(after, seen)
-        self.energy[:, at.touched] += 0.5 * width * seen * current
-        self.energy[:, at.cells] += width * lost
-        self.state[..., at.touched] = after
+        """Account for a part of a train."""
+        device, v = train.device, seen.voltage
+        self.energy[:, train.at.touched] += (
+            0.5 * width * v * (device.current(state, v) + device.current(after, v))
+        )
+        self.energy[:, train.at.cells] += width * seen.lost
         self.turn += 1
         return after
 
-    def _seen(
-        self, at: Selection, driven: Tensor, voltage: float, device: Cells, state: Tensor
-    ) -> tuple[Tensor, Tensor | float]:
-        """V across the touched cells, and W lost in lines for each of the selected ones."""
+    def _seen(self, train: "_Train", state: Tensor) -> "_Seen":
+        at, driven = train.at, train.driven
         if self.network is not None:
-            seen = self.network.seen(at.cells.start, driven, voltage, state)
+            found = self.network.seen(at.cells.start, driven, train.voltage, state)
             share = driven / driven.sum(1, keepdim=True).clamp(min=1)
-            return seen.voltage, share * seen.lost[:, None]
-        applied = voltage * at.drive(driven)
+            return _Seen(found.voltage, share * found.lost[:, None])
+        applied = train.voltage * at.drive(driven)
         if not self.path.resists:
-            return applied, 0.0
-        cells = self.number[:, at.touched]
-        across = self.path.seen(applied, device, state, cells)
-        return across, (applied - across) * device.current(state, across)
+            return _Seen(applied, torch.zeros_like(driven))
+        across = self.path.seen(applied, train.device, state, self.number[:, at.touched])
+        return _Seen(across, (applied - across) * train.device.current(state, across))
 
     def _read(self, g: Tensor, cells: slice) -> Numbers:
         how = self.how
