@@ -14,6 +14,9 @@ from memcore.fusion.graph import Value
 #: A test reads as much as an operation; it must save more than that.
 _WORTH: Final = 4
 
+#: Choices inside of choices are looked into this far; deeper ones are computed with their arm.
+_DEEPEST: Final = 64
+
 
 @dataclass(frozen=True)
 class Skip:
@@ -47,12 +50,15 @@ class _Arm:
     """
 
     above: "_Arm | None" = None
+    depth: int = 0
     inner: "dict[tuple[int, int], _Arm]" = field(default_factory=dict)
     members: list[int] = field(default_factory=list)  #: not yet in order, the last one first
 
     def arm_of(self, condition: int, position: int) -> "_Arm":
         """The arm of a choice that is in this one, by the position of the operand."""
-        return self.inner.setdefault((condition, position), _Arm(above=self))
+        if self.depth == _DEEPEST:
+            return self
+        return self.inner.setdefault((condition, position), _Arm(self, self.depth + 1))
 
     def path(self) -> "list[_Arm]":
         """From the outermost arm to this one."""

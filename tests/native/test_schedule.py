@@ -173,3 +173,16 @@ def test_cells_that_rest_run_none_of_what_moves_them():
     assert torch.equal(after, state)
     assert len(skips(program)) == 1
     assert skips(program)[0][1] > 8
+
+
+def test_thousands_of_choices_inside_of_each_other():
+    def ladder(x, v, ctx):
+        y = x
+        for level in range(1500):
+            y = torch.where(v > level, 0.999 * y + x, x - level)
+        return y
+
+    state, voltage = torch.rand(1, 3), torch.tensor([-1.0, 40.5, 2000.0])
+    after, _ = kernel.run(programmed(ladder, shared=False), state.clone(), voltage[None], 0)
+    expected = ladder(state[0], voltage, None)
+    torch.testing.assert_close(after[0], expected, rtol=1e-4, atol=0)

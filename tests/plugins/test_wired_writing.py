@@ -254,6 +254,21 @@ def test_curved_cells_are_written_beside_stuck_ones(arrays, ctx):
     assert done.conductance[0, 1, 1].item() == pytest.approx(1e-4)
 
 
+@pytest.mark.parametrize("how", [OPEN_LOOP, WRITE_VERIFY, HALF_SELECT])
+def test_pulses_that_no_longer_move_far_cells_are_said_to(arrays, ctx, how):
+    """Devices of measured pulses know what these do, and nothing of lower ones."""
+    device = devices["linear_step"](c2c=0.0)
+    array = wired(arrays(device, shape=(1, 3, 3)))
+    target = targets(array, ctx)
+    with pytest.warns(NoEffectWarning, match="reach the farthest cells behind their lines"):
+        short = how().program(array, target, ctx)
+    v_set, v_reset = 1.2 * abs(device.v_set), 1.2 * abs(device.v_reset)
+    long = how(set_voltage=v_set, reset_voltage=v_reset).program(array, target, ctx)
+    low, high = array.nominal.nominal_range()
+    assert (long.conductance - target).abs().mean() < 0.03 * (high - low)
+    assert (short.conductance - target).abs().mean() > 0.1 * (high - low)
+
+
 def layer(nonidealities, programmer, seed=0):
     torch.manual_seed(0)
     config = memcore.CrossbarConfig(

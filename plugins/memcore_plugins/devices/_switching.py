@@ -34,7 +34,7 @@ def advance(
     substeps: int,
     rests: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The state after `dt` of dx/dt = direction exp(log_rate(x)), kept in [0, 1].
+    """The state after `dt` of dx/dt = direction exp(log_rate(x)); what moves stays in [0, 1].
 
     A sub-step ends after its share of the time or of the window, dt / substeps or 1 / substeps,
     whatever comes first; the time that it did not need is left to the following ones. At most

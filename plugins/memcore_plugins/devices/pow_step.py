@@ -23,9 +23,10 @@ class PowStep(Weighted):
         w -> w + s_up u^gamma_up,      u = (w_max - w) / (w_max - w_min)
         w -> w - s_down u^gamma_down,  u = (w - w_min) / (w_max - w_min)
 
-    gamma = 1 are soft bounds, gamma = 0 constant steps. Gong, Rasch et al., IEDM (2022); Rasch et
-    al., AICAS (2021), doi 10.1109/AICAS51828.2021.9458494. Noise multiplies the step of a pulse
-    by 1 + c2c N(0, 1). The defaults are round numbers, and no set of measured ones is published.
+    gamma = 1 are soft bounds; constant steps are the limit of gamma towards 0. Gong, Rasch et al.,
+    IEDM (2022); Rasch et al., AICAS (2021), doi 10.1109/AICAS51828.2021.9458494. Noise multiplies
+    the step of a pulse by 1 + c2c N(0, 1). The defaults are round numbers, and no set of measured
+    ones is published.
 
     The first eight pulses of a call are computed one by one; the others follow the curve
     T(u) = n on which a pulse advances by 1, expanded to third order in the step over u, which is

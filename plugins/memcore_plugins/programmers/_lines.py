@@ -1,13 +1,16 @@
 """What cells see of a pulse behind lines that resist."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 import torch
 from torch import Tensor
 
-from memcore import ArrayInfo, Memristor, Wires, circuit
+from memcore import ArrayInfo, Memristor, NoEffectWarning, Wires, circuit
 from memcore_plugins.programmers._cells import CellParameters, Cells
+from memcore_plugins.programmers._pulses import Probe, Pulse
 
 Scheme = Literal["V/2", "V/3", "floating"]
 
@@ -87,6 +90,28 @@ class Path:
         self.ohm = (ohm + transistor).expand(array.shape).reshape(-1)
         #: Whether anything is lost on the way.
         self.resists = bool(self.ohm.any())
+
+    def warn_without_headroom(self, pulses: Sequence[Pulse]) -> None:
+        """Warn where the farthest of the nominal cells no longer moves, though it would alone."""
+        nominal = self.array.nominal
+        g = torch.tensor(nominal.nominal_range(), dtype=torch.float64).mean().unsqueeze(0)
+        states = Probe(nominal, up=True).states(g)
+        for pulse in pulses if self.resists else ():
+            up = pulse.voltage * nominal.polarity > 0
+            left = pulse.voltage / (1 + float(g) * float(self.ohm.max()))
+            here, there = (
+                Probe(nominal, up).moved(states, torch.full(states.shape[1:], v).double(), width)
+                for v, width in ((pulse.voltage, pulse.width), (left, pulse.width))
+            )
+            if bool((here != g).any()) and bool((there == g).all()):
+                name, kind = "set_voltage" if up else "reset_voltage", type(nominal).__name__
+                warnings.warn(
+                    f"of {abs(pulse.voltage):g} V, {abs(left):.3g} V reach the farthest cells "
+                    f"behind their lines, which do not move {kind}: they stay as they are; give "
+                    f"{name} with headroom, or wires='none'",
+                    NoEffectWarning,
+                    stacklevel=4,
+                )
 
     def seen(self, voltage: Tensor, device: Cells, state: Tensor, cells: Tensor | slice) -> Tensor:
         """V across memristors, numbered in the arrays, for `voltage` [*cells] at their lines."""

@@ -64,6 +64,7 @@ class OpenLoop(Programmer):
         rise, fall = self._responses(array.nominal, fresh=array.present is None)
         goal = as_numbers(target.reshape(-1))
         run = _Trains(self, array, target, ctx)
+        run.path.warn_without_headroom([rise.pulse, fall.pulse])
         start = rise.conductance[:1] if array.present is None else as_numbers(run.read())
         up = goal > start
         count = np.where(up, _needed(rise, start, goal), _needed(fall, start, goal))

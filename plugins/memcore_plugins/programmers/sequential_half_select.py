@@ -37,7 +37,8 @@ class SequentialHalfSelect(Programmer):
     every cell moves by the voltage that is left of it, solved with all cells of the array
     (`memcore.circuit`), or, with `1t1r`, behind the lines that lead to it. As the voltage changes
     while cells move, a train is cut into parts, each so short that it makes no difference of more
-    than `accuracy` whether cells see the voltage of its beginning or the mean of both ends.
+    than `accuracy` whether cells see the voltage of its beginning or the mean of both ends. The
+    arrays of a layer are written in step, and their trains are cut alike.
 
     At its turn a cell is read and gets the number of SET or RESET pulses that takes the nominal
     device from there to the target, which is applied as one pulse of their total width. `passes`
@@ -178,6 +179,7 @@ class _Run:
         self.pulses, self.reversals, self.last = zeros.copy(), zeros.copy(), zeros
         self.turn = 0
         self.path = Path(array, how.transistor, target)
+        self.path.warn_without_headroom([response.pulse for response in responses])
         self.network: Network | None = None
         one_conducts = how.cell == "1t1r" and how.order == "cell"
         if how.scheme == "floating" or (self.path.resists and not one_conducts):

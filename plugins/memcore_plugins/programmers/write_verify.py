@@ -202,6 +202,7 @@ class _Run:
         self.reads = Reads(array, how.read_noise, how.read_noise_std)
         self.parameters = CellParameters(array, g.shape)
         self.path = Path(array, how.transistor, target)
+        self.path.warn_without_headroom([ramp[-1] for ramp in plan.ramps])
         self.device = self.parameters.pick(slice(None))
         self.target, self.within = g, how.allowed(g, array.nominal)
         self.cell = torch.arange(g.numel(), device=where)
