@@ -7,11 +7,11 @@ The second compares with badcrossbar, which solves the nodal equations with a sp
 
 import logging
 import warnings
-from statistics import median
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
-from bench_effective_conductance import arrays, timed
+from bench_effective_conductance import arrays, interleaved, timed
 from torch import Tensor
 
 from memcore import Wires, effective_conductance, native
@@ -20,15 +20,16 @@ from memcore.ops.cell_currents import cell_currents
 WIRES = Wires(word_line=1.0, bit_line=1.0)
 
 
+def typical(run: Callable[[], object]) -> float:
+    """CPU seconds of a call that is not the first."""
+    return interleaved({"": run}, seconds=0.5)[""]
+
+
 def one_vector(size: int, dtype: torch.dtype, tolerance: float) -> None:
     """Print one row of the first table."""
     g, v = arrays(1, size, dtype)[0], torch.rand(size, dtype=dtype)
-    cell_currents(v, g, WIRES, tolerance=tolerance)
-    runs = 5 if size <= 1024 else 3
-    ours = median(
-        timed(lambda: cell_currents(v, g, WIRES, tolerance=tolerance)) for _ in range(runs)
-    )
     currents = cell_currents(v, g, WIRES, tolerance=tolerance).sum(0)
+    ours = typical(lambda: cell_currents(v, g, WIRES, tolerance=tolerance))
     print(f"{size:6}{str(dtype)[6:]:>9}{tolerance:11.0e}{1e3 * ours:10.1f}", end="")
     if size > 2048:
         print(f"{'-':>12}{'-':>10}")
@@ -61,8 +62,8 @@ def against_badcrossbar(size: int, vectors: int, peer: ModuleType) -> None:
 
     theirs = timed(solve)
     expected = solve()
-    single = median(timed(lambda: cell_currents(v, g, WIRES)) for _ in range(5))
-    matrix = median(timed(lambda: v @ effective_conductance(g, WIRES)) for _ in range(5))
+    single = typical(lambda: cell_currents(v, g, WIRES))
+    matrix = typical(lambda: v @ effective_conductance(g, WIRES))
     error = float(((v @ effective_conductance(g, WIRES) - expected) / expected).abs().max())
     print(
         f"{size:6}{vectors:9}{1e3 * theirs:13.1f}{1e3 * single:15.1f}{theirs / single:7.0f}", end=""

@@ -36,6 +36,8 @@ def interleaved(
     Short ones run several times in a row, so that each has the caches to itself.
     """
     times: dict[str, list[float]] = {name: [] for name in work}
+    for run in work.values():
+        run()  # what only a first call does
     repeats = {name: max(1, round(SHORT / max(timed(run), 1e-6))) for name, run in work.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < least:
