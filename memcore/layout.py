@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import Tensor
 
 
@@ -65,7 +65,7 @@ def _cells(x: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
 
 
 def _gather(x: Tensor, order: Tensor, dim: int) -> Tensor:
-    shape = torch.broadcast_shapes(x.shape, order.shape)  # type: ignore[no-untyped-call]
+    shape = np.broadcast_shapes(x.shape, order.shape)
     return x.expand(shape).gather(dim, order.expand(shape))
 
 

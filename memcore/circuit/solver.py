@@ -126,7 +126,9 @@ class _Circuit:
         """The state with the voltages and currents of a solution."""
         begin = self.start()
         shape, came = begin.x.shape, known.cell_current.shape
-        if came[-2:] != shape[-2:] or torch.broadcast_shapes(came, shape) != shape:  # type: ignore[no-untyped-call]
+        lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
+        more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
+        if more or came[-2:] != shape[-2:]:
             raise ConfigError(
                 f"start is a solution of shape {list(came)}, expected one that broadcasts to "
                 f"{list(shape)}, as g and the drive have it"

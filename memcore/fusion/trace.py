@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -296,12 +297,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """The common shape; torch.broadcast_shapes imports sympy on its first call."""
-    count = max(map(len, shapes))
-    padded = [(1,) * (count - len(shape)) + tuple(shape) for shape in shapes]
-    common = tuple(max(sizes) if 0 not in sizes else 0 for sizes in zip(*padded, strict=True))
-    if any(size not in (1, to) for shape in padded for size, to in zip(shape, common, strict=True)):
-        raise Unfusable(f"shapes {padded} that do not broadcast")
-    return common
+    try:
+        return np.broadcast_shapes(*map(tuple, shapes))
+    except ValueError as error:
+        raise Unfusable(f"shapes {shapes} that do not broadcast") from error
 
 
 def _tensors(args: Any) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """Currents through the cells of a crossbar for given inputs, without its matrix."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,7 @@ def cell_currents(
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        batch = torch.broadcast_shapes(v.shape[:-1], g.shape[:-2])  # type: ignore[no-untyped-call]
+        batch = np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
         loops = _loops_of(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
         found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,7 +72,7 @@ class Ladders:
             far = segments.new_full((1,), torch.inf)
         batches = {segments.shape[:-2], far.shape[:-1]}
         batches |= set() if shunt is None else {shunt.shape[:-2]}
-        lead = tuple(torch.broadcast_shapes(*batches))  # type: ignore[no-untyped-call]
+        lead = np.broadcast_shapes(*batches)
         segments = segments.expand(*lead, *cells)
         far = far.expand(*lead, cells[1 + dim])
         if shunt is not None:
@@ -138,8 +139,8 @@ class Ladders:
 
     def _kernel_solve(self, inputs: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor]:
         batch = tuple(inputs.shape[:-2])
-        if batch[len(batch) - len(self.lead) :] != self.lead:  # broadcast_shapes takes 30 us
-            batch = tuple(torch.broadcast_shapes(batch, self.lead))  # type: ignore[no-untyped-call]
+        if batch[len(batch) - len(self.lead) :] != self.lead:
+            batch = np.broadcast_shapes(batch, self.lead)
             inputs = inputs.expand(*batch, *self.cells)
         inputs = inputs.contiguous()
         arrays, each, factors = self._arrays(batch)
