@@ -11,11 +11,13 @@ from memcore.clock import Clock
 from memcore.config import CrossbarConfig
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo
+from memcore.layout import Layout
 from memcore.ops.surrogate import for_training
 from memcore.pipeline import Pipeline
 from memcore.random import Stream
 from memcore.records import Context, Programmed
 from memcore.tiling import Tiling
+from memcore.wired import Wired
 from memcore.wires import Wires
 from memcore.yields import ArrayYield
 
@@ -104,7 +106,7 @@ class Arrays(nn.Module):
         target, gain = self._map(weight)
         ctx, array = self.context, self.array()
         self._bind_effects(array)
-        array = self._to_write(array, None if present is None else present.to(target.dtype))
+        array = self._to_write(array, target, None if present is None else present.to(target.dtype))
         self.register_buffer("before", array.present)
         programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
         manager().hook.memcore_array_programmed(array=array, programmed=programmed)
@@ -116,15 +118,18 @@ class Arrays(nn.Module):
         self.refresh()
         return programmed
 
-    def _to_write(self, array: ArrayInfo, present: Tensor | None) -> ArrayInfo:
+    def _to_write(self, array: ArrayInfo, target: Tensor, present: Tensor | None) -> ArrayInfo:
         """With what programmers alone are told."""
+        product, wires = self.pipeline.product, self._wires()
+        layout = product.layout(target) if isinstance(product, Wired) else Layout()
         same = present is not None and present.shape == array.shape
         return dataclasses.replace(
             array,
             present=present if same and self.config.programmer.incremental else None,
             stuck=Pipeline.stuck(self.config.effects, array, self.context),
             noises=tuple(form for form, _ in self.pipeline.noises),
-            wires=self._wires(),
+            wires=wires,
+            layout=Layout() if wires is None else layout,
         )
 
     def _wires(self) -> Wires | None:
@@ -180,5 +185,7 @@ def _refresh_loaded(arrays: Arrays, keys: Any) -> None:
     seed = int(arrays.seed)
     if seed != arrays.random.seed:  # the cells of another chip came, so draw as that chip does
         arrays.random = Stream(seed, arrays.random.path)
+        loaded = arrays.pipeline.state_dict()
         arrays._bind_effects(arrays.array())
+        arrays.pipeline.load_state_dict(loaded)
     arrays.refresh()

@@ -77,21 +77,14 @@ def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> W
         NoEffectWarning: it has some, but they do not act while cells are written.
     """
     approximate = [name for name, effect in effects.items() if effect.exact() is not None]
-    if isinstance(product, Wired) and (product.sort or product.parts > 1):
-        _warn_idle("an ir_drop with placement='sorted' or columns='shared'")
-        return None
     if approximate:
-        _warn_idle(f"{approximate[0]!r}, which approximates reads only,")
+        warnings.warn(
+            f"while cells are written, the wires of {approximate[0]!r}, which approximates reads "
+            "only, do not act; expected an ir_drop, or wires='none' of the programmer",
+            NoEffectWarning,
+            stacklevel=2,
+        )
     return product.wires if isinstance(product, Wired | Solved) else None
-
-
-def _warn_idle(whose: str) -> None:
-    warnings.warn(
-        f"while cells are written, the wires of {whose} do not act; expected an ir_drop with "
-        "placement='as_mapped' and columns='separate', or wires='none' of the programmer",
-        NoEffectWarning,
-        stacklevel=3,
-    )
 
 
 def window(conductance: Tensor) -> Memristor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from memcore.distributions import Distribution
 from memcore.errors import ConfigError
 from memcore.forms import Gaussian
+from memcore.layout import Layout
 from memcore.parameters import Parameter, Preset
 from memcore.records import Context, Cost, Events, Mapped, Programmed, Stage
 from memcore.wires import Wires
@@ -53,7 +54,8 @@ class ArrayInfo:
         stuck: S, what the cells conduct that no pulse moves, NaN for all others, [arrays, rows,
             cols]; None if there are none. Only programmers are told.
         noises: of a read of each cell. Only programmers are told, for their verify reads.
-        wires: of each array, None if nothing that is configured has any. Only programmers are told.
+        wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
+        layout: where the lines lie that `wires` are about, and which parts share word lines.
     """
 
     arrays: int
@@ -67,11 +69,16 @@ class ArrayInfo:
     stuck: Tensor | None = None
     noises: tuple[Gaussian, ...] = ()
     wires: Wires | None = None
+    layout: Layout = dataclasses.field(default_factory=Layout)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """[arrays, rows, cols]."""
         return (self.arrays, self.rows, self.cols)
+
+    def with_ideal_lines(self) -> "ArrayInfo":
+        """The same cells in arrays whose wires take nothing and are not shared."""
+        return dataclasses.replace(self, wires=None, layout=Layout())
 
     def read_variance(self, conductance: Tensor) -> Tensor:
         """S^2, of a read of [arrays, rows, cols] S right after writing."""

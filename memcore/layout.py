@@ -22,6 +22,14 @@ class Layout:
     row_order: Tensor | None = None
     col_order: Tensor | None = None
 
+    def lay(self, cells: Tensor) -> Tensor:
+        """Cells [arrays, rows, cols] as they are numbered, where they lie on the chip."""
+        return self.place(self.join(cells))
+
+    def number(self, cells: Tensor) -> Tensor:
+        """The inverse of `lay`."""
+        return self.separate(self.restore(cells))
+
     def join(self, g: Tensor) -> Tensor:
         """The cells on common word lines, [arrays / parts, rows, cols * parts]."""
         if self.parts == 1:

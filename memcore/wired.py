@@ -22,7 +22,7 @@ class Wired(Effective):
         shared: whether the parts of a weight (a positive and a negative one) are neighbouring bit
             lines on the same word lines, rather than arrays with word lines of their own.
         sort: whether lines that conduct more lie nearer to what they load: word lines to the sense
-            nodes, bit lines to the drivers. The order is that of the first state seen, for life.
+            nodes, bit lines to the drivers. The targets that are written decide it, for life.
     """
 
     row_order: Tensor
@@ -42,8 +42,7 @@ class Wired(Effective):
 
     def matrix(self, g: Tensor) -> Tensor:
         layout = self.layout(g)
-        placed = self._effective(layout.place(layout.join(g)))
-        return layout.separate(layout.restore(placed))
+        return layout.number(self._effective(layout.lay(g)))
 
     def layout(self, g: Tensor) -> Layout:
         """Where the lines lie, which the first conductances [arrays, rows, cols] S decide."""

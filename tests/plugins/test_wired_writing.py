@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from memcore_plugins.programmers._lines import Network
 
 import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, alone, path_resistance, solve
+from memcore.layout import Layout
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]
@@ -269,6 +271,13 @@ def test_pulses_that_no_longer_move_far_cells_are_said_to(arrays, ctx, how):
     assert (short.conductance - target).abs().mean() > 0.1 * (high - low)
 
 
+@pytest.mark.parametrize("how", [OPEN_LOOP, HALF_SELECT])
+def test_pulses_too_short_to_move_anything_are_said_to_be(arrays, ctx, how):
+    array = arrays(MAGIC, shape=(1, 3, 3))
+    with pytest.warns(NoEffectWarning, match=r"1e-30 s at -2.5 V do not move Vteam.*set_width"):
+        how(set_voltage=2.5, set_width=1e-30).program(array, targets(array, ctx), ctx)
+
+
 def layer(nonidealities, programmer, seed=0):
     torch.manual_seed(0)
     config = memcore.CrossbarConfig(
@@ -287,12 +296,105 @@ def test_the_wires_of_the_config_act_in_writing_too():
     assert (g[0] < 0.99 * g[1]).any()
 
 
-def test_wires_in_an_order_of_their_own_are_said_not_to_act():
-    ir_drop = {"name": "ir_drop", "segment": 5.0, "placement": "sorted"}
-    with pytest.warns(NoEffectWarning, match="while cells are written"):
-        layer([ir_drop], "open_loop")
-    layer([ir_drop], "direct")
-    layer([ir_drop], {"name": "open_loop", "wires": "none"})
+def chip(arrays, ctx, parts, device=MAGIC):
+    """Two arrays, or two parts of a weight on common word lines; lines in an order by lot."""
+    array = dataclasses.replace(wired(arrays(device, shape=(4, 5, 3))), parts=2)
+    lot = ctx.random.child("order")
+    rows = lot.child("rows").uniform((4 // parts, 5)).argsort(-1)
+    cols = lot.child("cols").uniform((4 // parts, 3 * parts)).argsort(-1)
+    layout = Layout(parts=parts, row_order=rows, col_order=cols)
+    return dataclasses.replace(array, layout=layout)
+
+
+def as_it_lies(array):
+    """The same arrays as they are on the chip, without a layout."""
+    count = array.arrays // array.layout.parts
+    size = {"arrays": count, "rows": 5, "cols": 3 * array.layout.parts, "parts": 1}
+    return dataclasses.replace(array, **size, layout=Layout())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("how", [OPEN_LOOP(), WRITE_VERIFY(transistor=100.0)])
+def test_single_cells_have_the_way_that_leads_to_where_they_lie(arrays, ctx, how, parts):
+    array = chip(arrays, ctx, parts)
+    target = targets(array, ctx)
+    found = how.program(array, target, ctx).conductance
+    there = how.program(as_it_lies(array), array.layout.lay(target), ctx).conductance
+    torch.testing.assert_close(found, array.layout.number(there), rtol=1e-9, atol=0)
+    assert not torch.equal(found, how.program(wired(array, None), target, ctx).conductance)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("device", [MAGIC, devices["yakopcic"]()])
+@pytest.mark.parametrize("scheme", ["V/2", "floating"])
+def test_selections_act_where_lines_lie(arrays, ctx, scheme, device, parts):
+    array = chip(arrays, ctx, parts, device)
+    state = device.state_of(targets(array, ctx)).view(-1, 4, 15)
+    driven = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    found = Network(array, scheme, None).seen(6, driven, 1.2, state)
+    layout, there = array.layout, as_it_lies(array)
+    on = torch.zeros(4, 5, 3).double()
+    on[:, 2] = driven.double()
+    on = layout.lay(on)
+    law = circuit.OfDevice(
+        device=device, state=torch.stack([layout.lay(row.view(4, 5, 3)) for row in state])
+    )
+    drive = Drive.against(on.any(2), on.any(1), torch.tensor([1.2]).double(), _name(scheme))
+    g = layout.lay(targets(array, ctx))
+    expected = solve(g, there.wires, drive, law=law)
+    seen = layout.number(expected.device_voltage).reshape(4, 15)
+    torch.testing.assert_close(found.voltage, seen.to(found.voltage), rtol=1e-5, atol=1e-7)
+    assert not seen[[1, 3]].any()  # nothing is driven there, in any part
+    assert seen[2].any()
+    given = (drive.word_line * expected.driver_current).sum(-1)
+    if drive.bit_line is not None:
+        given = given - (drive.bit_line * expected.current).sum(-1)
+    lost = given - (expected.device_voltage * expected.cell_current).sum((-2, -1))
+    assert found.lost.sum().item() == pytest.approx(lost.sum().item(), rel=1e-4)
+    if parts == 2:
+        assert found.lost[0].item() == pytest.approx(2 * found.lost[2].item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("order", ["cell", "row"])
+def test_a_positive_column_disturbs_the_negative_one_beside_it(arrays, ctx, order):
+    """Ideal lines: what is written in one part half-selects cells of the other."""
+    array = chip(arrays, ctx, 2, watched())
+    array = wired(array, Wires())
+    low, high = array.nominal.nominal_range()
+    target = torch.full(array.shape, low, dtype=torch.float64)
+    target[:2] = 0.5 * (low + high)  # the other part is fresh, and is left alone
+    SEEN.clear()
+    HALF_SELECT(order=order, set_voltage=2.5).program(array, target, ctx)
+    pulses = [voltage.abs() for _, voltage, _ in SEEN if voltage.shape == (4, 15)]
+    most = torch.stack(pulses).amax((0, 2))
+    assert most.tolist() == pytest.approx([2.5, 2.5, 1.25, 1.25])
+
+
+def test_columns_that_share_word_lines_are_written_one_after_the_other(arrays, ctx):
+    array = chip(arrays, ctx, 2, watched())
+    SEEN.clear()
+    HALF_SELECT(set_voltage=2.5, reset_voltage=0.55).program(array, targets(array, ctx), ctx)
+    pulses = [voltage for _, voltage, _ in SEEN if voltage.shape == (4, 15)]
+    whole = torch.stack(pulses).view(-1, 2, 2, 15).abs() > 2
+    assert whole.sum((1, 3)).max().item() == 1  # cells of a circuit that see it all
+
+
+@pytest.mark.parametrize("how", ["open_loop", "sequential_half_select"])
+def test_wires_of_sorted_and_shared_lines_act_in_writing(how):
+    ir_drop = {"name": "ir_drop", "segment": 30.0}
+    plain = layer([ir_drop], how).crossbar
+    for more in ({"placement": "sorted"}, {"columns": "shared"}):
+        other = layer([ir_drop | more], how).crossbar
+        assert not torch.equal(plain.programmed, other.programmed)
+        layout = other.pipeline.product.layout(other.programmed)
+        expected = layout.number(
+            memcore.effective_conductance(
+                layout.lay(other.conductance.double()), other.pipeline.product.wires
+            )
+        )
+        torch.testing.assert_close(
+            other.pipeline.product.matrix(other.conductance).double(), expected, rtol=1e-5, atol=0
+        )
 
 
 @pytest.mark.parametrize("name", ["ir_drop_series", "ir_drop_profile"])

@@ -48,6 +48,29 @@ class Conducting:
         return torch.where(self.mask, self.law.slope(u, g), 0)
 
 
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """The law of cells as they are numbered, for cells where they lie on the chip.
+
+    Args:
+        law: of the numbered cells.
+        array: with its layout.
+    """
+
+    law: circuit.CellLaw
+    array: ArrayInfo
+
+    def current(self, u: Tensor, g: Tensor) -> Tensor:
+        """In A."""
+        lay, number = self.array.layout.lay, self.array.layout.number
+        return lay(self.law.current(number(u), number(g)))
+
+    def slope(self, u: Tensor, g: Tensor) -> Tensor:
+        """In S."""
+        lay, number = self.array.layout.lay, self.array.layout.number
+        return lay(self.law.slope(number(u), number(g)))
+
+
 @dataclass(frozen=True)
 class Channel:
     """A transistor that is on, in its linear region.
@@ -85,9 +108,10 @@ class Path:
 
     def __init__(self, array: ArrayInfo, transistor: float, like: Tensor) -> None:
         self.array = array
-        wires = array.wires or Wires()
-        ohm = circuit.path_resistance(array.rows, array.cols, wires, device=like.device)
-        self.ohm = (ohm + transistor).expand(array.shape).reshape(-1)
+        wires, parts = array.wires or Wires(), array.layout.parts
+        count, rows, cols = array.arrays // parts, array.rows, array.cols * parts
+        ohm = circuit.path_resistance(rows, cols, wires, device=like.device) + transistor
+        self.ohm = array.layout.number(ohm.expand(count, rows, cols)).reshape(-1)
         #: Whether anything is lost on the way.
         self.resists = bool(self.ohm.any())
 
@@ -138,6 +162,8 @@ class Seen:
 class Network:
     """All cells of an array and its wires, solved for every selection.
 
+    Arrays of numbered cells are handed in and out; parts that share word lines are one circuit.
+
     Args:
         array: with its wires; without any, the lines are ideal.
         scheme: what the lines that are not selected are connected to.
@@ -160,10 +186,11 @@ class Network:
         """
         state = state.reshape(-1, *self.array.shape)
         g = self.cells.conductance(state).double().expand(self.array.shape)
-        drive, law = self._drive(first, driven, voltage), self._law(first, driven, state.double())
+        selected = self._selected(first, driven)
+        drive, law = self._drive(first, selected, voltage), self._law(selected, state.double())
         series = Channel(self.transistor) if self.transistor else None
         solution = self.last = circuit.solve(
-            g,
+            self.array.layout.lay(g),
             self.array.wires or Wires(),
             drive,
             law=law,
@@ -175,16 +202,25 @@ class Network:
         if drive.bit_line is not None:
             given = given - (drive.bit_line * solution.current).sum(-1)
         spent = (solution.device_voltage * solution.cell_current).sum((-2, -1))
-        seen = solution.device_voltage
+        seen = self.array.layout.number(solution.device_voltage)
         if self.transistor is not None:
-            seen = torch.where(self._selected(first, driven), seen, 0)
-        return Seen(seen.flatten(1).to(driven), (given - spent).to(driven))
+            seen = torch.where(selected, seen, 0)
+        share = driven.sum(1) / self.together(driven.sum(1)).clamp(min=1)
+        lost = (given - spent).repeat(self.array.layout.parts)
+        return Seen(seen.flatten(1).to(driven), share * lost.to(driven))
 
-    def _law(self, first: int, driven: Tensor, state: Tensor) -> circuit.CellLaw:
+    def together(self, count: Tensor) -> Tensor:
+        """Sums [arrays] over the arrays that are one circuit."""
+        parts = self.array.layout.parts
+        return count.view(parts, -1).sum(0).repeat(parts)
+
+    def _law(self, selected: Tensor, state: Tensor) -> circuit.CellLaw:
         law = law_of(self.array, self.cells, state)
-        if self.transistor is None:
+        if isinstance(law, circuit.Ohmic) and self.transistor is None:
             return law
-        return Conducting(law, self._selected(first, driven))
+        if self.transistor is not None:
+            law = Conducting(law, selected)
+        return Laid(law, self.array)
 
     def _selected(self, first: int, driven: Tensor) -> Tensor:
         """Which cells are driven, [arrays, rows, cols]."""
@@ -193,12 +229,14 @@ class Network:
         on[:, first : first + driven.shape[1]] = driven > 0
         return on.view(arrays, rows, cols)
 
-    def _drive(self, first: int, driven: Tensor, voltage: float) -> circuit.Drive:
-        """The selected word line against the driven bit lines; arrays without any rest."""
-        arrays, rows, cols = self.array.shape
-        row, col = divmod(first, cols)
-        on = torch.zeros(arrays, cols, dtype=torch.bool, device=driven.device)
-        on[:, col : col + driven.shape[1]] = driven > 0
-        line = (torch.arange(rows, device=driven.device) == row) & on.any(1, keepdim=True)
-        whole = torch.tensor([voltage], dtype=torch.float64, device=driven.device)
-        return circuit.Drive.against(line, on, whole, self.scheme)
+    def _drive(self, first: int, selected: Tensor, voltage: float) -> circuit.Drive:
+        """The selected word line against the driven bit lines; circuits without any rest."""
+        layout, line = self.array.layout, first // self.array.cols
+        on = layout.join(selected)
+        lines = on[:, line].any(1, keepdim=True) & (
+            torch.arange(self.array.rows, device=on.device) == line
+        )
+        whole = torch.tensor([voltage], dtype=torch.float64, device=on.device)
+        return circuit.Drive.against(
+            layout.place_rows(lines), layout.place_cols(on[:, line]), whole, self.scheme
+        )

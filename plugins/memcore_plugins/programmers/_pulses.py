@@ -1,6 +1,7 @@
 """Which pulses move a device, found on the nominal one: models differ by twenty decades of time."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Stream
+from memcore import ConfigError, Context, Memristor, NoEffectWarning, Stream
 
 Numbers = npt.NDArray[np.float64]
 
@@ -277,7 +278,24 @@ class Trains:
         """The responses of a nominal device to SET and to RESET pulses."""
         rise: Response = remembered(_response, self, nominal, True)
         fall: Response = remembered(_response, self, nominal, False)
+        for train in (rise, fall):
+            self._warn_of_rest(Probe(nominal, train.up), train.pulse)
         return rise, fall
+
+    def _warn_of_rest(self, probe: Probe, pulse: Pulse) -> None:
+        """Warn if even the longest train is too short to move the device."""
+        start, end = probe.window
+        v, longest = torch.tensor([pulse.voltage], dtype=torch.float64), self.most * pulse.width
+        after = probe.moved(probe.states(torch.full_like(v, start)), _each(v), longest)
+        if not abs(float(after) - start) > _MOVES * abs(end - start):
+            name, kind = "set_width" if probe.up else "reset_width", type(probe.device).__name__
+            warnings.warn(
+                f"{self.most} pulses of {pulse.width:g} s at {pulse.voltage:g} V do not move "
+                f"{kind}: its cells stay as they are; give a longer {name} in s, or none to have "
+                "one found",
+                NoEffectWarning,
+                stacklevel=4,
+            )
 
 
 def _response(how: Trains, nominal: Memristor, up: bool) -> Response:

@@ -60,7 +60,7 @@ class OpenLoop(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
         if self.wires == "none":
-            array = dataclasses.replace(array, wires=None)
+            array = array.with_ideal_lines()
         rise, fall = self._responses(array.nominal, fresh=array.present is None)
         goal = as_numbers(target.reshape(-1))
         run = _Trains(self, array, target, ctx)

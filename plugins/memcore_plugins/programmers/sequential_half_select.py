@@ -104,7 +104,7 @@ class SequentialHalfSelect(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
         if self.wires == "none":
-            array = dataclasses.replace(array, wires=None)
+            array = array.with_ideal_lines()
         responses = Trains(
             set_voltage=self.set_voltage,
             reset_voltage=self.reset_voltage,
@@ -182,9 +182,13 @@ class _Run:
         self.path.warn_without_headroom([response.pulse for response in responses])
         self.network: Network | None = None
         one_conducts = how.cell == "1t1r" and how.order == "cell"
-        if how.scheme == "floating" or (self.path.resists and not one_conducts):
+        joined = self.path.resists or array.layout.parts > 1
+        if how.scheme == "floating" or (joined and not one_conducts):
             transistor = how.transistor if how.cell == "1t1r" else None
             self.network = Network(array, how.scheme, transistor)
+        #: Which arrays are pulsed at the same time: cell by cell, one of those that are joined.
+        parts = array.layout.parts if self.network and how.order == "cell" else 1
+        self.among = np.eye(parts, dtype=np.int64).repeat(array.arrays // parts, 1)[..., None]
 
     def start(self, sweep: int) -> None:
         """Begin a pass: the noise of its reads, in standard deviations."""
@@ -198,7 +202,7 @@ class _Run:
         read = self._read(device.conductance(state)[:, at.own], at.cells)
         for index, response in enumerate(self.responses):
             count = self._wanted(index, read, at.cells)
-            for pulses, some in slots(count):
+            for pulses, some in (slot for among in self.among for slot in slots(count * among)):
                 train = _Train(
                     at=at,
                     driven=torch.from_numpy(some).to(self.energy),
@@ -233,7 +237,9 @@ class _Run:
         after = train.device.step(state, seen.voltage, width, ctx)
         if len(train.driven) == 1:
             return after
-        return torch.where((train.driven != 0).any(1, keepdim=True), after, state)
+        count = train.driven.sum(1)
+        busy = count if self.network is None else self.network.together(count)
+        return torch.where(busy[:, None] != 0, after, state)
 
     def _part(
         self, train: "_Train", state: Tensor, after: Tensor, seen: "_Seen", width: float

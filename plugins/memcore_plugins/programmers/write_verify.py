@@ -100,7 +100,7 @@ class WriteVerify(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
         if self.wires == "none":
-            array = dataclasses.replace(array, wires=None)
+            array = array.with_ideal_lines()
         ramps = tuple(self.ramp_of(array.nominal, up=up) for up in (False, True))
         plan = _Plan(
             ramps=ramps,
