@@ -1,14 +1,18 @@
 """Voltages that wires lose, from the currents that leave or enter them at the nodes."""
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property, lru_cache
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
-from memcore.ops.effective_conductance import canonical
+from memcore.ops.effective_conductance import canonical, check_conductances
 from memcore.ops.ladder import Ladders, has_kernel
 from memcore.wires import Wires
+
+#: Cells of an array whose lines are kept for the next solution.
+_KEPT: Final = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +103,13 @@ class Lines:
     ideal: bool
 
     @classmethod
-    def of(cls, g: Tensor, wires: Wires, open_word: Tensor | None, open_bit: Tensor | None) -> Self:
+    def of(
+        cls,
+        g: Tensor,
+        wires: Wires,
+        open_word: Tensor | None = None,
+        open_bit: Tensor | None = None,
+    ) -> Self:
         """The lines of an array, those with open ends included."""
         _, word, bit, flips = canonical(g, wires)
         word, bit = word.flip(flips), bit.flip(flips)
@@ -125,10 +135,24 @@ class Lines:
         """Whether ladders are solved by the native kernel."""
         return self.word.ladders is not None
 
-    @property
+    @cached_property
     def own(self) -> Tensor:
         """The diagonal of K."""
         return self.word.own + self.bit.own
+
+
+def lines_of(g: Tensor, wires: Wires) -> Lines:
+    """The lines of an array; those of small ones are kept for the next solution."""
+    check_conductances(g)
+    numbers = not any(isinstance(ohm, Tensor) for ohm in vars(wires).values())  # none can change
+    if numbers and g.shape[-2:].numel() <= _KEPT:
+        return _kept(wires, g.shape[-2:], g.dtype, g.device)
+    return Lines.of(g, wires)
+
+
+@lru_cache(maxsize=4)
+def _kept(wires: Wires, cells: torch.Size, dtype: torch.dtype, device: torch.device) -> Lines:
+    return Lines.of(torch.zeros(cells, dtype=dtype, device=device), wires)
 
 
 def _sums(x: Tensor, dim: int, ascending: bool) -> Tensor:

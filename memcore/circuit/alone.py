@@ -30,7 +30,7 @@ def path_resistance(
         [..., rows, cols] in ohm, float64.
     """
     cells = torch.zeros(rows, cols, dtype=torch.float64, device=device)
-    return Lines.of(cells, wires, None, None).own
+    return Lines.of(cells, wires).own
 
 
 def alone(

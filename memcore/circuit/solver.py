@@ -2,14 +2,16 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from memcore.circuit._cell import Cell, Point
 from memcore.circuit._linear import Floating, step
-from memcore.circuit._lines import Lines
+from memcore.circuit._lines import Lines, lines_of
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
@@ -105,27 +107,33 @@ class _Circuit:
         cls, g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
     ) -> Self:
         word, bit, floating = _ends(g, drive)
-        masks = (None, None) if floating is None else (floating.word, floating.bit)
-        lines = Lines.of(g, wires, *masks)
+        if floating is None:
+            lines = lines_of(g, wires)
+        else:
+            lines = Lines.of(g, wires, floating.word, floating.bit)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
         return cls(cell=cell, lines=lines, floating=floating, word=word, bit=bit)
 
-    @property
+    @cached_property
     def applied(self) -> Tensor:
         """The s of the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[..., rows, cols], of all vectors."""
+        return np.broadcast_shapes(self.applied.shape, self.cell.g.shape)
+
     def start(self) -> _State:
         """No currents at all: the first step then has the slopes at 0 V."""
-        zero = torch.zeros_like(self.applied + self.cell.g)
-        *batch, rows, cols = zero.shape
+        zero = self.cell.g.new_zeros(self.shape)
+        *batch, rows, cols = self.shape
         potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
         return self.at(zero, zero, potential)
 
     def near(self, known: Solution) -> _State:
         """The state with the voltages and currents of a solution."""
-        begin = self.start()
-        shape, came = begin.x.shape, known.cell_current.shape
+        shape, came = self.shape, known.cell_current.shape
         lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
         if more or came[-2:] != shape[-2:]:
@@ -137,7 +145,7 @@ class _Circuit:
         device, current = known.device_voltage, known.cell_current
         x = known.cell_voltage + self.cell.own * current
         driven = _largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
-        x, device = torch.where(driven, x, begin.x), torch.where(driven, device, begin.x)
+        x, device = (torch.where(driven, each, 0).expand(shape) for each in (x, device))
         potential = None
         if self.floating is not None:
             word = (known.word_line + self.lines.word.drop(current))[..., 0]

@@ -92,7 +92,7 @@ class Lines(NamedTuple):
 
 def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     """Return what `canonical` does, without a tensor where a number says it all."""
-    _check(g)
+    check_conductances(g)
     *batch, rows, cols = g.shape
     ends = ((-1, wires.drive == "right"), (-2, wires.sense_at == "top"))
     flips = [dim for dim, flip in ends if flip]
@@ -112,7 +112,8 @@ def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     )
 
 
-def _check(g: Tensor) -> None:
+def check_conductances(g: Tensor) -> None:
+    """Refuse what no array [..., rows, cols] in siemens can be."""
     if g.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
