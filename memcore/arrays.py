@@ -6,9 +6,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from memcore.as_given import wires_of
+from memcore.as_given import AsGiven, wires_of
 from memcore.clock import Clock
 from memcore.config import CrossbarConfig
+from memcore.errors import ConfigError
 from memcore.hooks import manager
 from memcore.hookspecs import ArrayInfo
 from memcore.layout import Layout
@@ -29,6 +30,7 @@ class Arrays(nn.Module):
     them, by `refresh`, whenever something changed.
     """
 
+    pipeline: Pipeline
     programmed: Tensor
     before: Tensor | None
     gain: Tensor
@@ -49,7 +51,11 @@ class Arrays(nn.Module):
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
 
     def _bind_effects(self, array: ArrayInfo) -> None:
+        bound: Pipeline | None = getattr(self, "pipeline", None)
         self.pipeline = Pipeline(self.config.effects, array, self.context).to(self.seed.device)
+        before, product = None if bound is None else bound.product, self.pipeline.product
+        if isinstance(before, Wired) and isinstance(product, Wired):
+            product.stay(before)
 
     @property
     def context(self) -> Context:
@@ -66,6 +72,7 @@ class Arrays(nn.Module):
         tiling = self.tiling
         shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
         device = self.config.device
+        in_volts = isinstance(self.config.mapper, AsGiven)
         return ArrayInfo(
             arrays=shape[0],
             rows=shape[1],
@@ -74,6 +81,7 @@ class Arrays(nn.Module):
             nominal=device.nominal(),
             name=self.name,
             parts=tiling.full_parts,
+            read_voltage=ArrayInfo.read_voltage if in_volts else self.config.read_voltage,
         )
 
     @for_training
@@ -103,6 +111,7 @@ class Arrays(nn.Module):
         return self.tiling.split(mapped.targets, unused), mapped.gain
 
     def _store(self, weight: Tensor, present: Tensor | None = None) -> Programmed:
+        self._require_finite(weight)
         target, gain = self._map(weight)
         ctx, array = self.context, self.array()
         self._bind_effects(array)
@@ -117,6 +126,14 @@ class Arrays(nn.Module):
         self.register_buffer("gain", gain.to(target.dtype))
         self.refresh()
         return programmed
+
+    def _require_finite(self, weight: Tensor) -> None:
+        wrong = 0 if weight.is_meta else int((~weight.isfinite()).sum())
+        if wrong:
+            raise ConfigError(
+                f"{wrong} of {weight.numel()} weights of {self.name or 'the layer'} are infinite "
+                "or NaN; expected finite weights: look at what trained or loaded them"
+            )
 
     def _to_write(self, array: ArrayInfo, target: Tensor, present: Tensor | None) -> ArrayInfo:
         """With what programmers alone are told."""
@@ -185,7 +202,5 @@ def _refresh_loaded(arrays: Arrays, keys: Any) -> None:
     seed = int(arrays.seed)
     if seed != arrays.random.seed:  # the cells of another chip came, so draw as that chip does
         arrays.random = Stream(seed, arrays.random.path)
-        loaded = arrays.pipeline.state_dict()
         arrays._bind_effects(arrays.array())
-        arrays.pipeline.load_state_dict(loaded)
     arrays.refresh()

@@ -11,6 +11,7 @@ columns bit lines (outputs). Every number is in SI units.
 
 import dataclasses
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class ArrayInfo:
         noises: of a read of each cell. Only programmers are told, for their verify reads.
         wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
         layout: where the lines lie that `wires` are about, and which parts share word lines.
+        read_voltage: V, of the largest input, as configured; 0.2 V where inputs are given in V.
     """
 
     arrays: int
@@ -70,6 +72,7 @@ class ArrayInfo:
     noises: tuple[Gaussian, ...] = ()
     wires: Wires | None = None
     layout: Layout = dataclasses.field(default_factory=Layout)
+    read_voltage: float = 0.2
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -211,8 +214,13 @@ class Memristor(Contract):
 
     def nominal_range(self) -> tuple[float, float]:
         """The lowest and the highest nominal conductance in S, which a mapper plans with."""
-        lowest, highest = self.nominal().conductance_range()
-        return float(lowest), float(highest)  # type: ignore[arg-type]
+        lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
+        if not 0 < lowest < highest < math.inf:
+            raise ConfigError(
+                f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "
+                "expected 0 < lowest < highest: look at its parameters, r_on < r_off for instance"
+            )
+        return lowest, highest
 
     def effects(self) -> "tuple[NonIdeality, ...]":
         """What cells of this kind do by nature: programming error, drift, noise of a read.

@@ -22,7 +22,7 @@ class Wired(Effective):
         shared: whether the parts of a weight (a positive and a negative one) are neighbouring bit
             lines on the same word lines, rather than arrays with word lines of their own.
         sort: whether lines that conduct more lie nearer to what they load: word lines to the sense
-            nodes, bit lines to the drivers. The targets that are written decide it, for life.
+            nodes, bit lines to the drivers. The targets of the first writing decide, for life.
     """
 
     row_order: Tensor
@@ -39,6 +39,12 @@ class Wired(Effective):
             count, rows, cols = array.arrays // self.parts, array.rows, array.cols * self.parts
             self.register_buffer("row_order", torch.full((count, rows), -1))
             self.register_buffer("col_order", torch.full((count, cols), -1))
+
+    def stay(self, before: "Wired") -> None:
+        """Leave the lines where they were when the same arrays were bound `before`."""
+        if self.sort and before.sort:
+            self.row_order.copy_(before.row_order)
+            self.col_order.copy_(before.col_order)
 
     def matrix(self, g: Tensor) -> Tensor:
         layout = self.layout(g)

@@ -58,6 +58,41 @@ def test_convert_leaves_the_original_alone():
     assert not {id(p) for p in model.parameters()} & {id(p) for p in mem.parameters()}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("programmer", ["direct", "write_verify"])
+def test_weights_that_are_no_numbers_are_refused(value, programmer):
+    layer = nn.Sequential(nn.Linear(4, 3))
+    with torch.no_grad():
+        layer[0].weight[1, 2] = value
+    config = memcore.CrossbarConfig(device="vteam", programmer=programmer)
+    with pytest.raises(memcore.ConfigError, match="1 of 12 weights of 0 are infinite or NaN"):
+        memcore.convert(layer, config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plain(memcore.Memristor):
+    r_on: float = memcore.parameter(1e4, "ohm", "mine")
+    r_off: float = memcore.parameter(1e6, "ohm", "mine")
+
+    def conductance(self, state):
+        return state[0]
+
+    def state_of(self, conductance):
+        return conductance.unsqueeze(0)
+
+    def initial_state(self, shape, ctx):
+        return torch.full((1, *shape), 1 / self.r_off)
+
+    def step(self, state, voltage, dt, ctx):
+        return state
+
+
+@pytest.mark.parametrize("r_on", [1e7, -1e4, 1e6, float("nan")])
+def test_a_device_without_a_window_is_refused(r_on):
+    with pytest.raises(memcore.ConfigError, match=r"Plain has conductances from .* expected 0 <"):
+        memcore.convert(nn.Linear(4, 3), memcore.CrossbarConfig(device=Plain(r_on=r_on)))
+
+
 def test_convert_in_place_keeps_the_model_and_its_parameters():
     model = Tower()
     parameters = dict(model.named_parameters())

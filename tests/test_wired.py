@@ -200,6 +200,22 @@ def test_a_saved_chip_keeps_its_wires(tmp_path):
     assert torch.equal(mem(X), copy.deepcopy(mem)(X))
 
 
+def test_lines_stay_where_they_are_when_cells_age_and_are_written_again():
+    effects = [
+        {"name": "ir_drop", "placement": "sorted"},
+        {"name": "drift", "nu": memcore.Normal(0.05, 0.02)},
+        "c2c",
+    ]
+    mem = memristive(effects)
+    order = mem.crossbar.pipeline.product.row_order.clone()
+    memcore.age(mem, seconds=1e4)
+    other = memristive(effects, seed=5)
+    other.load_state_dict(mem.state_dict())
+    assert torch.equal(mem(X), other(X))
+    memcore.program(mem)
+    assert torch.equal(mem.crossbar.pipeline.product.row_order, order)
+
+
 def test_gradients_reach_the_weights():
     mem = memristive(["ir_drop"])
     mem(X).square().sum().backward()

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from importlib import import_module
 
@@ -28,8 +29,16 @@ def one_cell(arrays, ctx, effect, v=V, g=2e-5):
     ],
 )
 def test_the_conductance_is_that_at_the_read_voltage(arrays, ctx, effect):
-    v = torch.tensor([effect.read_voltage], dtype=torch.float64)
+    v = torch.tensor([effect.read_voltage or 0.2], dtype=torch.float64)
     torch.testing.assert_close(one_cell(arrays, ctx, effect, v), 2e-5 * v)
+
+
+def test_the_read_voltage_is_that_of_the_config(arrays, ctx):
+    array = dataclasses.replace(arrays(shape=(1, 1, 1)), read_voltage=0.35)
+    v, g = torch.tensor([[[0.35]]]), torch.full((1, 1, 1), 2e-5)
+    for law in ("sinh", "polynomial"):
+        current = NonlinearIV(law=law).bind(array, ctx)(v, g[None])
+        assert current.item() == pytest.approx(0.35 * 2e-5, rel=1e-6)
 
 
 @pytest.mark.parametrize("v0", [0.02, 0.25, 5.0, 1e4])

@@ -25,6 +25,20 @@ def test_nominal_cells_end_within_half_a_step_of_the_target(arrays, ctx, name):
     assert finer.error.abs().mean() < 0.3 * done.error.abs().mean()
 
 
+@pytest.mark.parametrize("name", ["ideal", "mms", "linear_ion_drift"])
+def test_verified_is_what_the_nominal_device_ends_near_to(arrays, ctx, name):
+    """Also cells that need no pulse, and steps that are wider than their targets are apart."""
+    array = arrays(name, shape=(1, 16, 16))
+    low, high = array.nominal.nominal_range()
+    target = low + (high - low) * torch.linspace(0, 1, 256).view(array.shape).float()
+    target[0, :4] = torch.tensor(low, dtype=torch.float32)
+    done = OPEN_LOOP().program(array, target, ctx)
+    near = (done.error.abs() / (high - low)).float()
+    assert done.verified[near < 0.0199].all()
+    assert not done.verified[near > 0.0201].any()
+    assert done.verified[0, :4].all()
+
+
 def test_no_other_number_of_pulses_ends_nearer_to_the_target(arrays, ctx):
     array = arrays("vteam", shape=(1, 8, 8))
     how = OPEN_LOOP(set_voltage=1.0, set_width=1e-13, max_pulses=60)

@@ -1,5 +1,6 @@
 """What reads do and find: disturb, telegraph noise, thermal noise, temperature."""
 
+import dataclasses
 import math
 
 import pytest
@@ -38,6 +39,18 @@ def test_below_the_threshold_nothing_moves_and_it_says_so(arrays, ctx):
         form = nonidealities["read_disturb"](voltage=0.2).bind(array, ctx)
     g = torch.full(array.shape, 5e-3, dtype=torch.float64)
     torch.testing.assert_close(form(g, count(1e9)), g, rtol=1e-12, atol=0)
+
+
+def test_reads_have_the_voltage_of_the_config():
+    layer = torch.nn.Linear(4, 2)
+    config = memcore.CrossbarConfig(
+        device="vteam", read_voltage=0.01, nonidealities=["read_disturb"]
+    )
+    with pytest.warns(NoEffectWarning, match=r"0\.01 V do not move a Vteam"):
+        memcore.convert(layer, config)  # thresholds at 0.02 V and -0.2 V
+    memcore.convert(layer, dataclasses.replace(config, read_voltage=0.2))
+    with pytest.raises(ConfigError, match="towards='hrs' without rate="):
+        nonidealities["read_disturb"](towards="hrs")
 
 
 def test_a_device_without_dynamics_needs_a_rate(arrays, ctx):

@@ -109,6 +109,39 @@ def test_further_passes_correct_what_the_first_one_left(arrays, ctx):
     assert (often.pulses >= once.pulses).all()
 
 
+@pytest.mark.parametrize(("name", "start"), [("magic", 0.0), ("magic", 1.0), ("yakopcic", None)])
+def test_the_energy_of_a_train_is_that_of_all_its_pulses(arrays, ctx, name, start):
+    """A cell that switches at the beginning of a train takes its power from then on."""
+    device = (
+        devices["yakopcic"]() if name == "yakopcic" else devices["vteam"].preset(name, s0=start)
+    )
+    array = arrays(device, shape=(1, 1, 1))
+    low, high = device.nominal_range()
+    target = torch.full(array.shape, low + 0.6 * (high - low), dtype=torch.float64)
+    how = HALF_SELECT(cell="1t1r", read_time=0.0)
+    state = device.initial_state(array.shape, ctx).double()
+    seen = []
+    watched = type("Watched", (type(device),), {"step": _watching(type(device), seen)})
+    array = dataclasses.replace(array, device=watched(**vars(device)))
+    done = how.program(array, target, ctx)
+    spent = 0.0
+    for voltage, width in seen:
+        for _ in range(5000):
+            current = device.current(state, voltage)
+            state = device.step(state, voltage, width / 5000, ctx)
+            power = 0.5 * voltage * (current + device.current(state, voltage))
+            spent += (power * width / 5000).item()
+    assert done.energy.item() == pytest.approx(spent, rel=0.01)
+
+
+def _watching(kind, seen):
+    def step(self, state, voltage, dt, ctx):
+        seen.append((voltage, dt))
+        return kind.step(self, state, voltage, dt, ctx)
+
+    return step
+
+
 def test_energy_and_time_add_up(arrays, ctx):
     array = arrays("ideal", r_on=1e4, r_off=1e4 + 0.1, shape=(1, 3, 3))
     how = HALF_SELECT(

@@ -22,16 +22,19 @@ class IrDropProfile(Wiring):
     `memcore.diagnose` says how far it is from one.
     """
 
-    read_voltage: float = parameter(0.2, "V", "largest input, that of the crossbar's config")
+    read_voltage: float | None = parameter(
+        None, "V", "largest input; None: the read_voltage of the CrossbarConfig"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.read_voltage > 0:
+        if self.read_voltage is not None and not self.read_voltage > 0:
             raise ConfigError(f"read_voltage={self.read_voltage!r}; expected V > 0")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         left = torch.arange(array.rows - 1, -1, -1, device=ctx.torch_device) / array.rows
-        scale = array.rows * self.resistances[1] / self.read_voltage
+        largest = array.read_voltage if self.read_voltage is None else self.read_voltage
+        scale = array.rows * self.resistances[1] / largest
         return _Profile((1 - left).square(), scale)
 
     def exact(self) -> NonIdeality:

@@ -1,5 +1,6 @@
 """Cells whose current is not proportional to the voltage."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from memcore_plugins.nonidealities._parameters import drawn, positive, require, 
 #: Currents of single cells that are held at once, 64 MB of float32.
 _CHUNK = 1 << 24
 
+#: V, the read voltage of a CrossbarConfig that is not told any.
+_USUAL = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class NonlinearIV(NonIdeality):
@@ -33,8 +37,7 @@ class NonlinearIV(NonIdeality):
         polynomial   I = G (V + c2 V^2 + c3 V^3 + ...) / (1 + c2 V_r + c3 V_r^2 + ...)
 
     So I(V_r) = G V_r by definition, and smaller inputs carry less than their share (more, where a
-    cubic term is negative). `read_voltage` must agree with that of the `CrossbarConfig`: nothing
-    else tells this effect at which voltage the cells were verified.
+    cubic term is negative). V_r is the read voltage of the `CrossbarConfig` unless given.
 
     sinh is hopping or tunnelling, as in the Stanford-PKU model (Guan, Yu, Wong, EDL 33:1405, 2012),
     from which v0 is; V - V^3/4 is the saturating example of a public simulator. Even terms make the
@@ -51,29 +54,35 @@ class NonlinearIV(NonIdeality):
     coefficients: tuple[float, ...] = parameter(
         (0.0, -0.25), "V^-1, V^-2, ...", "c2, c3, ... of the polynomial, relative to the first term"
     )
-    read_voltage: float = parameter(
-        0.2, "V", "where I = G V; that of the CrossbarConfig, whose default it is"
+    read_voltage: float | None = parameter(
+        None, "V", "where I = G V; None: that of the CrossbarConfig, or 0.2 V without one"
     )
 
     neutral: ClassVar = {"law": "polynomial", "coefficients": ()}
 
     def __post_init__(self) -> None:
         require_choice(self, "law", ("sinh", "polynomial"))
-        require(self, positive, "a number > 0", ["v0", "read_voltage"])
+        require(self, positive, "a number > 0", ["v0"])
+        if self.read_voltage is not None:
+            require(self, positive, "a number > 0", ["read_voltage"])
         object.__setattr__(self, "coefficients", tuple(self.coefficients))
         if not all(math.isfinite(c) for c in self.coefficients):
             raise ConfigError(f"coefficients={self.coefficients!r}; expected finite numbers")
         if self.law == "polynomial":
             self._require_passive()
 
+    @property
+    def _read_voltage(self) -> float:
+        return _USUAL if self.read_voltage is None else self.read_voltage
+
     def _require_passive(self) -> None:
-        volts = torch.linspace(-1, 1, 201, dtype=torch.float64) * self.read_voltage
+        volts = torch.linspace(-1, 1, 201, dtype=torch.float64) * self._read_voltage
         wrong = volts[_slope(volts, self.coefficients) <= 0]
         if len(wrong):
             raise ConfigError(
                 f"coefficients={self.coefficients!r} let a cell deliver power at "
                 f"{float(wrong[0]):.3g} V; expected V I > 0 up to read_voltage="
-                f"{self.read_voltage!r}: lower the coefficients or the voltage"
+                f"{self._read_voltage!r}: lower the coefficients or the voltage"
             )
 
     def current(self, conductance: Tensor, voltage: Tensor) -> Tensor:
@@ -85,11 +94,13 @@ class NonlinearIV(NonIdeality):
     @property
     def half_bias_ratio(self) -> float:
         """K = I(V_r) / I(V_r / 2) of a nominal cell: 2 if ohmic, 2 cosh(V_r / 2 v0) for sinh."""
-        volts = self.read_voltage * torch.tensor([1.0, 0.5], dtype=torch.float64)
+        volts = self._read_voltage * torch.tensor([1.0, 0.5], dtype=torch.float64)
         whole, half = self.current(torch.ones_like(volts), volts)
         return float(whole / half)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        if self.read_voltage is None:
+            return dataclasses.replace(self, read_voltage=array.read_voltage).bind(array, ctx)
         v0 = drawn(self.v0, "v0", array, ctx)
         if not v0.is_meta and not bool((v0 > 0).all()):
             raise ConfigError(f"v0={self.v0!r} draws values <= 0; give the distribution a min > 0")
@@ -98,8 +109,8 @@ class NonlinearIV(NonIdeality):
 
     def _curve(self, v0: Tensor) -> "_Sinh | _Polynomial":
         if self.law == "sinh":
-            return _Sinh(v0, self.read_voltage)
-        return _Polynomial(self.coefficients, self.read_voltage)
+            return _Sinh(v0, self._read_voltage)
+        return _Polynomial(self.coefficients, self._read_voltage)
 
 
 def _slope(v: Tensor, coefficients: Sequence[float]) -> Tensor:

@@ -42,8 +42,8 @@ class ReadDisturb(NonIdeality):
 
     stage = Stage.AGE
 
-    voltage: float = parameter(
-        0.2, "V", "of a read; that of the CrossbarConfig, whose default it is, or its opposite"
+    voltage: float | None = parameter(
+        None, "V", "of a read; None: the read_voltage of the CrossbarConfig"
     )
     duration: float = parameter(1e-7, "s", "of a read; a round number")
     rate: float | None = parameter(None, "1", "share of the way per read, instead of the dynamics")
@@ -52,25 +52,32 @@ class ReadDisturb(NonIdeality):
     neutral: ClassVar = {"duration": 0.0, "rate": None}
 
     def __post_init__(self) -> None:
-        require(self, lambda v: abs(v) < float("inf"), "a finite number", ["voltage"])
+        if self.voltage is not None:
+            require(self, lambda v: abs(v) < float("inf"), "a finite number", ["voltage"])
         require(self, not_negative, "a number >= 0", ["duration"])
         if self.rate is not None:
             require(self, not_negative, "a number >= 0, or None", ["rate"])
         require_choice(self, "towards", ("lrs", "hrs"))
+        if self.rate is None and self.towards != "lrs":
+            raise ConfigError(
+                f"towards={self.towards!r} without rate=; the dynamics of a device lead where the "
+                "sign of the voltage does: give rate=, or the opposite voltage"
+            )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         if self.rate is not None:
             low, high = array.device.conductance_range()
             end = torch.as_tensor(high if self.towards == "lrs" else low, device=ctx.torch_device)
             return _Relaxing(end.clone(), self.rate)
-        self._warn_if_nothing_moves(array, ctx)
-        return _Pulsed(array.device, self.voltage, self.duration, ctx)
+        voltage = array.read_voltage if self.voltage is None else self.voltage
+        self._warn_if_nothing_moves(voltage, array, ctx)
+        return _Pulsed(array.device, voltage, self.duration, ctx)
 
-    def _warn_if_nothing_moves(self, array: ArrayInfo, ctx: Context) -> None:
+    def _warn_if_nothing_moves(self, voltage: float, array: ArrayInfo, ctx: Context) -> None:
         low, high = array.nominal.nominal_range()
         g = torch.linspace(low, high, 5, dtype=torch.float64)
         state = array.nominal.state_of(g)
-        volts = torch.full_like(g, self.voltage)
+        volts = torch.full_like(g, voltage)
         try:
             after = array.nominal.step(state, volts, _MANY * self.duration, ctx)
         except NotImplementedError as error:
@@ -82,7 +89,7 @@ class ReadDisturb(NonIdeality):
         before = array.nominal.conductance(state)
         if torch.equal(array.nominal.conductance(after), before):
             warnings.warn(
-                f"read_disturb: {self.voltage:g} V do not move a {type(array.device).__name__}, "
+                f"read_disturb: {voltage:g} V do not move a {type(array.device).__name__}, "
                 "however often it is read; the effect has none",
                 NoEffectWarning,
                 stacklevel=3,

@@ -135,6 +135,24 @@ def _drawn(array: ArrayInfo) -> dict[str, Tensor]:
     }
 
 
+class Reader(Protocol):
+    """A routine that reads cells."""
+
+    @property
+    def read_voltage(self) -> float | None:
+        """In V; None for that of the config."""
+
+    @property
+    def read_time(self) -> float:
+        """In s."""
+
+
+def read_energy(how: Reader, array: ArrayInfo, g: Tensor) -> Tensor:
+    """J of one read of cells that conduct `g` siemens."""
+    volts = array.read_voltage if how.read_voltage is None else how.read_voltage
+    return volts**2 * how.read_time * g
+
+
 class Reads:
     """Noise of the verify reads.
 

@@ -6,22 +6,25 @@ from collections.abc import Sequence
 
 from memcore import ConfigError, Programmer
 
+_NUMBERS = (float, int, float | None)
+
 
 def require_numbers(programmer: Programmer, above: Sequence[str]) -> None:
     """Refuse negative numbers everywhere, and zero in the fields `above` and in all pulses.
 
-    Fields that may be None and are no noise are voltages and widths of pulses.
+    Fields that may be None and are not of reads are voltages and widths of pulses.
 
     Raises:
         ConfigError: naming the field and what came.
     """
     for entry in dataclasses.fields(programmer):  # type: ignore[arg-type]
         value = getattr(programmer, entry.name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if entry.type not in _NUMBERS or (value is None and entry.default is None):
             continue
-        pulse = entry.default is None and "noise" not in entry.name
+        pulse = entry.default is None and not entry.name.startswith("read")
         positive = entry.name in above or pulse
-        if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0 or (positive and value == 0):
             raise ConfigError(
                 f"{type(programmer).__name__}: {entry.name}={value!r}; expected a finite number "
                 f"{'> 0' if positive else '>= 0'}"

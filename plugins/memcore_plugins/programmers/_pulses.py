@@ -177,12 +177,14 @@ class Response:
         pulse: each of them.
         counts: of pulses, ascending from 0, [n].
         conductance: S after so many pulses, monotone, [n].
-        up: whether it rises.
+        current: A at the voltage of the pulse, [n].
+        up: whether the conductance rises.
     """
 
     pulse: Pulse
     counts: Numbers
     conductance: Numbers
+    current: Numbers
     up: bool
 
     def position(self, g: Numbers) -> Numbers:
@@ -197,6 +199,41 @@ class Response:
         below, above = (np.interp(begin + n, self.counts, self.conductance) for n in (low, low + 1))
         found: Numbers = low + (abs(above - goal) < abs(below - goal))
         return found
+
+    def after(self, start: Numbers, count: Numbers) -> Numbers:
+        """Where so many pulses lead from `start`, S."""
+        ends = np.interp(self.position(start) + count, self.counts, self.conductance)
+        found: Numbers = np.where(count > 0, ends, start)
+        return found
+
+    def evenness(self, start: Numbers, end: Numbers, count: float) -> Numbers:
+        """The mean current of a train, relative to the mean of those at its beginning and end.
+
+        Args:
+            start: S of the cells before the train.
+            end: S after it.
+            count: of pulses; those after a cell has arrived find it at the end.
+        """
+        begin, reached = self.position(start), self.position(end)
+        arrived = reached >= self.counts[self.last]
+        till = np.where(arrived, begin + count, reached)
+        passed = np.where(till > begin, till - begin, 1.0)
+        mean = (self._charge(till) - self._charge(begin)) / passed
+        first, last = (np.interp(n, self.counts, self.current) for n in (begin, till))
+        known = (till > begin) & (first + last != 0)
+        found: Numbers = np.where(known, 2 * mean / np.where(known, first + last, 1.0), 1.0)
+        return found
+
+    def _charge(self, count: Numbers) -> Numbers:
+        """Of so many pulses from the far end, in A times pulses."""
+        beyond = (count - self.counts[-1]).clip(0) * self.current[-1]
+        found: Numbers = np.interp(count, self.counts, self._charges) + beyond
+        return found
+
+    @cached_property
+    def _charges(self) -> Numbers:
+        found = np.diff(self.counts) * 0.5 * (self.current[1:] + self.current[:-1])
+        return np.concatenate([[0.0], found.cumsum()])
 
     @property
     def sign(self) -> int:
@@ -230,6 +267,7 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
     v = torch.full((1, _COPIES), pulse.voltage, dtype=torch.float64)
     window = abs(probe.window[1] - probe.window[0])
     counts, curve, together = [0], [float(device.conductance(state).mean())], 1
+    current = [float(device.current(state, v).mean())]
     while counts[-1] < most and len(curve) < _POINTS:
         together = min(together, most - counts[-1])
         width = together * pulse.width
@@ -243,10 +281,11 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
         state = after
         counts.append(counts[-1] + together)
         curve.append(g)
+        current.append(float(device.current(state, v).mean()))
         together *= 2 if moved < fine / 4 else 1
     found = np.array(curve)
     monotone = np.maximum.accumulate(found) if probe.up else np.minimum.accumulate(found)
-    return Response(pulse, np.array(counts, dtype=float), monotone, probe.up)
+    return Response(pulse, np.array(counts, float), monotone, np.array(current), probe.up)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
+from memcore_plugins.programmers._cells import (
+    CellParameters,
+    Reads,
+    beginning,
+    of_cells,
+    read_energy,
+)
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._lines import Path
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 
-#: A train that ends this near to a target reaches it, as a share of its way.
+#: A nominal cell that ends this near to its target reaches it, as a share of the nominal window.
 _NEAR = 0.02
 
 
@@ -25,8 +31,8 @@ class OpenLoop(Programmer):
 
     The response of the nominal device to identical pulses is simulated once and inverted; no cell
     is looked at afterwards. What makes a cell differ from the nominal one, and half a step of the
-    response, stays as an error. `verified` says that the response reaches the target, within half a
-    step or 2 %.
+    response, stays as an error. `verified` says that the nominal device ends within 2 % of its
+    window of the target.
 
     The polarity is the device's. Voltages that are not given are the first of 1, 1.5, 2, 3, 0.5,
     5, 0.2, 8, 0.1 V that take the nominal device across its window, widths divide this way into
@@ -50,7 +56,9 @@ class OpenLoop(Programmer):
         "array", "1", "the wires of the array, as configured for reading, or ideal ones"
     )
     transistor: float = parameter(0.0, "ohm", "of the access transistor")
-    read_voltage: float = parameter(0.2, "V", "of the read before a rewrite, for its energy")
+    read_voltage: float | None = parameter(
+        None, "V", "of the read before a rewrite, for its energy; None: that of the config"
+    )
     read_time: float = parameter(1e-7, "s", "of the read before a rewrite, for time and energy")
 
     def __post_init__(self) -> None:
@@ -70,7 +78,9 @@ class OpenLoop(Programmer):
         count = np.where(up, _needed(rise, start, goal), _needed(fall, start, goal))
         for train, mask in ((rise, up), (fall, ~up)):
             run.apply(train, *(torch.from_numpy(x).to(target.device) for x in (count, mask)))
-        return run.result(count, _reached(rise, goal) & _reached(fall, goal))
+        ends = np.where(up, rise.after(start, count), fall.after(start, count))
+        low, high = array.nominal.nominal_range()
+        return run.result(count, abs(ends - goal) <= _NEAR * (high - low))
 
     def _responses(self, nominal: Memristor, *, fresh: bool) -> tuple[Response, Response]:
         return Trains(
@@ -85,15 +95,6 @@ class OpenLoop(Programmer):
 
 def _needed(train: Response, start: Numbers, goal: Numbers) -> npt.NDArray[np.int64]:
     return train.needed(start, train.position(goal), goal).astype(np.int64)
-
-
-def _reached(train: Response, goal: Numbers) -> npt.NDArray[np.bool_]:
-    """Whether a train ends near enough to a conductance, if it leads that way at all."""
-    curve = train.conductance
-    end, before = curve[train.last], curve[max(train.last - 1, 0)]
-    slack = max(0.5 * abs(end - before), _NEAR * (curve.max() - curve.min()))
-    reached: npt.NDArray[np.bool_] = goal <= end + slack if train.up else goal >= end - slack
-    return reached
 
 
 class _Trains:
@@ -112,7 +113,7 @@ class _Trains:
         """What a read of all cells finds, S."""
         how, reads = self.how, Reads(self.array, None, None)
         g = self.parameters.pick(slice(None)).conductance(self.state)
-        self.energy += how.read_voltage**2 * how.read_time * g
+        self.energy += read_energy(how, self.array, g)
         self.time += how.read_time
         cells = torch.arange(g.numel(), device=g.device)
         return reads.taken(g, reads.sigma(g, cells), self.writing.child("read"), cells)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, ConfigError, Context, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, Cells, Reads, beginning, of_cells
+from memcore_plugins.programmers._cells import (
+    CellParameters,
+    Cells,
+    Reads,
+    beginning,
+    of_cells,
+    read_energy,
+)
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._lines import Network, Path, Scheme
 from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
@@ -77,7 +84,9 @@ class SequentialHalfSelect(Programmer):
         None, "1", "standard deviation of a read, share of G; None: the noise of a read"
     )
     read_noise_std: float | None = parameter(None, "S", "the same, not depending on G")
-    read_voltage: float = parameter(0.2, "V", "of a read, for its energy")
+    read_voltage: float | None = parameter(
+        None, "V", "of a read, for its energy; None: that of the config"
+    )
     read_time: float = parameter(1e-7, "s", "of a read, for time and energy")
 
     def __post_init__(self) -> None:
@@ -130,13 +139,13 @@ class _Train:
     Args:
         at: the selection.
         driven: which of the selected cells get it, 0 or 1, [arrays, selected].
-        voltage: V.
+        response: of the nominal device to the pulses.
         device: the touched cells.
     """
 
     at: Selection
     driven: Tensor
-    voltage: float
+    response: Response
     device: Cells
 
 
@@ -206,7 +215,7 @@ class _Run:
                 train = _Train(
                     at=at,
                     driven=torch.from_numpy(some).to(self.energy),
-                    voltage=response.pulse.voltage,
+                    response=response,
                     device=device,
                 )
                 width = pulses * response.pulse.width
@@ -245,21 +254,29 @@ class _Run:
         self, train: "_Train", state: Tensor, after: Tensor, seen: "_Seen", width: float
     ) -> Tensor:
         """Account for a part of a train."""
-        device, v = train.device, seen.voltage
-        self.energy[:, train.at.touched] += (
-            0.5 * width * v * (device.current(state, v) + device.current(after, v))
-        )
-        self.energy[:, train.at.cells] += width * seen.lost
+        device, v, at = train.device, seen.voltage, train.at
+        spent = 0.5 * width * v * (device.current(state, v) + device.current(after, v))
+        spent[:, at.own] *= self._evenness(train, state, after, width)
+        self.energy[:, at.touched] += spent
+        self.energy[:, at.cells] += width * seen.lost
         self.turn += 1
         return after
+
+    def _evenness(self, train: "_Train", state: Tensor, after: Tensor, width: float) -> Tensor:
+        """Of the currents of selected cells: most of a train may find them at its end already."""
+        ends = (train.device.conductance(x)[:, train.at.own] for x in (state, after))
+        start, end = map(as_numbers, ends)
+        count = width / train.response.pulse.width
+        even = torch.from_numpy(train.response.evenness(start, end, count)).to(after)
+        return torch.where(train.driven != 0, even, 1)
 
     def _seen(self, train: "_Train", state: Tensor) -> "_Seen":
         at, driven = train.at, train.driven
         if self.network is not None:
-            found = self.network.seen(at.cells.start, driven, train.voltage, state)
+            found = self.network.seen(at.cells.start, driven, train.response.pulse.voltage, state)
             share = driven / driven.sum(1, keepdim=True).clamp(min=1)
             return _Seen(found.voltage, share * found.lost[:, None])
-        applied = train.voltage * at.drive(driven)
+        applied = train.response.pulse.voltage * at.drive(driven)
         if not self.path.resists:
             return _Seen(applied, torch.zeros_like(driven))
         across = self.path.seen(applied, train.device, state, self.number[:, at.touched])
@@ -269,7 +286,7 @@ class _Run:
         how = self.how
         if self.reads.noisy:
             g = g + self.reads.sigma(g, self.number[:, cells]) * self.noise[:, cells]
-        self.energy[:, cells] += how.read_voltage**2 * how.read_time * g
+        self.energy[:, cells] += read_energy(how, self.array, g)
         self.time[:, cells] += how.read_time
         return as_numbers(g)
 

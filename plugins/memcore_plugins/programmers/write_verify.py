@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, ConfigError, Context, Memristor, Programmed, Programmer, parameter
-from memcore_plugins.programmers._cells import CellParameters, Reads, beginning, of_cells
+from memcore_plugins.programmers._cells import (
+    CellParameters,
+    Reads,
+    beginning,
+    of_cells,
+    read_energy,
+)
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._lines import Path
 from memcore_plugins.programmers._pulses import Probe, Pulse, remembered
@@ -86,7 +92,9 @@ class WriteVerify(Programmer):
         None, "1", "standard deviation of a verify read, share of G; None: the noise of a read"
     )
     read_noise_std: float | None = parameter(None, "S", "the same, not depending on G")
-    read_voltage: float = parameter(0.2, "V", "of a verify read, for its energy")
+    read_voltage: float | None = parameter(
+        None, "V", "of a verify read, for its energy; None: that of the config"
+    )
     read_time: float = parameter(1e-7, "s", "of a verify read, for time and energy")
 
     def __post_init__(self) -> None:
@@ -96,6 +104,12 @@ class WriteVerify(Programmer):
         require_choice(self, "wires", ("array", "none"))
         if not self.growth > 1:
             raise ConfigError(f"growth={self.growth!r}; expected a ratio > 1")
+        for end, ramp in (("max_width", "width"), ("max_voltage", "amplitude")):
+            if getattr(self, end) is not None and self.ramp != ramp:
+                raise ConfigError(
+                    f"{end}={getattr(self, end)!r} with ramp={self.ramp!r}, where it has no "
+                    f"effect; expected ramp={ramp!r}"
+                )
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         ctx = dataclasses.replace(ctx, torch_device=target.device)
@@ -144,12 +158,22 @@ class WriteVerify(Programmer):
         )
         v = probe.voltage(given, "set_voltage" if up else "reset_voltage")
         width = width or probe.gentle(v, lambda g: self.allowed(g, nominal))
+        self._require_rising("max_width", width, "s")
+        self._require_rising("max_voltage", abs(v), "V")
         if self.ramp == "width":
-            longest = max(self.max_width or _LONG * probe.crossing(v), width)
+            longest = self.max_width or max(_LONG * probe.crossing(v), width)
             return tuple(Pulse(v, w) for w in _geometric(width, longest, self.growth))
-        top = abs(v) if self.ramp == "none" else max(self.max_voltage or 2 * abs(v), abs(v))
+        top = abs(v) if self.ramp == "none" else self.max_voltage or 2 * abs(v)
         steps = round((top - abs(v)) / self.increment) + 1
         return tuple(Pulse(v + probe.sign * k * self.increment, width) for k in range(steps))
+
+    def _require_rising(self, end: str, first: float, unit: str) -> None:
+        last = getattr(self, end)
+        if last is not None and last < first:
+            raise ConfigError(
+                f"{end}={last!r} {unit} is below the first pulse of {first:g} {unit}; expected at "
+                "least that, or a smaller first pulse"
+            )
 
 
 def _geometric(first: float, last: float, growth: float) -> list[float]:
@@ -228,7 +252,7 @@ class _Run:
         sigma = self.reads.sigma(g, self.cell)
         read = self.reads.taken(g, sigma, self.writing.child("verify", pulse), self.cell)
         self.seconds = self.seconds + how.read_time
-        self.energy = self.energy + how.read_voltage**2 * how.read_time * g
+        self.energy = self.energy + read_energy(how, self.array, g)
         missing = self.target - read
         up, inside = missing > 0, missing.abs() <= self.within
         if pulse == 0:
