@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from memcore import LogNormal, programmers
+from memcore import LogNormal, MemcoreWarning, programmers
 
 OPEN_LOOP = programmers["open_loop"]
 
@@ -86,3 +86,21 @@ def test_a_rewrite_draws_cycles_anew(arrays, ctx):
     assert torch.equal(first.conductance, same.conductance)
     assert not torch.equal(first.conductance, again.conductance)
     assert torch.equal(first.pulses, again.pulses)
+
+
+def test_windows_that_pulses_do_not_cross_are_told(arrays, ctx):
+    """The window function of TEAM lets a SET lead hardly anywhere."""
+    array = arrays("team", shape=(1, 2, 2))
+    with pytest.warns(MemcoreWarning, match=r"SET Team only 5\.8 % of the way across its window"):
+        OPEN_LOOP().program(array, targets(array, ctx), ctx)
+
+
+@pytest.mark.parametrize(("name", "rms"), [("constant_step", 0.005), ("neurosim", 0.15)])
+def test_devices_of_whole_pulses_get_their_own(arrays, ctx, name, rms):
+    array = arrays(name, shape=(1, 16, 16))
+    low, high = array.nominal.nominal_range()
+    done = OPEN_LOOP().program(array, targets(array, ctx), ctx)
+    width = (done.time / done.pulses)[done.pulses > 0]
+    own = {array.nominal.set_pulse[1], array.nominal.reset_pulse[1]}
+    assert all(any(abs(w / t - 1) < 1e-5 for t in own) for w in width.tolist())
+    assert (done.error / (high - low)).square().mean().sqrt() < rms

@@ -19,7 +19,7 @@ from memcore_plugins.programmers._cells import (
 )
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._lines import Path
-from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
+from memcore_plugins.programmers._trains import Numbers, Response, Trains, as_numbers
 
 #: A nominal cell that ends this near to its target reaches it, as a share of the nominal window.
 _NEAR = 0.02

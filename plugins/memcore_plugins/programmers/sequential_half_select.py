@@ -19,8 +19,8 @@ from memcore_plugins.programmers._cells import (
 )
 from memcore_plugins.programmers._checks import require_choice, require_numbers
 from memcore_plugins.programmers._lines import Network, Path, Scheme
-from memcore_plugins.programmers._pulses import Numbers, Response, Trains, as_numbers
 from memcore_plugins.programmers._selections import Counts, Selection, selections, slots
+from memcore_plugins.programmers._trains import Numbers, Response, Trains, as_numbers
 
 #: Share of the voltage on the other cells of the selected lines, and on all the rest; of floating
 #: lines, the most that ideal ones can bring about.

@@ -116,6 +116,8 @@ class WriteVerify(Programmer):
         if self.wires == "none":
             array = array.with_ideal_lines()
         ramps = tuple(self.ramp_of(array.nominal, up=up) for up in (False, True))
+        for up, ramp in zip((False, True), ramps, strict=True):
+            Probe(array.nominal, up).warn_of_reach(ramp[-1].voltage)
         plan = _Plan(
             ramps=ramps,
             patience=self._patience(array.nominal, ramps),
