@@ -45,6 +45,7 @@ class Trace:
             goes on from there.
         device: with every distribution drawn, the cells that were simulated.
         engine: "native", or "python" and why.
+        stride: samples from one row to the next; 1 if each sample of the waveform has its row.
     """
 
     time: Tensor
@@ -54,6 +55,7 @@ class Trace:
     final: Tensor
     device: Memristor = field(repr=False)
     engine: str
+    stride: int = 1
 
     @property
     def conductance(self) -> Tensor:
@@ -149,6 +151,7 @@ def simulate(
         final=final,
         device=drawn,
         engine=used,
+        stride=stride,
     )
 
 
@@ -278,7 +281,7 @@ def _stride(record: object, samples: int) -> int:
     if record == "last":
         return samples
     if isinstance(record, int) and not isinstance(record, bool) and record >= 1:
-        return record
+        return min(record, samples)
     raise ConfigError(f"record={record!r}; expected 'all', 'last' or an integer >= 1")
 
 
