@@ -26,6 +26,7 @@ from memcore.random import Stream
 from memcore.records import Context
 
 _ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
+_ROUNDING = 1e-4  #: share by which rounding may carry a conductance out of its window
 _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
 
@@ -115,7 +116,8 @@ def simulate(
         voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
             from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
         dt: s, greater than zero.
-        state: [k, *cells] to begin with; that of fresh cells by default.
+        state: [k, *cells] to begin with, of conductances within the window of each cell; that of
+            fresh cells by default.
         shape: of the cells, where voltage and state do not say.
         seed: of everything that is drawn.
         record: which samples to keep: "all", every n-th for an integer, or only the "last".
@@ -329,4 +331,25 @@ def _first_state(
         )
     if not bool(state.isfinite().all()):
         raise ConfigError("state has NaN or infinite values; expected finite numbers")
-    return state.to(voltage)
+    state = state.to(voltage)
+    _check_conductance(device, state)
+    return state
+
+
+@torch.no_grad()
+def _check_conductance(device: Memristor, state: Tensor) -> None:
+    """Refuse a state of no real cell: what it conducts is outside the cell's own window."""
+    g = device.conductance(state)
+    try:
+        low, high = (torch.as_tensor(end).to(g) for end in device.conductance_range())
+    except NotImplementedError:  # a device of one's own that no mapper is to use
+        low, high = g.new_zeros(()), g.new_full((), math.inf)
+    wrong = ~((g >= low * (1 - _ROUNDING)) & (g <= high * (1 + _ROUNDING)))
+    if bool(wrong.any()):
+        first, least, most = (float(x.expand_as(g)[wrong][0]) for x in (g, low, high))
+        raise ConfigError(
+            f"the state gives {int(wrong.sum())} of {g.numel()} cells a conductance that "
+            f"{type(device).__name__} cannot have: {first:.4g} S, outside {least:.4g} to "
+            f"{most:.4g} S; expected device.state_of(conductance), or trace.final of cells of the "
+            "same seed"
+        )
