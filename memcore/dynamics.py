@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 import memcore
 from memcore import native
+from memcore.config import PluginSpec, plugin
 from memcore.errors import ConfigError
 from memcore.fusion import Program, Unfusable, lower
 from memcore.fusion import record as record_step
@@ -91,12 +93,12 @@ class StepStream(Stream):
 
 
 def simulate(
-    device: Memristor,
+    device: PluginSpec,
     voltage: Tensor,
     dt: float,
     *,
     state: Tensor | None = None,
-    shape: Sequence[int] = (),
+    shape: int | Sequence[int] = (),
     seed: int = 0,
     record: Literal["all", "last"] | int = "all",
     engine: Literal["auto", "native", "python"] = "auto",
@@ -112,19 +114,21 @@ def simulate(
     the two agree to rounding.
 
     Args:
-        device: the model.
+        device: the model, by instance, name, class, mapping or device file, as in
+            `CrossbarConfig`.
         voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
             from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
         dt: s, greater than zero.
         state: [k, *cells] to begin with, of conductances within the window of each cell; that of
             fresh cells by default.
-        shape: of the cells, where voltage and state do not say.
+        shape: of the cells, or how many, where voltage and state do not say.
         seed: of everything that is drawn.
         record: which samples to keep: "all", every n-th for an integer, or only the "last".
         engine: "native" makes it an error if the native engine cannot run the device.
 
     Raises:
         ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
+        RegistryError: the name is unknown or its plugin is broken.
 
     Examples:
         >>> import memcore
@@ -132,11 +136,12 @@ def simulate(
         >>> memcore.simulate(vteam, memcore.stimuli.sine(1.0, 50e6, dt=1e-11), 1e-11)
         Trace(Vteam, 2000 samples of cells (), engine='native')
     """
+    model: Memristor = device if isinstance(device, Memristor) else plugin("devices", device)
     _check_waveform(voltage, dt)
     stride = _stride(record, voltage.shape[0])
-    cells = _cells(device, voltage, state, tuple(shape))
+    cells = _cells(model, voltage, state, _sizes(shape))
     ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
-    drawn = device.sample(cells, ctx.child("device"))
+    drawn = model.sample(cells, ctx.child("device"))
     state = _first_state(drawn, voltage, state, cells, ctx)
     run, used = _choose(engine, drawn, state, voltage, dt, ctx.child("step"))
     begin = voltage.shape[0] - 1 if record == "last" else 0
@@ -285,6 +290,13 @@ def _stride(record: object, samples: int) -> int:
     if isinstance(record, int) and not isinstance(record, bool) and record >= 1:
         return min(record, samples)
     raise ConfigError(f"record={record!r}; expected 'all', 'last' or an integer >= 1")
+
+
+def _sizes(shape: object) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    if not all(isinstance(n, Integral) and int(n) >= 0 for n in sizes):
+        raise ConfigError(f"shape={shape!r}; expected how many cells, or a tuple of integers >= 0")
+    return tuple(map(int, sizes))
 
 
 def _cells(

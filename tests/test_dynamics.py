@@ -207,6 +207,10 @@ def call(voltage=None, dt=1.0, device=None, **options):
         ({"record": 0}, "record=0; expected 'all', 'last' or an integer >= 1"),
         ({"record": "some"}, "record='some'; expected"),
         ({"engine": "fast"}, "engine='fast'; expected"),
+        ({"shape": 2.5}, r"shape=2\.5; expected how many cells, or a tuple of integers"),
+        ({"shape": (3, -1)}, r"shape=\(3, -1\); expected"),
+        ({"device": 5}, "5 is no Memristor; expected a name"),
+        ({"device": "none.toml"}, "there is no device file 'none.toml'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):
@@ -266,6 +270,27 @@ def test_cells_at_the_ends_of_their_window_can_go_on(name):
         again = simulate(device, torch.zeros(2), 1e-3, state=far.final.float())
         g = device.conductance(far.final).item()
         assert again.conductance[0].item() == pytest.approx(g, rel=1e-5)
+
+
+def test_a_device_may_be_named_as_in_a_config(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[device]\nname = "vteam"\nr_on = 60.0\n')
+    vteam, voltage = memcore.devices["vteam"], torch.full((3,), 0.5)
+    for spec, r_on in (
+        ("vteam", 50.0),
+        (vteam, 50.0),
+        ({"name": "vteam", "r_on": 60.0}, 60.0),
+        (file, 60.0),
+        (str(file), 60.0),
+    ):
+        expected = simulate(vteam(r_on=r_on), voltage, 1e-9)
+        assert torch.equal(simulate(spec, voltage, 1e-9).current, expected.current)
+    with pytest.raises(memcore.UnknownPluginError, match="vteam"):
+        simulate("vteem", voltage, 1e-9)
+
+
+def test_a_number_of_cells_is_a_shape():
+    assert call(shape=5).current.shape == (3, 5)
 
 
 def test_a_device_with_cells_of_its_own_needs_their_shape():
