@@ -259,7 +259,10 @@ def _memristive_form(
         return f"no memristive form of {type(module).__name__}"
     if "weight" not in module._parameters:
         return "its weight is computed, not a parameter"
-    if module.weight.dtype is torch.float16:
+    weight: nn.Parameter = module._parameters["weight"]  # type: ignore[assignment]
+    if not weight.numel():
+        return f"its weight has shape {list(weight.shape)}, so there is nothing to hold"
+    if weight.dtype is torch.float16:
         return "float16 is too coarse for conductances in S; use bfloat16 or float32"
     return LAYERS[type(module)](module, config, stream.child(name), name)
 

@@ -150,6 +150,15 @@ def test_computed_weights_stay_digital_and_say_so():
             memcore.convert_(nn.Sequential(layer), IDEAL)
 
 
+def test_a_layer_without_weights_stays_digital_and_is_named():
+    with pytest.warns(UserWarning, match="zero-element"):
+        empty = nn.Linear(0, 4)
+    nothing = r"\(the model\): its weight has shape \[4, 0\], so there is nothing to hold"
+    with pytest.raises(ConversionError, match=nothing):
+        memcore.convert(empty, IDEAL)
+    assert memristive(memcore.convert(nn.Sequential(nn.Linear(2, 3), empty), IDEAL)) == ["0"]
+
+
 @pytest.mark.parametrize("job", [memcore.program, memcore.summary, memcore.revert_])
 def test_a_digital_network_says_to_convert_first(job):
     if job is memcore.revert_:
