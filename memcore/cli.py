@@ -14,6 +14,7 @@ import click
 import memcore
 from memcore import cli_device, cli_fit, cli_spice
 from memcore._version import __version__
+from memcore.cli_output import OutputFolder
 from memcore.errors import MemcoreError, MemcoreWarning
 from memcore.registry import SCAN, THIS_PROCESS
 
@@ -54,7 +55,7 @@ _FRESH = click.option(
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Only the table, warnings and errors.")
 _CHIPS = click.option("--chips", type=click.IntRange(min=1), help="Virtual chips at each point.")
 _SAMPLES = click.option("--samples", type=click.IntRange(min=1), help="Test images, the first.")
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = OutputFolder()
 
 
 @main.command()

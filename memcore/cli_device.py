@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memcore.cli_output import OutputFile
+
 if TYPE_CHECKING:
+    from memcore.dynamics import Trace
     from memcore.hookspecs import Memristor
 
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--preset", help="A published parameter set; without it, the defaults.")
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(picture=True),
     help="Write the current-voltage loop to this file (.png, .svg, .pdf).",
 )
 def device(name: str, preset: str | None, plot: Path | None) -> None:
@@ -23,10 +26,11 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
     NAME may be a device file, such as mydevice.toml.
     """
     from memcore.config import plugin
-    from memcore.notebook import parameters
+    from memcore.notebook import loop, parameters
 
     made = plugin("devices", name if preset is None else {"name": name, "preset": preset})
     cls = type(made)
+    trace = None if plot is None else loop(made)
     click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
     if preset is not None:
         click.echo(f"preset {preset}: {cls.presets[preset].source}")
@@ -37,8 +41,8 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
         click.echo(("  " + "  ".join([*padded, row[3]])).rstrip())
     _list_presets(cls)
     _tell_provenance(name)
-    if plot is not None:
-        _draw(made, plot)
+    if plot is not None and trace is not None:
+        _draw(trace, plot)
 
 
 def _list_presets(cls: "type[Memristor]") -> None:
@@ -60,9 +64,8 @@ def _tell_provenance(name: str) -> None:
             click.echo(f"  {key}: {value}")
 
 
-def _draw(made: "Memristor", path: Path) -> None:
-    from memcore.notebook import loop
+def _draw(trace: "Trace", path: Path) -> None:
     from memcore.plot import hysteresis
 
-    hysteresis(loop(made)).figure.savefig(path)  # type: ignore[union-attr]
+    hysteresis(trace).figure.savefig(path)  # type: ignore[union-attr]
     click.echo(f"loop {path}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from memcore.cli_output import OutputFile
 from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def check(tolerance: float, **described: Any) -> None:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(),
     help="File to write  [default: standard output]",
 )
 def netlist(out: Path | None, **described: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import torch
@@ -48,15 +49,17 @@ class Clock(nn.Module):
         """Let some of each kind pass at `temperature` K.
 
         Raises:
-            ConfigError: a number is negative, infinite or NaN.
+            ConfigError: what should be a number is none, or it is negative, infinite or NaN.
         """
-        for name, value in {**passed, "temperature": temperature}.items():
-            if not 0 <= value < math.inf:
+        if not _is_number(temperature) or not 0 < temperature < math.inf:
+            raise ConfigError(
+                f"temperature={temperature!r}; expected a finite number of K, above 0"
+            )
+        for name, value in passed.items():
+            if not _is_number(value) or not 0 <= value < math.inf:
                 raise ConfigError(
                     f"{name}={value!r}; time only passes, expected a finite number >= 0"
                 )
-        if temperature == 0:
-            raise ConfigError("temperature=0; expected K, above 0")
         row = [temperature, *(passed.get(count, 0.0) for count in _COUNTS)]
         new = self.segments.new_tensor([row])
         same = self.segments[:, :1] == temperature
@@ -83,3 +86,7 @@ class Clock(nn.Module):
         if kept is not None:  # another life may have had other temperatures
             self.segments = self.segments.new_zeros(kept.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)

@@ -50,7 +50,7 @@ def convert(
 
     Raises:
         ConversionError: nothing was converted, or the model is memristive already.
-        ConfigError: the configuration does not fit.
+        ConfigError: the configuration does not fit, or nothing can be learnt from `calibration`.
 
     Examples:
         >>> mem = convert(nn.Linear(3, 2), CrossbarConfig(device="vteam"))
@@ -160,6 +160,9 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
         model: a converted network.
         inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
 
+    Raises:
+        ConfigError: there are no inputs, or what reaches a layer is NaN or infinite.
+
     Warns:
         NoEffectWarning: no layer has a converter whose range is calibrated.
     """
@@ -169,6 +172,11 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
         return
     batches = list(_batches(inputs))
+    if all(isinstance(batch, Tensor) and not batch.numel() for batch in batches):
+        raise ConfigError(
+            f"there is nothing to calibrate with: {len(batches)} batches, and no input in any; "
+            "expected typical inputs of the network"
+        )
     training = {module: module.training for module in model.modules()}
     reads = [layer.crossbar.reads.clone() for layer in layers]
     model.eval()
@@ -259,7 +267,10 @@ def _memristive_form(
         return f"no memristive form of {type(module).__name__}"
     if "weight" not in module._parameters:
         return "its weight is computed, not a parameter"
-    if module.weight.dtype is torch.float16:
+    weight: nn.Parameter = module._parameters["weight"]  # type: ignore[assignment]
+    if not weight.numel():
+        return f"its weight has shape {list(weight.shape)}, so there is nothing to hold"
+    if weight.dtype is torch.float16:
         return "float16 is too coarse for conductances in S; use bfloat16 or float32"
     return LAYERS[type(module)](module, config, stream.child(name), name)
 

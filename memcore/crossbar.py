@@ -242,6 +242,7 @@ class Crossbar(Arrays):
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [n, groups, cols] of inputs [n, groups, rows]."""
         if self._observing is not None:
+            self._check_typical(x)
             return self._observe(x)
         if not self.is_set:
             self._take_ranges(x)
@@ -335,6 +336,14 @@ class Crossbar(Arrays):
         self.input.bind()
         self.output.bind()
         self._fuse()
+
+    def _check_typical(self, x: Tensor) -> None:
+        wrong = int((~x.isfinite()).sum())
+        if wrong:
+            raise ConfigError(
+                f"layer {self.name!r} cannot be calibrated: {wrong} of {x.numel()} values at its "
+                "inputs are NaN or infinite; expected finite ones"
+            )
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.conversion import crossbar_layers, replace_module
-from memcore.errors import NoEffectWarning
+from memcore.errors import ConfigError, NoEffectWarning
 from memcore.nn.layers import CrossbarLayer
 from memcore.report import aligned, device_effect, effects
 
@@ -180,6 +180,9 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         loader: yields (inputs, targets); it is read several times.
         metric: `metric(outputs, targets)` of all samples; more is better.
 
+    Raises:
+        ConfigError: the loader yields something else, nothing, or only once.
+
     Warns:
         NoEffectWarning: names each configured effect that changed no output.
     """
@@ -201,7 +204,7 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         error = float((found - actual).square().mean() / found.square().mean()) ** 0.5
         return Approximation(name, metric(found, targets), error)
 
-    targets = torch.cat([target for _, target in loader])
+    targets = _targets(loader)
     ideal, actual = outputs(set()), outputs(set(names))
     budget = []
     for name in names:
@@ -272,6 +275,26 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in training.items():
             module.training = mode
+
+
+def _targets(loader: object) -> Tensor:
+    """All targets, of a loader that can be read again."""
+    expected = "expected batches (inputs, targets), as a DataLoader or a list such as [(x, y)]"
+    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
+        raise ConfigError(f"the loader is {type(loader).__name__}; {expected}")
+    if iter(loader) is loader:
+        raise ConfigError("the loader can be read once only; expected list(loader)")
+    targets = []
+    for index, batch in enumerate(loader):
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            found = (
+                f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+            )
+            raise ConfigError(f"batch {index} of the loader is {found}; {expected}")
+        targets.append(batch[1])
+    if not targets:
+        raise ConfigError(f"the loader has no batches; {expected}")
+    return torch.cat(targets)
 
 
 def _outputs(model: nn.Module, loader: Loader) -> Tensor:

@@ -60,7 +60,9 @@ class _Truncated(Distribution):
     def transform(self, z: Tensor) -> Tensor:
         """From a standard normal draw to the parameter."""
 
-    def _validate(self) -> None:
+    def _validate(self, least: float | None, most: float | None) -> None:
+        if least is not None and most is not None and least > most:
+            raise ConfigError(f"{self!r}: min is above max; expected min < max")
         low, high = self.bounds
         accepted = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
         if accepted < _LEAST_ACCEPTANCE:
@@ -106,7 +108,7 @@ class Normal(_Truncated):
     def __post_init__(self) -> None:
         if not self.std >= 0:
             raise ConfigError(f"std={self.std!r} of a Normal; expected a number >= 0")
-        self._validate()
+        self._validate(self.min, self.max)
 
     @property
     def nominal(self) -> float:
@@ -136,7 +138,7 @@ class LogNormal(_Truncated):
     def __post_init__(self) -> None:
         if not self.median > 0 or not self.sigma >= 0:
             raise ConfigError(f"{self!r}: expected median > 0 and sigma >= 0")
-        self._validate()
+        self._validate(self.min, self.max)
 
     @property
     def nominal(self) -> float:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 import memcore
 from memcore import native
+from memcore.config import PluginSpec, plugin
 from memcore.errors import ConfigError
 from memcore.fusion import Program, Unfusable, lower
 from memcore.fusion import record as record_step
@@ -26,6 +28,7 @@ from memcore.random import Stream
 from memcore.records import Context
 
 _ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
+_ROUNDING = 1e-4  #: share by which rounding may carry a conductance out of its window
 _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
 
@@ -45,6 +48,7 @@ class Trace:
             goes on from there.
         device: with every distribution drawn, the cells that were simulated.
         engine: "native", or "python" and why.
+        stride: samples from one row to the next; 1 if each sample of the waveform has its row.
     """
 
     time: Tensor
@@ -54,6 +58,7 @@ class Trace:
     final: Tensor
     device: Memristor = field(repr=False)
     engine: str
+    stride: int = 1
 
     @property
     def conductance(self) -> Tensor:
@@ -88,12 +93,12 @@ class StepStream(Stream):
 
 
 def simulate(
-    device: Memristor,
+    device: PluginSpec,
     voltage: Tensor,
     dt: float,
     *,
     state: Tensor | None = None,
-    shape: Sequence[int] = (),
+    shape: int | Sequence[int] = (),
     seed: int = 0,
     record: Literal["all", "last"] | int = "all",
     engine: Literal["auto", "native", "python"] = "auto",
@@ -109,18 +114,21 @@ def simulate(
     the two agree to rounding.
 
     Args:
-        device: the model.
+        device: the model, by instance, name, class, mapping or device file, as in
+            `CrossbarConfig`.
         voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
             from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
         dt: s, greater than zero.
-        state: [k, *cells] to begin with; that of fresh cells by default.
-        shape: of the cells, where voltage and state do not say.
+        state: [k, *cells] to begin with, of conductances within the window of each cell; that of
+            fresh cells by default.
+        shape: of the cells, or how many, where voltage and state do not say.
         seed: of everything that is drawn.
         record: which samples to keep: "all", every n-th for an integer, or only the "last".
         engine: "native" makes it an error if the native engine cannot run the device.
 
     Raises:
         ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
+        RegistryError: the name is unknown or its plugin is broken.
 
     Examples:
         >>> import memcore
@@ -128,11 +136,12 @@ def simulate(
         >>> memcore.simulate(vteam, memcore.stimuli.sine(1.0, 50e6, dt=1e-11), 1e-11)
         Trace(Vteam, 2000 samples of cells (), engine='native')
     """
+    model: Memristor = device if isinstance(device, Memristor) else plugin("devices", device)
     _check_waveform(voltage, dt)
     stride = _stride(record, voltage.shape[0])
-    cells = _cells(device, voltage, state, tuple(shape))
+    cells = _cells(model, voltage, state, _sizes(shape))
     ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
-    drawn = device.sample(cells, ctx.child("device"))
+    drawn = model.sample(cells, ctx.child("device"))
     state = _first_state(drawn, voltage, state, cells, ctx)
     run, used = _choose(engine, drawn, state, voltage, dt, ctx.child("step"))
     begin = voltage.shape[0] - 1 if record == "last" else 0
@@ -149,6 +158,7 @@ def simulate(
         final=final,
         device=drawn,
         engine=used,
+        stride=stride,
     )
 
 
@@ -278,8 +288,15 @@ def _stride(record: object, samples: int) -> int:
     if record == "last":
         return samples
     if isinstance(record, int) and not isinstance(record, bool) and record >= 1:
-        return record
+        return min(record, samples)
     raise ConfigError(f"record={record!r}; expected 'all', 'last' or an integer >= 1")
+
+
+def _sizes(shape: object) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    if not all(isinstance(n, Integral) and int(n) >= 0 for n in sizes):
+        raise ConfigError(f"shape={shape!r}; expected how many cells, or a tuple of integers >= 0")
+    return tuple(map(int, sizes))
 
 
 def _cells(
@@ -326,4 +343,25 @@ def _first_state(
         )
     if not bool(state.isfinite().all()):
         raise ConfigError("state has NaN or infinite values; expected finite numbers")
-    return state.to(voltage)
+    state = state.to(voltage)
+    _check_conductance(device, state)
+    return state
+
+
+@torch.no_grad()
+def _check_conductance(device: Memristor, state: Tensor) -> None:
+    """Refuse a state of no real cell: what it conducts is outside the cell's own window."""
+    g = device.conductance(state)
+    try:
+        low, high = (torch.as_tensor(end).to(g) for end in device.conductance_range())
+    except NotImplementedError:  # a device of one's own that no mapper is to use
+        low, high = g.new_zeros(()), g.new_full((), math.inf)
+    wrong = ~((g >= low * (1 - _ROUNDING)) & (g <= high * (1 + _ROUNDING)))
+    if bool(wrong.any()):
+        first, least, most = (float(x.expand_as(g)[wrong][0]) for x in (g, low, high))
+        raise ConfigError(
+            f"the state gives {int(wrong.sum())} of {g.numel()} cells a conductance that "
+            f"{type(device).__name__} cannot have: {first:.4g} S, outside {least:.4g} to "
+            f"{most:.4g} S; expected device.state_of(conductance), or trace.final of cells of the "
+            "same seed"
+        )

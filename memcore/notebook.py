@@ -58,6 +58,9 @@ def loop(device: Memristor) -> Trace:
 
     Amplitude and speed are searched: the sweep is the one in which the conductance at zero voltage
     changes most, slow ones preferred.
+
+    Raises:
+        MemcoreError: the device has no dynamics, or no finite conductances.
     """
     plan = device.nominal()
     best: tuple[float, Trace] | None = None
@@ -78,7 +81,10 @@ def _sweep(device: Memristor, amplitude: float, duration: float) -> Trace:
     voltage = stimuli.triangle(
         amplitude * device.polarity, 1 / duration, dt=dt, periods=2, dtype=torch.float32
     )
-    return simulate(device, voltage, dt)
+    try:
+        return simulate(device, voltage, dt)
+    except NotImplementedError as error:
+        raise MemcoreError(f"there is no loop to draw: {error}") from error
 
 
 def figure_svg(device: Memristor) -> str:

@@ -1,15 +1,21 @@
 """Voltage waveforms [time] in volt, sampled every `dt` seconds, for `simulate`.
 
 Sample k is held from `k dt` to `(k + 1) dt`. Sweeps take the voltage in the middle of that
-interval, so that holding it costs an error of second order in `dt` only; pulses are exact.
+interval, so that holding it costs an error of second order in `dt` only, and end at the nearest
+sample. Pulses are exact: their widths and gaps must be whole numbers of samples.
 """
 
 import math
+from numbers import Integral
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
+
+_LEAST: Final = 4  #: samples of a period: each quarter of a sweep has one
+_ROUNDING: Final = 1e-6  #: share by which widths and gaps may miss a whole number of samples
 
 
 def sine(
@@ -26,15 +32,16 @@ def sine(
     Args:
         amplitude: V.
         frequency: Hz.
-        dt: s.
+        dt: s, at most a quarter of a period.
         periods: how many.
         offset: V.
         dtype: of the result.
 
     Raises:
-        ConfigError: a number that must be positive is not.
+        ConfigError: a number that must be positive is not, or there are fewer than four samples in
+            a period.
     """
-    turns = _middles(periods / _positive("frequency", frequency), dt, dtype) * frequency
+    turns = _turns(frequency, periods, dt)
     return (amplitude * torch.sin(2 * math.pi * turns) + offset).to(dtype)
 
 
@@ -52,15 +59,16 @@ def triangle(
     Args:
         amplitude: V, of the first half; negative to begin downwards.
         frequency: Hz.
-        dt: s.
+        dt: s, at most a quarter of a period.
         periods: how many.
         negative: V, peak of the second half; `-amplitude` by default.
         dtype: of the result.
 
     Raises:
-        ConfigError: a number that must be positive is not.
+        ConfigError: a number that must be positive is not, or there are fewer than four samples in
+            a period.
     """
-    turns = _middles(periods / _positive("frequency", frequency), dt, dtype) * frequency % 1
+    turns = _turns(frequency, periods, dt) % 1
     shape = 1 - (4 * (turns % 0.5) - 1).abs()
     second = -amplitude if negative is None else negative
     return torch.where(turns < 0.5, amplitude * shape, second * shape).to(dtype)
@@ -81,8 +89,9 @@ def pulse_train(
     Args:
         amplitude: V.
         count: how many pulses.
-        width: s, of a pulse; at least one sample.
-        gap: s, between the end of a pulse and the next one, 0 for none.
+        width: s, of a pulse; a whole number of samples, at least one.
+        gap: s, between the end of a pulse and the next one; a whole number of samples, 0 for none:
+            then the pulses are one long one.
         dt: s.
         read: V during the gap.
         dtype: of the result.
@@ -92,8 +101,8 @@ def pulse_train(
     """
     if gap < 0:
         raise ConfigError(f"gap={gap!r}; expected seconds >= 0")
-    on = torch.full((_samples("width", width, dt),), float(amplitude), dtype=dtype)
-    off = torch.full((_samples("gap", gap, dt) if gap else 0,), float(read), dtype=dtype)
+    on = torch.full((_whole("width", width, dt),), float(amplitude), dtype=dtype)
+    off = torch.full((_whole("gap", gap, dt) if gap else 0,), float(read), dtype=dtype)
     return torch.cat([on, off]).repeat(_count("count", count))
 
 
@@ -115,8 +124,8 @@ def ltp_ltd(
         potentiation: V, the amplitude that raises the conductance (see the device's polarity).
         depression: V, the amplitude that lowers it.
         pulses: of each kind.
-        width: s, of a pulse.
-        gap: s, after each pulse.
+        width: s, of a pulse; a whole number of samples.
+        gap: s, after each pulse; a whole number of samples.
         dt: s.
         cycles: how often all this.
         read: V during the gaps.
@@ -149,9 +158,9 @@ def staircase(
         start: V.
         stop: V.
         steps: how many levels.
-        width: s, on each level.
+        width: s, on each level; a whole number of samples.
         dt: s.
-        gap: s at 0 V after each level.
+        gap: s at 0 V after each level; a whole number of samples.
         back: go down again over the same levels, the last one once.
         dtype: of the result.
 
@@ -163,14 +172,33 @@ def staircase(
     return torch.cat([pulse_train(v, 1, width=width, gap=gap, dt=dt, dtype=dtype) for v in levels])
 
 
-def _middles(duration: float, dt: float, dtype: torch.dtype) -> Tensor:
-    del dtype  # phases are calculated in double precision: they grow, their accuracy must not fall
-    count = _samples("the duration", duration, dt)
-    return (torch.arange(count, dtype=torch.float64) + 0.5) * dt
+def _turns(frequency: float, periods: float, dt: float) -> Tensor:
+    """The middles of the samples in periods; float64, for phases grow and must stay accurate."""
+    period = 1 / _positive("frequency", frequency)
+    if period / _positive("dt", dt) < _LEAST * (1 - _ROUNDING):
+        raise ConfigError(
+            f"a period is {period:.6g} s, but dt={dt!r} s; expected at least {_LEAST} samples in a "
+            f"period: dt <= {period / _LEAST:.6g}"
+        )
+    count = _samples("the duration", periods * period, dt)
+    return (torch.arange(count, dtype=torch.float64) + 0.5) * dt * frequency
+
+
+def _whole(name: str, duration: float, dt: float) -> int:
+    """How many samples last exactly `duration`."""
+    count = _samples(name, duration, dt)
+    if abs(count * dt - duration) > _ROUNDING * duration:
+        below = math.floor(duration / dt)
+        fitting = " or ".join(f"{n * dt:.6g}" for n in (below, below + 1) if n)
+        raise ConfigError(
+            f"{name} is {duration!r} s, {duration / dt:.6g} samples of dt={dt!r} s; expected a "
+            f"whole number of samples: {name}={fitting}, or another dt"
+        )
+    return count
 
 
 def _samples(name: str, duration: float, dt: float) -> int:
-    """How many samples last `duration`, at least one."""
+    """How many samples last about `duration`, at least one."""
     count = round(_positive(name, duration) / _positive("dt", dt))
     if count < 1:
         raise ConfigError(f"{name} is {duration!r} s, but dt={dt!r} s; expected dt to be smaller")
@@ -183,7 +211,7 @@ def _positive(name: str, value: float) -> float:
     return value
 
 
-def _count(name: str, value: int) -> int:
-    if value < 1:
+def _count(name: str, value: object) -> int:
+    if not isinstance(value, Integral) or value < 1:
         raise ConfigError(f"{name}={value!r}; expected an integer >= 1")
-    return value
+    return int(value)

@@ -106,6 +106,32 @@ def test_an_error_is_one_message_without_a_traceback(tmp_path: Path) -> None:
     assert "demo, ir_drop_sizes" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("device vteam --plot {0}/x.xyz", "picture '{0}/x.xyz'; expected a name that ends in one "),
+        ("device vteam --plot {0}/x", "picture '{0}/x'; expected a name that ends in one of .avif"),
+        ("device vteam --plot {0}/no/x.png", "there is no folder '{0}/no' to write 'x.png' into"),
+        ("device pcm --plot {0}/x.png", "there is no loop to draw: Pcm is known by its statistics"),
+        ("spice netlist -o {0}/no/x.cir", "there is no folder '{0}/no' to write 'x.cir' into"),
+        ("demo --out {0}/file/x", "folder '{0}/file/x' cannot be made: '{0}/file' is no folder"),
+        ("run demo --out {0}/file/x/y", "folder '{0}/file/x/y' cannot be made: '{0}/file' is"),
+        ("new-plugin memcore-lab --out {0}/file/x", "folder '{0}/file/x' cannot be made"),
+    ],
+)
+def test_what_cannot_be_written_is_said_in_one_line_before_the_work(
+    tmp_path: Path, words: str, message: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("")
+    done = memcore(*words.format(tmp_path).split())
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: " + message.format(tmp_path).partition(" of .avif")[0])
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
     done = memcore("--traceback", "run", tmp_path / "none.toml")
     assert type(done.exception).__name__ == "StudyError"

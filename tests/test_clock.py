@@ -1,6 +1,7 @@
 """The clock of an array adds up what passes, whatever the temperature."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -47,6 +48,8 @@ def test_a_rewrite_starts_time_again_and_wears_the_cells():
         ({"seconds": -1.0}, r"seconds=-1\.0; time only passes"),
         ({"cycles": float("nan")}, "cycles=nan"),
         ({"reads": float("inf")}, "reads=inf"),
+        ({"seconds": "3600"}, "seconds='3600'; time only passes, expected a finite number"),
+        ({"cycles": None}, "cycles=None"),
     ],
 )
 def test_time_only_passes(passed, message):
@@ -54,9 +57,10 @@ def test_time_only_passes(passed, message):
         Clock().advance(300.0, **passed)
 
 
-def test_nothing_is_at_zero_kelvin():
-    with pytest.raises(ConfigError, match="expected K, above 0"):
-        Clock().advance(0.0, seconds=1.0)
+@pytest.mark.parametrize("temperature", [0.0, -5, math.nan, math.inf, "300"])
+def test_nothing_is_at_zero_kelvin_or_below(temperature):
+    with pytest.raises(ConfigError, match=f"temperature={temperature!r}; .* of K, above 0"):
+        Clock().advance(temperature, seconds=1.0)
 
 
 def test_casting_a_model_leaves_its_clock_exact():

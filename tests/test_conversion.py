@@ -185,6 +185,15 @@ def test_computed_weights_stay_digital_and_say_so():
             memcore.convert_(nn.Sequential(layer), IDEAL)
 
 
+def test_a_layer_without_weights_stays_digital_and_is_named():
+    with pytest.warns(UserWarning, match="zero-element"):
+        empty = nn.Linear(0, 4)
+    nothing = r"\(the model\): its weight has shape \[4, 0\], so there is nothing to hold"
+    with pytest.raises(ConversionError, match=nothing):
+        memcore.convert(empty, IDEAL)
+    assert memristive(memcore.convert(nn.Sequential(nn.Linear(2, 3), empty), IDEAL)) == ["0"]
+
+
 @pytest.mark.parametrize("job", [memcore.program, memcore.summary, memcore.revert_])
 def test_a_digital_network_says_to_convert_first(job):
     if job is memcore.revert_:
@@ -467,6 +476,31 @@ def test_calibrating_again_starts_from_scratch():
     torch.testing.assert_close(
         ranges(model), ranges(memcore.convert(network().eval(), CONVERTERS, calibration=X))
     )
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (X * torch.nan, r"layer '0' .* 384 of 384 values at its inputs are NaN or infinite"),
+        ([X, X.clone().fill_diagonal_(torch.inf)], "6 of 384 values at its inputs are NaN or inf"),
+        (X[:0], "nothing to calibrate with: 1 batches, and no input in any"),
+        ([], "nothing to calibrate with: 0 batches"),
+        ([half[:0] for half in X.split(32)], "nothing to calibrate with: 2 batches"),
+    ],
+)
+@pytest.mark.parametrize("dac", [None, "uniform"])
+def test_what_cannot_calibrate_is_refused(calibration, message, dac):
+    config = CONVERTERS.replace(dac=dac)
+    with pytest.raises(ConfigError, match=message):
+        memcore.convert(network().eval(), config, calibration=calibration)
+
+
+def test_an_empty_batch_among_others_is_no_obstacle():
+    found = [
+        ranges(memcore.convert(network().eval(), CONVERTERS, calibration=batches))
+        for batches in (X, [X, X[:0]])
+    ]
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_failing_batch_leaves_the_model_usable():

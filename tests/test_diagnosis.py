@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import memcore
-from memcore import CrossbarConfig, NoEffectWarning, NonIdeality, Stage, Stream
+from memcore import ConfigError, CrossbarConfig, NoEffectWarning, NonIdeality, Stage, Stream
 from memcore.diagnosis import accuracy
 
 X = Stream(5).normal((200, 6))
@@ -198,3 +198,19 @@ def test_a_layer_alone_can_be_diagnosed():
     mem = memcore.convert(nn.Linear(6, 4), CrossbarConfig(device="ideal", nonidealities=["d2d"]))
     assert memcore.check_ideal(mem, X)
     assert memcore.diagnose(mem, LOADER, mean).effects[0].acts
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        ([], "the loader has no batches; expected batches"),
+        (X, "the loader is Tensor; expected batches"),
+        (None, "the loader is NoneType"),
+        ([X], "batch 0 of the loader is Tensor; expected batches"),
+        ([*LOADER, (X, X, X)], "batch 2 of the loader is 3 parts"),
+        (iter(LOADER), r"read once only; expected list\(loader\)"),
+    ],
+)
+def test_a_loader_that_does_not_fit_is_named(loader, message):
+    with pytest.raises(ConfigError, match=message):
+        memcore.diagnose(memristive(), loader)

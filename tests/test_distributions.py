@@ -123,6 +123,10 @@ def test_nothing_is_drawn_for_no_cells():
         (lambda: LogNormal(0.0, 1.0), "expected median > 0"),
         (lambda: LogNormal(1.0, 1.0, max=0.0), "fall inside the bounds"),
         (lambda: Uniform(2.0, 1.0), "expected min <= max"),
+        (lambda: Normal(50, 10, min=60, max=55), r"max=55\): min is above max; expected min < max"),
+        (lambda: Normal(50, 0, min=60, max=55), "min is above max"),
+        (lambda: Normal(50, 0, min=51), "only 0 % of the draws"),
+        (lambda: LogNormal(50, 0.1, min=60, max=-1), "min is above max"),
     ],
 )
 def test_impossible_distributions_are_refused(make, problem):

@@ -207,11 +207,90 @@ def call(voltage=None, dt=1.0, device=None, **options):
         ({"record": 0}, "record=0; expected 'all', 'last' or an integer >= 1"),
         ({"record": "some"}, "record='some'; expected"),
         ({"engine": "fast"}, "engine='fast'; expected"),
+        ({"shape": 2.5}, r"shape=2\.5; expected how many cells, or a tuple of integers"),
+        ({"shape": (3, -1)}, r"shape=\(3, -1\); expected"),
+        ({"device": 5}, "5 is no Memristor; expected a name"),
+        ({"device": "none.toml"}, "there is no device file 'none.toml'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         call(**arguments)
+
+
+class Siemens(memcore.devices["ideal"]):
+    """Its state is its conductance."""
+
+    def conductance(self, state):
+        return state[0]
+
+
+class Unbounded(Siemens):
+    def conductance_range(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "message"),
+    [
+        ("vteam", [[-5.0]], r"1 of 1 cells .* Vteam cannot have: -0\.0002128 S, outside 0\.001 to"),
+        (
+            "vteam",
+            [[0.0, 1.0, 1.01]],
+            r"1 of 3 cells .* outside 0\.001 to 0\.02 S; expected device",
+        ),
+        ("ideal", [[-1e-3]], "Ideal cannot have"),
+        (Siemens(r_on=1e4, r_off=1e6), [[2e-6, 5e-7]], r"1 of 2 cells .* outside 1e-06 to 0\.0001"),
+        (Unbounded(), [[1e-3, -1e-9]], "1 of 2 cells .* Unbounded cannot have: -1e-09 S"),
+        (Siemens(r_off=torch.tensor([1e6, 1e5])), [[3e-6, 3e-6]], "1 of 2 .* outside 1e-05"),
+    ],
+)
+def test_a_state_of_no_real_cell_is_refused(device, state, message):
+    device = memcore.devices[device]() if isinstance(device, str) else device
+    state = torch.tensor(state)
+    with pytest.raises(ConfigError, match=message):
+        simulate(device, torch.zeros(2), 1e-9, state=state)
+
+
+def test_a_state_belongs_to_the_window_of_its_own_cell():
+    device = memcore.devices["data_driven"](r_off=torch.tensor([2e4, 2e5], dtype=F64))
+    low, _ = device.conductance_range()
+    ends = device.state_of(low)
+    simulate(device, torch.zeros(2), 1e-9, state=ends)
+    shared = memcore.devices["constant_step"](x0=0.5)
+    for state in (torch.zeros(1, 2), torch.ones(1, 2)):
+        simulate(shared, torch.zeros(2), 1e-9, state=state)
+
+
+@pytest.mark.parametrize("name", ["vteam", "jart_vcm_v1b", "mms", "stanford_pku", "tabular"])
+def test_cells_at_the_ends_of_their_window_can_go_on(name):
+    device = memcore.devices[name]()
+    for volts in (-3.0, 3.0):
+        far = simulate(device, torch.full((50,), volts, dtype=F64), 1e-3)
+        again = simulate(device, torch.zeros(2), 1e-3, state=far.final.float())
+        g = device.conductance(far.final).item()
+        assert again.conductance[0].item() == pytest.approx(g, rel=1e-5)
+
+
+def test_a_device_may_be_named_as_in_a_config(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[device]\nname = "vteam"\nr_on = 60.0\n')
+    vteam, voltage = memcore.devices["vteam"], torch.full((3,), 0.5)
+    for spec, r_on in (
+        ("vteam", 50.0),
+        (vteam, 50.0),
+        ({"name": "vteam", "r_on": 60.0}, 60.0),
+        (file, 60.0),
+        (str(file), 60.0),
+    ):
+        expected = simulate(vteam(r_on=r_on), voltage, 1e-9)
+        assert torch.equal(simulate(spec, voltage, 1e-9).current, expected.current)
+    with pytest.raises(memcore.UnknownPluginError, match="vteam"):
+        simulate("vteem", voltage, 1e-9)
+
+
+def test_a_number_of_cells_is_a_shape():
+    assert call(shape=5).current.shape == (3, 5)
 
 
 def test_a_device_with_cells_of_its_own_needs_their_shape():

@@ -55,6 +55,39 @@ def test_a_pulse_response_tells_set_from_reset_by_the_polarity():
     assert falling[-1].item() == pytest.approx(end, rel=1e-6)
 
 
+def _train(gap, **options):
+    device, dt = memcore.devices["vteam"].preset("magic"), 1e-9
+    voltage = 2 * stimuli.ltp_ltd(-1, 1, 10, width=2 * dt, gap=gap, dt=dt)
+    return simulate(device, voltage, dt, **options)
+
+
+@pytest.mark.parametrize("record", [2, 3, 1000, "last"])
+def test_a_pulse_response_needs_every_sample(record):
+    with pytest.raises(ConfigError, match=r"one of \d+ samples, .* simulate with record='all'"):
+        plot.pulse_response(_train(1e-9, record=record))
+
+
+def test_pulses_without_a_gap_are_told_apart_by_their_width_only():
+    with pytest.raises(ConfigError, match=r"never within threshold=0\.0 V, .* expected a gap"):
+        plot.pulse_response(_train(0))
+    with pytest.raises(ConfigError, match="for 20 samples, but a pulse of this width has 3"):
+        plot.pulse_response(_train(0), width=3e-9)
+    with pytest.raises(ConfigError, match=r"width=1\.5e-09 s; expected a whole number of samples"):
+        plot.pulse_response(_train(0), width=1.5e-9)
+    dots = [
+        [line.get_ydata().tolist() for line in plot.pulse_response(*each, width=2e-9).lines]
+        for each in ([_train(0)], [_train(1e-9)])
+    ]
+    assert [len(line) for line in dots[0]] == [10, 10]
+    assert dots[0][0] == pytest.approx(dots[1][0], rel=1e-5)
+
+
+def test_loops_and_switching_say_that_samples_are_left_out():
+    for draw in (plot.hysteresis, plot.switching):
+        assert draw(_train(1e-9)).get_title() == "Vteam"
+        assert draw(_train(1e-9, record=3)).get_title() == "Vteam, one of 3 samples"
+
+
 def test_a_cumulative_plot_shows_the_spread_of_both_ends():
     device = memcore.devices["vteam"](r_on=memcore.Normal(50, 5, min=1))
     ax = plot.cumulative(device, cells=400)

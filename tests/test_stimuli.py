@@ -44,6 +44,16 @@ def test_pulses_have_exact_edges():
     assert stimuli.pulse_train(1.0, 2, width=1.0, gap=0.0, dt=1.0).tolist() == [1.0, 1.0]
 
 
+def test_widths_that_are_whole_numbers_of_samples_but_for_rounding_are_exact():
+    for count in (1, 3, 7, 1000):
+        v = stimuli.pulse_train(1.0, 2, width=count * 1e-9, gap=3 * 1e-10, dt=1e-10)
+        assert v.tolist() == ([1.0] * (10 * count) + [0.0] * 3) * 2
+
+
+def test_four_samples_are_enough_for_a_period():
+    assert stimuli.triangle(1.0, 50e6, dt=5e-9).tolist() == pytest.approx([0.5, 0.5, -0.5, -0.5])
+
+
 def test_potentiation_comes_before_depression():
     v = stimuli.ltp_ltd(1.0, -2.0, 2, width=1.0, gap=1.0, dt=1.0, cycles=2)
     assert v.tolist() == [1, 0, 1, 0, -2, 0, -2, 0] * 2
@@ -63,7 +73,25 @@ def test_a_staircase_includes_both_ends_and_comes_back():
     [
         (lambda: stimuli.sine(1.0, 0.0, dt=1.0), "frequency is 0.0; expected a finite number > 0"),
         (lambda: stimuli.sine(1.0, 1.0, dt=0.0), "dt is 0.0; expected"),
-        (lambda: stimuli.sine(1.0, 1.0, dt=9.0), "expected dt to be smaller"),
+        (lambda: stimuli.sine(1.0, 1.0, dt=9.0), "at least 4 samples in a period: dt <= 0.25"),
+        (lambda: stimuli.sine(1.0, 1.0, dt=1.0), "a period is 1 s, but dt=1.0 s; expected"),
+        (
+            lambda: stimuli.triangle(1.0, 2.0, dt=0.15),
+            "expected at least 4 samples in a period: dt <= 0.125",
+        ),
+        (lambda: stimuli.sine(1.0, 1.0, dt=0.25, periods=0.1), "expected dt to be smaller"),
+        (
+            lambda: stimuli.pulse_train(1.0, 1, width=1.5e-7, gap=1e-7, dt=1e-7),
+            "width is 1.5e-07 s, 1.5 samples of dt=1e-07 s; expected a whole number of samples: "
+            "width=1e-07 or 2e-07, or another dt",
+        ),
+        (
+            lambda: stimuli.ltp_ltd(1, -1, 1, width=1.0, gap=0.7, dt=1.0),
+            "gap is 0.7 s, 0.7 samples of dt=1.0 s; .* gap=1, or another dt",
+        ),
+        (lambda: stimuli.staircase(0, 1, 2, width=2.5, dt=1.0), "width=2 or 3, or another dt"),
+        (lambda: stimuli.pulse_train(1.0, 1.5, width=1, gap=1, dt=1), "count=1.5; expected an int"),
+        (lambda: stimuli.ltp_ltd(1, -1, 1, width=1, gap=0, dt=1, cycles=2.0), "cycles=2.0; expect"),
         (lambda: stimuli.pulse_train(1.0, 0, width=1.0, gap=0.0, dt=1.0), "count=0; expected"),
         (lambda: stimuli.pulse_train(1.0, 1, width=-1.0, gap=0.0, dt=1.0), "width is -1.0"),
         (lambda: stimuli.pulse_train(1.0, 1, width=1.0, gap=-1.0, dt=1.0), "gap=-1.0"),

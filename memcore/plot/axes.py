@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
+from memcore.dynamics import Trace
 from memcore.errors import ConfigError, MemcoreError
 
 if TYPE_CHECKING:
@@ -72,3 +73,9 @@ def need_rows(values: Tensor, least: int, what: str) -> None:
             f"{what} needs at least {least} samples, but the trace has {values.shape[0]}; "
             "simulate with record='all'"
         )
+
+
+def title(trace: Trace) -> str:
+    """The device, and whether samples are left out: what lies between them is not known."""
+    name = type(trace.device).__name__
+    return name if trace.stride == 1 else f"{name}, one of {trace.stride} samples"

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> "Axes":
     """Current against voltage, one line per cell.
 
+    The title says if the trace has only some of the samples: choose `record` such that a period
+    keeps many.
+
     Args:
-        trace: from `simulate`, with all samples.
+        trace: from `simulate`.
         log: the magnitude of the current on a logarithmic axis.
         ax: where to draw; in a new figure by default.
 
@@ -32,5 +35,5 @@ def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> 
         ax.axhline(0, color="0.8", linewidth=0.6, zorder=0)
     ax.axvline(0, color="0.8", linewidth=0.6, zorder=0)
     ax.set(xlabel="voltage / V", ylabel=f"{'|current|' if log else 'current'} / {ampere}")
-    ax.set_title(type(trace.device).__name__)
+    ax.set_title(common.title(trace))
     return ax

@@ -1,5 +1,6 @@
 """The conductance after each pulse: potentiation and depression."""
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,20 +14,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def pulse_response(trace: Trace, *, threshold: float = 0.0, ax: "Axes | None" = None) -> "Axes":
+def pulse_response(
+    trace: Trace,
+    *,
+    threshold: float = 0.0,
+    width: float | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
     """Conductance after each pulse against its number, SET and RESET pulses in two colours.
+
+    Pulses of one sign need a gap between them, a sample or more within the threshold: without it
+    they look as one long pulse, unless `width` says where it ends.
 
     Args:
         trace: from `simulate`, with all samples of a pulse train that all cells share.
         threshold: V; a pulse is a run of samples of one sign beyond it, so that reads are none.
+        width: s, of every pulse; a longer run is several pulses. Only pulses without gaps need it.
         ax: where to draw; in a new figure by default.
 
     Raises:
-        ConfigError: each cell has a waveform of its own, or there is no pulse.
+        ConfigError: the trace lacks samples, each cell has a waveform of its own, there is no
+            pulse, or pulses cannot be told apart.
     """
+    if trace.stride != 1:
+        raise ConfigError(
+            f"the trace has one of {trace.stride} samples, so pulses may be missing; "
+            "simulate with record='all'"
+        )
     if trace.voltage.dim() > 1:
         raise ConfigError("a pulse response needs one waveform for all cells, voltage [time]")
-    ends, signs = pulses(trace.voltage, threshold)
+    ends, signs = pulses(
+        trace.voltage, threshold, None if width is None else _samples(trace, width)
+    )
     if not len(ends):
         raise ConfigError(f"the voltage never exceeds threshold={threshold!r} V; expected pulses")
     after = torch.cat([trace.state, trace.final.unsqueeze(0)])[ends + 1].movedim(1, 0)
@@ -45,9 +64,48 @@ def pulse_response(trace: Trace, *, threshold: float = 0.0, ax: "Axes | None" = 
     return ax
 
 
-def pulses(voltage: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """The last sample of each pulse and its sign, int64 [pulses] each."""
+def pulses(voltage: Tensor, threshold: float, samples: int | None = None) -> tuple[Tensor, Tensor]:
+    """The last sample of each pulse and its sign, int64 [pulses] each.
+
+    Args:
+        voltage: V, [time].
+        threshold: V, beyond which a sample belongs to a pulse.
+        samples: of a pulse; None if there is a gap after each.
+
+    Raises:
+        ConfigError: pulses cannot be told apart.
+    """
     sign = torch.where(voltage.abs() > threshold, voltage.sign(), 0)
-    following = torch.cat([sign[1:], sign.new_zeros(1)])
-    ends = ((sign != 0) & (following != sign)).nonzero().squeeze(1)
+    last = (sign != 0) & (torch.cat([sign[1:], sign.new_zeros(1)]) != sign)
+    if samples is not None:
+        last = _every(samples, sign, last)
+    elif bool((sign != 0).all()) and not bool(last.all()):
+        raise ConfigError(
+            f"the voltage is never within threshold={threshold!r} V, and pulses without a gap look "
+            "as one; expected a gap after each, a threshold above the reads, or width= of a pulse"
+        )
+    ends = last.nonzero().squeeze(1)
     return ends, sign[ends].long()
+
+
+def _every(samples: int, sign: Tensor, last: Tensor) -> Tensor:
+    """Whether a pulse ends at a sample, where runs are pulses of so many samples."""
+    place = torch.arange(len(sign), device=sign.device)
+    begins = torch.cat([sign.new_ones(1, dtype=torch.bool), sign[1:] != sign[:-1]])
+    length = place - torch.where(begins, place, 0).cummax(0).values + 1
+    ends = (sign != 0) & (length % samples == 0)
+    if bool((last & ~ends).any()):
+        wrong = int(length[last & ~ends][0])
+        raise ConfigError(
+            f"the voltage is beyond the threshold for {wrong} samples, but a pulse of this width "
+            f"has {samples}; expected whole pulses"
+        )
+    return ends
+
+
+def _samples(trace: Trace, width: float) -> int:
+    dt = float(trace.time[1] - trace.time[0]) if len(trace.time) > 1 else width
+    samples = round(width / dt) if 0 < width < math.inf else 0
+    if samples < 1 or abs(samples * dt - width) > 1e-6 * width:
+        raise ConfigError(f"width={width!r} s; expected a whole number of samples of {dt:.6g} s")
+    return samples

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 def switching(trace: Trace, *, ax: "Axes | None" = None) -> "Axes":
     """Resistance against time, one line per cell, over the voltage in grey.
 
+    The title says if the trace has only some of the samples: pulses between them are not drawn.
+
     Args:
         trace: from `simulate`.
         ax: where to draw; in a new figure by default. The voltage has Axes of its own, its twin.
@@ -31,5 +33,5 @@ def switching(trace: Trace, *, ax: "Axes | None" = None) -> "Axes":
     ax.patch.set_visible(False)
     ax.plot(time, resistance, **common.colours(resistance.shape[1]))
     ax.set(xlabel=f"time / {second}", ylabel=f"resistance / {ohm}")
-    ax.set_title(type(trace.device).__name__)
+    ax.set_title(common.title(trace))
     return ax
