@@ -1,6 +1,7 @@
 """`memcore.fit`: a device model and measured data, made into the device that was measured."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -58,7 +59,8 @@ def fit(
 
     A parameter that cannot change its sign is searched by its logarithm. The uncertainties are
     those of independent noise of one size on the chosen scale: `s^2 (J^T J)^-1`, s^2 being the
-    variance of the residuals. They know nothing of errors of the model itself.
+    variance of the residuals. They know nothing of errors of the model itself, and there are none
+    of a search that ran out of evaluations.
 
     Args:
         device: the model, by name, class, mapping or instance; distributions count as their
@@ -194,7 +196,9 @@ def _parameters(
         axis.name: FittedParameter(
             name=axis.name,
             value=axis.value(float(u)),
-            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread),
+            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread)
+            if solution.converged
+            else math.nan,
             unit=axis.unit,
             identifiable=identifiable,
             note="at its bound" if _at_bound(axis, float(u)) else "",
@@ -228,5 +232,8 @@ def _warnings(problem: Problem, solution: Solution, judgement: Judgement) -> tup
     if at_bound:
         found.append(f"{', '.join(at_bound)} ended at a bound; uncertainties there mean little")
     if not solution.converged:
-        found.append("the search ran out of evaluations; give a better start or fewer parameters")
+        found.append(
+            "the search ran out of evaluations before it arrived: the values are not the best ones "
+            "and how uncertain they are is unknown; give a better start or fewer parameters"
+        )
     return tuple(found)
