@@ -70,13 +70,15 @@ def read_table(
     for number, row in enumerate(rows[header + 1 :], start=header + 2):
         if not any(cell.strip() for cell in row) or row[0].lstrip().startswith("#"):
             continue
+        where = f"{path}, line {number}"
+        _require_as_wide(row, rows[header], where, delimiter)
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
             if quantities[name].dimension == "label":
                 seen = sum(1.0 for other, _ in labels if other == name)
                 found[name].append(labels.setdefault((name, cell), seen))
                 continue
-            found[name].append(_number(cell, name, quantities[name], f"{path}, line {number}"))
+            found[name].append(_number(cell, name, quantities[name], where))
     if not found[next(iter(columns))]:
         raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
     return Table(
@@ -170,6 +172,22 @@ def _require_single(cells: Sequence[str], wanted: Iterable[str], path: str | Pat
                 f"'{path}' has {cells.count(heading)} columns {heading!r}; expected one: rename "
                 "the others"
             )
+
+
+def _require_as_wide(row: list[str], header: list[str], where: str, delimiter: str) -> None:
+    """Refuse cells without a heading: those before them may have been shifted, too."""
+    if _width(row) <= _width(header):
+        return
+    decimal = ", perhaps decimal commas" if delimiter == "," else ""
+    raise ConfigError(
+        f"{where} has {_width(row)} cells, the header {_width(header)}; expected a heading for "
+        f"every cell: {delimiter!r} may stand within a cell{decimal}, or a heading be missing"
+    )
+
+
+def _width(row: list[str]) -> int:
+    """How many cells there are but for blank ones at the end."""
+    return max((k for k, cell in enumerate(row, start=1) if cell.strip()), default=0)
 
 
 def _number(cell: str, name: str, quantity: Quantity, where: str) -> float:
