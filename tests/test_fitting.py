@@ -40,8 +40,8 @@ def test_known_parameters_come_back_and_survive_the_file(data, tmp_path):
 
 
 def test_what_the_data_do_not_tell_is_named(data):
-    free = ["r_on", "thickness", "mobility"]
-    found = memcore.fit("linear_ion_drift", data, free=free, start=TRUE, starts=1)
+    device = {"name": "linear_ion_drift", **TRUE}
+    found = memcore.fit(device, data, free=["r_on", "thickness", "mobility"], starts=1)
     assert not found.identifiable["thickness"]
     assert not found.identifiable["mobility"]
     assert any("thickness" in line and "mobility" in line for line in found.warnings)

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from memcore._version import __version__
-from memcore.config import PluginSpec, plugin, provided_name
+from memcore.config import PluginSpec, provided_name
 from memcore.errors import ConfigError
+from memcore.fitting.begin import begin
 from memcore.fitting.data import Data, load
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.models import model_of, refusing_pulses
@@ -54,8 +55,8 @@ def fit(
     `Memristor.pulses`, read by read, from a fresh cell.
 
     A device that holds what was measured, such as `tabular`, takes the data as they are, from
-    several devices and cycles: nothing is searched, and of the options those for files, `start`,
-    `fixed` and `date` apply.
+    several devices and cycles: nothing is searched, and of the options those for files, `fixed`
+    with values and `date` apply.
 
     A parameter that cannot change its sign is searched by its logarithm. The uncertainties are
     those of independent noise of one size on the chosen scale: `s^2 (J^T J)^-1`, s^2 being the
@@ -74,7 +75,9 @@ def fit(
         units: of a file, the unit of each column, such as "mV" or "uS"; none is guessed.
         delimiter: of a file, between the columns.
         dt: of a file without times, s between two samples.
-        start: a preset of the device, or values by name, to begin with.
+        start: where the parameters to be fitted begin: values by name, or a preset of the device.
+            All others are those of the device given. Only of a device given by its name or class
+            alone they are the preset's.
         free: parameters to fit; all numbers by default, but those that start at 0 and may be of
             any size.
         fixed: parameters to hold, or their values by name.
@@ -102,7 +105,9 @@ def fit(
         >>> round(found.device.x0, 4)
         0.2
     """
-    first = _begin(device, start, fixed)
+    if isinstance(fixed, str):
+        raise ConfigError(f"fixed={fixed!r}; expected a list of names, or values by name")
+    first, notes = begin(device, start, free, fixed)
     if isinstance(first, Tabulating):
         _require_no_search(first, free=free, bounds=bounds, dt=dt)
         records = load_records(data, columns, units, delimiter)  # type: ignore[arg-type]
@@ -128,29 +133,8 @@ def fit(
             **{"resample": resample, "substeps": substeps},
         },
     }
-    return _result(problem, solution, measured, {k: v for k, v in record.items() if v is not None})
-
-
-def _begin(
-    spec: PluginSpec,
-    start: str | Mapping[str, float] | None,
-    fixed: Sequence[str] | Mapping[str, float],
-) -> Memristor:
-    """The nominal device that the search starts from."""
-    if isinstance(fixed, str):
-        raise ConfigError(f"fixed={fixed!r}; expected a list of names, or values by name")
-    device: Memristor = plugin("devices", spec).nominal()
-    if isinstance(start, str):
-        device = type(device).preset(start).nominal()
-    given = {**(start if isinstance(start, Mapping) else {})}
-    given |= fixed if isinstance(fixed, Mapping) else {}
-    if not given:
-        return device
-    name = provided_name(device)
-    fields = [f.name for f in dataclasses.fields(device) if f.init]  # type: ignore[arg-type]
-    values = {field: getattr(device, field) for field in fields}
-    found: Memristor = plugin("devices", {"name": name, **values, **given})
-    return found
+    kept = {k: v for k, v in record.items() if v is not None}
+    return _result(problem, solution, measured, notes, kept)
 
 
 def _require_no_search(device: Tabulating, **given: object) -> None:
@@ -162,7 +146,13 @@ def _require_no_search(device: Tabulating, **given: object) -> None:
             )
 
 
-def _result(problem: Problem, solution: Solution, data: Data, provenance: Mapping[str, Any]) -> Fit:
+def _result(
+    problem: Problem,
+    solution: Solution,
+    data: Data,
+    notes: Sequence[str],
+    provenance: Mapping[str, Any],
+) -> Fit:
     model, found = problem.model, problem.values(solution.place)
     judgement = judge(solution.jacobian, solution.noise, problem.axes)
     predicted = model.predict([found])[0]
@@ -176,7 +166,7 @@ def _result(problem: Problem, solution: Solution, data: Data, provenance: Mappin
         rms=rms,
         relative=rms / size if size else 0.0,
         unit=model.unit,
-        warnings=_warnings(problem, solution, judgement),
+        warnings=(*notes, *_warnings(problem, solution, judgement)),
         provenance=provenance,
         abscissa=data.abscissa,
         voltage=data.applied,
