@@ -1,7 +1,9 @@
 """What was measured: current under a voltage, or conductance after pulses."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +98,8 @@ class IVData:
             )
         values = dict(table.values)
         if dt is not None:
+            if not is_positive(dt):
+                raise ConfigError(f"dt={dt!r}; expected seconds > 0 between two samples")
             values["time"] = dt * torch.arange(len(values["current"]), dtype=torch.float64)
         return cls(**values, source={**table.source, **({} if dt is None else {"dt": dt})})
 
@@ -253,6 +257,12 @@ def load(
     if set(columns) & set(PULSES):
         return PulseData.from_csv(data, columns=columns, units=units, delimiter=delimiter)
     return IVData.from_csv(data, columns=columns, units=units, dt=dt, delimiter=delimiter)
+
+
+def is_positive(value: object) -> bool:
+    """Whether it is a finite number > 0."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and 0 < float(value) < math.inf  # type: ignore[arg-type]
 
 
 def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:

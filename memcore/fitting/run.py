@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -10,11 +11,11 @@ import numpy as np
 
 from memcore._version import __version__
 from memcore.config import PluginSpec, provided_name
-from memcore.errors import ConfigError
 from memcore.fitting.begin import begin
 from memcore.fitting.data import Data, load
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.models import model_of, refusing_pulses
+from memcore.fitting.options import require_acting, require_kinds, require_no_search
 from memcore.fitting.records import IVCurve, Records, load_records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.search import Problem, Scale, Solution, check, search
@@ -63,6 +64,8 @@ def fit(
     variance of the residuals. They know nothing of errors of the model itself, and there are none
     of a search that ran out of evaluations.
 
+    An option that cannot act on the data or the device at hand is refused.
+
     Args:
         device: the model, by name, class, mapping or instance; distributions count as their
             nominal value.
@@ -105,15 +108,22 @@ def fit(
         >>> round(found.device.x0, 4)
         0.2
     """
-    if isinstance(fixed, str):
-        raise ConfigError(f"fixed={fixed!r}; expected a list of names, or values by name")
+    options = {
+        **{"columns": columns, "units": units, "delimiter": delimiter, "dt": dt, "start": start},
+        **{"free": free, "fixed": fixed, "bounds": bounds, "scale": scale, "floor": floor},
+        **{"loss": loss, "starts": starts, "seed": seed, "resample": resample},
+        **{"substeps": substeps, "date": date},
+    }
+    require_kinds(options)
+    changed = {name: value for name, value in options.items() if value != _DEFAULTS[name]}
     first, notes = begin(device, start, free, fixed)
     if isinstance(first, Tabulating):
-        _require_no_search(first, free=free, bounds=bounds, dt=dt)
+        require_no_search(first, changed, data)
         records = load_records(data, columns, units, delimiter)  # type: ignore[arg-type]
         dated = {"date": date} if date else {}
         return tabulate(first, records, {"memcore": __version__, **dated})
     measured = load(data, columns, units, delimiter, dt)  # type: ignore[arg-type]
+    require_acting({"scale": scale, **changed}, data, measured)
     searched = axes(first, free=free, fixed=tuple(fixed), bounds=bounds or {})
     check(scale, loss, floor, starts, len(measured.measured), len(searched))
     model = model_of(first, measured, resample=resample, substeps=substeps)
@@ -137,13 +147,7 @@ def fit(
     return _result(problem, solution, measured, notes, kept)
 
 
-def _require_no_search(device: Tabulating, **given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise ConfigError(
-                f"{name}={value!r}, but {type(device).__name__} holds what was measured and "
-                f"nothing is searched; leave {name} out, set parameters by fixed={{name: value}}"
-            )
+_DEFAULTS: Final = {name: p.default for name, p in signature(fit).parameters.items()}
 
 
 def _result(
@@ -166,7 +170,7 @@ def _result(
         rms=rms,
         relative=rms / size if size else 0.0,
         unit=model.unit,
-        warnings=(*notes, *_warnings(problem, solution, judgement)),
+        warnings=(*notes, *model.notes, *_warnings(problem, solution, judgement)),
         provenance=provenance,
         abscissa=data.abscissa,
         voltage=data.applied,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError, MemcoreError
+from memcore.fitting.data import is_positive
 from memcore.fitting.models import Model
 from memcore.fitting.space import Axis
 from memcore.random import Stream
@@ -317,9 +318,9 @@ def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: 
     for name, value, choices in (("scale", kind, SCALES), ("loss", loss, tuple(LOSSES))):
         if value not in choices:
             raise ConfigError(f"{name}={value!r}; expected one of {', '.join(choices)}")
-    if not 0 < floor <= 1:
+    if not is_positive(floor) or floor > 1:
         raise ConfigError(f"floor={floor!r}; expected a share of the largest value in (0, 1]")
-    if not isinstance(starts, int) or starts < 1:
+    if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
         raise ConfigError(f"starts={starts!r}; expected an integer >= 1")
     if samples <= count:
         raise ConfigError(
