@@ -73,3 +73,13 @@ def test_messages_call_devices_and_curves_by_their_labels(tmp_path):
             columns={"curve": "state", "voltage": "V", "current": "I"},
             units={"voltage": "V", "current": "uA"},
         )
+
+
+@pytest.mark.parametrize("delimiter", [", ", "", "\n", '"', 1])
+def test_columns_are_separated_by_one_character(tmp_path, delimiter):
+    path = tmp_path / "iv.csv"
+    path.write_text("t, V, I\n0, 0, 0\n1, 2, 3\n2, 3, 4\n")
+    with pytest.raises(ConfigError, match=r"delimiter=.*; expected one character"):
+        fitting.IVData.from_csv(path, columns=COLUMNS, units=UNITS, delimiter=delimiter)
+    found = fitting.IVData.from_csv(path, columns=COLUMNS, units=UNITS)
+    assert torch.equal(found.voltage, torch.tensor([0.0, 2.0, 3.0]).double())

@@ -63,6 +63,7 @@ def read_table(
     """
     columns, units = dict(columns or {}), dict(units or {})
     _check_names(columns, units, quantities)
+    _check_delimiter(delimiter)
     factors = {name: _factor(name, columns, units, quantities[name]) for name in columns}
     content = _content(Path(path))
     rows = list(csv.reader(_text(content).splitlines(), delimiter=delimiter))
@@ -113,6 +114,14 @@ def _check_names(
     for key in units:
         if key not in columns:
             raise ConfigError(f"units has {key!r}, but columns has not; expected both or none")
+
+
+def _check_delimiter(delimiter: object) -> None:
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigError(
+            f"delimiter={delimiter!r}; expected one character, such as ',' or ';' or '\\t': blanks "
+            "beside it do not count"
+        )
 
 
 def _factor(
