@@ -101,7 +101,7 @@ class Fit:
             path: ends in .toml.
 
         Raises:
-            ConfigError: it does not end in .toml.
+            ConfigError: it does not end in .toml, or nothing can be written there.
         """
         device_file.require_name(path)
         spread = {p.name: p.uncertainty for p in self.parameters.values() if p.fitted}

@@ -129,7 +129,7 @@ def axes(
     both = set(free or ()) & set(fixed)
     if both:
         raise ConfigError(f"{', '.join(sorted(both))} are both free and fixed; expected one")
-    chosen = [name for name in free or known if name not in fixed]
+    chosen = [name for name in dict.fromkeys(free or known) if name not in fixed]
     idle = [name for name in bounds if name not in chosen]
     if idle:
         raise ConfigError(f"bounds: {', '.join(idle)} is not fitted; leave it out, or free it")
