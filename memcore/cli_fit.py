@@ -1,6 +1,7 @@
 """`memcore fit`: a measured device as a file that names it anywhere."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -47,15 +48,21 @@ def fit(
     from memcore.device_file import require_name
 
     require_name(out)
-    named = [_column(text) for text in columns]
+    named = _named(columns)
+    held = _held(fixed)
+    # What cannot be written is known before the search rather than after it.
+    _require_writable("-o", out)
+    if plot is not None:
+        _require_picture(plot)
+        _require_writable("--plot", plot)
     found = memcore.fit(
         device,
         data,
-        columns={what: heading for what, heading, _ in named},
-        units={what: unit for what, _, unit in named},
+        columns={what: heading for what, (heading, _) in named.items()},
+        units={what: unit for what, (_, unit) in named.items()},
         start=preset,
         free=free or None,
-        fixed=_held(fixed),
+        fixed=held,
         **options,
     )
     click.echo(str(found))
@@ -66,17 +73,55 @@ def fit(
         click.echo(f"plot   {plot}")
 
 
-def _column(text: str) -> tuple[str, str, str]:
-    """What, heading and unit of `WHAT=HEADING:UNIT`."""
+def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Heading and unit of each `WHAT=HEADING:UNIT`, by what it is."""
     from memcore.errors import ConfigError
 
-    what, equals, rest = text.partition("=")
-    heading, colon, unit = rest.rpartition(":")
-    if not (equals and colon and what and heading and unit):
+    found: dict[str, tuple[str, str]] = {}
+    for text in columns:
+        what, equals, rest = text.partition("=")
+        heading, colon, unit = rest.rpartition(":")
+        if not (equals and colon and what and heading and unit):
+            raise ConfigError(
+                f"--column {text!r}; expected WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
+            )
+        if what in found:
+            raise ConfigError(
+                f"--column {what} is given twice, as {found[what][0]!r} and as {heading!r}; "
+                "expected one column"
+            )
+        found[what] = heading, unit
+    return found
+
+
+def _require_writable(option: str, path: Path) -> None:
+    """Refuse a path that nothing can be written to, and leave no file there."""
+    from memcore.errors import ConfigError
+
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder '{path.parent}'; make it first")
+    try:
+        if path.exists():
+            path.open("ab").close()
+        else:
+            TemporaryFile(dir=path.parent).close()
+    except OSError as error:
         raise ConfigError(
-            f"--column {text!r}; expected WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
+            f"{option} {path} cannot be written: {error.strerror}; expected another place"
+        ) from None
+
+
+def _require_picture(path: Path) -> None:
+    from memcore.errors import ConfigError
+    from memcore.plot import axes as common
+
+    figure = common.axes(None).get_figure(root=True)
+    assert figure is not None
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in known:
+        raise ConfigError(
+            f"--plot {path}; expected a name that ends in .{', .'.join(sorted(known))}"
         )
-    return what, heading, unit
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
@@ -86,6 +131,10 @@ def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
     pairs = [text.partition("=") for text in fixed]
     if not any(equals for _, equals, _ in pairs):
         return fixed
+    names = [name for name, _, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--fixed {name} is given {names.count(name)} times; expected once")
     try:
         return {name: float(value) for name, _, value in pairs}
     except ValueError:

@@ -86,12 +86,19 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def write(path: str | Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write tables of plain values as TOML; entries that are None are left out."""
+    """Write tables of plain values as TOML; entries that are None are left out.
+
+    Raises:
+        ConfigError: there is no such folder, or nothing can be written there.
+    """
     blocks = [
         "\n".join([f"[{name}]", *(f"{_key(k)} = {_value(v)}" for k, v in _kept(table))])
         for name, table in tables.items()
     ]
-    Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"device file '{path}' cannot be written: {error.strerror}") from None
 
 
 def _content(path: Path) -> dict[str, Any]:

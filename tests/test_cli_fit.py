@@ -5,9 +5,12 @@ import torch
 from click.testing import CliRunner
 
 import memcore
+from memcore import device_file
 from memcore.cli import main
 
 COLUMNS = ("--column", "time=t (ms):ms", "--column", "voltage=V:V", "--column", "current=I:uA")
+#: Where not even the superuser can write.
+LINUX = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the folder /proc")
 HELD = ("--fixed", "p", "--fixed", "j", "--fixed", "thickness", "--fixed", "mobility")
 
 
@@ -41,12 +44,15 @@ def test_a_measured_loop_becomes_a_device(measured: Path, tmp_path: Path) -> Non
         (("--column", "voltage=V"), "expected WHAT=HEADING:UNIT"),
         ((*COLUMNS, "--fixed", "p=1", "--fixed", "j"), "only NAME=NUMBER"),
         (COLUMNS[:4], "current"),
+        ((*COLUMNS, "--column", "voltage=I:V"), "voltage is given twice, as 'V' and as 'I'"),
+        ((*COLUMNS, "--fixed", "p=1", "--fixed", "p=2"), "--fixed p is given 2 times"),
     ],
 )
 def test_what_does_not_fit_is_an_error(
     measured: Path, words: tuple[str, ...], message: str
 ) -> None:
-    start = ["fit", str(measured), "--device", "linear_ion_drift", "-o", "mine.toml"]
+    out = measured.with_name("mine.toml")
+    start = ["fit", str(measured), "--device", "linear_ion_drift", "-o", str(out)]
     done = CliRunner().invoke(main, [*start, *words])
     assert done.exit_code == 2
     assert message in done.output
@@ -57,3 +63,38 @@ def test_the_result_must_be_a_toml_file(measured: Path) -> None:
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 2
     assert "ends in .toml" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-o", "nowhere/mine.toml"), "-o nowhere/mine.toml: there is no folder 'nowhere'"),
+        pytest.param(("-o", "/proc/mine.toml"), "/proc/mine.toml cannot be written", marks=LINUX),
+        (("-o", "mine.toml", "--plot", "nowhere/fit.png"), "there is no folder 'nowhere'"),
+        (("-o", "mine.toml", "--plot", "fit.txt"), "--plot fit.txt; expected a name that ends"),
+        pytest.param(
+            ("-o", "mine.toml", "--plot", "/proc/fit.png"), "/proc/fit.png cannot be", marks=LINUX
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_search(
+    measured: Path,
+    words: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memcore, "fit", lambda *_, **__: pytest.fail("the search began"))
+    start = ["fit", str(measured), "--device", "linear_ion_drift", *COLUMNS]
+    done = CliRunner().invoke(main, [*start, *words])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["loop.csv"]
+
+
+def test_a_device_file_that_cannot_be_written_is_an_error_of_the_user(tmp_path: Path) -> None:
+    with pytest.raises(memcore.ConfigError, match=r"nowhere.mine\.toml' cannot be written"):
+        device_file.write(tmp_path / "nowhere" / "mine.toml", {})

@@ -1,5 +1,6 @@
 """Parameters come back from noisy data that they made, and what data do not tell is said."""
 
+import math
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 import memcore
 from memcore import ConfigError, fitting
 from memcore.config import plugin
+from memcore.fitting import search
 from memcore.fitting.models import model_of
 from memcore.fitting.units import Quantity, factor
 
@@ -38,11 +40,34 @@ def test_known_parameters_come_back_and_survive_the_file(data, tmp_path):
 
 
 def test_what_the_data_do_not_tell_is_named(data):
-    free = ["r_on", "thickness", "mobility"]
-    found = memcore.fit("linear_ion_drift", data, free=free, start=TRUE, starts=1)
+    device = {"name": "linear_ion_drift", **TRUE}
+    found = memcore.fit(device, data, free=["r_on", "thickness", "mobility"], starts=1)
     assert not found.identifiable["thickness"]
     assert not found.identifiable["mobility"]
     assert any("thickness" in line and "mobility" in line for line in found.warnings)
+
+
+def test_one_sample_far_more_sensitive_than_the_others_does_not_hold_the_search_up():
+    """The border reaches the electrode just after one of 50 samples, which then sees all."""
+    voltage = memcore.stimuli.sine(1.0, 1.0, dt=0.02, dtype=torch.float64)
+    trace = memcore.simulate(memcore.devices["linear_ion_drift"](**TRUE), voltage, 0.02)
+    exact = fitting.IVData(time=trace.time, voltage=voltage, current=trace.current)
+    found = memcore.fit("linear_ion_drift", exact, free=["r_on", "r_off", "x0"])
+    assert not found.warnings
+    for name in ("r_on", "r_off", "x0"):
+        # Fresh cells are of single precision.
+        assert found.parameters[name].value == pytest.approx(TRUE[name], rel=1e-7)
+
+
+def test_a_search_that_did_not_arrive_claims_no_uncertainty(data, monkeypatch, tmp_path):
+    for name in ("_BOUT", "_MOST"):
+        monkeypatch.setattr(search, name, 2)
+    found = memcore.fit("linear_ion_drift", data, free=["r_on", "r_off"], starts=1)
+    assert all(math.isnan(p.uncertainty) for p in found.parameters.values() if p.fitted)
+    assert "ran out of evaluations" in str(found)
+    assert str(found).count("unknown") == 3
+    found.to_toml(tmp_path / "mine.toml")
+    assert plugin("devices", tmp_path / "mine.toml") == found.device
 
 
 def test_pulses_give_back_their_steps():

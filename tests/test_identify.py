@@ -61,8 +61,9 @@ def test_parameters_miss_the_truth_by_as_much_as_their_uncertainty_says(fit, tru
 def test_relative_differences_do_not_favour_what_noise_made_small():
     """Over the measured value they would: low by twice the variance, ten uncertainties here."""
     data = loop_data(0, 8000, relative=True)
-    options = {"scale": "relative", "floor": 1e-9, "start": LOOP, "starts": 1}
-    found = memcore.fit("linear_ion_drift", data, free=["r_on", "r_off"], **options)
+    options = {"scale": "relative", "floor": 1e-9, "starts": 1}
+    device = {"name": "linear_ion_drift", **LOOP}
+    found = memcore.fit(device, data, free=["r_on", "r_off"], **options)
     for name in ("r_on", "r_off"):
         parameter = found.parameters[name]
         assert abs(parameter.value - LOOP[name]) < 4 * parameter.uncertainty, name

@@ -1,7 +1,9 @@
 """What was measured: current under a voltage, or conductance after pulses."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +98,8 @@ class IVData:
             )
         values = dict(table.values)
         if dt is not None:
+            if not is_positive(dt):
+                raise ConfigError(f"dt={dt!r}; expected seconds > 0 between two samples")
             values["time"] = dt * torch.arange(len(values["current"]), dtype=torch.float64)
         return cls(**values, source={**table.source, **({} if dt is None else {"dt": dt})})
 
@@ -109,18 +113,21 @@ class PulseData:
             of the fresh cell.
         conductance: S.
         source: where the numbers come from, for the provenance.
+        label: what messages call it.
     """
 
     count: Any
     conductance: Any
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
+    label: str = ""
 
     def __post_init__(self) -> None:
-        settle(self, ("count", "conductance"), least=3)
+        settle(self, ("count", "conductance"), least=3, label=self.label)
+        where = f"{self.label}: " if self.label else ""
         if not bool((self.count == self.count.round()).all()):
-            raise ConfigError("count has fractions; expected whole numbers of pulses")
+            raise ConfigError(f"{where}count has fractions; expected whole numbers of pulses")
         if not bool((self.conductance > 0).all()):
-            raise ConfigError("conductance has values <= 0; expected siemens > 0")
+            raise ConfigError(f"{where}conductance has values <= 0; expected siemens > 0")
 
     @property
     def abscissa(self) -> Tensor:
@@ -162,18 +169,22 @@ class PulseData:
         return cls.from_table(read_table(path, columns, units, PULSES, delimiter), columns)
 
     @classmethod
-    def from_table(cls, table: Table, columns: Mapping[str, str]) -> "PulseData":
+    def from_table(cls, table: Table, columns: Mapping[str, str], label: str = "") -> "PulseData":
         """The reads in the rows of a table.
 
         Args:
             table: direction, conductance or resistance, and perhaps pulse.
             columns: for messages.
+            label: for messages, too.
 
         Raises:
             ConfigError: a column is missing or does not fit.
         """
         return cls(
-            count=_counts(table), conductance=conductance_of(table, columns), source=table.source
+            count=_counts(table, label),
+            conductance=conductance_of(table, columns),
+            source=table.source,
+            label=label,
         )
 
 
@@ -192,7 +203,7 @@ def conductance_of(table: Table, columns: Mapping[str, str]) -> Tensor:
     return values if given == ["conductance"] else 1 / values
 
 
-def _counts(table: Table) -> Tensor:
+def _counts(table: Table, label: str) -> Tensor:
     if "direction" not in table.values:
         raise ConfigError(
             'pulse data need columns={"direction": ...} with up or down in each row, beside '
@@ -205,8 +216,9 @@ def _counts(table: Table) -> Tensor:
     since = number.diff(prepend=number.new_zeros(1))
     if not bool((since >= 0).all()):
         raise ConfigError(
-            "the numbers of the pulses descend; expected them to count on through ups and downs: "
-            "leave the column out where there is one pulse to each row"
+            f"{label}{': ' if label else ''}the numbers of the pulses descend; expected them to "
+            "count on through ups and downs: leave the column out where there is one pulse to "
+            "each row"
         )
     return direction * since
 
@@ -247,18 +259,25 @@ def load(
     return IVData.from_csv(data, columns=columns, units=units, dt=dt, delimiter=delimiter)
 
 
-def settle(data: object, names: tuple[str, ...], least: int) -> None:
+def is_positive(value: object) -> bool:
+    """Whether it is a finite number > 0."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and 0 < float(value) < math.inf  # type: ignore[arg-type]
+
+
+def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:
     """Make float64 tensors of what was given, and refuse what does not fit together.
 
     Args:
         data: a frozen dataclass with rows of numbers.
         names: of these, which must be of one length.
         least: how many numbers there must be.
+        label: what to call the data.
 
     Raises:
         ConfigError: naming the row.
     """
-    kind = type(data).__name__
+    kind = label or type(data).__name__
     for name in names:
         given = getattr(data, name)
         try:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memcore.dynamics import simulate
 from memcore.errors import ConfigError
-from memcore.fitting.data import Data, IVData, PulseData
+from memcore.fitting.data import Data, IVData, PulseData, is_positive
 from memcore.hookspecs import Memristor
 from memcore.random import Stream
 from memcore.records import Context
@@ -23,6 +23,7 @@ Values = Mapping[str, float]
 #: Intervals between samples that differ by less than this share count as equal.
 UNIFORM: Final = 0.01
 _MOST_STEPS: Final = 10_000_000  #: of a resampled waveform
+_FEWEST: Final = 10  #: points of a grid
 _AT_ONCE: Final = 1 << 24  #: values of a record
 #: What a model raises for parameters outside its range.
 _REFUSED: Final = (ConfigError, ArithmeticError, ValueError)
@@ -35,9 +36,11 @@ class Model(ABC):
         nominal: the device, each distribution at its nominal value.
         measured: what the data say, float64 [samples].
         unit: of that.
+        notes: what the user should know.
     """
 
     unit: str
+    notes: tuple[str, ...] = ()
 
     def __init__(self, nominal: Memristor, measured: Tensor) -> None:
         self.nominal, self.measured = nominal, measured
@@ -139,6 +142,7 @@ class IVModel(Model):
             self._at = ((data.time - data.time[0]) / self.dt).round().long()
         else:
             self._at = torch.arange(len(data.time)) * substeps
+        self.notes = _shared(self._at, resample)
         self._applied = _waveform(data, self.dt, self._at, uneven, substeps)
 
     @property
@@ -190,8 +194,10 @@ def model_of(
         ConfigError: the samples are uneven, or the device knows no pulses.
     """
     if isinstance(data, IVData):
-        if not isinstance(substeps, int) or substeps < 1:
+        if not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1:
             raise ConfigError(f"substeps={substeps!r}; expected an integer >= 1")
+        if not isinstance(resample, bool) and not is_positive(resample):
+            raise ConfigError(f"resample={resample!r}; expected True, False or seconds > 0")
         return IVModel(nominal, data, resample, substeps)
     return PulseModel(nominal, data)
 
@@ -223,10 +229,16 @@ def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
             f"{100 * UNIFORM:g} % between them, or resample=True for steps of the median, or "
             "resample=seconds"
         )
-    width = float(resample) if asked else median
-    if not 0 < width < float("inf"):
-        raise ConfigError(f"resample={resample!r}; expected True, False or seconds > 0")
-    return width, True
+    return float(resample) if asked else median, True
+
+
+def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
+    """Refuse a grid too coarse for the samples; say so if most of them share its points."""
+    samples, points = len(at), 1 + int((at.diff() > 0).sum())
+    found = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
+    if points < min(_FEWEST, samples // 2 + 1):
+        raise ConfigError(f"{found}; expected fewer seconds, or True for the median interval")
+    return (f"{found}: their times are rounded to these",) if points < samples / 2 else ()
 
 
 def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, substeps: int) -> Tensor:

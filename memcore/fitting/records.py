@@ -26,14 +26,16 @@ class IVCurve:
         voltage: V, in any order, numbers or a tensor [samples].
         current: A, likewise.
         source: where the numbers come from, for the provenance.
+        label: what messages call it.
     """
 
     voltage: Any
     current: Any
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
+    label: str = ""
 
     def __post_init__(self) -> None:
-        settle(self, ("voltage", "current"), least=2)
+        settle(self, ("voltage", "current"), least=2, label=self.label)
 
 
 #: What was measured: the pulses of each device, or the currents in each state.
@@ -76,7 +78,7 @@ def load_records(
 
 
 def _pulses(table: Table, columns: Mapping[str, str]) -> list[PulseData]:
-    return [PulseData.from_table(part, columns) for part in _parts(table, "device")]
+    return [PulseData.from_table(part, columns, label) for label, part in _parts(table, "device")]
 
 
 def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
@@ -87,14 +89,21 @@ def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
             "the states apart"
         )
     return [
-        IVCurve(voltage=part.values["voltage"], current=part.values["current"], source=part.source)
-        for part in _parts(table, "curve")
+        IVCurve(
+            voltage=part.values["voltage"],
+            current=part.values["current"],
+            source=part.source,
+            label=label,
+        )
+        for label, part in _parts(table, "curve")
     ]
 
 
-def _parts(table: Table, name: str) -> list[Table]:
-    """The rows of each label, in the order of their first ones."""
+def _parts(table: Table, name: str) -> list[tuple[str, Table]]:
+    """The rows of each label, in the order of their first ones, and what messages call them."""
     if name not in table.values:
-        return [table]
-    labels = table.values[name]
-    return [table.where(labels == k) for k in range(int(labels.max()) + 1)]
+        return [("", table)]
+    return [
+        (f"{name} {label!r} (from line {line} on)", table.where(table.values[name] == k))
+        for k, (label, line) in enumerate(table.labels[name].items())
+    ]

@@ -23,8 +23,8 @@ class FittedParameter:
     Attributes:
         name: of the parameter.
         value: in SI units.
-        uncertainty: standard uncertainty in the same unit; inf if the data say nothing, None if
-            the parameter was not fitted.
+        uncertainty: standard uncertainty in the same unit; inf if the data say nothing, NaN if the
+            search did not arrive, None if the parameter was not fitted.
         unit: "1" for a pure number.
         identifiable: whether the data determine it; None if it was not fitted.
         note: what else is to be said.
@@ -101,7 +101,7 @@ class Fit:
             path: ends in .toml.
 
         Raises:
-            ConfigError: it does not end in .toml.
+            ConfigError: it does not end in .toml, or nothing can be written there.
         """
         device_file.require_name(path)
         spread = {p.name: p.uncertainty for p in self.parameters.values() if p.fitted}

@@ -1,18 +1,21 @@
 """`memcore.fit`: a device model and measured data, made into the device that was measured."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from memcore._version import __version__
-from memcore.config import PluginSpec, plugin, provided_name
-from memcore.errors import ConfigError
+from memcore.config import PluginSpec, provided_name
+from memcore.fitting.begin import begin
 from memcore.fitting.data import Data, load
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.models import model_of, refusing_pulses
+from memcore.fitting.options import require_acting, require_kinds, require_no_search
 from memcore.fitting.records import IVCurve, Records, load_records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.search import Problem, Scale, Solution, check, search
@@ -53,12 +56,15 @@ def fit(
     `Memristor.pulses`, read by read, from a fresh cell.
 
     A device that holds what was measured, such as `tabular`, takes the data as they are, from
-    several devices and cycles: nothing is searched, and of the options those for files, `start`,
-    `fixed` and `date` apply.
+    several devices and cycles: nothing is searched, and of the options those for files, `fixed`
+    with values and `date` apply.
 
     A parameter that cannot change its sign is searched by its logarithm. The uncertainties are
     those of independent noise of one size on the chosen scale: `s^2 (J^T J)^-1`, s^2 being the
-    variance of the residuals. They know nothing of errors of the model itself.
+    variance of the residuals. They know nothing of errors of the model itself, and there are none
+    of a search that ran out of evaluations.
+
+    An option that cannot act on the data or the device at hand is refused.
 
     Args:
         device: the model, by name, class, mapping or instance; distributions count as their
@@ -72,7 +78,9 @@ def fit(
         units: of a file, the unit of each column, such as "mV" or "uS"; none is guessed.
         delimiter: of a file, between the columns.
         dt: of a file without times, s between two samples.
-        start: a preset of the device, or values by name, to begin with.
+        start: where the parameters to be fitted begin: values by name, or a preset of the device.
+            All others are those of the device given. Only of a device given by its name or class
+            alone they are the preset's.
         free: parameters to fit; all numbers by default, but those that start at 0 and may be of
             any size.
         fixed: parameters to hold, or their values by name.
@@ -100,13 +108,22 @@ def fit(
         >>> round(found.device.x0, 4)
         0.2
     """
-    first = _begin(device, start, fixed)
+    options = {
+        **{"columns": columns, "units": units, "delimiter": delimiter, "dt": dt, "start": start},
+        **{"free": free, "fixed": fixed, "bounds": bounds, "scale": scale, "floor": floor},
+        **{"loss": loss, "starts": starts, "seed": seed, "resample": resample},
+        **{"substeps": substeps, "date": date},
+    }
+    require_kinds(options)
+    changed = {name: value for name, value in options.items() if value != _DEFAULTS[name]}
+    first, notes = begin(device, start, free, fixed)
     if isinstance(first, Tabulating):
-        _require_no_search(first, free=free, bounds=bounds, dt=dt)
+        require_no_search(first, changed, data)
         records = load_records(data, columns, units, delimiter)  # type: ignore[arg-type]
         dated = {"date": date} if date else {}
         return tabulate(first, records, {"memcore": __version__, **dated})
     measured = load(data, columns, units, delimiter, dt)  # type: ignore[arg-type]
+    require_acting({"scale": scale, **changed}, data, measured)
     searched = axes(first, free=free, fixed=tuple(fixed), bounds=bounds or {})
     check(scale, loss, floor, starts, len(measured.measured), len(searched))
     model = model_of(first, measured, resample=resample, substeps=substeps)
@@ -126,41 +143,20 @@ def fit(
             **{"resample": resample, "substeps": substeps},
         },
     }
-    return _result(problem, solution, measured, {k: v for k, v in record.items() if v is not None})
+    kept = {k: v for k, v in record.items() if v is not None}
+    return _result(problem, solution, measured, notes, kept)
 
 
-def _begin(
-    spec: PluginSpec,
-    start: str | Mapping[str, float] | None,
-    fixed: Sequence[str] | Mapping[str, float],
-) -> Memristor:
-    """The nominal device that the search starts from."""
-    if isinstance(fixed, str):
-        raise ConfigError(f"fixed={fixed!r}; expected a list of names, or values by name")
-    device: Memristor = plugin("devices", spec).nominal()
-    if isinstance(start, str):
-        device = type(device).preset(start).nominal()
-    given = {**(start if isinstance(start, Mapping) else {})}
-    given |= fixed if isinstance(fixed, Mapping) else {}
-    if not given:
-        return device
-    name = provided_name(device)
-    fields = [f.name for f in dataclasses.fields(device) if f.init]  # type: ignore[arg-type]
-    values = {field: getattr(device, field) for field in fields}
-    found: Memristor = plugin("devices", {"name": name, **values, **given})
-    return found
+_DEFAULTS: Final = {name: p.default for name, p in signature(fit).parameters.items()}
 
 
-def _require_no_search(device: Tabulating, **given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise ConfigError(
-                f"{name}={value!r}, but {type(device).__name__} holds what was measured and "
-                f"nothing is searched; leave {name} out, set parameters by fixed={{name: value}}"
-            )
-
-
-def _result(problem: Problem, solution: Solution, data: Data, provenance: Mapping[str, Any]) -> Fit:
+def _result(
+    problem: Problem,
+    solution: Solution,
+    data: Data,
+    notes: Sequence[str],
+    provenance: Mapping[str, Any],
+) -> Fit:
     model, found = problem.model, problem.values(solution.place)
     judgement = judge(solution.jacobian, solution.noise, problem.axes)
     predicted = model.predict([found])[0]
@@ -174,7 +170,7 @@ def _result(problem: Problem, solution: Solution, data: Data, provenance: Mappin
         rms=rms,
         relative=rms / size if size else 0.0,
         unit=model.unit,
-        warnings=_warnings(problem, solution, judgement),
+        warnings=(*notes, *model.notes, *_warnings(problem, solution, judgement)),
         provenance=provenance,
         abscissa=data.abscissa,
         voltage=data.applied,
@@ -194,7 +190,9 @@ def _parameters(
         axis.name: FittedParameter(
             name=axis.name,
             value=axis.value(float(u)),
-            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread),
+            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread)
+            if solution.converged
+            else math.nan,
             unit=axis.unit,
             identifiable=identifiable,
             note="at its bound" if _at_bound(axis, float(u)) else "",
@@ -228,5 +226,8 @@ def _warnings(problem: Problem, solution: Solution, judgement: Judgement) -> tup
     if at_bound:
         found.append(f"{', '.join(at_bound)} ended at a bound; uncertainties there mean little")
     if not solution.converged:
-        found.append("the search ran out of evaluations; give a better start or fewer parameters")
+        found.append(
+            "the search ran out of evaluations before it arrived: the values are not the best ones "
+            "and how uncertain they are is unknown; give a better start or fewer parameters"
+        )
     return tuple(found)

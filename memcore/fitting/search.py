@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError, MemcoreError
+from memcore.fitting.data import is_positive
 from memcore.fitting.models import Model
 from memcore.fitting.space import Axis
 from memcore.random import Stream
@@ -25,7 +26,11 @@ _ROUNDS: Final = 8
 _WIDER: Final = 1.3  #: by how much more the next ones spread
 _RACE: Final = 20  #: evaluations before only the best starts go on
 _LEFT: Final = 2  #: how many these are
-_MOST: Final = 400  #: evaluations of one that goes on
+_MOST: Final = 400  #: evaluations of one that goes on, once detours no longer help
+_BOUT: Final = 100  #: before, on and after a detour
+_DETOURS: Final = 3
+_GAIN: Final = 0.99  #: of the cost left by one, for the next to be worth it
+_SAY: Final = 3  #: times the sensitivity that nine of ten samples stay below, at most, in a detour
 _REWEIGHTED: Final = 2  #: times that relative differences are taken anew
 _TOLERANCE: Final = 1e-12
 _TINY: Final = 1e-12
@@ -181,14 +186,14 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
     if len(places) > _LEFT:
         raced = sorted((solve(place, _RACE) for place in places), key=_cost)
         places = [found.x for found in raced[:_LEFT]]
-    found = min((solve(place, _MOST) for place in places), key=_cost)
+    found = min((solve.through(place) for place in places), key=_cost)
     for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
         problem = solve.problem = problem.relative_to_prediction(found.x)
-        found = solve(found.x, _MOST)
+        found = solve.through(found.x)
     scale = 1.0
     for _ in range(2 if loss != "linear" else 0):
         scale = _spread(found.fun) * LOSSES[loss].tuning
-        found = solve(found.x, _MOST, loss=loss, f_scale=scale)
+        found = solve.through(found.x, loss=loss, f_scale=scale)
     place = np.asarray(found.x)
     residuals = problem.residuals(place)
     return Solution(
@@ -212,11 +217,14 @@ class _Solver:
         self.optimize, self.problem, self.limits = optimize, problem, limits
         self.evaluations = 0
 
-    def __call__(self, place: Numbers, most: int, **options: Any) -> Any:
+    def __call__(
+        self, place: Numbers, most: int, weight: Numbers | float = 1.0, **options: Any
+    ) -> Any:
+        problem, column = self.problem, np.reshape(weight, (-1, 1))
         found = self.optimize.least_squares(
-            self.problem.residuals,
+            lambda place: weight * problem.residuals(place),
             np.clip(place, *self.limits),
-            jac=self.problem.jacobian,
+            jac=lambda place: column * problem.jacobian(place),
             bounds=self.limits,
             max_nfev=most,
             **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
@@ -224,6 +232,32 @@ class _Solver:
         )
         self.evaluations += found.nfev
         return found
+
+    def through(self, place: Numbers, **options: Any) -> Any:
+        """The search to its end, by a detour where few samples are far more sensitive than others.
+
+        They make a curved valley so narrow that a search which must descend creeps along it. With
+        less say they let it pass; then they count in full again.
+        """
+        found = self(place, _BOUT, **options)
+        for _ in range(_DETOURS):
+            weight = _held_back(self.problem.jacobian(found.x))
+            if weight.min() == 1:
+                break
+            passed = self(found.x, _BOUT, weight, **options)
+            again = self(passed.x, _BOUT, **options)
+            gained = again.cost < _GAIN * found.cost
+            found = min(again, found, key=_cost)
+            if not gained:
+                break
+        return found if found.status > 0 else self(found.x, _MOST, **options)
+
+
+def _held_back(jacobian: Numbers) -> Numbers:
+    """Weights of the samples, [samples]: 1, less where one is far more sensitive than others."""
+    size = np.linalg.norm(jacobian, axis=1)
+    allowed = _SAY * float(np.quantile(size, 0.9))
+    return np.minimum(1.0, allowed / np.maximum(size, _TINY)) if allowed else np.ones_like(size)
 
 
 def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> list[Numbers]:
@@ -284,9 +318,9 @@ def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: 
     for name, value, choices in (("scale", kind, SCALES), ("loss", loss, tuple(LOSSES))):
         if value not in choices:
             raise ConfigError(f"{name}={value!r}; expected one of {', '.join(choices)}")
-    if not 0 < floor <= 1:
+    if not is_positive(floor) or floor > 1:
         raise ConfigError(f"floor={floor!r}; expected a share of the largest value in (0, 1]")
-    if not isinstance(starts, int) or starts < 1:
+    if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
         raise ConfigError(f"starts={starts!r}; expected an integer >= 1")
     if samples <= count:
         raise ConfigError(

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args, get_type_hints
 
@@ -91,6 +91,20 @@ def units(device: Memristor) -> dict[str, str]:
     return {field.name: field.metadata.get("unit", "1") for field in fields}
 
 
+def require_known(argument: str, device: Memristor, names: Iterable[str]) -> None:
+    """Refuse names that are none of a number of the device.
+
+    Raises:
+        ConfigError: with the argument and what may be meant.
+    """
+    known = numbers(device)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            raise ConfigError(f"{argument}: {type(device).__name__} has no number {name!r}; {hint}")
+
+
 def axes(
     device: Memristor,
     *,
@@ -111,17 +125,14 @@ def axes(
     """
     known = numbers(device)
     for argument, names in (("free", free or ()), ("fixed", fixed), ("bounds", bounds)):
-        for name in names:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-                raise ConfigError(
-                    f"{argument}: {type(device).__name__} has no number {name!r}; {hint}"
-                )
+        require_known(argument, device, names)
     both = set(free or ()) & set(fixed)
     if both:
         raise ConfigError(f"{', '.join(sorted(both))} are both free and fixed; expected one")
-    chosen = [name for name in free or known if name not in fixed]
+    chosen = [name for name in dict.fromkeys(free or known) if name not in fixed]
+    idle = [name for name in bounds if name not in chosen]
+    if idle:
+        raise ConfigError(f"bounds: {', '.join(idle)} is not fitted; leave it out, or free it")
     unit = units(device)
     made = [
         axis

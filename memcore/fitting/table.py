@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +29,13 @@ class Table:
             that came before.
         relative: the quantities that were given as a percentage or a pure number.
         source: file, its SHA-256, columns and units.
+        labels: of a quantity of labels, each with the line that had it first.
     """
 
     values: Mapping[str, Tensor]
     relative: frozenset[str]
     source: Mapping[str, object]
+    labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def where(self, chosen: Tensor) -> "Table":
         """Some of the rows, by a mask [rows]."""
@@ -61,22 +63,26 @@ def read_table(
     """
     columns, units = dict(columns or {}), dict(units or {})
     _check_names(columns, units, quantities)
+    _check_delimiter(delimiter)
     factors = {name: _factor(name, columns, units, quantities[name]) for name in columns}
     content = _content(Path(path))
     rows = list(csv.reader(_text(content).splitlines(), delimiter=delimiter))
     header, places = _header(rows, columns, path, delimiter)
+    labels: dict[str, dict[str, int]] = {
+        name: {} for name in columns if quantities[name].dimension == "label"
+    }
     found: dict[str, list[float]] = {name: [] for name in columns}
-    labels: dict[tuple[str, str], float] = {}
     for number, row in enumerate(rows[header + 1 :], start=header + 2):
         if not any(cell.strip() for cell in row) or row[0].lstrip().startswith("#"):
             continue
+        where = f"{path}, line {number}"
+        _require_as_wide(row, rows[header], where, delimiter)
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
-            if quantities[name].dimension == "label":
-                seen = sum(1.0 for other, _ in labels if other == name)
-                found[name].append(labels.setdefault((name, cell), seen))
-                continue
-            found[name].append(_number(cell, name, quantities[name], f"{path}, line {number}"))
+            if name in labels:
+                found[name].append(_counted(cell, name, labels[name], where, number))
+            else:
+                found[name].append(_number(cell, name, quantities[name], where))
     if not found[next(iter(columns))]:
         raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
     return Table(
@@ -88,6 +94,7 @@ def read_table(
             "columns": columns,
             "units": units,
         },
+        labels,
     )
 
 
@@ -107,6 +114,14 @@ def _check_names(
     for key in units:
         if key not in columns:
             raise ConfigError(f"units has {key!r}, but columns has not; expected both or none")
+
+
+def _check_delimiter(delimiter: object) -> None:
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigError(
+            f"delimiter={delimiter!r}; expected one character, such as ',' or ';' or '\\t': blanks "
+            "beside it do not count"
+        )
 
 
 def _factor(
@@ -170,6 +185,41 @@ def _require_single(cells: Sequence[str], wanted: Iterable[str], path: str | Pat
                 f"'{path}' has {cells.count(heading)} columns {heading!r}; expected one: rename "
                 "the others"
             )
+
+
+def _require_as_wide(row: list[str], header: list[str], where: str, delimiter: str) -> None:
+    """Refuse cells without a heading: those before them may have been shifted, too."""
+    if _width(row) <= _width(header):
+        return
+    decimal = ", perhaps decimal commas" if delimiter == "," else ""
+    raise ConfigError(
+        f"{where} has {_width(row)} cells, the header {_width(header)}; expected a heading for "
+        f"every cell: {delimiter!r} may stand within a cell{decimal}, or a heading be missing"
+    )
+
+
+def _width(row: list[str]) -> int:
+    """How many cells there are but for blank ones at the end."""
+    return max((k for k, cell in enumerate(row, start=1) if cell.strip()), default=0)
+
+
+def _counted(cell: str, name: str, known: dict[str, int], where: str, line: int) -> float:
+    """How many labels came before this one, which is added to the known ones."""
+    if not cell:
+        raise ConfigError(
+            f"{where}: {name} is blank; expected a label in every row: merged cells leave it in "
+            "the first one only, fill it down"
+        )
+    for place, (other, first) in enumerate(known.items()):
+        if cell == other:
+            return place
+        if cell.casefold() == other.casefold():
+            raise ConfigError(
+                f"{where}: {name} is {cell!r}, but {other!r} in line {first}; expected labels "
+                "that differ by more than upper and lower case"
+            )
+    known[cell] = line
+    return len(known) - 1
 
 
 def _number(cell: str, name: str, quantity: Quantity, where: str) -> float:

@@ -161,7 +161,11 @@ def family_of(
         )
     volts = torch.unique(torch.cat([*(v for v, _ in rows), torch.zeros(1).double()]))
     volts = _apart(volts[(volts >= low) & (volts <= high)])
-    risen = [_rising(volts, _resampled(v, i, volts), k) for k, (v, i) in enumerate(rows)]
+    names = [curve.label or f"curve {k}" for k, curve in enumerate(curves)]
+    risen = [
+        _rising(volts, _resampled(v, i, volts), name)
+        for name, (v, i) in zip(names, rows, strict=True)
+    ]
     grid = tuple(volts.tolist())
     table = torch.stack([i for i, _ in risen])
     levels = chords(grid, table, read_voltage)
@@ -193,14 +197,14 @@ def _resampled(v: Tensor, i: Tensor, at: Tensor) -> Tensor:
     return torch.lerp(i[right - 1], i[right], share)
 
 
-def _rising(volts: Tensor, current: Tensor, number: int) -> tuple[Tensor, float]:
+def _rising(volts: Tensor, current: Tensor, name: str) -> tuple[Tensor, float]:
     """The nearest rising curve through 0 A at 0 V, and the distance over the largest current."""
     risen = _isotonic(current)
     found = torch.where(volts < 0, risen.clamp(max=0), risen.clamp(min=0)).where(volts != 0, 0.0)
     far = float((found - current).square().mean().sqrt() / current.abs().max().clamp(min=1e-300))
     if far > _FAR:
         raise ConfigError(
-            f"curve {number} is {100 * far:.2g} % of its largest current away from one that rises "
+            f"{name} is {100 * far:.2g} % of its largest current away from one that rises "
             "through 0 A at 0 V; expected reads of one state, which the voltage does not move: cut "
             "the sweep before it switches, or subtract the offset of the instrument"
         )

@@ -56,11 +56,17 @@ def runs_of(records: Sequence[fitting.PulseData]) -> Runs:
         ConfigError: the runs of one direction differ in their number of pulses.
     """
     split = [list(_split(record)) for record in records]
+    names = names_of(records)
     up, down = (
-        _stacked([[run for sign, run in runs if sign == wanted] for runs in split], wanted)
+        _stacked([[run for sign, run in runs if sign == wanted] for runs in split], wanted, names)
         for wanted in (1, -1)
     )
     return Runs(up, down)
+
+
+def names_of(records: Sequence[fitting.PulseData]) -> list[str]:
+    """What messages call each record: its label, or its number."""
+    return [record.label or f"device {k}" for k, record in enumerate(records)]
 
 
 def _split(record: fitting.PulseData) -> Iterable[tuple[int, dict[int, list[float]]]]:
@@ -81,7 +87,9 @@ def _split(record: fitting.PulseData) -> Iterable[tuple[int, dict[int, list[floa
         yield sign, run
 
 
-def _stacked(devices: Sequence[Sequence[dict[int, list[float]]]], sign: int) -> Tensor:
+def _stacked(
+    devices: Sequence[Sequence[dict[int, list[float]]]], sign: int, names: Sequence[str]
+) -> Tensor:
     word = "SET" if sign > 0 else "RESET"
     lengths = [[max(run) for run in runs] for runs in devices]
     longest = max((n for each in lengths for n in each), default=0)
@@ -91,8 +99,9 @@ def _stacked(devices: Sequence[Sequence[dict[int, list[float]]]], sign: int) -> 
         sorted(set(map(max, runs))) for runs in kept if {max(run) for run in runs} != {longest}
     ]
     if longest < 2 or wrong or not all(kept):
+        listed = "; ".join(f"{name}: {each}" for name, each in zip(names, lengths, strict=True))
         raise ConfigError(
-            f"the runs of {word} pulses have {lengths} pulses, device by device; expected runs of "
+            f"the runs of {word} pulses have these pulses: {listed}; expected runs of "
             "the same number of pulses, two or more: cut the data, give devices a column device, "
             "or the read of a fresh cell the number 0 in a column pulse"
         )
@@ -107,8 +116,8 @@ def _stacked(devices: Sequence[Sequence[dict[int, list[float]]]], sign: int) -> 
 # -- curves ----------------------------------------------------------------------------------------
 
 
-def made_of(runs: Runs) -> Made:
-    """Curves and deviations.
+def made_of(runs: Runs, names: Sequence[str] = ()) -> Made:
+    """Curves and deviations; `names` of the devices are for messages.
 
     Raises:
         ConfigError: the conductance does not rise under SET pulses and fall under RESET pulses.
@@ -118,8 +127,9 @@ def made_of(runs: Runs) -> Made:
     ltd = -ltd
     for word, rise in (("SET", ltp[:, -1] - ltp[:, 0]), ("RESET", ltd[:, 0] - ltd[:, -1])):
         if not bool((rise > 0).all()):
+            number = int((~(rise > 0)).nonzero()[0])
             raise ConfigError(
-                f"in device {int((~(rise > 0)).nonzero()[0])} the conductance does not "
+                f"in {names[number] if names else f'device {number}'} the conductance does not "
                 f"{'rise' if word == 'SET' else 'fall'} under {word} pulses; expected the two "
                 "directions as declared: are they exchanged?"
             )

@@ -21,7 +21,7 @@ from memcore import (
     parameter,
 )
 from memcore_plugins.devices._family import Family, Product, family_of
-from memcore_plugins.devices._measured import Runs, made_of, runs_of
+from memcore_plugins.devices._measured import Runs, made_of, names_of, runs_of
 from memcore_plugins.devices._parameters import fraction, require
 from memcore_plugins.devices._pulsed import Pulsed, tensor
 from memcore_plugins.devices._tables import (
@@ -211,9 +211,8 @@ class Tabular(Pulsed):
         pulses = [record for record in records if isinstance(record, fitting.PulseData)]
         if pulses:
             runs = runs_of(pulses)
-            made = dataclasses.replace(
-                self, **made_of(runs)._asdict(), iv_voltage=(), iv_current=()
-            )
+            known = made_of(runs, names_of(pulses))._asdict()
+            made = dataclasses.replace(self, **known, iv_voltage=(), iv_current=())
             return of_runs(made, runs, made._tables_of_pulses())
         curves = [record for record in records if isinstance(record, fitting.IVCurve)]
         grid, rows, far, mirrored = family_of(curves, self.read_voltage)

@@ -1,0 +1,120 @@
+"""The device that a fit begins with: the one given, some of its numbers at a start."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from memcore import device_file
+from memcore.config import PluginSpec, plugin, provided_name
+from memcore.errors import ConfigError
+from memcore.fitting.space import numbers, require_known
+from memcore.fitting.tabulated import Tabulating
+from memcore.hookspecs import Memristor
+
+
+def begin(
+    spec: PluginSpec,
+    start: str | Mapping[str, float] | None,
+    free: Sequence[str] | None,
+    fixed: Sequence[str] | Mapping[str, float],
+) -> tuple[Memristor, tuple[str, ...]]:
+    """The nominal device that the search starts from, and what the user should know about it.
+
+    Args:
+        spec: of the device. A name or a class by itself says nothing of parameters.
+        start: where those to be fitted begin; all others are the device's, but those of a device
+            that says nothing of its parameters are the preset's.
+        free: to be fitted; None for all numbers.
+        fixed: not to be fitted.
+
+    Raises:
+        ConfigError: a name is unknown or not fitted, or the values do not fit together.
+    """
+    device: Memristor = plugin("devices", spec).nominal()
+    held = fixed if isinstance(fixed, Mapping) else {}
+    notes: tuple[str, ...] = ()
+    first: Mapping[str, Any] = {}
+    if isinstance(start, str):
+        preset = type(device).preset(start).nominal()
+        if _says_nothing(spec):
+            device = preset
+        else:
+            searched = _searched(device, free, fixed)
+            if not searched:
+                raise ConfigError(f"start={start!r}, but nothing is fitted; leave start out")
+            first = _begun(preset, searched, free is None)
+            notes = _kept(device, preset, start, {*searched, *held})
+    elif start:
+        require_known("start", device, start)
+        _require_searched(start, _searched(device, free, fixed))
+        first = start
+    return _changed(device, {**first, **held}, start), notes
+
+
+def _says_nothing(spec: PluginSpec) -> bool:
+    if isinstance(spec, Mapping):
+        return set(spec) == {"name"} and not device_file.is_device_file(spec["name"])
+    return isinstance(spec, str | type) and not device_file.is_device_file(spec)
+
+
+def _searched(
+    device: Memristor, free: Sequence[str] | None, fixed: Collection[str]
+) -> Collection[str]:
+    if isinstance(device, Tabulating):
+        return ()
+    return [name for name in (numbers(device) if free is None else free) if name not in fixed]
+
+
+def _begun(preset: Memristor, searched: Collection[str], all_numbers: bool) -> dict[str, float]:
+    """Where a preset has what is fitted; among all numbers, 0 would not be fitted any more."""
+    return {
+        name: value
+        for name, value in numbers(preset).items()
+        if name in searched and (value or not all_numbers)
+    }
+
+
+def _kept(
+    device: Memristor, preset: Memristor, start: str, replaced: Collection[str]
+) -> tuple[str, ...]:
+    """What the preset names, but the device given has otherwise."""
+    said = type(device).presets[start].parameters
+    differing = [
+        f"{name}={getattr(device, name)!r} (not {getattr(preset, name)!r})"
+        for name in said
+        if name not in replaced and getattr(device, name) != getattr(preset, name)
+    ]
+    if not differing:
+        return ()
+    return (
+        f"start={start!r} sets only what is fitted; of the device given are {', '.join(differing)}",
+    )
+
+
+def _require_searched(start: Mapping[str, float], searched: Collection[str]) -> None:
+    for name, value in start.items():
+        if name not in searched:
+            raise ConfigError(
+                f"start has {name}={value!r}, but {name} is not fitted; leave it out of start, or "
+                f"hold it by fixed={{{name!r}: {value!r}}}"
+            )
+
+
+def _changed(
+    device: Memristor, values: Mapping[str, Any], start: str | Mapping[str, float] | None
+) -> Memristor:
+    if not values:
+        return device
+    name = provided_name(device)
+    own = {f.name: getattr(device, f.name) for f in dataclasses.fields(device) if f.init}  # type: ignore[arg-type]
+    try:
+        found: Memristor = plugin("devices", {"name": name, **own, **values})
+    except ConfigError as error:
+        if not isinstance(start, str):
+            raise
+        raise ConfigError(
+            f"start={start!r} sets only what is fitted, which does not fit the rest of the device "
+            f"given: {error}; to take all of the preset, expected "
+            f"device={{'name': {name!r}, 'preset': {start!r}, ...}} without start"
+        ) from None
+    return found
