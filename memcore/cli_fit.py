@@ -1,12 +1,11 @@
 """`memcore fit`: a measured device as a file that names it anywhere."""
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import click
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+from memcore.cli_output import OutputFile
 
 
 @click.command("fit")
@@ -30,8 +29,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--dt", type=float, help="Seconds between two samples of a file without times.")
 @click.option("--resample", is_flag=True, help="Bring uneven samples to equal steps.")
 @click.option("--seed", default=0, show_default=True, help="Of the starts of the search.")
-@click.option("--plot", type=_FILE, help="Write data, model and residuals here (.png, .svg, .pdf).")
-@click.option("-o", "--out", type=_FILE, required=True, help="The device's file, .toml.")
+@click.option(
+    "--plot",
+    type=OutputFile(picture=True),
+    help="Write data, model and residuals here (.png, .svg, .pdf).",
+)
+@click.option("-o", "--out", type=OutputFile(), required=True, help="The device's file, .toml.")
 def fit(
     data: Path,
     device: str,
@@ -50,11 +53,6 @@ def fit(
     require_name(out)
     named = _named(columns)
     held = _held(fixed)
-    # What cannot be written is known before the search rather than after it.
-    _require_writable("-o", out)
-    if plot is not None:
-        _require_picture(plot)
-        _require_writable("--plot", plot)
     found = memcore.fit(
         device,
         data,
@@ -92,36 +90,6 @@ def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
             )
         found[what] = heading, unit
     return found
-
-
-def _require_writable(option: str, path: Path) -> None:
-    """Refuse a path that nothing can be written to, and leave no file there."""
-    from memcore.errors import ConfigError
-
-    if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: there is no folder '{path.parent}'; make it first")
-    try:
-        if path.exists():
-            path.open("ab").close()
-        else:
-            TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise ConfigError(
-            f"{option} {path} cannot be written: {error.strerror}; expected another place"
-        ) from None
-
-
-def _require_picture(path: Path) -> None:
-    from memcore.errors import ConfigError
-    from memcore.plot import axes as common
-
-    figure = common.axes(None).get_figure(root=True)
-    assert figure is not None
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in known:
-        raise ConfigError(
-            f"--plot {path}; expected a name that ends in .{', .'.join(sorted(known))}"
-        )
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -24,10 +25,9 @@ class OutputFile(click.Path):
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             raise ConfigError(f"there is no folder '{path.parent}' to write '{path.name}' into")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise ConfigError(f"'{path}' cannot be written: permission denied")
         if self.picture:
             _require_format(path)
+        _require_writable(path)
         return path
 
 
@@ -45,6 +45,19 @@ class OutputFolder(click.Path):
         if not os.access(there, os.W_OK):
             raise ConfigError(f"'{there}' cannot be written into: permission denied")
         return path
+
+
+def _require_writable(path: Path) -> None:
+    """Refuse a path that nothing can be written to, and leave no file there."""
+    try:
+        if path.exists():
+            path.open("ab").close()
+        else:
+            TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise ConfigError(
+            f"'{path}' cannot be written: {error.strerror}; expected another place"
+        ) from None
 
 
 def _require_format(path: Path) -> None:

@@ -68,12 +68,12 @@ def test_the_result_must_be_a_toml_file(measured: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("-o", "nowhere/mine.toml"), "-o nowhere/mine.toml: there is no folder 'nowhere'"),
-        pytest.param(("-o", "/proc/mine.toml"), "/proc/mine.toml cannot be written", marks=LINUX),
+        (("-o", "nowhere/mine.toml"), "there is no folder 'nowhere' to write 'mine.toml'"),
+        pytest.param(("-o", "/proc/mine.toml"), "'/proc/mine.toml' cannot be written", marks=LINUX),
         (("-o", "mine.toml", "--plot", "nowhere/fit.png"), "there is no folder 'nowhere'"),
-        (("-o", "mine.toml", "--plot", "fit.txt"), "--plot fit.txt; expected a name that ends"),
+        (("-o", "mine.toml", "--plot", "fit.txt"), "picture 'fit.txt'; expected a name that ends"),
         pytest.param(
-            ("-o", "mine.toml", "--plot", "/proc/fit.png"), "/proc/fit.png cannot be", marks=LINUX
+            ("-o", "mine.toml", "--plot", "/proc/fit.png"), "'/proc/fit.png' cannot be", marks=LINUX
         ),
     ],
 )
