@@ -1,6 +1,7 @@
 """Netlists: solved here by nodal analysis always, by ngspice where it is installed."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -233,6 +234,32 @@ def test_lines_that_hang_on_nothing_are_given_a_potential(nodal):
         "Vt_w_2_0 w_2_0 0 0"
     ]
     assert largest(circuit.solve(g, WIRES, drive), nodal(netlist)) < 1e-8
+
+
+@pytest.mark.parametrize("gates", [0.1, torch.tensor([0.1, 1.0, 0.1, 0.1, 1.0]).double()])
+@pytest.mark.parametrize("missing", [False, True])
+def test_memristors_of_cells_without_current_have_the_voltage_that_memcore_finds(
+    gates, missing, nodal
+):
+    """None behind a transistor that is off, all of it where the memristor does not conduct."""
+    g = G.clone()
+    g[:, 1::2] = 0 if missing else g[:, 1::2]
+    series = circuit.Transistor(gate_voltage=gates, gain=1e9)  # as good as a wire where it is on
+    solution = circuit.solve(g, WIRES, Drive.read(V), series=series)
+    on = torch.as_tensor(gates).expand(5) > 0.5
+    netlist = spice.netlist(g, V, wires=WIRES, series=series)
+    for name in re.findall(r"^Bs_\S+ \S+ \S+", netlist, re.MULTILINE):
+        netlist += f"V{name} 0\n"
+    found = nodal(netlist).device_voltage
+    torch.testing.assert_close(found, solution.device_voltage, rtol=0, atol=1e-8)
+    assert torch.equal(found[:, ~on], torch.zeros_like(found[:, ~on]))
+
+
+@ngspice
+def test_ngspice_agrees_where_all_transistors_are_off():
+    off = circuit.Transistor(gate_voltage=0.1)
+    found = spice.check(G, V, wires=WIRES, series=off)
+    assert found.ok, str(found)
 
 
 class Cubic:
