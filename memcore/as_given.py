@@ -67,7 +67,8 @@ class Solved(nn.Module):
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
         """Currents [reads, arrays, cols] A."""
-        return solve(g, self.wires, Drive.read(v), law=self.law, series=self.series).current
+        wires, drive = self.wires.like(g), Drive.read(v)
+        return solve(g, wires, drive, law=self.law, series=self.series).current
 
 
 def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> Wires | None:

@@ -66,12 +66,11 @@ class Wired(Effective):
 
     def _effective(self, g: Tensor) -> Tensor:
         at_once = max(1, _AT_ONCE // g[0].numel())
-        return torch.cat(
-            [
-                effective_conductance(some.double(), self.wires).to(g)
-                for some in torch.split(g, at_once)
-            ]
-        )
+        found = []
+        for first in range(0, len(g), at_once):
+            some = g[first : first + at_once].double()
+            found.append(effective_conductance(some, self.wires.like(some)).to(g))
+        return torch.cat(found)
 
 
 def _order(total: Tensor, ends: tuple[int, ...]) -> Tensor:

@@ -1,8 +1,9 @@
 """Resistances of the wires of a crossbar."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor
 
@@ -56,6 +57,16 @@ class Wires:
             if getattr(self, name) not in ends:
                 wanted = ", ".join(map(repr, ends))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {wanted}")
+
+    def like(self, other: Tensor) -> Self:
+        """The same resistances, tensors in the dtype and on the device of `other`."""
+        changes = {
+            name: value.to(other)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+            and (value.dtype != other.dtype or value.device != other.device)
+        }
+        return dataclasses.replace(self, **changes) if changes else self
 
 
 def _check(name: str, value: object) -> None:

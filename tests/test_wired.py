@@ -19,7 +19,7 @@ from memcore import (
     Wires,
     effective_conductance,
 )
-from memcore.circuit import Drive, Sinh, Transistor, solve
+from memcore.circuit import Drive, Ohmic, Sinh, Transistor, solve
 
 DEVICE = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
 WIRES = Wires(word_line=3.0, bit_line=2.0, driver=50.0, sense=20.0)
@@ -49,6 +49,27 @@ def test_every_segment_may_have_its_own_resistance():
     torch.testing.assert_close(
         Crossbar(g, wires=wires) @ v, v @ effective_conductance(g, wires), rtol=1e-12, atol=0
     )
+
+
+@pytest.mark.parametrize("law", [None, Sinh(v0=0.2)])
+@pytest.mark.parametrize("ohm", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_crossbar_takes_wires_and_voltages_of_any_precision(dtype, ohm, law):
+    """All numbers are exact in float32, so that only the solutions differ."""
+    g, v = conductances(6, 4).float(), 0.2 * Stream(1).uniform((2, 6))
+    given = {"word_line": 2 + torch.arange(24.0).view(6, 4), "driver": torch.arange(6.0)}
+    wires = Wires(**{name: value.to(ohm) for name, value in given.items()}, bit_line=1.0)
+    exact = Wires(**{name: value.double() for name, value in given.items()}, bit_line=1.0)
+    drive = Drive.read(v.double()[:, None])
+    expected = solve(g.double()[None], exact, drive, law=law or Ohmic()).current[:, 0]
+    crossbar = Crossbar(g.to(dtype), wires=wires, law=law)
+    for volts in (v, v.double()):
+        found = crossbar @ volts
+        assert found.dtype == dtype
+        rtol = 1e-4 if dtype == torch.float32 else 1e-8
+        torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=0)
+        for drive in (volts, Drive.read(volts.unsqueeze(1))):
+            torch.testing.assert_close(crossbar.solve(drive).current, expected, rtol=1e-8, atol=0)
 
 
 def test_wires_without_resistance_change_nothing():
