@@ -72,6 +72,18 @@ def test_a_crossbar_takes_wires_and_voltages_of_any_precision(dtype, ohm, law):
             torch.testing.assert_close(crossbar.solve(drive).current, expected, rtol=1e-8, atol=0)
 
 
+@pytest.mark.parametrize("side", ["word_line", "driver", "sense"])
+def test_wires_of_each_array_stay_with_it_when_arrays_are_solved_in_pieces(side, monkeypatch):
+    shape = {"word_line": (4, 1, 1), "driver": (4, 3), "sense": (4, 1)}[side]
+    wires = Wires(**{side: 50 * Stream(2).uniform(shape).double(), "bit_line": 1.0})
+    g = conductances(6, 4)
+    whole = Crossbar(g, wires=wires, tile=(3, 2)).folded
+    monkeypatch.setattr("memcore.wired._AT_ONCE", 18)  # cells of three arrays
+    torch.testing.assert_close(
+        Crossbar(g, wires=wires, tile=(3, 2)).folded, whole, rtol=1e-12, atol=0
+    )
+
+
 def test_wires_without_resistance_change_nothing():
     g, v = conductances(6, 5), Stream(1).normal((3, 6)).double()
     torch.testing.assert_close(Crossbar(g, wires=Wires()) @ v, v @ g, rtol=1e-12, atol=0)
