@@ -45,6 +45,12 @@ class GivenCircuit(NonIdeality):
     law: CellLaw | None = None
     series: SeriesElement | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.wires, Wires):
+            raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
+        _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
+        _require_element("series", self.series, "Transistor(gate_voltage=1.5)", "u")
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
         if self.law is None and self.series is None:
@@ -103,9 +109,28 @@ def check(conductance: Tensor) -> None:
     Raises:
         ConfigError: it is not [rows, cols], or has negative or non-finite entries.
     """
+    if not isinstance(conductance, Tensor):
+        raise ConfigError(
+            f"conductance is a {type(conductance).__name__}; expected a tensor [rows, cols] in S: "
+            "use torch.as_tensor"
+        )
+    if not conductance.is_floating_point():
+        raise ConfigError(
+            f"conductance is {conductance.dtype}; expected S in floating point: use .double()"
+        )
     if conductance.dim() != 2 or not conductance.numel():
         raise ConfigError(
             f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
         )
     if not (conductance.isfinite().all() and (conductance >= 0).all()):
         raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+
+
+def _require_element(name: str, element: object, example: str, arguments: str) -> None:
+    methods = (getattr(element, method, None) for method in ("current", "slope"))
+    if element is None or (not isinstance(element, type) and all(map(callable, methods))):
+        return
+    raise ConfigError(
+        f"{name}={element!r}; expected an object of memcore.circuit such as {example}, or one with "
+        f"methods current({arguments}) and slope({arguments})"
+    )

@@ -45,7 +45,8 @@ class Crossbar(Arrays):
         seed: the virtual chip.
 
     Raises:
-        ConfigError: conductances are not finite, negative, or not a matrix.
+        ConfigError: conductances are not finite, negative, or not a matrix; or another argument
+            does not fit.
 
     Examples:
         >>> g = torch.tensor([[1e-4, 2e-5], [1e-5, 8e-5]])
@@ -76,7 +77,8 @@ class Crossbar(Arrays):
     ) -> None:
         check(conductance)
         plain = wires is None and law is None and series is None
-        circuit = GivenCircuit(wires=wires or Wires(), law=law, series=series)
+        given = Wires() if wires is None else wires
+        circuit = GivenCircuit(wires=given, law=law, series=series)
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
@@ -219,6 +221,8 @@ class Crossbar(Arrays):
             ConfigError: a shape does not fit, or there is no circuit behind an effect.
             ConvergenceError: the circuit could not be solved.
         """
+        if not isinstance(v, Tensor | Drive):
+            raise ConfigError(f"v is a {type(v).__name__}; expected a tensor of V, or a Drive")
         circuit = self.circuit()
         solution = circuit.solve(circuit.read(v, self.tiling) if isinstance(v, Tensor) else v)
         return solution[..., 0] if len(circuit.g) == 1 else solution
@@ -233,6 +237,11 @@ class Crossbar(Arrays):
 
     def _check_rows(self, v: Tensor) -> None:
         rows = self.tiling.rows
+        if not isinstance(v, Tensor):
+            raise ConfigError(
+                f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use "
+                "torch.as_tensor"
+            )
         if not v.dim() or v.shape[-1] != rows:
             raise ConfigError(
                 f"v has shape {tuple(v.shape)}, but g has {rows} rows; "

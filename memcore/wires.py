@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor
 
@@ -60,7 +60,7 @@ class Wires:
 
     def like(self, other: Tensor) -> Self:
         """The same resistances, tensors in the dtype and on the device of `other`."""
-        changes = {
+        changes: dict[str, Any] = {
             name: value.to(other)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)

@@ -290,7 +290,9 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
     [
         ({"v": V[:3]}, r"word_line has shape \[3\]; expected one vector, \[7\]"),
         ({"v": V.expand(2, 7)}, r"shape \[2, 7\].*select it"),
-        ({"cells": G[0]}, r"expected the index of one of the arrays"),
+        ({"cells": G[0]}, r"the conductances have shape \[5\]; expected \[rows, cols\] or"),
+        ({"cells": G.tolist()}, "cells is a list; expected a Crossbar, or a tensor"),
+        ({"cells": G, "array": 1}, r"array=1 of conductances of shape \[1, 7, 5\]"),
         ({"cells": Crossbar(G), "array": 1}, "array=1 of conductances"),
         ({"cells": Crossbar(G), "v": V[:3]}, "expected one vector of 7 V"),
         ({"wires": Wires(driver=torch.ones(4))}, r"wires.driver has shape \[4\]"),

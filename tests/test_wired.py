@@ -327,6 +327,35 @@ def test_currents_of_another_making_have_no_circuit():
         crossbar.solve(torch.ones(4))
 
 
+# -- what does not fit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"conductance": [[1e-4]]}, "conductance is a list; expected a tensor"),
+        ({"conductance": conductances(4, 3).numpy()}, "is a ndarray.*use torch.as_tensor"),
+        ({"conductance": torch.ones(4, 3).long()}, "is torch.int64; expected S in floating point"),
+        ({"law": "sinh"}, r"law='sinh'; expected an object of memcore.circuit such as Sinh\("),
+        ({"law": Ohmic}, "law=<class .*expected an object"),
+        ({"series": "transistor"}, r"series='transistor'; expected .* such as Transistor\("),
+        ({"wires": 2.0}, r"wires=2.0; expected memcore.Wires\("),
+    ],
+)
+def test_what_describes_no_array_is_an_error_at_once(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Crossbar(**{"conductance": conductances(4, 3), **arguments})
+
+
+@pytest.mark.parametrize("v", [[0.1] * 4, torch.ones(4).numpy()])
+def test_voltages_are_a_tensor(v):
+    crossbar = Crossbar(conductances(4, 3))
+    with pytest.raises(ConfigError, match="expected a tensor of V, or a Drive"):
+        crossbar.solve(v)
+    with pytest.raises(ConfigError, match=r"expected a tensor \[..., 4\] in V"):
+        crossbar @ v
+
+
 def test_the_wrong_number_of_rows_is_an_error():
     with pytest.raises(ConfigError, match="but g has 4 rows"):
         Crossbar(conductances(4, 3)).solve(torch.ones(5))

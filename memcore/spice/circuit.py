@@ -53,9 +53,9 @@ class Circuit:
         if isinstance(cells, Crossbar):
             whole = cells.circuit()
         else:
-            whole = ArrayCircuit(g=cells if cells.dim() == 3 else cells[None], wires=Wires())
+            whole = ArrayCircuit(g=_arrays(cells), wires=Wires())
         g = _doubles(whole.g)
-        if g.dim() != 3 or not 0 <= array < len(g):
+        if not 0 <= array < len(g):
             raise ConfigError(
                 f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
                 "one of the arrays [arrays, rows, cols]"
@@ -79,6 +79,20 @@ class Circuit:
         return ArrayCircuit(
             g=self.g, wires=self.wires, law=self.law, series=self.series, layout=self.layout
         ).solve(self.drive)
+
+
+def _arrays(cells: Tensor) -> Tensor:
+    """Conductances as [arrays, rows, cols]."""
+    if not isinstance(cells, Tensor):
+        raise ConfigError(
+            f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in S"
+        )
+    if cells.dim() not in (2, 3) or not cells.numel():
+        raise ConfigError(
+            f"the conductances have shape {list(cells.shape)}; expected [rows, cols] or "
+            "[arrays, rows, cols] in S"
+        )
+    return cells if cells.dim() == 3 else cells[None]
 
 
 def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive:
