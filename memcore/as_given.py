@@ -1,18 +1,34 @@
 """Mapping and programming for conductances that are given rather than derived from weights."""
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 import memcore
-from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement, solve
+from memcore.circuit import (
+    CellLaw,
+    Drive,
+    OfDevice,
+    Ohmic,
+    Selector,
+    SeriesElement,
+    Sinh,
+    ThresholdSelector,
+    Transistor,
+    solve,
+)
 from memcore.errors import ConfigError, NoEffectWarning
 from memcore.hookspecs import ArrayInfo, Mapper, Memristor, NonIdeality, Programmer
 from memcore.records import Context, Mapped, Programmed, Stage
 from memcore.wired import Wired
 from memcore.wires import Wires
+
+#: What may have parameters of single cells.
+_PER_CELL = (OfDevice, Selector, Sinh, ThresholdSelector, Transistor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +69,8 @@ class GivenCircuit(NonIdeality):
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
+        for element in (self.law, self.series):
+            _require_shapes(element, array)
         if self.law is None and self.series is None:
             return Wired(self.wires, array)
         return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
@@ -134,3 +152,23 @@ def _require_element(name: str, element: object, example: str, arguments: str) -
         f"{name}={element!r}; expected an object of memcore.circuit such as {example}, or one with "
         f"methods current({arguments}) and slope({arguments})"
     )
+
+
+def _require_shapes(element: object, array: ArrayInfo) -> None:
+    """Parameters of the elements of memcore.circuit fit the cells."""
+    cells = (array.arrays, array.rows, array.cols)
+    if not dataclasses.is_dataclass(element) or type(element) not in _PER_CELL:
+        return
+    for field in dataclasses.fields(element):
+        value = getattr(element, field.name)
+        if not isinstance(value, Tensor):
+            continue
+        shape = value.shape[isinstance(element, OfDevice) :]  # less the variables of a state
+        try:
+            torch.empty(shape, device="meta").expand(cells)
+        except RuntimeError:
+            raise ConfigError(
+                f"{field.name} of {type(element).__name__} has shape {list(value.shape)}; expected "
+                f"one that broadcasts to [arrays, rows, cols], here {list(cells)}, for cells as "
+                "they lie on the arrays"
+            ) from None

@@ -36,7 +36,8 @@ class Crossbar(Arrays):
         device: what the cells are, for effects that ask; an ideal one by default.
         nonidealities: names, mappings or instances.
         wires: their resistances; none by default.
-        law: current of a cell for its voltage, from `memcore.circuit`; ohmic by default.
+        law: current of a cell for its voltage, from `memcore.circuit`; ohmic by default. Parameters
+            of single cells broadcast to [arrays, rows, cols], and so do those of `series`.
         series: transistor or selector in series with each cell, from `memcore.circuit`.
         tile: word and bit lines of one array; None for a single array.
         dac: converter of the voltages.

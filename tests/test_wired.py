@@ -19,7 +19,7 @@ from memcore import (
     Wires,
     effective_conductance,
 )
-from memcore.circuit import Drive, Ohmic, Sinh, Transistor, solve
+from memcore.circuit import Drive, OfDevice, Ohmic, Sinh, Transistor, solve
 
 DEVICE = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
 WIRES = Wires(word_line=3.0, bit_line=2.0, driver=50.0, sense=20.0)
@@ -325,6 +325,29 @@ def test_currents_of_another_making_have_no_circuit():
     crossbar = Crossbar(conductances(4, 3), nonidealities=["ir_drop_profile"])
     with pytest.raises(ConfigError, match=r"no circuit behind it; take .* 'ir_drop'"):
         crossbar.solve(torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("elements", "name"),
+    [
+        ({"law": Sinh(v0=torch.full((6, 4), 0.2))}, "v0 of Sinh"),
+        ({"series": Transistor(gate_voltage=torch.ones(6, 1))}, "gate_voltage of Transistor"),
+        ({"law": OfDevice(device=IDEAL, state=torch.ones(1, 6, 4))}, "state of OfDevice"),
+    ],
+)
+def test_parameters_of_cells_are_those_of_each_array(elements, name):
+    g = conductances(6, 4)
+    Crossbar(g, **elements)
+    expected = r"broadcasts to \[arrays, rows, cols\], here \[4, 3, 2\]"
+    with pytest.raises(ConfigError, match=f"{name} has shape .*{expected}"):
+        Crossbar(g, **elements, tile=(3, 2))
+
+
+def test_every_array_may_have_cells_of_its_own():
+    g, v = conductances(6, 2), torch.full((6,), 0.2).double()
+    found = Crossbar(g, law=Sinh(v0=torch.tensor([0.1, 0.3]).view(2, 1, 1)), tile=(3, 2)) @ v
+    halves = [Crossbar(g[3 * k :][:3], law=Sinh(v0=v0)) @ v[:3] for k, v0 in enumerate((0.1, 0.3))]
+    torch.testing.assert_close(found, halves[0] + halves[1], rtol=1e-6, atol=0)
 
 
 # -- what does not fit ----------------------------------------------------------------------------
