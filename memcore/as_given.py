@@ -91,6 +91,14 @@ class Solved(nn.Module):
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
         """Currents [reads, arrays, cols] A."""
+        if v.requires_grad and torch.is_grad_enabled():
+            warnings.warn(
+                "the voltages require gradients, which cells that are not ohmic are solved "
+                "without; expected v.detach(), or ohmic cells: their currents, and "
+                "memcore.effective_conductance(g, wires), have gradients",
+                NoEffectWarning,
+                stacklevel=2,
+            )
         wires, drive = self.wires.like(g), Drive.read(v)
         return solve(g, wires, drive, law=self.law, series=self.series).current
 
@@ -142,6 +150,30 @@ def check(conductance: Tensor) -> None:
         )
     if not (conductance.isfinite().all() and (conductance >= 0).all()):
         raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+
+
+def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
+    """Say which tensors require gradients that nothing computes.
+
+    Warns:
+        NoEffectWarning: there are some.
+    """
+    elements = {"wires": circuit.wires, "law": circuit.law, "series": circuit.series}
+    named = {
+        f"{name}.{field}": value
+        for name, element in elements.items()
+        for field, value in getattr(element, "__dict__", {}).items()
+    }
+    every = {"conductance": conductance, **named}.items()
+    wanting = [name for name, x in every if isinstance(x, Tensor) and x.requires_grad]
+    if wanting and torch.is_grad_enabled():
+        warnings.warn(
+            f"gradients with respect to {', '.join(wanting)} are not computed: a Crossbar derives "
+            "its matrix once; expected memcore.effective_conductance(g, wires), which has them, "
+            "or detach()",
+            NoEffectWarning,
+            stacklevel=3,
+        )
 
 
 def _require_element(name: str, element: object, example: str, arguments: str) -> None:

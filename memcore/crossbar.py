@@ -16,7 +16,7 @@ from torch import Tensor
 
 from memcore.array_circuit import ArrayCircuit
 from memcore.arrays import Arrays
-from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, window
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, warn_of_gradients, window
 from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
@@ -30,6 +30,9 @@ from memcore.wires import Wires
 
 class Crossbar(Arrays):
     """Arrays of conductances that multiply: `Crossbar(g) @ v`.
+
+    Currents have gradients with respect to the voltages if the cells are ohmic. There are none with
+    respect to conductances and wires: `effective_conductance` has them.
 
     Args:
         conductance: [rows, cols] S; rows are word lines, columns bit lines.
@@ -48,6 +51,9 @@ class Crossbar(Arrays):
     Raises:
         ConfigError: conductances are not finite, negative, or not a matrix; or another argument
             does not fit.
+
+    Warns:
+        NoEffectWarning: conductances or parameters require gradients.
 
     Examples:
         >>> g = torch.tensor([[1e-4, 2e-5], [1e-5, 8e-5]])
@@ -80,6 +86,8 @@ class Crossbar(Arrays):
         plain = wires is None and law is None and series is None
         given = Wires() if wires is None else wires
         circuit = GivenCircuit(wires=given, law=law, series=series)
+        warn_of_gradients(conductance, circuit)
+        conductance = conductance.detach()
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
@@ -205,10 +213,10 @@ class Crossbar(Arrays):
     def solve(self, v: Tensor | Drive) -> Solution:
         """All node voltages and cell currents, see `memcore.circuit.solve`, in float64.
 
-        Converters and noise are left out; without line resistance cells see what is applied.
-        Arrays are counted by parts, groups, tiles of rows, and tiles of columns. Parts that share
-        word lines are one array: of two, its bit lines 2 j and 2 j + 1 are column j of each. Lines
-        that `ir_drop` has sorted keep their numbers.
+        Converters and noise are left out, and so are gradients; without line resistance cells see
+        what is applied. Arrays are counted by parts, groups, tiles of rows, and tiles of columns.
+        Parts that share word lines are one array: of two, its bit lines 2 j and 2 j + 1 are column
+        j of each. Lines that `ir_drop` has sorted keep their numbers.
 
         Args:
             v: of the word lines, [..., rows] V, or [..., groups, rows] of several groups, with the

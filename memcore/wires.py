@@ -17,7 +17,8 @@ class Wires:
     sense node (a virtual ground) with the segment after the last cell.
 
     A number holds for all segments (lines); a tensor is broadcast, so that a segment, a line or an
-    array can have its own, and may require gradients.
+    array can have its own, and may require gradients, which `effective_conductance` computes and a
+    `Crossbar` does not.
 
     Attributes:
         word_line: one word-line segment; [..., rows, cols], from left to right, or

@@ -14,6 +14,7 @@ from memcore import (
     ConfigError,
     Crossbar,
     CrossbarConfig,
+    NoEffectWarning,
     Stream,
     Wired,
     Wires,
@@ -348,6 +349,36 @@ def test_every_array_may_have_cells_of_its_own():
     found = Crossbar(g, law=Sinh(v0=torch.tensor([0.1, 0.3]).view(2, 1, 1)), tile=(3, 2)) @ v
     halves = [Crossbar(g[3 * k :][:3], law=Sinh(v0=v0)) @ v[:3] for k, v0 in enumerate((0.1, 0.3))]
     torch.testing.assert_close(found, halves[0] + halves[1], rtol=1e-6, atol=0)
+
+
+# -- what has gradients ---------------------------------------------------------------------------
+
+OHM = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"conductance": conductances(4, 3).requires_grad_()}, "conductance"),
+        ({"wires": Wires(word_line=OHM)}, r"wires\.word_line"),
+        ({"law": Sinh(v0=OHM)}, r"law\.v0"),
+        ({"series": Transistor(gate_voltage=OHM)}, r"series\.gate_voltage"),
+    ],
+)
+def test_gradients_that_a_crossbar_does_not_compute_are_named(arguments, name):
+    arguments = {"conductance": conductances(4, 3), **arguments}
+    with pytest.warns(NoEffectWarning, match=f"respect to {name} are not.*effective_conductance"):
+        Crossbar(**arguments)
+    with torch.no_grad():
+        Crossbar(**arguments)
+
+
+def test_gradients_of_the_voltages_end_at_cells_that_are_not_ohmic():
+    v = torch.full((4,), 0.1, dtype=torch.float64, requires_grad=True)
+    (Crossbar(conductances(4, 3), wires=WIRES) @ v).sum().backward()
+    assert bool((v.grad > 0).all())
+    with pytest.warns(NoEffectWarning, match=r"voltages require gradients.*v\.detach\(\)"):
+        Crossbar(conductances(4, 3), law=Sinh(v0=0.2)) @ v
 
 
 # -- what does not fit ----------------------------------------------------------------------------
