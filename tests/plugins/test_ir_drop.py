@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import memcore
-from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, Stream
+from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, NoEffectWarning, Stream
 
 IR_DROP = memcore.nonidealities["ir_drop"]
 SERIES = memcore.nonidealities["ir_drop_series"]
@@ -88,6 +88,23 @@ def test_the_profile_is_the_quadratic_one():
     expected = 2e-3 * 0.2 * (1 - c * (1 - (1 - 0.5) ** 2)) + 1e-3 * 0.1
     found = bound(PROFILE(bit_line=5.0), 1, 2, 1)(v, g.unsqueeze(0))
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+RESISTANCES = ["segment", "word_line", "bit_line", "driver", "sense"]
+
+
+@pytest.mark.parametrize("name", RESISTANCES)
+@pytest.mark.parametrize("effect", [IR_DROP, SERIES, PROFILE])
+def test_every_resistance_acts_or_is_warned_of(effect, name):
+    g, v = Stream(0).uniform((1, 8, 6)) * 1e-4, Stream(1).uniform((1, 1, 8)) * 0.2
+    zero = dict.fromkeys(RESISTANCES if name != "segment" else RESISTANCES[3:], 0.0)
+    without = bound(effect(**{**zero, "segment": 0.0}), 1, 8, 6)(v, g[None])
+    given = effect(**{**zero, name: 50.0})
+    if effect is PROFILE and name in ("word_line", "driver", "sense"):
+        with pytest.warns(NoEffectWarning, match=rf"{name}=50\.0 of 'ir_drop_profile' act on no"):
+            assert torch.equal(bound(given, 1, 8, 6)(v, g[None]), without)
+    else:
+        assert (bound(given, 1, 8, 6)(v, g[None]) < 0.999 * without).all()
 
 
 def test_the_exact_effect_has_the_same_wires():
