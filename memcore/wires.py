@@ -35,7 +35,7 @@ class Wires:
             is the sum of the two.
 
     Raises:
-        TypeError: if a resistance is neither a number nor a floating-point tensor.
+        TypeError: if a resistance is neither a number nor a floating-point tensor, or a flag no bool.
         ValueError: if a resistance is negative, infinite or NaN, or an end has another name.
     """
 
@@ -51,6 +51,9 @@ class Wires:
     def __post_init__(self) -> None:
         for name in ("word_line", "bit_line", "driver", "sense"):
             _check(name, getattr(self, name))
+        for name in ("first", "last"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, expected True or False")
         for name, ends in (
             ("drive", ("left", "right", "both")),
             ("sense_at", ("bottom", "top", "both")),
