@@ -296,6 +296,13 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
         ({"cells": Crossbar(G), "array": 1}, "array=1 of conductances"),
         ({"cells": Crossbar(G), "v": V[:3]}, "expected one vector of 7 V"),
         ({"wires": Wires(driver=torch.ones(4))}, r"wires.driver has shape \[4\]"),
+        ({"cells": -G}, "negative or non-finite entries; expected S >= 0"),
+        ({"cells": G * torch.nan}, "negative or non-finite entries"),
+        ({"v": V / 0}, "word_line has infinite entries or NaN; expected V"),
+        (
+            {"v": Drive(word_line=V, bit_line=torch.full((5,), torch.nan).double())},
+            "bit_line has infinite entries or NaN",
+        ),
         ({"law": object()}, "the law object has no expression in ngspice"),
         ({"series": object()}, "the series element object has no expression"),
     ],

@@ -60,6 +60,10 @@ class Circuit:
                 f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
                 "one of the arrays [arrays, rows, cols]"
             )
+        if not bool((g.isfinite() & (g >= 0)).all()):
+            raise ConfigError(
+                "the conductances have negative or non-finite entries; expected S >= 0"
+            )
         drive = v if isinstance(v, Drive) else Drive.read(v)
         if isinstance(cells, Crossbar) and isinstance(v, Tensor):
             drive = _spread(whole, cells.tiling, v, array)
@@ -169,7 +173,19 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
             )
         value = value.detach().cpu().reshape(count)
         fields[name] = value if value.dtype == torch.bool else value.double()
-    return Drive(**fields)
+    found = Drive(**fields)
+    _require_volts("word_line", found.word_line, found.floating_word_lines)
+    _require_volts("bit_line", found.bit_line, found.floating_bit_lines)
+    return found
+
+
+def _require_volts(name: str, volts: Tensor | None, floats: Tensor | None) -> None:
+    """What is applied to lines that are driven is a number."""
+    if volts is None:
+        return
+    wrong = ~volts.isfinite() if floats is None else ~volts.isfinite() & ~floats
+    if bool(wrong.any()):
+        raise ConfigError(f"{name} has infinite entries or NaN; expected V")
 
 
 def _element(element: Any, g: Tensor, array: int) -> Any:
