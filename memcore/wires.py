@@ -35,7 +35,8 @@ class Wires:
             is the sum of the two.
 
     Raises:
-        TypeError: if a resistance is neither a number nor a floating-point tensor, or a flag no bool.
+        TypeError: if a resistance is neither a number nor a floating-point tensor, or if `first` or
+            `last` is no bool.
         ValueError: if a resistance is negative, infinite or NaN, or an end has another name.
     """
 

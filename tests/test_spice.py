@@ -353,3 +353,41 @@ def test_a_file_without_numbers_is_an_error(tmp_path):
     assert done.exit_code == 2
     assert ".csv without a header" in done.output
     assert invoke("netlist", "--r-on", 1e6, "--r-off", 1e3).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "beside"),
+    [
+        (("--rows", 5), ""),
+        (("--cols", 6), ""),  # the default, but given
+        (("--r-on", 1), ""),
+        (("--r-off", 1e9), ""),
+        (("--seed", 3, "--scheme", "v/2"), ""),
+        (("--v0", 0.3), "--law ohmic"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, option, beside):
+    path = tmp_path / "g.csv"
+    np.savetxt(path, G.numpy(), delimiter=",")
+    assert invoke("netlist", path, "--seed", 3, "--law", "sinh", "--v0", 0.3).exit_code == 0
+    done = invoke("netlist", path, *option)
+    assert done.exit_code == 2
+    assert f"error: {option[0]} has no effect beside {beside}" in done.output
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("option", ["--segment", "--voltage", "--r-off", "--tolerance"])
+def test_numbers_that_are_none_are_refused_in_one_line(option, number):
+    done = invoke("check", option, number)
+    assert done.exit_code == 2
+    assert done.output == f"error: {option} {number}; expected a finite number\n"
+
+
+def test_a_netlist_needs_a_place(tmp_path):
+    done = invoke("netlist", "-o", tmp_path / "none" / "x.cir", "--segment", 1e300)
+    assert done.exit_code == 2
+    assert (
+        done.output == f"error: there is no folder '{tmp_path / 'none'}' for --out; make it first\n"
+    )
+    long = tmp_path / ("x" * 300)
+    assert invoke("netlist", "-o", long).output.startswith(f"error: '{long}' cannot be written")
