@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from memcore.as_given import Solved
@@ -53,10 +54,10 @@ class ArrayCircuit:
         if product is None:
             return cls(g=g, wires=Wires())
         if isinstance(product, Solved):
-            return cls(g=g, wires=product.wires, law=product.law, series=product.series)
+            return cls(g=g, wires=product.wires.like(g), law=product.law, series=product.series)
         if isinstance(product, Wired):
             layout = product.layout(g)
-            return cls(g=layout.join(g), wires=product.wires, layout=layout)
+            return cls(g=layout.join(g), wires=product.wires.like(g), layout=layout)
         law = getattr(product, "cell_law", None)
         if callable(law):
             return cls(g=g, wires=Wires(), law=law())
@@ -83,7 +84,11 @@ class ArrayCircuit:
             law = law if isinstance(law, Ohmic) else _PlacedLaw(law, layout)
             series = None if series is None else _PlacedSeries(series, layout)
         found = solve(
-            layout.place(self.g), self.wires, _placed(drive, layout), law=law, series=series
+            layout.place(self.g),
+            self.wires,
+            _placed(drive, layout, self.g.dtype),
+            law=law,
+            series=series,
         )
         cells: dict[str, Any] = {
             name: layout.restore(getattr(found, name))
@@ -107,11 +112,12 @@ def _no_circuit(effects: Mapping[str, NonIdeality]) -> str:
     )
 
 
-def _placed(drive: Drive, layout: Layout) -> Drive:
+def _placed(drive: Drive, layout: Layout, dtype: torch.dtype) -> Drive:
     word, bit = drive.floating_word_lines, drive.floating_bit_lines
+    end = drive.bit_line
     return Drive(
-        word_line=layout.place_rows(drive.word_line),
-        bit_line=None if drive.bit_line is None else layout.place_cols(drive.bit_line),
+        word_line=layout.place_rows(drive.word_line.to(dtype)),
+        bit_line=None if end is None else layout.place_cols(end.to(dtype)),
         floating_word_lines=None if word is None else layout.place_rows(word),
         floating_bit_lines=None if bit is None else layout.place_cols(bit),
     )

@@ -1,18 +1,34 @@
 """Mapping and programming for conductances that are given rather than derived from weights."""
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 import memcore
-from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement, solve
+from memcore.circuit import (
+    CellLaw,
+    Drive,
+    OfDevice,
+    Ohmic,
+    Selector,
+    SeriesElement,
+    Sinh,
+    ThresholdSelector,
+    Transistor,
+    solve,
+)
 from memcore.errors import ConfigError, NoEffectWarning
 from memcore.hookspecs import ArrayInfo, Mapper, Memristor, NonIdeality, Programmer
 from memcore.records import Context, Mapped, Programmed, Stage
 from memcore.wired import Wired
 from memcore.wires import Wires
+
+#: What may have parameters of single cells.
+_PER_CELL = (OfDevice, Selector, Sinh, ThresholdSelector, Transistor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +61,16 @@ class GivenCircuit(NonIdeality):
     law: CellLaw | None = None
     series: SeriesElement | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.wires, Wires):
+            raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
+        _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
+        _require_element("series", self.series, "Transistor(gate_voltage=1.5)", "u")
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
+        for element in (self.law, self.series):
+            _require_shapes(element, array)
         if self.law is None and self.series is None:
             return Wired(self.wires, array)
         return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
@@ -67,7 +91,16 @@ class Solved(nn.Module):
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
         """Currents [reads, arrays, cols] A."""
-        return solve(g, self.wires, Drive.read(v), law=self.law, series=self.series).current
+        if v.requires_grad and torch.is_grad_enabled():
+            warnings.warn(
+                "the voltages require gradients, which cells that are not ohmic are solved "
+                "without; expected v.detach(), or ohmic cells: their currents, and "
+                "memcore.effective_conductance(g, wires), have gradients",
+                NoEffectWarning,
+                stacklevel=2,
+            )
+        wires, drive = self.wires.like(g), Drive.read(v)
+        return solve(g, wires, drive, law=self.law, series=self.series).current
 
 
 def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> Wires | None:
@@ -102,9 +135,72 @@ def check(conductance: Tensor) -> None:
     Raises:
         ConfigError: it is not [rows, cols], or has negative or non-finite entries.
     """
+    if not isinstance(conductance, Tensor):
+        raise ConfigError(
+            f"conductance is a {type(conductance).__name__}; expected a tensor [rows, cols] in S: "
+            "use torch.as_tensor"
+        )
+    if not conductance.is_floating_point():
+        raise ConfigError(
+            f"conductance is {conductance.dtype}; expected S in floating point: use .double()"
+        )
     if conductance.dim() != 2 or not conductance.numel():
         raise ConfigError(
             f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
         )
     if not (conductance.isfinite().all() and (conductance >= 0).all()):
         raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+
+
+def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
+    """Say which tensors require gradients that nothing computes.
+
+    Warns:
+        NoEffectWarning: there are some.
+    """
+    elements = {"wires": circuit.wires, "law": circuit.law, "series": circuit.series}
+    named = {
+        f"{name}.{field}": value
+        for name, element in elements.items()
+        for field, value in getattr(element, "__dict__", {}).items()
+    }
+    every = {"conductance": conductance, **named}.items()
+    wanting = [name for name, x in every if isinstance(x, Tensor) and x.requires_grad]
+    if wanting and torch.is_grad_enabled():
+        warnings.warn(
+            f"gradients with respect to {', '.join(wanting)} are not computed: a Crossbar derives "
+            "its matrix once; expected memcore.effective_conductance(g, wires), which has them, "
+            "or detach()",
+            NoEffectWarning,
+            stacklevel=3,
+        )
+
+
+def _require_element(name: str, element: object, example: str, arguments: str) -> None:
+    methods = (getattr(element, method, None) for method in ("current", "slope"))
+    if element is None or (not isinstance(element, type) and all(map(callable, methods))):
+        return
+    raise ConfigError(
+        f"{name}={element!r}; expected an object of memcore.circuit such as {example}, or one with "
+        f"methods current({arguments}) and slope({arguments})"
+    )
+
+
+def _require_shapes(element: object, array: ArrayInfo) -> None:
+    """Parameters of the elements of memcore.circuit fit the cells."""
+    cells = (array.arrays, array.rows, array.cols)
+    if not dataclasses.is_dataclass(element) or type(element) not in _PER_CELL:
+        return
+    for field in dataclasses.fields(element):
+        value = getattr(element, field.name)
+        if not isinstance(value, Tensor):
+            continue
+        shape = value.shape[isinstance(element, OfDevice) :]  # less the variables of a state
+        try:
+            torch.empty(shape, device="meta").expand(cells)
+        except RuntimeError:
+            raise ConfigError(
+                f"{field.name} of {type(element).__name__} has shape {list(value.shape)}; expected "
+                f"one that broadcasts to [arrays, rows, cols], here {list(cells)}, for cells as "
+                "they lie on the arrays"
+            ) from None

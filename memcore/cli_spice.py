@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from memcore.cli_output import OutputFile
 from memcore.errors import ConfigError
@@ -61,7 +62,7 @@ _OPTIONS = (
         show_default=True,
         help="sorted: lines that conduct more near to what they load, as ir_drop has it.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the random array."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of what is random."),
 )
 
 
@@ -91,6 +92,7 @@ def check(tolerance: float, **described: Any) -> None:
     """
     from memcore.spice import check as compare
 
+    _require_finite({"tolerance": tolerance})
     g, drive, rest = _circuit(**described)
     report = compare(g, drive, **rest, tolerance=tolerance)
     click.echo(str(report))
@@ -110,17 +112,24 @@ def netlist(out: Path | None, **described: Any) -> None:
     """Write a crossbar as a netlist, to run with `ngspice -b FILE`."""
     from memcore.spice import netlist as write
 
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"there is no folder '{out.parent}' for --out; make it first")
     g, drive, rest = _circuit(**described)
     text = write(g, drive, **rest)
     if out is None:
         click.echo(text, nl=False)
         return
-    out.write_text(text, encoding="utf-8")
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"'{out}' cannot be written: {error.strerror}") from error
     click.echo(f"netlist {out}")
 
 
 def _circuit(**given: Any) -> tuple["Tensor | Crossbar", "Drive", dict[str, Any]]:
     """Conductances, drive, and the wires and elements by name."""
+    _require_finite(given)
+    _require_effects(given)
     from memcore import Crossbar, Stream, Wires
 
     random, path = Stream(given["seed"]), given["conductances"]
@@ -132,6 +141,32 @@ def _circuit(**given: Any) -> tuple["Tensor | Crossbar", "Drive", dict[str, Any]
     if given["placement"] == "as_mapped":
         return g, drive, {"wires": wires, **rest}
     return Crossbar(g, nonidealities=[_sorted(given)]), drive, rest
+
+
+def _require_finite(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{_option(name)} {value!r}; expected a finite number")
+
+
+def _require_effects(given: dict[str, Any]) -> None:
+    """Refuse options that would change nothing."""
+    path, idle = given["conductances"], []
+    if path is not None:
+        unused = ("rows", "cols", "r_on", "r_off", *(["seed"] if given["scheme"] != "read" else []))
+        idle = [(name, f"conductances from '{path}'") for name in unused]
+    if given["law"] != "sinh":
+        idle.append(("v0", f"--law {given['law']}"))
+    source = click.get_current_context().get_parameter_source
+    for name, beside in idle:
+        if source(name) is not ParameterSource.DEFAULT:
+            raise ConfigError(
+                f"{_option(name)} has no effect beside {beside}; leave one of them out"
+            )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _sorted(given: dict[str, Any]) -> dict[str, Any]:

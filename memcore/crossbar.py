@@ -16,7 +16,7 @@ from torch import Tensor
 
 from memcore.array_circuit import ArrayCircuit
 from memcore.arrays import Arrays
-from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, window
+from memcore.as_given import AsGiven, AsTold, GivenCircuit, check, warn_of_gradients, window
 from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
 from memcore.config import CrossbarConfig, PluginSpec
 from memcore.errors import ConfigError
@@ -31,12 +31,16 @@ from memcore.wires import Wires
 class Crossbar(Arrays):
     """Arrays of conductances that multiply: `Crossbar(g) @ v`.
 
+    Currents have gradients with respect to the voltages if the cells are ohmic. There are none with
+    respect to conductances and wires: `effective_conductance` has them.
+
     Args:
         conductance: [rows, cols] S; rows are word lines, columns bit lines.
         device: what the cells are, for effects that ask; an ideal one by default.
         nonidealities: names, mappings or instances.
         wires: their resistances; none by default.
-        law: current of a cell for its voltage, from `memcore.circuit`; ohmic by default.
+        law: current of a cell for its voltage, from `memcore.circuit`; ohmic by default. Parameters
+            of single cells broadcast to [arrays, rows, cols], and so do those of `series`.
         series: transistor or selector in series with each cell, from `memcore.circuit`.
         tile: word and bit lines of one array; None for a single array.
         dac: converter of the voltages.
@@ -45,7 +49,11 @@ class Crossbar(Arrays):
         seed: the virtual chip.
 
     Raises:
-        ConfigError: conductances are not finite, negative, or not a matrix.
+        ConfigError: conductances are not finite, negative, or not a matrix; or another argument
+            does not fit.
+
+    Warns:
+        NoEffectWarning: conductances or parameters require gradients.
 
     Examples:
         >>> g = torch.tensor([[1e-4, 2e-5], [1e-5, 8e-5]])
@@ -76,7 +84,10 @@ class Crossbar(Arrays):
     ) -> None:
         check(conductance)
         plain = wires is None and law is None and series is None
-        circuit = GivenCircuit(wires=wires or Wires(), law=law, series=series)
+        given = Wires() if wires is None else wires
+        circuit = GivenCircuit(wires=given, law=law, series=series)
+        warn_of_gradients(conductance, circuit)
+        conductance = conductance.detach()
         config = CrossbarConfig(
             device=window(conductance) if device is None else device,
             mapper=AsGiven(),
@@ -202,10 +213,10 @@ class Crossbar(Arrays):
     def solve(self, v: Tensor | Drive) -> Solution:
         """All node voltages and cell currents, see `memcore.circuit.solve`, in float64.
 
-        Converters and noise are left out; without line resistance cells see what is applied.
-        Arrays are counted by parts, groups, tiles of rows, and tiles of columns. Parts that share
-        word lines are one array: of two, its bit lines 2 j and 2 j + 1 are column j of each. Lines
-        that `ir_drop` has sorted keep their numbers.
+        Converters and noise are left out, and so are gradients; without line resistance cells see
+        what is applied. Arrays are counted by parts, groups, tiles of rows, and tiles of columns.
+        Parts that share word lines are one array: of two, its bit lines 2 j and 2 j + 1 are column
+        j of each. Lines that `ir_drop` has sorted keep their numbers.
 
         Args:
             v: of the word lines, [..., rows] V, or [..., groups, rows] of several groups, with the
@@ -219,6 +230,8 @@ class Crossbar(Arrays):
             ConfigError: a shape does not fit, or there is no circuit behind an effect.
             ConvergenceError: the circuit could not be solved.
         """
+        if not isinstance(v, Tensor | Drive):
+            raise ConfigError(f"v is a {type(v).__name__}; expected a tensor of V, or a Drive")
         circuit = self.circuit()
         solution = circuit.solve(circuit.read(v, self.tiling) if isinstance(v, Tensor) else v)
         return solution[..., 0] if len(circuit.g) == 1 else solution
@@ -233,6 +246,11 @@ class Crossbar(Arrays):
 
     def _check_rows(self, v: Tensor) -> None:
         rows = self.tiling.rows
+        if not isinstance(v, Tensor):
+            raise ConfigError(
+                f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use "
+                "torch.as_tensor"
+            )
         if not v.dim() or v.shape[-1] != rows:
             raise ConfigError(
                 f"v has shape {tuple(v.shape)}, but g has {rows} rows; "

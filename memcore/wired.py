@@ -1,5 +1,8 @@
 """Arrays whose wires resist: what multiplies the voltages is the matrix of cells and wires."""
 
+import dataclasses
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -66,12 +69,22 @@ class Wired(Effective):
 
     def _effective(self, g: Tensor) -> Tensor:
         at_once = max(1, _AT_ONCE // g[0].numel())
-        return torch.cat(
-            [
-                effective_conductance(some.double(), self.wires).to(g)
-                for some in torch.split(g, at_once)
-            ]
-        )
+        found = []
+        for first in range(0, len(g), at_once):
+            some = g[first : first + at_once].double()
+            wires = _of_arrays(self.wires.like(some), first, len(some))
+            found.append(effective_conductance(some, wires).to(g))
+        return torch.cat(found)
+
+
+def _of_arrays(wires: Wires, first: int, count: int) -> Wires:
+    """The wires of some of the arrays, where each array has its own."""
+    changes: dict[str, Any] = {}
+    for name, dim in (("word_line", -3), ("bit_line", -3), ("driver", -2), ("sense", -2)):
+        value = getattr(wires, name)
+        if isinstance(value, Tensor) and value.dim() >= -dim and value.shape[dim] > 1:
+            changes[name] = value.narrow(dim, first, count)
+    return dataclasses.replace(wires, **changes) if changes else wires
 
 
 def _order(total: Tensor, ends: tuple[int, ...]) -> Tensor:

@@ -1,8 +1,9 @@
 """Resistances of the wires of a crossbar."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from torch import Tensor
 
@@ -16,7 +17,8 @@ class Wires:
     sense node (a virtual ground) with the segment after the last cell.
 
     A number holds for all segments (lines); a tensor is broadcast, so that a segment, a line or an
-    array can have its own, and may require gradients.
+    array can have its own, and may require gradients, which `effective_conductance` computes and a
+    `Crossbar` does not.
 
     Attributes:
         word_line: one word-line segment; [..., rows, cols], from left to right, or
@@ -33,7 +35,8 @@ class Wires:
             is the sum of the two.
 
     Raises:
-        TypeError: if a resistance is neither a number nor a floating-point tensor.
+        TypeError: if a resistance is neither a number nor a floating-point tensor, or if `first` or
+            `last` is no bool.
         ValueError: if a resistance is negative, infinite or NaN, or an end has another name.
     """
 
@@ -49,6 +52,9 @@ class Wires:
     def __post_init__(self) -> None:
         for name in ("word_line", "bit_line", "driver", "sense"):
             _check(name, getattr(self, name))
+        for name in ("first", "last"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, expected True or False")
         for name, ends in (
             ("drive", ("left", "right", "both")),
             ("sense_at", ("bottom", "top", "both")),
@@ -56,6 +62,16 @@ class Wires:
             if getattr(self, name) not in ends:
                 wanted = ", ".join(map(repr, ends))
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {wanted}")
+
+    def like(self, other: Tensor) -> Self:
+        """The same resistances, tensors in the dtype and on the device of `other`."""
+        changes: dict[str, Any] = {
+            name: value.to(other)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+            and (value.dtype != other.dtype or value.device != other.device)
+        }
+        return dataclasses.replace(self, **changes) if changes else self
 
 
 def _check(name: str, value: object) -> None:

@@ -52,10 +52,10 @@ def test_voltages_and_currents_are_those_of_ngspice(path):
     data, wires, drive, laws = described(path)
     found = solve(data["g"], wires, drive, **laws)
     largest = data["current"].abs().max()
-    assert ((found.cell_current - data["current"]).abs().max() / largest) < 1e-6
+    assert ((found.cell_current - data["current"]).abs().max() / largest) < 1e-8
     scale = (data["word"] - data["bit"]).abs().max()
-    assert (found.word_line - data["word"]).abs().max() / scale < 1e-6
-    assert (found.bit_line - data["bit"]).abs().max() / scale < 1e-6
+    assert (found.word_line - data["word"]).abs().max() / scale < 1e-8
+    assert (found.bit_line - data["bit"]).abs().max() / scale < 1e-8
 
 
 @pytest.mark.parametrize("path", LINEAR, ids=lambda path: path.stem)

@@ -115,6 +115,29 @@ def test_ends_of_lines_are_marked_where_they_are(solution):
     assert marks(plot.crossbar(solution, drive=floating)) == {">": [2.5], "v": [3.5]}
 
 
+def test_the_driven_line_of_a_large_array_is_marked():
+    g = 1e-6 + 1e-4 * Stream(0).uniform((40, 200)).double()
+    drive = Drive.select(40, 200, 19, 77, 1.0, "floating")
+    solution = solve(g, WIRES, drive)
+    assert marks(plot.crossbar(solution, drive=drive)) == {">": [19.5], "v": [77.5]}
+    read = marks(plot.crossbar(solution, drive=Drive.read(drive.word_line)))
+    assert len(read[">"]) == 5
+    assert len(read["v"]) == 7
+
+
+@pytest.mark.parametrize("view", ["current", "loss"])
+def test_a_drive_of_several_vectors_is_refused_by_name(solution, view):
+    for name, drive in {
+        "word_line": Drive.read(torch.ones(3, 6)),
+        "bit_line": Drive(word_line=torch.ones(6), bit_line=torch.ones(3, 9)),
+        "floating_bit_lines": Drive(
+            word_line=torch.ones(6), floating_bit_lines=torch.zeros(6, dtype=torch.bool)
+        ),
+    }.items():
+        with pytest.raises(ConfigError, match=rf"drive\.{name} has shape .* one vector"):
+            plot.crossbar(solution, view, drive=drive)
+
+
 def test_cells_of_floating_lines_have_no_loss_to_show():
     drive = Drive.select(6, 9, 2, 3, 1.0, "floating")
     g = 1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double()

@@ -1,6 +1,7 @@
 """Netlists: solved here by nodal analysis always, by ngspice where it is installed."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -235,6 +236,32 @@ def test_lines_that_hang_on_nothing_are_given_a_potential(nodal):
     assert largest(circuit.solve(g, WIRES, drive), nodal(netlist)) < 1e-8
 
 
+@pytest.mark.parametrize("gates", [0.1, torch.tensor([0.1, 1.0, 0.1, 0.1, 1.0]).double()])
+@pytest.mark.parametrize("missing", [False, True])
+def test_memristors_of_cells_without_current_have_the_voltage_that_memcore_finds(
+    gates, missing, nodal
+):
+    """None behind a transistor that is off, all of it where the memristor does not conduct."""
+    g = G.clone()
+    g[:, 1::2] = 0 if missing else g[:, 1::2]
+    series = circuit.Transistor(gate_voltage=gates, gain=1e9)  # as good as a wire where it is on
+    solution = circuit.solve(g, WIRES, Drive.read(V), series=series)
+    on = torch.as_tensor(gates).expand(5) > 0.5
+    netlist = spice.netlist(g, V, wires=WIRES, series=series)
+    for name in re.findall(r"^Bs_\S+ \S+ \S+", netlist, re.MULTILINE):
+        netlist += f"V{name} 0\n"
+    found = nodal(netlist).device_voltage
+    torch.testing.assert_close(found, solution.device_voltage, rtol=0, atol=1e-8)
+    assert torch.equal(found[:, ~on], torch.zeros_like(found[:, ~on]))
+
+
+@ngspice
+def test_ngspice_agrees_where_all_transistors_are_off():
+    off = circuit.Transistor(gate_voltage=0.1)
+    found = spice.check(G, V, wires=WIRES, series=off)
+    assert found.ok, str(found)
+
+
 class Cubic:
     """A law of one's own."""
 
@@ -263,10 +290,19 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
     [
         ({"v": V[:3]}, r"word_line has shape \[3\]; expected one vector, \[7\]"),
         ({"v": V.expand(2, 7)}, r"shape \[2, 7\].*select it"),
-        ({"cells": G[0]}, r"expected the index of one of the arrays"),
+        ({"cells": G[0]}, r"the conductances have shape \[5\]; expected \[rows, cols\] or"),
+        ({"cells": G.tolist()}, "cells is a list; expected a Crossbar, or a tensor"),
+        ({"cells": G, "array": 1}, r"array=1 of conductances of shape \[1, 7, 5\]"),
         ({"cells": Crossbar(G), "array": 1}, "array=1 of conductances"),
         ({"cells": Crossbar(G), "v": V[:3]}, "expected one vector of 7 V"),
         ({"wires": Wires(driver=torch.ones(4))}, r"wires.driver has shape \[4\]"),
+        ({"cells": -G}, "negative or non-finite entries; expected S >= 0"),
+        ({"cells": G * torch.nan}, "negative or non-finite entries"),
+        ({"v": V / 0}, "word_line has infinite entries or NaN; expected V"),
+        (
+            {"v": Drive(word_line=V, bit_line=torch.full((5,), torch.nan).double())},
+            "bit_line has infinite entries or NaN",
+        ),
         ({"law": object()}, "the law object has no expression in ngspice"),
         ({"series": object()}, "the series element object has no expression"),
     ],
@@ -317,3 +353,41 @@ def test_a_file_without_numbers_is_an_error(tmp_path):
     assert done.exit_code == 2
     assert ".csv without a header" in done.output
     assert invoke("netlist", "--r-on", 1e6, "--r-off", 1e3).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "beside"),
+    [
+        (("--rows", 5), ""),
+        (("--cols", 6), ""),  # the default, but given
+        (("--r-on", 1), ""),
+        (("--r-off", 1e9), ""),
+        (("--seed", 3, "--scheme", "v/2"), ""),
+        (("--v0", 0.3), "--law ohmic"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, option, beside):
+    path = tmp_path / "g.csv"
+    np.savetxt(path, G.numpy(), delimiter=",")
+    assert invoke("netlist", path, "--seed", 3, "--law", "sinh", "--v0", 0.3).exit_code == 0
+    done = invoke("netlist", path, *option)
+    assert done.exit_code == 2
+    assert f"error: {option[0]} has no effect beside {beside}" in done.output
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("option", ["--segment", "--voltage", "--r-off", "--tolerance"])
+def test_numbers_that_are_none_are_refused_in_one_line(option, number):
+    done = invoke("check", option, number)
+    assert done.exit_code == 2
+    assert done.output == f"error: {option} {number}; expected a finite number\n"
+
+
+def test_a_netlist_needs_a_place(tmp_path):
+    done = invoke("netlist", "-o", tmp_path / "none" / "x.cir", "--segment", 1e300)
+    assert done.exit_code == 2
+    assert (
+        done.output == f"error: there is no folder '{tmp_path / 'none'}' for --out; make it first\n"
+    )
+    long = tmp_path / ("x" * 300)
+    assert invoke("netlist", "-o", long).output.startswith(f"error: '{long}' cannot be written")

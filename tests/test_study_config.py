@@ -52,6 +52,26 @@ def test_factors_do_not_leave_rounding_behind() -> None:
     assert crossbars({**BASE, **sweep(axes={"v": axis})})[0]["read_voltage"] == 0.3
 
 
+@pytest.mark.parametrize("tiles", [[[16, 16], [32, 8], "none"], [(16, 16), (32, 8), "none"]])
+@pytest.mark.parametrize("form", [lambda values: values, lambda values: {"values": values}])
+def test_values_that_are_lists_are_set_as_they_are_and_shown_in_words(tiles, form) -> None:
+    study = read({**BASE, **sweep(axes={"tile": form(tiles)})})
+    found = points(study)
+    assert [configuration(point).tile for point in found] == [(16, 16), (32, 8), None]
+    assert [point.setting["tile"] for point in found] == ["16 x 16", "32 x 8", "none"]
+    again = points(read(study.resolved()))
+    assert [configuration(point).tile for point in again] == [(16, 16), (32, 8), None]
+
+
+def test_values_that_are_tables_say_where_tables_belong() -> None:
+    axis = {"values": [{"name": "uniform", "bits": 8}]}
+    with pytest.raises(StudyError) as found:
+        read({**BASE, **sweep(axes={"adc": axis})})
+    (line,) = str(found.value).splitlines()
+    assert "sweep[1].axes.adc.values: the value {'name': 'uniform', 'bits': 8} is a table" in line
+    assert "the tables in moves" in line
+
+
 def test_paths_of_one_axis_move_together_through_lists() -> None:
     axis = {"values": ["low", "high"], "moves": {"mapper": ["offset", "differential"]}}
     found = crossbars({**BASE, **sweep(axes={"kind": axis})})

@@ -14,12 +14,13 @@ from memcore import (
     ConfigError,
     Crossbar,
     CrossbarConfig,
+    NoEffectWarning,
     Stream,
     Wired,
     Wires,
     effective_conductance,
 )
-from memcore.circuit import Drive, Sinh, Transistor, solve
+from memcore.circuit import Drive, OfDevice, Ohmic, Sinh, Transistor, solve
 
 DEVICE = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
 WIRES = Wires(word_line=3.0, bit_line=2.0, driver=50.0, sense=20.0)
@@ -48,6 +49,39 @@ def test_every_segment_may_have_its_own_resistance():
     wires = Wires(word_line=conductances(4, 3, seed=2) * 1e5, bit_line=1.0, sense_at="both")
     torch.testing.assert_close(
         Crossbar(g, wires=wires) @ v, v @ effective_conductance(g, wires), rtol=1e-12, atol=0
+    )
+
+
+@pytest.mark.parametrize("law", [None, Sinh(v0=0.2)])
+@pytest.mark.parametrize("ohm", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_crossbar_takes_wires_and_voltages_of_any_precision(dtype, ohm, law):
+    """All numbers are exact in float32, so that only the solutions differ."""
+    g, v = conductances(6, 4).float(), 0.2 * Stream(1).uniform((2, 6))
+    given = {"word_line": 2 + torch.arange(24.0).view(6, 4), "driver": torch.arange(6.0)}
+    wires = Wires(**{name: value.to(ohm) for name, value in given.items()}, bit_line=1.0)
+    exact = Wires(**{name: value.double() for name, value in given.items()}, bit_line=1.0)
+    drive = Drive.read(v.double()[:, None])
+    expected = solve(g.double()[None], exact, drive, law=law or Ohmic()).current[:, 0]
+    crossbar = Crossbar(g.to(dtype), wires=wires, law=law)
+    for volts in (v, v.double()):
+        found = crossbar @ volts
+        assert found.dtype == dtype
+        rtol = 1e-4 if dtype == torch.float32 else 1e-8
+        torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=0)
+        for drive in (volts, Drive.read(volts.unsqueeze(1))):
+            torch.testing.assert_close(crossbar.solve(drive).current, expected, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("side", ["word_line", "driver", "sense"])
+def test_wires_of_each_array_stay_with_it_when_arrays_are_solved_in_pieces(side, monkeypatch):
+    shape = {"word_line": (4, 1, 1), "driver": (4, 3), "sense": (4, 1)}[side]
+    wires = Wires(**{side: 50 * Stream(2).uniform(shape).double(), "bit_line": 1.0})
+    g = conductances(6, 4)
+    whole = Crossbar(g, wires=wires, tile=(3, 2)).folded
+    monkeypatch.setattr("memcore.wired._AT_ONCE", 18)  # cells of three arrays
+    torch.testing.assert_close(
+        Crossbar(g, wires=wires, tile=(3, 2)).folded, whole, rtol=1e-12, atol=0
     )
 
 
@@ -292,6 +326,88 @@ def test_currents_of_another_making_have_no_circuit():
     crossbar = Crossbar(conductances(4, 3), nonidealities=["ir_drop_profile"])
     with pytest.raises(ConfigError, match=r"no circuit behind it; take .* 'ir_drop'"):
         crossbar.solve(torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("elements", "name"),
+    [
+        ({"law": Sinh(v0=torch.full((6, 4), 0.2))}, "v0 of Sinh"),
+        ({"series": Transistor(gate_voltage=torch.ones(6, 1))}, "gate_voltage of Transistor"),
+        ({"law": OfDevice(device=IDEAL, state=torch.ones(1, 6, 4))}, "state of OfDevice"),
+    ],
+)
+def test_parameters_of_cells_are_those_of_each_array(elements, name):
+    g = conductances(6, 4)
+    Crossbar(g, **elements)
+    expected = r"broadcasts to \[arrays, rows, cols\], here \[4, 3, 2\]"
+    with pytest.raises(ConfigError, match=f"{name} has shape .*{expected}"):
+        Crossbar(g, **elements, tile=(3, 2))
+
+
+def test_every_array_may_have_cells_of_its_own():
+    g, v = conductances(6, 2), torch.full((6,), 0.2).double()
+    found = Crossbar(g, law=Sinh(v0=torch.tensor([0.1, 0.3]).view(2, 1, 1)), tile=(3, 2)) @ v
+    halves = [Crossbar(g[3 * k :][:3], law=Sinh(v0=v0)) @ v[:3] for k, v0 in enumerate((0.1, 0.3))]
+    torch.testing.assert_close(found, halves[0] + halves[1], rtol=1e-6, atol=0)
+
+
+# -- what has gradients ---------------------------------------------------------------------------
+
+OHM = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"conductance": conductances(4, 3).requires_grad_()}, "conductance"),
+        ({"wires": Wires(word_line=OHM)}, r"wires\.word_line"),
+        ({"law": Sinh(v0=OHM)}, r"law\.v0"),
+        ({"series": Transistor(gate_voltage=OHM)}, r"series\.gate_voltage"),
+    ],
+)
+def test_gradients_that_a_crossbar_does_not_compute_are_named(arguments, name):
+    arguments = {"conductance": conductances(4, 3), **arguments}
+    with pytest.warns(NoEffectWarning, match=f"respect to {name} are not.*effective_conductance"):
+        Crossbar(**arguments)
+    with torch.no_grad():
+        Crossbar(**arguments)
+
+
+def test_gradients_of_the_voltages_end_at_cells_that_are_not_ohmic():
+    v = torch.full((4,), 0.1, dtype=torch.float64, requires_grad=True)
+    (Crossbar(conductances(4, 3), wires=WIRES) @ v).sum().backward()
+    assert bool((v.grad > 0).all())
+    with pytest.warns(NoEffectWarning, match=r"voltages require gradients.*v\.detach\(\)"):
+        Crossbar(conductances(4, 3), law=Sinh(v0=0.2)) @ v
+
+
+# -- what does not fit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"conductance": [[1e-4]]}, "conductance is a list; expected a tensor"),
+        ({"conductance": conductances(4, 3).numpy()}, "is a ndarray.*use torch.as_tensor"),
+        ({"conductance": torch.ones(4, 3).long()}, "is torch.int64; expected S in floating point"),
+        ({"law": "sinh"}, r"law='sinh'; expected an object of memcore.circuit such as Sinh\("),
+        ({"law": Ohmic}, "law=<class .*expected an object"),
+        ({"series": "transistor"}, r"series='transistor'; expected .* such as Transistor\("),
+        ({"wires": 2.0}, r"wires=2.0; expected memcore.Wires\("),
+    ],
+)
+def test_what_describes_no_array_is_an_error_at_once(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Crossbar(**{"conductance": conductances(4, 3), **arguments})
+
+
+@pytest.mark.parametrize("v", [[0.1] * 4, torch.ones(4).numpy()])
+def test_voltages_are_a_tensor(v):
+    crossbar = Crossbar(conductances(4, 3))
+    with pytest.raises(ConfigError, match="expected a tensor of V, or a Drive"):
+        crossbar.solve(v)
+    with pytest.raises(ConfigError, match=r"expected a tensor \[..., 4\] in V"):
+        crossbar @ v
 
 
 def test_the_wrong_number_of_rows_is_an_error():

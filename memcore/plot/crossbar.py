@@ -21,7 +21,11 @@ _VIEWS: Final = {
     "cell_voltage": ("cell_voltage", "V", "voltage across a cell"),
     "loss": ("cell_voltage", "V", "voltage lost before a cell"),
 }
-_GRID: Final = 32  #: lines up to which cells are drawn apart, and each end is marked
+#: What a drive says of word lines and of bit lines.
+_ENDS: Final = (("word_line", "floating_word_lines"), ("bit_line", "floating_bit_lines"))
+_GRID: Final = (
+    32  #: lines up to which cells are drawn apart, and each end is marked if all are driven
+)
 _VECTORS: Final = 1024  #: cells up to which each is a vector shape, beyond they are one picture
 _BOTH: Final = 0.02  #: part of the larger sign from which the smaller one has colours of its own
 
@@ -45,13 +49,13 @@ def crossbar(
         solution: of `Crossbar.solve` or `memcore.circuit.solve`, one vector and one array.
         what: the currents of the cells, the voltages of the nodes along word lines or bit lines,
             those between the two, or the loss: what is applied less the voltage of the cell.
-        drive: what was applied, for the loss; lines that float have no marks.
+        drive: what was applied, one vector, for the loss; lines that float have no marks.
         wires: which ends of the lines are driven and sensed; at the left and the bottom by default.
         ax: where to draw; in a new figure by default.
 
     Raises:
-        ConfigError: there is no such view, the loss has no drive, or the solution is of several
-            vectors or arrays.
+        ConfigError: there is no such view, the loss has no drive, or the solution or the drive is
+            of several vectors or arrays.
 
     Examples:
         >>> ax = memcore.plot.crossbar(crossbar.solve(v), "word_line")  # doctest: +SKIP
@@ -66,6 +70,8 @@ def crossbar(
             f"the solution is of {list(values.shape[:-2])} vectors and arrays; expected one: "
             "select it by index, as solution[0]"
         )
+    if drive is not None:
+        _require_one(drive, tuple(values.shape))
     if what == "loss":
         values = _applied(drive, values) - values
     ax = common.axes(ax)
@@ -73,6 +79,17 @@ def crossbar(
     _map(ax, shown, f"{label} / {unit}")
     _mark(ax, tuple(values.shape), drive, wires or Wires())
     return ax
+
+
+def _require_one(drive: Drive, shape: tuple[int, ...]) -> None:
+    """A drive of one vector for the lines of the array."""
+    for names, count in zip(_ENDS, shape, strict=True):
+        for name in names:
+            value = getattr(drive, name)
+            if value is not None and value.shape != (count,):
+                raise ConfigError(
+                    f"drive.{name} has shape {list(value.shape)}; expected [{count}], one vector"
+                )
 
 
 def _applied(drive: Drive | None, like: Tensor) -> Tensor:
@@ -85,10 +102,6 @@ def _applied(drive: Drive | None, like: Tensor) -> Tensor:
         (drive.bit_line, drive.floating_bit_lines, like.shape[1]),
     ):
         end = like.new_zeros(count) if volts is None else volts
-        if end.shape != (count,):
-            raise ConfigError(
-                f"drive has voltages of shape {list(end.shape)}; expected [{count}], one vector"
-            )
         ends.append(end if floats is None else end.masked_fill(floats, float("nan")))
     return ends[0][:, None] - ends[1]
 
@@ -142,8 +155,7 @@ def _mark(ax: "Axes", shape: tuple[int, ...], drive: Drive | None, wires: Wires)
     )
     for lines, wanted, at, marker in ends:
         count, floating = shape[lines], masks[lines]
-        every = range(count) if count <= _GRID else _places(count)
-        places = [k + 0.5 for k in every if floating is None or not bool(floating[k])]
+        places = [k + 0.5 for k in _marked(count, floating)]
         if not wanted or not places:
             continue
         where: Any = ([at] * len(places), places) if lines == 0 else (places, [at] * len(places))
@@ -157,6 +169,13 @@ def _mark(ax: "Axes", shape: tuple[int, ...], drive: Drive | None, wires: Wires)
             transform=transform,
             clip_on=False,
         )
+
+
+def _marked(count: int, floating: Tensor | None) -> list[int]:
+    """The driven lines; if those are all, and too many to be told apart, the ones with a number."""
+    if floating is not None and bool(floating.any()):
+        return [k for k, open_end in enumerate(floating.tolist()) if not open_end]
+    return list(range(count)) if count <= _GRID else _places(count)
 
 
 def _places(count: int) -> list[int]:

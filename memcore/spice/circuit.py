@@ -53,12 +53,16 @@ class Circuit:
         if isinstance(cells, Crossbar):
             whole = cells.circuit()
         else:
-            whole = ArrayCircuit(g=cells if cells.dim() == 3 else cells[None], wires=Wires())
+            whole = ArrayCircuit(g=_arrays(cells), wires=Wires())
         g = _doubles(whole.g)
-        if g.dim() != 3 or not 0 <= array < len(g):
+        if not 0 <= array < len(g):
             raise ConfigError(
                 f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
                 "one of the arrays [arrays, rows, cols]"
+            )
+        if not bool((g.isfinite() & (g >= 0)).all()):
+            raise ConfigError(
+                "the conductances have negative or non-finite entries; expected S >= 0"
             )
         drive = v if isinstance(v, Drive) else Drive.read(v)
         if isinstance(cells, Crossbar) and isinstance(v, Tensor):
@@ -79,6 +83,20 @@ class Circuit:
         return ArrayCircuit(
             g=self.g, wires=self.wires, law=self.law, series=self.series, layout=self.layout
         ).solve(self.drive)
+
+
+def _arrays(cells: Tensor) -> Tensor:
+    """Conductances as [arrays, rows, cols]."""
+    if not isinstance(cells, Tensor):
+        raise ConfigError(
+            f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in S"
+        )
+    if cells.dim() not in (2, 3) or not cells.numel():
+        raise ConfigError(
+            f"the conductances have shape {list(cells.shape)}; expected [rows, cols] or "
+            "[arrays, rows, cols] in S"
+        )
+    return cells if cells.dim() == 3 else cells[None]
 
 
 def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive:
@@ -155,7 +173,19 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
             )
         value = value.detach().cpu().reshape(count)
         fields[name] = value if value.dtype == torch.bool else value.double()
-    return Drive(**fields)
+    found = Drive(**fields)
+    _require_volts("word_line", found.word_line, found.floating_word_lines)
+    _require_volts("bit_line", found.bit_line, found.floating_bit_lines)
+    return found
+
+
+def _require_volts(name: str, volts: Tensor | None, floats: Tensor | None) -> None:
+    """What is applied to lines that are driven is a number."""
+    if volts is None:
+        return
+    wrong = ~volts.isfinite() if floats is None else ~volts.isfinite() & ~floats
+    if bool(wrong.any()):
+        raise ConfigError(f"{name} has infinite entries or NaN; expected V")
 
 
 def _element(element: Any, g: Tensor, array: int) -> Any:

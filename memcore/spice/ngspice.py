@@ -40,7 +40,7 @@ class Result:
 
     @property
     def device_voltage(self) -> Tensor:
-        """V across memristors, [rows, cols]; 0 where no current flows for want of a cell."""
+        """V across memristors, [rows, cols]; the whole cell's if nothing is in series with any."""
         if not any(name.startswith("m_") for name in self.values):
             return self.word_line - self.bit_line
         found = [

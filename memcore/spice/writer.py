@@ -196,6 +196,8 @@ class _Deck:
                 behind = "" if rest is None else rest(f"v({m},{b})", i, j)
                 if behind is None or (law is None and g[i][j] == 0):
                     self.lines.append(f"* no current through the cell of {w} and {b}")
+                    if rest is not None:  # the voltage is across the one that does not conduct
+                        self._wire(m, m, w if behind is None else b, 0.0)
                     continue
                 self._cell(f"_{i}_{j}", (w, to), current, law is None)
                 if behind:

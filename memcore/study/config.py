@@ -88,7 +88,8 @@ class Axis(_Section):
     """One quantity that a sweep varies.
 
     Attributes:
-        values: what it takes, in order.
+        values: what it takes, in order. A list, such as the two sizes of a `tile`, is shown as
+            "16 x 16".
         label: for the plot and the table; the axis' name when empty.
         unit: shown behind the label.
         scale: of the plot's axis.
@@ -101,6 +102,19 @@ class Axis(_Section):
     unit: str = ""
     scale: Scale = "auto"
     moves: dict[str, int | float | tuple[Any, ...]] = {}
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _are_shown(cls, values: Any) -> Any:
+        if not isinstance(values, list | tuple):
+            return values
+        for value in values:
+            if isinstance(value, Mapping):
+                raise ValueError(
+                    f"the value {dict(value)!r} is a table; give a word for each here, and the "
+                    "tables in moves = { path = [...] }"
+                )
+        return [_shown(value) if isinstance(value, list | tuple) else value for value in values]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -233,6 +247,12 @@ def _axis(name: str, axis: Any) -> Any:
     if not isinstance(axis, Mapping) or axis.get("moves"):
         return axis
     return {**axis, "moves": {name: list(axis.get("values", []))}}
+
+
+def _shown(value: Any) -> str:
+    """A list as one reads it, such as 16 x 16."""
+    sizes = all(isinstance(each, int) for each in value)
+    return (" x " if sizes else ", ").join(map(str, value))
 
 
 def _moved(value: Scalar, move: Any, position: int) -> Any:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import memcore
-from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, Stream
+from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, NoEffectWarning, Stream
 
 IR_DROP = memcore.nonidealities["ir_drop"]
 SERIES = memcore.nonidealities["ir_drop_series"]
@@ -50,7 +50,14 @@ def test_one_line_may_differ():
         ({"sense": float("inf")}, "sense=inf; expected ohm"),
         ({"node": 28}, "node=28; expected nm, one of 130, 90"),
         ({"node": 22, "segment": 1.0}, "expected one of the two"),
-        ({"pitch": 1e-7}, "expected m > 0 beside a node"),
+        ({"segment": memcore.Normal(1.0, 0.1)}, r"segment=Normal\(.*; expected ohm"),
+        ({"segment": torch.tensor(1.0)}, r"segment=tensor\(1\.\); expected ohm"),
+        ({"driver": torch.ones(9)}, r"driver=tensor\(.*; expected ohm"),
+        ({"bit_line": True}, "bit_line=True; expected ohm"),
+        ({"pitch": 1e-7}, "pitch=1e-07 without a node; expected node="),
+        ({"node": 22, "pitch": 80}, "pitch=80; expected m, 1e-09 to 0.001: 80e-9 is 80 nm"),
+        ({"node": 22, "pitch": 80e-12}, "pitch=8e-11; expected m"),
+        ({"node": 22, "pitch": "80e-9"}, "pitch='80e-9'; expected m"),
         ({"drive": "top"}, "drive='top'; expected one of"),
         ({"columns": "paired"}, "columns='paired'; expected one of"),
         ({"placement": "best"}, "placement='best'; expected one of"),
@@ -88,6 +95,23 @@ def test_the_profile_is_the_quadratic_one():
     expected = 2e-3 * 0.2 * (1 - c * (1 - (1 - 0.5) ** 2)) + 1e-3 * 0.1
     found = bound(PROFILE(bit_line=5.0), 1, 2, 1)(v, g.unsqueeze(0))
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+RESISTANCES = ["segment", "word_line", "bit_line", "driver", "sense"]
+
+
+@pytest.mark.parametrize("name", RESISTANCES)
+@pytest.mark.parametrize("effect", [IR_DROP, SERIES, PROFILE])
+def test_every_resistance_acts_or_is_warned_of(effect, name):
+    g, v = Stream(0).uniform((1, 8, 6)) * 1e-4, Stream(1).uniform((1, 1, 8)) * 0.2
+    zero = dict.fromkeys(RESISTANCES if name != "segment" else RESISTANCES[3:], 0.0)
+    without = bound(effect(**{**zero, "segment": 0.0}), 1, 8, 6)(v, g[None])
+    given = effect(**{**zero, name: 50.0})
+    if effect is PROFILE and name in ("word_line", "driver", "sense"):
+        with pytest.warns(NoEffectWarning, match=rf"{name}=50\.0 of 'ir_drop_profile' act on no"):
+            assert torch.equal(bound(given, 1, 8, 6)(v, g[None]), without)
+    else:
+        assert (bound(given, 1, 8, 6)(v, g[None]) < 0.999 * without).all()
 
 
 def test_the_exact_effect_has_the_same_wires():

@@ -38,6 +38,12 @@ METALS: Final = MappingProxyType(
 
 _RESISTANCES: Final = ("segment", "word_line", "bit_line", "driver", "sense")
 
+_PITCHES: Final = (1e-9, 1e-3)  #: m; beyond, another unit was meant
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring(NonIdeality):
@@ -61,7 +67,9 @@ class Wiring(NonIdeality):
     )
     node: int | None = parameter(None, "nm", "technology node: 130, 90, 65, 45, 32, 22, 14, 10, 7")
     pitch: float | None = parameter(
-        None, "m", "distance of two cells, which makes the segment; twice the wire's width"
+        None,
+        "m",
+        "distance of two cells, 1 nm to 1 mm, which makes the segment; twice the wire's width",
     )
     word_line: float | None = parameter(None, "ohm", "one segment of a word line, if different")
     bit_line: float | None = parameter(None, "ohm", "one segment of a bit line, if different")
@@ -71,7 +79,7 @@ class Wiring(NonIdeality):
     def __post_init__(self) -> None:
         for name in _RESISTANCES:
             value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
+            if value is not None and not (_is_number(value) and 0 <= value < math.inf):
                 raise ConfigError(f"{name}={value!r}; expected ohm, a finite number >= 0")
         if self.node is not None and self.node not in METALS:
             known = ", ".join(map(str, METALS))
@@ -80,9 +88,14 @@ class Wiring(NonIdeality):
             raise ConfigError(
                 f"segment={self.segment!r} and node={self.node!r}; expected one of the two"
             )
-        if self.pitch is not None and (self.node is None or not 0 < self.pitch < math.inf):
+        if self.pitch is not None and self.node is None:
+            raise ConfigError(f"pitch={self.pitch!r} without a node; expected node=..., in nm")
+        shortest, longest = _PITCHES
+        if self.pitch is not None and not (
+            _is_number(self.pitch) and shortest <= self.pitch <= longest
+        ):
             raise ConfigError(
-                f"pitch={self.pitch!r} with node={self.node!r}; expected m > 0 beside a node"
+                f"pitch={self.pitch!r}; expected m, {shortest!r} to {longest!r}: 80e-9 is 80 nm"
             )
 
     @property

@@ -20,6 +20,10 @@ class IrDrop(Wiring):
     side. A matrix smaller than a tile is an array of its own size; of larger ones, the last tiles
     are filled with cells of the lowest conductance, on word lines at 0 V. Noise of single cells
     comes out too low, at most by the part of the current that wires take.
+
+    With `columns="shared"`, `tile` is the size of a part: the physical array has the bit lines of
+    all parts, (32, 64) for the two of a differential pair in tiles of (32, 32), and there are half
+    as many arrays as `memcore.summary` counts.
     """
 
     drive: Literal["left", "right", "both"] = parameter(

@@ -1,11 +1,12 @@
 """Line resistance as a quadratic profile along the bit lines."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, ConfigError, Context, NonIdeality, parameter
+from memcore import ArrayInfo, ConfigError, Context, NoEffectWarning, NonIdeality, parameter
 from memcore_plugins.nonidealities._wiring import Wiring
 from memcore_plugins.nonidealities.ir_drop import IrDrop
 
@@ -19,7 +20,8 @@ class IrDropProfile(Wiring):
 
     with d_i segments of r between cell i and the sense node, n in all: the analytic model of IBM's
     aihwkit. It knows no word lines, drivers and sense resistances, and is no circuit's solution;
-    `memcore.diagnose` says how far it is from one.
+    `memcore.diagnose` says how far it is from one, which has all that are given. A warning names
+    those that do not act on the outputs.
     """
 
     read_voltage: float | None = parameter(
@@ -32,10 +34,22 @@ class IrDropProfile(Wiring):
             raise ConfigError(f"read_voltage={self.read_voltage!r}; expected V > 0")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        self._warn_of_what_does_not_act()
         left = torch.arange(array.rows - 1, -1, -1, device=ctx.torch_device) / array.rows
         largest = array.read_voltage if self.read_voltage is None else self.read_voltage
         scale = array.rows * self.resistances[1] / largest
         return _Profile((1 - left).square(), scale)
+
+    def _warn_of_what_does_not_act(self) -> None:
+        idle = [name for name in ("word_line", "driver", "sense") if getattr(self, name)]
+        if idle:
+            warnings.warn(
+                f"{', '.join(f'{name}={getattr(self, name)!r}' for name in idle)} of "
+                "'ir_drop_profile' act on no output, only on what memcore.diagnose compares it "
+                "with; expected segment or bit_line alone, or ir_drop, which has them",
+                NoEffectWarning,
+                stacklevel=3,
+            )
 
     def exact(self) -> NonIdeality:
         word, bit = self.resistances
