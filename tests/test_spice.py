@@ -386,8 +386,6 @@ def test_numbers_that_are_none_are_refused_in_one_line(option, number):
 def test_a_netlist_needs_a_place(tmp_path):
     done = invoke("netlist", "-o", tmp_path / "none" / "x.cir", "--segment", 1e300)
     assert done.exit_code == 2
-    assert (
-        done.output == f"error: there is no folder '{tmp_path / 'none'}' for --out; make it first\n"
-    )
+    assert done.output.startswith(f"error: there is no folder '{tmp_path / 'none'}' to write")
     long = tmp_path / ("x" * 300)
     assert invoke("netlist", "-o", long).output.startswith(f"error: '{long}' cannot be written")
