@@ -9,6 +9,7 @@ import torch
 
 from memcore import ConfigError, Wires, circuit, devices, effective_conductance
 from memcore.circuit import Drive, solve
+from memcore.circuit._lines import Lines
 
 ORACLES = Path(__file__).parent / "oracles"
 NONLINEAR = sorted((ORACLES / "ngspice_nonlinear").glob("*.npz"))
@@ -176,6 +177,30 @@ def test_without_wires_cells_are_alone():
     g, v = array(9, 6), array(9) * 1e4
     expected = SINH.current(v[:, None].expand(9, 6), g).sum(0)
     torch.testing.assert_close(solve(g, Wires(), Drive.read(v), law=SINH).current, expected)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """A list that grows with every product of what wires lose."""
+    calls, drop = [], Lines.drop
+    monkeypatch.setattr(Lines, "drop", lambda *given: calls.append(None) or drop(*given))
+    return calls
+
+
+def test_a_vector_at_rest_between_open_lines_costs_nothing(products):
+    g, row, col = array(4, 2), torch.tensor([1, 2]), torch.tensor([1, 0])
+    v = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    found = solve(g, WIRES, Drive.select(4, 2, row, col, v, "floating"))
+    assert len(products) < 20
+    alone = solve(g, WIRES, Drive.select(4, 2, 1, 1, 1.0, "floating"))
+    torch.testing.assert_close(found.cell_current[0], alone.cell_current, rtol=1e-9, atol=0)
+    assert float(found.cell_current[1].abs().max()) == 0
+
+
+def test_open_lines_are_solved_no_further_than_the_tolerance(products):
+    found = solve(array(32, 32), WIRES, Drive.select(32, 32, 20, 5, 1.0, "floating"))
+    assert len(products) < 20
+    assert float(found.residual) <= 1e-10
 
 
 def test_nothing_is_driven():

@@ -201,7 +201,8 @@ def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> 
             return state, count
         # No more digits than the step deserves: its error is of second order.
         wanted = residual.new_tensor(0.0) if linear else (0.1 * residual).clamp(max=1e-2)
-        wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound))
+        # Without currents yet, the residual is infinite.
+        wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound, max=1))
         wanted = torch.where(going, wanted, torch.inf)[..., None, None]
         slope, loss, excess = state.point.slope, state.loss, state.excess
         change = step(slope, circuit.lines, circuit.floating, loss, excess, wanted)
