@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from memcore import ConfigError, Wires, circuit, devices, effective_conductance
+from memcore import (
+    ConfigError,
+    Context,
+    Memristor,
+    Stream,
+    Wires,
+    circuit,
+    devices,
+    effective_conductance,
+)
 from memcore.circuit import Drive, solve
 from memcore.circuit._lines import Lines
 
@@ -227,6 +236,32 @@ def test_a_device_is_a_law(name):
     expected = device.current(law.state, found.cell_voltage)
     scale = expected.abs().max()
     assert float((found.cell_current - expected).abs().max() / scale) < 1e-8
+
+
+CURVED = [name for name in devices if devices[name].current is not Memristor.current]
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_a_device_at_rest_has_the_slope_of_small_voltages(name):
+    device = devices[name]()
+    low, high = device.nominal_range()
+    g = torch.full((2, 3), (low * high) ** 0.5, dtype=torch.float64)
+    law = circuit.OfDevice(device=device, state=device.state_of(g))
+    slope, small = law.slope(0 * g, g), torch.full_like(g, 1e-5)
+    torch.testing.assert_close(slope, law.current(small, g) / small, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("volt", [0.1, -1.5])
+@pytest.mark.parametrize("name", CURVED)
+def test_devices_between_open_lines_converge(name, volt):
+    device = devices[name]()
+    state = device.initial_state((4, 3), Context(random=Stream(0))).double()
+    law, g = circuit.OfDevice(device=device, state=state), torch.zeros(4, 3, dtype=torch.float64)
+    found = solve(g, Wires(), Drive.select(4, 3, 1, 1, volt, "floating"), law=law)
+    assert found.iterations <= 8
+    scale = found.cell_current.abs().max()
+    floating = found.cell_current.sum(0)[[0, 2]]
+    assert float(floating.abs().max() / scale) < 1e-9
 
 
 @pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])

@@ -1,7 +1,7 @@
 """Current-voltage laws of cells."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor
 from memcore.circuit._check import require
 from memcore.errors import ConfigError
 from memcore.hookspecs import Memristor
+
+#: V, at which device models have the slope of 0 V.
+_BESIDE: Final = 1e-6
 
 
 class CellLaw(Protocol):
@@ -145,8 +148,10 @@ class OfDevice:
 
     def slope(self, u: Tensor, g: Tensor) -> Tensor:
         del g
+        # Models that tell the signs of voltages apart mostly have no derivative at 0 V itself.
+        beside = torch.where(u < 0, -_BESIDE, _BESIDE)
         with torch.inference_mode(False), torch.enable_grad():
-            x = u.detach().clone().requires_grad_()
+            x = torch.where(u.abs() < _BESIDE, beside, u).detach().clone().requires_grad_()
             current = self.device.current(self.state.detach().clone(), x)
             (slope,) = torch.autograd.grad(current.sum(), x)
         return slope
