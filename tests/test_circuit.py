@@ -311,3 +311,50 @@ def test_wrong_input_is_explained():
         Drive.select(3, 4, 0, 0, 1.0, "v/4")
     with pytest.raises(ConfigError, match="row=3"):
         Drive.select(3, 4, 3, 0, 1.0)
+
+
+VOLTS = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+READ = Drive.read(VOLTS)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"g": array(3, 4) * torch.inf}, "g has .*infinite ones"),
+        ({"g": array(3, 4) * torch.nan}, "g has negative entries or NaN"),
+        ({"drive": Drive.read(VOLTS * torch.nan)}, "drive.word_line has infinite entries or NaN"),
+        (
+            {"drive": Drive(word_line=VOLTS, bit_line=array(4) * torch.inf)},
+            "drive.bit_line has infinite entries or NaN",
+        ),
+        ({"tolerance": 0}, "tolerance=0; expected a number above 0"),
+        ({"tolerance": -1.0}, "tolerance=-1.0; expected"),
+        ({"tolerance": float("nan")}, "tolerance=nan; expected"),
+        ({"iterations": 0}, "iterations=0; expected how many at most"),
+    ],
+)
+def test_what_nothing_can_converge_with_is_refused(given, text):
+    arguments = {"g": array(3, 4), "wires": WIRES, "drive": READ, **given}
+    with pytest.raises(ValueError, match=text):
+        solve(**arguments)
+
+
+def test_voltages_of_open_lines_need_not_be_known():
+    first = torch.tensor([True, False, False])
+    drive = Drive(word_line=torch.where(first, torch.nan, VOLTS), floating_word_lines=first)
+    assert bool(solve(array(3, 4), WIRES, drive).cell_current.isfinite().all())
+
+
+def test_a_law_without_a_number_is_what_the_error_names():
+    with pytest.raises(circuit.ConvergenceError, match=r"is NaN .*the law, what is in series or"):
+        solve(array(3, 4), WIRES, READ, law=NoNumber())
+
+
+class NoNumber:
+    """No law: what it gives is no number."""
+
+    def current(self, u, g):
+        return torch.full_like(u, torch.nan)
+
+    def slope(self, u, g):
+        return torch.ones_like(u)

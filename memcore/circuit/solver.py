@@ -17,7 +17,7 @@ from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.errors import ConfigError
-from memcore.ops.cell_currents import ConvergenceError
+from memcore.ops.cell_currents import ConvergenceError, check_iteration
 from memcore.wires import Wires
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -61,8 +61,11 @@ def solve(
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
-        ConfigError: a shape or a dtype does not fit, or no line has a potential.
+        ConfigError: a shape or a dtype does not fit, a voltage is not finite, or no line has a
+            potential.
+        ValueError: a conductance is negative or not finite.
     """
+    check_iteration(tolerance, iterations)
     with torch.no_grad():
         circuit = _Circuit.of(g, wires, drive, law, series)
         bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
@@ -71,14 +74,23 @@ def solve(
         residual = circuit.residual(state)
         solution = circuit.solution(state, count, residual, residual <= bound)
     if strict and not bool(solution.converged.all()):
-        wrong = int((~solution.converged).sum())
-        raise ConvergenceError(
-            f"the residual of {wrong} of {residual.numel()} vectors is up to "
-            f"{float(residual.nan_to_num(torch.inf).max()):.1e} after {count} iterations, expected "
-            f"at most {bound:.1e}: allow more iterations or a larger tolerance, use float64, or "
-            "take what there is with strict=False"
-        )
+        raise ConvergenceError(_unmet(solution, bound))
     return solution
+
+
+def _unmet(found: Solution, bound: float) -> str:
+    wrong = int((~found.converged).sum())
+    vectors = f"{wrong} of {found.residual.numel()} vectors"
+    if bool(found.residual.isnan().any()):
+        return (
+            f"the residual of {vectors} is NaN after {found.iterations} iterations: the law, what "
+            "is in series or the start gives currents or voltages that are not finite"
+        )
+    return (
+        f"the residual of {vectors} is up to {float(found.residual.max()):.1e} after "
+        f"{found.iterations} iterations, expected at most {bound:.1e}: allow more iterations or a "
+        "larger tolerance, use float64, or take what there is with strict=False"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -295,6 +307,9 @@ def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
         raise ConfigError("all lines float, so that no potential is known: drive at least one")
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
+    for name, volts in (("word_line", word), ("bit_line", bit)):
+        if not bool(volts.isfinite().all()):
+            raise ConfigError(f"drive.{name} has infinite entries or NaN, expected V")
     if masks == (None, None):
         return word, bit, None
     batch = (word[..., :, None] + bit[..., None, :] + g).shape[:-2]

@@ -1,5 +1,6 @@
 """The matrix of a crossbar with line resistance."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -42,7 +43,8 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
 
     Raises:
         TypeError: if dtypes differ or are not float32 or float64.
-        ValueError: if a shape or a device does not fit, or a conductance is negative or NaN.
+        ValueError: if a shape or a device does not fit, or a conductance is negative, infinite or
+            NaN.
     """
     straight, word, bit, flips = canonical(g, wires)
     inputs = [
@@ -118,10 +120,14 @@ def check_conductances(g: Tensor) -> None:
         raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
         raise ValueError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
-    if torch.compiler.is_compiling() or g.is_meta:
+    if torch.compiler.is_compiling() or g.is_meta or not g.numel():
         return
-    if not bool((g.detach() >= 0).all()):
-        raise ValueError("g has negative entries or NaN, expected siemens, at least 0")
+    lowest, highest = map(float, g.detach().aminmax())  # NaN if there is one
+    if not 0 <= lowest <= highest < math.inf:
+        raise ValueError(
+            f"g has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
+            f"{highest:.3g}), expected siemens, at least 0 and finite"
+        )
 
 
 def _spread(
