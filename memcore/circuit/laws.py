@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import require
+from memcore.circuit._check import PerCell, require
 from memcore.errors import ConfigError
 from memcore.hookspecs import Memristor
 
@@ -41,7 +41,7 @@ class Ohmic:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sinh:
+class Sinh(PerCell):
     """I = G V_r sinh(U / V0) / sinh(V_r / V0), of hopping and tunnelling cells.
 
     Attributes:
@@ -141,6 +141,18 @@ class OfDevice:
 
     device: Memristor
     state: Tensor
+
+    def __post_init__(self) -> None:
+        device, state = self.device, self.state
+        if isinstance(device, type) or not callable(getattr(device, "current", None)):
+            raise ConfigError(
+                f"OfDevice: device={device!r}; expected a device model, "
+                "memcore.devices['vteam']() for instance"
+            )
+        if not isinstance(state, Tensor) or not state.is_floating_point():
+            raise ConfigError(
+                f"OfDevice: state={state!r}; expected a tensor, as device.state_of(g) returns it"
+            )
 
     def current(self, u: Tensor, g: Tensor) -> Tensor:
         del g

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memcore.circuit._cell import Cell, Point
+from memcore.circuit._given import shape_of
 from memcore.circuit._linear import Floating, step
 from memcore.circuit._lines import Lines, lines_of
 from memcore.circuit.drive import Drive
@@ -50,7 +50,8 @@ def solve(
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
         wires: resistances.
-        drive: what the lines are connected to; its leading dimensions and those of `g` broadcast.
+        drive: what the lines are connected to; its leading dimensions, those of `g` and those of
+            parameters of `law` and `series` broadcast.
         law: current of a memristor for its voltage and conductance.
         series: what is in series with the memristor of each cell, None for nothing.
         tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
@@ -61,8 +62,9 @@ def solve(
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
-        ConfigError: a shape or a dtype does not fit, a voltage is not finite, or no line has a
-            potential.
+        ConfigError: a shape, a dtype or an object does not fit, a voltage is not finite, or no line
+            has a potential.
+        TypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
         ValueError: a conductance is negative or not finite.
     """
     check_iteration(tolerance, iterations)
@@ -108,6 +110,7 @@ class _State:
 class _Circuit:
     """The equations F = u + K c - s - B p = 0 in V and h = B^T c = 0 in A."""
 
+    shape: tuple[int, ...]  # [..., rows, cols], of all vectors and arrays
     cell: Cell
     lines: Lines
     floating: Floating | None
@@ -118,23 +121,19 @@ class _Circuit:
     def of(
         cls, g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
     ) -> Self:
-        word, bit, floating = _ends(g, drive)
+        shape = shape_of(g, wires, drive, law, series)
+        word, bit, floating = _ends(g, drive, shape)
         if floating is None:
             lines = lines_of(g, wires)
         else:
             lines = Lines.of(g, wires, floating.word, floating.bit)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
-        return cls(cell=cell, lines=lines, floating=floating, word=word, bit=bit)
+        return cls(shape=shape, cell=cell, lines=lines, floating=floating, word=word, bit=bit)
 
     @cached_property
     def applied(self) -> Tensor:
         """The s of the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[..., rows, cols], of all vectors."""
-        return np.broadcast_shapes(self.applied.shape, self.cell.g.shape)
 
     def start(self) -> _State:
         """No currents at all: the first step then has the slopes at 0 V."""
@@ -145,6 +144,8 @@ class _Circuit:
 
     def near(self, known: Solution) -> _State:
         """The state with the voltages and currents of a solution."""
+        if not isinstance(known, Solution):
+            raise ConfigError(f"start is a {type(known).__name__}; expected a Solution of solve")
         shape, came = self.shape, known.cell_current.shape
         lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
@@ -288,11 +289,11 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(a == 0, 0, a / b)
 
 
-def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
+def _ends(
+    g: Tensor, drive: Drive, shape: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Floating | None]:
     """V of word lines [..., rows] and of bit lines [..., cols], and what floats."""
-    if g.dim() < 2:
-        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols]")
-    rows, cols = g.shape[-2:]
+    *batch, rows, cols = shape
     masks = drive.floating_word_lines, drive.floating_bit_lines
     word = drive.word_line
     bit = word.new_zeros(cols) if drive.bit_line is None else drive.bit_line
@@ -300,10 +301,6 @@ def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
         torch.zeros(count, dtype=torch.bool, device=g.device) if mask is None else mask
         for mask, count in zip(masks, (rows, cols), strict=True)
     )
-    _expect("word_line", word, g, rows)
-    _expect("bit_line", bit, g, cols)
-    _expect("floating_word_lines", open_word, g, rows)
-    _expect("floating_bit_lines", open_bit, g, cols)
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
         raise ConfigError("all lines float, so that no potential is known: drive at least one")
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
@@ -312,19 +309,5 @@ def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
             raise ConfigError(f"drive.{name} has infinite entries or NaN, expected V")
     if masks == (None, None):
         return word, bit, None
-    batch = (word[..., :, None] + bit[..., None, :] + g).shape[:-2]
     floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))
     return word, bit, floating
-
-
-def _expect(name: str, value: Tensor, g: Tensor, count: int) -> None:
-    if value.shape[-1] != count:
-        raise ConfigError(
-            f"drive.{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
-            f"[..., {count}]"
-        )
-    if value.dtype not in (g.dtype, torch.bool) or value.device != g.device:
-        raise ConfigError(
-            f"drive.{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}: "
-            "convert one of them"
-        )

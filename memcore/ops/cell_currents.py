@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memcore.errors import ConfigError, MemcoreError
 from memcore.ops import _loops
-from memcore.ops.effective_conductance import canonical
+from memcore.ops.effective_conductance import canonical, check_cells
 from memcore.ops.ladder import Ladders
 from memcore.wires import Wires
 
@@ -46,19 +46,18 @@ def cell_currents(
         ValueError: if a shape does not fit, a voltage or a conductance is not finite, or the
             tolerance is not above 0.
     """
+    check_cells(g)
+    if not isinstance(v, Tensor):
+        raise TypeError(f"v is a {type(v).__name__}, expected a tensor: use torch.as_tensor(v)")
     if v.dtype != g.dtype:
         raise TypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
-    if v.dim() < 1 or g.dim() < 2 or v.shape[-1] != g.shape[-2]:
-        raise ValueError(
-            f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows]"
-        )
+    batch = _batch(v, g)
     check_iteration(tolerance, iterations, least=0)
     if not bool(v.isfinite().all()):
         raise ValueError("v has infinite entries or NaN, expected V")
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        batch = np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
         loops = _loops_of(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
         found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
@@ -70,6 +69,19 @@ def cell_currents(
             "tolerance, or use float64"
         )
     return out.flip(flips) if flips else out
+
+
+def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
+    """The leading dimensions of voltages and arrays together."""
+    try:
+        if v.shape[-1:] == g.shape[-2:-1]:
+            return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
+    except ValueError:
+        pass
+    raise ValueError(
+        f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows], with "
+        "leading dimensions that broadcast to those of g"
+    )
 
 
 def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:

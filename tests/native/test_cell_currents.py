@@ -213,6 +213,8 @@ def test_without_convergence_there_is_an_error() -> None:
         (torch.ones(4), torch.ones(3, 4), ValueError, r"v has shape \[4\], but g has \[3, 4\]"),
         (torch.ones(3), -torch.ones(3, 4), ValueError, "g has negative entries"),
         (torch.ones(3), torch.full((3, 4), torch.inf), ValueError, "highest inf"),
+        (torch.ones(2, 3), torch.ones(5, 3, 4), ValueError, "leading dimensions that broadcast"),
+        (np.ones(3), torch.ones(3, 4), TypeError, r"v is a ndarray.*use torch.as_tensor\(v\)"),
         (torch.full((3,), torch.nan), torch.ones(3, 4), ValueError, "v has infinite entries or"),
     ],
 )
