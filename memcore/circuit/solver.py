@@ -123,10 +123,8 @@ class _Circuit:
     ) -> Self:
         shape = shape_of(g, wires, drive, law, series)
         word, bit, floating = _ends(g, drive, shape)
-        if floating is None:
-            lines = lines_of(g, wires)
-        else:
-            lines = Lines.of(g, wires, floating.word, floating.bit)
+        opened = (None, None) if floating is None else (floating.word, floating.bit)
+        lines = lines_of(g, wires, *opened)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
         return cls(shape=shape, cell=cell, lines=lines, floating=floating, word=word, bit=bit)
 
