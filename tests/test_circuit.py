@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from memcore import ConfigError, Wires, circuit, devices, effective_conductance
+from memcore import (
+    ConfigError,
+    Context,
+    Memristor,
+    Stream,
+    Wires,
+    circuit,
+    devices,
+    effective_conductance,
+)
 from memcore.circuit import Drive, solve
+from memcore.circuit._lines import Lines
 
 ORACLES = Path(__file__).parent / "oracles"
 NONLINEAR = sorted((ORACLES / "ngspice_nonlinear").glob("*.npz"))
@@ -178,6 +188,30 @@ def test_without_wires_cells_are_alone():
     torch.testing.assert_close(solve(g, Wires(), Drive.read(v), law=SINH).current, expected)
 
 
+@pytest.fixture
+def products(monkeypatch):
+    """A list that grows with every product of what wires lose."""
+    calls, drop = [], Lines.drop
+    monkeypatch.setattr(Lines, "drop", lambda *given: calls.append(None) or drop(*given))
+    return calls
+
+
+def test_a_vector_at_rest_between_open_lines_costs_nothing(products):
+    g, row, col = array(4, 2), torch.tensor([1, 2]), torch.tensor([1, 0])
+    v = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    found = solve(g, WIRES, Drive.select(4, 2, row, col, v, "floating"))
+    assert len(products) < 20
+    alone = solve(g, WIRES, Drive.select(4, 2, 1, 1, 1.0, "floating"))
+    torch.testing.assert_close(found.cell_current[0], alone.cell_current, rtol=1e-9, atol=0)
+    assert float(found.cell_current[1].abs().max()) == 0
+
+
+def test_open_lines_are_solved_no_further_than_the_tolerance(products):
+    found = solve(array(32, 32), WIRES, Drive.select(32, 32, 20, 5, 1.0, "floating"))
+    assert len(products) < 20
+    assert float(found.residual) <= 1e-10
+
+
 def test_nothing_is_driven():
     found = solve(array(3, 3), WIRES, Drive.read(torch.zeros(3, dtype=torch.float64)), law=SINH)
     assert bool(found.converged)
@@ -202,6 +236,32 @@ def test_a_device_is_a_law(name):
     expected = device.current(law.state, found.cell_voltage)
     scale = expected.abs().max()
     assert float((found.cell_current - expected).abs().max() / scale) < 1e-8
+
+
+CURVED = [name for name in devices if devices[name].current is not Memristor.current]
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_a_device_at_rest_has_the_slope_of_small_voltages(name):
+    device = devices[name]()
+    low, high = device.nominal_range()
+    g = torch.full((2, 3), (low * high) ** 0.5, dtype=torch.float64)
+    law = circuit.OfDevice(device=device, state=device.state_of(g))
+    slope, small = law.slope(0 * g, g), torch.full_like(g, 1e-5)
+    torch.testing.assert_close(slope, law.current(small, g) / small, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("volt", [0.1, -1.5])
+@pytest.mark.parametrize("name", CURVED)
+def test_devices_between_open_lines_converge(name, volt):
+    device = devices[name]()
+    state = device.initial_state((4, 3), Context(random=Stream(0))).double()
+    law, g = circuit.OfDevice(device=device, state=state), torch.zeros(4, 3, dtype=torch.float64)
+    found = solve(g, Wires(), Drive.select(4, 3, 1, 1, volt, "floating"), law=law)
+    assert found.iterations <= 8
+    scale = found.cell_current.abs().max()
+    floating = found.cell_current.sum(0)[[0, 2]]
+    assert float(floating.abs().max() / scale) < 1e-9
 
 
 @pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])
@@ -251,3 +311,50 @@ def test_wrong_input_is_explained():
         Drive.select(3, 4, 0, 0, 1.0, "v/4")
     with pytest.raises(ConfigError, match="row=3"):
         Drive.select(3, 4, 3, 0, 1.0)
+
+
+VOLTS = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+READ = Drive.read(VOLTS)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"g": array(3, 4) * torch.inf}, "g has .*infinite ones"),
+        ({"g": array(3, 4) * torch.nan}, "g has negative entries or NaN"),
+        ({"drive": Drive.read(VOLTS * torch.nan)}, "drive.word_line has infinite entries or NaN"),
+        (
+            {"drive": Drive(word_line=VOLTS, bit_line=array(4) * torch.inf)},
+            "drive.bit_line has infinite entries or NaN",
+        ),
+        ({"tolerance": 0}, "tolerance=0; expected a number above 0"),
+        ({"tolerance": -1.0}, "tolerance=-1.0; expected"),
+        ({"tolerance": float("nan")}, "tolerance=nan; expected"),
+        ({"iterations": 0}, "iterations=0; expected how many at most"),
+    ],
+)
+def test_what_nothing_can_converge_with_is_refused(given, text):
+    arguments = {"g": array(3, 4), "wires": WIRES, "drive": READ, **given}
+    with pytest.raises(ValueError, match=text):
+        solve(**arguments)
+
+
+def test_voltages_of_open_lines_need_not_be_known():
+    first = torch.tensor([True, False, False])
+    drive = Drive(word_line=torch.where(first, torch.nan, VOLTS), floating_word_lines=first)
+    assert bool(solve(array(3, 4), WIRES, drive).cell_current.isfinite().all())
+
+
+def test_a_law_without_a_number_is_what_the_error_names():
+    with pytest.raises(circuit.ConvergenceError, match=r"is NaN .*the law, what is in series or"):
+        solve(array(3, 4), WIRES, READ, law=NoNumber())
+
+
+class NoNumber:
+    """No law: what it gives is no number."""
+
+    def current(self, u, g):
+        return torch.full_like(u, torch.nan)
+
+    def slope(self, u, g):
+        return torch.ones_like(u)

@@ -167,6 +167,28 @@ def test_each_drive_of_a_batch_is_ramped_by_itself():
     assert int(back.on.sum()) > int(fresh.on.sum())
 
 
+@pytest.mark.parametrize("scheme", ["v/2", "floating"])
+def test_each_memory_of_a_batch_is_ramped_by_itself(scheme):
+    g, drive = cells(6, 4), Drive.select(6, 4, 3, 2, 0.9, scheme)
+    on = Stream(2).uniform((3, 6, 4)) < 0.5
+    memory = {"series": SELECTOR, "start": Drive.select(6, 4, 3, 2, 1.4, scheme), "steps": 3}
+    together = ramp(g, WIRES, drive, on=on, **memory)
+    assert together.on.shape == (3, 6, 4)
+    for k in range(3):
+        alone = ramp(g, WIRES, drive, on=on[k], **memory)
+        assert torch.equal(together[k].on, alone.on)
+        torch.testing.assert_close(together[k].current, alone.current, rtol=1e-7, atol=1e-15)
+
+
+def test_selectors_of_a_line_can_be_on_together():
+    on = torch.tensor([[True, False, False, True]])
+    memory = {"series": SELECTOR, "start": Drive.read(volts(*[1.2] * 6)), "steps": 2}
+    lines = ramp(cells(6, 4), WIRES, Drive.read(volts(*[0.6] * 6)), on=on, **memory)
+    each = ramp(cells(6, 4), WIRES, Drive.read(volts(*[0.6] * 6)), on=on.expand(6, 4), **memory)
+    assert torch.equal(lines.on, each.on)
+    assert torch.equal(lines.current, each.current)
+
+
 def test_selectors_that_find_no_rest_are_an_error():
     arguments = (cells(4, 4), WIRES, Drive.read(volts(1.5, 1.5, 1.5, 1.5)))
     with pytest.raises(circuit.ConvergenceError, match=r"still switch after 3 times.*events="):
@@ -179,6 +201,13 @@ def test_selectors_that_find_no_rest_are_an_error():
         ({"steps": 0}, "steps=0; expected a number of steps"),
         ({"on": torch.ones(2, 2, dtype=torch.bool)}, "on= without start="),
         ({"on": torch.ones(2, 2), "start": Drive.read(volts(1, 1))}, "expected a bool for each"),
+        ({"on": True, "start": Drive.read(volts(1, 1))}, "on is True; expected a bool for each"),
+        (
+            {"on": torch.ones(3, 2, dtype=torch.bool), "start": Drive.read(volts(1, 1))},
+            r"on has shape \[3, 2\], but g has \[2, 2\]",
+        ),
+        ({"start": Drive.read(volts(1, 1, 1))}, r"start.word_line has shape \[3\]"),
+        ({"start": volts(1, 1)}, "start is a Tensor; expected a Drive"),
         ({"series": circuit.Selector(i0=1e-9, v0=0.1)}, "expected a ThresholdSelector"),
     ],
 )

@@ -10,6 +10,10 @@ from torch import Tensor
 from memcore.errors import ConfigError
 
 
+class PerCell:
+    """Marks what holds a number for all cells or a tensor of them, to broadcast to the cells."""
+
+
 def require(
     owner: Any, names: str, holds: Callable[[Any], Any] | None = None, expected: str = "a number"
 ) -> None:

@@ -140,13 +140,14 @@ def _conjugate_gradients(
         return a / torch.where(b == 0, 1, b)
 
     residual = right - matrix(y) if condition is not None else right
-    bound = tolerance * torch.maximum(inner(right, right), inner(residual, residual)).sqrt()
-    direction, rho = torch.zeros_like(right), torch.ones_like(bound)
+    size = torch.maximum(inner(right, right), inner(residual, residual)).sqrt()
+    direction, rho = torch.zeros_like(right), torch.ones_like(size)
     for _ in range(_ITERATIONS):
         if condition is not None and potential is not None:
             residual, taken = condition.project(residual)
             potential = potential - taken
-        if bool((inner(residual, residual).sqrt() <= bound).all()):
+        # Nothing to solve is met by any tolerance, and what is NaN stays so.
+        if not bool((ratio(inner(residual, residual).sqrt(), size) > tolerance).any()):
             break
         z = residual / scale
         rho, before = inner(residual, z), rho

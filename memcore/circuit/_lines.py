@@ -14,6 +14,8 @@ from memcore.wires import Wires
 #: Cells of an array whose lines are kept for the next solution.
 _KEPT: Final = 1 << 17
 
+_Written = tuple[torch.Size, bytes]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Line:
@@ -141,18 +143,41 @@ class Lines:
         return self.word.own + self.bit.own
 
 
-def lines_of(g: Tensor, wires: Wires) -> Lines:
-    """The lines of an array; those of small ones are kept for the next solution."""
+def lines_of(
+    g: Tensor, wires: Wires, open_word: Tensor | None = None, open_bit: Tensor | None = None
+) -> Lines:
+    """As `Lines.of`; those of small arrays are kept for the next solution."""
     check_conductances(g)
     numbers = not any(isinstance(ohm, Tensor) for ohm in vars(wires).values())  # none can change
-    if numbers and g.shape[-2:].numel() <= _KEPT:
-        return _kept(wires, g.shape[-2:], g.dtype, g.device)
-    return Lines.of(g, wires)
+    count = 1 if open_word is None else open_word.shape[:-1].numel()
+    if numbers and 0 < count * g.shape[-2:].numel() <= _KEPT:
+        masks = _written(open_word), _written(open_bit)
+        return _kept(wires, g.shape[-2:], g.dtype, g.device, masks)
+    return Lines.of(g, wires, open_word, open_bit)
 
 
 @lru_cache(maxsize=4)
-def _kept(wires: Wires, cells: torch.Size, dtype: torch.dtype, device: torch.device) -> Lines:
-    return Lines.of(torch.zeros(cells, dtype=dtype, device=device), wires)
+def _kept(
+    wires: Wires,
+    cells: torch.Size,
+    dtype: torch.dtype,
+    device: torch.device,
+    masks: tuple[_Written | None, _Written | None],
+) -> Lines:
+    empty = torch.zeros(cells, dtype=dtype, device=device)
+    return Lines.of(empty, wires, *(_mask(each, device) for each in masks))
+
+
+def _written(mask: Tensor | None) -> _Written | None:
+    """A mask as what can be looked up."""
+    return None if mask is None else (mask.shape, mask.cpu().numpy().tobytes())
+
+
+def _mask(written: _Written | None, device: torch.device) -> Tensor | None:
+    if written is None:
+        return None
+    shape, values = written
+    return torch.frombuffer(bytearray(values), dtype=torch.bool).view(shape).to(device)
 
 
 def _sums(x: Tensor, dim: int, ascending: bool) -> Tensor:

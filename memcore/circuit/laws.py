@@ -1,15 +1,18 @@
 """Current-voltage laws of cells."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import require
+from memcore.circuit._check import PerCell, require
 from memcore.errors import ConfigError
 from memcore.hookspecs import Memristor
+
+#: V, at which device models have the slope of 0 V.
+_BESIDE: Final = 1e-6
 
 
 class CellLaw(Protocol):
@@ -38,7 +41,7 @@ class Ohmic:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sinh:
+class Sinh(PerCell):
     """I = G V_r sinh(U / V0) / sinh(V_r / V0), of hopping and tunnelling cells.
 
     Attributes:
@@ -139,14 +142,28 @@ class OfDevice:
     device: Memristor
     state: Tensor
 
+    def __post_init__(self) -> None:
+        device, state = self.device, self.state
+        if isinstance(device, type) or not callable(getattr(device, "current", None)):
+            raise ConfigError(
+                f"OfDevice: device={device!r}; expected a device model, "
+                "memcore.devices['vteam']() for instance"
+            )
+        if not isinstance(state, Tensor) or not state.is_floating_point():
+            raise ConfigError(
+                f"OfDevice: state={state!r}; expected a tensor, as device.state_of(g) returns it"
+            )
+
     def current(self, u: Tensor, g: Tensor) -> Tensor:
         del g
         return self.device.current(self.state, u)
 
     def slope(self, u: Tensor, g: Tensor) -> Tensor:
         del g
+        # Models that tell the signs of voltages apart mostly have no derivative at 0 V itself.
+        beside = torch.where(u < 0, -_BESIDE, _BESIDE)
         with torch.inference_mode(False), torch.enable_grad():
-            x = u.detach().clone().requires_grad_()
+            x = torch.where(u.abs() < _BESIDE, beside, u).detach().clone().requires_grad_()
             current = self.device.current(self.state.detach().clone(), x)
             (slope,) = torch.autograd.grad(current.sum(), x)
         return slope

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcore.circuit._check import PerCell
+from memcore.circuit._given import ends, require_drive, shape_of
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import ThresholdSelector
@@ -77,8 +79,8 @@ def ramp(
         series: the selectors; `smoothing` has no part in it, transitions are jumps.
         law: current of a memristor for its voltage and conductance.
         start: the beginning of the ramp; None for 0 V on all lines.
-        on: selectors that conduct at `start`, bool, broadcast to [..., rows, cols]; None for none.
-            Those that cannot hold there are off.
+        on: selectors that conduct at `start`, bool, broadcast to [..., rows, cols], also with
+            leading dimensions of its own; None for none. Those that cannot hold there are off.
         steps: of the drive.
         events: that a vector may take on the way, at most; None for four of each cell.
         tolerance: of each solution, see `solve`.
@@ -94,6 +96,7 @@ def ramp(
         raise ConfigError("on= without start=; at 0 V no selector conducts: say at which drive")
     if not isinstance(series, ThresholdSelector):
         raise ConfigError(f"series={series!r}; expected a ThresholdSelector, or use solve")
+    _check(g, wires, drive, law, series, start, on)
     limit = 4 * g.shape[-2:].numel() if events is None else events
     settled = partial(solve, g, wires, law=law, tolerance=tolerance, iterations=iterations)
     walk = _Walk(g, settled, series, limit)
@@ -102,6 +105,29 @@ def ramp(
     for step in range(steps + 1):
         walk.settle(_faded(drive, start, step / steps))
     return walk.result()
+
+
+def _check(
+    g: Tensor,
+    wires: Wires,
+    drive: Drive,
+    law: CellLaw,
+    series: ThresholdSelector,
+    start: Drive | None,
+    on: Tensor | None,
+) -> None:
+    """What `solve` would name otherwise than it is named here."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    shape_of(g, wires, drive, law, series)
+    if start is not None:
+        require_drive("start", start, g)
+        shapes |= ends("start", start)
+    if on is not None:
+        if not isinstance(on, Tensor) or on.dtype != torch.bool or on.device != g.device:
+            came = f"{on.dtype} on {on.device}" if isinstance(on, Tensor) else repr(on)
+            raise ConfigError(f"on is {came}; expected a bool for each cell, on {g.device}")
+        shapes["on"] = tuple(on.shape)
+    shape_of(g, wires, drive, law, series, shapes)
 
 
 def _faded(drive: Drive, start: Drive | None, part: float) -> Drive:
@@ -120,7 +146,7 @@ def _faded(drive: Drive, start: Drive | None, part: float) -> Drive:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Branches:
+class _Branches(PerCell):
     """Selectors each of which stays on its branch.
 
     Up to V_hold, and against its way, the current of one that is on is that of one that is off:
@@ -163,11 +189,6 @@ class _Walk:
 
     def begin(self, drive: Drive, on: Tensor) -> None:
         """Those that are on conduct in the direction of their voltage."""
-        if on.dtype != torch.bool or on.shape[-2:] != self.g.shape[-2:]:
-            raise ConfigError(
-                f"on is {on.dtype} of shape {list(on.shape)}, but g has {list(self.g.shape)}; "
-                "expected a bool for each cell"
-            )
         u = self._solve(drive, on)
         self.way = torch.where(on, u.sign(), 0)
 

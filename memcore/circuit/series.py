@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memcore.circuit._check import require
+from memcore.circuit._check import PerCell, require
 from memcore.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ class SeriesElement(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Transistor:
+class Transistor(PerCell):
     """The access transistor of a 1T1R cell, a square law with linear and saturation region.
 
         I = B ((V_GS - V_T) U - U^2 / 2) (1 + m U)    for 0 <= U < V_GS - V_T
@@ -72,7 +72,7 @@ class Transistor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Selector:
+class Selector(PerCell):
     """An exponential selector, I = I0 sinh(U / V0).
 
     Attributes:
@@ -113,7 +113,7 @@ class Selector:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ThresholdSelector:
+class ThresholdSelector(PerCell):
     """A threshold selector: almost open up to V_th, conducting beyond, seen from rising voltages.
 
         I(U) = U / R_off + h(U) - h(-U)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memcore.circuit._cell import Cell, Point
+from memcore.circuit._given import shape_of
 from memcore.circuit._linear import Floating, step
 from memcore.circuit._lines import Lines, lines_of
 from memcore.circuit.drive import Drive
@@ -17,7 +17,7 @@ from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.errors import ConfigError
-from memcore.ops.cell_currents import ConvergenceError
+from memcore.ops.cell_currents import ConvergenceError, check_iteration
 from memcore.wires import Wires
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -50,7 +50,8 @@ def solve(
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
         wires: resistances.
-        drive: what the lines are connected to; its leading dimensions and those of `g` broadcast.
+        drive: what the lines are connected to; its leading dimensions, those of `g` and those of
+            parameters of `law` and `series` broadcast.
         law: current of a memristor for its voltage and conductance.
         series: what is in series with the memristor of each cell, None for nothing.
         tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
@@ -61,8 +62,12 @@ def solve(
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
-        ConfigError: a shape or a dtype does not fit, or no line has a potential.
+        ConfigError: a shape, a dtype or an object does not fit, a voltage is not finite, or no line
+            has a potential.
+        TypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
+        ValueError: a conductance is negative or not finite.
     """
+    check_iteration(tolerance, iterations)
     with torch.no_grad():
         circuit = _Circuit.of(g, wires, drive, law, series)
         bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
@@ -71,14 +76,23 @@ def solve(
         residual = circuit.residual(state)
         solution = circuit.solution(state, count, residual, residual <= bound)
     if strict and not bool(solution.converged.all()):
-        wrong = int((~solution.converged).sum())
-        raise ConvergenceError(
-            f"the residual of {wrong} of {residual.numel()} vectors is up to "
-            f"{float(residual.nan_to_num(torch.inf).max()):.1e} after {count} iterations, expected "
-            f"at most {bound:.1e}: allow more iterations or a larger tolerance, use float64, or "
-            "take what there is with strict=False"
-        )
+        raise ConvergenceError(_unmet(solution, bound))
     return solution
+
+
+def _unmet(found: Solution, bound: float) -> str:
+    wrong = int((~found.converged).sum())
+    vectors = f"{wrong} of {found.residual.numel()} vectors"
+    if bool(found.residual.isnan().any()):
+        return (
+            f"the residual of {vectors} is NaN after {found.iterations} iterations: the law, what "
+            "is in series or the start gives currents or voltages that are not finite"
+        )
+    return (
+        f"the residual of {vectors} is up to {float(found.residual.max()):.1e} after "
+        f"{found.iterations} iterations, expected at most {bound:.1e}: allow more iterations or a "
+        "larger tolerance, use float64, or take what there is with strict=False"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,6 +110,7 @@ class _State:
 class _Circuit:
     """The equations F = u + K c - s - B p = 0 in V and h = B^T c = 0 in A."""
 
+    shape: tuple[int, ...]  # [..., rows, cols], of all vectors and arrays
     cell: Cell
     lines: Lines
     floating: Floating | None
@@ -106,23 +121,17 @@ class _Circuit:
     def of(
         cls, g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
     ) -> Self:
-        word, bit, floating = _ends(g, drive)
-        if floating is None:
-            lines = lines_of(g, wires)
-        else:
-            lines = Lines.of(g, wires, floating.word, floating.bit)
+        shape = shape_of(g, wires, drive, law, series)
+        word, bit, floating = _ends(g, drive, shape)
+        opened = (None, None) if floating is None else (floating.word, floating.bit)
+        lines = lines_of(g, wires, *opened)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
-        return cls(cell=cell, lines=lines, floating=floating, word=word, bit=bit)
+        return cls(shape=shape, cell=cell, lines=lines, floating=floating, word=word, bit=bit)
 
     @cached_property
     def applied(self) -> Tensor:
         """The s of the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[..., rows, cols], of all vectors."""
-        return np.broadcast_shapes(self.applied.shape, self.cell.g.shape)
 
     def start(self) -> _State:
         """No currents at all: the first step then has the slopes at 0 V."""
@@ -133,6 +142,8 @@ class _Circuit:
 
     def near(self, known: Solution) -> _State:
         """The state with the voltages and currents of a solution."""
+        if not isinstance(known, Solution):
+            raise ConfigError(f"start is a {type(known).__name__}; expected a Solution of solve")
         shape, came = self.shape, known.cell_current.shape
         lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
@@ -201,7 +212,8 @@ def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> 
             return state, count
         # No more digits than the step deserves: its error is of second order.
         wanted = residual.new_tensor(0.0) if linear else (0.1 * residual).clamp(max=1e-2)
-        wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound))
+        # Without currents yet, the residual is infinite.
+        wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound, max=1))
         wanted = torch.where(going, wanted, torch.inf)[..., None, None]
         slope, loss, excess = state.point.slope, state.loss, state.excess
         change = step(slope, circuit.lines, circuit.floating, loss, excess, wanted)
@@ -275,11 +287,11 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(a == 0, 0, a / b)
 
 
-def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
+def _ends(
+    g: Tensor, drive: Drive, shape: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Floating | None]:
     """V of word lines [..., rows] and of bit lines [..., cols], and what floats."""
-    if g.dim() < 2:
-        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols]")
-    rows, cols = g.shape[-2:]
+    *batch, rows, cols = shape
     masks = drive.floating_word_lines, drive.floating_bit_lines
     word = drive.word_line
     bit = word.new_zeros(cols) if drive.bit_line is None else drive.bit_line
@@ -287,28 +299,13 @@ def _ends(g: Tensor, drive: Drive) -> tuple[Tensor, Tensor, Floating | None]:
         torch.zeros(count, dtype=torch.bool, device=g.device) if mask is None else mask
         for mask, count in zip(masks, (rows, cols), strict=True)
     )
-    _expect("word_line", word, g, rows)
-    _expect("bit_line", bit, g, cols)
-    _expect("floating_word_lines", open_word, g, rows)
-    _expect("floating_bit_lines", open_bit, g, cols)
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
         raise ConfigError("all lines float, so that no potential is known: drive at least one")
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
+    for name, volts in (("word_line", word), ("bit_line", bit)):
+        if not bool(volts.isfinite().all()):
+            raise ConfigError(f"drive.{name} has infinite entries or NaN, expected V")
     if masks == (None, None):
         return word, bit, None
-    batch = (word[..., :, None] + bit[..., None, :] + g).shape[:-2]
     floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))
     return word, bit, floating
-
-
-def _expect(name: str, value: Tensor, g: Tensor, count: int) -> None:
-    if value.shape[-1] != count:
-        raise ConfigError(
-            f"drive.{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
-            f"[..., {count}]"
-        )
-    if value.dtype not in (g.dtype, torch.bool) or value.device != g.device:
-        raise ConfigError(
-            f"drive.{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}: "
-            "convert one of them"
-        )

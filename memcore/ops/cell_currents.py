@@ -1,12 +1,14 @@
 """Currents through the cells of a crossbar for given inputs, without its matrix."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.errors import MemcoreError
+from memcore.errors import ConfigError, MemcoreError
 from memcore.ops import _loops
-from memcore.ops.effective_conductance import canonical
+from memcore.ops.effective_conductance import canonical, check_cells
 from memcore.ops.ladder import Ladders
 from memcore.wires import Wires
 
@@ -33,7 +35,7 @@ def cell_currents(
         tolerance: bound of what is missing in the sum of voltages around the loop through each
             cell, relative to the voltages of the drivers, for every vector. Both are weighted by
             the root of the cells' conductances, in the Euclidean norm over all cells.
-        iterations: at most so many.
+        iterations: at most so many; none are needed without any resistance.
 
     Returns:
         [..., rows, cols] in ampere.
@@ -41,18 +43,21 @@ def cell_currents(
     Raises:
         ConvergenceError: if the tolerance is not met.
         TypeError: if dtypes differ or are not float32 or float64.
-        ValueError: if a shape does not fit.
+        ValueError: if a shape does not fit, a voltage or a conductance is not finite, or the
+            tolerance is not above 0.
     """
+    check_cells(g)
+    if not isinstance(v, Tensor):
+        raise TypeError(f"v is a {type(v).__name__}, expected a tensor: use torch.as_tensor(v)")
     if v.dtype != g.dtype:
         raise TypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
-    if v.dim() < 1 or g.dim() < 2 or v.shape[-1] != g.shape[-2]:
-        raise ValueError(
-            f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows]"
-        )
+    batch = _batch(v, g)
+    check_iteration(tolerance, iterations, least=0)
+    if not bool(v.isfinite().all()):
+        raise ValueError("v has infinite entries or NaN, expected V")
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        batch = np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
         loops = _loops_of(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
         found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
@@ -64,6 +69,28 @@ def cell_currents(
             "tolerance, or use float64"
         )
     return out.flip(flips) if flips else out
+
+
+def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
+    """The leading dimensions of voltages and arrays together."""
+    try:
+        if v.shape[-1:] == g.shape[-2:-1]:
+            return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
+    except ValueError:
+        pass
+    raise ValueError(
+        f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows], with "
+        "leading dimensions that broadcast to those of g"
+    )
+
+
+def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:
+    """Refuse what no iteration can end with; None is a tolerance that others choose."""
+    numbers = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (numbers and 0 < tolerance < math.inf):
+        raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < least:
+        raise ConfigError(f"iterations={iterations!r}; expected how many at most, at least {least}")
 
 
 def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loops:

@@ -1,5 +1,6 @@
 """The matrix of a crossbar with line resistance."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
+from memcore.errors import ConfigError
 from memcore.ops import _effective_reference, _library
 from memcore.ops._library import large_pages
 from memcore.wires import Wires
@@ -41,8 +43,9 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
         to its resistances do not exist, and what is returned for them means nothing.
 
     Raises:
-        TypeError: if dtypes differ or are not float32 or float64.
-        ValueError: if a shape or a device does not fit, or a conductance is negative or NaN.
+        TypeError: if dtypes differ or are not float32 or float64, or `wires` is something else.
+        ValueError: if a shape or a device does not fit, or a conductance is negative, infinite or
+            NaN.
     """
     straight, word, bit, flips = canonical(g, wires)
     inputs = [
@@ -93,6 +96,7 @@ class Lines(NamedTuple):
 def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     """Return what `canonical` does, without a tensor where a number says it all."""
     check_conductances(g)
+    check_wires(wires)
     *batch, rows, cols = g.shape
     ends = ((-1, wires.drive == "right"), (-2, wires.sense_at == "top"))
     flips = [dim for dim, flip in ends if flip]
@@ -112,16 +116,36 @@ def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     )
 
 
-def check_conductances(g: Tensor) -> None:
-    """Refuse what no array [..., rows, cols] in siemens can be."""
+def check_wires(wires: object) -> None:
+    """Refuse what is no description of wires."""
+    if not isinstance(wires, Wires):
+        raise TypeError(
+            f"wires is a {type(wires).__name__}, expected Wires: Wires(word_line=..., "
+            "bit_line=...) with the ohm of a segment"
+        )
+
+
+def check_cells(g: Tensor) -> None:
+    """Refuse what is no array [..., rows, cols], whatever its entries."""
+    if not isinstance(g, Tensor):
+        raise TypeError(f"g is a {type(g).__name__}, expected a tensor: use torch.as_tensor(g)")
     if g.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
-        raise ValueError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
-    if torch.compiler.is_compiling() or g.is_meta:
+        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
+
+
+def check_conductances(g: Tensor) -> None:
+    """Refuse what no array [..., rows, cols] in siemens can be."""
+    check_cells(g)
+    if torch.compiler.is_compiling() or g.is_meta or not g.numel():
         return
-    if not bool((g.detach() >= 0).all()):
-        raise ValueError("g has negative entries or NaN, expected siemens, at least 0")
+    lowest, highest = map(float, g.detach().aminmax())  # NaN if there is one
+    if not 0 <= lowest <= highest < math.inf:
+        raise ValueError(
+            f"g has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
+            f"{highest:.3g}), expected siemens, at least 0 and finite"
+        )
 
 
 def _spread(

@@ -427,6 +427,7 @@ def test_wires_say_what_is_wrong(wires: Any, error: type[Exception], text: str) 
         (torch.ones(3, 4).int(), Wires(), TypeError, "g is torch.int32"),
         (-torch.ones(3, 4), Wires(), ValueError, "g has negative entries"),
         (torch.full((3, 4), torch.nan), Wires(), ValueError, "g has negative entries or NaN"),
+        (torch.full((3, 4), torch.inf), Wires(), ValueError, "infinite ones .*highest inf"),
         (
             torch.ones(3, 4),
             Wires(word_line=torch.ones(3, 5)),

@@ -1,0 +1,106 @@
+"""What is handed to the circuit solver and does not fit is named."""
+
+import pytest
+import torch
+
+from memcore import ConfigError, Wires, circuit, devices, effective_conductance
+from memcore.circuit import Drive, OfDevice, Selector, Sinh, Transistor, solve
+
+ROWS, COLS = 6, 4
+G = torch.linspace(1e-5, 1e-4, ROWS * COLS, dtype=torch.float64).view(ROWS, COLS)
+WIRES = Wires(word_line=1.0, bit_line=2.0)
+V = torch.linspace(0.1, 0.6, ROWS, dtype=torch.float64)
+VTEAM = devices["vteam"]()
+
+
+def ones(*shape):
+    return torch.ones(shape, dtype=torch.float64)
+
+
+def opened(*shape):
+    return torch.zeros(shape, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"law": Sinh(v0=ones(5, 4))}, r"Sinh.v0 has shape \[5, 4\], but g has \[6, 4\]; expected"),
+        ({"law": Sinh(v0=ones(6))}, r"Sinh.v0 has shape \[6\].*\[6, 1\] for one of each word line"),
+        (
+            {"law": OfDevice(device=VTEAM, state=VTEAM.state_of(G.mT))},
+            r"OfDevice.state\[0\] has shape \[4, 6\], but g has \[6, 4\]",
+        ),
+        (
+            {"law": OfDevice(device=VTEAM, state=G)},
+            r"OfDevice.state has shape \[6, 4\]; expected \[k, ..., 6, 4\]",
+        ),
+        (
+            {"series": Transistor(gate_voltage=ones(6))},
+            r"Transistor.gate_voltage has shape \[6\], but g has \[6, 4\]",
+        ),
+        ({"series": Selector(i0=1e-6, v0=ones(5, 1))}, r"Selector.v0 has shape \[5, 1\]"),
+        ({"series": Selector}, r"series is the class Selector; expected an object"),
+        ({"law": circuit.Ohmic}, r"law is the class Ohmic; expected an object, Ohmic\(...\)"),
+        ({"law": "sinh"}, "law='sinh'; expected an object with methods current and slope"),
+        ({"drive": V}, r"drive is a Tensor; expected a Drive, Drive.read\(v\)"),
+        ({"start": 1}, "start is a int; expected a Solution"),
+        (
+            {"g": G.expand(3, 6, 4), "drive": Drive.read(V.expand(2, 6))},
+            r"do not broadcast: g \[3\], drive.word_line \[2\]; expected the same number or 1",
+        ),
+        (
+            {"drive": Drive(word_line=V.expand(3, 6), bit_line=ones(2, 4))},
+            r"drive.word_line \[3\], drive.bit_line \[2\]",
+        ),
+        (
+            {"drive": Drive(word_line=V, floating_word_lines=opened(5))},
+            r"drive.floating_word_lines has shape \[5\], but g has \[6, 4\]: expected \[..., 6\]",
+        ),
+        (
+            {"drive": Drive(word_line=V.expand(2, 6), floating_bit_lines=opened(3, 4))},
+            r"drive.word_line \[2\], drive.floating_bit_lines \[3\]",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(given, text):
+    arguments = {"g": G, "wires": WIRES, "drive": Drive.read(V), **given}
+    with pytest.raises(ConfigError, match=text):
+        solve(**arguments)
+
+
+@pytest.mark.parametrize("wires", [1.0, None, {"word_line": 1.0}])
+def test_what_are_no_wires_is_named(wires):
+    for compute in (
+        lambda: effective_conductance(G, wires),
+        lambda: solve(G, wires, Drive.read(V)),
+        lambda: circuit.path_resistance(ROWS, COLS, wires),
+    ):
+        with pytest.raises(TypeError, match=f"wires is a {type(wires).__name__}, expected Wires"):
+            compute()
+
+
+def test_arrays_of_numpy_are_named():
+    with pytest.raises(TypeError, match=r"g is a ndarray.*use torch.as_tensor\(g\)"):
+        effective_conductance(G.numpy(), WIRES)
+    with pytest.raises(TypeError, match=r"g is a ndarray.*use torch.as_tensor\(g\)"):
+        solve(G.numpy(), WIRES, Drive.read(V))
+
+
+@pytest.mark.parametrize("given", [{"device": "vteam"}, {"device": type(VTEAM)}, {"state": None}])
+def test_a_law_of_a_device_takes_a_device_and_its_state(given):
+    (name,) = given
+    with pytest.raises(ConfigError, match=f"OfDevice: {name}=.*; expected"):
+        OfDevice(**{"device": VTEAM, "state": VTEAM.state_of(G), **given})
+
+
+@pytest.mark.parametrize("scheme", ["v/2", "floating"])
+def test_a_batch_of_laws_is_a_batch_of_circuits(scheme):
+    v0 = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)[:, None, None].expand(3, ROWS, COLS)
+    drive = Drive.select(ROWS, COLS, 2, 1, 1.0, scheme)
+    together = solve(G, WIRES, drive, law=Sinh(v0=v0))
+    assert together.current.shape == (3, COLS)
+    again = solve(G, WIRES, drive, law=Sinh(v0=v0), start=together)
+    assert again.iterations == 0
+    alone = solve(G, WIRES, drive, law=Sinh(v0=0.2))
+    atol = 1e-8 * float(alone.cell_current.abs().max())
+    torch.testing.assert_close(together[1].cell_current, alone.cell_current, rtol=0, atol=atol)
