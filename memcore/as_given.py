@@ -1,6 +1,5 @@
 """Mapping and programming for conductances that are given rather than derived from weights."""
 
-import dataclasses
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,26 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import memcore
-from memcore.circuit import (
-    CellLaw,
-    Drive,
-    OfDevice,
-    Ohmic,
-    Selector,
-    SeriesElement,
-    Sinh,
-    ThresholdSelector,
-    Transistor,
-    solve,
-)
+from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, solve
+from memcore.circuit._check import PerCell
 from memcore.errors import ConfigError, NoEffectWarning
 from memcore.hookspecs import ArrayInfo, Mapper, Memristor, NonIdeality, Programmer
 from memcore.records import Context, Mapped, Programmed, Stage
 from memcore.wired import Wired
 from memcore.wires import Wires
-
-#: What may have parameters of single cells.
-_PER_CELL = (OfDevice, Selector, Sinh, ThresholdSelector, Transistor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +175,9 @@ def _require_element(name: str, element: object, example: str, arguments: str) -
 def _require_shapes(element: object, array: ArrayInfo) -> None:
     """Parameters of the elements of memcore.circuit fit the cells."""
     cells = (array.arrays, array.rows, array.cols)
-    if not dataclasses.is_dataclass(element) or type(element) not in _PER_CELL:
+    if not isinstance(element, OfDevice | PerCell):
         return
-    for field in dataclasses.fields(element):
-        value = getattr(element, field.name)
+    for name, value in vars(element).items():
         if not isinstance(value, Tensor):
             continue
         shape = value.shape[isinstance(element, OfDevice) :]  # less the variables of a state
@@ -200,7 +185,7 @@ def _require_shapes(element: object, array: ArrayInfo) -> None:
             torch.empty(shape, device="meta").expand(cells)
         except RuntimeError:
             raise ConfigError(
-                f"{field.name} of {type(element).__name__} has shape {list(value.shape)}; expected "
+                f"{name} of {type(element).__name__} has shape {list(value.shape)}; expected "
                 f"one that broadcasts to [arrays, rows, cols], here {list(cells)}, for cells as "
                 "they lie on the arrays"
             ) from None
