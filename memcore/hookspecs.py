@@ -71,7 +71,7 @@ class ArrayInfo:
     stuck: Tensor | None = None
     noises: tuple[Gaussian, ...] = ()
     wires: Wires | None = None
-    layout: Layout = dataclasses.field(default_factory=Layout)
+    layout: Layout = dataclasses.field(default_factory=Layout, compare=False)
     read_voltage: float = 0.2
 
     @property
