@@ -271,6 +271,16 @@ def test_pulses_that_no_longer_move_far_cells_are_said_to(arrays, ctx, how):
     assert (short.conductance - target).abs().mean() > 0.1 * (high - low)
 
 
+@pytest.mark.parametrize("how", [OPEN_LOOP, WRITE_VERIFY, HALF_SELECT])
+def test_wires_may_be_given_for_each_segment(arrays, ctx, how):
+    array = arrays(MAGIC, shape=(1, 3, 3))
+    target = targets(array, ctx)
+    each = Wires(word_line=torch.full((3, 3), 20.0), bit_line=10.0)  # float32, as a user has them
+    found = how().program(wired(array, each), target, ctx)
+    alike = how().program(wired(array, Wires(word_line=20.0, bit_line=10.0)), target, ctx)
+    torch.testing.assert_close(found.conductance, alike.conductance, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("how", [OPEN_LOOP, HALF_SELECT])
 def test_pulses_too_short_to_move_anything_are_said_to_be(arrays, ctx, how):
     array = arrays(MAGIC, shape=(1, 3, 3))

@@ -97,6 +97,11 @@ def law_of(array: ArrayInfo, device: Cells, state: Tensor) -> circuit.CellLaw:
     return circuit.OfDevice(device=cast(Memristor, device), state=state)
 
 
+def wires_of(array: ArrayInfo, where: torch.device) -> Wires:
+    """Those of an array, in float64, or ideal ones."""
+    return (array.wires or Wires()).like(torch.zeros((), dtype=torch.float64, device=where))
+
+
 class Path:
     """Cells that conduct one at a time, since the transistors of all others are off.
 
@@ -108,7 +113,7 @@ class Path:
 
     def __init__(self, array: ArrayInfo, transistor: float, like: Tensor) -> None:
         self.array = array
-        wires, parts = array.wires or Wires(), array.layout.parts
+        wires, parts = wires_of(array, like.device), array.layout.parts
         count, rows, cols = array.arrays // parts, array.rows, array.cols * parts
         ohm = circuit.path_resistance(rows, cols, wires, device=like.device) + transistor
         self.ohm = array.layout.number(ohm.expand(count, rows, cols)).reshape(-1)
@@ -173,6 +178,7 @@ class Network:
     def __init__(self, array: ArrayInfo, scheme: Scheme, transistor: float | None) -> None:
         self.array, self.scheme, self.transistor = array, _DRIVES[scheme], transistor
         self.cells = CellParameters(array, array.shape).pick(slice(None))
+        self.wires: Wires | None = None
         self.last: circuit.Solution | None = None
 
     def seen(self, first: int, driven: Tensor, voltage: float, state: Tensor) -> Seen:
@@ -189,9 +195,10 @@ class Network:
         selected = self._selected(first, driven)
         drive, law = self._drive(first, selected, voltage), self._law(selected, state.double())
         series = Channel(self.transistor) if self.transistor else None
+        self.wires = self.wires or wires_of(self.array, g.device)
         solution = self.last = circuit.solve(
             self.array.layout.lay(g),
-            self.array.wires or Wires(),
+            self.wires,
             drive,
             law=law,
             series=series,
