@@ -1,7 +1,7 @@
 """Why the accuracy is what it is: the ideal check and the error budget."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -213,13 +213,7 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         budget.append(Effect(name, metric(alone, targets), metric(without, targets), acts))
     with _evaluating(model), _swapped(model, {n: la.digital() for n, la in layers.items()}) as net:
         digital = _outputs(net, loader)
-    for effect in budget:
-        if not effect.acts:
-            warnings.warn(
-                f"{effect.name!r} is configured but changed no output; check its parameters",
-                NoEffectWarning,
-                stacklevel=3,
-            )
+    _warn_of_idle(budget)
     return Diagnosis(
         metric(digital, targets),
         metric(ideal, targets),
@@ -227,6 +221,16 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         tuple(budget),
         tuple(found for found in map(exactly, names) if found is not None),
     )
+
+
+def _warn_of_idle(budget: Sequence[Effect]) -> None:
+    for effect in budget:
+        if not effect.acts:
+            warnings.warn(
+                f"{effect.name!r} is configured but changed no output; check its parameters",
+                NoEffectWarning,
+                stacklevel=4,
+            )
 
 
 def _with_effects(layer: CrossbarLayer, keep: set[str]) -> CrossbarLayer:

@@ -138,15 +138,14 @@ def fit(
         "start": numbers(first),
         "free": [axis.name for axis in searched],
         "bounds": {name: list(pair) for name, pair in (bounds or {}).items()},
-        "settings": {
-            **{"scale": scale, "floor": floor, "loss": loss, "starts": starts, "seed": seed},
-            **{"resample": resample, "substeps": substeps},
-        },
+        "settings": {name: options[name] for name in _SETTINGS},
     }
     kept = {k: v for k, v in record.items() if v is not None}
     return _result(problem, solution, measured, notes, kept)
 
 
+#: Of a search, for the provenance.
+_SETTINGS: Final = ("scale", "floor", "loss", "starts", "seed", "resample", "substeps")
 _DEFAULTS: Final = {name: p.default for name, p in signature(fit).parameters.items()}
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -72,9 +72,7 @@ def read_table(
         name: {} for name in columns if quantities[name].dimension == "label"
     }
     found: dict[str, list[float]] = {name: [] for name in columns}
-    for number, row in enumerate(rows[header + 1 :], start=header + 2):
-        if not any(cell.strip() for cell in row) or row[0].lstrip().startswith("#"):
-            continue
+    for number, row in _below(rows, header):
         where = f"{path}, line {number}"
         _require_as_wide(row, rows[header], where, delimiter)
         for name, place in places.items():
@@ -96,6 +94,13 @@ def read_table(
         },
         labels,
     )
+
+
+def _below(rows: Sequence[list[str]], header: int) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header with their lines in the file, less blank ones and comments."""
+    for number, row in enumerate(rows[header + 1 :], start=header + 2):
+        if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+            yield number, row
 
 
 def _check_names(
