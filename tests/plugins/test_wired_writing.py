@@ -378,6 +378,10 @@ def test_a_positive_column_disturbs_the_negative_one_beside_it(arrays, ctx, orde
     pulses = [voltage.abs() for _, voltage, _ in SEEN if voltage.shape == (4, 15)]
     most = torch.stack(pulses).amax((0, 2))
     assert most.tolist() == pytest.approx([2.5, 2.5, 1.25, 1.25])
+    # Half of 6 V is beyond the threshold of 1.5 V: cells that nobody selects move.
+    array = dataclasses.replace(array, device=MAGIC)
+    done = HALF_SELECT(order=order, set_voltage=6.0).program(array, target, ctx)
+    assert (done.conductance[2:] > 1.001 * low).any()
 
 
 def test_columns_that_share_word_lines_are_written_one_after_the_other(arrays, ctx):
