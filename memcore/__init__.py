@@ -4,120 +4,72 @@ Importing this package imports no torch; a name is loaded when it is first used.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from memcore import _moved
+from memcore._display import DISPLAYS
 from memcore._version import __version__
-from memcore.errors import (
-    CalibrationWarning,
-    ConfigError,
-    ConversionError,
-    DuplicatePluginError,
-    MemcoreDeprecationWarning,
-    MemcoreError,
-    MemcoreWarning,
-    NativeError,
-    NoEffectWarning,
-    PluginLoadError,
-    PluginShadowWarning,
-    RegistryError,
-    UnknownPluginError,
-)
 from memcore.registry import Provider, Registry
-
-if TYPE_CHECKING:
-    from memcore import circuit, fitting, native, plot, spice, stimuli, study, testing
-    from memcore.config import CrossbarConfig
-    from memcore.conversion import age, calibrate, convert, convert_, program, revert_
-    from memcore.crossbar import Crossbar
-    from memcore.diagnosis import check_ideal, diagnose
-    from memcore.distributions import Distribution, LogNormal, Normal, Uniform
-    from memcore.dynamics import Trace, simulate
-    from memcore.fitting import fit
-    from memcore.forms import (
-        Affine,
-        Aging,
-        Effective,
-        Form,
-        Gaussian,
-        Lookup,
-        Steady,
-        UniformLevels,
-    )
-    from memcore.hookspecs import (
-        ArrayInfo,
-        Contract,
-        Converter,
-        CostModel,
-        Mapper,
-        Memristor,
-        NonIdeality,
-        Programmer,
-        hookimpl,
-    )
-    from memcore.ops.effective_conductance import effective_conductance
-    from memcore.parameters import Parameter, Preset, parameter
-    from memcore.random import ReadStream, Stream
-    from memcore.records import Context, Cost, Events, Mapped, Programmed, Stage
-    from memcore.report import provenance, summary
-    from memcore.wired import Wired
-    from memcore.wires import Wires
-
-_LAZY: dict[str, str] = {
-    name: module
-    for module, names in {
-        "config": "CrossbarConfig",
-        "conversion": "age calibrate convert convert_ program revert_",
-        "crossbar": "Crossbar",
-        "diagnosis": "check_ideal diagnose",
-        "distributions": "Distribution LogNormal Normal Uniform",
-        "dynamics": "Trace simulate",
-        "fitting": "fit",
-        "forms": "Affine Aging Effective Form Gaussian Lookup Steady UniformLevels",
-        "hookspecs": "ArrayInfo Contract Converter CostModel Mapper Memristor NonIdeality "
-        "Programmer hookimpl",
-        "parameters": "Parameter Preset parameter",
-        "random": "ReadStream Stream",
-        "ops.effective_conductance": "effective_conductance",
-        "records": "Context Cost Events Mapped Programmed Stage",
-        "report": "provenance summary",
-        "wired": "Wired",
-        "wires": "Wires",
-    }.items()
-    for name in names.split()
-}
-_MODULES = frozenset(
-    {"circuit", "fitting", "native", "plot", "spice", "stimuli", "study", "testing"}
+from memcore.registry.instances import (
+    converters,
+    costs,
+    devices,
+    mappers,
+    nonidealities,
+    programmers,
+    registries,
 )
 
+#: The public names by the module that defines them; `__init__.pyi` says the same to type checkers.
+_NAMES: dict[str, str] = {
+    "circuit.effective": "effective_conductance",
+    "contracts.array": "ArrayInfo",
+    "contracts.contract": "Contract hookimpl",
+    "contracts.converter": "Converter",
+    "contracts.cost": "Cost CostModel Events",
+    "contracts.device": "Memristor",
+    "contracts.distributions": "Distribution LogNormal Normal Uniform",
+    "contracts.effect": "NonIdeality",
+    "contracts.forms": "Affine Aging Effective Form Gaussian Lookup Steady UniformLevels",
+    "contracts.mapper": "Mapper",
+    "contracts.parameters": "Parameter Preset parameter",
+    "contracts.programmer": "Programmer",
+    "contracts.records": "Context Mapped Programmed Stage",
+    "contracts.wires": "Wires",
+    "crossbar.config": "CrossbarConfig",
+    "crossbar.crossbar": "Crossbar",
+    "crossbar.wired": "Wired",
+    "dynamics.simulate": "Trace simulate",
+    "errors": "CalibrationWarning ConfigError ConversionError DuplicatePluginError "
+    "MemcoreDeprecationWarning MemcoreError MemcoreWarning NativeError NoEffectWarning "
+    "PluginLoadError PluginShadowWarning RegistryError UnknownPluginError",
+    "fitting": "fit",
+    "nn.conversion": "convert convert_ revert_",
+    "nn.verbs": "age calibrate program",
+    "random": "ReadStream Stream",
+    "report.diagnosis": "check_ideal diagnose",
+    "report.provenance": "provenance",
+    "report.summary": "summary",
+}
+#: The public modules; some live in a room of their own.
+_MODULES: dict[str, str] = {
+    **{
+        name: name for name in ["circuit", "fitting", "native", "plot", "spice", "study", "testing"]
+    },
+    "stimuli": "dynamics.stimuli",
+    "yields": "report.yields",
+}
+_LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-def _registry(kind: str, singular: str) -> Registry[Any]:
-    def check(plugin: Any, provider: Provider) -> None:
-        from memcore.verification import verify
-
-        verify(plugin, kind, f"{singular} {provider.name!r} from {provider}")
-
-    return Registry(kind, singular, check)
-
-
-devices = _registry("devices", "device")
-nonidealities = _registry("nonidealities", "non-ideality")
-mappers = _registry("mappers", "mapper")
-programmers = _registry("programmers", "programmer")
-converters = _registry("converters", "converter")
-costs = _registry("costs", "cost model")
-
-
-def registries() -> dict[str, Registry[Any]]:
-    """All registries by kind."""
-    every = (devices, nonidealities, mappers, programmers, converters, costs)
-    return {registry.kind: registry for registry in every}
+DISPLAYS["device"] = lambda device: import_module("memcore.plot.notebook").device_html(device)
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         value = getattr(import_module(f"memcore.{_LAZY[name]}"), name)
     elif name in _MODULES:
-        value = import_module(f"memcore.{name}")
+        value = import_module(f"memcore.{_MODULES[name]}")
     else:
         raise AttributeError(f"module 'memcore' has no attribute {name!r}")
     globals()[name] = value
@@ -128,86 +80,17 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY, *_MODULES})
 
 
-__all__ = [
-    "Affine",
-    "Aging",
-    "ArrayInfo",
-    "CalibrationWarning",
-    "ConfigError",
-    "Context",
-    "Contract",
-    "ConversionError",
-    "Converter",
-    "Cost",
-    "CostModel",
-    "Crossbar",
-    "CrossbarConfig",
-    "Distribution",
-    "DuplicatePluginError",
-    "Effective",
-    "Events",
-    "Form",
-    "Gaussian",
-    "LogNormal",
-    "Lookup",
-    "Mapped",
-    "Mapper",
-    "MemcoreDeprecationWarning",
-    "MemcoreError",
-    "MemcoreWarning",
-    "Memristor",
-    "NativeError",
-    "NoEffectWarning",
-    "NonIdeality",
-    "Normal",
-    "Parameter",
-    "PluginLoadError",
-    "PluginShadowWarning",
-    "Preset",
-    "Programmed",
-    "Programmer",
+__all__ = [  # noqa: PLE0604, a list of names that the tables above hold
+    *_LAZY,
+    *_MODULES,
     "Provider",
-    "ReadStream",
     "Registry",
-    "RegistryError",
-    "Stage",
-    "Steady",
-    "Stream",
-    "Trace",
-    "Uniform",
-    "UniformLevels",
-    "UnknownPluginError",
-    "Wired",
-    "Wires",
     "__version__",
-    "age",
-    "calibrate",
-    "check_ideal",
-    "circuit",
-    "convert",
-    "convert_",
     "converters",
     "costs",
     "devices",
-    "diagnose",
-    "effective_conductance",
-    "fit",
-    "fitting",
-    "hookimpl",
     "mappers",
-    "native",
     "nonidealities",
-    "parameter",
-    "plot",
-    "program",
     "programmers",
-    "provenance",
     "registries",
-    "revert_",
-    "simulate",
-    "spice",
-    "stimuli",
-    "study",
-    "summary",
-    "testing",
 ]

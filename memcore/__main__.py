@@ -1,6 +1,6 @@
 """`python -m memcore` is the command `memcore`."""
 
-from memcore.cli import main
+from memcore.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="memcore")

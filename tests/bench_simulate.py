@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from memcore import Context, Memristor, Stream, devices, native, simulate
-from memcore.fusion import Program, lower, record
-from memcore.ops import simulate as kernel
+from memcore.dynamics.recording import Program, lower, record
+from memcore.dynamics.recording import run as kernel
 
 CELLS = 1_000_000
 BLOCK = 1024

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import memcore
-import memcore.hooks
+from memcore.registry.instances import manager
 from memcore.spice import Result
 
 torch.set_num_threads(1)
@@ -79,7 +79,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for registry, before in zip(kinds, registered, strict=True):
         for name in set(registry._registered) - set(before):
             registry.unregister(name)
-    memcore.hooks.manager.cache_clear()
+    manager.cache_clear()
     look_again()
 
 

@@ -4,50 +4,51 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import memcore
+from memcore._moved import MOVED
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PLUGINS = ROOT / "plugins"
 
-#: Each may import from those before it only. Modules that are not named are free, but no cycle.
-ORDER = (
+#: The rooms from the ground up: a module imports from its own room and from those before it.
+ROOMS = (
+    "memcore._version",
+    "memcore._text",
+    "memcore._display",
+    "memcore._moved",
     "memcore.errors",
-    "memcore._known",
-    "memcore.registry",
     "memcore.native",
-    "memcore.ops._library",
-    "memcore.ops.philox",
-    "memcore.ops.quantize",
-    "memcore.ops.crossbar_mvm",
+    "memcore.ops",
     "memcore.random",
-    "memcore.distributions",
-    "memcore.parameters",
-    "memcore.forms",
-    "memcore.records",
-    "memcore.hookspecs",
-    "memcore.config",
-    "memcore.hooks",
-    "memcore.pipeline",
-    "memcore.arrays",
+    "memcore.contracts",
+    "memcore.registry",
+    "memcore.circuit",
+    "memcore.dynamics",
     "memcore.crossbar",
-    "memcore.nn.layers",
-    "memcore.conversion",
+    "memcore.nn",
     "memcore.report",
-    "memcore.study.runner",
+    "memcore.plot",
+    "memcore.spice",
+    "memcore.fitting",
+    "memcore.study",
+    "memcore.testing",
+    "memcore",
     "memcore.cli",
+    "memcore.__main__",
 )
 #: Importing one of these imports no torch.
 LIGHT = (
     "memcore",
     "memcore.errors",
     "memcore.registry",
-    "memcore.cli",
-    "memcore.new_plugin",
+    "memcore.cli.main",
+    "memcore.cli.new_plugin",
     "memcore.testing",
     "memcore.testing.pytest_plugin",
 )
@@ -79,6 +80,15 @@ def at_module_level(tree: ast.AST) -> Iterator[ast.AST]:
         yield from at_module_level(node)
 
 
+def not_for_type_checkers(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes, function bodies included, but those under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from not_for_type_checkers(node)
+
+
 def imported(nodes: Iterator[ast.AST], known: dict[str, ast.Module]) -> Iterator[str]:
     """What import statements name: modules as deep as they are `known`."""
     for node in nodes:
@@ -108,20 +118,55 @@ def reached(start: str) -> set[str]:
     return found
 
 
+#: All imports, those inside functions too, less what is for type checkers alone.
+EVERYWHERE = {
+    name: {dep for dep in imported(not_for_type_checkers(tree), CORE) if dep.startswith("memcore")}
+    for name, tree in CORE.items()
+}
+
+
+def room(name: str) -> int:
+    """The index of the room of a module, the longest that fits."""
+    return max(
+        (n for n, each in enumerate(ROOMS) if name == each or name.startswith(f"{each}.")),
+        key=lambda n: len(ROOMS[n]),
+    )
+
+
+def test_every_module_has_a_room():
+    flat = {name for name in CORE if name.count(".") == 1} | {"memcore"}
+    assert set(ROOMS) == flat
+
+
 def test_imports_have_no_cycle():
+    graph = {name: deps & EVERYWHERE.keys() for name, deps in EVERYWHERE.items()}
+    # A package's face lists its modules; they never look at it (the next test).
     try:
-        TopologicalSorter({name: deps & GRAPH.keys() for name, deps in GRAPH.items()}).prepare()
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_imports_point_one_way():
-    assert set(ORDER) <= set(CORE)
+def test_no_import_runs_upward():
     wrong = [
-        f"{name} imports {later}"
-        for n, name in enumerate(ORDER)
-        for later in ORDER[n + 1 :]
-        if later in GRAPH[name]
+        f"{name} imports {dep}"
+        for name, deps in EVERYWHERE.items()
+        for dep in deps
+        if room(dep) > room(name)
+    ]
+    assert wrong == []
+
+
+def test_no_module_is_imported_by_name():
+    # What a string names escapes every test above; the face of the package alone is lazy.
+    wrong = [
+        name
+        for name, tree in CORE.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("import_module")
+        and "memcore" in ast.unparse(node)
+        and name not in ("memcore", "memcore._moved", "memcore.native", "memcore.testing")
     ]
     assert wrong == []
 
@@ -228,3 +273,23 @@ def test_every_public_name_exists_and_is_listed_once():
     assert sorted(set(memcore.__all__)) == sorted(memcore.__all__)
     assert [name for name in memcore.__all__ if not hasattr(memcore, name)] == []
     assert set(memcore.__all__) <= set(dir(memcore))
+
+
+def test_type_checkers_see_the_public_names_and_where_they_live():
+    stub = ast.parse((ROOT / "memcore" / "__init__.pyi").read_text(encoding="utf-8"))
+    told = {
+        alias.name: str(node.module)
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told.keys() == set(memcore.__all__)
+    assert {name: told[name] for name in memcore._LAZY} == {
+        name: f"memcore.{module}" for name, module in memcore._LAZY.items()
+    }
+
+
+def test_modules_that_moved_answer_to_their_old_names():
+    for old, new in MOVED.items():
+        assert import_module(old) is import_module(new)
+        assert import_module(new).__spec__.name == new

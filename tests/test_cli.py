@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from memcore import __version__
-from memcore.cli import main
+from memcore.cli.main import main
 
 
 def memcore(*arguments: str | Path) -> Result:

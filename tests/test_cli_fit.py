@@ -5,8 +5,8 @@ import torch
 from click.testing import CliRunner
 
 import memcore
-from memcore import device_file
-from memcore.cli import main
+from memcore.cli.main import main
+from memcore.registry import device_file
 
 COLUMNS = ("--column", "time=t (ms):ms", "--column", "voltage=V:V", "--column", "current=I:uA")
 #: Where not even the superuser can write.

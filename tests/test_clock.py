@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from memcore import ConfigError
-from memcore.clock import Clock
+from memcore.crossbar.clock import Clock
 
 
 def test_equal_temperatures_share_a_segment():

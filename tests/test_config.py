@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, NonIdeality, Normal, Stage, UnknownPluginError
-from memcore.config import plugin, provided_name
+from memcore.registry.specs import plugin, provided_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from torch import nn
 
 import memcore
-from memcore import ConfigError, CrossbarConfig, Normal, device_file
-from memcore.cli import main
-from memcore.config import plain, plugin
+from memcore import ConfigError, CrossbarConfig, Normal
+from memcore.cli.main import main
 from memcore.errors import StudyError
+from memcore.registry import device_file
+from memcore.registry.specs import plain, plugin
 
 VTEAM = memcore.devices["vteam"](r_on=123.456, v_on=-0.31, iv="exponential")
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, NoEffectWarning, NonIdeality, Stage, Stream
-from memcore.diagnosis import accuracy
+from memcore.report.diagnosis import accuracy
 
 X = Stream(5).normal((200, 6))
 LOADER = [(X[:150], torch.zeros(150).long()), (X[150:], torch.zeros(50).long())]

@@ -86,7 +86,7 @@ def test_toml_of_a_page_is_valid_and_studies_can_be_read(page: Path) -> None:
 
 
 def test_documented_memcore_commands_exist() -> None:
-    from memcore.cli import main
+    from memcore.cli.main import main
 
     named = [line.split() for line in commands() if line.startswith("memcore ")]
     assert named
@@ -203,7 +203,7 @@ def test_reference_names_everything_public() -> None:
 def test_command_line_reference_shows_every_command(extension: Any) -> None:
     module = extension("memcore_cli")
     text = module.render()
-    from memcore.cli import main
+    from memcore.cli.main import main
 
     for command in module.commands(main):
         assert f"`{command}`" in text

@@ -9,10 +9,10 @@ import torch
 
 import memcore
 from memcore import ConfigError, fitting
-from memcore.config import plugin
 from memcore.fitting import search
 from memcore.fitting.models import model_of
 from memcore.fitting.units import Quantity, factor
+from memcore.registry.specs import plugin
 
 DT = 0.01
 TRUE = {"r_on": 150.0, "r_off": 12e3, "mobility": 1e-14, "x0": 0.2}

@@ -43,7 +43,7 @@ def memcore_report(model):
 
 @pytest.fixture
 def hooks(site):
-    from memcore.hooks import manager
+    from memcore.registry.instances import manager
 
     manager.cache_clear()
     yield lambda: manager().hook

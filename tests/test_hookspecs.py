@@ -9,9 +9,10 @@ from torch import nn
 
 import memcore
 from memcore import ArrayInfo, Context, Cost, Memristor, NonIdeality, PluginLoadError, Stage, Stream
-from memcore.hookspecs import CONTRACTS, Contract, contract_of, specifications
-from memcore.parameters import parameter
-from memcore.verification import SPOKEN_API, verify
+from memcore.contracts import CONTRACTS
+from memcore.contracts.contract import Contract, contract_of, specifications
+from memcore.contracts.parameters import parameter
+from memcore.registry.verify import SPOKEN_API, verify
 
 WHO = "device 'rram' from memcore-acme 0.3 (acme:Rram)"
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from memcore import ConfigError
-from memcore.new_plugin import create, template
+from memcore.cli.new_plugin import create, template
 
 
 def names_in(folder):

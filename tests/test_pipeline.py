@@ -21,9 +21,9 @@ from memcore import (
     Stream,
     UniformLevels,
 )
-from memcore.clock import Clock
-from memcore.config import effect_names
-from memcore.pipeline import Pipeline
+from memcore.crossbar.clock import Clock
+from memcore.crossbar.effects import Pipeline
+from memcore.registry.specs import effect_names
 
 IDEAL = memcore.devices["ideal"]()
 ARRAY = ArrayInfo(arrays=2, rows=3, cols=4, device=IDEAL, nominal=IDEAL)
@@ -160,7 +160,7 @@ def test_an_effect_of_writing_acts_once_when_written():
 def test_reading_in_chunks_changes_nothing(monkeypatch):
     p = pipeline(at(Stage.READ, Telegraph()))
     whole = p.currents(V, G, READS)
-    monkeypatch.setattr("memcore.pipeline._CHUNK", 2 * G.numel())
+    monkeypatch.setattr("memcore.crossbar.effects._CHUNK", 2 * G.numel())
     torch.testing.assert_close(p.currents(V, G, READS), whole)
 
 

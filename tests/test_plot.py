@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 import memcore
 from memcore import ConfigError, plot, simulate, stimuli
-from memcore.cli import main
-from memcore.notebook import loop, parameters
+from memcore.cli.main import main
+from memcore.plot.notebook import loop, parameters
 
 pytest.importorskip("matplotlib")
 

@@ -6,8 +6,8 @@ from torch import nn
 
 import memcore
 from memcore import Converter, Lookup, UniformLevels
-from memcore.config import plugin
-from memcore.port import Port
+from memcore.crossbar.calibrated import Port
+from memcore.registry.specs import plugin
 
 
 def port(ctx=None, **parameters):

@@ -14,6 +14,7 @@ from memcore import (
     RegistryError,
     UnknownPluginError,
 )
+from memcore.registry.known import KNOWN
 
 DEVICE = """
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def test_unknown_name_is_answered_with_the_nearest_one(site):
 
 
 def test_unknown_name_that_is_published_is_answered_with_the_command(monkeypatch):
-    monkeypatch.setitem(memcore.registry.KNOWN, "devices", {"acme_rram": "memcore-acme"})
+    monkeypatch.setitem(KNOWN, "devices", {"acme_rram": "memcore-acme"})
 
     with pytest.raises(UnknownPluginError, match="it is in memcore-acme: pip install memcore-acme"):
         memcore.devices["acme_rram"]

@@ -4,6 +4,7 @@ from torch import nn
 
 import memcore
 from memcore import CrossbarConfig
+from memcore.report.provenance import config_provenance
 
 CONFIG = CrossbarConfig(
     device={"name": "ideal", "r_on": {"lognormal": {"median": 1e4, "sigma": 0.1}}},
@@ -86,5 +87,9 @@ def test_provenance_writes_every_parameter_out(mem):
 
 def test_a_plugin_without_a_distribution_is_named_by_its_address():
     crossbar = memcore.Crossbar(torch.ones(2, 2))
-    entries = memcore.report.config_provenance(crossbar.config)
-    assert entries[1] == {"kind": "mappers", "name": "memcore.as_given:AsGiven", "parameters": {}}
+    entries = config_provenance(crossbar.config)
+    assert entries[1] == {
+        "kind": "mappers",
+        "name": "memcore.crossbar.given:AsGiven",
+        "parameters": {},
+    }

@@ -8,7 +8,7 @@ from torch import nn
 
 import memcore
 from memcore import CrossbarConfig
-from memcore.yields import yield_report
+from memcore.report.yields import yield_report
 
 VTEAM = {"name": "vteam"}
 

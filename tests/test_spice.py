@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from memcore import ConfigError, Crossbar, MemcoreError, Stream, Wires, circuit, spice
 from memcore.circuit import Drive
-from memcore.cli import main
+from memcore.cli.main import main
 from memcore.spice.check import compare
 
 ngspice = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcore import ConfigError
-from memcore.tiling import Tiling
+from memcore.crossbar.tiling import Tiling
 
 SHARED = st.sampled_from([(False,), (False, False), (False, True), (False, False, True, True)])
 SIZES = st.integers(1, 9)

@@ -79,7 +79,7 @@ def test_wires_of_each_array_stay_with_it_when_arrays_are_solved_in_pieces(side,
     wires = Wires(**{side: 50 * Stream(2).uniform(shape).double(), "bit_line": 1.0})
     g = conductances(6, 4)
     whole = Crossbar(g, wires=wires, tile=(3, 2)).folded
-    monkeypatch.setattr("memcore.wired._AT_ONCE", 18)  # cells of three arrays
+    monkeypatch.setattr("memcore.crossbar.wired._AT_ONCE", 18)  # cells of three arrays
     torch.testing.assert_close(
         Crossbar(g, wires=wires, tile=(3, 2)).folded, whole, rtol=1e-12, atol=0
     )

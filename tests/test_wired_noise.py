@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memcore import Crossbar, Stream, Wires, effective_conductance
-from memcore.pipeline import sensitivity
+from memcore.crossbar.effects import sensitivity
 
 LINES, DRAWS, NOISE = 16, 400, 0.1
 G = 10 ** -(4 + 2 * Stream(0).uniform((LINES, LINES)).double())  # 10 kiloohm to 1 megaohm

@@ -6,7 +6,8 @@ from torch import nn
 
 import memcore
 from memcore import ArrayInfo, ConfigError, Programmed
-from memcore.yields import ArrayYield, yield_report
+from memcore.crossbar.yields import ArrayYield
+from memcore.report.yields import yield_report
 
 
 @pytest.fixture

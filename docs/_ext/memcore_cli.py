@@ -8,7 +8,7 @@ import click
 
 def render() -> str:
     """Every command as MyST, with the text that `--help` prints."""
-    from memcore.cli import main
+    from memcore.cli.main import main
 
     return "\n".join(_command(main, "memcore", 2))
 

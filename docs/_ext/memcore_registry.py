@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import memcore
-from memcore.hookspecs import contract_of
+from memcore.contracts.contract import contract_of
 
 _PHYSICS = Path(__file__).parent.parent / "physics"
 #: What a plugin of this kind adds to its heading.

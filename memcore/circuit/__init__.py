@@ -4,14 +4,14 @@
 with a transistor or a selector. Everything is in SI units.
 """
 
-from memcore.circuit.alone import alone, path_resistance
+from memcore.circuit.cell_currents import ConvergenceError
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
+from memcore.circuit.single_cell import alone, path_resistance
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
-from memcore.ops.cell_currents import ConvergenceError
 
 __all__ = [
     "CellLaw",

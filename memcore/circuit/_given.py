@@ -10,10 +10,10 @@ from torch import Tensor
 from memcore.circuit._check import PerCell
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice
+from memcore.circuit.segments import check_cells, check_wires
 from memcore.circuit.series import SeriesElement
+from memcore.contracts.wires import Wires
 from memcore.errors import ConfigError
-from memcore.ops.effective_conductance import check_cells, check_wires
-from memcore.wires import Wires
 
 
 def shape_of(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit._lines import Lines
-from memcore.ops._loops import Loops, solve
+from memcore.circuit._loops import Loops, solve
 
 #: What is not reached by then is left to the next Newton step.
 _ITERATIONS = 1000

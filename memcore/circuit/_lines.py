@@ -7,9 +7,9 @@ from typing import Final, Self
 import torch
 from torch import Tensor
 
-from memcore.ops.effective_conductance import canonical, check_conductances
+from memcore.circuit.segments import canonical, check_conductances
+from memcore.contracts.wires import Wires
 from memcore.ops.ladder import Ladders, has_kernel
-from memcore.wires import Wires
 
 #: Cells of an array whose lines are kept for the next solution.
 _KEPT: Final = 1 << 17

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from memcore.circuit._check import PerCell, require
+from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
-from memcore.hookspecs import Memristor
 
 #: V, at which device models have the slope of 0 V.
 _BESIDE: Final = 1e-6

@@ -12,13 +12,13 @@ from memcore.circuit._cell import Cell, Point
 from memcore.circuit._given import shape_of
 from memcore.circuit._linear import Floating, step
 from memcore.circuit._lines import Lines, lines_of
+from memcore.circuit.cell_currents import ConvergenceError, check_iteration
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
+from memcore.contracts.wires import Wires
 from memcore.errors import ConfigError
-from memcore.ops.cell_currents import ConvergenceError, check_iteration
-from memcore.wires import Wires
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from memcore import device_file
-from memcore.config import PluginSpec, plugin, provided_name
+from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
 from memcore.fitting.space import numbers, require_known
 from memcore.fitting.tabulated import Tabulating
-from memcore.hookspecs import Memristor
+from memcore.registry import device_file
+from memcore.registry.specs import PluginSpec, plugin, provided_name
 
 
 def begin(

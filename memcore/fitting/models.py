@@ -11,12 +11,12 @@ from typing import Any, Final, get_args, get_type_hints
 import torch
 from torch import Tensor
 
-from memcore.dynamics import simulate
+from memcore.contracts.device import Memristor
+from memcore.contracts.records import Context
+from memcore.dynamics.simulate import simulate
 from memcore.errors import ConfigError
 from memcore.fitting.data import Data, IVData, PulseData, is_positive
-from memcore.hookspecs import Memristor
 from memcore.random import Stream
-from memcore.records import Context
 
 Values = Mapping[str, float]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from memcore import device_file
-from memcore.config import plain
-from memcore.hookspecs import Memristor
+from memcore._text import aligned
+from memcore.contracts.device import Memristor
+from memcore.registry import device_file
+from memcore.registry.specs import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,11 +133,7 @@ def _table(parameters: Mapping[str, FittedParameter]) -> list[str]:
         note = p.note if p.identifiable else f"not identifiable {p.note}".strip()
         unit = "" if p.unit == "1" else p.unit
         rows.append((p.name, f"{p.value:.6g}", spread, unit, note))
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _number(value: float) -> str:

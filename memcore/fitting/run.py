@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from memcore._version import __version__
-from memcore.config import PluginSpec, provided_name
+from memcore.contracts.device import Memristor
 from memcore.fitting.begin import begin
 from memcore.fitting.data import Data, load
 from memcore.fitting.identify import Judgement, judge
@@ -21,7 +21,7 @@ from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.search import Problem, Scale, Solution, check, search
 from memcore.fitting.space import Axis, axes, numbers, units
 from memcore.fitting.tabulated import Tabulating, tabulate
-from memcore.hookspecs import Memristor
+from memcore.registry.specs import PluginSpec, provided_name
 
 _AT_THE_END: Final = 1e-6  #: of the search's unit
 

@@ -1,15 +1,15 @@
 """Which parameters are fitted, between which limits and on which scale."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args, get_type_hints
 
+from memcore._text import hint
+from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
 from memcore.fitting.models import accepts
-from memcore.hookspecs import Memristor
 
 _DECADES: Final = 8  #: how far a parameter of one sign may go from its start
 _AROUND: Final = 10.0  #: by which factor further starts are drawn about the given one
@@ -78,8 +78,8 @@ def numbers(device: Memristor) -> dict[str, float]:
     hints = get_type_hints(type(device))
     found = {}
     for field in dataclasses.fields(device):  # type: ignore[arg-type]
-        value, hint = getattr(device, field.name), hints[field.name]
-        real = hint is float or float in get_args(hint)
+        value, kind = getattr(device, field.name), hints[field.name]
+        real = kind is float or float in get_args(kind)
         if real and isinstance(value, int | float) and not isinstance(value, bool):
             found[field.name] = float(value)
     return found
@@ -100,9 +100,9 @@ def require_known(argument: str, device: Memristor, names: Iterable[str]) -> Non
     known = numbers(device)
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            raise ConfigError(f"{argument}: {type(device).__name__} has no number {name!r}; {hint}")
+            raise ConfigError(
+                f"{argument}: {type(device).__name__} has no number {name!r}{hint(name, known)}"
+            )
 
 
 def axes(

@@ -6,11 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from memcore.config import provided_name
+from memcore.contracts.device import Memristor
 from memcore.fitting.records import Records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.space import numbers, units
-from memcore.hookspecs import Memristor
+from memcore.registry.specs import provided_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.config import CrossbarConfig
-from memcore.crossbar import Crossbar
+from memcore.contracts.records import Programmed
+from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.crossbar import Crossbar
 from memcore.ops.surrogate import straight_through, through_product
 from memcore.random import Stream
-from memcore.records import Programmed
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 

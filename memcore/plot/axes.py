@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
-from memcore.dynamics import Trace
+from memcore.dynamics.simulate import Trace
 from memcore.errors import ConfigError, MemcoreError
 
 if TYPE_CHECKING:

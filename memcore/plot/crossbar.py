@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from torch import Tensor
 
 from memcore.circuit import Drive, Solution
+from memcore.contracts.wires import Wires
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
-from memcore.wires import Wires
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

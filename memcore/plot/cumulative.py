@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from memcore.contracts.device import Memristor
+from memcore.contracts.records import Context
 from memcore.errors import ConfigError
-from memcore.hookspecs import Memristor
 from memcore.plot import axes as common
 from memcore.random import Stream
-from memcore.records import Context
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from memcore.dynamics import Trace
+from memcore.dynamics.simulate import Trace
 from memcore.plot import axes as common
 
 if TYPE_CHECKING:

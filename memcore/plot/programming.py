@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
-from memcore.yields import ArrayYield, YieldReport
+from memcore.report.yields import YieldReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from memcore.dynamics import Trace
+from memcore.dynamics.simulate import Trace
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
-from memcore.crossbar import Crossbar
+from memcore.contracts.wires import Wires
+from memcore.crossbar.crossbar import Crossbar
 from memcore.errors import ConfigError
 from memcore.spice.circuit import Circuit
 from memcore.spice.ngspice import Result, run, version
 from memcore.spice.writer import write
-from memcore.wires import Wires
 
 
 @dataclass(frozen=True, kw_only=True)

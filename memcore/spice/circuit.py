@@ -7,13 +7,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from memcore.array_circuit import ArrayCircuit
 from memcore.circuit import CellLaw, Drive, OfDevice, SeriesElement, Solution
-from memcore.crossbar import Crossbar
+from memcore.contracts.layout import Layout
+from memcore.contracts.wires import Wires
+from memcore.crossbar.circuit import ArrayCircuit
+from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.tiling import Tiling
 from memcore.errors import ConfigError
-from memcore.layout import Layout
-from memcore.tiling import Tiling
-from memcore.wires import Wires
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

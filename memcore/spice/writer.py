@@ -7,11 +7,11 @@ from torch import Tensor
 
 from memcore._version import __version__
 from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement
-from memcore.crossbar import Crossbar
-from memcore.layout import Layout
+from memcore.contracts.layout import Layout
+from memcore.contracts.wires import Wires
+from memcore.crossbar.crossbar import Crossbar
 from memcore.spice.circuit import Circuit
 from memcore.spice.expressions import of_law, of_series
-from memcore.wires import Wires
 
 _HEAD = """\
 * memcore {version}: a crossbar of {rows} word lines and {cols} bit lines

@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from memcore.config import CrossbarConfig, plain
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import StudyError
+from memcore.registry.specs import plain
 from memcore.study.components import nearest
 from memcore.study.training import Recipe
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import memcore
 from memcore._version import __version__
-from memcore.config import CrossbarConfig
-from memcore.report import config_provenance
+from memcore.crossbar.config import CrossbarConfig
+from memcore.registry.instances import registries
+from memcore.report.provenance import config_provenance
 
 
 def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 def _described(entry: dict[str, Any]) -> dict[str, Any]:
     about = {key: value for key, value in entry.items() if key != "parameters"}
-    registry = memcore.registries()[entry["kind"]]
+    registry = registries()[entry["kind"]]
     if entry["name"] not in registry:
         return {"distribution": "", "version": "", **about, "code": ""}
     return {**about, "code": _code(registry[entry["name"]])}

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from memcore.config import CrossbarConfig
-from memcore.conversion import calibrate, convert
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import NoEffectWarning, StudyError
+from memcore.nn.conversion import convert
+from memcore.nn.verbs import calibrate
 from memcore.random import Stream
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split

@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from memcore.config import CrossbarConfig
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.study import checkpoints, data, environment, models
 from memcore.study.config import Study, read

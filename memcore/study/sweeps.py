@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memcore import device_file
-from memcore.config import CrossbarConfig
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
+from memcore.registry import device_file
 from memcore.study.components import nearest
 from memcore.study.config import Study, Sweep
 

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.distributions import Distribution, Normal
-from memcore.hookspecs import ArrayInfo, Contract, Memristor
-from memcore.parameters import Parameter
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.contract import Contract
+from memcore.contracts.device import Memristor
+from memcore.contracts.distributions import Distribution, Normal
+from memcore.contracts.parameters import Parameter
+from memcore.contracts.records import Context
 from memcore.random import Stream
-from memcore.records import Context
 
 #: Names longer than this are cut in test ids and messages.
 _LONGEST = 80

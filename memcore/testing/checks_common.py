@@ -5,10 +5,10 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+from memcore.contracts.contract import Contract
 from memcore.errors import PluginLoadError
-from memcore.hookspecs import Contract
+from memcore.registry.verify import verify
 from memcore.testing.cases import describe, fail, same_parameters
-from memcore.verification import verify
 
 
 def check_fulfils_its_contract(plugin: Contract) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memcore.hookspecs import Converter
+from memcore.contracts.converter import Converter
 from memcore.testing.cases import (
     Untouched,
     compiled,

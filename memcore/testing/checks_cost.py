@@ -5,8 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from memcore.hookspecs import CostModel
-from memcore.records import Cost, Events
+from memcore.contracts.cost import Cost, CostModel, Events
 from memcore.testing.cases import array, fail
 
 _EVENTS = (

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.hookspecs import Memristor
+from memcore.contracts.device import Memristor
 from memcore.testing.cases import (
     Untouched,
     context,

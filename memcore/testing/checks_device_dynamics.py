@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
-from memcore.hookspecs import Memristor
+from memcore.contracts.device import Memristor
 from memcore.testing.cases import compiled, context, fail
 from memcore.testing.pulses import (
     EXACT,

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.hookspecs import Mapper
-from memcore.records import Mapped
+from memcore.contracts.mapper import Mapper
+from memcore.contracts.records import Mapped
 from memcore.testing.cases import (
     ReferenceDevice,
     Untouched,

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memcore.clock import Count
+from memcore.contracts.device import Memristor
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Steady, UniformLevels
+from memcore.contracts.records import Stage
 from memcore.errors import NoEffectWarning
-from memcore.forms import Affine, Aging, Gaussian, Lookup, Steady, UniformLevels
-from memcore.hookspecs import Memristor, NonIdeality
 from memcore.random import ReadStream
-from memcore.records import Stage
 from memcore.testing.cases import (
     Untouched,
     array,

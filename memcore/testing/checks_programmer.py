@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.hookspecs import ArrayInfo, Programmer
-from memcore.records import Programmed
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.programmer import Programmer
+from memcore.contracts.records import Programmed
 from memcore.testing.cases import (
     Untouched,
     array,

@@ -1,13 +1,14 @@
 """`checks_for` and `parametrize_with_checks`: every promise of a plugin's contract, one by one."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from memcore.hookspecs import Contract, Memristor, contract_of
+from memcore._text import hint
+from memcore.contracts.contract import Contract, contract_of
+from memcore.contracts.device import Memristor
 from memcore.testing import (
     checks_common,
     checks_converter,
@@ -135,6 +136,6 @@ def _require_known(reasons: Mapping[str, str]) -> None:
     known = sorted({function.__name__ for function in everything})
     for name in reasons:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            raise ValueError(f"expected_failures names {name!r}, which is no check; {hint}")
+            raise ValueError(
+                f"expected_failures names {name!r}, which is no check{hint(name, known)}"
+            )

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from memcore.hookspecs import Memristor
+from memcore.contracts.device import Memristor
 from memcore.testing.cases import context, fail
 
 #: Rounding, as a share of the window: of float64, and of float32 through a steep model.

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import memcore
-
 if TYPE_CHECKING:
     from memcore.random import Stream
-    from memcore.registry import Registry
+    from memcore.registry.registry import Registry
 
 #: Called with the distributions that may provide plugins beside memcore itself.
 LimitedRegistries = Callable[..., "dict[str, Registry[Any]]"]
@@ -23,9 +21,10 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which native modules the run uses, where the run is about memcore."""
     if "torch" not in sys.modules and not _is_about_memcore(config):
         return None
+    from memcore._version import __version__
     from memcore.native import status
 
-    return f"memcore {memcore.__version__}, native: {status()}"
+    return f"memcore {__version__}, native: {status()}"
 
 
 def _is_about_memcore(config: pytest.Config) -> bool:
@@ -44,19 +43,21 @@ def registry() -> Iterator[LimitedRegistries]:
         >>> def test_name(registry):
         ...     assert registry("memcore-acme")["devices"]["acme_rram"] is AcmeRram
     """
-    registries = memcore.registries()
-    before = {kind: dict(found._registered) for kind, found in registries.items()}
+    from memcore.registry.instances import registries
+
+    kinds = registries()
+    before = {kind: dict(found._registered) for kind, found in kinds.items()}
     with pytest.MonkeyPatch.context() as environment:
 
         def limit(*distributions: str) -> "dict[str, Registry[Any]]":
             environment.delenv("MEMCORE_DISABLE", raising=False)
             environment.setenv("MEMCORE_PLUGINS", ",".join(distributions))
-            for found in registries.values():
+            for found in kinds.values():
                 found.refresh()
-            return registries
+            return kinds
 
         yield limit
-    for kind, found in registries.items():
+    for kind, found in kinds.items():
         found._registered.clear()
         found._registered.update(before[kind])
         found.refresh()

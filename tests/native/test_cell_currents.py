@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore import ConfigError, Wires, effective_conductance
-from memcore.ops.cell_currents import ConvergenceError, cell_currents
+from memcore.circuit.cell_currents import ConvergenceError, cell_currents
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")

@@ -9,9 +9,9 @@ import torch
 
 import memcore
 from memcore import fusion, native
-from memcore.fusion.graph import Value
-from memcore.fusion.schedule import Skip, schedule
-from memcore.ops import simulate as kernel
+from memcore.dynamics.recording import run as kernel
+from memcore.dynamics.recording.graph import Value
+from memcore.dynamics.recording.schedule import Skip, schedule
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 
@@ -137,7 +137,9 @@ def test_any_order_computes_operands_before_their_use_and_skips_only_its_arm(see
 
 def test_a_program_is_made_once_for_a_device_of_numbers(monkeypatch):
     made = []
-    monkeypatch.setattr("memcore.dynamics.lower", lambda *a, **k: made.append(1) or lower(*a, **k))
+    monkeypatch.setattr(
+        "memcore.dynamics.simulate.lower", lambda *a, **k: made.append(1) or lower(*a, **k)
+    )
     lower = fusion.lower
     device, voltage = memcore.devices["vteam"](v_on=-0.31), torch.zeros(4)
     for _ in range(2):

@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 
 import memcore
 from memcore import fusion, native
-from memcore.ops import simulate as kernel
+from memcore.dynamics.recording import run as kernel
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 import memcore
 from memcore import ConfigError, Context, CrossbarConfig, Stream, fitting
 from memcore.circuit import Drive, OfDevice, solve
-from memcore.cli import main
-from memcore.config import plugin
-from memcore.conversion import crossbar_layers
+from memcore.cli.main import main
+from memcore.contracts.wires import Wires
+from memcore.nn.walk import crossbar_layers
+from memcore.registry.specs import plugin
 from memcore.testing import checks_for
-from memcore.wires import Wires
 
 TABULAR = memcore.devices["tabular"]
 LOW, HIGH, PULSES = 1e-5, 1e-4, 30

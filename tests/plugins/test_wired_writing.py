@@ -9,7 +9,7 @@ from memcore_plugins.programmers._lines import Network
 import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, alone, path_resistance, solve
-from memcore.layout import Layout
+from memcore.contracts.layout import Layout
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]

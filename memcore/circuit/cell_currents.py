@@ -1,0 +1,117 @@
+"""Currents through the cells of a crossbar for given inputs, without its matrix."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcore.circuit import _loops
+from memcore.circuit.segments import canonical, check_cells
+from memcore.contracts.wires import Wires
+from memcore.errors import ConfigError, MemcoreError
+from memcore.ops.ladder import Ladders
+
+
+class ConvergenceError(MemcoreError, RuntimeError):
+    """The iteration has not reached the tolerance that was asked for."""
+
+
+def cell_currents(
+    v: Tensor, g: Tensor, wires: Wires, *, tolerance: float = 1e-10, iterations: int = 10_000
+) -> Tensor:
+    """Solve a crossbar of ohmic cells for input vectors, by conjugate gradients.
+
+    Each iteration solves all word lines and all bit lines exactly, for given voltages of the other
+    ones. It costs O(rows x cols) for a vector and needs no matrix, so that this is for arrays too
+    large for `effective_conductance`, or for a vector or two. It takes the more iterations the more
+    voltage the wires lose. Sums over rows are the currents of the bit lines, sums over columns
+    those of the drivers. There are no gradients.
+
+    Args:
+        v: voltages of the drivers, [..., rows].
+        g: conductances [..., rows, cols] in siemens, at least 0; leading dimensions broadcast.
+        wires: resistances.
+        tolerance: bound of what is missing in the sum of voltages around the loop through each
+            cell, relative to the voltages of the drivers, for every vector. Both are weighted by
+            the root of the cells' conductances, in the Euclidean norm over all cells.
+        iterations: at most so many; none are needed without any resistance.
+
+    Returns:
+        [..., rows, cols] in ampere.
+
+    Raises:
+        ConvergenceError: if the tolerance is not met.
+        TypeError: if dtypes differ or are not float32 or float64.
+        ValueError: if a shape does not fit, a voltage or a conductance is not finite, or the
+            tolerance is not above 0.
+    """
+    check_cells(g)
+    if not isinstance(v, Tensor):
+        raise TypeError(f"v is a {type(v).__name__}, expected a tensor: use torch.as_tensor(v)")
+    if v.dtype != g.dtype:
+        raise TypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
+    batch = _batch(v, g)
+    check_iteration(tolerance, iterations, least=0)
+    if not bool(v.isfinite().all()):
+        raise ValueError("v has infinite entries or NaN, expected V")
+    with torch.no_grad():
+        straight, word, bit, flips = canonical(g, wires)
+        source = (v.flip(-1) if -2 in flips else v)[..., None]
+        loops = _loops_of(straight, word, bit, wires)
+        applied = source.expand(*batch, *g.shape[-2:])
+        found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
+        out = straight * found.voltage
+    if not found.met:
+        raise ConvergenceError(
+            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
+            f"iterations, expected at most {tolerance:.1e}: allow more iterations or a larger "
+            "tolerance, or use float64"
+        )
+    return out.flip(flips) if flips else out
+
+
+def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
+    """The leading dimensions of voltages and arrays together."""
+    try:
+        if v.shape[-1:] == g.shape[-2:-1]:
+            return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
+    except ValueError:
+        pass
+    raise ValueError(
+        f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows], with "
+        "leading dimensions that broadcast to those of g"
+    )
+
+
+def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:
+    """Refuse what no iteration can end with; None is a tolerance that others choose."""
+    numbers = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (numbers and 0 < tolerance < math.inf):
+        raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < least:
+        raise ConfigError(f"iterations={iterations!r}; expected how many at most, at least {least}")
+
+
+def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loops:
+    """The equations of an array that is driven at the left and sensed at the bottom."""
+    far_word = far_bit = None
+    if wires.drive == "both":
+        word, far_word = word[..., :-1], word[..., -1]
+    if wires.sense_at == "both":
+        bit, far_bit = bit[..., 1:, :], bit[..., 0, :]
+
+    def lines(shunt: Tensor | None) -> tuple[Ladders, Ladders]:
+        return (
+            Ladders.of(shunt, word, far_word, dim=-1),
+            Ladders.of(shunt, bit, far_bit, dim=-2, near_last=True),
+        )
+
+    of_word, of_bit = lines(None)
+    cells = lines(g)
+    return _loops.Loops(
+        g=g,
+        word=cells[0],
+        bit=cells[1],
+        drop=lambda current: of_word.solve(current)[0].add_(of_bit.solve(current)[0]),
+    )

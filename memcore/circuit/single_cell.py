@@ -1,0 +1,60 @@
+"""A single conducting cell behind its lines: what cells see one at a time."""
+
+import torch
+from torch import Tensor
+
+from memcore.circuit._cell import Cell
+from memcore.circuit._lines import Lines
+from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.series import SeriesElement
+from memcore.contracts.wires import Wires
+
+_OHMIC = Ohmic()
+
+
+def path_resistance(
+    rows: int, cols: int, wires: Wires, *, device: torch.device | str | None = None
+) -> Tensor:
+    """The resistance of the lines on the way of a cell's current if no other cell conducts.
+
+    Along its word line from the driver and along its bit line to the sense node; where a line has
+    both ends connected, the two ways in parallel.
+
+    Args:
+        rows: word lines.
+        cols: bit lines.
+        wires: resistances; tensors are float64, on the device.
+        device: of the result.
+
+    Returns:
+        [..., rows, cols] in ohm, float64.
+    """
+    cells = torch.zeros(rows, cols, dtype=torch.float64, device=device)
+    return Lines.of(cells, wires).own
+
+
+def alone(
+    voltage: Tensor,
+    g: Tensor,
+    resistance: Tensor,
+    *,
+    law: CellLaw = _OHMIC,
+    series: SeriesElement | None = None,
+) -> Tensor:
+    """The voltage that a memristor sees if no other cell conducts.
+
+    The root U of `voltage` = U + U_series + R I(U): for an ohmic cell without a series element
+    `voltage` / (1 + R G).
+
+    Args:
+        voltage: V between the ends of the lines, [*cells].
+        g: conductances in siemens, [*cells].
+        resistance: R in ohm of what is in series, `path_resistance` for instance, [*cells].
+        law: current of a memristor for its voltage and conductance.
+        series: what is in series with each memristor besides, None for nothing.
+
+    Returns:
+        [*cells] in V, across the memristor itself.
+    """
+    cell = Cell(law=law, series=series, g=g.expand_as(voltage), own=resistance.expand_as(voltage))
+    return cell.at(voltage, torch.zeros_like(voltage)).device

@@ -1,0 +1,70 @@
+"""`memcore device`: what a device is, its parameters and presets, and a picture of its loop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from memcore._text import aligned
+from memcore.cli.output import OutputFile
+
+if TYPE_CHECKING:
+    from memcore.contracts.device import Memristor
+    from memcore.dynamics.simulate import Trace
+
+
+@click.command("device")
+@click.argument("name")
+@click.option("--preset", help="A published parameter set; without it, the defaults.")
+@click.option(
+    "--plot",
+    type=OutputFile(picture=True),
+    help="Write the current-voltage loop to this file (.png, .svg, .pdf).",
+)
+def device(name: str, preset: str | None, plot: Path | None) -> None:
+    """Show the parameters of the device NAME with units and sources, and its presets.
+
+    NAME may be a device file, such as mydevice.toml.
+    """
+    from memcore.plot.notebook import loop, parameters
+    from memcore.registry.specs import plugin
+
+    made = plugin("devices", name if preset is None else {"name": name, "preset": preset})
+    cls = type(made)
+    trace = None if plot is None else loop(made)
+    click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
+    if preset is not None:
+        click.echo(f"preset {preset}: {cls.presets[preset].source}")
+    rows = [(row.name, row.value, row.unit, row.doc) for row in parameters(made)]
+    for line in aligned(rows) if rows else ():
+        click.echo(f"  {line}")
+    _list_presets(cls)
+    _tell_provenance(name)
+    if plot is not None and trace is not None:
+        _draw(trace, plot)
+
+
+def _list_presets(cls: "type[Memristor]") -> None:
+    if not cls.presets:
+        return
+    click.echo("presets")
+    for name, preset in cls.presets.items():
+        valid = f" [{preset.validity}]" if preset.validity else ""
+        click.echo(f"  {name}: {preset.source}{valid}")
+
+
+def _tell_provenance(name: str) -> None:
+    from memcore.registry import device_file
+
+    if device_file.is_device_file(name):
+        tables = device_file.read(name)
+        click.echo(f"device {tables['device']['name']}, from {name}")
+        for key, value in tables.get("provenance", {}).items():
+            click.echo(f"  {key}: {value}")
+
+
+def _draw(trace: "Trace", path: Path) -> None:
+    from memcore.plot import hysteresis
+
+    hysteresis(trace).figure.savefig(path)  # type: ignore[union-attr]
+    click.echo(f"loop {path}")

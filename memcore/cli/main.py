@@ -1,0 +1,265 @@
+"""The command line: run a study, look at what is installed, start a plugin of one's own."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import memcore
+from memcore._text import aligned
+from memcore._version import __version__
+from memcore.cli import device as cli_device
+from memcore.cli import fit as cli_fit
+from memcore.cli import spice as cli_spice
+from memcore.cli.output import OutputFolder
+from memcore.errors import MemcoreError, MemcoreWarning
+from memcore.registry.instances import SCAN, registries
+from memcore.registry.scan import THIS_PROCESS
+
+if TYPE_CHECKING:
+    from memcore.registry.registry import Registry
+    from memcore.registry.scan import Provider
+
+
+class _Program(click.Group):
+    """Says what went wrong in one message instead of a traceback, unless asked for it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MemcoreError as error:
+            if ctx.params.get("traceback"):
+                raise
+            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; the same command goes on where this one stopped", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="memcore")
+@click.option("--traceback", is_flag=True, help="Show where an error came from.")
+def main(traceback: bool) -> None:
+    """Turn a trained network into a memristive one and see what its devices cost."""
+    del traceback  # read from the context by `_Program.invoke`
+    # Spinning threads slow each other down by orders of magnitude on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+_FRESH = click.option(
+    "--fresh", is_flag=True, help="Discard what another study left in the folder."
+)
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="Only the table, warnings and errors.")
+_CHIPS = click.option("--chips", type=click.IntRange(min=1), help="Virtual chips at each point.")
+_SAMPLES = click.option("--samples", type=click.IntRange(min=1), help="Test images, the first.")
+_FOLDER = OutputFolder()
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=_FOLDER, help="Results folder  [default: results/NAME]")
+@_CHIPS
+@click.option("--seed", type=int, help="Of the training and of the chips.")
+@_SAMPLES
+@click.option("--batch", type=click.IntRange(min=1), help="Images evaluated at once.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights to load.")
+@click.option("--device", help="Torch device to compute on, such as cuda.")
+@_FRESH
+@_QUIET
+def run(study: Path, out: Path | None, fresh: bool, quiet: bool, **overrides: Any) -> None:
+    """Run the study in the file STUDY, or finish it where it was interrupted.
+
+    STUDY may also name one that comes with memcore: demo, ir_drop_sizes. Options win over the
+    file's entries.
+    """
+    if overrides["checkpoint"] is not None:
+        overrides["checkpoint"] = str(overrides["checkpoint"].resolve())
+    _study(study, out, fresh, quiet, overrides)
+
+
+@main.command()
+@click.option("--out", type=_FOLDER, default=Path("demo-results"), show_default=True)
+@_CHIPS
+@_SAMPLES
+@_FRESH
+@_QUIET
+def demo(out: Path, fresh: bool, quiet: bool, **overrides: Any) -> None:
+    """Run the study that comes with memcore.
+
+    Trains a small VGG on handwritten digits and asks what the spread of the devices, the number of
+    their states and the ratio of r_off to r_on cost.
+    """
+    _study(Path("demo"), out, fresh, quiet, overrides)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--check", is_flag=True, help="Import each one and check its signatures.")
+def plugins(as_json: bool, check: bool) -> None:
+    """List the installed plugins: who provides what, and with --check whether it works."""
+    if check:
+        _register_computed_names()
+    rows = [
+        _plugin_row(registry.group, provider, check, partial(_load, registry, provider))
+        for registry in registries().values()
+        for provider in registry.providers()
+    ]
+    rows += [
+        _plugin_row("memcore.hooks", provider, check, partial(_load_hooks, provider))
+        for provider in SCAN.group("memcore.hooks")
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _print_rows(rows, ["group", "name", "distribution", "version", "target", "status"])
+        for row in rows:
+            if row["error"]:
+                click.echo(f"\n{row['error']}")
+    if any(row["status"] == "broken" for row in rows):
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--require-native", is_flag=True, help="Fail unless the native kernels are in use.")
+def doctor(require_native: bool) -> None:
+    """Say what is installed, which native kernels are in use, and why others are not."""
+    import platform
+
+    import torch
+
+    from memcore import native
+
+    status = native.status()
+    cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch sees"
+    facts = {
+        "memcore": f"{__version__} in {Path(memcore.__file__).parent}",
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "torch": f"{torch.__version__}, {cuda}, {torch.get_num_threads()} threads",
+        "gpu": gpu,
+        "_cpu": _native_line(status.cpu),
+        "_cuda": _native_line(status.cuda),
+        "plugins": ", ".join(f"{k} {len(r)}" for k, r in registries().items()),
+        **{name: _package(name) for name in ("matplotlib", "scikit-learn", "tqdm", "safetensors")},
+    }
+    for line in aligned(list(facts.items())):
+        click.echo(line)
+    if require_native and not status.cpu.loaded:
+        raise MemcoreError(f"the native kernels are required, but {status.cpu.reason}")
+
+
+@main.command("new-plugin")
+@click.argument("name")
+@click.option("--out", type=_FOLDER, help="Where to make it  [default: ./NAME]")
+def new_plugin(name: str, out: Path | None) -> None:
+    """Start a plugin package of your own: a working copy of the example, renamed to NAME."""
+    from memcore.cli.new_plugin import create
+
+    folder = create(name, out if out is not None else Path(name))
+    click.echo(f"made {folder or out or name}; next:")
+    click.echo(f"  pip install -e {folder or out or name}")
+    click.echo(f"  pytest {folder or out or name}")
+
+
+main.add_command(cli_device.device)
+main.add_command(cli_fit.fit)
+main.add_command(cli_spice.spice)
+
+
+def _study(
+    source: Path, out: Path | None, fresh: bool, quiet: bool, overrides: dict[str, Any]
+) -> None:
+    _log_to_stderr(logging.WARNING if quiet else logging.INFO)
+    from memcore import study
+
+    results = study.run(source, out, fresh=fresh, progress=False if quiet else None, **overrides)
+    click.echo(f"{results}\n\ntable {results.csv}\nplot  {results.plot}")
+
+
+def _log_to_stderr(level: int) -> None:
+    log = logging.getLogger("memcore.study")
+    log.setLevel(level)
+    log.handlers = [_Lines()]
+    log.propagate = False
+
+
+class _Lines(logging.Handler):
+    """Writes log lines between progress bars, not into them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        if record.levelno >= logging.WARNING:
+            line = f"warning: {line}"
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            click.echo(line, err=True)
+        else:
+            tqdm.write(line, file=sys.stderr)
+
+
+def _register_computed_names() -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MemcoreWarning)  # broken hooks have a line of their own
+        SCAN.announce()
+
+
+def _load(registry: "Registry[Any]", provider: "Provider") -> None:
+    here = provider.distribution == THIS_PROCESS
+    registry[provider.name if here else provider.qualified]
+
+
+def _load_hooks(provider: "Provider") -> None:
+    from memcore.registry.hooks import check
+
+    check(provider.load())
+
+
+def _plugin_row(
+    group: str, provider: "Provider", check: bool, load: Callable[[], None]
+) -> dict[str, Any]:
+    row = {
+        "group": group,
+        "name": provider.name,
+        "distribution": provider.distribution,
+        "version": provider.version,
+        "target": provider.target,
+        "status": "not loaded",
+        "error": "",
+    }
+    if check:
+        try:
+            load()
+            row["status"] = "ok"
+        except Exception as error:  # whatever a third party's module does on import
+            row |= {"status": "broken", "error": str(error)}
+    return row
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
+    for line in aligned(cells):
+        click.echo(line)
+
+
+def _native_line(module: Any) -> str:
+    return str(module).partition(": ")[2]
+
+
+def _package(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed; the study needs it: pip install 'memcore[study]'"

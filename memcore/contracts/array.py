@@ -1,0 +1,69 @@
+"""`ArrayInfo`: what the plugins of a layer are told about its physical arrays."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcore.contracts.device import Memristor
+from memcore.contracts.forms import Gaussian
+from memcore.contracts.layout import Layout
+from memcore.contracts.wires import Wires
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayInfo:
+    """The physical arrays of one layer, handled together, never tile by tile in Python.
+
+    Args:
+        arrays: how many: tiles x slices x polarities.
+        rows: word lines of one array.
+        cols: bit lines of one array.
+        device: the cells, with every distribution drawn: parameters are numbers or tensors
+            that broadcast to [arrays, rows, cols].
+        nominal: the same device with every distribution at its nominal value.
+        name: the layer's qualified name.
+        parts: of the weights that have arrays of their own, such as a positive and a negative one;
+            the arrays of one part come one after another.
+        present: S, what the cells conduct when a rewrite begins, [arrays, rows, cols]; None if they
+            are fresh, and for programmers that are not `incremental`.
+        stuck: S, what the cells conduct that no pulse moves, NaN for all others, [arrays, rows,
+            cols]; None if there are none. Only programmers are told.
+        noises: of a read of each cell. Only programmers are told, for their verify reads.
+        wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
+        layout: where the lines lie that `wires` are about, and which parts share word lines.
+        read_voltage: V, of the largest input, as configured; 0.2 V where inputs are given in V.
+    """
+
+    arrays: int
+    rows: int
+    cols: int
+    device: Memristor
+    nominal: Memristor
+    name: str = ""
+    parts: int = 1
+    present: Tensor | None = None
+    stuck: Tensor | None = None
+    noises: tuple[Gaussian, ...] = ()
+    wires: Wires | None = None
+    layout: Layout = dataclasses.field(default_factory=Layout, compare=False)
+    read_voltage: float = 0.2
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[arrays, rows, cols]."""
+        return (self.arrays, self.rows, self.cols)
+
+    def with_ideal_lines(self) -> "ArrayInfo":
+        """The same cells in arrays whose wires take nothing and are not shared."""
+        return dataclasses.replace(self, wires=None, layout=Layout())
+
+    def read_variance(self, conductance: Tensor) -> Tensor:
+        """S^2, of a read of [arrays, rows, cols] S right after writing."""
+        variance = torch.zeros_like(conductance)
+        now = torch.zeros((), dtype=torch.float64, device=conductance.device)
+        for noise in self.noises:
+            noise.settle(conductance, now)
+            variance = variance + noise.variance(conductance)
+        return variance

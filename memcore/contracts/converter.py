@@ -1,0 +1,32 @@
+"""`Converter`: the contract of a DAC or an ADC."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from memcore.contracts.contract import Contract, hookspec
+from memcore.contracts.records import Context
+
+
+class Converter(Contract):
+    """A DAC or an ADC."""
+
+    kind = "converters"
+
+    @hookspec
+    @abstractmethod
+    def observe(self, values: Tensor) -> Tensor | None:
+        """The range to cover, [2] (lowest, highest), for values of any shape.
+
+        A fixed range is returned whatever the values; otherwise no values give None.
+        """
+
+    @hookspec
+    @abstractmethod
+    def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:
+        """The quantiser of a range, as a `UniformLevels` or `Lookup` form.
+
+        Args:
+            full_scale: [2], the lowest and the highest value to represent.
+            ctx: for converters that differ from each other.
+        """

@@ -1,0 +1,150 @@
+"""`Memristor`: the contract of a device model."""
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from memcore._display import DISPLAYS
+from memcore.contracts.contract import Contract, hookspec
+from memcore.contracts.distributions import Distribution
+from memcore.contracts.parameters import Parameter, Preset
+from memcore.contracts.records import Context
+from memcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from memcore.contracts.effect import NonIdeality
+
+
+class Memristor(Contract):
+    """A device model: a frozen dataclass of parameters; all state lives in tensors.
+
+    State is [k, *cells], one row per state variable, so that `x, t = state` reads like the paper.
+    No method writes into its arguments. Distributions are drawn (`sample`) or replaced
+    (`nominal`) before any of the others is called.
+    """
+
+    kind = "devices"
+    polarity: ClassVar[int] = 1  #: sign of the voltage that SETs, that is, raises the conductance
+    presets: ClassVar[Mapping[str, Preset]] = {}  #: published parameter sets by name
+    set_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that SETs, V and s
+    reset_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that RESETs, V and s
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """The device with a published parameter set, some of it replaced by `overrides`.
+
+        Raises:
+            ConfigError: there is no such set.
+        """
+        if name not in cls.presets:
+            known = ", ".join(cls.presets) or "none"
+            raise ConfigError(f"{cls.__qualname__} has no preset {name!r}; it has: {known}")
+        return cls(**{**cls.presets[name].parameters, **overrides})
+
+    @hookspec
+    @abstractmethod
+    def conductance(self, state: Tensor) -> Tensor:
+        """Small-signal conductance, [*cells] S, finite and positive."""
+
+    @hookspec
+    @abstractmethod
+    def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
+        """The state after `dt` seconds at a constant voltage [*cells] V; stable for any dt."""
+
+    @hookspec
+    @abstractmethod
+    def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
+        """The state of fresh cells, [k, *shape]."""
+
+    @hookspec
+    @abstractmethod
+    def state_of(self, conductance: Tensor) -> Tensor:
+        """The state [k, *cells] with a given conductance, for ideal programming.
+
+        A conductance outside the window of a cell gives the nearest end of the window.
+        """
+
+    @hookspec
+    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
+        """The state after `count` identical pulses [*cells], towards SET where it is positive.
+
+        Counts may differ from cell to cell. By default `set_pulse` and `reset_pulse` are applied
+        one by one, each with a context of its own; a device that knows where many pulses lead
+        overrides this.
+
+        Raises:
+            NotImplementedError: the device has no `set_pulse` and `reset_pulse`.
+        """
+        if self.set_pulse is None or self.reset_pulse is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} does not say what a programming pulse is; give the class "
+                "set_pulse and reset_pulse = (volts, seconds), or apply step() with a voltage"
+            )
+        for n in range(int(count.abs().max()) if count.numel() else 0):
+            for sign, (voltage, seconds) in ((1, self.set_pulse), (-1, self.reset_pulse)):
+                push = torch.where(sign * count > n, voltage, 0.0).to(state.dtype)
+                state = torch.where(
+                    push != 0, self.step(state, push, seconds, ctx.child("pulse", n)), state
+                )
+        return state
+
+    @hookspec
+    def current(self, state: Tensor, voltage: Tensor) -> Tensor:
+        """Current through the cell, [*cells] A; ohmic unless overridden."""
+        return self.conductance(state) * voltage
+
+    @hookspec
+    def conductance_range(self) -> tuple[Parameter, Parameter]:
+        """The lowest and the highest conductance in S, `1/r_off` and `1/r_on` by default."""
+        values = vars(self)
+        if "r_on" not in values or "r_off" not in values:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no parameters r_on and r_off; "
+                "override conductance_range()"
+            )
+        return 1 / values["r_off"], 1 / values["r_on"]
+
+    def nominal_range(self) -> tuple[float, float]:
+        """The lowest and the highest nominal conductance in S, which a mapper plans with."""
+        lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
+        if not 0 < lowest < highest < math.inf:
+            raise ConfigError(
+                f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "
+                "expected 0 < lowest < highest: look at its parameters, r_on < r_off for instance"
+            )
+        return lowest, highest
+
+    def effects(self) -> "tuple[NonIdeality, ...]":
+        """What cells of this kind do by nature: programming error, drift, noise of a read.
+
+        These act before the configured effects of the same stage, in this order.
+        """
+        return ()
+
+    @hookspec
+    def sample(self, shape: Sequence[int], ctx: Context) -> Self:
+        """The same device with each distribution drawn per cell, [*shape]."""
+        drawn = {
+            field.name: value.sample(ctx.random.child(field.name), shape, device=ctx.torch_device)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), Distribution)
+        }
+        return dataclasses.replace(self, **drawn) if drawn else self  # type: ignore[type-var]
+
+    def nominal(self) -> Self:
+        """The same device with each distribution replaced by its nominal value."""
+        values = {
+            field.name: value.nominal
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), Distribution)
+        }
+        return dataclasses.replace(self, **values) if values else self  # type: ignore[type-var]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the parameters with units and sources, and the loop."""
+        return DISPLAYS["device"](self)

@@ -1,0 +1,49 @@
+"""`NonIdeality`: the contract of one way in which real arrays differ from ideal ones."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.contract import Contract, hookspec
+from memcore.contracts.records import Context, Stage
+
+
+class NonIdeality(Contract):
+    """One way in which real arrays differ from ideal ones."""
+
+    kind = "nonidealities"
+    stage: ClassVar[Stage]
+    #: The parameters that switch the effect off, if it can be switched off.
+    neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    @hookspec
+    @abstractmethod
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        """Draw what is fixed for these arrays and return a form, or any module with its forward.
+
+        By stage: PROGRAM `forward(g)`; AGE `forward(g, elapsed)`, seconds since programming or what
+        an `Aging` form counts; READ `forward(g, stream)` with g
+        [1 or reads, arrays, rows, cols]; MVM `forward(v, g)` with v [reads, arrays, rows], to
+        currents [reads, arrays, cols]; CURRENT `forward(i, stream)`.
+        `Affine`, `UniformLevels`, `Lookup` and subclasses of `Steady` take no stream in any stage.
+        A product that is linear in the voltages is best an `Effective` form, which costs nothing at
+        a read.
+        """
+
+    def exact(self) -> "NonIdeality | None":
+        """What this approximates, if it does: `memcore.diagnose` says how well."""
+        return None
+
+    @hookspec
+    def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor | None:
+        """S of the cells that no pulse moves, NaN for all others, [arrays, rows, cols].
+
+        None if there are none. Programmers are told, and at the end of `Stage.PROGRAM` the cells
+        have these conductances whatever else acts there.
+        """
+        del array, ctx
+        return None

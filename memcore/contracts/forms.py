@@ -1,0 +1,172 @@
+"""Forms: what a bound non-ideality or converter is, as data that the kernels understand.
+
+A plugin's `bind` returns one of these, or any `nn.Module` with the same `forward`. Forms hold
+tensors as buffers, so they follow `.to()`, `state_dict` and `deepcopy`; each broadcasts against
+conductances [arrays, rows, cols] or currents [arrays, cols].
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from memcore.ops import quantize
+from memcore.random import ReadStream
+
+#: What an ageing effect may count.
+Count = Literal["seconds", "cycles", "reads"]
+
+
+def _buffer(value: Tensor | float) -> Tensor:
+    return torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float32)
+
+
+class Affine(nn.Module):
+    """`x * gain + offset`, the same at every read.
+
+    Args:
+        gain: dimensionless.
+        offset: in the unit of x, siemens or ampere.
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(self, gain: Tensor | float = 1.0, offset: Tensor | float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("gain", _buffer(gain))
+        self.register_buffer("offset", _buffer(offset))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to conductances or currents."""
+        return x * self.gain + self.offset
+
+
+class Gaussian(nn.Module):
+    """`x + sigma * N(0, 1)`, new at every read, `sigma^2 = std^2 + (relative * x)^2`.
+
+    Args:
+        std: in the unit of x, siemens or ampere.
+        relative: as a fraction of x.
+
+    A subclass may override `variance`; `seconds` since programming is set before it is called, and
+    one that depends on the conductances overrides `settle` too.
+    """
+
+    std: Tensor
+    relative: Tensor
+    seconds: Tensor
+
+    def __init__(self, std: Tensor | float = 0.0, relative: Tensor | float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("std", _buffer(std))
+        self.register_buffer("relative", _buffer(relative))
+        now = torch.zeros((), dtype=torch.float64)
+        self.register_buffer("seconds", now, persistent=False)
+
+    def settle(self, conductance: Tensor, seconds: Tensor) -> None:
+        """Take note of the conductances and of the time, whenever these change.
+
+        Those [arrays, rows, cols] S before ageing for the noise of cells (`Stage.READ`), those that
+        a read finds for the noise of lines (`Stage.CURRENT`).
+        """
+        del conductance
+        self.seconds.copy_(seconds)
+
+    def variance(self, x: Tensor) -> Tensor:
+        """`sigma^2` for each cell or line."""
+        return self.std**2 + (self.relative * x) ** 2
+
+    def forward(self, x: Tensor, stream: ReadStream) -> Tensor:
+        """One noisy copy of x, [1 or reads, ...], for each read."""
+        return x + self.variance(x).sqrt() * stream.normal(x.shape[1:]).to(x.dtype)
+
+
+class Aging(nn.Module):
+    """Base of forms of `Stage.AGE` that count something else than seconds, or feel the heat.
+
+    `forward(g, elapsed)` gives the conductances after `elapsed` [] of what `clock` counts since
+    programming, each part of it times `acceleration` at the temperature at which it passed; of k
+    accelerations there are k of `elapsed`.
+    """
+
+    clock: ClassVar[Count] = "seconds"  #: "cycles" and "reads" are the others
+
+    def acceleration(self, temperature: Tensor) -> Tensor:
+        """How many times faster the clock runs at each `temperature` [n] K, 1 unless overridden.
+
+        One that is not the same for everything in a form returns [k, n].
+        """
+        return torch.ones_like(temperature)
+
+
+class Steady(nn.Module):
+    """Base of forms of one's own that do the same to every read: `forward(x)`, without a stream.
+
+    Steady effects of `Stage.READ` that come first cost nothing at a read: they act once, whenever
+    the conductances change.
+    """
+
+
+class Effective(nn.Module):
+    """Base of forms of `Stage.MVM` whose currents are linear in the voltages: `v @ matrix(g)`.
+
+    The matrix is derived once for each state of the cells, so that a read costs as much as without.
+    What a read changes in single cells counts by the square of matrix over conductance: how much
+    voltage a cell sees, and how much of its current arrives. No new matrix is derived for a read.
+    """
+
+    def matrix(self, g: Tensor) -> Tensor:
+        """Currents per volt, [arrays, rows, cols] S, for conductances of that shape."""
+        raise NotImplementedError
+
+    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+        """Currents [reads, arrays, cols] A of g [1 or reads, arrays, rows, cols] S."""
+        matrices = torch.stack([self.matrix(each) for each in g])
+        return (v.unsqueeze(-2) @ matrices).squeeze(-2)
+
+
+class UniformLevels(nn.Module):
+    """Round to the nearest of the levels `step * lo, ..., step * hi` (lo and hi are integers)."""
+
+    step: Tensor
+
+    def __init__(self, step: Tensor | float, lo: float, hi: float) -> None:
+        super().__init__()
+        self.register_buffer("step", _buffer(step).reshape(-1))
+        self.lo = float(lo)
+        self.hi = float(hi)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Quantise; the gradient passes straight through inside the range and stops outside."""
+        return quantize.uniform(x, self.step, self.lo, self.hi)
+
+
+class Lookup(nn.Module):
+    """Piecewise-constant: `values[i]` where x lies between `edges[i - 1]` and `edges[i]`.
+
+    Args:
+        edges: ascending, [n - 1].
+        values: [n].
+    """
+
+    edges: Tensor
+    values: Tensor
+
+    def __init__(self, edges: Tensor, values: Tensor) -> None:
+        super().__init__()
+        if values.numel() != edges.numel() + 1:
+            raise ValueError(
+                f"{values.numel()} values for {edges.numel()} edges; expected one value more"
+            )
+        self.register_buffer("edges", edges)
+        self.register_buffer("values", values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Look up; the gradient passes straight through."""
+        found = self.values[torch.bucketize(x.detach(), self.edges)]
+        return x + (found - x).detach()
+
+
+#: What the kernels know; any other `nn.Module` works too, only slower.
+Form = Affine | Gaussian | UniformLevels | Lookup

@@ -1,0 +1,1 @@
+"""The arrays of one matrix: what their cells hold, how they age, and how they are read."""

@@ -1,0 +1,91 @@
+"""The simulated clock of one layer's arrays: how long, how hot, how often switched and read."""
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from memcore.contracts.forms import Count
+from memcore.errors import ConfigError
+
+_COUNTS: tuple[Count, ...] = get_args(Count)
+
+
+class Clock(nn.Module):
+    """What an array has lived through, one row for each temperature.
+
+    Attributes:
+        segments: [n, 4], float64: temperature in K, and what passed at it: seconds and reads since
+            the last write, and write cycles ever.
+    """
+
+    segments: Tensor
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        super().__init__()
+        self.register_buffer("segments", torch.zeros(0, 4, dtype=torch.float64, device=device))
+
+    @property
+    def seconds(self) -> Tensor:
+        """How long ago the last write was."""
+        return self.segments[:, 1].sum()
+
+    def elapsed(
+        self, count: Count, acceleration: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """All that passed of one kind, each segment times the acceleration at its temperature."""
+        if count not in _COUNTS:
+            raise ConfigError(f"clock={count!r}; expected one of {', '.join(_COUNTS)}")
+        passed = self.segments[:, 1 + _COUNTS.index(count)]
+        if acceleration is not None:
+            passed = passed * acceleration(self.segments[:, 0])
+        return passed.sum(-1)
+
+    def advance(self, temperature: float, **passed: float) -> None:
+        """Let some of each kind pass at `temperature` K.
+
+        Raises:
+            ConfigError: what should be a number is none, or it is negative, infinite or NaN.
+        """
+        if not _is_number(temperature) or not 0 < temperature < math.inf:
+            raise ConfigError(
+                f"temperature={temperature!r}; expected a finite number of K, above 0"
+            )
+        for name, value in passed.items():
+            if not _is_number(value) or not 0 <= value < math.inf:
+                raise ConfigError(
+                    f"{name}={value!r}; time only passes, expected a finite number >= 0"
+                )
+        row = [temperature, *(passed.get(count, 0.0) for count in _COUNTS)]
+        new = self.segments.new_tensor([row])
+        same = self.segments[:, :1] == temperature
+        if bool(same.any()):
+            self.segments = self.segments + torch.where(same, new, 0.0) * new.new_tensor(
+                [0, 1, 1, 1]
+            )
+        else:
+            self.segments = torch.cat([self.segments, new])
+
+    def rewrite(self, temperature: float) -> None:
+        """The cells are written again: time and reads count from now on, and it wears them."""
+        self.segments = self.segments * self.segments.new_tensor([1.0, 0.0, 1.0, 0.0])
+        self.advance(temperature, cycles=1.0)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Clock":
+        del recurse
+        # model.float() and model.bfloat16() leave the clock alone: years are counted in seconds.
+        self.segments = self.segments.to(fn(self.segments).device)
+        return self
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        kept = state_dict.get(f"{prefix}segments")
+        if kept is not None:  # another life may have had other temperatures
+            self.segments = self.segments.new_zeros(kept.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)

@@ -1,0 +1,166 @@
+"""`CrossbarConfig`: everything that turns a layer into arrays of devices, as one frozen value."""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from memcore._text import hint
+from memcore.contracts.contract import Contract
+from memcore.contracts.converter import Converter
+from memcore.contracts.device import Memristor
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.mapper import Mapper
+from memcore.contracts.programmer import Programmer
+from memcore.contracts.records import Stage
+from memcore.errors import ConfigError
+from memcore.registry.instances import devices
+from memcore.registry.specs import PluginSpec, effect_names, plain, plugin
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossbarConfig:
+    """How weights become arrays of devices, and how these are read.
+
+    A plugin is given by name, as a mapping `{"name": ..., parameter: value}`, or as an instance; a
+    device also by the name of a file, `"mine.toml"`, as `Fit.to_toml` writes it.
+
+    Args:
+        device: the memristor; a parameter that is a distribution is drawn for every cell.
+        mapper: from weights to conductances.
+        programmer: the routine that writes them.
+        nonidealities: in the order in which those of one stage act, after those that belong to
+            the device.
+        without: names of effects to leave out, as `effects` has them.
+        tile: word lines and bit lines of one array; None for one array as large as needed.
+        dac: converter of the inputs; None applies them exactly.
+        adc: converter of the outputs of each array; None reads them exactly.
+        read_voltage: V, applied for an input of 1, or for the DAC's largest input.
+        bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
+        adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
+            domain, or per `"column"`, before.
+        temperature: K.
+    """
+
+    device: Memristor
+    mapper: Mapper = "differential"  # type: ignore[assignment]
+    programmer: Programmer = "direct"  # type: ignore[assignment]
+    nonidealities: tuple[NonIdeality, ...] = ()
+    without: tuple[str, ...] = ()
+    tile: tuple[int, int] | None = (128, 128)
+    dac: Converter | None = None
+    adc: Converter | None = None
+    read_voltage: float = 0.2
+    bias: Literal["digital", "mapped"] = "digital"
+    adc_per: Literal["output", "column"] = "output"
+    temperature: float = 300.0
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            device: PluginSpec,
+            mapper: PluginSpec = "differential",
+            programmer: PluginSpec = "direct",
+            nonidealities: Sequence[PluginSpec] = (),
+            without: Sequence[str] = (),
+            tile: tuple[int, int] | None = (128, 128),
+            dac: PluginSpec | None = None,
+            adc: PluginSpec | None = None,
+            read_voltage: float = 0.2,
+            bias: Literal["digital", "mapped"] = "digital",
+            adc_per: Literal["output", "column"] = "output",
+            temperature: float = 300.0,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        resolved: dict[str, Any] = {
+            "device": plugin("devices", self.device),
+            "mapper": plugin("mappers", self.mapper),
+            "programmer": plugin("programmers", self.programmer),
+            "nonidealities": tuple(
+                plugin("nonidealities", spec)
+                for spec in _sequence("nonidealities", self.nonidealities)
+            ),
+            "without": tuple(_sequence("without", self.without)),
+            "dac": None if self.dac is None else plugin("converters", self.dac),
+            "adc": None if self.adc is None else plugin("converters", self.adc),
+            "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
+        }
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+        self._validate()
+
+    def _validate(self) -> None:
+        tile = self.tile
+        if tile is not None and not (
+            isinstance(tile, tuple)
+            and len(tile) == 2
+            and all(isinstance(n, int) and n > 0 for n in tile)
+        ):
+            raise ConfigError(f"tile={tile!r}; expected (word lines, bit lines) or None")
+        for name, unit in (("read_voltage", "V"), ("temperature", "K")):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 < value < inf):
+                raise ConfigError(f"{name}={value!r}; expected a number of {unit} > 0")
+        for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
+        every = effect_names([*self.device.effects(), *self.nonidealities])
+        for name in self.without:
+            if name not in every:
+                raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
+        mvm = [name for name, effect in self.effects.items() if effect.stage is Stage.MVM]
+        if len(mvm) > 1:
+            raise ConfigError(f"{', '.join(mvm)} all compute the product; at most one can")
+
+    @property
+    def effects(self) -> dict[str, NonIdeality]:
+        """All effects by name, the device's own first, less those left out."""
+        every = [*self.device.effects(), *self.nonidealities]
+        named = zip(effect_names(every), every, strict=True)
+        return {name: effect for name, effect in named if name not in self.without}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "CrossbarConfig":
+        """Read what a TOML or JSON table holds.
+
+        Raises:
+            ConfigError: naming the key, and the nearest that exists.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in mapping:
+            if key not in names:
+                raise ConfigError(f"a crossbar has no setting {key!r}{hint(key, names)}")
+        if "device" not in mapping:
+            raise ConfigError(f"a crossbar needs a device; installed: {', '.join(devices)}")
+        values = dict(mapping)
+        if values.get("tile") in ("none", False):
+            values["tile"] = None
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "CrossbarConfig":
+        """Read a TOML file, or the table `[crossbar]` of one."""
+        table = tomllib.loads(Path(path).read_text())
+        return cls.from_mapping(table.get("crossbar", table))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The inverse of `from_mapping`: plain values, every default written out."""
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    def replace(self, **changes: Any) -> "CrossbarConfig":
+        """A copy with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def _sequence(name: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str | Mapping | Contract | type):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"{name}={value!r}; expected a list of effects")
+    return list(value)

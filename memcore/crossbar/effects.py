@@ -1,0 +1,220 @@
+"""The effects of one layer's arrays, resolved once: a forward pass runs plain modules."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.forms import (
+    Affine,
+    Aging,
+    Count,
+    Effective,
+    Gaussian,
+    Lookup,
+    Steady,
+    UniformLevels,
+)
+from memcore.contracts.records import Context, Stage
+from memcore.crossbar.clock import Clock
+from memcore.errors import ConfigError
+from memcore.random import ReadStream
+
+#: Forms that do the same to every read and take no stream.
+_STEADY = (Affine, UniformLevels, Lookup, Steady)
+
+#: Numbers that one chunk of a per-read computation may hold, 128 MB of float32.
+_CHUNK = 1 << 25
+
+
+class Pipeline(nn.Module):
+    """Bound effects in the order of their stages, inside a stage as the user wrote them.
+
+    Args:
+        effects: by name, of any stage; those of `Stage.PROGRAM` act in `written` only, those
+            whose parameters are neutral not at all.
+        array: the physical arrays.
+        ctx: the layer's context; each effect draws from the stream of its name.
+    """
+
+    def __init__(self, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> None:
+        super().__init__()
+        bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
+        self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
+        for name, effect in effects.items():
+            if effect.stage is Stage.PROGRAM or _is_off(effect):
+                continue
+            bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
+            if effect.stage in self._keys:
+                self._keys[effect.stage].append(ctx.random.child(name, "read").key)
+        self.aging = nn.ModuleList(bound[Stage.AGE])
+        self.reading = nn.ModuleList(bound[Stage.READ])
+        self.product = bound[Stage.MVM][0] if bound[Stage.MVM] else None
+        self.lines = nn.ModuleList(bound[Stage.CURRENT])
+        self._steady = next(
+            (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),
+            len(self.reading),
+        )
+        gaussian = all(isinstance(form, Gaussian) for form, _ in self._reads())
+        #: Whether a read needs a number of its own.
+        self.is_stochastic = len(self.reading) > self._steady or len(self.lines) > 0
+        #: Whether a read is a matrix product, up to Gaussian noise of the cells.
+        self.is_product = gaussian and self._is_linear and not len(self.lines)
+        #: Whether a read is a matrix product without noise.
+        self.is_exact = self.is_product and not self.is_stochastic
+
+    @staticmethod
+    def written(
+        conductance: Tensor, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context
+    ) -> Tensor:
+        """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
+        for name, effect in effects.items():
+            if effect.stage is Stage.PROGRAM and not _is_off(effect):
+                form = _checked(effect.bind(array, ctx.child(name)), name)
+                if isinstance(form, Gaussian):
+                    raise ConfigError(
+                        f"{name!r} returns Gaussian at Stage.PROGRAM, where nothing is drawn anew; "
+                        "draw from ctx.random in bind and return Affine(offset=...)"
+                    )
+                conductance = form(conductance)
+        if array.stuck is None:
+            return conductance
+        return torch.where(array.stuck.isnan(), conductance, array.stuck.to(conductance.dtype))
+
+    @staticmethod
+    def stuck(effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> Tensor | None:
+        """What the cells conduct that no pulse moves; the last effect that names a cell wins."""
+        found: Tensor | None = None
+        for name, effect in effects.items():
+            here = None if _is_off(effect) else effect.stuck_cells(array, ctx.child(name))
+            if here is not None:
+                found = here if found is None else torch.where(here.isnan(), found, here)
+        return found
+
+    def settled(self, conductance: Tensor, clock: Clock) -> Tensor:
+        """Conductances as every read finds them: aged, with the steady effects of a read."""
+        seconds = clock.seconds
+        _settle(self.reading, conductance, seconds)
+        conductance = self.aged(conductance, clock)
+        for form in list(self.reading)[: self._steady]:
+            conductance = form(conductance)
+        _settle(self.lines, conductance, seconds)
+        return conductance
+
+    def aged(self, conductance: Tensor, clock: Clock) -> Tensor:
+        """What the cells hold by now, whatever a read makes of it."""
+        for form in self.aging:
+            if isinstance(form, Aging):
+                conductance = form(conductance, clock.elapsed(form.clock, form.acceleration))
+            else:
+                conductance = form(conductance, clock.seconds)
+        return conductance
+
+    @property
+    def clocks(self) -> set[Count]:
+        """What the ageing effects count."""
+        return {form.clock if isinstance(form, Aging) else "seconds" for form in self.aging}
+
+    def feels(self, temperature: float) -> bool:
+        """Whether anything ages at another pace at this temperature in K."""
+        at = torch.tensor([temperature], dtype=torch.float64)
+        paces = [form.acceleration(at) for form in self.aging if isinstance(form, Aging)]
+        return any(bool((pace != 1).any()) for pace in paces)
+
+    def effective(self, conductance: Tensor) -> Tensor:
+        """What multiplies the voltages, for settled conductances [arrays, rows, cols] S."""
+        if isinstance(self.product, Effective):
+            return self.product.matrix(conductance)
+        return conductance
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.product is None or isinstance(self.product, Effective)
+
+    @property
+    def noises(self) -> list[tuple[Gaussian, int]]:
+        """Gaussian noise of each cell at each read, with its key."""
+        return [(form, key) for form, key in self._reads() if isinstance(form, Gaussian)]
+
+    def currents(
+        self,
+        voltage: Tensor,
+        conductance: Tensor,
+        reads: Tensor,
+        effective: Tensor | None = None,
+    ) -> Tensor:
+        """Bit-line currents [reads, arrays, cols] A, whatever the effects are.
+
+        Args:
+            voltage: word lines, [reads, arrays, rows] V.
+            conductance: settled, [arrays, rows, cols] S.
+            reads: the number of each read, int64 [reads].
+            effective: what `effective` returned for the conductances, if it is at hand.
+        """
+        if effective is None:
+            effective = self.effective(conductance)
+        if len(self.reading) == self._steady:
+            return self._chunk(voltage, conductance, effective, reads)
+        size = max(1, _CHUNK // conductance.numel())
+        chunks = zip(torch.split(voltage, size), torch.split(reads, size), strict=True)
+        return torch.cat([self._chunk(v, conductance, effective, some) for v, some in chunks])
+
+    def _chunk(
+        self, voltage: Tensor, conductance: Tensor, effective: Tensor, reads: Tensor
+    ) -> Tensor:
+        g = conductance.unsqueeze(0)
+        for form, key in self._reads():
+            g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        if isinstance(self.product, Effective):
+            g = effective + (g - conductance) * sensitivity(effective, conductance)
+        current: Tensor
+        if not self._is_linear:
+            assert self.product is not None
+            current = self.product(voltage, g)
+        elif len(g) == 1:
+            current = torch.bmm(voltage.transpose(0, 1), g[0]).transpose(0, 1)
+        else:
+            current = torch.einsum("nar,narc->nac", voltage, g)
+        for form, key in zip(self.lines, self._keys[Stage.CURRENT], strict=True):
+            steady = isinstance(form, _STEADY)
+            current = form(current) if steady else form(current, ReadStream(key, reads))
+        return current
+
+    def _reads(self) -> Iterator[tuple[nn.Module, int]]:
+        forms = list(self.reading)[self._steady :]
+        return zip(forms, self._keys[Stage.READ][self._steady :], strict=True)
+
+
+def sensitivity(effective: Tensor, conductance: Tensor) -> Tensor:
+    """How much the matrix of an array changes with the conductance of each of its cells.
+
+    The voltage lost before a cell and the current lost behind it both go with effective over
+    conductance: the derivative for a cell that has its wires for itself. Where it shares them this
+    is too small, at most by the part of the current that is lost.
+    """
+    return torch.where(conductance > 0, effective / conductance, 1.0).square()
+
+
+def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
+    for form in forms:
+        if isinstance(form, Gaussian):
+            form.settle(conductance, seconds)
+
+
+def _is_off(effect: NonIdeality) -> bool:
+    """Whether the parameters switch the effect off: then the arrays are read as without it."""
+    values = {name: getattr(effect, name) for name in effect.neutral}
+    if not values or any(isinstance(value, Tensor) for value in values.values()):
+        return False
+    return values == dict(effect.neutral)
+
+
+def _checked(form: object, name: str) -> nn.Module:
+    if not isinstance(form, nn.Module):
+        raise ConfigError(
+            f"bind() of {name!r} returned {form!r}; expected a form such as memcore.Affine, or an "
+            "nn.Module"
+        )
+    return form

@@ -1,0 +1,195 @@
+"""Mapping and programming for conductances that are given rather than derived from weights."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, solve
+from memcore.circuit._check import PerCell
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.device import Memristor
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.mapper import Mapper
+from memcore.contracts.programmer import Programmer
+from memcore.contracts.records import Context, Mapped, Programmed, Stage
+from memcore.contracts.wires import Wires
+from memcore.crossbar.wired import Wired
+from memcore.errors import ConfigError, NoEffectWarning
+from memcore.registry.instances import devices
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsGiven(Mapper):
+    """The matrix is conductances already."""
+
+    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        del device, ctx
+        return Mapped(targets=(weight,), gain=weight.new_ones(()))
+
+    def combine(self, current: Tensor) -> Tensor:
+        return current[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsTold(Programmer):
+    """Every cell takes its target."""
+
+    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        del array, ctx
+        return Programmed(conductance=target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenCircuit(NonIdeality):
+    """Wires with resistances of their own, and cells that need not be ohmic."""
+
+    stage = Stage.MVM
+    wires: Wires
+    law: CellLaw | None = None
+    series: SeriesElement | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.wires, Wires):
+            raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
+        _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
+        _require_element("series", self.series, "Transistor(gate_voltage=1.5)", "u")
+
+    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
+        del ctx
+        for element in (self.law, self.series):
+            _require_shapes(element, array)
+        if self.law is None and self.series is None:
+            return Wired(self.wires, array)
+        return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
+
+
+class Solved(nn.Module):
+    """The currents of cells that are not ohmic, solved for each vector.
+
+    Args:
+        wires: resistances.
+        law: current of a cell for its voltage.
+        series: what is in series with each cell.
+    """
+
+    def __init__(self, wires: Wires, law: CellLaw, series: SeriesElement | None) -> None:
+        super().__init__()
+        self.wires, self.law, self.series = wires, law, series
+
+    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+        """Currents [reads, arrays, cols] A."""
+        if v.requires_grad and torch.is_grad_enabled():
+            warnings.warn(
+                "the voltages require gradients, which cells that are not ohmic are solved "
+                "without; expected v.detach(), or ohmic cells: their currents, and "
+                "memcore.effective_conductance(g, wires), have gradients",
+                NoEffectWarning,
+                stacklevel=2,
+            )
+        wires, drive = self.wires.like(g), Drive.read(v)
+        return solve(g, wires, drive, law=self.law, series=self.series).current
+
+
+def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> Wires | None:
+    """The wires of the arrays that compute a product; None if it has none.
+
+    Warns:
+        NoEffectWarning: it has some, but they do not act while cells are written.
+    """
+    approximate = [name for name, effect in effects.items() if effect.exact() is not None]
+    if approximate:
+        warnings.warn(
+            f"while cells are written, the wires of {approximate[0]!r}, which approximates reads "
+            "only, do not act; expected an ir_drop, or wires='none' of the programmer",
+            NoEffectWarning,
+            stacklevel=2,
+        )
+    return product.wires if isinstance(product, Wired | Solved) else None
+
+
+def window(conductance: Tensor) -> Memristor:
+    """An ideal device whose window just holds the given conductances."""
+    highest = float(conductance.max()) or 1.0
+    lowest = min(max(float(conductance.min()), 1e-9 * highest), 0.5 * highest)
+    device = devices["ideal"](r_on=1 / highest, r_off=1 / lowest)
+    assert isinstance(device, Memristor)
+    return device
+
+
+def check(conductance: Tensor) -> None:
+    """Refuse what is no matrix of conductances.
+
+    Raises:
+        ConfigError: it is not [rows, cols], or has negative or non-finite entries.
+    """
+    if not isinstance(conductance, Tensor):
+        raise ConfigError(
+            f"conductance is a {type(conductance).__name__}; expected a tensor [rows, cols] in S: "
+            "use torch.as_tensor"
+        )
+    if not conductance.is_floating_point():
+        raise ConfigError(
+            f"conductance is {conductance.dtype}; expected S in floating point: use .double()"
+        )
+    if conductance.dim() != 2 or not conductance.numel():
+        raise ConfigError(
+            f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
+        )
+    if not (conductance.isfinite().all() and (conductance >= 0).all()):
+        raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+
+
+def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
+    """Say which tensors require gradients that nothing computes.
+
+    Warns:
+        NoEffectWarning: there are some.
+    """
+    elements = {"wires": circuit.wires, "law": circuit.law, "series": circuit.series}
+    named = {
+        f"{name}.{field}": value
+        for name, element in elements.items()
+        for field, value in getattr(element, "__dict__", {}).items()
+    }
+    every = {"conductance": conductance, **named}.items()
+    wanting = [name for name, x in every if isinstance(x, Tensor) and x.requires_grad]
+    if wanting and torch.is_grad_enabled():
+        warnings.warn(
+            f"gradients with respect to {', '.join(wanting)} are not computed: a Crossbar derives "
+            "its matrix once; expected memcore.effective_conductance(g, wires), which has them, "
+            "or detach()",
+            NoEffectWarning,
+            stacklevel=3,
+        )
+
+
+def _require_element(name: str, element: object, example: str, arguments: str) -> None:
+    methods = (getattr(element, method, None) for method in ("current", "slope"))
+    if element is None or (not isinstance(element, type) and all(map(callable, methods))):
+        return
+    raise ConfigError(
+        f"{name}={element!r}; expected an object of memcore.circuit such as {example}, or one with "
+        f"methods current({arguments}) and slope({arguments})"
+    )
+
+
+def _require_shapes(element: object, array: ArrayInfo) -> None:
+    """Parameters of the elements of memcore.circuit fit the cells."""
+    cells = (array.arrays, array.rows, array.cols)
+    if not isinstance(element, OfDevice | PerCell):
+        return
+    for name, value in vars(element).items():
+        if not isinstance(value, Tensor):
+            continue
+        shape = value.shape[isinstance(element, OfDevice) :]  # less the variables of a state
+        try:
+            torch.empty(shape, device="meta").expand(cells)
+        except RuntimeError:
+            raise ConfigError(
+                f"{name} of {type(element).__name__} has shape {list(value.shape)}; expected "
+                f"one that broadcasts to [arrays, rows, cols], here {list(cells)}, for cells as "
+                "they lie on the arrays"
+            ) from None

@@ -1,0 +1,1 @@
+"""Voltage waveforms and what they do to a device."""

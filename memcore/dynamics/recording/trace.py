@@ -1,0 +1,313 @@
+"""Runs a device's `step` once on tensors without data and notes its elementwise operations."""
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from memcore.contracts.device import Memristor
+from memcore.contracts.records import Context
+from memcore.dynamics.recording import operators
+from memcore.dynamics.recording.graph import PARAMETER, STATE, VOLTAGE, Graph, Index
+from memcore.random import Stream
+
+
+class Unfusable(Exception):
+    """Says which part of a step the native simulator cannot run."""
+
+
+@dataclass
+class Recording:
+    """A recorded step.
+
+    Attributes:
+        graph: all its values.
+        outputs: the new state, one value for each variable.
+        parameters: per-cell parameters [*cells], by the index that the graph has for them.
+        keys: of the streams of random numbers, likewise.
+    """
+
+    graph: Graph
+    outputs: list[int]
+    parameters: list[Tensor]
+    keys: list[int]
+
+
+def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Recording:
+    """Record `device.step` for one step of all cells.
+
+    Args:
+        device: with every distribution drawn.
+        state: [k, *cells], of which only shape and dtype matter.
+        voltage: likewise, [*cells].
+        dt: s.
+        ctx: its stream says which random numbers a step draws.
+
+    Raises:
+        Unfusable: the step does more than elementwise arithmetic on the cells.
+    """
+    recorder = _Recorder(voltage.shape, voltage.dtype)
+    traced, parameters = _with_recorded_parameters(device, recorder)
+    inputs = recorder.given(STATE, state.shape), recorder.given(VOLTAGE, voltage.shape)
+    stream = RecordedStream(ctx.random.seed, ctx.random.path, recorder)
+    where = dataclasses.replace(ctx, random=stream, torch_device=torch.device("meta"))
+    try:
+        # In inference mode, composite operators would arrive here in one piece.
+        with torch.inference_mode(False), torch.no_grad(), recorder:
+            moved = traced.step(*inputs, dt, where)
+    except Unfusable:
+        raise
+    except Exception as error:  # a step may do anything; run as it is, it will say what is wrong
+        reason = str(error).partition("\n")[0][:160]
+        raise Unfusable(f"{type(error).__name__}: {reason}") from error
+    outputs = recorder.rows_of(moved)
+    if moved.shape != state.shape or len(outputs) != state.shape[0]:
+        raise Unfusable(f"step returns {tuple(moved.shape)} for a state {tuple(state.shape)}")
+    return Recording(recorder.graph, outputs, parameters, recorder.keys)
+
+
+def _with_recorded_parameters(
+    device: Memristor, recorder: "_Recorder"
+) -> tuple[Memristor, list[Tensor]]:
+    """A copy of the device whose per-cell parameters are recorded, without validation."""
+    traced = copy.copy(device)
+    tensors: list[Tensor] = []
+    for name, value in vars(device).items():
+        if not isinstance(value, Tensor):
+            continue
+        if value.numel() == 1:
+            object.__setattr__(traced, name, value.reshape(()).cpu().to(recorder.dtype))
+            continue
+        number = len(tensors)
+        tensors.append(value.to(recorder.dtype).expand(recorder.cells).contiguous())
+        meta = torch.empty(recorder.cells, dtype=recorder.dtype, device="meta")
+        recorder.bind(meta, [recorder.graph.leaf(PARAMETER, number)])
+        object.__setattr__(traced, name, meta)
+    return traced, tensors
+
+
+@dataclass(frozen=True)
+class RecordedStream(Stream):
+    """Notes which random numbers are drawn instead of drawing them."""
+
+    recorder: "_Recorder" = field(kw_only=False, default=None, compare=False, repr=False)  # type: ignore[assignment]
+
+    def child(self, *names: str | int) -> "RecordedStream":
+        return RecordedStream(self.seed, (*self.path, *map(str, names)), self.recorder)
+
+    def normal(self, shape: Sequence[int], **options: Any) -> Tensor:
+        return self._draw("normal", shape, **options)
+
+    def uniform(self, shape: Sequence[int], **options: Any) -> Tensor:
+        return self._draw("uniform", shape, **options)
+
+    def bernoulli(self, p: float, shape: Sequence[int], **options: Any) -> Tensor:
+        return self._draw("uniform", shape, **options) < p
+
+    def at(self, reads: Tensor) -> Any:
+        del reads
+        raise Unfusable("the step draws by read index")
+
+    def _draw(
+        self,
+        kind: str,
+        shape: Sequence[int],
+        *,
+        round: int = 0,
+        elements: Tensor | None = None,
+        device: object = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        del device, dtype
+        if round or elements is not None:
+            raise Unfusable("the step draws again")
+        return self.recorder.random(kind, tuple(shape), self.key)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Knows for every tensor which values its rows are; a tensor is [*cells] or [rows, *cells]."""
+
+    def __init__(self, cells: Sequence[int], dtype: torch.dtype) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.cells, self.dtype = tuple(cells), dtype
+        self.graph, self.keys = Graph(torch.finfo(dtype).max), list[int]()
+        self._rows: dict[int, tuple[Tensor, list[int]]] = {}
+        self._aliased: set[int] = set()
+        self._making = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise the first recording imports all of torch._dynamo, which takes seconds.
+        return False
+
+    def bind(self, tensor: Tensor, rows: list[int]) -> None:
+        """Say what a tensor is; it is kept, so that its identity stays its own."""
+        self._rows[id(tensor)] = (tensor, rows)
+
+    def given(self, kind: str, shape: Sequence[int]) -> Tensor:
+        """An input of the step."""
+        tensor = torch.empty(tuple(shape), dtype=self.dtype, device="meta")
+        rows = shape[0] if kind == STATE else 1
+        self.bind(tensor, [self.graph.leaf(kind, i) for i in range(rows)])
+        self._aliased.add(id(tensor))
+        return tensor
+
+    def random(self, kind: str, shape: tuple[int, ...], key: int) -> Tensor:
+        """Random numbers, one per cell; the same key is the same number."""
+        if math.prod(shape) != math.prod(self.cells) or not self._is_layout(shape, 1):
+            raise Unfusable(f"random numbers {shape} for cells {self.cells}")
+        if key not in self.keys:
+            self.keys.append(key)
+        self._making = True  # this is called by the step, so the next line is seen as its own
+        tensor = torch.empty(shape, dtype=self.dtype, device="meta")
+        self._making = False
+        self.bind(tensor, [self.graph.leaf(kind, self.keys.index(key))])
+        return tensor
+
+    def rows_of(self, operand: Any) -> list[int]:
+        """The values of an operand, which may be a number."""
+        if not isinstance(operand, Tensor):
+            return [self.graph.constant(operand)]
+        if id(operand) in self._rows:
+            return self._rows[id(operand)][1]
+        if operand.numel() == 1 and operand.device.type == "cpu":
+            return [self.graph.constant(operand.item())]
+        raise Unfusable(f"a tensor {tuple(operand.shape)} on {operand.device} from elsewhere")
+
+    def _is_layout(self, shape: Sequence[int], rows: int) -> bool:
+        return tuple(shape) == self.cells or tuple(shape) == (rows, *self.cells)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if self._making:
+            return func(*args, **kwargs)
+        name = func._schema.name.removeprefix("aten::")
+        if not any(id(a) in self._rows for a in _tensors(args)):
+            return self._apart(name, func, args, kwargs)
+        if name in operators.JOINS:
+            return self._new(operators.JOINS[name](self, *args, **kwargs), self.dtype, stacked=True)
+        if name in operators.VIEWS:
+            return self._view(operators.VIEWS[name], func, args, kwargs)
+        in_place = name.endswith("_") and not name.endswith("__")
+        rule = operators.ELEMENTWISE.get(name.rstrip("_") if in_place else name.strip("_"))
+        if rule is None or "out" in kwargs:
+            raise Unfusable(f"operator {func}")
+        dtype = self._dtype_of(name.strip("_"), args, kwargs)
+        rows = self._each_row(rule, args, kwargs, to_bool=dtype == torch.bool)
+        if in_place:
+            return self._replace(func, args[0], rows, dtype)
+        shapes = [a.shape for a in args if isinstance(a, Tensor)]
+        result = self._new(rows, dtype, shape=_broadcast(shapes))
+        return (result, result) if name == "log_sigmoid_forward" else result
+
+    def _new(
+        self, rows: list[int], dtype: torch.dtype, *, shape: Any = None, stacked: bool = False
+    ) -> Tensor:
+        shape = (len(rows), *self.cells) if stacked else shape
+        if not self._is_layout(shape, len(rows)) and math.prod(shape) != 1:
+            raise Unfusable(f"a result {tuple(shape)} for cells {self.cells}")
+        result = torch.empty(shape, dtype=dtype, device="meta")
+        self.bind(result, rows)
+        return result
+
+    def _replace(self, func: Any, target: Tensor, rows: list[int], dtype: torch.dtype) -> Tensor:
+        if id(target) in self._aliased:
+            raise Unfusable(f"{func} writes into a tensor that has views")
+        if target.dtype != dtype or len(self.rows_of(target)) != len(rows):
+            raise Unfusable(f"{func} changes the kind of a tensor")
+        self.bind(target, rows)
+        return target
+
+    def _dtype_of(self, name: str, args: Any, kwargs: Any) -> torch.dtype:
+        """The dtype of an elementwise result; numbers that are no tensors adapt to it."""
+        dtypes = {a.dtype for a in _tensors(args) if id(a) in self._rows}
+        if kwargs.get("dtype") is not None:
+            dtypes = {kwargs["dtype"]}
+        elif name in operators.PREDICATES:
+            return torch.bool
+        elif name == "where":
+            dtypes = {a.dtype for a in args[1:] if isinstance(a, Tensor) and id(a) in self._rows}
+            dtypes = dtypes or {self.dtype}
+        elif dtypes == {torch.bool} and name not in operators.KEEPERS:
+            tensors = any(a.is_floating_point() for a in _tensors(args))
+            if not tensors and not any(isinstance(a, float) for a in args):
+                raise Unfusable(f"{name} of truth values")
+            dtypes = {self.dtype}
+        if not dtypes <= {self.dtype, torch.bool}:
+            raise Unfusable(f"{name} makes {dtypes} of {self.dtype}")
+        return self.dtype if self.dtype in dtypes else torch.bool
+
+    def _apart(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operation on numbers only."""
+        if name in operators.FILLED:
+            result = func(*args, **kwargs)
+            rows = 1 if tuple(result.shape) == self.cells or not result.dim() else result.shape[0]
+            if result.is_meta:
+                number = self.graph.constant(operators.FILLED[name](args))
+                return self._new([number] * rows, result.dtype, shape=result.shape)
+            if result.numel() == 1:
+                return result
+            raise Unfusable(f"{func} makes {tuple(result.shape)}")
+        known = name in operators.VIEWS or name.strip("_") in operators.ELEMENTWISE
+        if known and all(t.numel() == 1 and not t.is_meta for t in _tensors(args)):
+            return func(*args, **kwargs)
+        raise Unfusable(f"operator {func}")
+
+    def _each_row(
+        self, rule: Callable[..., int], args: Any, kwargs: Any, to_bool: bool
+    ) -> list[int]:
+        operands = [self.rows_of(a) if isinstance(a, Tensor) else a for a in args]
+        count = max(len(rows) for rows in operands if isinstance(rows, list))
+        options = {
+            k: Index(self.rows_of(v)[0]) if isinstance(v, Tensor) else v
+            for k, v in kwargs.items()
+            if k not in {"dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format"}
+        }
+        rows = []
+        for i in range(count):
+            row = [Index(o[i if len(o) > 1 else 0]) if isinstance(o, list) else o for o in operands]
+            rows.append(rule(self.graph, *row, **options))
+        if to_bool and any(isinstance(a, Tensor) and a.dtype != torch.bool for a in args[:1]):
+            rows = [self.graph.truth(row) for row in rows]
+        return rows
+
+    def _view(self, rule: Callable[..., Any], func: Any, args: Any, kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        found = rule(self, result, *args, **kwargs)
+        single = isinstance(result, Tensor)
+        pairs = [(result, found)] if single else zip(result, found, strict=True)
+        for tensor, rows in pairs:
+            if not self._is_layout(tensor.shape, len(rows)):
+                raise Unfusable(f"{func} makes {tuple(tensor.shape)} for cells {self.cells}")
+            self.bind(tensor, rows)
+            self._aliased.add(id(tensor))
+        self._aliased.update(id(t) for t in _tensors(args))
+        return result
+
+
+def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The common shape; torch.broadcast_shapes imports sympy on its first call."""
+    try:
+        return np.broadcast_shapes(*map(tuple, shapes))
+    except ValueError as error:
+        raise Unfusable(f"shapes {shapes} that do not broadcast") from error
+
+
+def _tensors(args: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            found.append(arg)
+        elif isinstance(arg, (list, tuple)):
+            found += _tensors(arg)
+    return found

@@ -1,0 +1,366 @@
+"""Voltage waveforms through a device model: `simulate`.
+
+The physics of a device is its plain-torch `step`. `simulate` records it once and runs it natively,
+with the time loop outside the Python interpreter; where that is not possible the very same `step`
+runs in a loop, and `Trace.engine` says why.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from numbers import Integral
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from memcore import native
+from memcore.contracts.device import Memristor
+from memcore.contracts.records import Context
+from memcore.dynamics.recording import Program, Unfusable, lower
+from memcore.dynamics.recording import record as record_step
+from memcore.dynamics.recording import run as kernel
+from memcore.errors import ConfigError
+from memcore.random import Stream
+from memcore.registry.instances import devices
+from memcore.registry.specs import PluginSpec, plugin
+
+_ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
+_ROUNDING = 1e-4  #: share by which rounding may carry a conductance out of its window
+_AT_ONCE = 1 << 22  #: values for which the current is computed together
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """What a waveform did to devices; rows are recorded samples.
+
+    Sample k lies at `k dt`, its voltage lasts until `(k + 1) dt`; state and current are those at
+    its beginning.
+
+    Attributes:
+        time: [rows] s, float64.
+        voltage: [rows] V if shared by all cells, else [rows, *cells].
+        current: [rows, *cells] A.
+        state: [rows, k, *cells].
+        final: the state after the last sample, [k, *cells]: `simulate(..., state=trace.final)`
+            goes on from there.
+        device: with every distribution drawn, the cells that were simulated.
+        engine: "native", or "python" and why.
+        stride: samples from one row to the next; 1 if each sample of the waveform has its row.
+    """
+
+    time: Tensor
+    voltage: Tensor
+    current: Tensor
+    state: Tensor
+    final: Tensor
+    device: Memristor = field(repr=False)
+    engine: str
+    stride: int = 1
+
+    @property
+    def conductance(self) -> Tensor:
+        """Small-signal conductance at every recorded sample, [rows, *cells] S."""
+        return self.device.conductance(self.state.movedim(1, 0))
+
+    def __repr__(self) -> str:
+        rows, cells = self.current.shape[0], tuple(self.current.shape[1:])
+        name = type(self.device).__name__
+        return f"Trace({name}, {rows} samples of cells {cells}, engine={self.engine!r})"
+
+
+@dataclass(frozen=True)
+class StepStream(Stream):
+    """The stream of one step: what it draws is keyed by the cell and by the step's index."""
+
+    step: int = 0
+
+    def child(self, *names: str | int) -> "StepStream":
+        return StepStream(self.seed, (*self.path, *map(str, names)), self.step)
+
+    def normal(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
+        return super().normal(shape, round=round * _ROUNDS + self.step, **options)
+
+    def uniform(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
+        return super().uniform(shape, round=round * _ROUNDS + self.step, **options)
+
+    def bernoulli(
+        self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        return self.uniform(shape, device=device) < p
+
+
+def simulate(
+    device: PluginSpec,
+    voltage: Tensor,
+    dt: float,
+    *,
+    state: Tensor | None = None,
+    shape: int | Sequence[int] = (),
+    seed: int = 0,
+    record: Literal["all", "last"] | int = "all",
+    engine: Literal["auto", "native", "python"] = "auto",
+) -> Trace:
+    """Apply a voltage waveform to one device or to many.
+
+    Distributions in the device are drawn per cell. Noise is keyed by cell and step: a result
+    depends on the seed, not on threads, chunks or what is recorded.
+
+    The native engine runs what the device's `step` does to float32 or float64 tensors on the CPU,
+    if that is elementwise arithmetic on the cells, whoever wrote it. Anything else (other torch
+    devices, gradients, decisions on values, memory of one's own) runs in a Python loop instead;
+    the two agree to rounding.
+
+    Args:
+        device: the model, by instance, name, class, mapping or device file, as in
+            `CrossbarConfig`.
+        voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
+            from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
+        dt: s, greater than zero.
+        state: [k, *cells] to begin with, of conductances within the window of each cell; that of
+            fresh cells by default.
+        shape: of the cells, or how many, where voltage and state do not say.
+        seed: of everything that is drawn.
+        record: which samples to keep: "all", every n-th for an integer, or only the "last".
+        engine: "native" makes it an error if the native engine cannot run the device.
+
+    Raises:
+        ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
+        RegistryError: the name is unknown or its plugin is broken.
+
+    Examples:
+        >>>         >>> vteam = memcore.devices["vteam"]()
+        >>> memcore.simulate(vteam, memcore.stimuli.sine(1.0, 50e6, dt=1e-11), 1e-11)
+        Trace(Vteam, 2000 samples of cells (), engine='native')
+    """
+    model: Memristor = device if isinstance(device, Memristor) else plugin("devices", device)
+    _check_waveform(voltage, dt)
+    stride = _stride(record, voltage.shape[0])
+    cells = _cells(model, voltage, state, _sizes(shape))
+    ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
+    drawn = model.sample(cells, ctx.child("device"))
+    state = _first_state(drawn, voltage, state, cells, ctx)
+    run, used = _choose(engine, drawn, state, voltage, dt, ctx.child("step"))
+    begin = voltage.shape[0] - 1 if record == "last" else 0
+    if begin:
+        state, _ = run(state, voltage[:begin], 0, 0)
+    final, states = run(state, voltage[begin:], stride, begin)
+    time = torch.arange(begin, voltage.shape[0], stride, dtype=torch.float64) * dt
+    kept = voltage[begin::stride]
+    return Trace(
+        time=time.to(voltage.device),
+        voltage=kept,
+        current=_current(drawn, states, kept),
+        state=states,
+        final=final,
+        device=drawn,
+        engine=used,
+        stride=stride,
+    )
+
+
+#: (state, voltage, stride or 0 for no record, index of the first step) -> (last state, record)
+_Run = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
+
+
+def _choose(
+    engine: str, device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context
+) -> tuple[_Run, str]:
+    """What carries the state along, and the name of it."""
+    if engine not in {"auto", "native", "python"}:
+        raise ConfigError(f"engine={engine!r}; expected 'auto', 'native' or 'python'")
+    reason = "asked for" if engine == "python" else _obstacle(device, state, voltage)
+    if not reason:
+        try:
+            return partial(kernel.run, _program(device, state, voltage, dt, ctx)), "native"
+        except Unfusable as error:
+            reason = str(error)
+    if engine == "native":
+        raise ConfigError(
+            f"{type(device).__name__} cannot run natively: {reason}; use engine='auto'"
+        )
+    return partial(_loop, device, dt, ctx), f"python: {reason}"
+
+
+def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
+    """What the native engine runs, made once for installed devices that only numbers describe.
+
+    What is written in a notebook or a script may change while its class stays the same.
+    """
+    cells, shared = tuple(state.shape), voltage.dim() == 1
+    plain = not any(isinstance(value, Tensor) for value in vars(device).values())
+    try:
+        if plain and _is_installed(type(device)):
+            return _remembered(device, cells, voltage.dtype, dt, shared, ctx)
+    except TypeError:  # a parameter that cannot be hashed
+        pass
+    return _recorded(device, cells, voltage.dtype, dt, shared, ctx)
+
+
+def _is_installed(cls: type) -> bool:
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    installed = (p for p in devices.providers() if p.entry_point is not None)
+    return any(provider.target == target for provider in installed)
+
+
+def _recorded(
+    device: Memristor,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    dt: float,
+    shared: bool,
+    ctx: Context,
+) -> Program:
+    state = torch.empty(shape, dtype=dtype, device="meta")
+    return lower(record_step(device, state, state[0], dt, ctx), shared=shared)
+
+
+_remembered = lru_cache(maxsize=64)(_recorded)
+
+
+def _obstacle(device: Memristor, state: Tensor, voltage: Tensor) -> str:
+    """Why the native engine cannot be used at all, empty if it can."""
+    if native.cpu() is None:
+        return native.status().cpu.reason
+    tensors = [state, voltage, *(v for v in vars(device).values() if isinstance(v, Tensor))]
+    if any(t.device.type != "cpu" for t in tensors):
+        return f"tensors on {voltage.device}"
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return "gradients are wanted"
+    return ""
+
+
+def _loop(
+    device: Memristor,
+    dt: float,
+    ctx: Context,
+    state: Tensor,
+    voltage: Tensor,
+    stride: int,
+    first_step: int,
+) -> tuple[Tensor, Tensor]:
+    """The definition: one call of `step` after the other."""
+    cells, kept = state.shape[1:], []
+    for k, now in enumerate(voltage):
+        if stride and k % stride == 0:
+            kept.append(state)
+        random = StepStream(ctx.random.seed, ctx.random.path, first_step + k)
+        state = device.step(state, now.expand(cells), dt, dataclasses.replace(ctx, random=random))
+    return state, torch.stack(kept) if kept else state.new_empty((0, *state.shape))
+
+
+def _current(device: Memristor, states: Tensor, voltage: Tensor) -> Tensor:
+    """The currents [rows, *cells], some rows at a time."""
+    cells = states.shape[2:]
+    at_once = max(1, _AT_ONCE // max(1, math.prod(cells)))
+    parts = [
+        device.current(some.movedim(1, 0), v if v.dim() > 1 else v.view(-1, *[1] * len(cells)))
+        for some, v in zip(torch.split(states, at_once), torch.split(voltage, at_once), strict=True)
+    ]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _check_waveform(voltage: Tensor, dt: float) -> None:
+    if not isinstance(voltage, Tensor) or voltage.dtype not in {torch.float32, torch.float64}:
+        found = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
+        raise ConfigError(f"voltage is {found}; expected a float32 or float64 tensor")
+    if voltage.dim() == 0 or voltage.shape[0] == 0:
+        raise ConfigError(
+            f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "
+            "with at least one sample"
+        )
+    if not 0 < dt < math.inf:
+        raise ConfigError(f"dt={dt!r}; expected a finite number of seconds > 0")
+    if voltage.numel() and not bool(torch.isfinite(torch.stack(voltage.aminmax())).all()):
+        wrong = int((~voltage.isfinite()).sum())
+        raise ConfigError(
+            f"{wrong} of {voltage.numel()} samples of the voltage are NaN or infinite; "
+            "expected finite numbers"
+        )
+
+
+def _stride(record: object, samples: int) -> int:
+    if record == "all":
+        return 1
+    if record == "last":
+        return samples
+    if isinstance(record, int) and not isinstance(record, bool) and record >= 1:
+        return min(record, samples)
+    raise ConfigError(f"record={record!r}; expected 'all', 'last' or an integer >= 1")
+
+
+def _sizes(shape: object) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    if not all(isinstance(n, Integral) and int(n) >= 0 for n in sizes):
+        raise ConfigError(f"shape={shape!r}; expected how many cells, or a tuple of integers >= 0")
+    return tuple(map(int, sizes))
+
+
+def _cells(
+    device: Memristor, voltage: Tensor, state: Tensor | None, shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The shape of the cells, on which all that has one must agree."""
+    said = {"shape": shape} if shape else {}
+    if state is not None:
+        if state.dim() == 0:
+            raise ConfigError("state has no dimensions; expected [k, *cells]")
+        said["state [k, *cells]"] = tuple(state.shape[1:])
+    if voltage.dim() > 1:
+        said["voltage [time, *cells]"] = tuple(voltage.shape[1:])
+    if len(set(said.values())) > 1:
+        listed = ", ".join(f"{name} {cells}" for name, cells in said.items())
+        raise ConfigError(f"the cells have different shapes: {listed}; expected one shape")
+    cells = next(iter(said.values()), ())
+    for name, value in vars(device).items():
+        if isinstance(value, Tensor) and not _broadcasts(value.shape, cells):
+            raise ConfigError(
+                f"{type(device).__name__} has {name} for cells {tuple(value.shape)}, but the cells "
+                f"simulated are {cells}; expected shape={tuple(value.shape)}"
+            )
+    return cells
+
+
+def _broadcasts(shape: Sequence[int], cells: Sequence[int]) -> bool:
+    aligned = tuple(cells)[len(cells) - len(shape) :] if len(shape) <= len(cells) else None
+    return aligned is not None and all(
+        size in {1, to} for size, to in zip(shape, aligned, strict=True)
+    )
+
+
+def _first_state(
+    device: Memristor, voltage: Tensor, state: Tensor | None, cells: tuple[int, ...], ctx: Context
+) -> Tensor:
+    fresh = device.initial_state(cells, ctx.child("initial"))
+    if state is None:
+        return fresh.to(voltage.dtype)
+    if state.shape != fresh.shape:
+        raise ConfigError(
+            f"state has shape {tuple(state.shape)}; expected {tuple(fresh.shape)}: "
+            f"{fresh.shape[0]} variables of {type(device).__name__}"
+        )
+    if not bool(state.isfinite().all()):
+        raise ConfigError("state has NaN or infinite values; expected finite numbers")
+    state = state.to(voltage)
+    _check_conductance(device, state)
+    return state
+
+
+@torch.no_grad()
+def _check_conductance(device: Memristor, state: Tensor) -> None:
+    """Refuse a state of no real cell: what it conducts is outside the cell's own window."""
+    g = device.conductance(state)
+    try:
+        low, high = (torch.as_tensor(end).to(g) for end in device.conductance_range())
+    except NotImplementedError:  # a device of one's own that no mapper is to use
+        low, high = g.new_zeros(()), g.new_full((), math.inf)
+    wrong = ~((g >= low * (1 - _ROUNDING)) & (g <= high * (1 + _ROUNDING)))
+    if bool(wrong.any()):
+        first, least, most = (float(x.expand_as(g)[wrong][0]) for x in (g, low, high))
+        raise ConfigError(
+            f"the state gives {int(wrong.sum())} of {g.numel()} cells a conductance that "
+            f"{type(device).__name__} cannot have: {first:.4g} S, outside {least:.4g} to "
+            f"{most:.4g} S; expected device.state_of(conductance), or trace.final of cells of the "
+            "same seed"
+        )

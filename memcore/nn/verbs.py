@@ -1,0 +1,140 @@
+"""What happens to the arrays of a converted network: writing, ageing, calibrating."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memcore.crossbar.calibrated import Port
+from memcore.errors import ConfigError, NoEffectWarning
+from memcore.nn.layers import CrossbarLayer
+from memcore.nn.walk import unique_layers
+
+#: A batch, or batches; of a (inputs, targets) pair the inputs are taken.
+Batches = Tensor | Iterable[Any]
+
+
+def program(model: nn.Module) -> None:
+    """Write all weights into their cells again.
+
+    What a real rewrite draws anew is drawn anew; device-to-device differences and stuck cells
+    stay. The clock of `age` starts again.
+    """
+    for layer in unique_layers(model):
+        layer.program()
+
+
+def age(
+    model: nn.Module,
+    *,
+    seconds: float = 0.0,
+    temperature: float | None = None,
+    cycles: float = 0.0,
+    reads: float = 0.0,
+) -> None:
+    """Let time pass since programming, on top of what has passed already.
+
+    Args:
+        model: a converted network.
+        seconds: s; `program` starts them again.
+        temperature: K, at which all this happens; that of the config by default. The network is
+            read at the temperature of the config in any case.
+        cycles: SET and RESET cycles of every cell, beside those of `program`, one each.
+        reads: of every cell, beside those of the forward passes, which do not count here.
+
+    Warns:
+        NoEffectWarning: nothing that is configured changes with what passed, or ages at another
+            pace at this temperature.
+
+    Raises:
+        ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
+    """
+    layers = unique_layers(model)
+    for layer in layers:
+        layer.crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
+    clocks = {clock for layer in layers for clock in layer.crossbar.pipeline.clocks}
+    for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
+        if passed and name not in clocks:
+            what = "time" if name == "seconds" else f"the number of {name}"
+            _warn(f"nothing that is configured changes with {what}; age({name}=...) had no effect")
+    if temperature is not None:
+        _warn_unless_felt(temperature, layers)
+
+
+def _warn_unless_felt(temperature: float, layers: Sequence[CrossbarLayer]) -> None:
+    elsewhere = [
+        layer.crossbar for layer in layers if layer.crossbar.config.temperature != temperature
+    ]
+    if elsewhere and not any(each.pipeline.feels(temperature) for each in elsewhere):
+        _warn(
+            f"nothing that is configured ages at another pace at {temperature:g} K; "
+            "age(temperature=...) had no effect",
+            stacklevel=4,
+        )
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, inputs: Batches) -> None:
+    """Set the ranges of all converters from typical inputs of the network.
+
+    First the DACs see their inputs, then, with these in use, the ADCs the currents: the order of
+    the batches does not matter. Batch norm and dropout are as in evaluation, and no read number is
+    used up.
+
+    Args:
+        model: a converted network.
+        inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
+
+    Raises:
+        ConfigError: there are no inputs, or what reaches a layer is NaN or infinite.
+
+    Warns:
+        NoEffectWarning: no layer has a converter whose range is calibrated.
+    """
+    layers = unique_layers(model)
+    waiting = [layer for layer in layers if _has_range(layer, "input", "output")]
+    if not waiting:
+        _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
+        return
+    batches = list(_batches(inputs))
+    if all(isinstance(batch, Tensor) and not batch.numel() for batch in batches):
+        raise ConfigError(
+            f"there is nothing to calibrate with: {len(batches)} batches, and no input in any; "
+            "expected typical inputs of the network"
+        )
+    training = {module: module.training for module in model.modules()}
+    reads = [layer.crossbar.reads.clone() for layer in layers]
+    model.eval()
+    try:
+        for port in ("input", "output"):
+            if not any(_has_range(layer, port) for layer in waiting):
+                continue
+            for layer in waiting:
+                layer.crossbar.observe(port)
+            for batch in batches:
+                model(batch)
+    finally:
+        for layer in waiting:
+            layer.crossbar.observe(None)
+        for layer, number in zip(layers, reads, strict=True):
+            layer.crossbar.reads.copy_(number)
+        for module, mode in training.items():
+            module.training = mode
+
+
+def _has_range(layer: CrossbarLayer, *names: str) -> bool:
+    """Whether a converter has a range to calibrate."""
+    ports: list[Port] = [getattr(layer.crossbar, name) for name in names]
+    return any(port.converter is not None and not port.is_fixed for port in ports)
+
+
+def _batches(inputs: Batches) -> Iterator[Tensor]:
+    for batch in [inputs] if isinstance(inputs, Tensor) else inputs:
+        yield batch[0] if isinstance(batch, list | tuple) else batch
+
+
+def _warn(message: str, stacklevel: int = 3) -> None:
+    import warnings
+
+    warnings.warn(message, NoEffectWarning, stacklevel=stacklevel)

@@ -1,0 +1,6 @@
+"""Names to plugins: what is installed, what a name stands for, and whether it keeps its word."""
+
+from memcore.registry.registry import Registry
+from memcore.registry.scan import Provider
+
+__all__ = ["Provider", "Registry"]

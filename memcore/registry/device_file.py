@@ -1,0 +1,132 @@
+"""Device files: a TOML file with a table `[device]` stands wherever a device's name may.
+
+```toml
+[device]
+name = "vteam"
+r_on = 112.0
+
+[provenance]
+data = "loop.csv"
+```
+
+`[device]` is what a mapping would hold: a name, parameters in SI units, perhaps a preset. The other
+tables say where the numbers come from; `memcore.fit` writes them and nothing depends on them.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from memcore._text import hint
+from memcore.errors import ConfigError
+
+TABLES: Final = ("device", "provenance", "uncertainty")
+
+
+def is_device_file(name: object) -> bool:
+    """Whether a name is that of a file: it ends in .toml."""
+    return isinstance(name, str | Path) and str(name).endswith(".toml")
+
+
+def require_name(path: str | Path) -> None:
+    """Refuse a path that would not be taken for a device file.
+
+    Raises:
+        ConfigError: it does not end in .toml.
+    """
+    if not is_device_file(path):
+        raise ConfigError(f"device file '{path}'; expected a name that ends in .toml")
+
+
+def expanded(spec: Any, folder: str | Path = "") -> Any:
+    """The mapping that a device file holds; any other spec as it is.
+
+    Args:
+        spec: a path, a mapping whose name is a path and whose other entries win over the file's,
+            or anything else.
+        folder: what a relative path is relative to; the current folder by default.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    if is_device_file(spec):
+        return read(Path(folder) / spec)["device"]
+    if isinstance(spec, Mapping) and is_device_file(spec.get("name")):
+        overrides = {key: value for key, value in spec.items() if key != "name"}
+        return {**read(Path(folder) / spec["name"])["device"], **overrides}
+    return spec
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The tables of a device file.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    content = _content(Path(path))
+    for key in content:
+        if key not in TABLES:
+            raise ConfigError(f"device file '{path}' has no table {key!r}{hint(key, TABLES)}")
+    device = content.get("device")
+    if not isinstance(device, Mapping) or not isinstance(device.get("name"), str):
+        raise ConfigError(
+            f"device file '{path}' names no device; expected a table [device] with name = "
+            '"vteam" and parameters'
+        )
+    if is_device_file(device["name"]):
+        raise ConfigError(
+            f"device file '{path}' names another file, {device['name']!r}; expected the name of "
+            "an installed device"
+        )
+    return content
+
+
+def write(path: str | Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write tables of plain values as TOML; entries that are None are left out.
+
+    Raises:
+        ConfigError: there is no such folder, or nothing can be written there.
+    """
+    blocks = [
+        "\n".join([f"[{name}]", *(f"{_key(k)} = {_value(v)}" for k, v in _kept(table))])
+        for name, table in tables.items()
+    ]
+    try:
+        Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"device file '{path}' cannot be written: {error.strerror}") from None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no device file '{path}'; the current folder is '{Path.cwd()}'"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"device file '{path}' cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"device file '{path}' is no valid TOML: {error}") from None
+
+
+def _kept(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, value) for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in _kept(value)) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    # A string of JSON is one of TOML, booleans and integers are too.
+    return json.dumps(value if isinstance(value, bool | int) else str(value), ensure_ascii=False)

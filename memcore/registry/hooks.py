@@ -1,0 +1,82 @@
+"""Events that any number of plugins may answer: real pluggy calls, at conversion only.
+
+A module, class or object in the entry-point group `memcore.hooks` implements any of these
+functions with `@memcore.hookimpl`.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from torch import nn
+
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.contract import PROJECT, hookspec
+from memcore.contracts.records import Programmed
+from memcore.errors import MemcoreWarning
+from memcore.registry.registry import Registry
+from memcore.registry.scan import Provider
+
+if TYPE_CHECKING:
+    from memcore.crossbar.config import CrossbarConfig
+
+
+class Hooks:
+    """The specifications."""
+
+    @hookspec(historic=True)
+    def memcore_register(self, registries: dict[str, Registry[Any]]) -> None:
+        """Register computed names, say one for each data file, in `registries["devices"]`."""
+
+    @hookspec(firstresult=True)
+    def memcore_convert_module(
+        self, module: nn.Module, name: str, config: "CrossbarConfig"
+    ) -> nn.Module | None:
+        """A memristive module for a foreign layer type; None if it is not yours."""
+
+    @hookspec
+    def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:
+        """The arrays of a layer were written."""
+
+    @hookspec
+    def memcore_model_converted(self, model: nn.Module, report: dict[str, str]) -> None:
+        """A model was converted; `report` tells for each module why it stayed digital."""
+
+    @hookspec
+    def memcore_report(self, model: nn.Module) -> list[tuple[str, str]]:
+        """Lines (title, text) to add to `memcore.summary`."""
+        raise NotImplementedError
+
+
+def load(
+    providers: Sequence[Provider], registries: dict[str, Registry[Any]]
+) -> pluggy.PluginManager:
+    """A plugin manager with the given modules, classes and objects registered."""
+    found = pluggy.PluginManager(PROJECT)
+    found.add_hookspecs(Hooks)
+    # A historic call reaches each plugin when it is registered: an error is laid to its plugin.
+    found.hook.memcore_register.call_historic(kwargs={"registries": registries})
+    for provider in providers:
+        try:
+            plugin = provider.load()
+            check(plugin)
+            found.register(plugin, name=provider.qualified)
+        except Exception as error:
+            if found.has_plugin(provider.qualified):
+                found.unregister(name=provider.qualified)
+            warnings.warn(
+                f"hooks {provider.name!r} of {provider} are not used: "
+                f"{type(error).__name__}: {error}",
+                MemcoreWarning,
+                stacklevel=2,
+            )
+    return found
+
+
+def check(plugin: Any) -> None:
+    """Compare a plugin's hooks with the specifications, in a manager that nobody else uses."""
+    trial = pluggy.PluginManager(PROJECT)
+    trial.add_hookspecs(Hooks)
+    trial.register(plugin)
+    trial.check_pending()

@@ -1,0 +1,175 @@
+"""The entry points of the environment: read once, when they are first asked for."""
+
+import os
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from memcore.errors import MemcoreWarning
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+BUNDLED: Final = "memcore"
+THIS_PROCESS: Final = "(this process)"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who provides a name: known without importing the plugin."""
+
+    name: str
+    target: str  #: "module:attribute"
+    distribution: str
+    version: str
+    entry_point: "EntryPoint | None" = None
+    object: Any = None  #: what `register` was given
+
+    def load(self) -> Any:
+        """Import the plugin (at most once; Python caches modules)."""
+        return self.object if self.entry_point is None else self.entry_point.load()
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """Where the distribution was installed from (PEP 610), empty for an index."""
+        if self.entry_point is None:
+            return {}
+        return _direct_url(self.distribution)
+
+    @property
+    def qualified(self) -> str:
+        """The name that no other distribution can claim."""
+        return f"{self.distribution}:{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.target})".replace("  ", " ")
+
+
+def _direct_url(distribution: str) -> dict[str, Any]:
+    import json
+
+    try:
+        # `Distribution.origin` is in the standard library from 3.13 on.
+        from importlib_metadata import distribution as find
+    except ImportError:
+        from importlib.metadata import distribution as find  # type: ignore[assignment]
+    text = find(distribution).read_text("direct_url.json")
+    return dict(json.loads(text)) if text else {}
+
+
+class Scan:
+    """All memcore entry points of the environment, read once and shared by the registries.
+
+    Args:
+        announce: loads the plugins of the group `memcore.hooks`, which may register names.
+        forget: makes it load them again.
+    """
+
+    def __init__(self, announce: Callable[[], object], forget: Callable[[], object]) -> None:
+        self._load_hooks = announce
+        self._forget_hooks = forget
+        self._lock = threading.RLock()
+        self._groups: dict[str, list[Provider]] | None = None
+        self._announced = False
+
+    def group(self, name: str) -> list[Provider]:
+        with self._lock:
+            if self._groups is None:
+                self._groups = self._read()
+            return self._groups.get(name, [])
+
+    def forget(self) -> None:
+        with self._lock:
+            self._groups = None
+            self._announced = False
+            self._forget_hooks()
+
+    def announce(self) -> None:
+        """Let the plugins of `memcore.hooks` register their computed names, once."""
+        if not self._announced:
+            self._announced = True
+            if self.group(f"{BUNDLED}.hooks"):
+                self._load_hooks()
+
+    @staticmethod
+    def _read() -> dict[str, list[Provider]]:
+        groups: dict[str, list[Provider]] = {}
+        for entry in _entries():
+            provider = _provider(entry)
+            if provider is not None and _allowed(provider):
+                groups.setdefault(entry.group, []).append(provider)
+        return groups
+
+
+def _entries() -> "list[EntryPoint]":
+    """The entry points of all groups `memcore.*`."""
+    from importlib.metadata import entry_points
+
+    try:
+        # It already keeps only the first of two copies of one distribution, as they occur with
+        # an editable install beside a build folder.
+        everything = entry_points()
+    except Exception:
+        return _entries_one_by_one()
+    groups = [group for group in everything.groups if group.startswith(f"{BUNDLED}.")]
+    return [entry for group in groups for entry in everything.select(group=group)]
+
+
+def _entries_one_by_one() -> "list[EntryPoint]":
+    """The same without the distributions whose metadata cannot be read."""
+    from importlib.metadata import distributions
+
+    found: dict[str, list[EntryPoint]] = {}
+    for distribution in distributions():
+        try:
+            entries = [e for e in distribution.entry_points if e.group.startswith(f"{BUNDLED}.")]
+            found.setdefault(normal(distribution.name), entries)
+        except Exception as error:
+            warnings.warn(
+                f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
+                f"read: {type(error).__name__}: {error}; reinstall or remove that package",
+                MemcoreWarning,
+                stacklevel=5,
+            )
+    return [entry for entries in found.values() for entry in entries]
+
+
+def _provider(entry: "EntryPoint") -> Provider | None:
+    name = version = None
+    with suppress(Exception):
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
+    if name and version:
+        return Provider(entry.name, entry.value, name, version, entry)
+    warnings.warn(
+        f"{entry.name!r} ({entry.value}) of the entry-point group {entry.group!r} is not used: the "
+        "metadata of its package cannot be read; reinstall or remove that package",
+        MemcoreWarning,
+        stacklevel=5,
+    )
+    return None
+
+
+def _allowed(provider: Provider) -> bool:
+    """Apply `MEMCORE_DISABLE` (deny) and `MEMCORE_PLUGINS` (the only third parties allowed)."""
+    distribution = normal(provider.distribution)
+    denied = _names("MEMCORE_DISABLE") or set()
+    if distribution in denied or f"{distribution}:{provider.name}" in denied:
+        return False
+    allowed = _names("MEMCORE_PLUGINS")
+    return distribution == BUNDLED or allowed is None or distribution in allowed
+
+
+def _names(variable: str) -> set[str] | None:
+    text = os.environ.get(variable)
+    return None if text is None else {normal(p) for part in text.split(",") if (p := part.strip())}
+
+
+def normal(name: str) -> str:
+    """A name in which `Memcore_Acme` and `memcore-acme` are one distribution (PEP 503)."""
+    distribution, colon, plugin = name.partition(":")
+    return re.sub(r"[-_.]+", "-", distribution).lower() + colon + plugin

@@ -1,0 +1,81 @@
+"""Does a plugin fulfil its contract? Asked once, when it is loaded."""
+
+import inspect
+from functools import cache
+from typing import Any
+
+import pluggy
+
+from memcore.contracts import CONTRACTS
+from memcore.contracts.contract import PROJECT, Contract, contract_of, specifications
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.records import Stage
+from memcore.errors import PluginLoadError
+
+SPOKEN_API = 1  #: the version of the contracts that this memcore speaks; it accepts the one before
+
+
+@cache
+def signature_error(cls: type[Contract]) -> str | None:
+    """What is wrong with the signatures of a plugin's hooks, None if nothing is.
+
+    pluggy compares argument names with the specification; since hooks are called directly, the
+    order must agree too.
+    """
+    contract = contract_of(cls)
+    assert contract is not None
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(contract)
+    problem = ""
+    try:
+        manager.register(cls, name=cls.__qualname__)
+    except pluggy.PluginValidationError as error:
+        problem = f"{error}; "
+    for name in specifications(cls):
+        wanted = list(inspect.signature(getattr(contract, name)).parameters)
+        found = list(inspect.signature(getattr(cls, name)).parameters)
+        if found != wanted:
+            written = f"{cls.__qualname__}.{name}({', '.join(found)})"
+            return f"{problem}{written} should be ({', '.join(wanted)})"
+    return problem or None
+
+
+def verify(plugin: Any, kind: str, described: str) -> None:
+    """Check that a plugin class fulfils its contract.
+
+    Args:
+        plugin: what the entry point holds.
+        kind: the registry, `"devices"`.
+        described: who it is, for the message.
+
+    Raises:
+        PluginLoadError: with what is wrong and what to do.
+    """
+    contract = CONTRACTS[kind]
+    if not (isinstance(plugin, type) and issubclass(plugin, contract)):
+        raise PluginLoadError(
+            f"{described} is {plugin!r}; expected a subclass of memcore.{contract.__name__}"
+        )
+    if plugin.api not in (SPOKEN_API - 1, SPOKEN_API):
+        ahead = isinstance(plugin.api, int) and plugin.api > SPOKEN_API
+        newer = "memcore" if ahead else "version of the plugin's package"
+        raise PluginLoadError(
+            f"{described} was written for {contract.__name__} API {plugin.api!r}; this memcore "
+            f"speaks {SPOKEN_API}; install a newer {newer}"
+        )
+    if not getattr(getattr(plugin, "__dataclass_params__", None), "frozen", False):
+        raise PluginLoadError(
+            f"{described} is no frozen dataclass; "
+            "write @dataclass(frozen=True, kw_only=True) above the class"
+        )
+    missing = sorted(getattr(plugin, "__abstractmethods__", ()))
+    if missing:
+        raise PluginLoadError(f"{described} does not define {', '.join(missing)}")
+    if issubclass(plugin, NonIdeality) and not isinstance(getattr(plugin, "stage", None), Stage):
+        raise PluginLoadError(
+            f"{described} does not say when it acts; add stage = Stage.PROGRAM, AGE, READ, MVM or "
+            "CURRENT to the class"
+        )
+    wrong = signature_error(plugin)
+    if wrong is not None:
+        raise PluginLoadError(f"{described}: {wrong}")

@@ -1,0 +1,1 @@
+"""What is told about a converted network: geometry, errors, yields, provenance."""

@@ -1,0 +1,155 @@
+"""What a converted network is: geometry, effects, provenance."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from memcore._text import aligned
+from memcore.contracts.distributions import Distribution
+from memcore.crossbar.config import CrossbarConfig
+from memcore.nn.conversion import LAYERS
+from memcore.nn.layers import CrossbarLayer
+from memcore.nn.walk import crossbar_layers
+from memcore.registry.instances import manager
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One memristive layer; conductances in S."""
+
+    name: str
+    kind: str
+    rows: int
+    cols: int
+    arrays: int
+    cells: int
+    utilisation: float
+    lowest: float
+    highest: float
+    effects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `memcore.summary` found; `str()` is a table.
+
+    Args:
+        layers: the memristive layers.
+        digital: modules with parameters that stayed digital, and why.
+        notes: what plugins add.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    digital: tuple[tuple[str, str], ...]
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cells(self) -> int:
+        """Cells of all arrays."""
+        return sum(layer.cells for layer in self.layers)
+
+    @property
+    def arrays(self) -> int:
+        """All arrays."""
+        return sum(layer.arrays for layer in self.layers)
+
+    def __str__(self) -> str:
+        head = ("layer", "kind", "matrix", "arrays", "cells", "used", "conductance", "effects")
+        rows = [head, *map(_row, self.layers)]
+        lines = aligned(rows)
+        lines.append(f"{self.arrays} arrays, {self.cells:,} cells in {len(self.layers)} layers")
+        if self.digital:
+            lines += ["", "stayed digital:"]
+            lines += [f"  {name or '(the model)'}: {reason}" for name, reason in self.digital]
+        for title, text in self.notes:
+            lines += ["", f"{title}: {text}"]
+        return "\n".join(lines)
+
+
+def summary(model: nn.Module) -> Summary:
+    """Tiles, cells, utilisation, conductance range and effects of each layer.
+
+    Args:
+        model: a converted network.
+
+    Raises:
+        ConversionError: it has no memristive layer.
+    """
+    layers = crossbar_layers(model)
+    inside = {module for layer in layers.values() for module in layer.modules()}
+    digital = [
+        (name, _reason(module))
+        for name, module in model.named_modules()
+        if module not in inside and any(True for _ in module.parameters(recurse=False))
+    ]
+    notes = [line for lines in manager().hook.memcore_report(model=model) for line in lines]
+    return Summary(
+        tuple(_summarise(name, layer) for name, layer in layers.items()),
+        tuple(digital),
+        tuple(notes),
+    )
+
+
+def effects(layer: CrossbarLayer) -> list[str]:
+    """Everything about a layer's arrays that is not ideal, by name."""
+    config = layer.crossbar.config
+    found = list(config.effects)
+    spread = device_effect(config)
+    if spread is not None:
+        found.insert(0, spread)
+    found += [name for name in ("dac", "adc") if getattr(config, name) is not None]
+    return found
+
+
+def _summarise(name: str, layer: CrossbarLayer) -> LayerSummary:
+    tiling, g = layer.crossbar.tiling, layer.crossbar.conductance
+    return LayerSummary(
+        name=name,
+        kind=type(layer.digital()).__name__,
+        rows=tiling.rows,
+        cols=tiling.cols * tiling.groups,
+        arrays=tiling.arrays,
+        cells=tiling.cells,
+        utilisation=tiling.used_cells / tiling.cells,
+        lowest=float(g.min()),
+        highest=float(g.max()),
+        effects=tuple(effects(layer)),
+    )
+
+
+def device_effect(config: CrossbarConfig) -> str | None:
+    """The name of the spread of device parameters, None if they have none."""
+    nominal = config.device.nominal()
+    spread = [
+        field.name
+        for field in dataclasses.fields(config.device)  # type: ignore[arg-type]
+        if _differ(getattr(config.device, field.name), getattr(nominal, field.name))
+    ]
+    return f"device({', '.join(spread)})" if spread else None
+
+
+def _differ(value: Any, nominal: Any) -> bool:
+    """Whether a parameter is one of those that spread cells."""
+    return isinstance(value, Distribution) or (isinstance(value, bool) and value is not nominal)
+
+
+def _reason(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if type(module) in LAYERS:
+        return f"{kind} left out when the model was converted"
+    return f"no memristive form of {kind}"
+
+
+def _row(layer: LayerSummary) -> tuple[str, ...]:
+    return (
+        layer.name or "(the model)",
+        layer.kind,
+        f"{layer.rows} x {layer.cols}",
+        str(layer.arrays),
+        f"{layer.cells:,}",
+        f"{100 * layer.utilisation:.0f} %",
+        f"{layer.lowest:.3g} .. {layer.highest:.3g} S",
+        ", ".join(layer.effects) or "none",
+    )
