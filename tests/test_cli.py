@@ -18,7 +18,7 @@ def memcore(*arguments: str | Path) -> Result:
 
 def test_the_version_and_the_help_import_no_torch() -> None:
     code = (
-        "import sys; from memcore.cli import main\n"
+        "import sys; from memcore.cli.main import main\n"
         "for words in (['--version'], ['--help'], ['run', '--help'], ['plugins']):\n"
         "    main(words, standalone_mode=False)\n"
         "assert 'torch' not in sys.modules, 'torch'\n"

@@ -335,7 +335,7 @@ def foreign(monkeypatch, form):
         memcore_model_converted=lambda model, report: None,
         memcore_array_programmed=lambda array, programmed: None,
     )
-    for user in ("conversion", "arrays"):
+    for user in ("nn.conversion", "crossbar.cells"):
         monkeypatch.setattr(f"memcore.{user}.manager", lambda: SimpleNamespace(hook=hook))
     return asked
 

@@ -102,7 +102,7 @@ def test_a_study_says_that_the_file_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[devise]\nname = "vteam"', r"no table 'devise'; did you mean \[device\]\?"),
+        ('[devise]\nname = "vteam"', r"no table 'devise'; did you mean 'device'\?"),
         ("[provenance]", "names no device; expected a table"),
         ("[device]\nr_on = 1.0", "names no device; expected a table"),
         ('[device]\nname = "b.toml"', "names another file, 'b.toml'"),

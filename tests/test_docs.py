@@ -225,7 +225,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
     import torch
 
     public = {name: getattr(memcore, name) for name in memcore.__all__}
-    names = {**public, "torch": torch, "nn": torch.nn}
+    names = {**public, "memcore": memcore, "torch": torch, "nn": torch.nn}
     for test in doctest.DocTestFinder(exclude_empty=True).find(public[name], name, globs=names):
         if test.examples:
             assert doctest.DocTestRunner().run(test).failed == 0

@@ -49,7 +49,7 @@ def template() -> Path:
     Raises:
         ConfigError: this installation has neither.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     places = (package / "_template", package.parent / "plugins" / "example")
     for place in places:
         if (place / "pyproject.toml").is_file():

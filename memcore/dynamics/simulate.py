@@ -131,7 +131,8 @@ def simulate(
         RegistryError: the name is unknown or its plugin is broken.
 
     Examples:
-        >>>         >>> vteam = memcore.devices["vteam"]()
+        >>> import memcore
+        >>> vteam = memcore.devices["vteam"]()
         >>> memcore.simulate(vteam, memcore.stimuli.sine(1.0, 50e6, dt=1e-11), 1e-11)
         Trace(Vteam, 2000 samples of cells (), engine='native')
     """

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import memcore
-from memcore import fusion, native
+from memcore import native
+from memcore.dynamics import recording as fusion
 from memcore.dynamics.recording import run as kernel
 from memcore.dynamics.recording.graph import Value
 from memcore.dynamics.recording.schedule import Skip, schedule

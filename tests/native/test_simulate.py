@@ -11,7 +11,8 @@ import torch
 from torch.nn.functional import logsigmoid
 
 import memcore
-from memcore import fusion, native
+from memcore import native
+from memcore.dynamics import recording as fusion
 from memcore.dynamics.recording import run as kernel
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
