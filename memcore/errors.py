@@ -36,6 +36,10 @@ class StudyError(MemcoreError):
     """A study cannot be read, trained, evaluated or resumed as asked."""
 
 
+class ShapeError(MemcoreError, ValueError):
+    """A tensor has a shape, a type or values that do not fit."""
+
+
 class NativeError(MemcoreError, RuntimeError):
     """The compiled module is required and not usable."""
 

@@ -1,5 +1,4 @@
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +15,8 @@ from memcore import (
     Stage,
     Stream,
 )
-from memcore.nn import Conv, CrossbarLayer, Linear
+from memcore.errors import MemcoreWarning, PluginShadowWarning
+from memcore.nn import Conv, Layer, Linear
 
 IDEAL = CrossbarConfig(device="ideal")
 BROKEN = CrossbarConfig(device="ideal", nonidealities=[{"name": "stuck_at", "p_hrs": 1.0}])
@@ -41,7 +41,7 @@ class Tower(nn.Module):
 
 
 def memristive(model):
-    return [name for name, m in model.named_modules() if isinstance(m, CrossbarLayer)]
+    return [name for name, m in model.named_modules() if isinstance(m, Layer)]
 
 
 # -- there and back ------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_nothing_to_convert_lists_why():
     with pytest.raises(ConversionError) as caught:
         memcore.convert(nn.ModuleDict({"rnn": nn.LSTM(2, 2), "act": nn.ReLU()}), IDEAL)
     assert str(caught.value) == (
-        "nothing was converted; expected at least one of Linear, Conv1d, Conv2d, Conv3d\n"
+        "nothing was converted; expected at least one of Conv1d, Conv2d, Conv3d, Linear\n"
         "  rnn: no memristive form of LSTM"
     )
     with pytest.raises(ConversionError, match=r"blocks\.0: left out by filter_fn"):
@@ -322,33 +322,45 @@ def test_hooks_of_a_copy_are_of_the_copy():
     assert len(mem[0]._forward_pre_hooks) == 1
 
 
-def foreign(monkeypatch, form):
-    """Answer memcore_convert_module as a plugin would."""
-    asked = []
-
-    def convert_module(module, name, config):
-        asked.append(name)
-        return form(module)
-
-    hook = SimpleNamespace(
-        memcore_convert_module=convert_module,
-        memcore_model_converted=lambda model, report: None,
-        memcore_array_programmed=lambda array, programmed: None,
-    )
-    for user in ("nn.conversion", "crossbar.cells"):
-        monkeypatch.setattr(f"memcore.{user}.manager", lambda: SimpleNamespace(hook=hook))
-    return asked
-
-
-def test_a_plugin_is_asked_once_and_what_it_returns_is_taken_whole(monkeypatch):
-    class Whole(nn.Identity):
+@pytest.fixture
+def heads_as_a_whole():
+    class Whole(memcore.Layer):
         """Has no children that the old module had."""
 
-    asked = foreign(monkeypatch, lambda m: Whole() if isinstance(m, nn.ModuleDict) else None)
+        replaces = (nn.ModuleDict,)
+
+        def operands(self):
+            return {"first": memcore.Operand(torch.ones(1, 2, 3))}
+
+        def forward(self, x):
+            return self.read("first", x)
+
+    yield memcore.layers.register("whole", Whole)
+    memcore.layers.unregister("whole")
+
+
+def test_a_layer_of_a_plugin_takes_the_place_of_a_module_as_a_whole(heads_as_a_whole):
     mem = memcore.convert(Tower(), IDEAL)
-    assert isinstance(mem.heads, Whole)
-    assert memristive(mem) == ["blocks.0", "blocks.1"]
-    assert asked == ["", "blocks", "blocks.0", "blocks.1", "heads"]
+    assert isinstance(mem.heads, heads_as_a_whole)
+    assert memristive(mem) == ["blocks.0", "blocks.1", "heads"]
+    assert [line.name for line in memcore.summary(mem).layers][-1] == "heads.first"
+    assert isinstance(memcore.revert_(mem).heads, nn.ModuleDict)
+
+
+def test_layers_that_fail_to_load_leave_the_others_usable(site):
+    site.install("memcore-acme", {"memcore.layers": {"acme": "no_such_module:Acme"}})
+    with pytest.warns(MemcoreWarning, match="layer 'acme' is not used.*failed to import"):
+        assert memristive(memcore.convert(nn.Linear(2, 2), IDEAL)) == [""]
+
+
+def test_two_layers_for_one_module_are_told_apart(site):
+    source = "import memcore, torch\nclass Mine(memcore.nn.Linear): pass\n"
+    site.install(
+        "memcore-acme", {"memcore.layers": {"acme": "acme:Mine"}}, modules={"acme": source}
+    )
+    with pytest.warns(PluginShadowWarning, match="replaces torch.nn.modules.linear.Linear"):
+        mem = memcore.convert(nn.Linear(2, 2), IDEAL)
+    assert type(mem) is Linear
 
 
 # -- chips -----------------------------------------------------------------------------------------
@@ -445,7 +457,7 @@ def test_neither_the_cut_nor_the_order_of_batches_matters(dac, adc, effects):
 
 def test_calibration_covers_the_inputs_and_the_currents():
     model = memcore.convert(network().eval(), CONVERTERS, calibration=X)
-    assert model[0].crossbar.input.range.tolist() == [X.min(), X.max()]
+    assert model[0].crossbar.input.range.tolist() == [[X.min(), X.max()]]
     top = model[0].crossbar.output.range.abs().max() / (0.2 / X.abs().max())
     largest = nn.functional.linear(X, model[0].weight).abs().max() / model[0].crossbar.gain
     assert top.item() == pytest.approx(largest.item(), rel=0.1)
@@ -523,7 +535,7 @@ def test_ranges_are_taken_from_the_first_batch_with_a_warning():
 def test_fixed_and_calibrated_converters_mix():
     dac = {"name": "uniform", "full_scale": 2.0}
     model = memcore.convert(network().eval(), CONVERTERS.replace(dac=dac), calibration=X)
-    assert model[0].crossbar.input.range.tolist() == [-2.0, 2.0]
+    assert model[0].crossbar.input.range.tolist() == [[-2.0, 2.0]]
     assert model[0].crossbar.output.range.isfinite().all()
 
 

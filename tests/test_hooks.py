@@ -65,22 +65,6 @@ def test_computed_name_is_registered_when_somebody_looks_for_it(site, hooks):
         memcore.devices["measured_b"]
 
 
-def test_first_plugin_that_knows_a_layer_converts_it(site, hooks):
-    source = """
-import memcore
-from torch import nn
-
-@memcore.hookimpl
-def memcore_convert_module(module, name, config):
-    return nn.Identity() if isinstance(module, nn.Bilinear) else None
-"""
-    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": source})
-
-    convert = hooks().memcore_convert_module
-    assert isinstance(convert(module=nn.Bilinear(1, 1, 1), name="mix", config=None), nn.Identity)
-    assert convert(module=nn.Linear(1, 1), name="fc", config=None) is None
-
-
 BROKEN = {
     "does not import": "import no_such_module",
     "misspells a hook": "import memcore\n@memcore.hookimpl\ndef memcore_reprot(model): return []",

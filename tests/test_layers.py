@@ -162,7 +162,7 @@ def test_a_layer_is_called_as_the_digital_one():
 @pytest.mark.parametrize("way", ["tiled", "noisy"])
 def test_inputs_that_do_not_fit_are_named(way):
     linear, conv = memristive(**WAYS[way])[3], memristive(**WAYS[way])[0]
-    with pytest.raises(ValueError, match=r"input has shape \[2, 72\], expected \[\.\.\., 36\]"):
+    with pytest.raises(ValueError, match=r"input has shape \[2, 72\]; expected \[\.\.\., 36\]"):
         linear(torch.zeros(2, 72))
     for shape in ((8, 3, 6, 6), (2, 6), (1, 8, 2, 6, 6)):
         with pytest.raises(ValueError, match=r"expected \[n, 2, \*space\] or \[2, \*space\]"):

@@ -22,7 +22,7 @@ from memcore import (
     UniformLevels,
 )
 from memcore.crossbar.clock import Clock
-from memcore.crossbar.effects import Pipeline
+from memcore.crossbar.effects import Effects
 from memcore.registry.specs import effect_names
 
 IDEAL = memcore.devices["ideal"]()
@@ -84,7 +84,7 @@ def named(effects):
 
 
 def pipeline(*effects):
-    return Pipeline(named(effects), ARRAY, CTX)
+    return Effects(named(effects), ARRAY, CTX)
 
 
 def product(v, g):
@@ -153,7 +153,7 @@ def test_steady_effects_after_a_noise_act_on_the_noisy_value():
 
 def test_an_effect_of_writing_acts_once_when_written():
     effect = at(Stage.PROGRAM, Affine(0.5))
-    assert torch.equal(Pipeline.written(G, named([effect]), ARRAY, CTX), G / 2)
+    assert torch.equal(Effects.written(G, named([effect]), ARRAY, CTX), G / 2)
     torch.testing.assert_close(pipeline(effect).currents(V, G, READS), product(V, G))
 
 
@@ -185,18 +185,18 @@ def test_an_effect_with_neutral_parameters_is_not_there(name):
     cls = memcore.nonidealities[name]
     effect = cls(**cls.neutral)
     assert not pipeline(effect).is_stochastic
-    assert Pipeline.written(G, {name: effect}, ARRAY, CTX) is G
+    assert Effects.written(G, {name: effect}, ARRAY, CTX) is G
 
 
 def test_noise_that_would_be_frozen_is_refused():
     with pytest.raises(ConfigError, match=r"returns Gaussian at Stage\.PROGRAM"):
-        Pipeline.written(G, named([at(Stage.PROGRAM, Gaussian(1e-6))]), ARRAY, CTX)
+        Effects.written(G, named([at(Stage.PROGRAM, Gaussian(1e-6))]), ARRAY, CTX)
 
 
 @pytest.mark.parametrize("stage", Stage)
 def test_a_form_must_be_a_module(stage):
     effect = at(stage, lambda g: g)
-    bind = pipeline if stage > 0 else lambda e: Pipeline.written(G, named([e]), ARRAY, CTX)
+    bind = pipeline if stage > 0 else lambda e: Effects.written(G, named([e]), ARRAY, CTX)
     with pytest.raises(ConfigError, match=r"returned <function .*expected a form"):
         bind(effect)
 

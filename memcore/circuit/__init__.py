@@ -4,6 +4,7 @@
 with a transistor or a selector. Everything is in SI units.
 """
 
+from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.cell_currents import ConvergenceError
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
@@ -14,6 +15,7 @@ from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
 
 __all__ = [
+    "ArrayCircuit",
     "CellLaw",
     "ConvergenceError",
     "Drive",

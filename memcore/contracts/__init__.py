@@ -5,10 +5,14 @@ from memcore.contracts.converter import Converter
 from memcore.contracts.cost import CostModel
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
+from memcore.contracts.layer import Layer
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
 
+#: The contracts whose plugins are frozen dataclasses of parameters.
 CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
     for contract in (Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel)
 }
+#: Every base class by kind; a layer is a module.
+BASES: dict[str, type[Contract] | type[Layer]] = {**CONTRACTS, Layer.kind: Layer}

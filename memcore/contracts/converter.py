@@ -13,6 +13,11 @@ class Converter(Contract):
 
     kind = "converters"
 
+    @property
+    def resolution(self) -> int:
+        """Bits of one result, for costs: the parameter `bits`; 0 if there is none."""
+        return int(getattr(self, "bits", 0))
+
     @hookspec
     @abstractmethod
     def observe(self, values: Tensor) -> Tensor | None:

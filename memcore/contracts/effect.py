@@ -30,8 +30,8 @@ class NonIdeality(Contract):
         [1 or reads, arrays, rows, cols]; MVM `forward(v, g)` with v [reads, arrays, rows], to
         currents [reads, arrays, cols]; CURRENT `forward(i, stream)`.
         `Affine`, `UniformLevels`, `Lookup` and subclasses of `Steady` take no stream in any stage.
-        A product that is linear in the voltages is best an `Effective` form, which costs nothing at
-        a read.
+        A product that is linear in the voltages is best a `Product` with a matrix, which costs
+        nothing at a read.
         """
 
     def exact(self) -> "NonIdeality | None":

@@ -108,24 +108,6 @@ class Steady(nn.Module):
     """
 
 
-class Effective(nn.Module):
-    """Base of forms of `Stage.MVM` whose currents are linear in the voltages: `v @ matrix(g)`.
-
-    The matrix is derived once for each state of the cells, so that a read costs as much as without.
-    What a read changes in single cells counts by the square of matrix over conductance: how much
-    voltage a cell sees, and how much of its current arrives. No new matrix is derived for a read.
-    """
-
-    def matrix(self, g: Tensor) -> Tensor:
-        """Currents per volt, [arrays, rows, cols] S, for conductances of that shape."""
-        raise NotImplementedError
-
-    def forward(self, v: Tensor, g: Tensor) -> Tensor:
-        """Currents [reads, arrays, cols] A of g [1 or reads, arrays, rows, cols] S."""
-        matrices = torch.stack([self.matrix(each) for each in g])
-        return (v.unsqueeze(-2) @ matrices).squeeze(-2)
-
-
 class UniformLevels(nn.Module):
     """Round to the nearest of the levels `step * lo, ..., step * hi` (lo and hi are integers)."""
 
@@ -140,6 +122,63 @@ class UniformLevels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Quantise; the gradient passes straight through inside the range and stops outside."""
         return quantize.uniform(x, self.step, self.lo, self.hi)
+
+
+class SerialLevels(UniformLevels):
+    """Levels that are applied digit by digit, the lowest first, and added up digitally.
+
+    The integer code of a value is written in base `2^bits_per_step`. Each digit drives the word
+    lines as a share of the largest input, for one read of its own.
+
+    Args:
+        step: distance of two levels, in input units.
+        lo: lowest code, an integer.
+        hi: highest code, an integer.
+        bits_per_step: bits of one digit.
+        signed: "magnitude" gives each digit the sign of the value; "twos_complement" has digits of
+            at least 0, and the last place counts negative where `lo` is negative. The latter wants
+            `lo = -2^(k-1)` or 0 and one bit for a step.
+    """
+
+    def __init__(
+        self,
+        step: Tensor | float,
+        lo: float,
+        hi: float,
+        *,
+        bits_per_step: int = 1,
+        signed: Literal["magnitude", "twos_complement"] = "magnitude",
+    ) -> None:
+        super().__init__(step, lo, hi)
+        self.bits_per_step = bits_per_step
+        self.signed = signed
+        largest = max(abs(lo), abs(hi)) if signed == "magnitude" else hi - lo
+        self.steps = max(1, -(-int(largest).bit_length() // bits_per_step))
+
+    @property
+    def places(self) -> tuple[float, ...]:
+        """What a full digit of each step counts for, as a share of the largest input."""
+        largest = max(abs(self.lo), abs(self.hi))
+        base = 2**self.bits_per_step
+        places = [(base - 1) * base**k / largest for k in range(self.steps)]
+        if self.signed == "twos_complement" and self.lo < 0:
+            places[-1] = -places[-1]
+        return tuple(places)
+
+    def digits(self, x: Tensor) -> Tensor:
+        """What drives the word lines in each step, [steps, *x.shape] in input units."""
+        code = (x / self.step).round().clamp(self.lo, self.hi)
+        base = 2**self.bits_per_step
+        sign = code.sign() if self.signed == "magnitude" else torch.ones_like(code)
+        rest = torch.where(sign * code < 0, code + float(base**self.steps), sign * code)
+        digits = []
+        for _ in range(self.steps):
+            higher = torch.div(rest, base, rounding_mode="floor")
+            digits.append((rest - base * higher) * sign)
+            rest = higher
+        peak = self.step * max(abs(self.lo), abs(self.hi))
+        drives: Tensor = torch.stack(digits) * (peak / (base - 1))
+        return drives
 
 
 class Lookup(nn.Module):

@@ -1,33 +1,101 @@
-"""`Mapper`: the contract of the way from weights to conductances and back."""
+"""`Mapper`: the contract of the way from a weight matrix to conductances.
+
+A mapping is data: which parts a weight has, in which lane the current of each part is read, with
+which sign it enters the sum of that lane before the ADC, and what the digitised value of each lane
+counts for. Everything that reads arrays follows from that, so a mapper has nothing to decode.
+"""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.device import Memristor
-from memcore.contracts.records import Context, Mapped
+from memcore.contracts.records import Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Conductances of one part of the weights, on arrays of its own.
+
+    Args:
+        target: target conductances, [groups, rows, cols] S.
+        lane: the lane in which its currents are read, counted from 0. Lanes are digitised one by
+            one and added digitally; bit slices are lanes.
+        sign: +1 or -1, how its currents enter the analogue sum of its lane.
+    """
+
+    target: Tensor
+    lane: int = 0
+    sign: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference(Part):
+    """A reference column, [groups, rows, 1] S, which every array of its lane carries.
+
+    It is written once beside the columns of an array and read for all of them.
+    """
+
+    sign: float = -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """Target conductances of a weight matrix, and how their currents become weights again.
+
+    Args:
+        parts: the parts in the order in which their arrays follow each other; the first part of a
+            lane is no reference.
+        gain: weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols].
+        step: weight of one step, for a mapper that rounds weights; 0 for one that does not.
+    """
+
+    parts: tuple[Part, ...]
+    gain: Tensor
+    step: Tensor | float = 0.0
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes are read, and digitised, one by one."""
+        return 1 + max(part.lane for part in self.parts)
+
+    def weight(self) -> Tensor:
+        """The weights that the targets stand for, [groups, rows, cols]."""
+        shape = np.broadcast_shapes(*(part.target.shape for part in self.parts))
+        parts = torch.stack([part.target.expand(shape) for part in self.parts])
+        return added(subtracted(parts, self.parts), self.gain)
+
+
+def subtracted(current: Tensor, parts: tuple[Part, ...]) -> Tensor:
+    """Each lane before its ADC: the signed sum of its parts, [parts, ...] -> [lanes, ...]."""
+    lanes: list[Tensor | None] = [None] * (1 + max(part.lane for part in parts))
+    for each, part in zip(current, parts, strict=True):
+        before = lanes[part.lane]
+        if before is None:
+            lanes[part.lane] = each if part.sign == 1 else part.sign * each
+        else:
+            lanes[part.lane] = torch.add(before, each, alpha=part.sign)
+    return torch.stack([lane for lane in lanes if lane is not None])
+
+
+def added(lanes: Tensor, gain: Tensor) -> Tensor:
+    """What the digital adder makes of lanes [lanes, ..., cols]: their sum, each by its gain."""
+    total = lanes[0] * gain[0]
+    for lane, share in zip(lanes[1:], gain[1:], strict=True):
+        total = total + lane * share
+    return total
 
 
 class Mapper(Contract):
-    """From a weight matrix to conductances and from currents back to weights."""
+    """From a weight matrix to conductances."""
 
     kind = "mappers"
 
     @hookspec
     @abstractmethod
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        """Target conductances of `weight` [groups, rows, cols] on the nominal `device`."""
-
-    @hookspec
-    @abstractmethod
-    def combine(self, current: Tensor) -> Tensor:
-        """The net current of an output from those of its parts, [parts, ...] -> [...].
-
-        Linear: it is also applied to conductances.
-        """
-
-    @hookspec
-    def decode(self, current: Tensor, mapped: Mapped) -> Tensor:
-        """Currents [parts, ..., cols] per volt to outputs [..., cols] in the weight's domain."""
-        return self.combine(current) * mapped.gain
+        """The parts that stand for `weight` [groups, rows, cols] on the nominal `device`."""

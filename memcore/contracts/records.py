@@ -43,21 +43,6 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapped:
-    """Target conductances of a weight matrix.
-
-    Args:
-        targets: one tensor [groups, rows, cols] in siemens for each part (polarity, slice) of the
-            weights. A part [groups, rows, 1] is a reference column, which every array carries
-            beside its own columns.
-        gain: weight per siemens of net conductance, a scalar or [cols].
-    """
-
-    targets: tuple[Tensor, ...]
-    gain: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
 class Programmed:
     """What a programming routine achieved; tensors broadcast to [arrays, rows, cols].
 

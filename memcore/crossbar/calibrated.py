@@ -1,6 +1,7 @@
-"""`Port`: a converter together with the range that it was calibrated to."""
+"""`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +12,29 @@ from memcore.contracts.records import Context
 from memcore.errors import CalibrationWarning, ConversionError
 
 
-class Port(nn.Module):
+class Calibrated(nn.Module):
     """The inputs or the outputs of arrays; without a converter it passes values unchanged.
 
     Args:
-        converter: DAC or ADC, None for none.
+        converter: the DAC or the ADC, None for none.
         ctx: handed to `Converter.bind`.
         like: gives dtype and device.
+        lanes: for each leading index of the values, the lane whose range it has; one range for all
+            values by default.
     """
 
-    range: Tensor
+    range: Tensor  #: lowest and highest value to represent, [lanes, 2]; NaN where not known yet
 
-    def __init__(self, converter: Converter | None, ctx: Context, like: Tensor) -> None:
+    def __init__(
+        self, converter: Converter | None, ctx: Context, like: Tensor, lanes: tuple[int, ...] = (0,)
+    ) -> None:
         super().__init__()
         self.converter = converter
+        self.lanes = lanes
         self._context = ctx
         self.form: nn.Module | None = None
-        self.register_buffer("range", like.new_full((2,), torch.nan))
+        self.register_buffer("range", like.new_full((1 + max(lanes), 2), torch.nan))
+        self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
         self.reset()
 
     @property
@@ -36,19 +43,23 @@ class Port(nn.Module):
         return self.converter is None or self.form is not None
 
     @property
-    def levels(self) -> UniformLevels | None:
-        """The form if it is uniform with one step, which kernels can fuse."""
-        uniform = isinstance(self.form, UniformLevels) and self.form.step.numel() == 1
-        return self.form if uniform else None  # type: ignore[return-value]
+    def levels(self) -> list[UniformLevels] | None:
+        """The form of each lane if all are uniform with one step, which kernels can fuse."""
+        if self.form is None:
+            return None
+        forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
+        uniform = [form for form in forms if isinstance(form, UniformLevels)]
+        fits = len(uniform) == len(forms) and all(form.step.numel() == 1 for form in uniform)
+        return uniform if fits else None
 
     def forward(self, values: Tensor) -> Tensor:
         """What the converter makes of the values."""
         return values if self.form is None else self.form(values)
 
     def reset(self) -> None:
-        """Forget the range, unless the converter has a fixed one."""
+        """Forget the ranges, unless the converter has a fixed one."""
         self.range.fill_(torch.nan)
-        self.observe(self.range.new_zeros(0))
+        self.observe(self.range.new_zeros(0, 0))
         self.bind()
 
     @property
@@ -58,39 +69,76 @@ class Port(nn.Module):
         return self.converter is not None and self.converter.observe(nothing) is not None
 
     def rescale(self, factor: float) -> None:
-        """Express a range that was observed in another unit."""
+        """Express ranges that were observed in another unit."""
         if not self.is_fixed:
             self.range.mul_(factor)
 
     def observe(self, values: Tensor) -> None:
-        """Widen the range to what the converter wants for these values too; `bind` uses it."""
-        seen = None if self.converter is None else self.converter.observe(values)
-        if seen is not None:
-            self.range[0] = torch.fmin(self.range[0], seen[0])
-            self.range[1] = torch.fmax(self.range[1], seen[1])
+        """Widen the ranges to what the converter wants for these values too; `bind` uses them."""
+        if self.converter is None:
+            return
+        for lane, low_high in enumerate(self.range):
+            seen = self.converter.observe(self._of_lane(values, lane))
+            if seen is not None:
+                low_high[0] = torch.fmin(low_high[0], seen[0])
+                low_high[1] = torch.fmax(low_high[1], seen[1])
+
+    def _of_lane(self, values: Tensor, lane: int) -> Tensor:
+        if len(self.range) == 1 or not values.numel():
+            return values
+        return values[[index for index, each in enumerate(self.lanes) if each == lane]]
 
     def bind(self) -> None:
-        """Derive the form from the range."""
+        """Derive the forms from the ranges."""
         self.form = None
         if self.converter is None or not self.range.isfinite().all():
             return
-        form = self.converter.bind(self.range.clone(), self._context).to(self.range.device)
+        forms = [self._bound(self.converter, lane) for lane in range(len(self.range))]
+        self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
+
+    def _bound(self, converter: Converter, lane: int) -> nn.Module:
+        ctx = self._context if lane == 0 else self._context.child("lane", lane)
+        form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, value, persistent=False)
-        self.form = form
+        return form
 
     def extra_repr(self) -> str:
-        """The converter and its range."""
+        """The converter and its ranges."""
         return f"{self.converter}, range={self.range.tolist()}"
+
+
+class LaneForms(nn.Module):
+    """A form for each lane; values [parts or lanes, ...] have their lane first."""
+
+    def __init__(self, forms: list[nn.Module], lanes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.forms = nn.ModuleList(forms)
+        self.lanes = lanes
+
+    def forward(self, values: Tensor) -> Tensor:
+        """What the converter of each lane makes of its values."""
+        pairs = zip(values.unbind(0), self.lanes, strict=True)
+        return torch.stack([self.forms[lane](each) for each, lane in pairs])
+
+
+def _one_range_for_each_lane(
+    calibrated: Calibrated, state_dict: dict[str, Tensor], prefix: str, *rest: Any
+) -> None:
+    """A state of before, whose only range is [2], is that of the first lane."""
+    del calibrated, rest
+    before = state_dict.get(f"{prefix}range")
+    if before is not None and before.dim() == 1:
+        state_dict[f"{prefix}range"] = before.unsqueeze(0)
 
 
 def warn_uncalibrated(n: int) -> None:
     """Say that `n` reads, which nobody chose, set the ranges."""
     if torch.compiler.is_compiling():
         raise ConversionError(
-            "converters have no range yet; call memcore.calibrate(model, inputs) before "
-            "torch.compile"
+            "converters have no range yet; expected ranges: call memcore.calibrate(model, inputs) "
+            "before torch.compile"
         )
     warnings.warn(
         f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "

@@ -1,21 +1,23 @@
-"""`Arrays`: the cells of one matrix, written, disturbed and aged."""
+"""`Cells`: what the cells of one matrix hold, how it came there, and how it ages."""
 
 import dataclasses
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.layout import Layout
+from memcore.contracts.mapper import Mapped, Part
+from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Programmed
-from memcore.contracts.wires import Wires
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
-from memcore.crossbar.effects import Pipeline
-from memcore.crossbar.given import AsGiven, wires_of
+from memcore.crossbar.effects import Effects
+from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.tiling import Tiling
-from memcore.crossbar.wired import Wired
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
@@ -23,109 +25,160 @@ from memcore.random import Stream
 from memcore.registry.instances import manager
 
 
-class Arrays(nn.Module):
-    """What the cells of one matrix hold, and how it came there; `Crossbar` reads it.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Written:
+    """What writing a matrix gives; nothing is kept of it until `Cells.store` takes it.
 
-    The conductances that were programmed are kept; ageing and what follows from it is derived from
-    them, by `refresh`, whenever something changed.
+    Attributes:
+        conductance: what the cells hold, effects of `Stage.PROGRAM` included, [arrays, rows, cols].
+        target: what they should hold, [arrays, rows, cols] S.
+        mapped: the parts and the gain of the mapping.
+        tiling: where the parts lie.
+        writes: the number of this writing.
+        effects: what acts on the cells from now on.
+        array: what the programmer was told.
+        programmed: what the programmer returned.
     """
 
-    pipeline: Pipeline
+    conductance: Tensor
+    target: Tensor
+    mapped: Mapped
+    tiling: Tiling
+    writes: int
+    effects: Effects
+    array: ArrayInfo
+    programmed: Programmed
+
+
+class Cells(nn.Module):
+    """The cells of one matrix.
+
+    The conductances that were programmed are kept; ageing and what follows from it is derived from
+    them whenever something changed.
+
+    Args:
+        config: device, mapping, programmer, effects; without a mapper, matrices are conductances.
+        random: the stream of the matrix.
+        name: qualified name of the matrix, for messages.
+        device: where the cells are simulated.
+    """
+
+    effects: Effects
+    tiling: Tiling
+    parts: tuple[Part, ...]
+    last: ArrayYield
     programmed: Tensor
     before: Tensor | None
     gain: Tensor
     writes: Tensor
     seed: Tensor
 
-    def _begin(
+    def __init__(
         self, config: CrossbarConfig, random: Stream, name: str, device: torch.device
     ) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.config = config
         self.name = name
         self.random = random
-        self.register_buffer("seed", torch.tensor(random.seed, device=device))
         self.clock = Clock(device)
+        #: Called with what was written whenever it is stored.
+        self.listeners: list[Callable[[Written], None]] = []
+        self.register_buffer("seed", torch.tensor(random.seed, device=device))
         self.register_buffer("writes", torch.zeros((), dtype=torch.int64, device=device))
         self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_draw_as_loaded)  # type: ignore[no-untyped-call]
 
-    def _bind_effects(self, array: ArrayInfo) -> None:
-        bound: Pipeline | None = getattr(self, "pipeline", None)
-        self.pipeline = Pipeline(self.config.effects, array, self.context).to(self.seed.device)
-        before, product = None if bound is None else bound.product, self.pipeline.product
-        if isinstance(before, Wired) and isinstance(product, Wired):
-            product.stay(before)
-
-    @property
-    def context(self) -> Context:
-        """What plugins are handed."""
+    def context(self, writes: int | None = None) -> Context:
+        """What plugins are handed at the writing of a number, the last one by default."""
         return Context(
             random=self.random,
             temperature=self.config.temperature,
-            writes=int(self.writes),
+            writes=int(self.writes) if writes is None else writes,
             torch_device=self.writes.device,
         )
 
-    def array(self) -> ArrayInfo:
+    @property
+    def conductance(self) -> Tensor:
+        """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
+        return self.effects.settled(self.programmed, self.clock).expand_as(self.programmed)
+
+    @property
+    def _is_incremental(self) -> bool:
+        """Whether a rewrite starts from what the cells conduct, rather than from fresh cells."""
+        return self.config.programmer is not None and self.config.programmer.incremental
+
+    def array(self, tiling: Tiling | None = None, writes: int | None = None) -> ArrayInfo:
         """The physical arrays, their cells sampled (always the same cells)."""
-        tiling = self.tiling
+        tiling = self.tiling if tiling is None else tiling
         shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
-        device = self.config.device
-        in_volts = isinstance(self.config.mapper, AsGiven)
+        device, config = self.config.device, self.config
         return ArrayInfo(
             arrays=shape[0],
             rows=shape[1],
             cols=shape[2],
-            device=device.sample(shape, self.context.child("device")),
+            device=device.sample(shape, self.context(writes).child("device")),
             nominal=device.nominal(),
             name=self.name,
             parts=tiling.full_parts,
-            read_voltage=ArrayInfo.read_voltage if in_volts else self.config.read_voltage,
+            read_voltage=ArrayInfo.read_voltage if config.mapper is None else config.read_voltage,
         )
 
-    @for_training
-    def write(self, weight: Tensor) -> Programmed:
-        """Program the arrays again, with new draws of what a rewrite draws anew."""
-        present = None
-        if self.config.programmer.incremental:
-            present = self.pipeline.aged(self.programmed, self.clock)
-        self.writes += 1
-        self.clock.rewrite(self.config.temperature)
-        return self._store(weight, present)
+    # Writing: from a matrix to what its cells hold, without touching what they hold now ---------
 
-    @for_training
-    def repeat(self, other: Self, weight: Tensor) -> Programmed:
-        """Write as `other` was written last: with its draws, from what its cells were before."""
-        self.writes.copy_(other.writes)
-        return self._store(weight, other.before)
+    def mapped(self, weight: Tensor, writes: int) -> Mapped:
+        """The parts that stand for a matrix [groups, rows, cols]."""
+        if self.config.mapper is None:
+            return Mapped(parts=(Part(target=weight),), gain=weight.new_ones(1))
+        ctx = self.context(writes).child("mapper")
+        return self.config.mapper.map(weight, self.config.device.nominal(), ctx)
 
-    def _map(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Target conductances [arrays, rows, cols] and the gain of the mapping."""
-        device = self.config.device.nominal()
-        mapped = self.config.mapper.map(weight.detach(), device, self.context.child("mapper"))
-        shared = tuple(part.shape[-1] == 1 < weight.shape[-1] for part in mapped.targets)
-        groups, rows, cols = weight.shape
-        self.tiling = Tiling(groups, rows, cols, shared, self.config.tile)
-        unused, _ = device.nominal_range()
-        return self.tiling.split(mapped.targets, unused), mapped.gain
+    def written(self, weight: Tensor, *, writes: int, present: Tensor | None = None) -> Written:
+        """What the cells would hold after writing a matrix.
 
-    def _store(self, weight: Tensor, present: Tensor | None = None) -> Programmed:
+        Args:
+            weight: [groups, rows, cols], rows are inputs.
+            writes: the number of the writing, on which depends what it draws anew.
+            present: what the cells conduct before, [arrays, rows, cols] S; None for fresh ones.
+
+        Raises:
+            ConfigError: there are weights that are infinite or NaN.
+        """
         self._require_finite(weight)
-        target, gain = self._map(weight)
-        ctx, array = self.context, self.array()
-        self._bind_effects(array)
-        array = self._to_write(array, target, None if present is None else present.to(target.dtype))
-        self.register_buffer("before", array.present)
-        programmed = self.config.programmer.program(array, target, ctx.child("programmer"))
-        manager().hook.memcore_array_programmed(array=array, programmed=programmed)
-        self.written = ArrayYield.of(programmed, target, array)
+        weight = weight.detach()
+        mapped = self.mapped(weight, writes)
+        tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
+        _require_gain(mapped, weight.shape[-1])
+        unused, _ = self.config.device.nominal_range()
+        target = tiling.split([part.target for part in mapped.parts], unused)
+        ctx, array = self.context(writes), self.array(tiling, writes)
+        effects = self._bound(array, ctx)
+        array = self._as_told(array, effects, target, present, ctx)
+        programmed = self._program(array, target, ctx)
         g = programmed.conductance.expand(array.shape)
-        g = Pipeline.written(g, self.config.effects, array, ctx)
-        self.register_buffer("programmed", g.to(target.dtype).contiguous())
-        self.register_buffer("gain", gain.to(target.dtype))
-        self.refresh()
-        return programmed
+        g = Effects.written(g, self.config.effects, array, ctx)
+        return Written(
+            conductance=g.to(target.dtype).contiguous(),
+            target=target,
+            mapped=mapped,
+            tiling=tiling,
+            writes=writes,
+            effects=effects,
+            array=array,
+            programmed=programmed,
+        )
+
+    def _program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
+        if self.config.programmer is None:
+            return Programmed(conductance=target)
+        return self.config.programmer.program(array, target, ctx.child("programmer"))
+
+    def _bound(self, array: ArrayInfo, ctx: Context) -> Effects:
+        effects = Effects(self.config.effects, array, ctx).to(self.seed.device)
+        bound: Effects | None = getattr(self, "effects", None)
+        before, product = None if bound is None else bound.product, effects.product
+        if isinstance(before, Product) and isinstance(product, Product):
+            product.stay(before)
+        return effects
 
     def _require_finite(self, weight: Tensor) -> None:
         wrong = 0 if weight.is_meta else int((~weight.isfinite()).sum())
@@ -135,72 +188,110 @@ class Arrays(nn.Module):
                 "or NaN; expected finite weights: look at what trained or loaded them"
             )
 
-    def _to_write(self, array: ArrayInfo, target: Tensor, present: Tensor | None) -> ArrayInfo:
+    def _as_told(
+        self,
+        array: ArrayInfo,
+        effects: Effects,
+        target: Tensor,
+        present: Tensor | None,
+        ctx: Context,
+    ) -> ArrayInfo:
         """With what programmers alone are told."""
-        product, wires = self.pipeline.product, self._wires()
-        layout = product.layout(target) if isinstance(product, Wired) else Layout()
+        circuit = circuit_of(effects.product, target)  # which also places lines, for life
+        wires = circuit.wires if circuit is not None and self._feels_wires else None
         same = present is not None and present.shape == array.shape
         return dataclasses.replace(
             array,
-            present=present if same and self.config.programmer.incremental else None,
-            stuck=Pipeline.stuck(self.config.effects, array, self.context),
-            noises=tuple(form for form, _ in self.pipeline.noises),
+            present=present.to(target.dtype) if present is not None and same else None,
+            stuck=Effects.stuck(self.config.effects, array, ctx),
+            noises=tuple(form for form, _ in effects.noises),
             wires=wires,
-            layout=Layout() if wires is None else layout,
+            layout=Layout() if circuit is None or wires is None else circuit.layout,
         )
 
-    def _wires(self) -> Wires | None:
+    @property
+    def _feels_wires(self) -> bool:
         programmer = self.config.programmer
-        if not programmer.through_wires or getattr(programmer, "wires", "array") == "none":
-            return None
-        return wires_of(self.pipeline.product, self.config.effects)
+        if programmer is None or not programmer.through_wires:
+            return False
+        if getattr(programmer, "wires", "array") == "none":
+            return False
+        warn_of_approximate_wires(self.config.effects)
+        return True
+
+    # Keeping: what changes the state -----------------------------------------------------------
 
     @for_training
-    def age(
-        self,
-        seconds: float = 0.0,
-        *,
-        temperature: float | None = None,
-        cycles: float = 0.0,
-        reads: float = 0.0,
-    ) -> None:
-        """Let time pass on the simulated clock, see `memcore.age`."""
-        at = self.config.temperature if temperature is None else temperature
-        self.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
-        self.refresh()
+    def write(self, weight: Tensor) -> Written:
+        """Write a matrix as the next writing, which starts the clock again."""
+        if not hasattr(self, "programmed"):
+            written = self.written(weight, writes=0)
+        else:
+            present = None
+            if self._is_incremental:
+                present = self.effects.aged(self.programmed, self.clock)
+            written = self.written(weight, writes=int(self.writes) + 1, present=present)
+            self.clock.rewrite(self.config.temperature)
+        self.store(written)
+        return written
 
-    @property
-    def seconds(self) -> Tensor:
-        """How long ago the arrays were written, s."""
-        return self.clock.seconds
+    @for_training
+    def repeat(self, other: "Cells", weight: Tensor) -> None:
+        """Write as `other` was written last: with its draws, from what its cells were before."""
+        present = other.before if self._is_incremental else None
+        self.store(self.written(weight, writes=int(other.writes), present=present))
 
-    @property
-    def conductance(self) -> Tensor:
-        """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
-        return self.pipeline.settled(self.programmed, self.clock).expand_as(self.programmed)
+    def store(self, written: Written) -> None:
+        """Keep what was written, count its yield and tell the hooks."""
+        self.tiling = written.tiling
+        self.effects = written.effects
+        self.parts = tuple(_without_target(part) for part in written.mapped.parts)
+        self.writes.fill_(written.writes)
+        self.register_buffer("before", written.array.present)
+        self.register_buffer("programmed", written.conductance)
+        self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
+        manager().hook.memcore_array_programmed(array=written.array, programmed=written.programmed)
+        self.last = ArrayYield.of(written.programmed, written.target, written.array)
+        for listener in self.listeners:
+            listener(written)
 
-    def refresh(self) -> None:
-        """Derive from the cells what a read uses."""
-        raise NotImplementedError
+    def _refresh_draws(self) -> None:
+        """Draw as the chip does whose state was loaded."""
+        seed = int(self.seed)
+        if seed != self.random.seed:
+            self.random = Stream(seed, self.random.path)
+            self.effects = self._bound(self.array(), self.context())
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
         return str(self.tiling)
 
 
+def _require_gain(mapped: Mapped, cols: int) -> None:
+    shape, lanes = tuple(mapped.gain.shape), mapped.lanes
+    if shape not in ((lanes,), (lanes, cols)):
+        raise ConfigError(
+            f"the gain of a mapping has shape {shape}; expected [lanes], here {(lanes,)}, or "
+            f"[lanes, cols], here {(lanes, cols)}"
+        )
+
+
+def _without_target(part: Part) -> Part:
+    return dataclasses.replace(part, target=part.target.new_zeros(0))
+
+
 def _shape_like_loaded(
-    arrays: Arrays, state_dict: dict[str, Tensor], prefix: str, *rest: Any
+    cells: Cells, state_dict: dict[str, Tensor], prefix: str, *rest: Any
 ) -> None:
     del rest
     if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
         kept = state_dict.get(f"{prefix}before")
-        arrays.before = None if kept is None else torch.empty_like(arrays.programmed)
+        cells.before = None if kept is None else torch.empty_like(cells.programmed)
+    gain = state_dict.get(f"{prefix}gain")
+    if gain is not None and gain.dim() == 0:  # the gain of before, of the only lane
+        state_dict[f"{prefix}gain"] = gain.reshape(1)
 
 
-def _refresh_loaded(arrays: Arrays, keys: Any) -> None:
+def _draw_as_loaded(cells: Cells, keys: Any) -> None:
     del keys
-    seed = int(arrays.seed)
-    if seed != arrays.random.seed:  # the cells of another chip came, so draw as that chip does
-        arrays.random = Stream(seed, arrays.random.path)
-        arrays._bind_effects(arrays.array())
-    arrays.refresh()
+    cells._refresh_draws()

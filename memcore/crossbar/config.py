@@ -43,11 +43,13 @@ class CrossbarConfig:
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
         temperature: K.
+        rows_at_once: word lines of an array that are driven at once, each group with conversions of
+            its own; None for all.
     """
 
     device: Memristor
-    mapper: Mapper = "differential"  # type: ignore[assignment]
-    programmer: Programmer = "direct"  # type: ignore[assignment]
+    mapper: Mapper | None = "differential"  # type: ignore[assignment]
+    programmer: Programmer | None = "direct"  # type: ignore[assignment]
     nonidealities: tuple[NonIdeality, ...] = ()
     without: tuple[str, ...] = ()
     tile: tuple[int, int] | None = (128, 128)
@@ -57,6 +59,7 @@ class CrossbarConfig:
     bias: Literal["digital", "mapped"] = "digital"
     adc_per: Literal["output", "column"] = "output"
     temperature: float = 300.0
+    rows_at_once: int | None = None
 
     if TYPE_CHECKING:
 
@@ -75,13 +78,16 @@ class CrossbarConfig:
             bias: Literal["digital", "mapped"] = "digital",
             adc_per: Literal["output", "column"] = "output",
             temperature: float = 300.0,
+            rows_at_once: int | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         resolved: dict[str, Any] = {
             "device": plugin("devices", self.device),
-            "mapper": plugin("mappers", self.mapper),
-            "programmer": plugin("programmers", self.programmer),
+            "mapper": None if self.mapper is None else plugin("mappers", self.mapper),
+            "programmer": (
+                None if self.programmer is None else plugin("programmers", self.programmer)
+            ),
             "nonidealities": tuple(
                 plugin("nonidealities", spec)
                 for spec in _sequence("nonidealities", self.nonidealities)
@@ -103,6 +109,12 @@ class CrossbarConfig:
             and all(isinstance(n, int) and n > 0 for n in tile)
         ):
             raise ConfigError(f"tile={tile!r}; expected (word lines, bit lines) or None")
+        if self.rows_at_once is not None and not (
+            isinstance(self.rows_at_once, int) and self.rows_at_once > 0
+        ):
+            raise ConfigError(
+                f"rows_at_once={self.rows_at_once!r}; expected a number of word lines or None"
+            )
         for name, unit in (("read_voltage", "V"), ("temperature", "K")):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 < value < inf):
@@ -124,6 +136,11 @@ class CrossbarConfig:
         every = [*self.device.effects(), *self.nonidealities]
         named = zip(effect_names(every), every, strict=True)
         return {name: effect for name, effect in named if name not in self.without}
+
+    @classmethod
+    def of_conductances(cls, **settings: Any) -> "CrossbarConfig":
+        """The configuration of arrays whose conductances are given: nothing maps or writes them."""
+        return cls(**settings, mapper=None, programmer=None)  # type: ignore[arg-type]
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CrossbarConfig":

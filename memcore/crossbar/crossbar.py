@@ -3,33 +3,52 @@
 A read takes one of three ways, decided when the arrays change, never per call:
 
 * exact: without an ADC and without effects at a read, one product with the folded matrix;
-* tiled: with a uniform ADC, one fused kernel that multiplies, converts and adds tile by tile;
+* tiled: with uniform ADCs, one fused kernel that multiplies, converts and adds tile by tile;
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from memcore.circuit import CellLaw, Drive, SeriesElement, Solution
+from memcore.circuit.array import ArrayCircuit
+from memcore.circuit.drive import Drive
+from memcore.circuit.laws import CellLaw
+from memcore.circuit.series import SeriesElement
+from memcore.circuit.solution import Solution
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.forms import SerialLevels
+from memcore.contracts.mapper import added, subtracted
+from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
-from memcore.crossbar.calibrated import Port, warn_uncalibrated
-from memcore.crossbar.cells import Arrays
-from memcore.crossbar.circuit import ArrayCircuit
+from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
+from memcore.crossbar.cells import Cells
+from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
-from memcore.crossbar.effects import sensitivity
-from memcore.crossbar.fused import Fused
-from memcore.crossbar.given import AsGiven, AsTold, GivenCircuit, check, warn_of_gradients, window
+from memcore.crossbar.effects import Effects
+from memcore.crossbar.given import (
+    GivenCircuit,
+    check,
+    check_rows,
+    drive_of,
+    warn_of_gradients,
+    window,
+)
+from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.product import require_circuit
+from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
+from memcore.crossbar.readers.phases import drive
+from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
-from memcore.random import ReadStream, Stream
+from memcore.random import Stream
 from memcore.registry.specs import PluginSpec
 
 
-class Crossbar(Arrays):
+class Crossbar(nn.Module):
     """Arrays of conductances that multiply: `Crossbar(g) @ v`.
 
     Currents have gradients with respect to the voltages if the cells are ohmic. There are none with
@@ -62,11 +81,7 @@ class Crossbar(Arrays):
         tensor([2.1000e-05, 1.2000e-05])
     """
 
-    reads: Tensor
-    folded: Tensor
-    matrices: Tensor | None
-    settled: Tensor | None
-    effective: Tensor | None
+    reads: Tensor  #: how many reads with numbers of their own there were
 
     def __init__(
         self,
@@ -89,10 +104,8 @@ class Crossbar(Arrays):
         circuit = GivenCircuit(wires=given, law=law, series=series)
         warn_of_gradients(conductance, circuit)
         conductance = conductance.detach()
-        config = CrossbarConfig(
+        config = CrossbarConfig.of_conductances(
             device=window(conductance) if device is None else device,
-            mapper=AsGiven(),
-            programmer=AsTold(),
             nonidealities=(*nonidealities, *([] if plain else [circuit])),
             tile=tile,
             dac=dac,
@@ -117,9 +130,9 @@ class Crossbar(Arrays):
         Args:
             weight: rows are inputs, columns outputs.
             config: device, mapping, converters, effects.
-            random: the layer's stream.
-            name: the layer's qualified name, for messages.
-            constant: the last row is driven by a constant input of 1, past the DAC.
+            random: the stream of the matrix.
+            name: qualified name of the matrix, for messages.
+            constant: whether the last row is driven by a constant input of 1, past the DAC.
         """
         crossbar = cls.__new__(cls)
         crossbar._setup(weight, config, random, name, constant)
@@ -129,14 +142,125 @@ class Crossbar(Arrays):
     def _setup(
         self, weight: Tensor, config: CrossbarConfig, random: Stream, name: str, constant: bool
     ) -> None:
-        self._begin(config, random, name, weight.device)
+        nn.Module.__init__(self)
+        self.config = config
         self.constant = constant
         self._observing: str | None = None
+        #: What stands around the reader for a while, say to count what it does.
+        self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
+        self.cells = Cells(config, random, name, weight.device)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
-        ctx = self.context
-        self.input = Port(config.dac, ctx.child("dac"), weight)
-        self.output = Port(config.adc, ctx.child("adc"), weight)
-        self._store(weight)
+        self.register_load_state_dict_pre_hook(_names_of_before)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
+        ctx = self.cells.context()
+        self.cells.write(weight)
+        self.input = Calibrated(config.dac, ctx.child("dac"), weight)
+        self.output = Calibrated(config.adc, ctx.child("adc"), weight, self._plan().values)
+        self.refresh()
+
+    # What the cells are --------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Qualified name of the matrix."""
+        return self.cells.name
+
+    @property
+    def random(self) -> Stream:
+        """The stream of the matrix."""
+        return self.cells.random
+
+    @property
+    def context(self) -> Context:
+        """What plugins are handed."""
+        return self.cells.context()
+
+    @property
+    def tiling(self) -> Tiling:
+        """How the parts of the matrix lie on arrays."""
+        return self.cells.tiling
+
+    @property
+    def effects(self) -> Effects:
+        """The bound effects."""
+        return self.cells.effects
+
+    @property
+    def clock(self) -> Clock:
+        """What the arrays have lived through."""
+        return self.cells.clock
+
+    @property
+    def seconds(self) -> Tensor:
+        """How long ago the arrays were written, s."""
+        return self.cells.clock.seconds
+
+    @property
+    def programmed(self) -> Tensor:
+        """What the cells conducted right after writing, [arrays, rows, cols] S."""
+        return self.cells.programmed
+
+    @property
+    def gain(self) -> Tensor:
+        """Weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols]."""
+        return self.cells.gain
+
+    @property
+    def writes(self) -> Tensor:
+        """How often the arrays were written after the first time."""
+        return self.cells.writes
+
+    @property
+    def written(self) -> ArrayYield:
+        """How the last writing went."""
+        return self.cells.last
+
+    @property
+    def conductance(self) -> Tensor:
+        """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
+        return self.cells.conductance
+
+    @property
+    def folded(self) -> Tensor:
+        """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
+        folded: Tensor = self.reader.folded  # type: ignore[assignment]
+        return folded
+
+    def array(self) -> ArrayInfo:
+        """The physical arrays, their cells sampled (always the same cells)."""
+        return self.cells.array()
+
+    @for_training
+    def write(self, weight: Tensor) -> Programmed:
+        """Program the arrays again, with new draws of what a rewrite draws anew."""
+        written = self.cells.write(weight)
+        self.refresh()
+        return written.programmed
+
+    @for_training
+    def repeat(self, other: Self, weight: Tensor) -> None:
+        """Write as `other` was written last: with its draws, from what its cells were before."""
+        self.cells.repeat(other.cells, weight)
+        self.refresh()
+
+    @for_training
+    def age(
+        self,
+        seconds: float = 0.0,
+        *,
+        temperature: float | None = None,
+        cycles: float = 0.0,
+        reads: float = 0.0,
+    ) -> None:
+        """Let time pass on the simulated clock, see `memcore.age`."""
+        at = self.config.temperature if temperature is None else temperature
+        self.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
+        self.refresh()
+
+    def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
+        """Put something around the reader, say to count what it does; None takes it away."""
+        self.around = around
+        self.refresh()
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -144,44 +268,72 @@ class Crossbar(Arrays):
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
-        effective = self.pipeline.effective(settled)
+        effective = self.effects.effective(settled)
         parts = self.tiling.join(effective)
-        matrices = self._per_output(parts)
-        net = self.config.mapper.combine(parts) if self._by_column else matrices[0]
-        self._derive("folded", (net * self.gain).transpose(1, 2).contiguous())
-        products = self.pipeline.is_product and not self.is_exact
-        self._derive("matrices", matrices if products else None)
-        electrical = not self.pipeline.is_product
-        self._derive("settled", settled if electrical else None)
-        self._derive("effective", effective if electrical else None)
-        for index, (form, _) in enumerate(self.pipeline.noises if products else ()):
-            variance = form.variance(settled).expand_as(settled)
-            if effective is not settled:
-                variance = variance * sensitivity(effective, settled).square()
-            self._derive(f"variance_{index}", self.tiling.join(variance))
+        net = added(subtracted(parts, self.cells.parts), self.gain)
+        folded = net.transpose(1, 2).contiguous()
         self.input.bind()
         self.output.bind()
-        self._fuse()
+        self._choose(settled, effective, parts, folded)
 
-    def _derive(self, name: str, value: Tensor | None) -> None:
-        self.register_buffer(name, value, persistent=False)
-
-    def _fuse(self) -> None:
-        """Prepare the fused kernel, if there is one for these converters and effects."""
+    def _choose(self, settled: Tensor, effective: Tensor, parts: Tensor, folded: Tensor) -> None:
+        """Take the fastest reader that does what converters and effects want."""
+        self.plan = self._plan()
         self._volts = self.input_scale
-        #: Whether the next read is one product with the folded matrix.
-        self.reads_exactly = self.is_exact and self.is_set
-        self.fused: Fused | None = None
-        adc, dac = self.output.levels, self.input.levels
-        fits = dac is not None or self.input.form is None
-        if adc is None or not fits or self.matrices is None or self.pipeline.is_stochastic:
-            return
-        scale = self.gain.new_ones(1) if self._by_column else self.gain
-        if scale.numel() > 1:
-            scale = scale.expand(self.tiling.groups, -1).flatten()
-        volts, rows = self._volts, self.tiling.array_rows
-        self.fused = Fused(
-            self.matrices, volts, dac, adc, scale / volts, tile_rows=rows, constant=self.constant
+        #: Whether a read is one product with the folded matrix and nothing else.
+        self.reads_exactly = self.is_exact and self.is_set and self.around is None
+        reader = self._reader(settled, effective, parts, folded)
+        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
+
+    def _reader(self, settled: Tensor, effective: Tensor, parts: Tensor, folded: Tensor) -> Reader:
+        dac, adc = self.input.form, self.output.form
+        if self.is_exact and not isinstance(dac, SerialLevels):
+            return Exact(folded, dac, constant=self.constant)
+        cells, plan, levels = self.cells, self.plan, self.output.levels
+        if self._observing is None and levels is not None and self._is_fusable(levels):
+            values = parts if plan.per_column else subtracted(parts, cells.parts)
+            steps = self.input.levels
+            return Tiled(
+                values,
+                folded,
+                self._volts,
+                None if steps is None else steps[0],
+                levels,
+                cells.parts,
+                cells.gain,
+                plan,
+                constant=self.constant,
+            )
+        return Electrical(
+            settled,
+            effective,
+            folded,
+            self.effects,
+            (dac, adc),
+            cells.parts,
+            cells.gain,
+            self._volts,
+            plan,
+            constant=self.constant,
+        )
+
+    def _is_fusable(self, levels: list[Any]) -> bool:
+        """Whether the kernel can do what converters and effects want."""
+        same = all((each.lo, each.hi) == (levels[0].lo, levels[0].hi) for each in levels)
+        inputs = self.input.form is None or self.input.levels is not None
+        quiet = self.effects.is_product and not self.effects.is_stochastic
+        return same and inputs and quiet and self.plan.groups_are_even
+
+    def _plan(self) -> ReadPlan:
+        config = self.config
+        form = self.input.form if hasattr(self, "input") else None
+        return ReadPlan(
+            tiling=self.tiling,
+            places=form.places if isinstance(form, SerialLevels) else (1.0,),
+            rows_at_once=config.rows_at_once,
+            dac_bits=None if config.dac is None else config.dac.resolution,
+            adc_bits=None if config.adc is None else config.adc.resolution,
+            per_column=config.adc is not None and config.adc_per == "column",
         )
 
     # Reading -------------------------------------------------------------------------------
@@ -189,7 +341,7 @@ class Crossbar(Arrays):
     @property
     def is_exact(self) -> bool:
         """Whether a read is one product with the folded matrix."""
-        return self.config.adc is None and self.pipeline.is_exact
+        return self.config.adc is None and self.effects.is_exact
 
     @property
     def is_set(self) -> bool:
@@ -199,7 +351,7 @@ class Crossbar(Arrays):
     @property
     def input_scale(self) -> float:
         """V for an input of 1."""
-        if isinstance(self.config.mapper, AsGiven):
+        if self.config.mapper is None:
             return 1.0
         largest = float(self.input.range.abs().max())
         return self.config.read_voltage / (largest if largest > 0 else 1.0)
@@ -207,9 +359,35 @@ class Crossbar(Arrays):
     def __matmul__(self, voltage: Tensor) -> Tensor:
         """Currents [..., cols] A of voltages [..., rows] V."""
         rows, cols = self.tiling.rows, self.tiling.cols
-        self._check_rows(voltage)
+        check_rows(voltage, rows)
         current: Tensor = self(voltage.reshape(-1, 1, rows).to(self.folded.dtype))
         return current.view(*voltage.shape[:-1], cols)
+
+    def forward(self, x: Tensor, lines: Tensor | None = None) -> Tensor:
+        """Outputs [n, groups, cols] of inputs [n, groups, rows].
+
+        Args:
+            x: inputs.
+            lines: what `driven` gave for them, if it is known already.
+        """
+        if self._observing is not None:
+            self._check_typical(x)
+            return self._observe(x)
+        if not self.is_set:
+            self._take_ranges(x)
+        y: Tensor = self.reader(x, self.reads, lines)
+        if self.effects.is_stochastic:
+            self.reads.add_(len(x))
+        return y
+
+    def driven(self, x: Tensor) -> Tensor:
+        """What drives the word lines, [n, groups, rows] in the unit of the inputs.
+
+        It is what the DAC makes of them, and the constant input.
+        """
+        if self._observing is None and not self.is_set:
+            self._take_ranges(x)
+        return drive(self.input(x), self.constant)
 
     def solve(self, v: Tensor | Drive) -> Solution:
         """All node voltages and cell currents, see `memcore.circuit.solve`, in float64.
@@ -220,8 +398,8 @@ class Crossbar(Arrays):
         j of each. Lines that `ir_drop` has sorted keep their numbers.
 
         Args:
-            v: of the word lines, [..., rows] V, or [..., groups, rows] of several groups, with the
-                bit lines at virtual ground; or any `memcore.circuit.Drive`, whose leading
+            v: voltages of the word lines, [..., rows] V, or [..., groups, rows] of several groups,
+                with the bit lines at virtual ground; or any `memcore.circuit.Drive`, whose leading
                 dimensions broadcast with [arrays].
 
         Returns:
@@ -234,7 +412,8 @@ class Crossbar(Arrays):
         if not isinstance(v, Tensor | Drive):
             raise ConfigError(f"v is a {type(v).__name__}; expected a tensor of V, or a Drive")
         circuit = self.circuit()
-        solution = circuit.solve(circuit.read(v, self.tiling) if isinstance(v, Tensor) else v)
+        lines = drive_of(v, self.tiling, len(circuit.g)) if isinstance(v, Tensor) else v
+        solution = circuit.solve(lines)
         return solution[..., 0] if len(circuit.g) == 1 else solution
 
     def circuit(self) -> ArrayCircuit:
@@ -243,101 +422,8 @@ class Crossbar(Arrays):
         Raises:
             ConfigError: there is no circuit behind an effect.
         """
-        return ArrayCircuit.of(self.conductance, self.pipeline.product, self.config.effects)
-
-    def _check_rows(self, v: Tensor) -> None:
-        rows = self.tiling.rows
-        if not isinstance(v, Tensor):
-            raise ConfigError(
-                f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use "
-                "torch.as_tensor"
-            )
-        if not v.dim() or v.shape[-1] != rows:
-            raise ConfigError(
-                f"v has shape {tuple(v.shape)}, but g has {rows} rows; "
-                f"expected v [..., {rows}] in V"
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs [n, groups, cols] of inputs [n, groups, rows]."""
-        if self._observing is not None:
-            self._check_typical(x)
-            return self._observe(x)
-        if not self.is_set:
-            self._take_ranges(x)
-        if self.fused is not None:
-            return self._tiled(self.fused, x)
-        if self.is_exact:
-            return torch.einsum("ngk,gok->ngo", self.driven(self.input(x)), self.folded)
-        y = self._decoded(self.output(self._currents(self.input(x))))
-        if self.pipeline.is_stochastic:
-            self.reads.add_(len(x))
-        return y
-
-    def driven(self, x: Tensor, constant: float = 1.0) -> Tensor:
-        """Inputs with the constant one, if there is one."""
-        return F.pad(x, (0, 1), value=constant) if self.constant else x
-
-    def _tiled(self, fused: Fused, x: Tensor) -> Tensor:
-        y: Tensor = fused(self.driven(x, fused.constant))
-        if not self._by_column:
-            return y
-        parts = y.view(-1, self.tiling.groups, len(self.tiling.shared), self.tiling.cols)
-        return self.config.mapper.combine(parts.movedim(2, 0)) * self.gain
-
-    def _currents(self, x: Tensor) -> Tensor:
-        """Currents before the ADC, [parts or 1, n, groups, row tiles, cols] A."""
-        voltage = self.driven(x) * self._volts
-        reads = self.reads + torch.arange(len(x), device=self.reads.device)
-        if self.matrices is not None:
-            return self._products(voltage, reads)
-        assert self.settled is not None
-        v = self.tiling.spread(voltage)
-        lines = self.pipeline.currents(v, self.settled, reads, self.effective)
-        return self._per_output(self.tiling.gather(lines))
-
-    def _per_output(self, parts: Tensor) -> Tensor:
-        """The values that an ADC sees: of each part, or of their analogue combination."""
-        return parts if self._by_column else self.config.mapper.combine(parts).unsqueeze(0)
-
-    @property
-    def _by_column(self) -> bool:
-        return self.config.adc is not None and self.config.adc_per == "column"
-
-    def _products(self, voltage: Tensor, reads: Tensor) -> Tensor:
-        assert self.matrices is not None
-        v = self._cut(voltage, -1)
-        current = torch.einsum("ngtk,pgtko->pngto", v, self._cut(self.matrices, -2))
-        for index, (_, key) in enumerate(self.pipeline.noises):
-            current = current + self._noise(v, getattr(self, f"variance_{index}"), key, reads)
-        return current
-
-    def _noise(self, v: Tensor, variance: Tensor, key: int, reads: Tensor) -> Tensor:
-        """Noise of the currents, [parts or 1, n, groups, row tiles, cols] A.
-
-        The sum of independent normal draws of the cells of a column is one normal draw with the
-        summed variance: exact in distribution, with `rows` times fewer draws. A reference column
-        is read once for all outputs of its array.
-        """
-        t = self.tiling
-        noise = []
-        for part, shared in enumerate(t.shared):
-            step = t.data_cols if shared else 1
-            cells = self._cut(variance[part, :, :, ::step], -2)
-            sigma = torch.einsum("ngtk,gtko->ngto", v**2, cells).sqrt()
-            draws = ReadStream(key + part, reads).normal(sigma.shape[1:]).to(v.dtype)
-            noise.append((sigma * draws).repeat_interleave(step, -1)[..., : t.cols])
-        return self._per_output(torch.stack(noise))
-
-    def _cut(self, x: Tensor, dim: int) -> Tensor:
-        """Tiles along the inputs; without an ADC nothing happens between them."""
-        return x.unsqueeze(dim - 1) if self.config.adc is None else self.tiling.cut(x, dim)
-
-    def _decoded(self, current: Tensor) -> Tensor:
-        """Outputs [n, groups, cols] of the converted currents of every tile."""
-        current = current.sum(3)
-        net = self.config.mapper.combine(current) if self._by_column else current[0]
-        return net * (self.gain / self._volts)
+        product, effects = self.effects.product, self.config.effects
+        return require_circuit(product, self.conductance.double(), effects)
 
     # Calibrating ---------------------------------------------------------------------------
 
@@ -352,9 +438,7 @@ class Crossbar(Arrays):
             self.input.reset()
         if port is not None:
             self.output.reset()
-        self.input.bind()
-        self.output.bind()
-        self._fuse()
+        self.refresh()
 
     def _check_typical(self, x: Tensor) -> None:
         wrong = int((~x.isfinite()).sum())
@@ -369,13 +453,11 @@ class Crossbar(Arrays):
         if self._observing == "input":
             self.input.observe(x)
             self._volts = self.input_scale
-        x = self.input(x)
-        if self.is_exact:
-            return torch.einsum("ngk,gok->ngo", self.driven(x), self.folded)
-        current = self._currents(x)
-        if self._observing == "output":
-            self.output.observe(current)
-        return self._decoded(self.output(current))
+        if isinstance(self.reader, Electrical):
+            self.reader.volts = self._volts
+            self.reader.watch = self.output.observe if self._observing == "output" else None
+        y: Tensor = self.reader(x, self.reads)
+        return y
 
     def _take_ranges(self, x: Tensor) -> None:
         """Calibrate on the batch at hand."""
@@ -384,3 +466,27 @@ class Crossbar(Arrays):
             self.observe(port)
             self._observe(x)
         self.observe(None)
+
+    def extra_repr(self) -> str:
+        """Geometry, for `print(model)`."""
+        return str(self.tiling)
+
+
+#: What a state of before calls that now belongs to the cells.
+_OF_CELLS = ("programmed", "before", "gain", "writes", "seed", "clock.", "pipeline.")
+
+
+def _names_of_before(
+    crossbar: Crossbar, state_dict: dict[str, Tensor], prefix: str, *rest: Any
+) -> None:
+    del crossbar, rest
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        name = key.removeprefix(prefix)
+        if name.startswith(_OF_CELLS):
+            new = f"{prefix}cells.{name.replace('pipeline.', 'effects.', 1)}"
+            state_dict[new] = state_dict.pop(key)
+
+
+def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
+    del keys
+    crossbar.refresh()

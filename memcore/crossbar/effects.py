@@ -7,16 +7,8 @@ from torch import Tensor, nn
 
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.effect import NonIdeality
-from memcore.contracts.forms import (
-    Affine,
-    Aging,
-    Count,
-    Effective,
-    Gaussian,
-    Lookup,
-    Steady,
-    UniformLevels,
-)
+from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Steady, UniformLevels
+from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.clock import Clock
 from memcore.errors import ConfigError
@@ -29,7 +21,7 @@ _STEADY = (Affine, UniformLevels, Lookup, Steady)
 _CHUNK = 1 << 25
 
 
-class Pipeline(nn.Module):
+class Effects(nn.Module):
     """Bound effects in the order of their stages, inside a stage as the user wrote them.
 
     Args:
@@ -61,7 +53,7 @@ class Pipeline(nn.Module):
         #: Whether a read needs a number of its own.
         self.is_stochastic = len(self.reading) > self._steady or len(self.lines) > 0
         #: Whether a read is a matrix product, up to Gaussian noise of the cells.
-        self.is_product = gaussian and self._is_linear and not len(self.lines)
+        self.is_product = gaussian and self.is_linear and not len(self.lines)
         #: Whether a read is a matrix product without noise.
         self.is_exact = self.is_product and not self.is_stochastic
 
@@ -125,13 +117,16 @@ class Pipeline(nn.Module):
 
     def effective(self, conductance: Tensor) -> Tensor:
         """What multiplies the voltages, for settled conductances [arrays, rows, cols] S."""
-        if isinstance(self.product, Effective):
-            return self.product.matrix(conductance)
+        product = self.product
+        if isinstance(product, Product) and product.is_linear:
+            return product.matrix(conductance)
         return conductance
 
     @property
-    def _is_linear(self) -> bool:
-        return self.product is None or isinstance(self.product, Effective)
+    def is_linear(self) -> bool:
+        """Whether currents are linear in the voltages."""
+        product = self.product
+        return product is None or (isinstance(product, Product) and product.is_linear)
 
     @property
     def noises(self) -> list[tuple[Gaussian, int]]:
@@ -167,10 +162,10 @@ class Pipeline(nn.Module):
         g = conductance.unsqueeze(0)
         for form, key in self._reads():
             g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
-        if isinstance(self.product, Effective):
+        if self.product is not None and self.is_linear:
             g = effective + (g - conductance) * sensitivity(effective, conductance)
         current: Tensor
-        if not self._is_linear:
+        if not self.is_linear:
             assert self.product is not None
             current = self.product(voltage, g)
         elif len(g) == 1:

@@ -1,45 +1,23 @@
-"""Mapping and programming for conductances that are given rather than derived from weights."""
+"""Conductances and circuits that are given rather than derived from weights and plugins."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, solve
+from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement
 from memcore.circuit._check import PerCell
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
-from memcore.contracts.mapper import Mapper
-from memcore.contracts.programmer import Programmer
-from memcore.contracts.records import Context, Mapped, Programmed, Stage
+from memcore.contracts.records import Context, Stage
 from memcore.contracts.wires import Wires
+from memcore.crossbar.product import Solved
+from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.wired import Wired
 from memcore.errors import ConfigError, NoEffectWarning
 from memcore.registry.instances import devices
-
-
-@dataclass(frozen=True, kw_only=True)
-class AsGiven(Mapper):
-    """The matrix is conductances already."""
-
-    def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        del device, ctx
-        return Mapped(targets=(weight,), gain=weight.new_ones(()))
-
-    def combine(self, current: Tensor) -> Tensor:
-        return current[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AsTold(Programmer):
-    """Every cell takes its target."""
-
-    def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
-        del array, ctx
-        return Programmed(conductance=target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,50 +42,6 @@ class GivenCircuit(NonIdeality):
         if self.law is None and self.series is None:
             return Wired(self.wires, array)
         return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
-
-
-class Solved(nn.Module):
-    """The currents of cells that are not ohmic, solved for each vector.
-
-    Args:
-        wires: resistances.
-        law: current of a cell for its voltage.
-        series: what is in series with each cell.
-    """
-
-    def __init__(self, wires: Wires, law: CellLaw, series: SeriesElement | None) -> None:
-        super().__init__()
-        self.wires, self.law, self.series = wires, law, series
-
-    def forward(self, v: Tensor, g: Tensor) -> Tensor:
-        """Currents [reads, arrays, cols] A."""
-        if v.requires_grad and torch.is_grad_enabled():
-            warnings.warn(
-                "the voltages require gradients, which cells that are not ohmic are solved "
-                "without; expected v.detach(), or ohmic cells: their currents, and "
-                "memcore.effective_conductance(g, wires), have gradients",
-                NoEffectWarning,
-                stacklevel=2,
-            )
-        wires, drive = self.wires.like(g), Drive.read(v)
-        return solve(g, wires, drive, law=self.law, series=self.series).current
-
-
-def wires_of(product: nn.Module | None, effects: Mapping[str, NonIdeality]) -> Wires | None:
-    """The wires of the arrays that compute a product; None if it has none.
-
-    Warns:
-        NoEffectWarning: it has some, but they do not act while cells are written.
-    """
-    approximate = [name for name, effect in effects.items() if effect.exact() is not None]
-    if approximate:
-        warnings.warn(
-            f"while cells are written, the wires of {approximate[0]!r}, which approximates reads "
-            "only, do not act; expected an ir_drop, or wires='none' of the programmer",
-            NoEffectWarning,
-            stacklevel=2,
-        )
-    return product.wires if isinstance(product, Wired | Solved) else None
 
 
 def window(conductance: Tensor) -> Memristor:
@@ -193,3 +127,42 @@ def _require_shapes(element: object, array: ArrayInfo) -> None:
                 f"one that broadcasts to [arrays, rows, cols], here {list(cells)}, for cells as "
                 "they lie on the arrays"
             ) from None
+
+
+def check_rows(v: Tensor, rows: int) -> None:
+    """Refuse what are no voltages of so many word lines.
+
+    Raises:
+        ConfigError: it is no tensor, or of another shape.
+    """
+    if not isinstance(v, Tensor):
+        raise ConfigError(
+            f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use torch.as_tensor"
+        )
+    if not v.dim() or v.shape[-1] != rows:
+        raise ConfigError(
+            f"v has shape {tuple(v.shape)}, but g has {rows} rows; expected v [..., {rows}] in V"
+        )
+
+
+def drive_of(v: Tensor, tiling: Tiling, arrays: int) -> Drive:
+    """Inputs [..., rows] V, with several groups [..., groups, rows], on the word lines of arrays.
+
+    Args:
+        v: voltages.
+        tiling: where the lines of the matrix lie.
+        arrays: physical arrays; fewer than parts have where parts share word lines.
+
+    Raises:
+        ConfigError: the shape does not fit.
+    """
+    groups, rows = tiling.groups, tiling.rows
+    if v.shape[-1:] != (rows,) or (groups > 1 and v.shape[-2:-1] != (groups,)):
+        wanted = f"[..., {groups}, {rows}]" if groups > 1 else f"[..., {rows}]"
+        raise ConfigError(
+            f"v has shape {tuple(v.shape)}, but g has {rows} rows; expected v {wanted} in V"
+        )
+    batch = v.shape[:-2] if groups > 1 else v.shape[:-1]
+    # The parts that share word lines come first, each with all of its tiles.
+    lines = tiling.spread(v.reshape(-1, groups, rows).double())[:, :arrays]
+    return Drive.read(lines.reshape(*batch, *lines.shape[1:]))

@@ -1,11 +1,11 @@
 """Geometry: how the parts of a weight matrix lie on physical arrays.
 
-A part [groups, rows, cols] is cut into tiles; a part [groups, rows, 1] is a reference column, which
-the arrays of the first part carry as extra bit lines. Cells on lines that a layer does not use
-carry no current that is read, so only the used rectangle of an array is kept.
+A part [groups, rows, cols] is cut into tiles; a reference column [groups, rows, 1] is carried by
+the arrays of its lane as an extra bit line. Cells on lines that a layer does not use carry no
+current that is read, so only the used rectangle of an array is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from memcore.contracts.mapper import Part, Reference
 from memcore.errors import ConfigError
 
 
@@ -26,6 +27,7 @@ class Tiling:
         cols: outputs of one matrix.
         shared: for each part, whether it is a reference column.
         tile: word lines and bit lines of one array, None for one array per part and group.
+        lanes: the lane of each part; all in one by default.
     """
 
     groups: int
@@ -33,10 +35,35 @@ class Tiling:
     cols: int
     shared: tuple[bool, ...]
     tile: tuple[int, int] | None
+    lanes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls, parts: Sequence[Part], shape: Sequence[int], tile: tuple[int, int] | None
+    ) -> "Tiling":
+        """The geometry of the parts of a weight matrix of shape [groups, rows, cols]."""
+        groups, rows, cols = shape
+        for index, part in enumerate(parts):
+            width = 1 if isinstance(part, Reference) else cols
+            if tuple(part.target.shape) != (groups, rows, width):
+                raise ConfigError(
+                    f"part {index} of a mapping has shape {tuple(part.target.shape)}; expected "
+                    f"{(groups, rows, width)} for weights {tuple(shape)}"
+                )
+        shared = tuple(isinstance(part, Reference) for part in parts)
+        return cls(groups, rows, cols, shared, tile, tuple(part.lane for part in parts))
 
     def __post_init__(self) -> None:
-        if self.shared[0]:
-            raise ConfigError("the first part of a mapping cannot be a reference column")
+        if not self.lanes:
+            object.__setattr__(self, "lanes", (0,) * len(self.shared))
+        counts = [self._references_of(lane) for lane in range(1 + max(self.lanes))]
+        if any(self.shared[self.lanes.index(lane)] for lane in set(self.lanes)):
+            raise ConfigError("the first part of a lane of a mapping cannot be a reference column")
+        if set(self.lanes) != set(range(len(counts))) or len(set(map(len, counts))) != 1:
+            raise ConfigError(
+                f"parts of a mapping are in lanes {self.lanes!r}, reference columns among them: "
+                f"{self.shared!r}; expected lanes 0, 1, ... with equally many reference columns"
+            )
         if self.tile is not None and self.tile[1] <= self.references:
             raise ConfigError(
                 f"tile={self.tile!r} has no bit line left beside {self.references} reference "
@@ -49,13 +76,22 @@ class Tiling:
 
     @property
     def references(self) -> int:
-        """Reference columns in each array of the first part."""
-        return sum(self.shared)
+        """Reference columns in each array."""
+        return len(self._references_of(0))
+
+    def _references_of(self, lane: int) -> list[int]:
+        every = zip(self.shared, self.lanes, strict=True)
+        return [index for index, (shared, at) in enumerate(every) if shared and at == lane]
 
     @property
     def full_parts(self) -> int:
         """Parts that have arrays of their own."""
-        return len(self.shared) - self.references
+        return len(self.shared) - sum(self.shared)
+
+    @property
+    def _hosts(self) -> list[int]:
+        """The lane of each part that has arrays of its own."""
+        return [at for at, shared in zip(self.lanes, self.shared, strict=True) if not shared]
 
     @property
     def array_rows(self) -> int:
@@ -100,7 +136,7 @@ class Tiling:
     def used_cells(self) -> int:
         """Cells that hold a weight or a reference."""
         data = self.full_parts * self.groups * self.rows * self.cols
-        return data + self.references * self.groups * self.rows * self.col_tiles
+        return data + sum(self.shared) * self.groups * self.rows * self.col_tiles
 
     @property
     def _grid(self) -> tuple[int, int, int, int]:
@@ -125,11 +161,14 @@ class Tiling:
         p, g, t, u = self._grid
         tiles = full.view(p, g, t, self.array_rows, u, self.data_cols).transpose(3, 4)
         if self.references:
-            columns = torch.cat(
-                [c for c, shared in zip(parts, self.shared, strict=True) if shared], dim=-1
+            columns = torch.stack(
+                [
+                    torch.cat([parts[index] for index in self._references_of(lane)], dim=-1)
+                    for lane in self._hosts
+                ]
             )
             columns = F.pad(columns, (0, 0, *padding[2:]), value=float(fill))
-            columns = columns.view(1, g, t, 1, self.array_rows, self.references)
+            columns = columns.view(p, g, t, 1, self.array_rows, self.references)
             tiles = torch.cat(
                 [tiles, columns.expand(p, g, t, u, self.array_rows, self.references)], dim=-1
             )
@@ -150,10 +189,14 @@ class Tiling:
         full = matrix(tiles[..., : self.data_cols])
         if not self.references:
             return full
-        columns = [
-            matrix(column.unsqueeze(-1).expand(1, g, t, self.array_rows, u, self.data_cols))
-            for column in tiles[:1, ..., self.data_cols :].unbind(-1)
-        ]
+        columns = {
+            index: matrix(
+                tiles[host, ..., self.data_cols + k, None].expand(
+                    1, g, t, self.array_rows, u, self.data_cols
+                )
+            )
+            for index, host, k in self._carried
+        }
         return self._ordered(full, columns)
 
     def gather(self, current: Tensor) -> Tensor:
@@ -167,10 +210,11 @@ class Tiling:
         full = outputs(lines[..., : self.data_cols])
         if not self.references:
             return full
-        columns = [
-            outputs(line.unsqueeze(-1).expand(*line.shape, self.data_cols))
-            for line in lines[:1, ..., self.data_cols :].unbind(-1)
-        ]
+        columns = {
+            index: outputs(line.unsqueeze(-1).expand(*line.shape, self.data_cols))
+            for index, host, k in self._carried
+            for line in [lines[host : host + 1, ..., self.data_cols + k]]
+        }
         return self._ordered(full, columns)
 
     def spread(self, voltage: Tensor) -> Tensor:
@@ -191,7 +235,18 @@ class Tiling:
         dim %= x.dim()
         return x.reshape(*shape[:dim], self.row_tiles, self.array_rows, *shape[dim + 1 :])
 
-    def _ordered(self, full: Tensor, columns: list[Tensor]) -> Tensor:
+    @property
+    def _carried(self) -> list[tuple[int, int, int]]:
+        """Each reference column: its part, the part whose arrays it is read from, its place."""
+        return [
+            (index, self._hosts.index(lane), k)
+            for lane in sorted(set(self.lanes))
+            for k, index in enumerate(self._references_of(lane))
+        ]
+
+    def _ordered(self, full: Tensor, columns: Mapping[int, Tensor]) -> Tensor:
         """Parts in the mapper's order."""
-        own, references = iter(full.unsqueeze(1)), iter(columns)
-        return torch.cat([next(references) if shared else next(own) for shared in self.shared])
+        own = iter(full.unsqueeze(1))
+        return torch.cat(
+            [columns[n] if shared else next(own) for n, shared in enumerate(self.shared)]
+        )

@@ -6,17 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.effective import effective_conductance
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.forms import Effective
 from memcore.contracts.layout import Layout
+from memcore.contracts.product import Product
 from memcore.contracts.wires import Wires
 
 #: Cells that are solved together: 64 MB in float64, several times that for the ports of blocks.
 _AT_ONCE = 1 << 23
 
 
-class Wired(Effective):
+class Wired(Product):
     """The exact matrix of each array, in float64, once for each state of the cells.
 
     Args:
@@ -43,15 +44,18 @@ class Wired(Effective):
             self.register_buffer("row_order", torch.full((count, rows), -1))
             self.register_buffer("col_order", torch.full((count, cols), -1))
 
-    def stay(self, before: "Wired") -> None:
-        """Leave the lines where they were when the same arrays were bound `before`."""
-        if self.sort and before.sort:
+    def stay(self, before: Product) -> None:
+        if isinstance(before, Wired) and self.sort and before.sort:
             self.row_order.copy_(before.row_order)
             self.col_order.copy_(before.col_order)
 
     def matrix(self, g: Tensor) -> Tensor:
         layout = self.layout(g)
         return layout.number(self._effective(layout.lay(g)))
+
+    def circuit(self, g: Tensor) -> ArrayCircuit:
+        layout = self.layout(g)
+        return ArrayCircuit(g=layout.join(g), wires=self.wires, layout=layout)
 
     def layout(self, g: Tensor) -> Layout:
         """Where the lines lie, which the first conductances [arrays, rows, cols] S decide."""

@@ -1,5 +1,8 @@
-"""Memristive layers: ordinary modules whose product is computed by crossbars."""
+"""Memristive layers: ordinary modules whose products are computed by crossbars."""
 
-from memcore.nn.layers import Conv, CrossbarLayer, Linear
+from memcore.contracts.layer import Layer, Operand
+from memcore.nn.conv import Conv
+from memcore.nn.linear import Linear
+from memcore.nn.matrix import Matrix
 
-__all__ = ["Conv", "CrossbarLayer", "Linear"]
+__all__ = ["Conv", "Layer", "Linear", "Matrix", "Operand"]

@@ -1,28 +1,23 @@
-"""From a digital network to a memristive one and back; writing, ageing and calibrating it."""
+"""From a digital network to a memristive one and back."""
 
 import copy
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, ConversionError
-from memcore.nn.layers import Conv, CrossbarLayer, Linear
+from memcore.nn.kinds import class_name, kind_of, kinds
+from memcore.nn.matrix import Matrix
 from memcore.nn.verbs import Batches, calibrate
-from memcore.nn.walk import memristive_layers, replace_module
+from memcore.nn.walk import layers, qualified, replace_module
 from memcore.random import Stream
 from memcore.registry.instances import manager
-
-#: Which layer becomes which; subclasses may compute anything, so they are not converted.
-LAYERS: dict[type[nn.Module], type[CrossbarLayer]] = {
-    nn.Linear: Linear,
-    nn.Conv1d: Conv,
-    nn.Conv2d: Conv,
-    nn.Conv3d: Conv,
-}
 
 Configs = CrossbarConfig | Mapping[str, Any]
 Filter = Callable[[nn.Module, str], bool]
@@ -40,7 +35,8 @@ def convert(
     """A memristive copy of a network; the original is left alone.
 
     Args:
-        model: any module; its `Linear` and `Conv1d`, `Conv2d`, `Conv3d` are converted.
+        model: any module; those of its layers are converted that something in `memcore.layers`
+            replaces.
         config: for all layers, or a mapping from a glob on the qualified name to a config, of
             which the first match counts.
         filter_fn: `filter_fn(module, name)`; a layer for which it is false stays digital.
@@ -71,7 +67,7 @@ def convert_(
     calibration: Batches | None = None,
 ) -> nn.Module:
     """As `convert`, but in place, layer by layer: needs no second copy of the network."""
-    if type(model) in LAYERS:
+    if kind_of(model) is not None:
         raise ConversionError(
             f"a {type(model).__name__} cannot replace itself in place; "
             "use model = memcore.convert(model, config)"
@@ -81,9 +77,9 @@ def convert_(
 
 def revert_(model: nn.Module) -> nn.Module:
     """Put the digital layers back, with the present `weight` and `bias`; returns the model."""
-    if isinstance(model, CrossbarLayer):
+    if isinstance(model, Layer):
         return model.digital()
-    for name, layer in memristive_layers(model).items():
+    for name, layer in layers(model).items():
         replace_module(model, name, layer.digital())
     return model
 
@@ -96,11 +92,11 @@ def _convert(
     seed: int,
     calibration: Batches | None,
 ) -> nn.Module:
-    if memristive_layers(model):
+    if layers(model):
         raise ConversionError(
             "the model has memristive layers already; call memcore.revert_(model) first"
         )
-    choose = _chooser(model, config)
+    choose, known = _chooser(model, config), kinds()
     stream = Stream(seed)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
@@ -109,7 +105,7 @@ def _convert(
         if inside is not None and name.startswith(inside):
             continue
         if module not in made:
-            form = _memristive_form(module, name, choose(name), filter_fn, stream)
+            form = _memristive_form(module, name, choose(name), filter_fn, stream, known)
             if isinstance(form, str):
                 if any(True for _ in module.parameters(recurse=False)):
                     digital[name] = form
@@ -131,29 +127,48 @@ def _memristive_form(
     config: CrossbarConfig | None,
     filter_fn: Filter | None,
     stream: Stream,
-) -> nn.Module | str:
+    known: Mapping[str, type[Layer]],
+) -> Layer | str:
     """What takes the place of a module, or why it stays digital."""
     if config is None:
         return "no config for this name"
     if filter_fn is not None and not filter_fn(module, name):
         return "left out by filter_fn"
-    foreign = manager().hook.memcore_convert_module(module=module, name=name, config=config)
-    if foreign is not None:
-        return foreign  # type: ignore[no-any-return]
-    if type(module) not in LAYERS:
+    kind = known.get(class_name(type(module)))
+    if kind is None:
         return f"no memristive form of {type(module).__name__}"
-    if "weight" not in module._parameters:
+    refused = _refused(module) or kind.refuses(module)
+    if refused:
+        return refused
+    return kind.of(module, partial(_matrix, name, config, stream.child(name)))
+
+
+def _refused(module: nn.Module) -> str:
+    """Why no layer could hold the weights of a module."""
+    if "weight" in module._buffers or (
+        hasattr(module, "weight") and "weight" not in module._parameters
+    ):
         return "its weight is computed, not a parameter"
-    weight: nn.Parameter = module._parameters["weight"]  # type: ignore[assignment]
-    if not weight.numel():
-        return f"its weight has shape {list(weight.shape)}, so there is nothing to hold"
-    if weight.dtype is torch.float16:
-        return "float16 is too coarse for conductances in S; use bfloat16 or float32"
-    return LAYERS[type(module)](module, config, stream.child(name), name)
+    for name, parameter in module._parameters.items():
+        if parameter is None:
+            continue
+        if name.startswith("weight") and not parameter.numel():
+            shape = list(parameter.shape)
+            return f"its {name} has shape {shape}, so there is nothing to hold"
+        if parameter.dtype is torch.float16:
+            return "float16 is too coarse for conductances in S; use bfloat16 or float32"
+    return ""
+
+
+def _matrix(
+    layer: str, config: CrossbarConfig, stream: Stream, name: str, operand: Operand
+) -> Matrix:
+    random = stream if name == "weight" else stream.child(name)
+    return Matrix(operand, config, random, qualified(layer, name))
 
 
 def _nothing_converted(digital: Mapping[str, str]) -> str:
-    convertible = ", ".join(layer.__name__ for layer in LAYERS)
+    convertible = ", ".join(name.rpartition(".")[2] for name in kinds())
     lines = [f"nothing was converted; expected at least one of {convertible}"]
     lines += [f"  {name or '(the model)'}: {reason}" for name, reason in digital.items()]
     return "\n".join(lines)
@@ -174,6 +189,6 @@ def _chooser(model: nn.Module, config: Configs) -> Callable[[str], CrossbarConfi
         if not isinstance(value, CrossbarConfig):
             raise ConfigError(f"config[{pattern!r}] is {value!r}; expected a CrossbarConfig")
         if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
-            names = ", ".join(name for name, m in model.named_modules() if type(m) in LAYERS)
+            names = ", ".join(name for name, m in model.named_modules() if kind_of(m) is not None)
             raise ConfigError(f"config[{pattern!r}] fits no module; there are {names}")
     return lambda name: next((c for p, c in config.items() if fnmatchcase(name, p)), None)

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memcore.crossbar.calibrated import Port
+from memcore.crossbar.calibrated import Calibrated
+from memcore.crossbar.crossbar import Crossbar
 from memcore.errors import ConfigError, NoEffectWarning
-from memcore.nn.layers import CrossbarLayer
-from memcore.nn.walk import unique_layers
+from memcore.nn.matrix import Matrix
+from memcore.nn.walk import matrices, unique_layers, unique_matrices
 
 #: A batch, or batches; of a (inputs, targets) pair the inputs are taken.
 Batches = Tensor | Iterable[Any]
@@ -22,7 +23,9 @@ def program(model: nn.Module) -> None:
     stay. The clock of `age` starts again.
     """
     for layer in unique_layers(model):
-        layer.program()
+        operands = layer.operands()
+        for name, matrix in matrices(layer).items():
+            matrix.program(operands[name])
 
 
 def age(
@@ -50,23 +53,21 @@ def age(
     Raises:
         ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
     """
-    layers = unique_layers(model)
-    for layer in layers:
-        layer.crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
-    clocks = {clock for layer in layers for clock in layer.crossbar.pipeline.clocks}
+    crossbars = [matrix.crossbar for matrix in unique_matrices(model)]
+    for crossbar in crossbars:
+        crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
+    clocks = {clock for crossbar in crossbars for clock in crossbar.effects.clocks}
     for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
         if passed and name not in clocks:
             what = "time" if name == "seconds" else f"the number of {name}"
             _warn(f"nothing that is configured changes with {what}; age({name}=...) had no effect")
     if temperature is not None:
-        _warn_unless_felt(temperature, layers)
+        _warn_unless_felt(temperature, crossbars)
 
 
-def _warn_unless_felt(temperature: float, layers: Sequence[CrossbarLayer]) -> None:
-    elsewhere = [
-        layer.crossbar for layer in layers if layer.crossbar.config.temperature != temperature
-    ]
-    if elsewhere and not any(each.pipeline.feels(temperature) for each in elsewhere):
+def _warn_unless_felt(temperature: float, crossbars: Sequence[Crossbar]) -> None:
+    elsewhere = [each for each in crossbars if each.config.temperature != temperature]
+    if elsewhere and not any(each.effects.feels(temperature) for each in elsewhere):
         _warn(
             f"nothing that is configured ages at another pace at {temperature:g} K; "
             "age(temperature=...) had no effect",
@@ -92,8 +93,8 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
     Warns:
         NoEffectWarning: no layer has a converter whose range is calibrated.
     """
-    layers = unique_layers(model)
-    waiting = [layer for layer in layers if _has_range(layer, "input", "output")]
+    every = unique_matrices(model)
+    waiting = [matrix for matrix in every if _has_range(matrix, "input", "output")]
     if not waiting:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
         return
@@ -104,28 +105,28 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
             "expected typical inputs of the network"
         )
     training = {module: module.training for module in model.modules()}
-    reads = [layer.crossbar.reads.clone() for layer in layers]
+    reads = [matrix.crossbar.reads.clone() for matrix in every]
     model.eval()
     try:
         for port in ("input", "output"):
-            if not any(_has_range(layer, port) for layer in waiting):
+            if not any(_has_range(matrix, port) for matrix in waiting):
                 continue
-            for layer in waiting:
-                layer.crossbar.observe(port)
+            for matrix in waiting:
+                matrix.crossbar.observe(port)
             for batch in batches:
                 model(batch)
     finally:
-        for layer in waiting:
-            layer.crossbar.observe(None)
-        for layer, number in zip(layers, reads, strict=True):
-            layer.crossbar.reads.copy_(number)
+        for matrix in waiting:
+            matrix.crossbar.observe(None)
+        for matrix, number in zip(every, reads, strict=True):
+            matrix.crossbar.reads.copy_(number)
         for module, mode in training.items():
             module.training = mode
 
 
-def _has_range(layer: CrossbarLayer, *names: str) -> bool:
+def _has_range(matrix: Matrix, *names: str) -> bool:
     """Whether a converter has a range to calibrate."""
-    ports: list[Port] = [getattr(layer.crossbar, name) for name in names]
+    ports: list[Calibrated] = [getattr(matrix.crossbar, name) for name in names]
     return any(port.converter is not None and not port.is_fixed for port in ports)
 
 

@@ -1,38 +1,75 @@
-"""Which layers of a network are memristive, and how one module takes the place of another."""
+"""Which layers and matrices of a network are on crossbars; replacing one module by another."""
+
+from typing import cast
 
 from torch import nn
 
+from memcore.contracts.layer import Layer
 from memcore.errors import ConversionError
-from memcore.nn.layers import CrossbarLayer
+from memcore.nn.matrix import Matrix
 
 
-def crossbar_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
+def layers(model: nn.Module) -> dict[str, Layer]:
+    """The converted layers by qualified name, a shared one under each of its names."""
+    named = model.named_modules(remove_duplicate=False)
+    return {name: module for name, module in named if isinstance(module, Layer)}
+
+
+def require_layers(model: nn.Module) -> dict[str, Layer]:
     """The converted layers by qualified name.
 
     Raises:
         ConversionError: there are none.
     """
-    found = memristive_layers(model)
-    if not found:
+    converted = layers(model)
+    if not converted:
         raise ConversionError(
             f"this {type(model).__name__} has no memristive layer; call memcore.convert first"
         )
-    return found
+    return converted
 
 
-def memristive_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
-    """The converted layers by qualified name, a shared one under each of its names."""
-    named = model.named_modules(remove_duplicate=False)
-    return {name: module for name, module in named if isinstance(module, CrossbarLayer)}
-
-
-def unique_layers(model: nn.Module) -> list[CrossbarLayer]:
+def unique_layers(model: nn.Module) -> list[Layer]:
     """Each converted layer once.
 
     Raises:
         ConversionError: there are none.
     """
-    return list(dict.fromkeys(crossbar_layers(model).values()))
+    return list(dict.fromkeys(require_layers(model).values()))
+
+
+def matrices(layer: Layer) -> dict[str, Matrix]:
+    """The matrices of a layer by their names."""
+    return {name: cast(Matrix, matrix) for name, matrix in layer.matrices.items()}
+
+
+def named_matrices(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:
+    """All matrices of a network, each with its layer, by qualified name.
+
+    Raises:
+        ConversionError: there are none.
+    """
+    return {
+        qualified(layer_name, name): (layer, matrix)
+        for layer_name, layer in require_layers(model).items()
+        for name, matrix in matrices(layer).items()
+    }
+
+
+def unique_matrices(model: nn.Module) -> list[Matrix]:
+    """Each matrix of a network once.
+
+    Raises:
+        ConversionError: there are none.
+    """
+    return [matrix for layer in unique_layers(model) for matrix in matrices(layer).values()]
+
+
+def qualified(layer: str, matrix: str) -> str:
+    """The name of a matrix; that of a matrix called "weight" is the name of its layer."""
+    if matrix == "weight":
+        return layer
+    return f"{layer}.{matrix}" if layer else matrix
 
 
 def replace_module(model: nn.Module, name: str, module: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from memcore.registry.registry import Registry
 from memcore.registry.scan import Provider
 
 if TYPE_CHECKING:
-    from memcore.crossbar.config import CrossbarConfig
+    pass
 
 
 class Hooks:
@@ -28,12 +28,6 @@ class Hooks:
     @hookspec(historic=True)
     def memcore_register(self, registries: dict[str, Registry[Any]]) -> None:
         """Register computed names, say one for each data file, in `registries["devices"]`."""
-
-    @hookspec(firstresult=True)
-    def memcore_convert_module(
-        self, module: nn.Module, name: str, config: "CrossbarConfig"
-    ) -> nn.Module | None:
-        """A memristive module for a foreign layer type; None if it is not yours."""
 
     @hookspec
     def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:

@@ -36,9 +36,10 @@ mappers: Final = _registry("mappers", "mapper")
 programmers: Final = _registry("programmers", "programmer")
 converters: Final = _registry("converters", "converter")
 costs: Final = _registry("costs", "cost model")
+layers: Final = _registry("layers", "layer")
 
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries by kind."""
-    every = (devices, nonidealities, mappers, programmers, converters, costs)
+    every = (devices, nonidealities, mappers, programmers, converters, costs, layers)
     return {registry.kind: registry for registry in every}

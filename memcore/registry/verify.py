@@ -6,9 +6,10 @@ from typing import Any
 
 import pluggy
 
-from memcore.contracts import CONTRACTS
+from memcore.contracts import BASES
 from memcore.contracts.contract import PROJECT, Contract, contract_of, specifications
 from memcore.contracts.effect import NonIdeality
+from memcore.contracts.layer import Layer
 from memcore.contracts.records import Stage
 from memcore.errors import PluginLoadError
 
@@ -51,7 +52,7 @@ def verify(plugin: Any, kind: str, described: str) -> None:
     Raises:
         PluginLoadError: with what is wrong and what to do.
     """
-    contract = CONTRACTS[kind]
+    contract = BASES[kind]
     if not (isinstance(plugin, type) and issubclass(plugin, contract)):
         raise PluginLoadError(
             f"{described} is {plugin!r}; expected a subclass of memcore.{contract.__name__}"
@@ -63,6 +64,9 @@ def verify(plugin: Any, kind: str, described: str) -> None:
             f"{described} was written for {contract.__name__} API {plugin.api!r}; this memcore "
             f"speaks {SPOKEN_API}; install a newer {newer}"
         )
+    if issubclass(plugin, Layer):
+        _verify_layer(plugin, described)
+        return
     if not getattr(getattr(plugin, "__dataclass_params__", None), "frozen", False):
         raise PluginLoadError(
             f"{described} is no frozen dataclass; "
@@ -79,3 +83,14 @@ def verify(plugin: Any, kind: str, described: str) -> None:
     wrong = signature_error(plugin)
     if wrong is not None:
         raise PluginLoadError(f"{described}: {wrong}")
+
+
+def _verify_layer(plugin: type[Layer], described: str) -> None:
+    if not plugin.replaces or not all(isinstance(each, type | str) for each in plugin.replaces):
+        raise PluginLoadError(
+            f"{described} has replaces = {plugin.replaces!r}; expected the modules that it takes "
+            "the place of: replaces = (torch.nn.Linear,), or their qualified names"
+        )
+    for name in ("operands", "forward"):
+        if getattr(plugin, name) is getattr(Layer, name):
+            raise PluginLoadError(f"{described} does not define {name}")

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from memcore._text import aligned
+from memcore.contracts.layer import Layer
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, NoEffectWarning
-from memcore.nn.layers import CrossbarLayer
-from memcore.nn.walk import crossbar_layers, replace_module
+from memcore.nn.reconfigured import reconfigured
+from memcore.nn.walk import replace_module, require_layers, unique_matrices
 from memcore.report.summary import device_effect, effects
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -143,10 +145,10 @@ def check_ideal(model: nn.Module, x: Tensor, *, tolerance: float = 1e-4) -> Idea
         x: inputs of the network.
         tolerance: largest relative error to accept.
     """
-    layers = crossbar_layers(model)
+    layers = require_layers(model)
     errors: dict[str, float] = {}
 
-    def compare(name: str, ideal: CrossbarLayer) -> Callable[..., None]:
+    def compare(name: str, ideal: Layer) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
             del module
             # Not through the hooks of the layer, which both share and this one is among.
@@ -187,8 +189,9 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
     Warns:
         NoEffectWarning: names each configured effect that changed no output.
     """
-    layers = crossbar_layers(model)
-    names = list(dict.fromkeys(name for layer in layers.values() for name in effects(layer)))
+    layers = require_layers(model)
+    configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
+    names = list(dict.fromkeys(name for config in configs for name in effects(config)))
 
     def outputs(keep: set[str]) -> Tensor:
         variant = {name: _with_effects(layer, keep) for name, layer in layers.items()}
@@ -234,27 +237,36 @@ def _warn_of_idle(budget: Sequence[Effect]) -> None:
             )
 
 
-def _with_effects(layer: CrossbarLayer, keep: set[str]) -> CrossbarLayer:
+def _with_effects(layer: Layer, keep: set[str]) -> Layer:
     """The same layer on the same chip, with only some of its effects."""
-    config = layer.crossbar.config
-    changed = config.replace(
-        device=config.device if device_effect(config) in keep else config.device.nominal(),
-        without=(*config.without, *(name for name in config.effects if name not in keep)),
-        dac=config.dac if "dac" in keep else None,
-        adc=config.adc if "adc" in keep else None,
-    )
-    return layer.reconfigured(changed)
+
+    def changed(config: CrossbarConfig) -> CrossbarConfig:
+        return config.replace(
+            device=config.device if device_effect(config) in keep else config.device.nominal(),
+            without=(*config.without, *(name for name in config.effects if name not in keep)),
+            dac=config.dac if "dac" in keep else None,
+            adc=config.adc if "adc" in keep else None,
+        )
+
+    return reconfigured(layer, changed)
 
 
-def _exactly(layer: CrossbarLayer, name: str) -> CrossbarLayer | None:
+def _exactly(layer: Layer, name: str) -> Layer | None:
     """The same layer with the exact form of an effect, None if it has no approximate one."""
-    config = layer.crossbar.config
-    effect = config.effects.get(name)
-    exact = None if effect is None else effect.exact()
-    if exact is None:
-        return None
-    others = (exact if each is effect else each for each in config.nonidealities)
-    return layer.reconfigured(config.replace(nonidealities=tuple(others)))
+    acts = False
+
+    def changed(config: CrossbarConfig) -> CrossbarConfig:
+        nonlocal acts
+        effect = config.effects.get(name)
+        exact = None if effect is None else effect.exact()
+        if exact is None:
+            return config
+        acts = True
+        others = (exact if each is effect else each for each in config.nonidealities)
+        return config.replace(nonidealities=tuple(others))
+
+    exact = reconfigured(layer, changed)
+    return exact if acts else None
 
 
 @contextmanager

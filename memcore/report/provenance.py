@@ -6,7 +6,7 @@ from torch import nn
 
 from memcore.contracts.contract import Contract
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.walk import crossbar_layers
+from memcore.nn.walk import unique_matrices
 from memcore.registry.provenance import provenance_of
 
 
@@ -17,19 +17,14 @@ def provenance(model: nn.Module) -> list[dict[str, Any]]:
         model: a converted network.
     """
     found: dict[str, dict[str, Any]] = {}
-    for layer in crossbar_layers(model).values():
-        for entry in config_provenance(layer.crossbar.config):
+    for matrix in unique_matrices(model):
+        for entry in config_provenance(matrix.crossbar.config):
             found.setdefault(repr(entry), entry)
     return list(found.values())
 
 
 def config_provenance(config: CrossbarConfig) -> list[dict[str, Any]]:
     """Every plugin that a `CrossbarConfig` uses, as `provenance` tells them."""
-    plugins: list[Contract] = [
-        config.device,
-        config.mapper,
-        config.programmer,
-        *config.nonidealities,
-    ]
-    plugins += [converter for converter in (config.dac, config.adc) if converter is not None]
-    return [provenance_of(plugin) for plugin in plugins]
+    first: tuple[Contract | None, ...] = (config.device, config.mapper, config.programmer)
+    plugins = (*first, *config.nonidealities, config.dac, config.adc)
+    return [provenance_of(plugin) for plugin in plugins if plugin is not None]

@@ -8,16 +8,17 @@ from torch import nn
 
 from memcore._text import aligned
 from memcore.contracts.distributions import Distribution
+from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.conversion import LAYERS
-from memcore.nn.layers import CrossbarLayer
-from memcore.nn.walk import crossbar_layers
+from memcore.nn.kinds import kind_of
+from memcore.nn.matrix import Matrix
+from memcore.nn.walk import named_matrices
 from memcore.registry.instances import manager
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One memristive layer; conductances in S."""
+    """One matrix of a memristive layer; conductances in S."""
 
     name: str
     kind: str
@@ -36,7 +37,7 @@ class Summary:
     """What `memcore.summary` found; `str()` is a table.
 
     Args:
-        layers: the memristive layers.
+        layers: the matrices of the memristive layers.
         digital: modules with parameters that stayed digital, and why.
         notes: what plugins add.
     """
@@ -77,8 +78,8 @@ def summary(model: nn.Module) -> Summary:
     Raises:
         ConversionError: it has no memristive layer.
     """
-    layers = crossbar_layers(model)
-    inside = {module for layer in layers.values() for module in layer.modules()}
+    matrices = named_matrices(model)
+    inside = {module for layer, _ in matrices.values() for module in layer.modules()}
     digital = [
         (name, _reason(module))
         for name, module in model.named_modules()
@@ -86,15 +87,14 @@ def summary(model: nn.Module) -> Summary:
     ]
     notes = [line for lines in manager().hook.memcore_report(model=model) for line in lines]
     return Summary(
-        tuple(_summarise(name, layer) for name, layer in layers.items()),
+        tuple(_summarise(name, layer, matrix) for name, (layer, matrix) in matrices.items()),
         tuple(digital),
         tuple(notes),
     )
 
 
-def effects(layer: CrossbarLayer) -> list[str]:
-    """Everything about a layer's arrays that is not ideal, by name."""
-    config = layer.crossbar.config
+def effects(config: CrossbarConfig) -> list[str]:
+    """Everything about arrays that is not ideal, by name."""
     found = list(config.effects)
     spread = device_effect(config)
     if spread is not None:
@@ -103,8 +103,8 @@ def effects(layer: CrossbarLayer) -> list[str]:
     return found
 
 
-def _summarise(name: str, layer: CrossbarLayer) -> LayerSummary:
-    tiling, g = layer.crossbar.tiling, layer.crossbar.conductance
+def _summarise(name: str, layer: Layer, matrix: Matrix) -> LayerSummary:
+    tiling, g = matrix.crossbar.tiling, matrix.crossbar.conductance
     return LayerSummary(
         name=name,
         kind=type(layer.digital()).__name__,
@@ -115,7 +115,7 @@ def _summarise(name: str, layer: CrossbarLayer) -> LayerSummary:
         utilisation=tiling.used_cells / tiling.cells,
         lowest=float(g.min()),
         highest=float(g.max()),
-        effects=tuple(effects(layer)),
+        effects=tuple(effects(matrix.crossbar.config)),
     )
 
 
@@ -137,7 +137,7 @@ def _differ(value: Any, nominal: Any) -> bool:
 
 def _reason(module: nn.Module) -> str:
     kind = type(module).__name__
-    if type(module) in LAYERS:
+    if kind_of(module) is not None:
         return f"{kind} left out when the model was converted"
     return f"no memristive form of {kind}"
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from memcore._text import aligned
 from memcore.crossbar.yields import ArrayYield
-from memcore.nn.walk import crossbar_layers
+from memcore.nn.walk import named_matrices
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def yield_report(model: nn.Module) -> YieldReport:
         >>> memcore.yields.yield_report(mem).accepted
         1.0
     """
-    layers = crossbar_layers(model).values()
-    return YieldReport(tuple(layer.crossbar.written for layer in layers))
+    matrices = named_matrices(model).values()
+    return YieldReport(tuple(matrix.crossbar.written for _, matrix in matrices))
 
 
 def _row(layer: ArrayYield) -> tuple[str, ...]:

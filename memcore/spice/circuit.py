@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from memcore.circuit import CellLaw, Drive, OfDevice, SeriesElement, Solution
+from memcore.circuit.array import ArrayCircuit
 from memcore.contracts.layout import Layout
 from memcore.contracts.wires import Wires
-from memcore.crossbar.circuit import ArrayCircuit
 from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.given import drive_of
 from memcore.crossbar.tiling import Tiling
 from memcore.errors import ConfigError
 
@@ -70,7 +71,7 @@ class Circuit:
         series = series or whole.series
         return cls(
             g=g[array],
-            wires=_wires(wires or whole.wires, g, array),
+            wires=_wires(wires or whole.wires or Wires(), g, array),
             drive=_drive(drive, g),
             law=_element(law or whole.law, g, array),
             series=None if series is None else _element(series, g, array),
@@ -106,7 +107,7 @@ def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive
             f"v has shape {list(v.shape)}; expected one vector of {tiling.rows} V for each of the "
             f"{tiling.groups} group(s) of the crossbar: a netlist has one drive, select it"
         )
-    lines = whole.read(v.reshape(tiling.groups, tiling.rows), tiling).word_line
+    lines = drive_of(v.reshape(tiling.groups, tiling.rows), tiling, len(whole.g)).word_line
     return Drive.read(lines.reshape(-1, tiling.array_rows)[array])
 
 

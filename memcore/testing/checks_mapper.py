@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.contracts.mapper import Mapper
-from memcore.contracts.records import Mapped
+from memcore.contracts.mapper import Mapped, Mapper, Reference, added, subtracted
 from memcore.testing.cases import (
     ReferenceDevice,
     Untouched,
@@ -39,24 +38,41 @@ def _map(mapper: Mapper, weight: Tensor) -> Mapped:
 
 def _parts(mapped: Mapped) -> Tensor:
     """All parts at the size of the weights, [parts, groups, rows, cols]; a reference is shared."""
-    shape = (*mapped.targets[0].shape[:-1], max(t.shape[-1] for t in mapped.targets))
-    return torch.stack([target.expand(shape) for target in mapped.targets])
+    return torch.stack([part.target.expand(_SHAPE) for part in mapped.parts])
 
 
 def check_targets_have_the_weights_shape(mapper: Mapper) -> None:
-    """Each part is [groups, rows, cols], or [groups, rows, 1] for a reference column."""
+    """Each part is [groups, rows, cols], a reference column [groups, rows, 1]."""
     mapped = _map(mapper, _weights()["normal"])
     groups, rows, cols = _SHAPE
-    allowed = ((groups, rows, cols), (groups, rows, 1))
-    for part, target in enumerate(mapped.targets):
-        if tuple(target.shape) not in allowed:
+    for index, part in enumerate(mapped.parts):
+        wanted = (groups, rows, 1 if isinstance(part, Reference) else cols)
+        if tuple(part.target.shape) != wanted:
             fail(
                 mapper,
-                f"part {part} of the targets is {tuple(target.shape)}",
-                f"expected {allowed[0]} like the weights, or {allowed[1]} for a reference column",
+                f"the target of part {index} is {tuple(part.target.shape)}",
+                f"expected {wanted}: like the weights, or memcore.Reference for one column",
             )
-    if not isinstance(mapped.gain, Tensor) or tuple(mapped.gain.shape) not in ((), (1,), (cols,)):
-        fail(mapper, f"the gain is {mapped.gain!r}", "return a tensor, a scalar or [cols]")
+    if not isinstance(mapped.gain, Tensor) or tuple(mapped.gain.shape) not in (
+        (mapped.lanes,),
+        (mapped.lanes, cols),
+    ):
+        fail(mapper, f"the gain is {mapped.gain!r}", "return a tensor [lanes] or [lanes, cols]")
+
+
+def check_lanes_are_counted(mapper: Mapper) -> None:
+    """Lanes are numbered from 0, signs are +1 or -1, a lane begins with columns of its own."""
+    parts = _map(mapper, _weights()["normal"]).parts
+    lanes = sorted({part.lane for part in parts})
+    if lanes != list(range(len(lanes))):
+        fail(mapper, f"lanes are {lanes}", "number them 0, 1, ... without a gap")
+    for index, part in enumerate(parts):
+        if part.sign not in (1, -1):
+            fail(mapper, f"the sign of part {index} is {part.sign!r}", "expected +1 or -1")
+    for lane in lanes:
+        first = next(part for part in parts if part.lane == lane)
+        if isinstance(first, Reference):
+            fail(mapper, f"lane {lane} begins with a reference column", "put its columns first")
 
 
 def check_targets_lie_in_the_window(mapper: Mapper) -> None:
@@ -75,32 +91,35 @@ def check_targets_lie_in_the_window(mapper: Mapper) -> None:
             )
 
 
-def check_decode_gives_the_weights_back(mapper: Mapper) -> None:
-    """What the targets hold, decoded, is the matrix that was mapped."""
+def check_parts_give_the_weights_back(mapper: Mapper) -> None:
+    """What the targets stand for is the matrix that was mapped, up to half a step of rounding."""
     for name, weight in _weights().items():
         mapped = _map(mapper, weight)
-        found = mapper.decode(_parts(mapped), mapped)
-        error = float((found - weight).abs().max()) / float(weight.abs().max())
-        if tuple(found.shape) != _SHAPE or not error <= 1e-5:
+        actual = mapped.weight()
+        off = (actual - weight).abs() - 0.5 * torch.as_tensor(mapped.step)
+        error = float(off.max()) / float(weight.abs().max())
+        if tuple(actual.shape) != _SHAPE or not error <= 1e-5:
             fail(
                 mapper,
-                f"{name} weights come back as {tuple(found.shape)}, off by {100 * error:.2g} %",
-                "decode undoes map: combine(targets) * gain is the weight matrix",
+                f"{name} weights come back as {tuple(actual.shape)}, off by {100 * error:.2g} %",
+                "the sum of sign * target of a lane, times gain, summed over lanes, is the weight; "
+                "a mapper that rounds says the weight of one step",
             )
 
 
 def check_product_gives_the_product(mapper: Mapper) -> None:
-    """Currents decoded are outputs: decode(x G) = x W."""
+    """Currents, subtracted and added, are outputs: x G is x W."""
     weight = _weights()["normal"]
     x = context(0, "inputs").random.normal((4, _SHAPE[0], 1, _SHAPE[1]), dtype=weight.dtype)
     mapped = _map(mapper, weight)
     currents = torch.stack([(x @ part).squeeze(-2) for part in _parts(mapped)])
-    found, wanted = mapper.decode(currents, mapped), (x @ weight).squeeze(-2)
-    if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max())):
+    actual = added(subtracted(currents, mapped.parts), mapped.gain)
+    wanted = (x @ mapped.weight()).squeeze(-2)
+    if not torch.allclose(actual, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max())):
         fail(
             mapper,
-            f"outputs are off by {float((found - wanted).abs().max()):.2g}",
-            "combine subtracts what the offset of the conductances adds to a current",
+            f"outputs are off by {float((actual - wanted).abs().max()):.2g}",
+            "let a reference column take away what the offset of the conductances adds",
         )
 
 
@@ -108,7 +127,7 @@ def check_zero_weights(mapper: Mapper) -> None:
     """A matrix of zeros, as pruning leaves it, is mapped and comes back as zeros."""
     weight = torch.zeros(_SHAPE)
     mapped = _map(mapper, weight)
-    found = mapper.decode(_parts(mapped), mapped)
+    found = mapped.weight()
     if not bool(mapped.gain.isfinite().all()) or not torch.allclose(found, weight, atol=1e-6):
         fail(
             mapper,
@@ -118,48 +137,23 @@ def check_zero_weights(mapper: Mapper) -> None:
         )
 
 
-def check_combine_is_linear(mapper: Mapper) -> None:
-    """combine(a I + b J) = a combine(I) + b combine(J)."""
-    parts = len(_map(mapper, _weights()["normal"]).targets)
-    shape = (parts, 4, _SHAPE[2])
-    i, j = (context(0, name).random.normal(shape, dtype=torch.float64) for name in "ij")
-    found = mapper.combine(2.0 * i - 0.5 * j)
-    wanted = 2.0 * mapper.combine(i) - 0.5 * mapper.combine(j)
-    if found.shape != wanted.shape or tuple(found.shape) != shape[1:]:
-        fail(
-            mapper,
-            f"combine turns {shape} into {tuple(found.shape)}",
-            "expected the parts, the first dimension, to be combined and nothing else",
-        )
-    if not torch.allclose(found, wanted):
-        fail(
-            mapper,
-            f"combine is not linear, by {float((found - wanted).abs().max()):.2g}",
-            "combine is a weighted sum of the parts; scale by the gain in decode",
-        )
-
-
 def check_inputs_stay_as_they_are(mapper: Mapper) -> None:
-    """The weights, the currents and what was mapped are not written into."""
+    """The weights are not written into."""
     weight = _weights()["normal"]
     untouched = Untouched(weight=weight)
-    mapped = _map(mapper, weight)
+    _map(mapper, weight)
     untouched.require(mapper, "map")
-    current = _parts(mapped).clone()
-    untouched = Untouched(current=current, gain=mapped.gain)
-    mapper.decode(current, mapped)
-    untouched.require(mapper, "decode")
 
 
 def check_follows_the_dtype(mapper: Mapper) -> None:
     """float32 weights have float32 targets, float64 ones float64."""
     for dtype in (torch.float32, torch.float64):
         mapped = _map(mapper, _weights(dtype)["normal"])
-        for target in mapped.targets:
-            if target.dtype != dtype:
+        for part in mapped.parts:
+            if part.target.dtype != dtype:
                 fail(
                     mapper,
-                    f"targets of {dtype} weights are {target.dtype}",
+                    f"targets of {dtype} weights are {part.target.dtype}",
                     "take the dtype from the weights",
                 )
 
@@ -175,10 +169,10 @@ def check_randomness_is_keyed(mapper: Mapper) -> None:
 CHECKS: tuple[Callable[[Any], None], ...] = (
     check_targets_have_the_weights_shape,
     check_targets_lie_in_the_window,
-    check_decode_gives_the_weights_back,
+    check_lanes_are_counted,
+    check_parts_give_the_weights_back,
     check_product_gives_the_product,
     check_zero_weights,
-    check_combine_is_linear,
     check_inputs_stay_as_they_are,
     check_follows_the_dtype,
     check_randomness_is_keyed,

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Mapped, Mapper, Memristor, parameter
+from memcore import ConfigError, Context, Mapped, Mapper, Memristor, Part, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,8 @@ class Differential(Mapper):
                 targets.append(share.mul_(g_max - g_min).add_(g_min))
             else:
                 targets.append(share.mul_(1 / g_max - 1 / g_min).add_(1 / g_min).reciprocal_())
-        return Mapped(targets=tuple(targets), gain=w_max / (g_max - g_min))
-
-    def combine(self, current: Tensor) -> Tensor:
-        return current[0] - current[1]
+        parts = (Part(target=targets[0]), Part(target=targets[1], sign=-1))
+        return Mapped(parts=parts, gain=(w_max / (g_max - g_min)).reshape(1))
 
 
 def largest(weight: Tensor, quantile: float | None) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcore import ConfigError, Context, Mapped, Mapper, Memristor, parameter
+from memcore import ConfigError, Context, Mapped, Mapper, Memristor, Part, Reference, parameter
 from memcore_plugins.mappers.differential import largest
 
 
@@ -32,7 +32,5 @@ class Offset(Mapper):
         middle, half = 0.5 * (g_max + g_min), 0.5 * (g_max - g_min)
         g = middle + half * (weight / w_max).clamp(-1, 1)
         reference = weight.new_full((*weight.shape[:2], 1), middle)
-        return Mapped(targets=(g, reference), gain=w_max / half)
-
-    def combine(self, current: Tensor) -> Tensor:
-        return current[0] - current[1]
+        parts = (Part(target=g), Reference(target=reference))
+        return Mapped(parts=parts, gain=(w_max / half).reshape(1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, Effective, NonIdeality
+from memcore import ArrayInfo, Context, NonIdeality, Product
 from memcore_plugins.nonidealities._wiring import Wiring
 from memcore_plugins.nonidealities.ir_drop import IrDrop
 
@@ -32,7 +32,7 @@ class IrDropSeries(Wiring):
         return IrDrop(word_line=word, bit_line=bit, driver=self.driver, sense=self.sense)
 
 
-class _InSeries(Effective):
+class _InSeries(Product):
     wire: Tensor
 
     def __init__(self, wire: Tensor) -> None:

@@ -16,6 +16,7 @@ from memcore import (
     Distribution,
     NonIdeality,
     Parameter,
+    Product,
     Stage,
     circuit,
     parameter,
@@ -166,22 +167,21 @@ class _Sinh(nn.Module):
         return circuit.Sinh(v0=self.v0.double(), read_voltage=self.read_voltage)
 
 
-class _Curved(nn.Module):
+class _Curved(Product):
     """Cells of one curve or of one each."""
 
     def __init__(self, curve: "_Sinh | _Polynomial") -> None:
         super().__init__()
         self.curve = curve
 
-    def cell_law(self) -> circuit.CellLaw:
-        """What `memcore.circuit.solve` takes."""
-        return self.curve.law()
+    def circuit(self, g: Tensor) -> circuit.ArrayCircuit:
+        return circuit.ArrayCircuit(g=g, law=self.curve.law())
 
 
 class _OneCurve(_Curved):
     """`f(V) @ G`."""
 
-    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+    def currents(self, v: Tensor, g: Tensor) -> Tensor:
         volts = self.curve(v)
         if len(g) == 1:
             return torch.bmm(volts.transpose(0, 1), g[0]).transpose(0, 1)
@@ -191,7 +191,7 @@ class _OneCurve(_Curved):
 class _CurveOfEachCell(_Curved):
     """The currents of all cells, a few reads at a time, then their sums."""
 
-    def forward(self, v: Tensor, g: Tensor) -> Tensor:
+    def currents(self, v: Tensor, g: Tensor) -> Tensor:
         size = max(1, _CHUNK // max(1, g[0].numel()))
         volts = torch.split(v.unsqueeze(-1), size)
         cells = torch.split(g, size) if len(g) > 1 else [g] * len(volts)

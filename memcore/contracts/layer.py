@@ -1,0 +1,147 @@
+"""`Layer`: the contract of a layer whose matrices are on crossbars."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
+
+from torch import Tensor, nn
+
+#: Where a module keeps its hooks.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
+
+
+class Operand(NamedTuple):
+    """What one matrix of a layer should hold.
+
+    Args:
+        weight: [groups, outputs, inputs], a view of a parameter or something computed from
+            parameters.
+        bias: [groups * outputs], added to the product; None for none.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+
+class MatrixModule(Protocol):
+    """A matrix on crossbars, as `memcore.nn.Matrix` is."""
+
+    def __call__(self, x: Tensor, operand: Operand) -> Tensor:
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
+
+
+Build = Callable[[str, Operand], nn.Module]
+
+
+class Layer(nn.Module):
+    """A layer with named matrices on crossbars; everything else stays digital.
+
+    A subclass says which modules it `replaces`, which `operands` its matrices hold, and how its
+    `forward` uses them: `self.read("weight", x)` for a matrix of that name. Writing, ageing,
+    calibrating, summaries, diagnoses, costs and the way back are the same for all layers. The
+    parameters are those of the digital module, shared, not copied.
+
+    Examples:
+        >>> class Linear(memcore.Layer):
+        ...     replaces = (torch.nn.Linear,)
+        ...
+        ...     def operands(self):
+        ...         return {"weight": memcore.Operand(self.weight.unsqueeze(0), self.bias)}
+        ...
+        ...     def forward(self, input):
+        ...         return self.read("weight", input.unsqueeze(1)).squeeze(1)
+    """
+
+    kind: ClassVar[str] = "layers"
+    api: ClassVar[int] = 1  #: the version of the contract that a plugin was written for
+    #: The digital modules that it takes the place of: classes, or qualified names such as
+    #: "transformers.pytorch_utils.Conv1D", so that no foreign package is imported.
+    replaces: ClassVar[tuple[type[nn.Module] | str, ...]] = ()
+
+    matrices: nn.ModuleDict
+
+    @classmethod
+    def refuses(cls, module: nn.Module) -> str:
+        """Why this module cannot be converted, for the report of what stayed digital; "" if it can.
+
+        Called before `of`; weights that are no parameters, empty or in float16 are refused already.
+        """
+        del module
+        return ""
+
+    @classmethod
+    def of(cls, module: nn.Module, build: Build) -> Self:
+        """The layer that takes the place of a digital module.
+
+        Args:
+            module: the digital module.
+            build: from the name of a matrix and what it holds to the matrix on crossbars.
+        """
+        layer = cls(module)
+        for name, operand in layer.operands().items():
+            layer.matrices[name] = build(name, operand)
+        return layer
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        for constant in getattr(module, "__constants__", ()):
+            setattr(self, constant, getattr(module, constant))
+        for name, parameter in module._parameters.items():
+            self.register_parameter(name, parameter)
+        self.matrices = nn.ModuleDict()
+        self.train(module.training)
+        for hooks in _HOOKS:  # shared, so that a handle from before still removes its hook
+            object.__setattr__(self, hooks, getattr(module, hooks))
+        # Not a submodule: its parameters are ours. It only serves to go back.
+        object.__setattr__(self, "_digital", module)
+        self.register_load_state_dict_pre_hook(_names_of_before)  # type: ignore[no-untyped-call]
+
+    @abstractmethod
+    def operands(self) -> Mapping[str, Operand]:
+        """What each matrix should hold now, by the name of the matrix.
+
+        The only matrix of a layer is best called "weight": it then bears the name of the layer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say which matrices it has")
+
+    def read(self, name: str, x: Tensor) -> Tensor:
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs] of a matrix, with its bias."""
+        matrix = cast(MatrixModule, self.matrices[name])
+        return matrix(x, self.operands()[name])
+
+    def digital(self) -> nn.Module:
+        """The digital module with the present parameters."""
+        module: nn.Module = self.__dict__["_digital"]
+        for name in module._parameters:
+            module._parameters[name] = self._parameters[name]
+        return module.train(self.training)
+
+    @property
+    def crossbar(self) -> Any:
+        """The arrays of a layer that has one matrix."""
+        if len(self.matrices) != 1:
+            names = ", ".join(self.matrices) or "none"
+            raise AttributeError(
+                f"{type(self).__name__} has {len(self.matrices)} matrices ({names}); expected "
+                "layer.matrices[name].crossbar"
+            )
+        (matrix,) = self.matrices.values()
+        return matrix.crossbar
+
+
+def _names_of_before(layer: Layer, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """A state of before has the arrays of the only matrix under `crossbar`."""
+    del layer, rest
+    old = f"{prefix}crossbar."
+    for key in [key for key in state_dict if key.startswith(old)]:
+        new = f"{prefix}matrices.weight.crossbar.{key.removeprefix(old)}"
+        state_dict[new] = state_dict.pop(key)

@@ -1,0 +1,79 @@
+"""`torch.nn.Conv1d`, `Conv2d` and `Conv3d` on crossbars."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from memcore.contracts.layer import Operand
+from memcore.errors import ShapeError
+from memcore.nn.single import SingleMatrix
+
+_CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+
+
+class Conv(SingleMatrix):
+    """`torch.nn.Conv1d`, `Conv2d` and `Conv3d` on crossbars.
+
+    Each output position is one read: the inputs under the kernel drive the word lines.
+    """
+
+    replaces = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: str
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        padding: list[int] = module._reversed_padding_repeated_twice  # type: ignore[assignment]
+        self._padding = padding
+
+    def operands(self) -> dict[str, Operand]:
+        weight = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
+        return {"weight": Operand(weight, self.bias)}
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[n, in_channels, *space] to [n, out_channels, *positions], or the same without n."""
+        dims = len(self.kernel_size)
+        if self.matrix.reads_exactly:
+            return self._convolve(self.crossbar.input(input))
+        if input.dim() not in (dims + 1, dims + 2) or input.shape[-dims - 1] != self.in_channels:
+            raise ShapeError(
+                f"input has shape {list(input.shape)}; expected [n, {self.in_channels}, *space] or "
+                f"[{self.in_channels}, *space] with {dims} dimension(s) of space"
+            )
+        batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
+        windows = self._windows(self._padded(batched))
+        y = self.read("weight", windows.flatten(0, dims))
+        y = y.reshape(*windows.shape[: dims + 1], self.out_channels).movedim(-1, 1)
+        return y if input.dim() == dims + 2 else y.squeeze(0)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        convolve = _CONVOLUTIONS[len(self.kernel_size) - 1]
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = self._padded(x), (0,) * len(self.kernel_size)
+        weight, bias = self.exact()
+        return convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        return F.pad(x, self._padding, mode=mode) if any(self._padding) else x
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """[n, channels, *space] to the inputs of each position, [n, *positions, groups, rows]."""
+        dims = len(self.kernel_size)
+        shape = zip(self.kernel_size, self.stride, self.dilation, strict=True)
+        for dim, (size, stride, dilation) in enumerate(shape):
+            x = x.unfold(dim + 2, dilation * (size - 1) + 1, stride)[..., ::dilation]
+        x = x.reshape(len(x), self.groups, self.in_channels // self.groups, *x.shape[2:])
+        return x.movedim((1, 2), (dims + 1, dims + 2)).flatten(dims + 2)
+
+    def extra_repr(self) -> str:
+        """As the digital layer prints."""
+        digital: nn.Module = self.__dict__["_digital"]
+        return digital.extra_repr()

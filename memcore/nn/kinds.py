@@ -1,0 +1,60 @@
+"""Which layer of `memcore.layers` takes the place of which module."""
+
+import warnings
+
+from torch import nn
+
+from memcore.contracts.layer import Layer
+from memcore.errors import MemcoreWarning, PluginShadowWarning, RegistryError
+from memcore.registry.instances import layers as registry
+from memcore.registry.scan import BUNDLED, THIS_PROCESS, Provider
+
+
+def kinds() -> dict[str, type[Layer]]:
+    """From the qualified name of a module class to the layer that takes its place.
+
+    What this process registered comes before what comes with memcore, which comes before what
+    other packages bring.
+    """
+    known: dict[str, type[Layer]] = {}
+    by: dict[str, Provider] = {}
+    for provider in sorted(registry.providers(), key=_rank):
+        layer = _loaded(provider)
+        for module in () if layer is None else layer.replaces:
+            name = module if isinstance(module, str) else class_name(module)
+            if name not in known and layer is not None:
+                known[name], by[name] = layer, provider
+            elif by[name].distribution != THIS_PROCESS and known[name] is not layer:
+                warnings.warn(
+                    f"{provider} replaces {name}, as {by[name]} does, which is taken; expected one "
+                    f"of the two: memcore.layers.register({provider.name!r}, "
+                    f'memcore.layers["{provider.qualified}"]) takes the other one',
+                    PluginShadowWarning,
+                    stacklevel=3,
+                )
+    return known
+
+
+def kind_of(module: nn.Module) -> type[Layer] | None:
+    """The layer that takes the place of a module; subclasses may compute anything, so none does."""
+    return kinds().get(class_name(type(module)))
+
+
+def class_name(cls: type) -> str:
+    """Module and name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _rank(provider: Provider) -> tuple[int, str, str]:
+    order = {THIS_PROCESS: 0, BUNDLED: 1}
+    return order.get(provider.distribution, 2), provider.distribution, provider.name
+
+
+def _loaded(provider: Provider) -> type[Layer] | None:
+    here = provider.distribution == THIS_PROCESS
+    try:
+        layer: type[Layer] = registry[provider.name if here else provider.qualified]
+    except RegistryError as error:
+        warnings.warn(f"layer {provider.name!r} is not used: {error}", MemcoreWarning, stacklevel=4)
+        return None
+    return layer

@@ -1,0 +1,40 @@
+"""`torch.nn.Linear` on crossbars."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from memcore.contracts.layer import Operand
+from memcore.errors import ShapeError
+from memcore.nn.single import SingleMatrix
+
+
+class Linear(SingleMatrix):
+    """`torch.nn.Linear` on crossbars: each input vector is one read."""
+
+    replaces = (nn.Linear,)
+
+    in_features: int
+    out_features: int
+
+    def operands(self) -> dict[str, Operand]:
+        return {"weight": Operand(self.weight.unsqueeze(0), self.bias)}
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Outputs [..., out_features] of inputs [..., in_features]."""
+        if self.matrix.reads_exactly:
+            weight, bias = self.exact()
+            return F.linear(self.crossbar.input(input), weight, bias)
+        if input.is_nested:  # as nn.TransformerEncoder passes on, to leave out padding
+            rows = [self.forward(row) for row in input.unbind()]
+            return torch.nested.as_nested_tensor(rows)
+        if not input.dim() or input.shape[-1] != self.in_features:
+            raise ShapeError(
+                f"input has shape {list(input.shape)}; expected [..., {self.in_features}]"
+            )
+        y = self.read("weight", input.reshape(-1, 1, self.in_features))
+        return y.view(*input.shape[:-1], self.out_features)
+
+    def extra_repr(self) -> str:
+        """As the digital layer prints."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -1,0 +1,23 @@
+"""The same layer of the same chip, built and read in another way."""
+
+from collections.abc import Callable
+from typing import cast
+
+from memcore.contracts.layer import Layer, Operand
+from memcore.crossbar.config import CrossbarConfig
+from memcore.nn.matrix import Matrix
+
+
+def reconfigured(layer: Layer, change: Callable[[CrossbarConfig], CrossbarConfig]) -> Layer:
+    """A copy of a layer on the same chip, each of its matrices with another configuration.
+
+    Args:
+        layer: the layer, which stays as it is; parameters are shared.
+        change: from the configuration of a matrix to the one wanted.
+    """
+
+    def build(name: str, operand: Operand) -> Matrix:
+        matrix = cast(Matrix, layer.matrices[name])
+        return matrix.reconfigured(change(matrix.crossbar.config), operand)
+
+    return type(layer).of(layer.digital(), build)
