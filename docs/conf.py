@@ -16,8 +16,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "memcore_math",
     "memcore_registry",
     "memcore_cli",
     "memcore_figures",
@@ -49,4 +49,7 @@ def setup(app):
 
 
 html_theme = "furo"
+html_math_renderer = "memcore"
+html_static_path = ["_static"]
+html_css_files = ["memcore.css"]
 html_title = f"memcore {version}"
