@@ -17,6 +17,7 @@ SIZE = 16
 #: Letters of the formulas' font are smaller than those of the pages' at the same size.
 GROWTH = 1.08
 _CASES = re.compile(r"\\begin\{cases\}.*?\\end\{cases\}", re.DOTALL)
+_GAP = re.compile(r"\\\\\[[\d.]+[a-z]+\]")
 _HEAD = re.compile(r'<svg [^>]*viewBox="\S+ (?P<top>\S+) (?P<width>\S+) (?P<height>\S+)">')
 
 
@@ -48,7 +49,8 @@ def svg(tex: str, *, block: bool) -> str:
 
 
 def _arranged(tex: str) -> str:
-    """What the renderer leaves to its user: lines without an environment, the columns of cases."""
+    """What the renderer does not know: lines without an environment, gaps of lines and cases."""
+    tex = _GAP.sub(r"\\\\", tex)
     if ("\\\\" in tex or "&" in tex) and "\\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     return _CASES.sub(lambda found: found[0].replace("&", r"&\quad "), tex)
