@@ -52,4 +52,5 @@ html_theme = "furo"
 html_math_renderer = "memcore"
 html_static_path = ["_static"]
 html_css_files = ["memcore.css"]
+html_show_search_summary = False  # a browser may not fetch pages that are files
 html_title = f"memcore {version}"

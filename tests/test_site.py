@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -52,6 +51,15 @@ LOOK = """(async () => {
       .map(one => one.querySelector('svg')?.ariaLabel ?? ''),
   };
 })()"""
+#: The results of a search, once there are no more to come.
+HITS = """new Promise(done => {
+  const read = (last, tries) => {
+    const hits = [...document.querySelectorAll('#search-results li a')].map(hit => hit.href);
+    const complete = hits.length && hits.length == last;
+    complete || !tries ? done(hits) : setTimeout(read, 300, hits.length, tries - 1);
+  };
+  read(0, 30);
+})"""
 TEX = re.compile(
     r"\$\$|\\[(\[]|\\(frac|mathrm|begin|left|text|sqrt|sum)\b|\$[^$\n]*\\[a-z]+[^$\n]*\$"
 )
@@ -107,10 +115,14 @@ class Browser:
         self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._message())
+        return self.evaluate(LOOK), list(self.events)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in JavaScript, or what it promises."""
         found = self.call(
-            "Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
-        return found["result"]["value"], list(self.events)
+        return found["result"].get("value")
 
     def _message(self, patience: float = 60.0) -> dict[str, Any]:
         end = time.monotonic() + patience
@@ -137,6 +149,15 @@ def problems(folder: Path, browser: Browser) -> Iterator[str]:
         for link in page["links"]:
             if not _leads_somewhere(link, pages):
                 yield f"{path.relative_to(folder)}: broken link {link}"
+
+
+def search(folder: Path, word: str, browser: Browser) -> Iterator[str]:
+    """What is wrong with the site's own search for a word that it must find."""
+    browser.look(f"{(folder / 'search.html').as_uri()}?q={word}")
+    hits = browser.evaluate(HITS)
+    if not any(word in hit for hit in hits):
+        yield f"search for {word}: found {hits}"
+    yield from (f"search for {word}: {problem}" for problem in _reported(browser.events))
 
 
 def _faults(page: dict[str, Any]) -> Iterator[str]:
@@ -175,13 +196,13 @@ def _leads_somewhere(link: str, pages: dict[Path, dict[str, Any]]) -> bool:
     return not anchor or unquote(anchor) in pages[path]["ids"]
 
 
-@contextmanager
-def opened(profile: Path) -> Iterator[Browser]:
-    """A browser, or the reason why there is none; a site that was named must be looked at."""
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all pages; where a site was named, it must be looked at."""
     if CHROMIUM is None:
         (pytest.fail if BUILT else pytest.skip)("there is no chromium: install Debian's package")
-    with Browser(CHROMIUM, profile) as browser:
-        yield browser
+    with Browser(CHROMIUM, tmp_path_factory.mktemp("chromium") / "profile") as opened:
+        yield opened
 
 
 def site(folder: Path) -> Path:
@@ -201,11 +222,10 @@ def site(folder: Path) -> Path:
     return folder
 
 
-def test_every_page_is_whole_without_network(tmp_path: Path) -> None:
-    with opened(tmp_path / "profile") as browser:
-        folder = site(tmp_path / "site")
-        assert len(list(folder.rglob("*.html"))) > 50
-        found = list(problems(folder, browser))
+def test_every_page_is_whole_without_network(browser: Browser, tmp_path: Path) -> None:
+    folder = site(tmp_path / "site")
+    assert len(list(folder.rglob("*.html"))) > 50
+    found = [*problems(folder, browser), *search(folder, "vteam", browser)]
     assert not found, "\n".join(found)
 
 
@@ -228,14 +248,12 @@ def test_every_page_is_whole_without_network(tmp_path: Path) -> None:
         ("<div class='math' style='width:9px; overflow:auto'><svg width='99'/></div>", "wider"),
     ],
 )
-def test_a_fault_is_seen(body: str, problem: str, tmp_path: Path) -> None:
+def test_a_fault_is_seen(body: str, problem: str, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(f"<!doctype html><body>{body}</body>")
-    with opened(tmp_path / "profile") as browser:
-        assert any(problem in found for found in problems(tmp_path, browser))
+    assert any(problem in found for found in problems(tmp_path, browser))
 
 
-def test_a_page_without_faults_is_passed(tmp_path: Path) -> None:
+def test_a_page_without_faults_is_passed(browser: Browser, tmp_path: Path) -> None:
     text = r"<p id='a b'>costs 5 $ or 6 $</p><pre>\frac $$</pre><a href='#a%20b'>x</a>"
     (tmp_path / "page.html").write_text(f"<!doctype html><body>{text}</body>")
-    with opened(tmp_path / "profile") as browser:
-        assert list(problems(tmp_path, browser)) == []
+    assert list(problems(tmp_path, browser)) == []
