@@ -16,8 +16,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "memcore_math",
     "memcore_registry",
     "memcore_cli",
     "memcore_figures",
@@ -49,4 +49,8 @@ def setup(app):
 
 
 html_theme = "furo"
+html_math_renderer = "memcore"
+html_static_path = ["_static"]
+html_css_files = ["memcore.css"]
+html_show_search_summary = False  # a browser may not fetch pages that are files
 html_title = f"memcore {version}"

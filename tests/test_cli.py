@@ -151,5 +151,21 @@ def test_the_demo_ends_with_the_table_and_the_files(tmp_path: Path) -> None:
     assert table == f"table {tmp_path / 'results.csv'}"
     assert plot == f"plot  {tmp_path / 'plot.png'}"
     assert (tmp_path / "plot.png").is_file()
+    assert "digits_vgg.safetensors" in done.stderr
+    assert not (tmp_path / "model.safetensors").exists()
     for words in ("digital baseline", "2 chips", "r_off / r_on", "states"):
         assert words in done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_trains_a_network_of_its_own_when_asked(tmp_path: Path) -> None:
+    done = memcore("demo", "--train", "--out", tmp_path, "--chips", 1, "--samples", 10)
+    assert done.exit_code == 0, done.output
+    assert "training digits_vgg" in done.stderr
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_weights_and_training_exclude_each_other(tmp_path: Path) -> None:
+    done = memcore("run", "demo", "--train", "--checkpoint", "x.pt", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "--checkpoint and --train exclude each other" in done.stderr

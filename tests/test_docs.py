@@ -126,6 +126,14 @@ def test_reference_shows_every_plugin_with_all_of_its_parameters(kind: str, exte
             assert not field.init or f"| `{field.name}` |" in section, field.name
 
 
+@pytest.mark.parametrize("name", ["vteam", "yakopcic", "constant_step", "tabular"])
+def test_reference_gives_the_polarity_as_a_number_or_says_what_sets_it(
+    name: str, extension: Any
+) -> None:
+    section = extension("memcore_registry").render("devices").split(f"### `{name}`\n", 1)[1]
+    assert re.match(r"[^\n]*\n?[^\n]*; polarity (`-?1`|set by its parameters)", section.strip())
+
+
 @pytest.mark.parametrize("kind", list(memcore.registries()))
 def test_every_bundled_parameter_says_its_unit_and_meaning(kind: str) -> None:
     import dataclasses

@@ -6,7 +6,7 @@ from torch import nn
 
 from memcore.errors import StudyError
 from memcore.study import checkpoints, training
-from memcore.study.config import General
+from memcore.study.config import General, read
 from memcore.study.data import Dataset, Split, digits
 from memcore.study.evaluation import count_correct
 from memcore.study.models import RECIPES, digits_vgg, model, vgg16
@@ -134,11 +134,36 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
 
 def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:
     network, _ = small()
-    with pytest.raises(StudyError, match="there is no checkpoint"):
+    with pytest.raises(StudyError, match=r"there is no checkpoint .*; memcore brings .*digits_vgg"):
         checkpoints.load_weights(network, tmp_path / "none.safetensors")
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
     with pytest.raises(StudyError, match=r"bad\.pt' cannot be read"):
         checkpoints.load_weights(network, tmp_path / "bad.pt")
+
+
+@pytest.mark.parametrize("name", ["demo", "ir_drop_sizes"])
+def test_a_packaged_study_brings_weights_of_its_own_recipe_and_seed(
+    name: str, tmp_path: Path
+) -> None:
+    study, data = read(name), digits()
+    path = checkpoints.located(study.study.checkpoint or "", tmp_path)  # as from a copy elsewhere
+    recipe = study.train.over(data.augment, RECIPES["digits_vgg"])
+    assert checkpoints.checkpoint_record(path) == {
+        "model": {"name": "digits_vgg"},
+        "data": checkpoints.digest_dataset(data),
+        "seed": study.study.seed,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    network = digits_vgg()
+    checkpoints.load_weights(network, path)
+    assert count_correct(network, data, data.test, General()) == 498
+
+
+def test_a_file_beside_the_study_wins_over_weights_of_the_same_name(tmp_path: Path) -> None:
+    assert checkpoints.located("digits_vgg", tmp_path).suffix == ".safetensors"
+    (tmp_path / "digits_vgg").touch()
+    assert checkpoints.located("digits_vgg", tmp_path) == tmp_path / "digits_vgg"
+    assert checkpoints.located("other.pt", tmp_path) == tmp_path / "other.pt"
 
 
 def test_digests_see_names_shapes_and_values() -> None:

@@ -363,6 +363,13 @@ def test_a_checkpoint_is_loaded_instead_of_training(
     assert [r.correct for r in results] == [r.correct for r in study.load(finished)]
 
 
+def test_an_empty_checkpoint_means_training(toml: Path, tmp_path: Path, finished: Path) -> None:
+    edited(toml, "seed = 1", 'seed = 1\ncheckpoint = "none.pt"')
+    results = study.run(toml, tmp_path / "trained", checkpoint="")
+    assert (tmp_path / "trained" / "model.safetensors").exists()
+    assert [r.correct for r in results] == [r.correct for r in study.load(finished)]
+
+
 def test_converters_are_calibrated_on_training_images_only(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

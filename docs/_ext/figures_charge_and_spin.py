@@ -47,7 +47,7 @@ def sonos(figure: Any) -> None:
         style = {"linestyle": "", "marker": "o", "markersize": 4, "color": colour}
         right.errorbar(current, shift.mean(-1), error, label=f"memcore, day {day}", **style)
         right.plot(oracle["I_nA"], oracle[f"d{day}"], **CROSSES)
-    right.plot([], [], label="oracle", **CROSSES)
+    right.plot([], [], label="reference", **CROSSES)
     left.set_ylabel("std (nA)")
     left.set_ylim(0, 60)
     right.set_ylabel("mean shift (nA)")

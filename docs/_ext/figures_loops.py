@@ -52,5 +52,5 @@ def draw_loops(
         found = table(name)
         axes.plot(found["V_V"][200::4], found[column][200::4] * scale, **DOTS)
     if oracles:
-        axes.plot([], [], label="oracle", **DOTS)
+        axes.plot([], [], label="reference", **DOTS)
     legend(axes)

@@ -75,7 +75,7 @@ def both(axes: Any, device: Any, ends: tuple[float, float], most: int, up: Any, 
     """One train up from a weight, another down from one."""
     train(axes, device, ends[0], most, up, color=COLOURS[0], label="memcore, up")
     train(axes, device, ends[1], -most, down, color=COLOURS[1], label="memcore, down")
-    axes.plot([], [], label="oracle", **CROSSES)
+    axes.plot([], [], label="reference", **CROSSES)
     axes.set_xlabel("pulses")
     axes.locator_params(axis="x", nbins=5)
 
@@ -161,7 +161,7 @@ def exp_step(figure: Any) -> None:
     up = walk(lambda w: 0.01 * (1 + 27.235 * math.exp(-2.5 * w)), 0.0, 30, at, 0.0, 2.0)
     label = {"color": COLOURS[0], "label": "memcore, up"}
     train(right, cls.preset("pcm"), 0.0, 30, up, **label)
-    right.plot([], [], label="oracle", **CROSSES)
+    right.plot([], [], label="reference", **CROSSES)
     right.set_xlabel("pulses")
     left.set_ylabel("weight w (1 is 10 µS)")
     _titled(left, "reram_es")
@@ -234,7 +234,7 @@ def neurosim(figure: Any) -> None:
             known = {1: 0.02760063, 10: 0.24637343, 50: middle, 100: 1.0}
         train(right, bent, 0.0, 100, known, color=colour, label=f"memcore, NL = {nl:g}")
     for axes, title in ((left, "ag_a_si"), (right, "LTP in 100 pulses")):
-        axes.plot([], [], label="oracle", **CROSSES)
+        axes.plot([], [], label="reference", **CROSSES)
         axes.set_xlabel("pulses")
         _titled(axes, title)
     left.set_ylabel("(G − g_min) / (g_max − g_min)")

@@ -39,7 +39,7 @@ def pcm(figure: Any) -> None:
     panels = figure.subplots(1, 3)
     g, (write, _, noise) = cells(cell, cell.g_max * share)
     spread(panels[0], 25 * share, write(g), color=COLOURS[0], label="memcore")
-    panels[0].plot(25 * share, [row[1] for row in rows], label="oracle", **CROSSES)
+    panels[0].plot(25 * share, [row[1] for row in rows], label="reference", **CROSSES)
     curve = (0.26348, 1.9650, -1.1731)
     published(panels[0], fine([0, 25]), lambda us: polynomial(us / 25, curve), "published")
     for index, colour in zip((0, 1, 3), COLOURS, strict=False):
@@ -160,14 +160,14 @@ def reram_wan2022(figure: Any) -> None:
         published(left, fine([0, 40]), lambda us, f=fit: polynomial(us / 40, f), None)
         left.plot(40 * torch.tensor(SHARES), values, **CROSSES)
     left.plot([], [], label="published", **DASHED)
-    left.plot([], [], label="oracle", **CROSSES)
+    left.plot([], [], label="reference", **CROSSES)
     cubic = memcore.devices["reram_wan2022"].preset("cubic")
     g, (write,) = cells(cubic, window(4, 40, 10))
     spread(right, g[0, :, 0] / US, write(g), color=COLOURS[0], label="memcore, 1 s")
     fit = (1.053, 0.2374, -1.167e-2, 1.536e-4)
     published(right, fine([0, 40]), lambda us: polynomial(us, fit), "published")
     values = (1.053, 2.4136, 2.3618, 1.8192, 1.68064)
-    right.plot((0, 10, 20, 30, 39.26), values, label="oracle", **CROSSES)
+    right.plot((0, 10, 20, 30, 39.26), values, label="reference", **CROSSES)
     left.set_ylabel("std about the target (µS)")
     for axes, title in ((left, "quartic"), (right, "cubic")):
         axes.set_title(title, fontsize="medium")
@@ -223,7 +223,7 @@ def reram_milo(figure: Any) -> None:
     g, (write,) = cells(cell, window(50, 225, 8))
     spread(left, g[0, :, 0] / US, write(g), color=COLOURS[0], label="memcore")
     published(left, fine([50, 225]), lambda us: 4.782321 - 0.009107 * us, "published")
-    left.plot((50, 225), (4.32697, 2.73325), label="oracle", **CROSSES)
+    left.plot((50, 225), (4.32697, 2.73325), label="reference", **CROSSES)
     voltage = torch.linspace(-0.5, 0.5, 101, dtype=torch.float64)
     for (us, (a, b)), colour in zip(MILO_CURVATURE.items(), COLOURS, strict=False):
         at = torch.tensor(us * US, dtype=torch.float64)
@@ -231,7 +231,7 @@ def reram_milo(figure: Any) -> None:
         right.plot(voltage, beyond, color=colour, label=f"memcore, {us:g} µS")
         some = voltage[::10]
         right.plot(some, 1e3 * (a * some**2 + b * some**3), **CROSSES)
-    right.plot([], [], label="oracle", **CROSSES)
+    right.plot([], [], label="reference", **CROSSES)
     left.set_xlabel("target (µS)")
     left.set_ylabel("std of writing (µS)")
     right.set_xlabel("voltage (V)")

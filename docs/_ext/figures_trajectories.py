@@ -57,7 +57,7 @@ def team(figure: Any) -> None:
     time = (torch.arange(400 * fine, dtype=torch.float64) + 0.5) * dt
     s = states(cls(substeps=1), 1.25 / 3, torch.sin(2 * math.pi * 1e3 * time), dt)[::fine]
     right.plot(1e3 * expected["t_s"], 3 * s[:400], color=COLOURS[0], label="memcore")
-    right.plot(1e3 * expected["t_s"][::5], 1e9 * expected["x_m"][::5], label="oracle", **DOTS)
+    right.plot(1e3 * expected["t_s"][::5], 1e9 * expected["x_m"][::5], label="reference", **DOTS)
     right.set_xlabel("time (ms)")
     right.set_ylabel("border x (nm)")
     right.set_title("with its windows, 1 V sine, 1 kHz")
@@ -87,7 +87,7 @@ def stanford_pku(figure: Any) -> None:
     middle.set_title("constant voltage, 0 Ω", fontsize="medium")
     right.set_title("triangle of 16 ms, 0 Ω", fontsize="medium")
     for axes in (middle, right):
-        axes.plot([], [], label="oracle", **DOTS)
+        axes.plot([], [], label="reference", **DOTS)
         axes.set_ylabel("gap (nm)")
         axes.set_ylim(0, 2.7)
         legend(axes, loc="upper center")

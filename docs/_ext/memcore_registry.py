@@ -51,11 +51,7 @@ def _page(name: str, pages: Path) -> str:
 
 def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     provider = memcore.registries()[kind].provider(name)
-    facts = [
-        f"{label} `{_shown(getattr(cls, key))}`"
-        for key, label in _FACTS.items()
-        if hasattr(cls, key)
-    ]
+    facts = [_fact(cls, key, label) for key, label in _FACTS.items() if hasattr(cls, key)]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
     if (_PHYSICS / f"{name}.md").exists():
         facts.append(f"[physics](../physics/{name}.md)")
@@ -69,6 +65,19 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     for preset, found in sorted(getattr(cls, "presets", {}).items()):
         yield f"- preset `{preset}`: {_preset(found)}"
     yield ""
+
+
+def _fact(cls: type, key: str, label: str) -> str:
+    if not isinstance(getattr(cls, key), property):
+        return f"{label} `{_shown(getattr(cls, key))}`"
+    if any(_is_required(field) for field in dataclasses.fields(cls)):
+        return f"{label} set by its parameters"
+    return f"{label} `{_shown(getattr(cls(), key))}` with the default parameters"
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.init and field.default is missing and field.default_factory is missing
 
 
 def _documentation(cls: type) -> list[str]:

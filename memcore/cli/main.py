@@ -60,6 +60,7 @@ _FRESH = click.option(
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Only the table, warnings and errors.")
 _CHIPS = click.option("--chips", type=click.IntRange(min=1), help="Virtual chips at each point.")
 _SAMPLES = click.option("--samples", type=click.IntRange(min=1), help="Test images, the first.")
+_TRAIN = click.option("--train", is_flag=True, help="Train the network instead of loading weights.")
 _FOLDER = OutputFolder()
 
 
@@ -71,17 +72,23 @@ _FOLDER = OutputFolder()
 @_SAMPLES
 @click.option("--batch", type=click.IntRange(min=1), help="Images evaluated at once.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights to load.")
+@_TRAIN
 @click.option("--device", help="Torch device to compute on, such as cuda.")
 @_FRESH
 @_QUIET
-def run(study: Path, out: Path | None, fresh: bool, quiet: bool, **overrides: Any) -> None:
+def run(
+    study: Path, out: Path | None, train: bool, fresh: bool, quiet: bool, **overrides: Any
+) -> None:
     """Run the study in the file STUDY, or finish it where it was interrupted.
 
     STUDY may also name one that comes with memcore: demo, ir_drop_sizes. Options win over the
     file's entries.
     """
     if overrides["checkpoint"] is not None:
+        if train:
+            raise click.UsageError("--checkpoint and --train exclude each other; give one of them")
         overrides["checkpoint"] = str(overrides["checkpoint"].resolve())
+    overrides |= {"checkpoint": ""} if train else {}
     _study(study, out, fresh, quiet, overrides)
 
 
@@ -89,14 +96,16 @@ def run(study: Path, out: Path | None, fresh: bool, quiet: bool, **overrides: An
 @click.option("--out", type=_FOLDER, default=Path("demo-results"), show_default=True)
 @_CHIPS
 @_SAMPLES
+@_TRAIN
 @_FRESH
 @_QUIET
-def demo(out: Path, fresh: bool, quiet: bool, **overrides: Any) -> None:
+def demo(out: Path, train: bool, fresh: bool, quiet: bool, **overrides: Any) -> None:
     """Run the study that comes with memcore.
 
-    Trains a small VGG on handwritten digits and asks what the spread of the devices, the number of
-    their states and the ratio of r_off to r_on cost.
+    Takes a small VGG that was trained on handwritten digits and asks what the spread of the
+    devices, the number of their states and the ratio of r_off to r_on cost.
     """
+    overrides |= {"checkpoint": ""} if train else {}
     _study(Path("demo"), out, fresh, quiet, overrides)
 
 

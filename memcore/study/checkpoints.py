@@ -14,6 +14,7 @@ from memcore.study.data import Dataset
 from memcore.study.files import write_atomic
 
 _RECORD = "memcore.study"
+_PACKAGED = Path(__file__).parent
 
 
 def digest(model: nn.Module) -> str:
@@ -65,6 +66,19 @@ def checkpoint_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def packaged() -> list[str]:
+    """The weights that come with memcore, which may be named instead of a file."""
+    return sorted(path.stem for path in _PACKAGED.glob("*.safetensors"))
+
+
+def located(checkpoint: str, folder: Path) -> Path:
+    """The file that a study means: one beside it, or one that comes with memcore."""
+    path = folder / checkpoint
+    if checkpoint in packaged() and not path.exists():
+        return _PACKAGED / f"{checkpoint}.safetensors"
+    return path
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a state_dict file into `model`.
 
@@ -93,7 +107,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(str(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise StudyError(f"there is no checkpoint '{path}'") from None
+        raise StudyError(
+            f"there is no checkpoint '{path}'; memcore brings the weights {', '.join(packaged())}"
+        ) from None
     except Exception as error:
         raise StudyError(
             f"checkpoint '{path}' cannot be read: {error}; expected safetensors or a state_dict "

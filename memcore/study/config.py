@@ -62,7 +62,8 @@ class General(_Section):
         note: under the plot.
         model: "digits_vgg", "vgg16" or "package.module:function"; `{ name, parameters }`.
         data: "digits", "cifar10" or "package.module:function"; `{ name, parameters }`.
-        checkpoint: weights to load (.safetensors, or a state_dict of torch.save); else trained.
+        checkpoint: weights to load: a file (.safetensors, or a state_dict of torch.save), or
+            "digits_vgg", which come with memcore. The network is trained when absent or empty.
         chips: virtual chips, the same ones at every point.
         seed: of the training and of the chips.
         samples: test images used, the first ones; all when absent.
@@ -76,7 +77,7 @@ class General(_Section):
     note: str = ""
     model: Component = {"name": "digits_vgg"}
     data: Component = {"name": "digits"}
-    checkpoint: str | None = None
+    checkpoint: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
     chips: int = Field(default=5, ge=1)
     seed: int = 0
     samples: int | None = Field(default=None, ge=1)

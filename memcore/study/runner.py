@@ -130,7 +130,9 @@ class _Run:
             torch.manual_seed(general.seed)
             model = models.model(general.model, self.study.folder).to(self.device)
             if general.checkpoint is not None:
-                checkpoints.load_weights(model, self.study.folder / general.checkpoint)
+                path = checkpoints.located(general.checkpoint, self.study.folder)
+                LOG.info("using the weights of %s", path)
+                checkpoints.load_weights(model, path)
             else:
                 self._trained(model, content)
         return model.eval()
