@@ -47,9 +47,11 @@ _NAMES: dict[str, str] = {
     "MemcoreDeprecationWarning MemcoreError MemcoreWarning NativeError NoEffectWarning "
     "PluginLoadError PluginShadowWarning RegistryError ShapeError UnknownPluginError",
     "fitting": "fit",
+    "nn.counting": "Counts counting",
     "nn.conversion": "convert convert_ revert_",
     "nn.verbs": "age calibrate program",
     "random": "ReadStream Stream",
+    "report.cost": "CostReport cost",
     "report.diagnosis": "check_ideal diagnose",
     "report.provenance": "provenance",
     "report.summary": "summary",

@@ -70,6 +70,8 @@ from memcore.fitting import fit as fit
 from memcore.nn.conversion import convert as convert
 from memcore.nn.conversion import convert_ as convert_
 from memcore.nn.conversion import revert_ as revert_
+from memcore.nn.counting import Counts as Counts
+from memcore.nn.counting import counting as counting
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import calibrate as calibrate
 from memcore.nn.verbs import program as program
@@ -86,6 +88,8 @@ from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
+from memcore.report.cost import CostReport as CostReport
+from memcore.report.cost import cost as cost
 from memcore.report.diagnosis import check_ideal as check_ideal
 from memcore.report.diagnosis import diagnose as diagnose
 from memcore.report.provenance import provenance as provenance

@@ -1,6 +1,7 @@
 """What happens to the arrays of a converted network: writing, ageing, calibrating."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -98,28 +99,37 @@ def calibrate(model: nn.Module, inputs: Batches) -> None:
     if not waiting:
         _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
         return
-    batches = list(_batches(inputs))
-    if all(isinstance(batch, Tensor) and not batch.numel() for batch in batches):
+    every_batch = list(batches(inputs))
+    if all(isinstance(batch, Tensor) and not batch.numel() for batch in every_batch):
         raise ConfigError(
-            f"there is nothing to calibrate with: {len(batches)} batches, and no input in any; "
+            f"there is nothing to calibrate with: {len(every_batch)} batches, and no input in any; "
             "expected typical inputs of the network"
         )
-    training = {module: module.training for module in model.modules()}
     reads = [matrix.crossbar.reads.clone() for matrix in every]
+    with evaluating(model):
+        try:
+            for port in ("input", "output"):
+                if not any(_has_range(matrix, port) for matrix in waiting):
+                    continue
+                for matrix in waiting:
+                    matrix.crossbar.observe(port)
+                for batch in every_batch:
+                    model(batch)
+        finally:
+            for matrix in waiting:
+                matrix.crossbar.observe(None)
+            for matrix, number in zip(every, reads, strict=True):
+                matrix.crossbar.reads.copy_(number)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode for a while; each module then goes back to its own."""
+    training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        for port in ("input", "output"):
-            if not any(_has_range(matrix, port) for matrix in waiting):
-                continue
-            for matrix in waiting:
-                matrix.crossbar.observe(port)
-            for batch in batches:
-                model(batch)
+        yield
     finally:
-        for matrix in waiting:
-            matrix.crossbar.observe(None)
-        for matrix, number in zip(every, reads, strict=True):
-            matrix.crossbar.reads.copy_(number)
         for module, mode in training.items():
             module.training = mode
 
@@ -130,7 +140,8 @@ def _has_range(matrix: Matrix, *names: str) -> bool:
     return any(port.converter is not None and not port.is_fixed for port in ports)
 
 
-def _batches(inputs: Batches) -> Iterator[Tensor]:
+def batches(inputs: Batches) -> Iterator[Tensor]:
+    """The inputs of each batch."""
     for batch in [inputs] if isinstance(inputs, Tensor) else inputs:
         yield batch[0] if isinstance(batch, list | tuple) else batch
 

@@ -13,6 +13,7 @@ from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, NoEffectWarning
 from memcore.nn.reconfigured import reconfigured
+from memcore.nn.verbs import evaluating
 from memcore.nn.walk import replace_module, require_layers, unique_matrices
 from memcore.report.summary import device_effect, effects
 
@@ -158,10 +159,10 @@ def check_ideal(model: nn.Module, x: Tensor, *, tolerance: float = 1e-4) -> Idea
         return hook
 
     ideal = {name: _with_effects(layer, set()) for name, layer in layers.items()}
-    with _evaluating(model), _swapped(model, ideal) as arrays:
+    with evaluating(model), _swapped(model, ideal) as arrays:
         actual = arrays(x)
     digital = {name: layer.digital() for name, layer in layers.items()}
-    with _evaluating(model), _swapped(model, digital) as network:
+    with evaluating(model), _swapped(model, digital) as network:
         handles = [
             digital[name].register_forward_hook(compare(name, layer), prepend=True)
             for name, layer in ideal.items()
@@ -195,7 +196,7 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
 
     def outputs(keep: set[str]) -> Tensor:
         variant = {name: _with_effects(layer, keep) for name, layer in layers.items()}
-        with _evaluating(model), _swapped(model, variant) as arrays:
+        with evaluating(model), _swapped(model, variant) as arrays:
             return _outputs(arrays, loader)
 
     def exactly(name: str) -> Approximation | None:
@@ -203,7 +204,7 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         if all(layer is None for layer in variant.values()):
             return None
         known = {key: layer or layers[key] for key, layer in variant.items()}
-        with _evaluating(model), _swapped(model, known) as arrays:
+        with evaluating(model), _swapped(model, known) as arrays:
             found = _outputs(arrays, loader)
         error = float((found - actual).square().mean() / found.square().mean()) ** 0.5
         return Approximation(name, metric(found, targets), error)
@@ -215,7 +216,7 @@ def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Dia
         alone, without = outputs({name}), outputs(set(names) - {name})
         acts = _differ(alone, ideal) or _differ(without, actual)
         budget.append(Effect(name, metric(alone, targets), metric(without, targets), acts))
-    with _evaluating(model), _swapped(model, {n: la.digital() for n, la in layers.items()}) as net:
+    with evaluating(model), _swapped(model, {n: la.digital() for n, la in layers.items()}) as net:
         digital = _outputs(net, loader)
     _warn_of_idle(budget)
     return Diagnosis(
@@ -281,17 +282,6 @@ def _swapped(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[nn.M
     finally:
         for name, layer in before.items():
             replace_module(model, name, layer)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 def _targets(loader: object) -> Tensor:

@@ -1,0 +1,88 @@
+"""Power that the drivers of arrays deliver: V^2 G summed over cells, or what a circuit takes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from memcore.circuit.array import ArrayCircuit
+from memcore.circuit.drive import Drive
+from memcore.circuit.laws import Ohmic
+from memcore.crossbar.effects import Effects
+from memcore.crossbar.given import drive_of
+from memcore.crossbar.product import circuit_of
+from memcore.crossbar.tiling import Tiling
+
+#: From word-line voltages [n, groups, rows] V to the power of all reads together, W.
+Power = Callable[[Tensor], float]
+
+#: Currents of single cells that are held at once, 128 MB of float64.
+_AT_ONCE = 1 << 24
+
+
+def power_of(effects: Effects, settled: Tensor, tiling: Tiling) -> Power:
+    """How much power reads take from the drivers of the word lines; bit lines are at 0 V.
+
+    Wires, transistors and curved cells count as far as there is a circuit behind the effects;
+    otherwise cells are ohmic and see what is applied. Noise of a read is left out.
+
+    Args:
+        effects: what the arrays are read with.
+        settled: conductances as every read finds them, [arrays, rows, cols] S.
+        tiling: where the lines of the matrix lie.
+    """
+    circuit = None if effects.product is None else circuit_of(effects.product, settled.double())
+    if circuit is None:
+        return _ohmic(settled, tiling)
+    if isinstance(circuit.law, Ohmic) and circuit.series is None:
+        return _linear(circuit, tiling)
+    return _solved(circuit, tiling)
+
+
+def _ohmic(settled: Tensor, tiling: Tiling) -> Power:
+    """Each word line sees the sum of its cells."""
+    lines = settled.double().sum(-1)
+
+    def power(v: Tensor) -> float:
+        squares = tiling.spread(v.double().square().sum(0, keepdim=True))[0]
+        return float((squares * lines).sum())
+
+    return power
+
+
+def _linear(circuit: ArrayCircuit, tiling: Tiling) -> Power:
+    """The currents of the word lines are linear in the voltages: one matrix for each array."""
+    rows = circuit.g.shape[1]
+    matrix = circuit.g.new_empty(len(circuit.g), rows, rows)
+    at_once = max(1, _AT_ONCE // circuit.g.numel())
+    units = torch.eye(rows, dtype=circuit.g.dtype, device=circuit.g.device)
+    for first in range(0, rows, at_once):
+        some = units[first : first + at_once]
+        lines = _currents(circuit, some.unsqueeze(1).expand(-1, len(circuit.g), -1))
+        matrix[:, first : first + at_once] = lines.transpose(0, 1)
+
+    def power(v: Tensor) -> float:
+        lines = drive_of(v, tiling, len(circuit.g)).word_line.reshape(len(v), -1, rows)
+        return float(torch.einsum("nar,ark,nak->", lines, matrix, lines))
+
+    return power
+
+
+def _solved(circuit: ArrayCircuit, tiling: Tiling) -> Power:
+    """Cells that are not ohmic are solved for each vector."""
+    at_once = max(1, _AT_ONCE // circuit.g.numel())
+
+    def power(v: Tensor) -> float:
+        total = 0.0
+        for some in torch.split(v, at_once):
+            shape = (len(some), *circuit.g.shape[:2])
+            lines = drive_of(some, tiling, len(circuit.g)).word_line.reshape(shape)
+            total += float((lines * _currents(circuit, lines)).sum())
+        return total
+
+    return power
+
+
+def _currents(circuit: ArrayCircuit, lines: Tensor) -> Tensor:
+    """What each driver delivers, [n, arrays, rows] A: the current of all cells on its word line."""
+    return circuit.solve(Drive.read(lines)).cell_current.sum(-1)

@@ -1,0 +1,115 @@
+"""`cost`: what a network costs in energy, time and area, by a model of `memcore.costs`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from torch import nn
+
+from memcore._text import aligned
+from memcore.contracts.cost import Activity, Cost
+from memcore.nn.counting import counting
+from memcore.nn.verbs import Batches, batches, evaluating
+from memcore.nn.walk import named_matrices
+from memcore.registry.specs import PluginSpec, plugin, provided_name
+
+
+@dataclass(frozen=True)
+class MatrixCost:
+    """The cost of one matrix of a memristive layer.
+
+    Args:
+        name: qualified name of the matrix.
+        activity: what its arrays did.
+        cost: what that costs.
+    """
+
+    name: str
+    activity: Activity
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """What `memcore.cost` found; `str()` is a table.
+
+    Args:
+        model: name of the cost model.
+        layers: the matrices of the memristive layers.
+    """
+
+    model: str
+    layers: tuple[MatrixCost, ...]
+
+    @property
+    def total(self) -> Cost:
+        """The sum over all layers; their times add up, one layer after another."""
+        return reduce(add, (layer.cost for layer in self.layers), Cost())
+
+    def __str__(self) -> str:
+        head = ("layer", "reads", "conversions", "energy", "time", "area")
+        last = ("total", "", "", *_shown(self.total))
+        rows = [
+            (
+                layer.name or "(the model)",
+                f"{layer.activity.reads:,}",
+                f"{layer.activity.conversions:,}",
+                *_shown(layer.cost),
+            )
+            for layer in self.layers
+        ]
+        return "\n".join([f"cost model {self.model!r}", *aligned([head, *rows, last])])
+
+
+@torch.no_grad()
+def cost(
+    network: nn.Module, inputs: Batches, *, model: PluginSpec = "array", **parameters: Any
+) -> CostReport:
+    """What running a network on some inputs costs in energy, time and area.
+
+    The network is evaluated once, on all inputs, and what its arrays do is counted. Digital layers
+    cost nothing here.
+
+    Args:
+        network: a converted network.
+        inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
+        model: the cost model, a name of `memcore.costs`, a mapping or an instance.
+        **parameters: parameters of a model given by its name.
+
+    Raises:
+        ConversionError: the network has no memristive layer.
+        ConfigError: the model or a parameter does not fit.
+
+    Examples:
+        >>> mem = memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
+        >>> memcore.cost(mem, torch.ones(5, 3), read_time=1e-8).total.time
+        5e-08
+    """
+    spec: Any = {"name": model, **parameters} if isinstance(model, str) else model
+    estimator = plugin("costs", spec)
+    with evaluating(network), counting(network) as counts:
+        for batch in batches(inputs):
+            network(batch)
+    matrices = named_matrices(network)
+    unique = _first_names(matrices)
+    layers = tuple(
+        MatrixCost(name, counts[name], estimator.estimate(counts[name], matrix.crossbar.array()))
+        for name, (_, matrix) in matrices.items()
+        if name in unique
+    )
+    return CostReport(provided_name(estimator), layers)
+
+
+def _first_names(matrices: Mapping[str, tuple[nn.Module, nn.Module]]) -> set[str]:
+    """One name of each matrix: a shared one is paid for once."""
+    first: dict[nn.Module, str] = {}
+    for name, (_, matrix) in matrices.items():
+        first.setdefault(matrix, name)
+    return set(first.values())
+
+
+def _shown(cost: Cost) -> tuple[str, str, str]:
+    return f"{cost.energy:.3g} J", f"{cost.time:.3g} s", f"{cost.area:.3g} m^2"

@@ -1,0 +1,205 @@
+"""What arrays do, counted by arithmetic, against plain loops and closed forms."""
+
+import pytest
+import torch
+from torch import nn
+
+import memcore
+from memcore import Activity, CrossbarConfig, Stream
+
+X = Stream(5).normal((8, 2, 6, 6))
+CONVERTERS = {"dac": {"name": "uniform", "bits": 6}, "adc": {"name": "uniform", "bits": 7}}
+
+
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 5)
+        )
+
+
+def memristive(x=X, **settings):
+    config = CrossbarConfig(**{"device": "ideal", **settings})
+    calibration = x if settings.get("dac") or settings.get("adc") else None
+    return memcore.convert(network(), config, calibration=calibration)
+
+
+def counted(model, x=X):
+    with memcore.counting(model) as counts:
+        y = model(x)
+    return y, counts
+
+
+WAYS = {
+    "exact": {},
+    "tiled": {**CONVERTERS, "tile": (16, 16)},
+    "electrical": {"nonidealities": ["thermal_noise"], **CONVERTERS, "tile": (16, 16)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_counting_leaves_the_outputs_as_they_are(way):
+    y, _ = counted(memristive(**way))
+    torch.testing.assert_close(y, memristive(**way)(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["tiled", "electrical"])
+def test_counts_of_a_network_in_tiles(way):
+    """Convolution: 18 inputs, 4 outputs, 9 positions; linear: 36 inputs, 5 outputs."""
+    _, counts = counted(memristive(**WAYS[way]))
+    first, last = counts["0"], counts["3"]
+    assert (first.vectors, last.vectors) == (72, 8)
+    assert (first.reads, last.reads) == (72 * 2 * 2, 8 * 2 * 3)  # two polarities, tiles of rows
+    assert (first.drives, last.drives) == (72 * 2 * 18, 8 * 2 * 36)
+    assert first.adc_conversions == {(0, 7): 72 * 2 * 4}
+    assert last.adc_conversions == {(0, 7): 8 * 3 * 5}
+    assert first.dac_conversions == {6: 72 * 18}
+    assert (first.shift_adds, last.shift_adds) == (72 * 4 * 1, 8 * 5 * 2)
+    assert (last.bits_in, last.bits_out) == (8 * 36 * 6, 8 * 3 * 5 * 7)
+    assert counts.total.reads == first.reads + last.reads
+
+
+def test_columns_converted_one_by_one_count_twice_and_a_reference_once_for_each_array():
+    settings = {**CONVERTERS, "tile": (16, 3), "adc_per": "column"}
+    _, both = counted(memristive(**settings))
+    assert both["3"].conversions == 8 * 3 * 2 * 5
+    assert both["3"].shift_adds == 8 * 5 * (3 * 2 - 1)
+    _, one = counted(memristive(**settings, mapper="offset"))
+    # Two columns and a reference on each array of three: three arrays beside each other.
+    assert one["3"].conversions == 8 * 3 * (5 + 3)
+
+
+def test_exact_reads_are_seen_and_nothing_is_converted():
+    _, counts = counted(memristive())
+    assert counts["0"].reads == 72 * 2
+    assert counts["0"].conversions == counts["0"].shift_adds == 0
+    assert counts["0"].dac_conversions == {}
+
+
+def test_groups_of_word_lines_are_reads_of_their_own():
+    settings = {**CONVERTERS, "tile": (16, 16)}
+    _, whole = counted(memristive(**settings))
+    _, parts = counted(memristive(**settings, rows_at_once=5))
+    # 36 inputs in tiles of 16, 16 and 4 rows: four, four and one group of at most five.
+    assert (whole["3"].reads, parts["3"].reads) == (8 * 2 * 3, 8 * 2 * 9)
+    assert parts["3"].drives == whole["3"].drives
+    assert parts["3"].conversions == 3 * whole["3"].conversions
+
+
+def test_power_is_the_square_of_the_voltage_times_the_conductance():
+    model = memristive(device="vteam", tile=(16, 16), read_voltage=0.3)
+    _, counts = counted(model)
+    crossbar = model[3].crossbar
+    x = nn.Sequential(*list(model)[:3])(X).detach().double()
+    volts = crossbar.input_scale * x
+    cells = crossbar.tiling.join(crossbar.conductance).double().sum((0, 3))[0]
+    expected = float((volts.square() @ cells).sum())
+    # Cells on bit lines beside the five outputs are on the same word lines.
+    assert crossbar.tiling.array_cols == 5
+    assert counts["3"].dissipation == pytest.approx(expected, rel=1e-6)
+
+
+def test_power_with_wires_is_what_the_drivers_deliver():
+    """Against the solved circuit, vector by vector; the heat of the wires is part of it."""
+    wires = {"name": "ir_drop", "segment": 5.0, "driver": 40.0, "columns": "shared"}
+    model = memcore.convert(
+        nn.Linear(12, 5), CrossbarConfig(device="vteam", nonidealities=[wires], tile=(8, 8))
+    )
+    x = X.reshape(-1, 12)[:6]
+    _, counts = counted(model, x)
+    v = x.double() * model.crossbar.input_scale
+    solution = model.crossbar.solve(v)
+    rows = nn.functional.pad(v, (0, 4)).view(-1, 2, 8)
+    expected = (rows * solution.cell_current.sum(-1)).sum()
+    assert counts[""].dissipation == pytest.approx(float(expected), rel=1e-6)
+    plain = memcore.convert(model.digital(), CrossbarConfig(device="vteam", tile=(8, 8)))
+    assert counts[""].dissipation < counted(plain, x)[1][""].dissipation
+
+
+def test_power_of_curved_cells_is_voltage_times_current():
+    curve = {"name": "nonlinear_iv", "v0": 0.2}
+    model = memcore.convert(
+        nn.Linear(4, 3), CrossbarConfig(device="ideal", nonidealities=[curve], tile=None)
+    )
+    x = X.reshape(-1, 4)[:5]
+    _, counts = counted(model, x)
+    v, vr = x.double() * model.crossbar.input_scale, 0.2
+    current = vr * torch.sinh(v / 0.2) / torch.tensor(vr / 0.2).double().sinh()
+    cells = model.crossbar.conductance.double().sum((0, 2))
+    assert counts[""].dissipation == pytest.approx(float(((v * current) @ cells).sum()))
+
+
+def test_pulses_are_counted_while_cells_are_written():
+    config = CrossbarConfig(device="vteam", programmer="write_verify")
+    model = memcore.convert(nn.Linear(6, 4), config)
+    with torch.no_grad():
+        model.weight.neg_()
+    with memcore.counting(model) as counts:
+        memcore.program(model)
+    report = memcore.yields.yield_report(model)
+    assert counts.total.cells_written == report.cells == 48
+    assert counts.total.pulses == round(report.pulses * report.cells) > 0
+    assert counts.total.programming_energy == pytest.approx(report.energy, rel=1e-6)
+
+
+def test_training_is_counted_too_and_ends_with_the_block():
+    model = memristive(**WAYS["tiled"])
+    with memcore.counting(model) as counts:
+        model(X.clone().requires_grad_()).sum().backward()
+    before = counts.total
+    model(X)
+    assert counts.total == before
+    assert before.vectors == 80
+    assert type(model[3].crossbar.reader).__name__ == "Tiled"
+
+
+def test_activities_add():
+    one = Activity(reads=1, adc_conversions={(0, 8): 2}, dissipation=0.5)
+    two = Activity(reads=2, adc_conversions={(0, 8): 3, (1, 4): 1}, pulses=7)
+    both = one + two
+    assert both == Activity(
+        reads=3, adc_conversions={(0, 8): 5, (1, 4): 1}, dissipation=0.5, pulses=7
+    )
+    assert both.conversions == 6
+
+
+def test_what_is_not_memristive_cannot_be_counted():
+    with (
+        pytest.raises(memcore.ConversionError, match="no memristive layer"),
+        memcore.counting(network()),
+    ):
+        pass
+
+
+# -- cost -----------------------------------------------------------------------------------------
+
+
+def test_a_cost_is_what_its_model_makes_of_the_counts():
+    model = memristive(**WAYS["tiled"])
+    _, counts = counted(memristive(**WAYS["tiled"]))
+    report = memcore.cost(model, X, read_time=1e-8, cell_area=1e-14)
+    assert report.model == "array"
+    assert [layer.name for layer in report.layers] == ["0", "3"]
+    assert report.total.energy == pytest.approx(1e-8 * counts.total.dissipation)
+    # Four arrays of the convolution and six of the linear layer, read at once.
+    assert report.total.time == pytest.approx(1e-8 * (72 * 4 / 4 + 8 * 6 / 6))
+    assert report.total.area == pytest.approx(
+        1e-14 * sum(layer.crossbar.conductance.numel() for layer in (model[0], model[3]))
+    )
+    assert "total" in str(report)
+
+
+def test_batches_of_a_loader_are_all_run_and_modes_come_back():
+    model = memristive(**WAYS["tiled"]).train()
+    halves = memcore.cost(model, [(X[:4], None), (X[4:], None)])
+    assert halves.total.energy == pytest.approx(memcore.cost(model, X).total.energy)
+    assert model.training
+
+
+def test_an_unknown_cost_model_and_an_unknown_parameter_are_named():
+    model = memristive()
+    with pytest.raises(memcore.UnknownPluginError, match="no cost model named 'arrays'"):
+        memcore.cost(model, X, model="arrays")
+    with pytest.raises(memcore.ConfigError, match=r"read_tine.*did you mean 'read_time'"):
+        memcore.cost(model, X, read_tine=1e-9)
