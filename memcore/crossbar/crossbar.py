@@ -269,28 +269,28 @@ class Crossbar(nn.Module):
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
         effective = self.effects.effective(settled)
-        parts = self.tiling.join(effective)
-        net = added(subtracted(parts, self.cells.parts), self.gain)
-        folded = net.transpose(1, 2).contiguous()
+        lanes = self.tiling.lane_matrices(effective, self.cells.parts)
+        folded = added(lanes, self.gain).transpose(1, 2).contiguous()
         self.input.bind()
         self.output.bind()
-        self._choose(settled, effective, parts, folded)
+        self._choose(settled, effective, folded)
 
-    def _choose(self, settled: Tensor, effective: Tensor, parts: Tensor, folded: Tensor) -> None:
+    def _choose(self, settled: Tensor, effective: Tensor, folded: Tensor) -> None:
         """Take the fastest reader that does what converters and effects want."""
         self.plan = self._plan()
         self._volts = self.input_scale
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = self.is_exact and self.is_set and self.around is None
-        reader = self._reader(settled, effective, parts, folded)
+        reader = self._reader(settled, effective, folded)
         self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
 
-    def _reader(self, settled: Tensor, effective: Tensor, parts: Tensor, folded: Tensor) -> Reader:
+    def _reader(self, settled: Tensor, effective: Tensor, folded: Tensor) -> Reader:
         dac, adc = self.input.form, self.output.form
         if self.is_exact and not isinstance(dac, SerialLevels):
             return Exact(folded, dac, constant=self.constant)
         cells, plan, levels = self.cells, self.plan, self.output.levels
         if self._observing is None and levels is not None and self._is_fusable(levels):
+            parts = self.tiling.join(effective)
             values = parts if plan.per_column else subtracted(parts, cells.parts)
             steps = self.input.levels
             return Tiled(

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memcore.contracts.mapper import Part, Reference
+from memcore.contracts.mapper import Part, Reference, subtracted
 from memcore.errors import ConfigError
 
 
@@ -151,15 +151,16 @@ class Tiling:
 
     def split(self, parts: Sequence[Tensor], fill: Tensor | float) -> Tensor:
         """Lay parts onto arrays, [arrays, rows, cols]; unused cells hold `fill`."""
-        full = torch.stack([p for p, shared in zip(parts, self.shared, strict=True) if not shared])
+        own = [part for part, shared in zip(parts, self.shared, strict=True) if not shared]
         padding = (
             *(0, self.col_tiles * self.data_cols - self.cols),
             *(0, self.row_tiles * self.array_rows - self.rows),
         )
-        if any(padding):
-            full = F.pad(full, padding, value=float(fill))
         p, g, t, u = self._grid
-        tiles = full.view(p, g, t, self.array_rows, u, self.data_cols).transpose(3, 4)
+        tiles = own[0].new_empty(p, g, t, u, self.array_rows, self.data_cols)
+        for part, place in zip(own, tiles, strict=True):
+            full = F.pad(part, padding, value=float(fill)) if any(padding) else part
+            place.copy_(_split(_split(full, 2, u), 1, t).transpose(2, 3))
         if self.references:
             columns = torch.stack(
                 [
@@ -198,6 +199,20 @@ class Tiling:
             for index, host, k in self._carried
         }
         return self._ordered(full, columns)
+
+    def lane_matrices(self, cells: Tensor, parts: Sequence[Part]) -> Tensor:
+        """What each lane is after the analogue sum of its parts, [lanes, groups, rows, cols].
+
+        As `subtracted(join(cells), parts)`; without reference columns arrays are subtracted as
+        they lie, which moves less memory. Columns lie one after another in memory.
+        """
+        if self.references:
+            return subtracted(self.join(cells), tuple(parts))
+        p, g, t, u = self._grid
+        lanes = subtracted(_split(cells, 0, p), tuple(parts))
+        tiles = lanes.view(-1, g, t, u, self.array_rows, self.array_cols)
+        columns = tiles.permute(0, 1, 3, 5, 2, 4).reshape(len(lanes), g, -1, t * self.array_rows)
+        return columns[:, :, : self.cols, : self.rows].transpose(2, 3)
 
     def gather(self, current: Tensor) -> Tensor:
         """Bit-line currents [reads, arrays, cols] to [parts, reads, groups, row_tiles, cols]."""
@@ -250,3 +265,8 @@ class Tiling:
         return torch.cat(
             [columns[n] if shared else next(own) for n, shared in enumerate(self.shared)]
         )
+
+
+def _split(x: Tensor, dim: int, count: int) -> Tensor:
+    """A dimension as `count` of equal size."""
+    return x.view(*x.shape[:dim], count, x.shape[dim] // count, *x.shape[dim + 1 :])

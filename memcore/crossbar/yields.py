@@ -12,6 +12,8 @@ from memcore.contracts.records import Programmed
 
 #: Cells of which a record keeps the single values, for plots.
 _KEPT = 10_000
+#: Cells whose errors are looked at together.
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -57,39 +59,70 @@ class ArrayYield:
             >>> print(memcore.yields.ArrayYield.of(done, target, array).accepted)  # doctest: +SKIP
         """
         low, high = array.nominal.nominal_range()
-        error = programmed.error
-        error = programmed.conductance - target if error is None else error
-        error, verified = error.expand(array.shape), _full(programmed.verified, error, array)
-        pulses = _full(programmed.pulses, error, array)
-        accepted = error.abs() if isinstance(programmed.verified, bool) else error.abs() * verified
-        step = -(-target.numel() // _KEPT)
-        kept = [x.flatten()[::step].float().cpu() for x in (pulses, error, verified)]
+        rms, worst = _errors(programmed, target, array)
+        pulses = programmed.pulses
         return cls(
             name=array.name,
             cells=target.numel(),
             stuck=0 if array.stuck is None else int((~array.stuck.isnan()).sum()),
             accepted=_mean(programmed.verified),
-            pulses=_mean(programmed.pulses),
-            most_pulses=int(pulses.max()),
+            pulses=_mean(pulses),
+            most_pulses=int(pulses.max() if isinstance(pulses, Tensor) else pulses),
             reversals=_mean(programmed.reversals),
             energy=_mean(programmed.energy) * target.numel(),
             time=_mean(programmed.time) * target.numel(),
-            error=_root_mean_square(error),
-            worst=float(accepted.max()) if programmed.verified is not False else 0.0,
+            error=rms,
+            worst=worst,
             window=high - low,
-            sample=torch.stack(kept),
+            sample=_sample(programmed, target, array),
         )
 
 
-def _root_mean_square(error: Tensor) -> float:
-    # Squares of microsiemens need float64, which a large network has no memory for at once.
-    parts = torch.split(error.flatten(), 1 << 18)
-    squares = sum(float(part.double().square().sum()) for part in parts)
-    return math.sqrt(squares / error.numel())
+def _errors(programmed: Programmed, target: Tensor, array: ArrayInfo) -> tuple[float, float]:
+    """Root mean square of the errors, and the largest one of an accepted cell, S."""
+    if programmed.error is None and programmed.conductance is target:
+        return 0.0, 0.0
+    # In pieces that stay in the cache: squares of microsiemens need float64, for which a large
+    # network has no memory at once.
+    squares, worst = 0.0, 0.0
+    verified = programmed.verified
+    for piece in torch.split(torch.arange(array.arrays), max(1, _AT_ONCE // target[0].numel())):
+        some = slice(int(piece[0]), int(piece[-1]) + 1)
+        error = _error(programmed, target, array, some)
+        squares += float(error.double().square().sum())
+        if verified is False:
+            continue
+        accepted = error.abs()
+        if isinstance(verified, Tensor):
+            accepted = accepted * verified.expand(array.shape)[some]
+        worst = max(worst, float(accepted.max()))
+    return math.sqrt(squares / target.numel()), worst
 
 
-def _full(value: Tensor | float, like: Tensor, array: ArrayInfo) -> Tensor:
-    return torch.as_tensor(value, device=like.device).expand(array.shape)
+def _error(programmed: Programmed, target: Tensor, array: ArrayInfo, some: slice) -> Tensor:
+    """Conductance less target of some of the arrays, S."""
+    if programmed.error is not None:
+        return programmed.error.expand(array.shape)[some]
+    return programmed.conductance.expand(array.shape)[some] - target[some]
+
+
+def _sample(programmed: Programmed, target: Tensor, array: ArrayInfo) -> Tensor:
+    """Pulses, error in S and acceptance of evenly chosen cells, [3, n]."""
+    step = -(-target.numel() // _KEPT)
+
+    def strided(value: Tensor) -> Tensor:
+        at = torch.arange(0, target.numel(), step, device=value.device)
+        if value.numel() == 1:
+            return value.expand(len(at))
+        return value.expand(array.shape).reshape(-1)[at]
+
+    pulses, verified = (
+        strided(torch.as_tensor(value, device=target.device))
+        for value in (programmed.pulses, programmed.verified)
+    )
+    error = programmed.error
+    missed = strided(programmed.conductance) - strided(target) if error is None else strided(error)
+    return torch.stack([each.float().cpu() for each in (pulses, missed, verified)])
 
 
 def _mean(value: Tensor | float) -> float:

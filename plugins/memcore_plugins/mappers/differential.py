@@ -41,7 +41,9 @@ class Differential(Mapper):
         w_max = largest(weight, self.clip)
         targets = []
         for part in (weight.clamp(min=0), (-weight).clamp_(min=0)):
-            share = part.div_(w_max).clamp_(max=1)
+            share = part.div_(w_max)
+            if self.clip is not None:
+                share.clamp_(max=1)
             if self.linear_in == "conductance":
                 targets.append(share.mul_(g_max - g_min).add_(g_min))
             else:
@@ -52,9 +54,10 @@ class Differential(Mapper):
 
 def largest(weight: Tensor, quantile: float | None) -> Tensor:
     """The largest magnitude, or a quantile of the magnitudes; 1 if all weights are zero."""
-    magnitude = weight.abs().flatten()
     if quantile is None or quantile == 1:
-        peak = magnitude.max()
+        dense = weight if weight.is_contiguous() else weight.transpose(-1, -2)  # else copied
+        peak = torch.stack(dense.aminmax()).abs().max()
     else:
+        magnitude = weight.abs().flatten()
         peak = magnitude.kthvalue(max(1, round(quantile * magnitude.numel()))).values
     return torch.where(peak > 0, peak, torch.ones_like(peak))

@@ -21,9 +21,18 @@ class Direct(Programmer):
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx
         if array.device is array.nominal:
-            g = target.clamp(*array.nominal.nominal_range())
+            lowest, highest = array.nominal.nominal_range()
+            g = target if _lies_in(target, lowest, highest) else target.clamp(lowest, highest)
         else:
             g = array.device.conductance(array.nominal.state_of(target))
         if array.stuck is not None:
             g = torch.where(array.stuck.isnan(), g, array.stuck.to(g.dtype))
         return Programmed(conductance=g)
+
+
+def _lies_in(target: Tensor, lowest: float, highest: float) -> bool:
+    """Whether no target is outside: then nothing is copied."""
+    if target.is_meta or not target.numel():
+        return False
+    least, most = target.aminmax()
+    return bool((least >= lowest) & (most <= highest))
