@@ -17,7 +17,7 @@ from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
-from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
@@ -144,7 +144,7 @@ class Cells(nn.Module):
             ConfigError: there are weights that are infinite or NaN.
         """
         self._require_finite(weight)
-        weight = weight.detach()
+        weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
         tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
         _require_gain(mapped, weight.shape[-1])
@@ -272,7 +272,7 @@ class Cells(nn.Module):
 def _largest(weight: Tensor) -> Tensor:
     """The largest magnitude, infinite or NaN if anything is."""
     weight = weight.detach()
-    dense = weight if weight.is_contiguous() else weight.transpose(-1, -2)  # else it is copied
+    dense = weight if weight.is_contiguous() else weight.transpose(-1, -2)  # no copy is made
     return torch.stack(dense.aminmax()).abs().max()
 
 

@@ -40,7 +40,7 @@ from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.product import require_circuit
 from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
 from memcore.crossbar.readers.phases import drive
-from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
@@ -270,7 +270,7 @@ class Crossbar(nn.Module):
         settled = self.conductance
         effective = self.effects.effective(settled)
         lanes = self.tiling.lane_matrices(effective, self.cells.parts)
-        folded = added(lanes, self.gain).transpose(1, 2).contiguous()
+        folded = in_order(added(lanes, self.gain).transpose(1, 2))
         self.input.bind()
         self.output.bind()
         self._choose(settled, effective, folded)

@@ -211,8 +211,8 @@ class Tiling:
         p, g, t, u = self._grid
         lanes = subtracted(_split(cells, 0, p), tuple(parts))
         tiles = lanes.view(-1, g, t, u, self.array_rows, self.array_cols)
-        columns = tiles.permute(0, 1, 3, 5, 2, 4).reshape(len(lanes), g, -1, t * self.array_rows)
-        return columns[:, :, : self.cols, : self.rows].transpose(2, 3)
+        rows = tiles.transpose(3, 4).reshape(len(lanes), g, t * self.array_rows, -1)
+        return rows[:, :, : self.rows, : self.cols]
 
     def gather(self, current: Tensor) -> Tensor:
         """Bit-line currents [reads, arrays, cols] to [parts, reads, groups, row_tiles, cols]."""
@@ -270,3 +270,16 @@ class Tiling:
 def _split(x: Tensor, dim: int, count: int) -> Tensor:
     """A dimension as `count` of equal size."""
     return x.view(*x.shape[:dim], count, x.shape[dim] // count, *x.shape[dim + 1 :])
+
+
+def in_order(x: Tensor) -> Tensor:
+    """The same matrices [groups, rows, cols], contiguous.
+
+    Group by group: torch transposes one matrix in blocks, several by single numbers.
+    """
+    if x.is_contiguous():
+        return x
+    ordered = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for matrix, place in zip(x, ordered, strict=True):
+        place.copy_(matrix)
+    return ordered

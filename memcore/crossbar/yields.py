@@ -111,10 +111,9 @@ def _sample(programmed: Programmed, target: Tensor, array: ArrayInfo) -> Tensor:
     step = -(-target.numel() // _KEPT)
 
     def strided(value: Tensor) -> Tensor:
-        at = torch.arange(0, target.numel(), step, device=value.device)
         if value.numel() == 1:
-            return value.expand(len(at))
-        return value.expand(array.shape).reshape(-1)[at]
+            return value.reshape(()).expand(-(-target.numel() // step))
+        return value.expand(array.shape).reshape(-1)[::step]
 
     pulses, verified = (
         strided(torch.as_tensor(value, device=target.device))

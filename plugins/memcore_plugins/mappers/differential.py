@@ -55,8 +55,7 @@ class Differential(Mapper):
 def largest(weight: Tensor, quantile: float | None) -> Tensor:
     """The largest magnitude, or a quantile of the magnitudes; 1 if all weights are zero."""
     if quantile is None or quantile == 1:
-        dense = weight if weight.is_contiguous() else weight.transpose(-1, -2)  # else copied
-        peak = torch.stack(dense.aminmax()).abs().max()
+        peak = torch.stack(weight.aminmax()).abs().max()
     else:
         magnitude = weight.abs().flatten()
         peak = magnitude.kthvalue(max(1, round(quantile * magnitude.numel()))).values
