@@ -606,7 +606,7 @@ def test_time_adds_up_for_all_layers_until_they_are_programmed():
     assert not torch.allclose(once(X), fresh)
     memcore.program(once)
     torch.testing.assert_close(once(X), fresh)
-    assert [layer.crossbar.writes.item() for layer in once] == [1, 1]
+    assert [layer.crossbar.cells.writes.item() for layer in once] == [1, 1]
 
 
 def test_stuck_cells_survive_programming():

@@ -405,7 +405,7 @@ def test_a_copy_goes_its_own_way():
     other = copy.deepcopy(crossbar)
     crossbar(inputs(3, 1, 1, torch.float32))
     crossbar.write(weights(1, 1, 50, torch.float32))
-    assert (other.reads, other.writes) == (0, 0)
+    assert (other.reads, other.cells.writes) == (0, 0)
 
 
 def test_what_is_derived_is_not_stored():

@@ -242,13 +242,13 @@ def test_lines_stay_where_they_are_when_cells_age_and_are_written_again():
         "c2c",
     ]
     mem = memristive(effects)
-    order = mem.crossbar.effects.product.row_order.clone()
+    order = mem.crossbar.cells.effects.product.row_order.clone()
     memcore.age(mem, seconds=1e4)
     other = memristive(effects, seed=5)
     other.load_state_dict(mem.state_dict())
     assert torch.equal(mem(X), other(X))
     memcore.program(mem)
-    assert torch.equal(mem.crossbar.effects.product.row_order, order)
+    assert torch.equal(mem.crossbar.cells.effects.product.row_order, order)
 
 
 def test_gradients_reach_the_weights():

@@ -68,7 +68,7 @@ class Counted(nn.Module):
         super().__init__()
         self.reader = reader
         self._plan, self._tally, self._volts = plan, tally, crossbar.input_scale
-        self._power = power_of(crossbar.effects, crossbar.conductance, plan.tiling)
+        self._power = power_of(crossbar.cells.effects, crossbar.conductance, plan.tiling)
 
     @property
     def folded(self) -> Tensor:

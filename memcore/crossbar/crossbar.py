@@ -19,15 +19,12 @@ from memcore.circuit.laws import CellLaw
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.forms import SerialLevels
-from memcore.contracts.mapper import added, subtracted
-from memcore.contracts.records import Context, Programmed
+from memcore.contracts.mapper import added
+from memcore.contracts.records import Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
-from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
-from memcore.crossbar.effects import Effects
 from memcore.crossbar.given import (
     GivenCircuit,
     check,
@@ -38,7 +35,8 @@ from memcore.crossbar.given import (
 )
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.product import require_circuit
-from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
+from memcore.crossbar.readers import Electrical, Exact, Reader
+from memcore.crossbar.readers.choose import Derived, choose, plan_of
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
@@ -155,40 +153,15 @@ class Crossbar(nn.Module):
         ctx = self.cells.context()
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight)
-        self.output = Calibrated(config.adc, ctx.child("adc"), weight, self._plan().values)
+        self.output = Calibrated(config.adc, ctx.child("adc"), weight, plan_of(self.cells).values)
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
 
     @property
-    def name(self) -> str:
-        """Qualified name of the matrix."""
-        return self.cells.name
-
-    @property
-    def random(self) -> Stream:
-        """The stream of the matrix."""
-        return self.cells.random
-
-    @property
-    def context(self) -> Context:
-        """What plugins are handed."""
-        return self.cells.context()
-
-    @property
     def tiling(self) -> Tiling:
         """How the parts of the matrix lie on arrays."""
         return self.cells.tiling
-
-    @property
-    def effects(self) -> Effects:
-        """The bound effects."""
-        return self.cells.effects
-
-    @property
-    def clock(self) -> Clock:
-        """What the arrays have lived through."""
-        return self.cells.clock
 
     @property
     def seconds(self) -> Tensor:
@@ -204,11 +177,6 @@ class Crossbar(nn.Module):
     def gain(self) -> Tensor:
         """Weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols]."""
         return self.cells.gain
-
-    @property
-    def writes(self) -> Tensor:
-        """How often the arrays were written after the first time."""
-        return self.cells.writes
 
     @property
     def written(self) -> ArrayYield:
@@ -254,7 +222,7 @@ class Crossbar(nn.Module):
     ) -> None:
         """Let time pass on the simulated clock, see `memcore.age`."""
         at = self.config.temperature if temperature is None else temperature
-        self.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
+        self.cells.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
         self.refresh()
 
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
@@ -268,7 +236,7 @@ class Crossbar(nn.Module):
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
-        effective = self.effects.effective(settled)
+        effective = self.cells.effects.effective(settled)
         lanes = self.tiling.lane_matrices(effective, self.cells.parts)
         folded = in_order(added(lanes, self.gain).transpose(1, 2))
         self.input.bind()
@@ -277,71 +245,27 @@ class Crossbar(nn.Module):
 
     def _choose(self, settled: Tensor, effective: Tensor, folded: Tensor) -> None:
         """Take the fastest reader that does what converters and effects want."""
-        self.plan = self._plan()
+        self.plan = plan_of(self.cells, self.input)
         self._volts = self.input_scale
-        #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = self.is_exact and self.is_set and self.around is None
-        reader = self._reader(settled, effective, folded)
-        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
-
-    def _reader(self, settled: Tensor, effective: Tensor, folded: Tensor) -> Reader:
-        dac, adc = self.input.form, self.output.form
-        if self.is_exact and not isinstance(dac, SerialLevels):
-            return Exact(folded, dac, constant=self.constant)
-        cells, plan, levels = self.cells, self.plan, self.output.levels
-        if self._observing is None and levels is not None and self._is_fusable(levels):
-            parts = self.tiling.join(effective)
-            values = parts if plan.per_column else subtracted(parts, cells.parts)
-            steps = self.input.levels
-            return Tiled(
-                values,
-                folded,
-                self._volts,
-                None if steps is None else steps[0],
-                levels,
-                cells.parts,
-                cells.gain,
-                plan,
-                constant=self.constant,
-            )
-        return Electrical(
-            settled,
-            effective,
-            folded,
-            self.effects,
-            (dac, adc),
-            cells.parts,
-            cells.gain,
-            self._volts,
-            plan,
+        reader = choose(
+            self.cells,
+            self.plan,
+            self.input,
+            self.output,
+            Derived(settled, effective, folded, self._volts),
+            fuse=self._observing is None,
             constant=self.constant,
         )
-
-    def _is_fusable(self, levels: list[Any]) -> bool:
-        """Whether the kernel can do what converters and effects want."""
-        same = all((each.lo, each.hi) == (levels[0].lo, levels[0].hi) for each in levels)
-        inputs = self.input.form is None or self.input.levels is not None
-        quiet = self.effects.is_product and not self.effects.is_stochastic
-        return same and inputs and quiet and self.plan.groups_are_even
-
-    def _plan(self) -> ReadPlan:
-        config = self.config
-        form = self.input.form if hasattr(self, "input") else None
-        return ReadPlan(
-            tiling=self.tiling,
-            places=form.places if isinstance(form, SerialLevels) else (1.0,),
-            rows_at_once=config.rows_at_once,
-            dac_bits=None if config.dac is None else config.dac.resolution,
-            adc_bits=None if config.adc is None else config.adc.resolution,
-            per_column=config.adc is not None and config.adc_per == "column",
-        )
+        #: Whether a read is one product with the folded matrix and nothing else.
+        self.reads_exactly = isinstance(reader, Exact) and self.is_set and self.around is None
+        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
 
     # Reading -------------------------------------------------------------------------------
 
     @property
     def is_exact(self) -> bool:
         """Whether a read is one product with the folded matrix."""
-        return self.config.adc is None and self.effects.is_exact
+        return self.config.adc is None and self.cells.effects.is_exact
 
     @property
     def is_set(self) -> bool:
@@ -376,7 +300,7 @@ class Crossbar(nn.Module):
         if not self.is_set:
             self._take_ranges(x)
         y: Tensor = self.reader(x, self.reads, lines)
-        if self.effects.is_stochastic:
+        if self.cells.effects.is_stochastic:
             self.reads.add_(len(x))
         return y
 
@@ -422,7 +346,7 @@ class Crossbar(nn.Module):
         Raises:
             ConfigError: there is no circuit behind an effect.
         """
-        product, effects = self.effects.product, self.config.effects
+        product, effects = self.cells.effects.product, self.config.effects
         return require_circuit(product, self.conductance.double(), effects)
 
     # Calibrating ---------------------------------------------------------------------------
@@ -444,8 +368,8 @@ class Crossbar(nn.Module):
         wrong = int((~x.isfinite()).sum())
         if wrong:
             raise ConfigError(
-                f"layer {self.name!r} cannot be calibrated: {wrong} of {x.numel()} values at its "
-                "inputs are NaN or infinite; expected finite ones"
+                f"layer {self.cells.name!r} cannot be calibrated: {wrong} of {x.numel()} values at "
+                "its inputs are NaN or infinite; expected finite ones"
             )
 
     @torch.no_grad()

@@ -89,16 +89,16 @@ class Matrix(nn.Module):
     def reconfigured(self, config: CrossbarConfig, operand: Operand) -> Self:
         """The same matrix of the same chip, built and read as another configuration says."""
         old = self.crossbar
-        matrix = type(self)(operand, config, old.random, old.name)
+        matrix = type(self)(operand, config, old.cells.random, old.cells.name)
         new = matrix.crossbar
         if config.dac is not None:
             new.input.range.copy_(old.input.range)
         if config.adc is not None and new.output.range.shape == old.output.range.shape:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
-        if old.writes:
+        if old.cells.writes:
             new.repeat(old, self._matrix(operand).transpose(1, 2))
-        new.clock.segments = old.clock.segments.clone()
+        new.cells.clock.segments = old.cells.clock.segments.clone()
         new.refresh()
         return matrix
 

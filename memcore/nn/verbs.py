@@ -57,7 +57,7 @@ def age(
     crossbars = [matrix.crossbar for matrix in unique_matrices(model)]
     for crossbar in crossbars:
         crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
-    clocks = {clock for crossbar in crossbars for clock in crossbar.effects.clocks}
+    clocks = {clock for crossbar in crossbars for clock in crossbar.cells.effects.clocks}
     for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
         if passed and name not in clocks:
             what = "time" if name == "seconds" else f"the number of {name}"
@@ -68,7 +68,7 @@ def age(
 
 def _warn_unless_felt(temperature: float, crossbars: Sequence[Crossbar]) -> None:
     elsewhere = [each for each in crossbars if each.config.temperature != temperature]
-    if elsewhere and not any(each.effects.feels(temperature) for each in elsewhere):
+    if elsewhere and not any(each.cells.effects.feels(temperature) for each in elsewhere):
         _warn(
             f"nothing that is configured ages at another pace at {temperature:g} K; "
             "age(temperature=...) had no effect",

@@ -1,0 +1,103 @@
+"""Which reader does what the converters and the effects of some cells want, fastest."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from memcore.contracts.forms import SerialLevels, UniformLevels
+from memcore.contracts.mapper import subtracted
+from memcore.crossbar.calibrated import Calibrated
+from memcore.crossbar.cells import Cells
+from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
+
+
+class Derived(NamedTuple):
+    """What follows from the state of cells and from the ranges of converters.
+
+    Args:
+        settled: conductances as every read finds them, [arrays, rows, cols] S.
+        effective: what multiplies the voltages, [arrays, rows, cols] S.
+        folded: what the cells stand for, in the weight's domain, [groups, outputs, inputs].
+        volts: V for an input of 1.
+    """
+
+    settled: Tensor
+    effective: Tensor
+    folded: Tensor
+    volts: float
+
+
+def plan_of(cells: Cells, dac: Calibrated | None = None) -> ReadPlan:
+    """How one vector is read; in one phase as long as the DAC has no range."""
+    config = cells.config
+    form = None if dac is None else dac.form
+    return ReadPlan(
+        tiling=cells.tiling,
+        places=form.places if isinstance(form, SerialLevels) else (1.0,),
+        rows_at_once=config.rows_at_once,
+        dac_bits=None if config.dac is None else config.dac.resolution,
+        adc_bits=None if config.adc is None else config.adc.resolution,
+        per_column=config.adc is not None and config.adc_per == "column",
+    )
+
+
+def choose(
+    cells: Cells,
+    plan: ReadPlan,
+    dac: Calibrated,
+    adc: Calibrated,
+    derived: Derived,
+    *,
+    fuse: bool,
+    constant: bool,
+) -> Reader:
+    """The reader of some cells.
+
+    Args:
+        cells: what is read.
+        plan: phases, groups of word lines and lanes of a read.
+        dac: converter of the inputs with its range.
+        adc: converter of the currents with its ranges.
+        derived: what follows from the state of the cells.
+        fuse: whether the fused kernel may be taken, which shows nobody the currents.
+        constant: whether the last word line is driven by a constant input of 1, past the DAC.
+    """
+    effects = cells.effects
+    if adc.converter is None and effects.is_exact and not isinstance(dac.form, SerialLevels):
+        return Exact(derived.folded, dac.form, constant=constant)
+    levels = adc.levels if fuse else None
+    if levels is not None and _is_fusable(cells, plan, dac, levels):
+        joined = cells.tiling.join(derived.effective)
+        steps = dac.levels
+        return Tiled(
+            joined if plan.per_column else subtracted(joined, cells.parts),
+            derived.folded,
+            derived.volts,
+            None if steps is None else steps[0],
+            levels,
+            cells.parts,
+            cells.gain,
+            plan,
+            constant=constant,
+        )
+    return Electrical(
+        derived.settled,
+        derived.effective,
+        derived.folded,
+        effects,
+        (dac.form, adc.form),
+        cells.parts,
+        cells.gain,
+        derived.volts,
+        plan,
+        constant=constant,
+    )
+
+
+def _is_fusable(cells: Cells, plan: ReadPlan, dac: Calibrated, levels: list[UniformLevels]) -> bool:
+    """Whether the kernel can do what converters and effects want."""
+    same = all((each.lo, each.hi) == (levels[0].lo, levels[0].hi) for each in levels)
+    inputs = dac.form is None or dac.levels is not None
+    quiet = cells.effects.is_product and not cells.effects.is_stochastic
+    return same and inputs and quiet and plan.groups_are_even
