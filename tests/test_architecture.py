@@ -228,15 +228,32 @@ def test_plugins_import_only_what_everybody_may(trees):
 # -- lists -----------------------------------------------------------------------------------------
 
 
+#: Kinds whose bundled plugins are in files of their own; layers are modules of memcore.nn.
+BUNDLED_KINDS = sorted(set(memcore.registries()) - {"layers"})
+
+
+def test_every_layer_of_memcore_has_an_entry_point():
+    declared = set(PROJECT["entry-points"]["memcore.layers"].values())
+    classes = {
+        f"{name}:{node.name}"
+        for name, tree in CORE.items()
+        if name.startswith("memcore.nn.")
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(each).startswith("replaces =") for each in node.body)
+    }
+    assert declared == classes
+
+
 def entry_points() -> dict[str, dict[str, str]]:
     groups = PROJECT["entry-points"]
-    return {kind: groups.get(f"memcore.{kind}", {}) for kind in memcore.registries()}
+    return {kind: groups.get(f"memcore.{kind}", {}) for kind in BUNDLED_KINDS}
 
 
 def test_every_plugin_on_disk_has_an_entry_point_and_the_other_way_round():
     on_disk = {
         (kind, path.stem)
-        for kind in memcore.registries()
+        for kind in BUNDLED_KINDS
         for path in (PLUGINS / "memcore_plugins" / kind).glob("*.py")
         if not path.name.startswith("_")
     }

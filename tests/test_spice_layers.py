@@ -164,6 +164,9 @@ def test_wires_that_are_given_keep_the_order_of_the_lines(nodal):
     crossbar = Crossbar(G, nonidealities=[SORTED])
     wires = dataclasses.replace(WIRES, word_line=torch.linspace(1, 5, 5).double())
     found = nodal(spice.netlist(crossbar, V, wires=wires))
-    rows, cols = crossbar.pipeline.product.row_order[0], crossbar.pipeline.product.col_order[0]
+    rows, cols = (
+        crossbar.cells.effects.product.row_order[0],
+        crossbar.cells.effects.product.col_order[0],
+    )
     expected = circuit.solve(G[rows][:, cols], wires, Drive.read(V[rows])).current
     torch.testing.assert_close(found.current[cols], expected, rtol=1e-8, atol=0)

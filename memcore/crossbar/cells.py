@@ -200,7 +200,8 @@ class Cells(nn.Module):
     ) -> ArrayInfo:
         """With what programmers alone are told."""
         circuit = circuit_of(effects.product, target)  # which also places lines, for life
-        wires = circuit.wires if circuit is not None and self._feels_wires else None
+        felt = circuit if self._feels_wires else None
+        wires = None if felt is None else felt.wires
         same = present is not None and present.shape == array.shape
         return dataclasses.replace(
             array,
@@ -208,7 +209,7 @@ class Cells(nn.Module):
             stuck=Effects.stuck(self.config.effects, array, ctx),
             noises=tuple(form for form, _ in effects.noises),
             wires=wires,
-            layout=Layout() if circuit is None or wires is None else circuit.layout,
+            layout=Layout() if felt is None or wires is None else felt.layout,
         )
 
     @property

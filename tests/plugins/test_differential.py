@@ -18,8 +18,8 @@ def mapped(weight, **parameters):
 
 
 def decoded(weight, **parameters):
-    mapper, m = mapped(weight, **parameters)
-    return mapper.decode(torch.stack(m.targets), m)
+    _, m = mapped(weight, **parameters)
+    return m.weight()
 
 
 @given(WEIGHTS)
@@ -31,7 +31,7 @@ def test_the_difference_of_the_columns_is_the_weight(values):
 @given(WEIGHTS, st.sampled_from(["conductance", "resistance"]))
 def test_targets_lie_in_the_window(values, linear_in):
     weight = torch.tensor(values).view(1, -1, 1)
-    for part in mapped(weight, linear_in=linear_in)[1].targets:
+    for part in [each.target for each in mapped(weight, linear_in=linear_in)[1].parts]:
         assert part.min() >= G_MIN * (1 - 1e-6)
         assert part.max() <= G_MAX * (1 + 1e-6)
 
@@ -39,7 +39,7 @@ def test_targets_lie_in_the_window(values, linear_in):
 def test_the_largest_weight_reaches_the_end_and_zero_the_start():
     _, m = mapped(torch.tensor([[[2.0], [0.0], [-2.0], [1.0]]], dtype=torch.float64))
     middle = (G_MIN + G_MAX) / 2
-    positive, negative = (part.flatten().tolist() for part in m.targets)
+    positive, negative = (part.flatten().tolist() for part in [each.target for each in m.parts])
     assert positive == pytest.approx([G_MAX, G_MIN, G_MIN, middle])
     assert negative == pytest.approx([G_MIN, G_MIN, G_MAX, G_MIN])
 
@@ -53,7 +53,7 @@ def test_resistance_is_linear_in_the_weight_if_asked():
     """Eq. (1): the resistance of half the largest weight is halfway between r_off and r_on."""
     weight = torch.tensor([[[1.0], [0.5]]], dtype=torch.float64)
     _, m = mapped(weight, linear_in="resistance")
-    assert (1 / m.targets[0]).flatten().tolist() == pytest.approx([1e4, 1.05e5])
+    assert (1 / m.parts[0].target).flatten().tolist() == pytest.approx([1e4, 1.05e5])
     half = (1 / 1.05e5 - G_MIN) / (G_MAX - G_MIN)
     found = decoded(weight, linear_in="resistance").flatten().tolist()
     assert found == pytest.approx([1.0, half])

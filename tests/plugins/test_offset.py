@@ -17,8 +17,8 @@ def mapped(weight, **parameters):
 
 
 def decoded(weight, **parameters):
-    mapper, m = mapped(weight, **parameters)
-    return mapper.decode(torch.stack([part.expand_as(weight) for part in m.targets]), m)
+    _, m = mapped(weight, **parameters)
+    return m.weight()
 
 
 @given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=12))
@@ -29,12 +29,12 @@ def test_a_single_column_keeps_both_signs(values):
 
 def test_weights_span_the_window_around_its_middle():
     weight = torch.tensor([[[2.0], [0.0], [-2.0]]], dtype=torch.float64)
-    targets = mapped(weight)[1].targets
+    targets = [part.target for part in mapped(weight)[1].parts]
     assert targets[0].flatten().tolist() == pytest.approx([G_MAX, (G_MIN + G_MAX) / 2, G_MIN])
 
 
 def test_the_reference_is_one_column_at_the_middle():
-    reference = mapped(torch.randn(3, 5, 7))[1].targets[1]
+    reference = mapped(torch.randn(3, 5, 7))[1].parts[1].target
     assert reference.shape == (3, 5, 1)
     torch.testing.assert_close(reference, torch.full((3, 5, 1), (G_MIN + G_MAX) / 2))
 

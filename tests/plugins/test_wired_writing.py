@@ -400,14 +400,14 @@ def test_wires_of_sorted_and_shared_lines_act_in_writing(how):
     for more in ({"placement": "sorted"}, {"columns": "shared"}):
         other = layer([ir_drop | more], how).crossbar
         assert not torch.equal(plain.programmed, other.programmed)
-        layout = other.pipeline.product.layout(other.programmed)
+        layout = other.cells.effects.product.layout(other.programmed)
         expected = layout.number(
             memcore.effective_conductance(
-                layout.lay(other.conductance.double()), other.pipeline.product.wires
+                layout.lay(other.conductance.double()), other.cells.effects.product.wires
             )
         )
         torch.testing.assert_close(
-            other.pipeline.product.matrix(other.conductance).double(), expected, rtol=1e-5, atol=0
+            other.cells.effects.product.matrix(other.conductance).double(), expected, rtol=1e-5, atol=0
         )
 
 
