@@ -19,10 +19,10 @@ PLUGINS = ROOT / "plugins"
 #: The rooms from the ground up: a module imports from its own room and from those before it.
 ROOMS = (
     "memcore._version",
+    "memcore.errors",
     "memcore._text",
     "memcore._display",
     "memcore._moved",
-    "memcore.errors",
     "memcore.native",
     "memcore.ops",
     "memcore.random",

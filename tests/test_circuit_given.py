@@ -75,7 +75,7 @@ def test_what_are_no_wires_is_named(wires):
         lambda: solve(G, wires, Drive.read(V)),
         lambda: circuit.path_resistance(ROWS, COLS, wires),
     ):
-        with pytest.raises(TypeError, match=f"wires is a {type(wires).__name__}, expected Wires"):
+        with pytest.raises(TypeError, match=f"wires is a {type(wires).__name__}; expected Wires"):
             compute()
 
 

@@ -5,7 +5,6 @@ with a transistor or a selector. Everything is in SI units.
 """
 
 from memcore.circuit.array import ArrayCircuit
-from memcore.circuit.cell_currents import ConvergenceError
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
@@ -13,6 +12,7 @@ from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, T
 from memcore.circuit.single_cell import alone, path_resistance
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
+from memcore.errors import ConvergenceError
 
 __all__ = [
     "ArrayCircuit",

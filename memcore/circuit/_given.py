@@ -74,7 +74,7 @@ def _expect(
         return
     if value.shape[-1] != count:
         raise ConfigError(
-            f"{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
+            f"{name} has shape {list(value.shape)}, but g has {list(g.shape)}; expected "
             f"[..., {count}]"
         )
     if value.dtype != dtype or value.device != g.device:

@@ -9,12 +9,8 @@ from torch import Tensor
 from memcore.circuit import _loops
 from memcore.circuit.segments import canonical, check_cells
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ArgumentTypeError, ConfigError, ConvergenceError
 from memcore.ops.ladder import Ladders
-
-
-class ConvergenceError(MemcoreError, RuntimeError):
-    """The iteration has not reached the tolerance that was asked for."""
 
 
 def cell_currents(
@@ -42,19 +38,21 @@ def cell_currents(
 
     Raises:
         ConvergenceError: if the tolerance is not met.
-        TypeError: if dtypes differ or are not float32 or float64.
-        ValueError: if a shape does not fit, a voltage or a conductance is not finite, or the
+        ArgumentTypeError: if dtypes differ or are not float32 or float64.
+        ConfigError: if a shape does not fit, a voltage or a conductance is not finite, or the
             tolerance is not above 0.
     """
     check_cells(g)
     if not isinstance(v, Tensor):
-        raise TypeError(f"v is a {type(v).__name__}, expected a tensor: use torch.as_tensor(v)")
+        raise ArgumentTypeError(
+            f"v is a {type(v).__name__}; expected a tensor: use torch.as_tensor(v)"
+        )
     if v.dtype != g.dtype:
-        raise TypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
+        raise ArgumentTypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
     batch = _batch(v, g)
     check_iteration(tolerance, iterations, least=0)
     if not bool(v.isfinite().all()):
-        raise ValueError("v has infinite entries or NaN, expected V")
+        raise ConfigError("v has infinite entries or NaN; expected V")
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
@@ -65,7 +63,7 @@ def cell_currents(
     if not found.met:
         raise ConvergenceError(
             f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
-            f"iterations, expected at most {tolerance:.1e}: allow more iterations or a larger "
+            f"iterations; expected at most {tolerance:.1e}: allow more iterations or a larger "
             "tolerance, or use float64"
         )
     return out.flip(flips) if flips else out
@@ -78,8 +76,8 @@ def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
             return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
     except ValueError:
         pass
-    raise ValueError(
-        f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows], with "
+    raise ConfigError(
+        f"v has shape {list(v.shape)}, but g has {list(g.shape)}; expected [..., rows], with "
         "leading dimensions that broadcast to those of g"
     )
 

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from memcore.circuit._check import PerCell
 from memcore.circuit._given import ends, require_drive, shape_of
-from memcore.circuit.cell_currents import ConvergenceError
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import ThresholdSelector
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ConvergenceError
 
 _OHMIC = Ohmic()
 #: Selectors that are as overdriven as the first but for rounding: the first by number switches.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 
 
 def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -69,8 +69,8 @@ def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
 def check_wires(wires: object) -> None:
     """Refuse what is no description of wires."""
     if not isinstance(wires, Wires):
-        raise TypeError(
-            f"wires is a {type(wires).__name__}, expected Wires: Wires(word_line=..., "
+        raise ArgumentTypeError(
+            f"wires is a {type(wires).__name__}; expected Wires: Wires(word_line=..., "
             "bit_line=...) with the ohm of a segment"
         )
 
@@ -78,11 +78,13 @@ def check_wires(wires: object) -> None:
 def check_cells(g: Tensor) -> None:
     """Refuse what is no array [..., rows, cols], whatever its entries."""
     if not isinstance(g, Tensor):
-        raise TypeError(f"g is a {type(g).__name__}, expected a tensor: use torch.as_tensor(g)")
+        raise ArgumentTypeError(
+            f"g is a {type(g).__name__}; expected a tensor: use torch.as_tensor(g)"
+        )
     if g.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
+        raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
-        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
+        raise ConfigError(f"g has shape {list(g.shape)}; expected [..., rows, cols], not empty")
 
 
 def check_conductances(g: Tensor) -> None:
@@ -92,9 +94,9 @@ def check_conductances(g: Tensor) -> None:
         return
     lowest, highest = map(float, g.detach().aminmax())  # NaN if there is one
     if not 0 <= lowest <= highest < math.inf:
-        raise ValueError(
+        raise ConfigError(
             f"g has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
-            f"{highest:.3g}), expected siemens, at least 0 and finite"
+            f"{highest:.3g}); expected siemens, at least 0 and finite"
         )
 
 
@@ -104,14 +106,14 @@ def _spread(
     if not isinstance(value, Tensor):
         return value
     if value.dtype != g.dtype:
-        raise TypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
+        raise ArgumentTypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
     if value.device != g.device:
-        raise ValueError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
+        raise ConfigError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
     try:
         spread = value.expand(shape)
     except RuntimeError:
-        raise ValueError(
-            f"{name} has shape {list(value.shape)}, expected one that broadcasts to {list(shape)}"
+        raise ConfigError(
+            f"{name} has shape {list(value.shape)}; expected one that broadcasts to {list(shape)}"
         ) from None
     return spread.flip(flips) if flips else spread
 

@@ -12,13 +12,13 @@ from memcore.circuit._cell import Cell, Point
 from memcore.circuit._given import shape_of
 from memcore.circuit._linear import Floating, step
 from memcore.circuit._lines import Lines, lines_of
-from memcore.circuit.cell_currents import ConvergenceError, check_iteration
+from memcore.circuit.cell_currents import check_iteration
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ConvergenceError
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12
@@ -64,8 +64,8 @@ def solve(
         ConvergenceError: the tolerance is not met and `strict`.
         ConfigError: a shape, a dtype or an object does not fit, a voltage is not finite, or no line
             has a potential.
-        TypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
-        ValueError: a conductance is negative or not finite.
+        ArgumentTypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
+        ConfigError: a conductance is negative or not finite.
     """
     check_iteration(tolerance, iterations)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def _unmet(found: Solution, bound: float) -> str:
         )
     return (
         f"the residual of {vectors} is up to {float(found.residual.max()):.1e} after "
-        f"{found.iterations} iterations, expected at most {bound:.1e}: allow more iterations or a "
+        f"{found.iterations} iterations; expected at most {bound:.1e}: allow more iterations or a "
         "larger tolerance, use float64, or take what there is with strict=False"
     )
 
@@ -149,7 +149,7 @@ class _Circuit:
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
         if more or came[-2:] != shape[-2:]:
             raise ConfigError(
-                f"start is a solution of shape {list(came)}, expected one that broadcasts to "
+                f"start is a solution of shape {list(came)}; expected one that broadcasts to "
                 f"{list(shape)}, as g and the drive have it"
             )
         known = known.to(self.cell.g.dtype)
@@ -304,7 +304,7 @@ def _ends(
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
     for name, volts in (("word_line", word), ("bit_line", bit)):
         if not bool(volts.isfinite().all()):
-            raise ConfigError(f"drive.{name} has infinite entries or NaN, expected V")
+            raise ConfigError(f"drive.{name} has infinite entries or NaN; expected V")
     if masks == (None, None):
         return word, bit, None
     floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from memcore.cli.output import OutputFile
+from memcore.errors import ConfigError
 
 
 @click.command("fit")
@@ -73,8 +74,6 @@ def fit(
 
 def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """Heading and unit of each `WHAT=HEADING:UNIT`, by what it is."""
-    from memcore.errors import ConfigError
-
     found: dict[str, tuple[str, str]] = {}
     for text in columns:
         what, equals, rest = text.partition("=")
@@ -94,8 +93,6 @@ def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
     """Names to hold, or values by name if there is one."""
-    from memcore.errors import ConfigError
-
     pairs = [text.partition("=") for text in fixed]
     if not any(equals for _, equals, _ in pairs):
         return fixed

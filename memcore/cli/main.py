@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import memcore
-from memcore._text import aligned
+from memcore._text import aligned, install
 from memcore._version import __version__
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
 from memcore.cli import spice as cli_spice
 from memcore.cli.output import OutputFolder
-from memcore.errors import MemcoreError, MemcoreWarning
+from memcore.errors import MemcoreError, MemcoreWarning, NativeError
 from memcore.registry.instances import SCAN, registries
 from memcore.registry.scan import THIS_PROCESS
 
@@ -162,7 +162,7 @@ def doctor(require_native: bool) -> None:
     for line in aligned(list(facts.items())):
         click.echo(line)
     if require_native and not status.cpu.loaded:
-        raise MemcoreError(f"the native kernels are required, but {status.cpu.reason}")
+        raise NativeError(f"the native kernels are required, but {status.cpu.reason}")
 
 
 @main.command("new-plugin")
@@ -271,4 +271,4 @@ def _package(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed; the study needs it: pip install 'memcore[study]'"
+        return f"not installed; studies need it: {install('study')}"

@@ -9,7 +9,7 @@ from typing import ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.random import Stream
 
 #: Below this probability of falling inside the bounds, resampling would take for ever.
@@ -34,7 +34,7 @@ class Distribution(ABC):
         """One draw per cell, float32 [*shape]."""
 
     def _undrawn(self, *_: object) -> NoReturn:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{self!r} is not a number yet; calculate with device.sample(shape, ctx) or "
             "device.nominal()"
         )
@@ -137,7 +137,7 @@ class LogNormal(_Truncated):
 
     def __post_init__(self) -> None:
         if not self.median > 0 or not self.sigma >= 0:
-            raise ConfigError(f"{self!r}: expected median > 0 and sigma >= 0")
+            raise ConfigError(f"{self!r}; expected median > 0 and sigma >= 0")
         self._validate(self.min, self.max)
 
     @property
@@ -168,7 +168,7 @@ class Uniform(Distribution):
 
     def __post_init__(self) -> None:
         if not self.min <= self.max:
-            raise ConfigError(f"{self!r}: expected min <= max")
+            raise ConfigError(f"{self!r}; expected min <= max")
 
     @property
     def nominal(self) -> float:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from memcore.errors import ConfigError
 from memcore.ops import quantize
 from memcore.random import ReadStream
 
@@ -195,7 +196,7 @@ class Lookup(nn.Module):
     def __init__(self, edges: Tensor, values: Tensor) -> None:
         super().__init__()
         if values.numel() != edges.numel() + 1:
-            raise ValueError(
+            raise ConfigError(
                 f"{values.numel()} values for {edges.numel()} edges; expected one value more"
             )
         self.register_buffer("edges", edges)

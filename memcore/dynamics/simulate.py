@@ -19,10 +19,10 @@ from torch import Tensor
 from memcore import native
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
-from memcore.dynamics.recording import Program, Unfusable, lower
+from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, RecordingError
 from memcore.random import Stream
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, plugin
@@ -176,7 +176,7 @@ def _choose(
     if not reason:
         try:
             return partial(kernel.run, _program(device, state, voltage, dt, ctx)), "native"
-        except Unfusable as error:
+        except RecordingError as error:
             reason = str(error)
     if engine == "native":
         raise ConfigError(

@@ -114,7 +114,7 @@ def _changed(
             raise
         raise ConfigError(
             f"start={start!r} sets only what is fitted, which does not fit the rest of the device "
-            f"given: {error}; to take all of the preset, expected "
+            f"given: {error}; to take all of the preset; expected "
             f"device={{'name': {name!r}, 'preset': {start!r}, ...}} without start"
         ) from None
     return found

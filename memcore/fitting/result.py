@@ -117,7 +117,7 @@ class Fit:
         """Data and model above, their difference below.
 
         Raises:
-            MemcoreError: matplotlib is not installed.
+            MissingPackageError: matplotlib is not installed.
         """
         from memcore.fitting.picture import draw
 

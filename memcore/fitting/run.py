@@ -98,7 +98,7 @@ def fit(
 
     Raises:
         ConfigError: an argument or the data do not fit.
-        MemcoreError: scipy is not installed.
+        MissingPackageError: scipy is not installed.
 
     Examples:
         >>> voltage = stimuli.sine(1.0, 1.0, dt=0.01, dtype=torch.float64)

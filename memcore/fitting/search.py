@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError, MemcoreError
+from memcore._text import needed
+from memcore.errors import ConfigError
 from memcore.fitting.data import is_positive
 from memcore.fitting.models import Model
 from memcore.fitting.space import Axis
@@ -176,9 +177,9 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
     """The best minimum that several starts lead to.
 
     Raises:
-        MemcoreError: scipy is not installed.
+        MissingPackageError: scipy is not installed.
     """
-    optimize = _scipy()
+    optimize = needed("scipy.optimize", "fitting", "fit")
     axes = problem.axes
     limits = np.array([axis.limits for axis in axes]).T
     solve = _Solver(optimize, problem, limits)
@@ -327,14 +328,3 @@ def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: 
             f"{samples} samples cannot determine {count} parameters; expected more samples, or "
             "fewer parameters: free=[...]"
         )
-
-
-def _scipy() -> ModuleType:
-    try:
-        from scipy import optimize
-    except ImportError as error:
-        raise MemcoreError(
-            f"fitting needs scipy, which is not usable here ({error}); pip install 'memcore[fit]'"
-        ) from error
-    module: ModuleType = optimize
-    return module

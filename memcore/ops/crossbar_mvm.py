@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library
 from memcore.ops._library import address
 
@@ -24,7 +25,7 @@ def pack(weight: Tensor) -> Tensor:
         zero beyond cols.
     """
     if weight.dim() != 3:
-        raise ValueError(f"weight has shape {tuple(weight.shape)}, expected [groups, rows, cols]")
+        raise ConfigError(f"weight has shape {tuple(weight.shape)}; expected [groups, rows, cols]")
     groups, rows, cols = weight.shape
     count = -(-cols // PANEL)
     padded = torch.nn.functional.pad(weight, (0, count * PANEL - cols))
@@ -34,8 +35,8 @@ def pack(weight: Tensor) -> Tensor:
 def unpack(panels: Tensor, cols: int) -> Tensor:
     """Undo `pack`: [groups, P, rows, 32] to [groups, rows, cols]."""
     if panels.dim() != 4 or panels.shape[3] != PANEL or panels.shape[1] != -(-cols // PANEL):
-        raise ValueError(
-            f"panels has shape {tuple(panels.shape)}, "
+        raise ConfigError(
+            f"panels has shape {tuple(panels.shape)}; "
             f"expected [groups, {-(-cols // PANEL)}, rows, {PANEL}] for {cols} columns"
         )
     return panels.transpose(1, 2).flatten(2)[..., :cols].contiguous()
@@ -75,8 +76,8 @@ def crossbar_mvm(
         the other rows nor on the number of threads. There is no gradient.
 
     Raises:
-        TypeError: if dtypes differ or are not floating point.
-        ValueError: if a shape or a device does not fit.
+        ArgumentTypeError: if dtypes differ or are not floating point.
+        ConfigError: if a shape or a device does not fit.
     """
     return _MVM(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
 
@@ -84,11 +85,13 @@ def crossbar_mvm(
 def _expect(name: str, tensor: Tensor, x: Tensor, *shapes: tuple[int, ...]) -> None:
     if tuple(tensor.shape) not in shapes:
         wanted = " or ".join(str(list(shape)) for shape in shapes)
-        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {wanted}")
+        raise ConfigError(f"{name} has shape {list(tensor.shape)}; expected {wanted}")
     if tensor.dtype != x.dtype:
-        raise TypeError(f"{name} is {tensor.dtype}, but x is {x.dtype}: convert one of them")
+        raise ArgumentTypeError(
+            f"{name} is {tensor.dtype}, but x is {x.dtype}: convert one of them"
+        )
     if tensor.device != x.device:
-        raise ValueError(f"{name} is on {tensor.device}, but x is on {x.device}: move one of them")
+        raise ConfigError(f"{name} is on {tensor.device}, but x is on {x.device}: move one of them")
 
 
 def _empty(
@@ -104,11 +107,11 @@ def _empty(
 ) -> Tensor:
     del lo, hi
     if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}, expected a floating-point dtype: use x.float()")
+        raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if x.dim() != 3:
-        raise ValueError(f"x has shape {list(x.shape)}, expected [n, groups, rows]")
+        raise ConfigError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
     if cols < 1 or tile_rows < 1:
-        raise ValueError(f"cols is {cols} and tile_rows is {tile_rows}, expected at least 1")
+        raise ConfigError(f"cols is {cols} and tile_rows is {tile_rows}; expected at least 1")
     groups, rows = x.shape[1], x.shape[2]
     _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
     _expect("dac", dac, x, (3,))

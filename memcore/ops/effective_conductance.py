@@ -8,6 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _effective_reference, _library
 from memcore.ops._library import large_pages
 
@@ -29,18 +30,20 @@ def solve(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bo
 
 def _expect(name: str, tensor: Tensor, g: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != shape:
-        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
+        raise ConfigError(f"{name} has shape {list(tensor.shape)}; expected {list(shape)}")
     if tensor.dtype != g.dtype:
-        raise TypeError(f"{name} is {tensor.dtype}, but g is {g.dtype}: convert one of them")
+        raise ArgumentTypeError(
+            f"{name} is {tensor.dtype}, but g is {g.dtype}: convert one of them"
+        )
     if tensor.device != g.device:
-        raise ValueError(f"{name} is on {tensor.device}, but g is on {g.device}: move one of them")
+        raise ConfigError(f"{name} is on {tensor.device}, but g is on {g.device}: move one of them")
 
 
 def _empty(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool) -> Tensor:
     if g.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"g is {g.dtype}, expected float32 or float64")
+        raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64")
     if g.dim() != 3:
-        raise ValueError(f"g has shape {list(g.shape)}, expected [arrays, rows, cols]")
+        raise ConfigError(f"g has shape {list(g.shape)}; expected [arrays, rows, cols]")
     arrays, rows, cols = g.shape
     _expect("word", word, g, (arrays, rows, cols + drive_both))
     _expect("bit", bit, g, (arrays, rows + sense_both, cols))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError
 from memcore.ops import _ladder_reference
 from memcore.ops._library import address, large_pages
 
@@ -102,7 +103,9 @@ class Ladders:
             V [..., rows, cols], and W [..., 1, 1] in float64.
         """
         if inputs.dtype != self.factors.dtype:
-            raise TypeError(f"inputs are {inputs.dtype}, but the lines are {self.factors.dtype}")
+            raise ArgumentTypeError(
+                f"inputs are {inputs.dtype}, but the lines are {self.factors.dtype}"
+            )
         if self.by_kernel:
             return self._kernel_solve(inputs, out)
         currents = inputs if self.shunt is None else inputs * self.shunt

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library
 from memcore.ops._library import address
 
@@ -38,8 +39,8 @@ def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) 
         float32 [n, size] on the device of `reads`.
 
     Raises:
-        TypeError: if `reads` or `elements` is not int64.
-        ValueError: if a shape, a device or the key does not fit.
+        ArgumentTypeError: if `reads` or `elements` is not int64.
+        ConfigError: if a shape, a device or the key does not fit.
     """
     return _UNIFORM(reads, elements, size, key)
 
@@ -54,19 +55,19 @@ def bernoulli(
 ) -> Tensor:
     """Draw booleans that are true with probability `p`; otherwise as `uniform`."""
     if not 0 <= p <= 1:
-        raise ValueError(f"p is {p!r}, but a probability lies in [0, 1]")
+        raise ConfigError(f"p is {p!r}, but a probability lies in [0, 1]")
     return _BERNOULLI(reads, elements, size, key, p)
 
 
 def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
     if reads.dtype != torch.int64:
-        raise TypeError(f"reads is {reads.dtype}, expected torch.int64: use reads.long()")
+        raise ArgumentTypeError(f"reads is {reads.dtype}; expected torch.int64: use reads.long()")
     if reads.dim() != 1:
-        raise ValueError(f"reads has shape {tuple(reads.shape)}, expected one dimension [n]")
+        raise ConfigError(f"reads has shape {tuple(reads.shape)}; expected one dimension [n]")
     if size < 0:
-        raise ValueError(f"size is {size}, expected at least 0")
+        raise ConfigError(f"size is {size}; expected at least 0")
     if not -(2**63) <= key < 2**63:
-        raise ValueError(f"key is {key}, expected a signed 64-bit integer")
+        raise ConfigError(f"key is {key}; expected a signed 64-bit integer")
     if elements is not None:
         _check_elements(reads, elements, size)
     return reads.new_empty((reads.shape[0], size), dtype=torch.float32)
@@ -74,13 +75,15 @@ def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tenso
 
 def _check_elements(reads: Tensor, elements: Tensor, size: int) -> None:
     if elements.dtype != torch.int64:
-        raise TypeError(f"elements is {elements.dtype}, expected torch.int64: use elements.long()")
+        raise ArgumentTypeError(
+            f"elements is {elements.dtype}; expected torch.int64: use elements.long()"
+        )
     if elements.dim() != 1 or elements.shape[0] != size:
-        raise ValueError(
-            f"elements has shape {tuple(elements.shape)}, expected [{size}], one for each of size"
+        raise ConfigError(
+            f"elements has shape {tuple(elements.shape)}; expected [{size}], one for each of size"
         )
     if elements.device != reads.device:
-        raise ValueError(
+        raise ConfigError(
             f"elements is on {elements.device}, but reads is on {reads.device}: "
             "move one to the other's device"
         )

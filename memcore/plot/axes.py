@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
+from memcore._text import needed
 from memcore.dynamics.simulate import Trace
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,19 +24,14 @@ def axes(ax: "Axes | None") -> "Axes":
     """The given Axes, or new ones in a figure of their own.
 
     Raises:
-        MemcoreError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     if ax is not None:
         return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MemcoreError(
-            f"plots need matplotlib, which is not usable here ({error}); "
-            "pip install 'memcore[study]'"
-        ) from error
     # Without pyplot: no window, no global list of figures; notebooks show the figure all the same.
-    return Figure(figsize=(5.0, 3.6), layout="constrained").add_subplot()
+    figure = needed("matplotlib.figure", "a plot").Figure(figsize=(5.0, 3.6), layout="constrained")
+    drawn: Axes = figure.add_subplot()
+    return drawn
 
 
 def scaled(values: Tensor, unit: str) -> tuple[Any, str]:

@@ -4,12 +4,12 @@ Nothing is scanned at import and nothing is imported before it is asked for. A b
 its meaning whatever is installed beside it; `registry["distribution:name"]` reaches the others.
 """
 
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
+from memcore._text import nearest
 from memcore.errors import (
     DuplicatePluginError,
     PluginLoadError,
@@ -174,7 +174,7 @@ class Registry(Mapping[str, T], Generic[T]):
         known = KNOWN.get(self.kind, {}).get(name)
         if known is not None:
             lines.append(f"  it is in {known}: pip install {known}")
-        close = difflib.get_close_matches(name, list(self), n=3, cutoff=0.6)
+        close = nearest(name, self, most=3)
         if close:
             source = {p.name: p.distribution for p in reversed(self.providers())}
             hints = [f"{match!r} ({source[match]})" for match in close]

@@ -97,7 +97,8 @@ def check(
 
     Raises:
         ConfigError: as for `netlist`.
-        MemcoreError: ngspice is not installed, or one of the two has found no solution.
+        SpiceError: ngspice is not installed, or it found no operating point.
+        ConvergenceError: memcore found no solution.
     """
     if not tolerance > 0:
         raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ConfigError, SpiceError
 
 _VALUE = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _TELLING = re.compile(r"error|fail|abort|singular|no such|converge|unknown", re.IGNORECASE)
@@ -90,7 +90,7 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
         timeout: s, after which ngspice is stopped; None for no limit.
 
     Raises:
-        MemcoreError: ngspice is not installed, takes too long, or finds no operating point.
+        SpiceError: ngspice is not installed, takes too long, or finds no operating point.
     """
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder) / "crossbar.cir"
@@ -99,13 +99,13 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
             # Without the initialisation files of the user.
             done = _run(["-n", "-b", str(deck)], timeout)
         except subprocess.TimeoutExpired:
-            raise MemcoreError(
+            raise SpiceError(
                 f"ngspice has not finished after {timeout!r} s; allow more time, or take a smaller "
                 "array"
             ) from None
     values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
     if done.returncode or not values or "aborted" in done.stderr + done.stdout:
-        raise MemcoreError(f"ngspice found no operating point: {_message(done)}")
+        raise SpiceError(f"ngspice found no operating point: {_message(done)}")
     return Result(values)
 
 
@@ -113,7 +113,7 @@ def version() -> str:
     """Such as ngspice-39.
 
     Raises:
-        MemcoreError: ngspice is not installed.
+        SpiceError: ngspice is not installed.
     """
     found = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
     return found.group() if found else "ngspice"
@@ -122,8 +122,8 @@ def version() -> str:
 def _run(arguments: list[str], timeout: float | None) -> "subprocess.CompletedProcess[str]":
     program = shutil.which("ngspice")
     if program is None:
-        raise MemcoreError(
-            "ngspice is not on the PATH; install ngspice: apt install ngspice, or see "
+        raise SpiceError(
+            "ngspice is not on the PATH; expected the program ngspice: apt install ngspice, or see "
             "https://ngspice.sourceforge.io"
         )
     return subprocess.run(

@@ -120,7 +120,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(value, Tensor) for value in content.values()
     ):
-        raise StudyError(f"checkpoint '{path}' is no state_dict: expected names with tensors")
+        raise StudyError(f"checkpoint '{path}' is no state_dict; expected names with tensors")
     return dict(content)
 
 

@@ -1,14 +1,14 @@
 """What a study names, by a short name or as "package.module:function", made into an object."""
 
-import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from memcore._text import did_you_mean
 from memcore.errors import StudyError
 
 
@@ -36,12 +36,6 @@ def build(
     return function(**options)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest of `names`, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _check_options(what: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(function)
@@ -60,7 +54,7 @@ def _imported(
     module, colon, attribute = name.partition(":")
     if not colon:
         raise StudyError(
-            f"no {kind} named {name!r}{nearest(name, known)}\n"
+            f"no {kind} named {name!r}{did_you_mean(name, known)}\n"
             f'  there are: {", ".join(known)}, or your own as "package.module:function"'
         )
     try:

@@ -15,10 +15,10 @@ from pydantic import (
     model_validator,
 )
 
+from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import StudyError
+from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
-from memcore.study.components import nearest
 from memcore.study.training import Recipe
 
 _PACKAGED = Path(__file__).parent
@@ -37,7 +37,7 @@ def _named(value: Any) -> Any:
     """Let `model = "vgg16"` stand for `model = { name = "vgg16" }`."""
     value = {"name": value} if isinstance(value, str) else value
     if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
-        raise ValueError('needs a name: "x" or { name = "x", parameters }')
+        raise ConfigError('needs a name: "x" or { name = "x", parameters }')
     return value
 
 
@@ -112,7 +112,7 @@ class Axis(_Section):
             return values
         for value in values:
             if isinstance(value, Mapping):
-                raise ValueError(
+                raise ConfigError(
                     f"the value {dict(value)!r} is a table; give a word for each here, and the "
                     "tables in moves = { path = [...] }"
                 )
@@ -123,12 +123,12 @@ class Axis(_Section):
         numbers = all(_is_number(value) for value in self.values)
         for path, move in self.moves.items():
             if isinstance(move, tuple) and len(move) != len(self.values):
-                raise ValueError(
+                raise ConfigError(
                     f"moves {path!r} to {len(move)} settings, but there are "
                     f"{len(self.values)} values; expected one for each"
                 )
             if not isinstance(move, tuple) and not numbers:
-                raise ValueError(
+                raise ConfigError(
                     f"moves {path!r} by the factor {move}, but the values {list(self.values)} "
                     "are not all numbers; give a list of settings instead"
                 )
@@ -165,7 +165,7 @@ class Sweep(_Section):
             return axes
         taken = [name for name in axes if name in RESERVED]
         if taken:
-            raise ValueError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
+            raise ConfigError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
         return {name: _axis(name, axis) for name, axis in axes.items()}
 
 
@@ -184,7 +184,7 @@ class Study(_Section):
         names = [sweep.name for sweep in sweeps]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise ValueError(f"two sweeps are named {sorted(twice)[0]!r}; give each its own name")
+            raise ConfigError(f"two sweeps are named {sorted(twice)[0]!r}; give each its own name")
         return sweeps
 
     def resolved(self) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
             keys = _keys_at(place)
             where = _dotted(place) or "the study"
             yield (
-                f"{where} has no key {str(last)!r}{nearest(str(last), keys)}\n"
+                f"{where} has no key {str(last)!r}{did_you_mean(str(last), keys)}\n"
                 f"  its keys are: {', '.join(keys)}"
             )
         elif problem["type"] == "missing":

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore._text import needed
 from memcore.errors import StudyError
 from memcore.study.components import build
 
@@ -69,14 +70,7 @@ def digits() -> Dataset:
 
     50 images of each class are the test set, always the same ones; 1297 are left for training.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise StudyError(
-            "data 'digits' comes with scikit-learn, which is not installed; "
-            "pip install 'memcore[study]'"
-        ) from None
-    bunch = load_digits()
+    bunch = needed("sklearn.datasets", "the data set 'digits' of scikit-learn").load_digits()
     images = torch.from_numpy(bunch.images / 16.0).to(torch.float32).unsqueeze(1)
     labels = torch.from_numpy(bunch.target).to(torch.int64)
     # RandomState's stream is frozen by numpy's compatibility policy, so the split is for ever.

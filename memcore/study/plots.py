@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from memcore._text import needed
 from memcore.study.config import Axis, Scalar, Study, Sweep
 from memcore.study.files import write_atomic
-from memcore.study.progress import needed
 from memcore.study.results import Results, Row, shown, titled
 from memcore.study.sweeps import points
 
@@ -50,7 +50,7 @@ def plot(results: Results, path: Path) -> None:
     """Draw the results as a PNG file.
 
     Raises:
-        StudyError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     matplotlib = needed("matplotlib", "the plot of a study")
     import io

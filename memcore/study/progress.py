@@ -2,26 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from memcore.errors import StudyError
-
-
-def needed(module: str, purpose: str) -> ModuleType:
-    """Import a package of the extra `memcore[study]`.
-
-    Raises:
-        StudyError: it is not installed; says how to install it.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise StudyError(
-            f"{purpose} needs {module.partition('.')[0]}, which is not usable here ({error}); "
-            "pip install 'memcore[study]'"
-        ) from error
+from memcore._text import needed
 
 
 class Progress:

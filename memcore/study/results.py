@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from memcore._text import aligned
 from memcore.study.config import RESERVED, Axis, Study, Sweep
 
 CONFIDENCE: Final = 0.95
@@ -177,10 +178,7 @@ def _block(sweep: Sweep, rows: tuple[Row, ...], baseline: float) -> Iterator[str
                 f"{100 * (baseline - row.mean):.2f}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        joined = "   ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True))
-        yield f"  {joined}"
+    yield from (f"  {line}" for line in aligned(cells, str.rjust, "   "))
 
 
 def titled(name: str, axis: Axis) -> str:

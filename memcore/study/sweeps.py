@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.registry import device_file
-from memcore.study.components import nearest
 from memcore.study.config import Study, Sweep
 
 #: Entries of `[crossbar]` that hold a plugin, and so may be a mere name.
@@ -107,7 +107,7 @@ def _entered(node: Any, key: str, where: str, what: str) -> Any:
     if isinstance(node, Mapping) and key not in node:
         there = ", ".join(map(str, node)) or "nothing"
         raise StudyError(
-            f"{what}, but {place} has no {key!r}{nearest(key, map(str, node))}\n"
+            f"{what}, but {place} has no {key!r}{did_you_mean(key, map(str, node))}\n"
             f"  there is: {there}; write it into [crossbar] or into the sweep's 'set' first"
         )
     child = node[slot]
@@ -136,7 +136,7 @@ def _position(node: list[Any], key: str, where: str, what: str) -> int:
         )
     if key not in names:
         raise StudyError(
-            f"{what}, but crossbar.{where} has no {key!r}{nearest(key, names)}\n"
+            f"{what}, but crossbar.{where} has no {key!r}{did_you_mean(key, names)}\n"
             f"  there is: {', '.join(names) or 'nothing'}; write it into [crossbar] or into the "
             "sweep's 'set' first"
         )

@@ -14,12 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
+from memcore.errors import StudyError
 from memcore.random import Stream
 from memcore.study.checkpoints import digest, digest_dataset
 from memcore.study.data import Dataset, Split
 from memcore.study.files import digest_json, write_atomic
 
-_UNREADABLE = (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.PickleError)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    pickle.PickleError,
+    StudyError,
+)
 
 LOG = logging.getLogger("memcore.study")
 
@@ -135,7 +144,7 @@ class Training:
         try:
             found = torch.load(self.snapshot, map_location=self.device, weights_only=True)
             if found["of"] != identity:
-                raise ValueError("of another training")
+                raise StudyError("it belongs to another training")
             for name, part in state.items():
                 part.load_state_dict(found[name])
         except _UNREADABLE as error:
