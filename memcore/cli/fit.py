@@ -49,26 +49,25 @@ def fit(
 ) -> None:
     """Fit a device model to the measurement in the CSV file DATA."""
     import memcore
+    from memcore.fitting import FitOptions
     from memcore.registry.device_file import require_name
 
     require_name(out)
     named = _named(columns)
-    held = _held(fixed)
-    found = memcore.fit(
-        device,
-        data,
+    chosen = FitOptions(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items()},
         start=preset,
         free=free or None,
-        fixed=held,
+        fixed=_held(fixed),
         **options,
     )
-    click.echo(str(found))
-    found.to_toml(out)
+    fitted = memcore.fit(device, data, options=chosen)
+    click.echo(str(fitted))
+    fitted.to_toml(out)
     click.echo(f"\ndevice {out}")
     if plot is not None:
-        found.plot().savefig(plot)
+        fitted.plot().savefig(plot)
         click.echo(f"plot   {plot}")
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from memcore._text import needed
 from memcore.errors import ConfigError
-from memcore.fitting.data import is_positive
-from memcore.fitting.models import Model
+from memcore.fitting.predictions import Model
 from memcore.fitting.space import Axis
 from memcore.random import Stream
 
@@ -310,21 +309,14 @@ def _noise(residuals: Numbers, count: int, loss: Loss, scale: float) -> float:
     return float(np.sqrt(variance)) / max(slope, _TINY)
 
 
-def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: int) -> None:
-    """Refuse settings that do not fit.
+def require_enough(samples: int, parameters: int) -> None:
+    """Refuse data that cannot determine the parameters.
 
     Raises:
-        ConfigError: naming the setting.
+        ConfigError: There are not more samples than parameters.
     """
-    for name, value, choices in (("scale", kind, SCALES), ("loss", loss, tuple(LOSSES))):
-        if value not in choices:
-            raise ConfigError(f"{name}={value!r}; expected one of {', '.join(choices)}")
-    if not is_positive(floor) or floor > 1:
-        raise ConfigError(f"floor={floor!r}; expected a share of the largest value in (0, 1]")
-    if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
-        raise ConfigError(f"starts={starts!r}; expected an integer >= 1")
-    if samples <= count:
+    if samples <= parameters:
         raise ConfigError(
-            f"{samples} samples cannot determine {count} parameters; expected more samples, or "
-            "fewer parameters: free=[...]"
+            f"{samples} samples cannot determine {parameters} parameters; expected more samples, "
+            "or fewer parameters: free=[...]"
         )

@@ -9,7 +9,7 @@ from typing import Final, get_args, get_type_hints
 from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
-from memcore.fitting.models import accepts
+from memcore.fitting.predictions import accepts
 
 _DECADES: Final = 8  #: how far a parameter of one sign may go from its start
 _AROUND: Final = 10.0  #: by which factor further starts are drawn about the given one

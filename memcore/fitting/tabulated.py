@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from memcore.contracts.device import Memristor
-from memcore.fitting.records import Records
+from memcore.fitting.device_records import Records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.space import numbers, units
 from memcore.registry.specs import provided_name

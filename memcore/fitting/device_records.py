@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore.errors import ConfigError
-from memcore.fitting.data import PULSES, PulseData, settle
+from memcore.fitting.measurements import PULSES, PulseData, settle
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 

@@ -15,7 +15,7 @@ from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.simulate import simulate
 from memcore.errors import ConfigError
-from memcore.fitting.data import Data, IVData, PulseData, is_positive
+from memcore.fitting.measurements import Data, IVData, PulseData, is_positive
 from memcore.random import Stream
 
 Values = Mapping[str, float]
