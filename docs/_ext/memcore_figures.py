@@ -220,7 +220,8 @@ def _currents(axes: Any) -> None:
     )
     made = memcore.devices["tabular"].from_iv(volts, currents, read_voltage=0.2)
     fine = torch.linspace(-0.4, 0.4, 201, dtype=torch.float64)
-    for g in torch.linspace(*made.nominal_range(), 10, dtype=torch.float64):
+    low, high = made.nominal_range()
+    for g in torch.linspace(low, high, 10, dtype=torch.float64):
         state = made.state_of(g.expand(201))
         axes.plot(fine, 1e6 * made.current(state, fine), color=COLOURS[0], linewidth=0.7)
     axes.plot(volts, 1e6 * currents.T, ".", markersize=4, color=COLOURS[1])
