@@ -5,6 +5,7 @@ with a transistor or a selector. Everything is in SI units.
 """
 
 from memcore.circuit.array import ArrayCircuit
+from memcore.circuit.currents import cell_currents
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
@@ -30,6 +31,7 @@ __all__ = [
     "ThresholdSelector",
     "Transistor",
     "alone",
+    "cell_currents",
     "path_resistance",
     "ramp",
     "solve",

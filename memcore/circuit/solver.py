@@ -12,7 +12,7 @@ from memcore.circuit._cell import Cell, Point
 from memcore.circuit._given import shape_of
 from memcore.circuit._linear import Floating, step
 from memcore.circuit._lines import Lines, lines_of
-from memcore.circuit.cell_currents import check_iteration
+from memcore.circuit.currents import check_iteration
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement

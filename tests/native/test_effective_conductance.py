@@ -466,7 +466,7 @@ for dtype, bound in ((torch.float64, 1e-11), (torch.float32, 2e-5)):
     (got_grad,) = torch.autograd.grad(got.square().sum(), single)
     assert ((got - expected).abs() / expected).max() < bound
     assert (got_grad - of_g).abs().max() < 10 * bound * of_g.abs().max()
-    from memcore.circuit.cell_currents import cell_currents
+    from memcore.circuit import cell_currents
     wires = Wires(word_line=3, bit_line=2, drive="both")
     v = torch.linspace(-1, 1, 50, dtype=torch.float64)
     currents = cell_currents(v.to(dtype), single.detach(), wires, tolerance=bound).sum(-2)
