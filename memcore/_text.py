@@ -46,12 +46,12 @@ def needed(module: str, purpose: str, extra: str = "study") -> ModuleType:
     """Import a package that only some parts of memcore need.
 
     Args:
-        module: Name of the module to import.
-        purpose: What needs it, as the beginning of a sentence.
-        extra: The extra of memcore that installs it.
+        module: name of the module to import.
+        purpose: what needs it, as the beginning of a sentence.
+        extra: the extra of memcore that installs it.
 
     Raises:
-        MissingPackageError: It cannot be imported; the message says how to install it.
+        MissingPackageError: it cannot be imported; the message says how to install it.
     """
     try:
         return importlib.import_module(module)

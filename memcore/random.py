@@ -64,7 +64,7 @@ class Stream:
             shape: shape of the result; element i in C order is draw i of this stream.
             round: another, independent set of draws for the same elements.
             elements: int64 [n], draw only these elements; `shape` must then be `(n,)`.
-            device: where the result lives.
+            device: torch device of the result.
             dtype: drawn as float32, then cast.
         """
         reads, size = self._arguments(shape, round, elements, device)
@@ -79,7 +79,7 @@ class Stream:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Standard normal draws; arguments as for `uniform`."""
+        """Standard normal draws; the arguments are those of `uniform`."""
         reads, size = self._arguments(shape, round, elements, device)
         return philox.normal(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
 

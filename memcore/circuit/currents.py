@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit import _loops
+from memcore.circuit import loops
 from memcore.circuit.segments import canonical, check_cells
 from memcore.contracts.wires import Wires
 from memcore.errors import ArgumentTypeError, ConfigError, ConvergenceError
+from memcore.ops.checks import require_same_dtype
 from memcore.ops.ladder import Ladders
 
 
@@ -31,7 +32,7 @@ def cell_currents(
         tolerance: bound of what is missing in the sum of voltages around the loop through each
             cell, relative to the voltages of the drivers, for every vector. Both are weighted by
             the root of the cells' conductances, in the Euclidean norm over all cells.
-        iterations: at most so many; none are needed without any resistance.
+        iterations: largest number of iterations; none are needed without any resistance.
 
     Returns:
         [..., rows, cols] in ampere.
@@ -47,8 +48,7 @@ def cell_currents(
         raise ArgumentTypeError(
             f"v is a {type(v).__name__}; expected a tensor: use torch.as_tensor(v)"
         )
-    if v.dtype != g.dtype:
-        raise ArgumentTypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
+    require_same_dtype("v", v, "g", g)
     batch = _batch(v, g)
     check_iteration(tolerance, iterations, least=0)
     if not bool(v.isfinite().all()):
@@ -56,9 +56,9 @@ def cell_currents(
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        loops = _loops_of(straight, word, bit, wires)
+        equations = _equations(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
-        found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
+        found = loops.solve(equations, applied, v.new_full((), tolerance), iterations)
         out = straight * found.voltage
     if not found.met:
         raise ConvergenceError(
@@ -83,7 +83,7 @@ def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
 
 
 def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:
-    """Refuse what no iteration can end with; None is a tolerance that others choose."""
+    """Refuse a tolerance or a number of iterations that no iteration can end with."""
     numbers = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
     if tolerance is not None and not (numbers and 0 < tolerance < math.inf):
         raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
@@ -91,7 +91,7 @@ def check_iteration(tolerance: float | None, iterations: int, least: int = 1) ->
         raise ConfigError(f"iterations={iterations!r}; expected how many at most, at least {least}")
 
 
-def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loops:
+def _equations(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> loops.Loops:
     """The equations of an array that is driven at the left and sensed at the bottom."""
     far_word = far_bit = None
     if wires.drive == "both":
@@ -107,7 +107,7 @@ def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loop
 
     of_word, of_bit = lines(None)
     cells = lines(g)
-    return _loops.Loops(
+    return loops.Loops(
         g=g,
         word=cells[0],
         bit=cells[1],

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memcore.contracts.wires import Wires
 from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.ops.checks import require_same_device, require_same_dtype
 
 
 def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -21,7 +22,7 @@ def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int
     return straight, word.all(g), bit.all(g), flips
 
 
-class Lines(NamedTuple):
+class Segments(NamedTuple):
     """The segments of all word lines or all bit lines; a number stands for all of them."""
 
     shape: tuple[int, ...]  #: [..., rows, cols (+ 1)] or [..., rows (+ 1), cols]
@@ -43,7 +44,7 @@ class Lines(NamedTuple):
         return out
 
 
-def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
+def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Segments, Segments, list[int]]:
     """Return what `canonical` does, without a tensor where a number says it all."""
     check_conductances(g)
     check_wires(wires)
@@ -60,14 +61,14 @@ def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     at = (0, -1)[: 1 + far[0]], (-1, 0)[: 1 + far[1]]
     return (
         g.flip(flips) if flips else g,
-        Lines(shapes[0], word, _ends(word, wires.first, driver, at[0], -1), -1),
-        Lines(shapes[1], bit, _ends(bit, wires.last, sense, at[1], -2), -2),
+        Segments(shapes[0], word, _ends(word, wires.first, driver, at[0], -1), -1),
+        Segments(shapes[1], bit, _ends(bit, wires.last, sense, at[1], -2), -2),
         flips,
     )
 
 
 def check_wires(wires: object) -> None:
-    """Refuse what is no description of wires."""
+    """Refuse an object that is no `Wires`."""
     if not isinstance(wires, Wires):
         raise ArgumentTypeError(
             f"wires is a {type(wires).__name__}; expected Wires: Wires(word_line=..., "
@@ -76,7 +77,7 @@ def check_wires(wires: object) -> None:
 
 
 def check_cells(g: Tensor) -> None:
-    """Refuse what is no array [..., rows, cols], whatever its entries."""
+    """Refuse an object that is no array [..., rows, cols], whatever its entries."""
     if not isinstance(g, Tensor):
         raise ArgumentTypeError(
             f"g is a {type(g).__name__}; expected a tensor: use torch.as_tensor(g)"
@@ -88,7 +89,7 @@ def check_cells(g: Tensor) -> None:
 
 
 def check_conductances(g: Tensor) -> None:
-    """Refuse what no array [..., rows, cols] in siemens can be."""
+    """Refuse an object that is no array [..., rows, cols] of conductances in siemens."""
     check_cells(g)
     if torch.compiler.is_compiling() or g.is_meta or not g.numel():
         return
@@ -105,10 +106,8 @@ def _spread(
 ) -> float | Tensor:
     if not isinstance(value, Tensor):
         return value
-    if value.dtype != g.dtype:
-        raise ArgumentTypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
-    if value.device != g.device:
-        raise ConfigError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
+    require_same_dtype(name, value, "g", g)
+    require_same_device(name, value, "g", g)
     try:
         spread = value.expand(shape)
     except RuntimeError:
@@ -121,7 +120,7 @@ def _spread(
 def _ends(
     inner: float | Tensor, keep: bool, series: float | Tensor, at: tuple[int, ...], dim: int
 ) -> dict[int, float | Tensor]:
-    """The segments at the ends of lines, with what is in series with them."""
+    """The segments at the ends of lines, with the resistances in series with them."""
     if not keep:
         return dict.fromkeys(at, series)
     return {k: (inner.select(dim, k) if isinstance(inner, Tensor) else inner) + series for k in at}

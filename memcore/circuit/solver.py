@@ -8,13 +8,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from memcore.circuit._cell import Cell, Point
-from memcore.circuit._given import shape_of
-from memcore.circuit._linear import Floating, step
-from memcore.circuit._lines import Lines, lines_of
+from memcore.circuit.cell import Cell, OperatingPoint
 from memcore.circuit.currents import check_iteration
 from memcore.circuit.drive import Drive
+from memcore.circuit.inputs import shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.losses import Lines, lines_of
+from memcore.circuit.newton_step import Floating, step
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.wires import Wires
@@ -50,15 +50,15 @@ def solve(
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
         wires: resistances.
-        drive: what the lines are connected to; its leading dimensions, those of `g` and those of
+        drive: voltages at the ends of the lines; its leading dimensions, those of `g` and those of
             parameters of `law` and `series` broadcast.
-        law: current of a memristor for its voltage and conductance.
-        series: what is in series with the memristor of each cell, None for nothing.
-        tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
-        iterations: of Newton's method, at most.
-        strict: whether to raise an error, rather than to return, what has not converged.
-        start: the solution of a circuit that is nearly the same, to begin with; None for cells
-            without current.
+        law: current-voltage law of the memristors.
+        series: element in series with the memristor of each cell, None for none.
+        tolerance: largest `Solution.residual`; None for 1e-10, or 1e-5 in float32.
+        iterations: largest number of iterations of Newton's method.
+        strict: whether a solution that has not converged is an error rather than returned.
+        start: solution of a similar circuit from which to start; None to start from cells without
+            current.
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
@@ -97,9 +97,9 @@ def _unmet(found: Solution, bound: float) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _State:
-    """Where cells operate, U + R I, the potentials p of floating lines, and what is not met."""
+    """Operating points, U + R I, potentials p of floating lines, and errors of the equations."""
 
-    point: Point
+    point: OperatingPoint
     x: Tensor
     potential: Tensor | None
     loss: Tensor
@@ -130,11 +130,11 @@ class _Circuit:
 
     @cached_property
     def applied(self) -> Tensor:
-        """The s of the equations."""
+        """The applied voltages, s in the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
 
     def start(self) -> _State:
-        """No currents at all: the first step then has the slopes at 0 V."""
+        """The state without currents, so that the first step has the slopes at 0 V."""
         zero = self.cell.g.new_zeros(self.shape)
         *batch, rows, cols = self.shape
         potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
@@ -165,7 +165,7 @@ class _Circuit:
         return self.at(x, device, potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
-        """What is not met with U + R I = `x`."""
+        """The state with U + R I = `x`."""
         point = self.cell.at(x, guess)
         loss = point.voltage + self.lines.drop(point.current) - self.applied
         excess = None
@@ -175,7 +175,7 @@ class _Circuit:
         return _State(point=point, x=x, potential=potential, loss=loss, excess=excess)
 
     def residual(self, state: _State) -> Tensor:
-        """As `Solution.residual` has it, [...]."""
+        """The residual as in `Solution.residual`, [...]."""
         voltage = _largest(self.applied)
         current, slope = state.point.current, state.point.slope
         missing = _largest(slope * state.loss)
@@ -248,7 +248,7 @@ def _damped(
 
 
 def _weight(circuit: _Circuit, state: _State) -> Tensor | None:
-    """Ohm by which the excess currents of lines count as voltages."""
+    """The resistances by which the excess currents of lines count as voltages, in ohm."""
     if circuit.floating is None:
         return None
     return circuit.floating.total(state.point.slope).abs().clamp(min=1e-30).reciprocal()
@@ -266,10 +266,10 @@ def _where(which: Tensor, new: _State, old: _State) -> _State:
         extra = a.dim() - which.dim()
         return torch.where(which[(..., *[None] * extra)], a, b)
 
-    point = Point(
+    point = OperatingPoint(
         **{
             field.name: each(getattr(new.point, field.name), getattr(old.point, field.name))
-            for field in dataclasses.fields(Point)
+            for field in dataclasses.fields(OperatingPoint)
         }
     )
     optional = {
@@ -290,7 +290,7 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 def _ends(
     g: Tensor, drive: Drive, shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Floating | None]:
-    """V of word lines [..., rows] and of bit lines [..., cols], and what floats."""
+    """The voltages of word lines [..., rows] and bit lines [..., cols], and the floating lines."""
     *batch, rows, cols = shape
     masks = drive.floating_word_lines, drive.floating_bit_lines
     word = drive.word_line

@@ -1,4 +1,4 @@
-"""`memcore fit`: a measured device as a file that names it anywhere."""
+"""`memcore fit`: fits a device to a measurement and writes a device file."""
 
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,36 @@ from memcore.errors import ConfigError
 
 @click.command("fit")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--device", required=True, help="The model to fit, such as yakopcic.")
-@click.option("--preset", help="A published parameter set to begin with; else the defaults.")
+@click.option("--device", required=True, help="Device model to fit, such as yakopcic.")
+@click.option("--preset", help="Published parameter set to start from, in place of the defaults.")
 @click.option(
     "--column",
     "columns",
     multiple=True,
     required=True,
     metavar="WHAT=HEADING:UNIT",
-    help="What a column is: time, voltage, current; or pulse, direction, conductance, resistance; "
-    "for tabular also device, or voltage, current, curve. "
-    'Its heading in the file, and its unit, as in "voltage=V (mV):mV"; "1" for pure numbers.',
+    help="Meaning, heading and unit of a column. WHAT is time, voltage or current; or pulse, "
+    "direction, conductance or resistance; for tabular also device, or voltage, current or curve. "
+    'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
-@click.option("--free", multiple=True, help="A parameter to fit; all of them by default.")
+@click.option("--free", multiple=True, help="Parameter to fit; by default all of them.")
 @click.option(
-    "--fixed", multiple=True, metavar="NAME[=VALUE]", help="A parameter to hold, at this value."
+    "--fixed",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Parameter to hold, at VALUE if it is given.",
 )
-@click.option("--dt", type=float, help="Seconds between two samples of a file without times.")
-@click.option("--resample", is_flag=True, help="Bring uneven samples to equal steps.")
-@click.option("--seed", default=0, show_default=True, help="Of the starts of the search.")
+@click.option("--dt", type=float, help="Time between two samples of a file without times, in s.")
+@click.option("--resample", is_flag=True, help="Resample uneven samples to equal steps.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed of the starts of the search."
+)
 @click.option(
     "--plot",
     type=OutputFile(picture=True),
-    help="Write data, model and residuals here (.png, .svg, .pdf).",
+    help="File for a picture of data, model and residuals (.png, .svg, .pdf).",
 )
-@click.option("-o", "--out", type=OutputFile(), required=True, help="The device's file, .toml.")
+@click.option("-o", "--out", type=OutputFile(), required=True, help="Device file to write, .toml.")
 def fit(
     data: Path,
     device: str,
@@ -72,7 +77,7 @@ def fit(
 
 
 def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    """Heading and unit of each `WHAT=HEADING:UNIT`, by what it is."""
+    """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
     found: dict[str, tuple[str, str]] = {}
     for text in columns:
         what, equals, rest = text.partition("=")
@@ -91,7 +96,7 @@ def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
-    """Names to hold, or values by name if there is one."""
+    """The names of parameters to hold, or their values by name if there is one."""
     pairs = [text.partition("=") for text in fixed]
     if not any(equals for _, equals, _ in pairs):
         return fixed

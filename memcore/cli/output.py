@@ -1,4 +1,4 @@
-"""What a command writes: whether it can is asked before the work, not after."""
+"""Files that a command writes: whether it can is checked before the work, not after."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ class OutputFile(click.Path):
     """A file to write in a folder that exists.
 
     Args:
-        picture: whether it is one, in a format that matplotlib writes.
+        picture: whether the file is a picture, in a format that matplotlib writes.
     """
 
     def __init__(self, *, picture: bool = False) -> None:

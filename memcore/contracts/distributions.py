@@ -31,7 +31,7 @@ class Distribution(ABC):
     def sample(
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
-        """One draw per cell, float32 [*shape]."""
+        """Draw one value per cell, float32 [*shape]."""
 
     def _undrawn(self, *_: object) -> NoReturn:
         raise ArgumentTypeError(
@@ -58,7 +58,7 @@ class _Truncated(Distribution):
 
     @abstractmethod
     def transform(self, z: Tensor) -> Tensor:
-        """From a standard normal draw to the parameter."""
+        """The parameter for a standard normal draw."""
 
     def _validate(self, least: float | None, most: float | None) -> None:
         if least is not None and most is not None and least > most:
@@ -186,7 +186,7 @@ def _inside(x: Tensor, low: float | None, high: float | None) -> Tensor:
 
 
 def _standard(bound: float | None, center: float, spread: float, default: float) -> float:
-    """A bound in units of the standard deviation."""
+    """A bound relative to the centre, in units of the standard deviation."""
     if bound is None:
         return default
     distance = bound - center

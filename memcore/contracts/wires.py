@@ -23,18 +23,18 @@ class Wires:
     `Crossbar` does not.
 
     Attributes:
-        word_line: one word-line segment; [..., rows, cols], from left to right, or
+        word_line: resistance of one word-line segment; [..., rows, cols], from left to right, or
             [..., rows, cols + 1] where both ends are driven.
-        bit_line: one bit-line segment; [..., rows, cols], from top to bottom, or
+        bit_line: resistance of one bit-line segment; [..., rows, cols], from top to bottom, or
             [..., rows + 1, cols] where both ends are sensed.
-        driver: the source of a word line; [..., rows].
-        sense: what a bit line ends in; [..., cols].
+        driver: resistance of the source of a word line; [..., rows].
+        sense: resistance of the sense node in which a bit line ends; [..., cols].
         first: whether there is a segment between a driver and the cell next to it.
         last: whether there is a segment between a sense node and the cell next to it.
-        drive: the ends of the word lines that are driven. With "both", two drivers of the same
-            voltage, each with its resistance.
-        sense_at: the ends of the bit lines that are sensed. With "both", the current of a bit line
-            is the sum of the two.
+        drive: ends of the word lines that are driven. With "both", there are two drivers of the
+            same voltage, each with its resistance.
+        sense_at: ends of the bit lines that are sensed. With "both", the current of a bit line is
+            the sum of the two.
 
     Raises:
         ArgumentTypeError: if a resistance is neither a number nor a floating-point tensor, or if

@@ -34,21 +34,22 @@ _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
-    """What a waveform did to devices; rows are recorded samples.
+    """The response of devices to a waveform; rows are recorded samples.
 
     Sample k lies at `k dt`, its voltage lasts until `(k + 1) dt`; state and current are those at
     its beginning.
 
     Attributes:
-        time: [rows] s, float64.
-        voltage: [rows] V if shared by all cells, else [rows, *cells].
-        current: [rows, *cells] A.
-        state: [rows, k, *cells].
+        time: time of each row in s, [rows], float64.
+        voltage: voltages in V, [rows] if all cells share them, else [rows, *cells].
+        current: currents in A, [rows, *cells].
+        state: states, [rows, k, *cells].
         final: the state after the last sample, [k, *cells]: `simulate(..., state=trace.final)`
             goes on from there.
-        device: with every distribution drawn, the cells that were simulated.
-        engine: "native", or "python" and why.
-        stride: samples from one row to the next; 1 if each sample of the waveform has its row.
+        device: the cells that were simulated, with every distribution drawn.
+        engine: "native", or "python" and the reason.
+        stride: number of samples from one row to the next; 1 if each sample of the waveform has its
+            row.
     """
 
     time: Tensor
@@ -116,15 +117,16 @@ def simulate(
     Args:
         device: the model, by instance, name, class, mapping or device file, as in
             `CrossbarConfig`.
-        voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
-            from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
-        dt: s, greater than zero.
-        state: [k, *cells] to begin with, of conductances within the window of each cell; that of
-            fresh cells by default.
-        shape: of the cells, or how many, where voltage and state do not say.
-        seed: of everything that is drawn.
-        record: which samples to keep: "all", every n-th for an integer, or only the "last".
-        engine: "native" makes it an error if the native engine cannot run the device.
+        voltage: voltages in V, [time] for a waveform that all cells see or [time, *cells]; sample k
+            is held from `k dt` to `(k + 1) dt`. Their dtype is that of the calculation.
+        dt: time between two samples in s, greater than zero.
+        state: state at the beginning, [k, *cells], of conductances within the window of each cell;
+            by default that of fresh cells.
+        shape: shape or number of the cells, where voltage and state do not tell.
+        seed: random seed.
+        record: samples to keep: "all", every n-th for an integer, or only the "last".
+        engine: "auto", "python", or "native", which makes it an error if the native engine cannot
+            run the device.
 
     Raises:
         ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
@@ -169,7 +171,7 @@ _Run = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 def _choose(
     engine: str, device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context
 ) -> tuple[_Run, str]:
-    """What carries the state along, and the name of it."""
+    """The function that carries the state along, and its name."""
     if engine not in {"auto", "native", "python"}:
         raise ConfigError(f"engine={engine!r}; expected 'auto', 'native' or 'python'")
     reason = "asked for" if engine == "python" else _obstacle(device, state, voltage)
@@ -186,7 +188,7 @@ def _choose(
 
 
 def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
-    """What the native engine runs, made once for installed devices that only numbers describe.
+    """The program of a device, made once for installed devices that only numbers describe.
 
     What is written in a notebook or a script may change while its class stays the same.
     """
@@ -222,7 +224,7 @@ _remembered = lru_cache(maxsize=64)(_recorded)
 
 
 def _obstacle(device: Memristor, state: Tensor, voltage: Tensor) -> str:
-    """Why the native engine cannot be used at all, empty if it can."""
+    """The reason why the native engine cannot be used, empty if it can."""
     if native.cpu() is None:
         return native.status().cpu.reason
     tensors = [state, voltage, *(v for v in vars(device).values() if isinstance(v, Tensor))]

@@ -1,4 +1,4 @@
-"""Fitting device models to measurements: what `memcore.fit` takes and returns."""
+"""Fitting device models to measurements: the arguments and the result of `memcore.fit`."""
 
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.measurements import IVData, PulseData

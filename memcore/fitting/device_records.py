@@ -23,10 +23,10 @@ class IVCurve:
     """The current of a cell in one state, which the voltages do not move.
 
     Args:
-        voltage: V, in any order, numbers or a tensor [samples].
-        current: A, likewise.
-        source: where the numbers come from, for the provenance.
-        label: what messages call it.
+        voltage: voltages in V, in any order, numbers or a tensor [samples].
+        current: currents in A, numbers or a tensor [samples].
+        source: origin of the numbers, for the provenance.
+        label: name of the curve in messages.
     """
 
     voltage: Any
@@ -48,14 +48,14 @@ def load_records(
     units: Mapping[str, str] | None,
     delimiter: str = ",",
 ) -> Records:
-    """Records as they are, or from a CSV file, whose columns say of which kind they are.
+    """Take records as they are, or read them from a CSV file whose columns tell their kind.
 
     Args:
         data: records, or the path of a file.
         columns: headings by meaning: `direction`, `conductance` or `resistance`, and perhaps
             `pulse` and `device`; or `voltage`, `current` and `curve`, which names the state.
-        units: by meaning; `device`, `curve` and `direction` have none.
-        delimiter: between the columns.
+        units: units by meaning; `device`, `curve` and `direction` have none.
+        delimiter: separator of the columns.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
@@ -100,7 +100,7 @@ def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
 
 
 def _parts(table: Table, name: str) -> list[tuple[str, Table]]:
-    """The rows of each label, in the order of their first ones, and what messages call them."""
+    """The rows of each label, in the order of their first rows, with their names in messages."""
     if name not in table.values:
         return [("", table)]
     return [

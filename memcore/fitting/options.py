@@ -1,4 +1,4 @@
-"""The options of a fit as one value, and whether they can act on the data and the device."""
+"""The options of a fit as one value, and checks that they can act on the data and the device."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,42 +21,42 @@ _SEARCHED: Final = ("scale", "floor", "loss", "starts", "seed", "resample", "sub
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How `memcore.fit` reads a file and searches.
+    """The options of `memcore.fit`: how a file is read and how the search is done.
 
     Each option can also be given to `memcore.fit` by its keyword.
 
     Attributes:
-        columns: Headings of the columns of a file, by what they hold: time, voltage and current;
+        columns: headings of the columns of a file, by what they hold: time, voltage and current;
             or pulse, direction, and conductance or resistance. For a device that holds what was
             measured there is also the column device; or the columns are voltage, current and
             curve.
-        units: Units of the columns of a file, such as "mV" or "uS", by what they hold; no unit is
+        units: units of the columns of a file, such as "mV" or "uS", by what they hold; no unit is
             guessed.
-        delimiter: Separator of the columns of a file.
-        dt: Time between two samples of a file without a column of times, in s.
-        start: Values at which the search starts, by name, or a preset of the device. Parameters
+        delimiter: separator of the columns of a file.
+        dt: time between two samples of a file without a column of times, in s.
+        start: values at which the search starts, by name, or a preset of the device. Parameters
             that are not fitted keep the values of the device given; only where the device is given
             by its name or class alone, they are those of the preset.
-        free: Names of the parameters to fit. By default all numbers are fitted, except those that
+        free: names of the parameters to fit. By default all numbers are fitted, except those that
             start at 0 and may be of any size.
-        fixed: Names of the parameters to hold, or their values by name.
-        bounds: Least and greatest values of parameters, by name.
-        scale: How predictions and measurements are compared: by their difference ("linear"), by
+        fixed: names of the parameters to hold, or their values by name.
+        bounds: least and greatest values of parameters, by name.
+        scale: how predictions and measurements are compared: by their difference ("linear"), by
             the difference relative to the measured value ("relative"), or by the difference of
             their asinh ("asinh").
-        floor: Share of the largest value below which the scales "relative" and "asinh" compare
+        floor: share of the largest value below which the scales "relative" and "asinh" compare
             differences.
         loss: "linear" for least squares; the other losses tolerate outliers.
-        starts: Number of places from which the search starts: the given start, and the best of
+        starts: number of places from which the search starts: the given start, and the best of
             many random ones.
-        seed: Random seed of the starts.
-        resample: True to resample uneven samples at their median interval, or a time step in s.
-        substeps: Number of steps between two samples; with more than one, the voltage changes
+        seed: random seed of the starts.
+        resample: true to resample uneven samples at their median interval, or a time step in s.
+        substeps: number of steps between two samples; with more than one, the voltage changes
             linearly.
-        date: Date of the measurement, for the provenance.
+        date: date of the measurement, for the provenance.
 
     Raises:
-        ConfigError: An option has a value that does not fit.
+        ConfigError: an option has a value that does not fit.
     """
 
     columns: Mapping[str, str] | None = None
@@ -96,12 +96,12 @@ class FitOptions:
         """The options with some of them replaced by keywords.
 
         Args:
-            options: The options to begin with; None for the defaults.
-            settings: Options by name.
+            options: the options to begin with; None for the defaults.
+            settings: options by name.
 
         Raises:
-            ArgumentTypeError: There is no option of that name, or `options` is something else.
-            ConfigError: An option has a value that does not fit.
+            ArgumentTypeError: there is no option of that name, or `options` is something else.
+            ConfigError: an option has a value that does not fit.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         for name in settings:
@@ -155,12 +155,12 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
     """Refuse options that cannot act on the data.
 
     Args:
-        options: The options of the fit.
-        given: The data or the path of a file.
-        measured: The data, read from the file if there is one.
+        options: the options of the fit.
+        given: the data or the path of a file.
+        measured: the data, read from the file if there is one.
 
     Raises:
-        ConfigError: An option cannot act; the message gives the reason.
+        ConfigError: an option cannot act; the message gives the reason.
     """
     reasons: dict[str, str] = {}
     if not isinstance(given, str | Path):
@@ -181,7 +181,7 @@ def require_no_search(device: object, options: FitOptions, given: object) -> Non
     """Refuse options of a search for a device that holds what was measured.
 
     Raises:
-        ConfigError: An option cannot act; the message gives the reason.
+        ConfigError: an option cannot act; the message gives the reason.
     """
     kind = type(device).__name__
     for name, value in options.changed.items():

@@ -1,4 +1,4 @@
-"""What a device predicts for measured data, for many sets of parameters at once.
+"""Predictions of a device for measured data, for many sets of parameters at once.
 
 Sets of parameters become cells of one array, so that a Jacobian costs one simulation.
 """
@@ -34,9 +34,9 @@ class Model(ABC):
 
     Attributes:
         nominal: the device, each distribution at its nominal value.
-        measured: what the data say, float64 [samples].
-        unit: of that.
-        notes: what the user should know.
+        measured: measured values, float64 [samples].
+        unit: unit of the measured values.
+        notes: remarks for the user.
     """
 
     unit: str
@@ -50,14 +50,14 @@ class Model(ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How long a prediction is, for the memory."""
+        """The number of steps of a prediction, which the memory depends on."""
 
     @abstractmethod
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
-        """[samples, cells]."""
+        """The predicted values, [samples, cells]."""
 
     def predict(self, rows: Sequence[Values], seed: int = 0) -> Tensor:
-        """What is measured for each set of parameters, [rows, samples]; NaN where it is refused."""
+        """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
         found = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
@@ -124,9 +124,11 @@ class IVModel(Model):
 
     Args:
         nominal: the device.
-        data: measured.
-        resample: accept uneven samples, with a step of their median interval or of so many s.
-        substeps: steps between two samples; with more than one the voltage changes linearly.
+        data: measured data.
+        resample: whether to accept uneven samples, with a step of their median interval, or the
+            step in s.
+        substeps: number of steps between two samples; with more than one the voltage changes
+            linearly.
     """
 
     unit = "A"
@@ -160,7 +162,7 @@ class PulseModel(Model):
 
     Args:
         nominal: the device.
-        data: measured.
+        data: measured data.
     """
 
     unit = "S"
@@ -203,7 +205,7 @@ def model_of(
 
 
 def refusing_pulses(call: Callable[[], Any]) -> Any:
-    """The result of a call, or an error of the user's for a device without dynamics.
+    """The result of a call; a device without dynamics is an error of the user.
 
     Raises:
         ConfigError: with what the device says.
@@ -215,7 +217,7 @@ def refusing_pulses(call: Callable[[], Any]) -> Any:
 
 
 def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
-    """Seconds of a step, and whether the samples are uneven."""
+    """The duration of a step in s, and whether the samples are uneven."""
     step = time.diff()
     median = float(step.median())
     worst = float((step / median - 1).abs().max())

@@ -16,8 +16,8 @@ from memcore.fitting.measurements import Data, load
 from memcore.fitting.options import FitOptions, require_acting, require_no_search
 from memcore.fitting.predictions import model_of, refusing_pulses
 from memcore.fitting.result import Fit, FittedParameter
-from memcore.fitting.search import Problem, Scale, Solution, require_enough, search
-from memcore.fitting.space import Axis, axes, numbers, units
+from memcore.fitting.search import Optimum, Problem, Scale, require_enough, search
+from memcore.fitting.space import SearchAxis, axes, numbers, units
 from memcore.fitting.start import starting_device
 from memcore.fitting.tabulated import Tabulating, tabulate
 from memcore.registry.specs import PluginSpec, provided_name
@@ -52,17 +52,17 @@ def fit(
     An option that cannot act on the data or the device at hand is refused.
 
     Args:
-        device: The model, by name, class, mapping or instance; distributions count as their
+        device: the model, by name, class, mapping or instance; distributions count as their
             nominal value.
-        data: Path of a CSV file, or `fitting.IVData` or `fitting.PulseData`; for a device that
+        data: path of a CSV file, or `fitting.IVData` or `fitting.PulseData`; for a device that
             holds what was measured, a `fitting.PulseData` for each device or a `fitting.IVCurve`
             for each state.
-        options: How the file is read and how the search is done; None for the defaults.
-        settings: Options by their names in `fitting.FitOptions`, in place of those in `options`.
+        options: how the file is read and how the search is done; None for the defaults.
+        settings: options by their names in `fitting.FitOptions`, in place of those in `options`.
 
     Raises:
-        ArgumentTypeError: There is no such option.
-        ConfigError: An argument or the data do not fit.
+        ArgumentTypeError: there is no such option.
+        ConfigError: an argument or the data do not fit.
         MissingPackageError: scipy is not installed.
 
     Examples:
@@ -117,7 +117,7 @@ def _provenance(problem: Problem, data: Data, options: FitOptions) -> dict[str, 
 
 def _result(
     problem: Problem,
-    solution: Solution,
+    solution: Optimum,
     data: Data,
     notes: Sequence[str],
     provenance: Mapping[str, Any],
@@ -145,7 +145,7 @@ def _result(
 
 
 def _parameters(
-    device: Memristor, problem: Problem, solution: Solution, judgement: Judgement
+    device: Memristor, problem: Problem, solution: Optimum, judgement: Judgement
 ) -> dict[str, FittedParameter]:
     unit = units(device)
     rows = zip(
@@ -173,11 +173,11 @@ def _parameters(
     }
 
 
-def _at_bound(axis: Axis, place: float) -> bool:
+def _at_bound(axis: SearchAxis, place: float) -> bool:
     return bool(np.min(np.abs(np.array(axis.limits) - place)) <= _AT_THE_END)
 
 
-def _warnings(problem: Problem, solution: Solution, judgement: Judgement) -> tuple[str, ...]:
+def _warnings(problem: Problem, solution: Optimum, judgement: Judgement) -> tuple[str, ...]:
     found = []
     if judgement.unused:
         found.append(

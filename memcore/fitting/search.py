@@ -13,7 +13,7 @@ from torch import Tensor
 from memcore._text import needed
 from memcore.errors import ConfigError
 from memcore.fitting.predictions import Model
-from memcore.fitting.space import Axis
+from memcore.fitting.space import SearchAxis
 from memcore.random import Stream
 
 Numbers = npt.NDArray[np.float64]
@@ -41,9 +41,9 @@ class Loss:
     """A robust loss rho(z), z the square of a residual over the scale of good ones.
 
     Args:
-        tuning: the scale in standard deviations; 95 % efficient for normal noise.
-        slope: rho'.
-        curvature: rho''.
+        tuning: scale of good residuals in standard deviations, 95 % efficient for normal noise.
+        slope: first derivative rho'.
+        curvature: second derivative rho''.
     """
 
     tuning: float
@@ -71,9 +71,9 @@ class Scale:
     Args:
         kind: "linear" in shares of the largest value measured, "relative" to each value, or by
             the difference of "asinh".
-        measured: [samples].
-        floor: values below this share of the largest one are compared by their difference.
-        reference: what "relative" is relative to, [samples]; `measured` if None.
+        measured: measured values, [samples].
+        floor: share of the largest value below which values are compared by their difference.
+        reference: values to which "relative" refers, [samples]; None for the measured ones.
     """
 
     kind: str
@@ -82,7 +82,7 @@ class Scale:
     reference: Tensor | None = None
 
     def residuals(self, predicted: Tensor) -> Numbers:
-        """[rows, samples] of predictions."""
+        """The residuals of predictions, [rows, samples]."""
         largest = self.measured.abs().max()
         if self.kind == "asinh":
             least = self.floor * largest
@@ -100,7 +100,7 @@ class Scale:
 class Problem:
     """Residuals and their derivatives at a place of the search, one simulation for both."""
 
-    def __init__(self, model: Model, axes: Sequence[Axis], scale: Scale) -> None:
+    def __init__(self, model: Model, axes: Sequence[SearchAxis], scale: Scale) -> None:
         self.model, self.axes, self.scale = model, axes, scale
         self._at: bytes = b""
         self._found: tuple[Numbers, Numbers] | None = None
@@ -110,11 +110,11 @@ class Problem:
         return {axis.name: axis.value(float(u)) for axis, u in zip(self.axes, place, strict=True)}
 
     def residuals(self, place: Numbers) -> Numbers:
-        """[samples]."""
+        """The residuals at a place, [samples]."""
         return self._evaluated(place)[0]
 
     def jacobian(self, place: Numbers) -> Numbers:
-        """[samples, parameters]."""
+        """The derivatives of the residuals at a place, [samples, parameters]."""
         return self._evaluated(place)[1]
 
     def cost(self, places: Numbers) -> Numbers:
@@ -152,15 +152,15 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """Where the search ended.
+class Optimum:
+    """The end of the search.
 
     Attributes:
-        place: of the minimum.
-        residuals: [samples].
-        jacobian: [samples, parameters].
-        noise: standard deviation of a residual that the loss implies.
-        evaluations: simulations of all starts.
+        place: place of the minimum.
+        residuals: residuals at the minimum, [samples].
+        jacobian: derivatives of the residuals, [samples, parameters].
+        noise: standard deviation of a residual, as the loss implies it.
+        evaluations: number of simulations of all starts.
         converged: whether the search ended by itself.
     """
 
@@ -172,7 +172,7 @@ class Solution:
     converged: bool
 
 
-def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
+def search(problem: Problem, loss: str, starts: int, seed: int) -> Optimum:
     """The best minimum that several starts lead to.
 
     Raises:
@@ -196,7 +196,7 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
         found = solve.through(found.x, loss=loss, f_scale=scale)
     place = np.asarray(found.x)
     residuals = problem.residuals(place)
-    return Solution(
+    return Optimum(
         place,
         residuals,
         problem.jacobian(place),
@@ -234,7 +234,7 @@ class _Solver:
         return found
 
     def through(self, place: Numbers, **options: Any) -> Any:
-        """The search to its end, by a detour where few samples are far more sensitive than others.
+        """Search to the end, by a detour where few samples are far more sensitive than others.
 
         They make a curved valley so narrow that a search which must descend creeps along it. With
         less say they let it pass; then they count in full again.
@@ -261,7 +261,7 @@ def _held_back(jacobian: Numbers) -> Numbers:
 
 
 def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> list[Numbers]:
-    """The given start, and where further ones lead that are drawn about it."""
+    """The given start, and good places found from random ones about it."""
     axes = problem.axes
     given = np.clip(np.array([axis.place(axis.start) for axis in axes]), *limits)
     others = [_drawn(problem, stream.child(k)) for k in range(1, count)]
@@ -269,7 +269,7 @@ def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> li
 
 
 def _drawn(problem: Problem, stream: Stream) -> Numbers | None:
-    """A good place to start from, by cross-entropy: the best of many are mean of the next ones.
+    """A good start by cross-entropy: the mean of the best of many places centres the next ones.
 
     Rubinstein, "The cross-entropy method", Methodol. Comput. Appl. Probab. 1:127 (1999).
     """
@@ -297,7 +297,7 @@ def _spread(residuals: Numbers) -> float:
 
 
 def _noise(residuals: Numbers, count: int, loss: Loss, scale: float) -> float:
-    """What one residual adds to the uncertainty of the parameters, sqrt of sigma^2.
+    """The contribution sigma of one residual to the uncertainty of the parameters.
 
     For a sum of squares the residual variance; for a robust loss that of its influence over the
     square of its mean slope (Huber, "Robust Statistics", 1981, section 7.6).
@@ -313,7 +313,7 @@ def require_enough(samples: int, parameters: int) -> None:
     """Refuse data that cannot determine the parameters.
 
     Raises:
-        ConfigError: There are not more samples than parameters.
+        ConfigError: there are not more samples than parameters.
     """
     if samples <= parameters:
         raise ConfigError(

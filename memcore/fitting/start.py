@@ -14,11 +14,11 @@ from memcore.registry.specs import PluginSpec, plugin, provided_name
 
 
 def starting_device(spec: PluginSpec, options: FitOptions) -> tuple[Memristor, tuple[str, ...]]:
-    """The nominal device from which the search starts, and what the user should know about it.
+    """The nominal device from which the search starts, and remarks for the user.
 
     Args:
-        spec: The device. A name or a class by itself says nothing of parameters.
-        options: The options of the fit, of which `start`, `free` and `fixed` count.
+        spec: the device. A name or a class by itself says nothing of parameters.
+        options: the options of the fit, of which `start`, `free` and `fixed` count.
 
     Raises:
         ConfigError: A name is unknown or not fitted, or the values do not fit together.
@@ -60,7 +60,7 @@ def _searched(
 
 
 def _values_of(preset: Memristor, searched: Collection[str], all_numbers: bool) -> dict[str, float]:
-    """Where a preset has what is fitted; among all numbers, 0 would not be fitted any more."""
+    """The fitted values of a preset; among all numbers, 0 would not be fitted any more."""
     return {
         name: value
         for name, value in numbers(preset).items()
@@ -71,7 +71,7 @@ def _values_of(preset: Memristor, searched: Collection[str], all_numbers: bool) 
 def _kept(
     device: Memristor, preset: Memristor, start: str, replaced: Collection[str]
 ) -> tuple[str, ...]:
-    """What the preset names, but the device given has otherwise."""
+    """Remarks on values of the preset that the device given has otherwise."""
     said = type(device).presets[start].parameters
     differing = [
         f"{name}={getattr(device, name)!r} (not {getattr(preset, name)!r})"

@@ -22,14 +22,14 @@ DIRECTIONS: Final[Mapping[str, float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns in SI units, and where they come from.
+    """Columns in SI units, and their origin.
 
     Attributes:
-        values: by quantity, float64 [rows]; a direction is 1 or -1, a label the number of those
-            that came before.
+        values: values of each quantity, float64 [rows]; a direction is 1 or -1, a label is the
+            number of labels that came before it.
         relative: the quantities that were given as a percentage or a pure number.
         source: file, its SHA-256, columns and units.
-        labels: of a quantity of labels, each with the line that had it first.
+        labels: labels of a quantity, each with the line on which it stood first.
     """
 
     values: Mapping[str, Tensor]
@@ -38,7 +38,7 @@ class Table:
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def where(self, chosen: Tensor) -> "Table":
-        """Some of the rows, by a mask [rows]."""
+        """The rows that a mask [rows] selects."""
         return replace(self, values={name: v[chosen] for name, v in self.values.items()})
 
 
@@ -52,11 +52,11 @@ def read_table(
     """Read the columns of a CSV file whose header is its first line that names all of them.
 
     Args:
-        path: of the file; lines before the header are skipped.
+        path: path of the file; lines before the header are skipped.
         columns: quantity to the heading of its column.
         units: quantity to the unit of its column.
-        quantities: what there may be.
-        delimiter: between the columns.
+        quantities: quantities that the columns may hold.
+        delimiter: separator of the columns.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
@@ -204,12 +204,12 @@ def _require_as_wide(row: list[str], header: list[str], where: str, delimiter: s
 
 
 def _width(row: list[str]) -> int:
-    """How many cells there are but for blank ones at the end."""
+    """The number of cells without blank ones at the end."""
     return max((k for k, cell in enumerate(row, start=1) if cell.strip()), default=0)
 
 
 def _counted(cell: str, name: str, known: dict[str, int], where: str, line: int) -> float:
-    """How many labels came before this one, which is added to the known ones."""
+    """The number of labels that came before this one, which is added to the known ones."""
     if not cell:
         raise ConfigError(
             f"{where}: {name} is blank; expected a label in every row: merged cells leave it in "

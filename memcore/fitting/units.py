@@ -28,7 +28,7 @@ _EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a column can mean.
+    """A quantity that a column can hold.
 
     Args:
         dimension: "time", "voltage", "current", "conductance", "resistance" or "number"; empty for
@@ -41,18 +41,18 @@ class Quantity:
 
     @property
     def has_unit(self) -> bool:
-        """Whether it is a measured number."""
+        """Whether the quantity is a number with a unit."""
         return self.dimension not in ("", "label")
 
     @property
     def examples(self) -> str:
-        """Units that fit."""
+        """Examples of units that fit."""
         found = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
         return ", ".join(dict.fromkeys(found))
 
 
 def read(unit: str) -> tuple[str, float] | None:
-    """The dimension of a unit and its size in SI units, None if it is none that is known."""
+    """The dimension of a unit and its size in SI units, None for an unknown unit."""
     if unit in _NUMBERS:
         return "number", _NUMBERS[unit]
     for base, dimension in BASES.items():
@@ -63,7 +63,7 @@ def read(unit: str) -> tuple[str, float] | None:
 
 
 def factor(unit: str, name: str, quantity: Quantity) -> float:
-    """What values in `unit` are multiplied by to be in SI units.
+    """The factor from `unit` to SI units.
 
     Raises:
         ConfigError: the unit is unknown or measures something else.

@@ -9,6 +9,7 @@ from memcore import native
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
 
 #: Columns of one panel, the unit in which the kernels read weights (kPanel in kernels.h).
 PANEL = 32
@@ -18,7 +19,7 @@ def pack(weight: Tensor) -> Tensor:
     """Lay weights out for `crossbar_mvm`.
 
     Args:
-        weight: [groups, rows, cols].
+        weight: weights, [groups, rows, cols].
 
     Returns:
         [groups, P, rows, 32] with P = ceil(cols / 32): panels[g, p, k, j] = weight[g, k, 32 p + j],
@@ -59,15 +60,15 @@ def crossbar_mvm(
     rows, y = scale * sum_t clamp(round(sum_{k in t} c_k W_k), lo, hi) + bias; halves round to even.
 
     Args:
-        x: [n, groups, rows].
+        x: inputs, [n, groups, rows].
         panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is
             folded in.
-        dac: [3], inverse step, lowest and highest code; an inverse step of 0 means no DAC (x is
+        dac: inverse step, lowest and highest code, [3]; an inverse step of 0 means no DAC (x is
             used as it is).
-        scale: [1] or [groups * cols], value of one ADC step.
-        bias: [groups * cols], or None.
-        cols: columns of W.
-        tile_rows: rows of one tile; the last one may be shorter.
+        scale: value of one ADC step, [1] or [groups * cols].
+        bias: bias, [groups * cols], or None.
+        cols: number of columns of W.
+        tile_rows: number of rows of one tile; the last one may be shorter.
         lo: lowest ADC code.
         hi: highest ADC code; lower than `lo` means no ADC (the plain product).
 
@@ -83,15 +84,9 @@ def crossbar_mvm(
 
 
 def _expect(name: str, tensor: Tensor, x: Tensor, *shapes: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) not in shapes:
-        wanted = " or ".join(str(list(shape)) for shape in shapes)
-        raise ConfigError(f"{name} has shape {list(tensor.shape)}; expected {wanted}")
-    if tensor.dtype != x.dtype:
-        raise ArgumentTypeError(
-            f"{name} is {tensor.dtype}, but x is {x.dtype}: convert one of them"
-        )
-    if tensor.device != x.device:
-        raise ConfigError(f"{name} is on {tensor.device}, but x is on {x.device}: move one of them")
+    require_shape(name, tensor, *shapes)
+    require_same_dtype(name, tensor, "x", x)
+    require_same_device(name, tensor, "x", x)
 
 
 def _empty(

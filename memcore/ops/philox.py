@@ -19,6 +19,7 @@ from memcore import native
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device
 
 _MASK = 0xFFFFFFFF
 _ROUNDS = 10
@@ -30,10 +31,10 @@ def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) 
     """Draw uniform numbers in [0, 1).
 
     Args:
-        reads: int64 [n], one independent set of draws per read index.
-        size: how many elements each read has.
+        reads: indices of the reads, int64 [n]; each has its own independent set of draws.
+        size: number of elements of each read.
         key: signed 64-bit integer.
-        elements: int64 [size], not negative: draw these elements instead of 0 .. size-1.
+        elements: elements to draw instead of 0 .. size-1, int64 [size], not negative.
 
     Returns:
         float32 [n, size] on the device of `reads`.
@@ -82,11 +83,7 @@ def _check_elements(reads: Tensor, elements: Tensor, size: int) -> None:
         raise ConfigError(
             f"elements has shape {tuple(elements.shape)}; expected [{size}], one for each of size"
         )
-    if elements.device != reads.device:
-        raise ConfigError(
-            f"elements is on {elements.device}, but reads is on {reads.device}: "
-            "move one to the other's device"
-        )
+    require_same_device("elements", elements, "reads", reads)
 
 
 def _empty_bool(
@@ -134,7 +131,7 @@ def _words(reads: Tensor, quarters: Tensor, key: int) -> Tensor:
 
 
 def _pick(numbers: Tensor, elements: Tensor | None, size: int) -> Tensor:
-    """From numbers [n, blocks, 4] those of the elements: [n, size]."""
+    """The numbers of the elements [n, size] among those of all blocks [n, blocks, 4]."""
     if elements is None:
         return numbers.flatten(1)[:, :size].contiguous()
     lane = (elements & 3)[None, :, None].expand(numbers.shape[0], -1, 1)

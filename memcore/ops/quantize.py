@@ -9,15 +9,16 @@ from memcore import native
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device
 
 
 def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
     """Round to multiples of a step: clamp(round(x / step), lo, hi) * step, halves to even.
 
     Args:
-        x: any shape, floating point.
-        step: in the unit of x, greater than zero; a number or [1], or [x.shape[-1]] for a step per
-            column.
+        x: values of any shape, floating point.
+        step: size of a step in the unit of x, greater than zero; a number or [1], or [x.shape[-1]]
+            for a step per column.
         lo: lowest result, in steps.
         hi: highest result, in steps.
 
@@ -44,8 +45,9 @@ def levels(x: Tensor, levels: Tensor) -> Tensor:
     """Replace every value by the nearest level of a table, by the lower of two equally near.
 
     Args:
-        x: any shape, floating point.
-        levels: ascending and finite (not checked), [n], or [x.shape[-1], n] for a table per column.
+        x: values of any shape, floating point.
+        levels: levels, ascending and finite (not checked), [n], or [x.shape[-1], n] for a table per
+            column.
 
     Returns:
         The shape and dtype of x. NaN stays NaN. The gradient passes between the lowest and the
@@ -102,8 +104,7 @@ def _check_pair(x: Tensor, other: Tensor, name: str) -> None:
         raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if not other.is_floating_point():
         raise ArgumentTypeError(f"{name} is {other.dtype}; expected a floating-point dtype")
-    if other.device != x.device:
-        raise ConfigError(f"{name} is on {other.device}, but x is on {x.device}: move one of them")
+    require_same_device(name, other, "x", x)
 
 
 def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:

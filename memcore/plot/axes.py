@@ -1,4 +1,4 @@
-"""What the plots share: where they are drawn, and units with a prefix."""
+"""What the plots share: new Axes, and units with a prefix."""
 
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +52,7 @@ def lines(values: Tensor) -> Tensor:
 
 
 def colours(count: int) -> dict[str, Any]:
-    """How to draw one line, or many that overlap."""
+    """The style of one line, or of many that overlap."""
     if count == 1:
         return {"color": COLOURS[0], "linewidth": 1.4}
     return {"color": COLOURS[0], "linewidth": 0.8, "alpha": max(0.15, min(1.0, 5 / count))}
@@ -72,6 +72,6 @@ def need_rows(values: Tensor, least: int, what: str) -> None:
 
 
 def title(trace: Trace) -> str:
-    """The device, and whether samples are left out: what lies between them is not known."""
+    """The name of the device, and whether samples are left out."""
     name = type(trace.device).__name__
     return name if trace.stride == 1 else f"{name}, one of {trace.stride} samples"

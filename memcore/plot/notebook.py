@@ -1,4 +1,4 @@
-"""What a notebook shows for a device: its parameters with units and sources, and its loop."""
+"""The display of a device in a notebook: its parameters with units and sources, and its loop."""
 
 import dataclasses
 import html
@@ -54,7 +54,7 @@ def _shown(value: Any) -> str:
 
 
 def loop(device: Memristor) -> Trace:
-    """Two triangular sweeps of a fresh device, chosen so that it moves where it can.
+    """The trace of two triangular sweeps of a fresh device, chosen so that it moves if it can.
 
     Amplitude and speed are searched: the sweep is the one in which the conductance at zero voltage
     changes most, slow ones preferred.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """The specifications."""
+    """The specifications of the hooks."""
 
     @hookspec(historic=True)
     def memcore_register(self, registries: dict[str, Registry[Any]]) -> None:
@@ -31,15 +31,15 @@ class Hooks:
 
     @hookspec
     def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:
-        """The arrays of a layer were written."""
+        """React to the writing of the arrays of a layer."""
 
     @hookspec
     def memcore_model_converted(self, model: nn.Module, report: dict[str, str]) -> None:
-        """A model was converted; `report` tells for each module why it stayed digital."""
+        """React to the conversion of a model; `report` tells why modules stayed digital."""
 
     @hookspec
     def memcore_report(self, model: nn.Module) -> list[tuple[str, str]]:
-        """Lines (title, text) to add to `memcore.summary`."""
+        """Return lines (title, text) to add to `memcore.summary`."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Names to plugin classes: lazy mappings over entry-point groups.
+"""From names to plugin classes: lazy mappings over entry-point groups.
 
 Nothing is scanned at import and nothing is imported before it is asked for. A bundled name keeps
 its meaning whatever is installed beside it; `registry["distribution:name"]` reaches the others.
@@ -28,9 +28,11 @@ class Registry(Mapping[str, T], Generic[T]):
     """The plugins of one kind, by name; a class is imported on its first `[]`.
 
     Args:
-        kind: plural noun, `"devices"`; the entry-point group is `"memcore.devices"`.
-        singular: for messages, `"device"`.
-        verify: called with `(object, provider)` after loading; raises `PluginLoadError`.
+        kind: kind of the plugins as a plural noun, `"devices"`; the entry-point group is
+            `"memcore.devices"`.
+        singular: name of one plugin in messages, `"device"`.
+        verify: function that is called with `(object, provider)` after loading and raises
+            `PluginLoadError`.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return f"<memcore.{self.kind}: {', '.join(self) or 'none installed'}>"
 
     def provider(self, name: str) -> Provider:
-        """Who answers to `name`, a plain or a `"distribution:name"` one; imports nothing.
+        """The provider of `name`, a plain or a `"distribution:name"` one; imports nothing.
 
         Only before it gives a name up does it load the plugins of the group `memcore.hooks`,
         which may register computed names.

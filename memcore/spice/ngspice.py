@@ -1,4 +1,4 @@
-"""Runs ngspice, and reads what it prints."""
+"""Runs ngspice and reads its output."""
 
 import re
 import shutil
@@ -20,27 +20,28 @@ _TOLD = 8
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What ngspice printed of an operating point.
+    """An operating point that ngspice printed.
 
     Attributes:
-        values: V of nodes by their name; A of sources as `vd_3#branch`, of elements as `@r_3_7[i]`.
+        values: voltages of the nodes in V by their names; currents in A of sources as
+            `vd_3#branch`, of elements as `@r_3_7[i]`.
     """
 
     values: Mapping[str, float]
 
     @property
     def word_line(self) -> Tensor:
-        """V, [rows, cols]."""
+        """The voltages of the nodes in V, [rows, cols]."""
         return self._cells("w_{}_{}")
 
     @property
     def bit_line(self) -> Tensor:
-        """V, [rows, cols]."""
+        """The voltages of the nodes in V, [rows, cols]."""
         return self._cells("b_{}_{}")
 
     @property
     def device_voltage(self) -> Tensor:
-        """V across memristors, [rows, cols]; the whole cell's if nothing is in series with any."""
+        """The voltages across memristors, or cells without series elements, in V, [rows, cols]."""
         if not any(name.startswith("m_") for name in self.values):
             return self.word_line - self.bit_line
         found = [
@@ -51,17 +52,17 @@ class Result:
 
     @property
     def cell_current(self) -> Tensor:
-        """A, [rows, cols]."""
+        """The currents of the cells in A, [rows, cols]."""
         return self._cells("@r_{}_{}[i]") + self._cells("@b_{}_{}[i]")
 
     @property
     def current(self) -> Tensor:
-        """A out of the bit lines into their ends, [cols]; 0 for those that float."""
+        """The currents from the bit lines into their ends in A, [cols]; 0 for floating lines."""
         return self._lines("ve_{}#branch", self._shape()[1])
 
     @property
     def driver_current(self) -> Tensor:
-        """A out of the drivers into the word lines, [rows]; 0 for those that float."""
+        """The currents from the drivers into the word lines in A, [rows]; 0 for floating lines."""
         return 0 - self._lines("vd_{}#branch", self._shape()[0])
 
     def _shape(self) -> tuple[int, int]:
@@ -83,11 +84,11 @@ class Result:
 
 
 def run(netlist: str, *, timeout: float | None = None) -> Result:
-    """The operating point of a netlist that prints it, by ngspice.
+    """Let ngspice find the operating point of a netlist that prints it.
 
     Args:
-        netlist: as `memcore.spice.netlist` writes it.
-        timeout: s, after which ngspice is stopped; None for no limit.
+        netlist: a netlist as `memcore.spice.netlist` writes it.
+        timeout: time in s after which ngspice is stopped; None for no limit.
 
     Raises:
         SpiceError: ngspice is not installed, takes too long, or finds no operating point.
@@ -110,7 +111,7 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
 
 
 def version() -> str:
-    """Such as ngspice-39.
+    """The version of ngspice, such as "ngspice-39".
 
     Raises:
         SpiceError: ngspice is not installed.

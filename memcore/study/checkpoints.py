@@ -54,7 +54,7 @@ def save_checkpoint(model: nn.Module, path: Path, record: Mapping[str, Any]) -> 
 
 
 def checkpoint_record(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` noted in a file; `None` if it is torn or somebody else's."""
+    """The record that `save_checkpoint` wrote into a file; None if there is none."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""What a study names, by a short name or as "package.module:function", made into an object."""
+"""Objects that a study names by a short name or as "package.module:function"."""
 
 import importlib
 import inspect
@@ -21,10 +21,10 @@ def build(
     """Call the function behind `component["name"]` with the other entries as keywords.
 
     Args:
-        kind: for messages: "model", "data".
+        kind: kind of the component in messages, "model" or "data".
         component: `{"name": ..., parameters}`.
         known: short names.
-        folder: modules beside the study file can be named, too.
+        folder: folder of the study file, whose modules can be named too.
 
     Raises:
         StudyError: no such name, no such function, or parameters it does not take.

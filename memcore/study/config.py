@@ -1,4 +1,4 @@
-"""The study file: what is written in `study.toml`, checked key by key."""
+"""The study file `study.toml`, checked key by key."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ class General(_Section):
     """The table `[study]`.
 
     Attributes:
-        name: of the results folder.
+        name: name of the results folder.
         title: over the plot; the name when empty.
         note: under the plot.
         model: "digits_vgg", "vgg16" or "package.module:function"; `{ name, parameters }`.
@@ -65,7 +65,7 @@ class General(_Section):
         checkpoint: weights to load: a file (.safetensors, or a state_dict of torch.save), or
             "digits_vgg", which come with memcore. The network is trained when absent or empty.
         chips: virtual chips, the same ones at every point.
-        seed: of the training and of the chips.
+        seed: random seed of the training and of the chips.
         samples: test images used, the first ones; all when absent.
         batch: images evaluated at once; changes speed and memory, not the results.
         calibration: training images that set the ranges of the converters.
@@ -90,11 +90,11 @@ class Axis(_Section):
     """One quantity that a sweep varies.
 
     Attributes:
-        values: what it takes, in order. A list, such as the two sizes of a `tile`, is shown as
+        values: values of the axis, in order. A list, such as the two sizes of a `tile`, is shown as
             "16 x 16".
-        label: for the plot and the table; the axis' name when empty.
+        label: label in the plot and the table; the name of the axis when empty.
         unit: shown behind the label.
-        scale: of the plot's axis.
+        scale: scale of the axis in the plot.
         moves: dotted paths into `[crossbar]`, each with a factor (the path gets value x factor)
             or with a list (the path gets the entry beside the value); all move together.
     """
@@ -135,7 +135,7 @@ class Axis(_Section):
         return self
 
     def settings(self, position: int) -> dict[str, Any]:
-        """What each path is set to at `values[position]`."""
+        """The setting of each path at `values[position]`."""
         value = self.values[position]
         return {path: _moved(value, move, position) for path, move in self.moves.items()}
 
@@ -144,11 +144,11 @@ class Sweep(_Section):
     """One `[[sweep]]`: a panel of the plot and a part of the table.
 
     Attributes:
-        name: of the point files.
-        title: of the panel; the name when empty.
+        name: name of the sweep and of its files.
+        title: title of the panel; the name when empty.
         note: a line under the panel's title; which effects are on when empty.
-        axes: by name; several make a full grid. A dotted path with a list of values is the short
-            form of an axis that moves this one path.
+        axes: axes by name; several make a full grid. A dotted path with a list of values is the
+            short form of an axis that moves this one path.
         set: dotted paths into `[crossbar]`, set for the whole sweep before the axes move.
     """
 
@@ -188,7 +188,7 @@ class Study(_Section):
         return sweeps
 
     def resolved(self) -> dict[str, Any]:
-        """Everything with its defaults, as JSON takes it."""
+        """The whole study with its defaults, in a form for JSON."""
         return self.model_dump(mode="json")
 
 
@@ -252,7 +252,7 @@ def _axis(name: str, axis: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A list as one reads it, such as 16 x 16."""
+    """A list in the form for reading, such as 16 x 16."""
     sizes = all(isinstance(each, int) for each in value)
     return (" x " if sizes else ", ").join(map(str, value))
 

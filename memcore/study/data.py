@@ -1,4 +1,4 @@
-"""Images to study on: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
+"""Images for studies: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,11 +48,11 @@ def _unchanged(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a data function returns.
+    """The data set that a data function returns.
 
     Attributes:
-        train: for training the model and for calibrating converters.
-        test: for the accuracies, never for anything else.
+        train: samples for training the model and for calibrating converters.
+        test: samples for the accuracies, never for anything else.
         classes: number of labels.
         prepare: applied to each batch of images; returns what the model takes (float32).
         augment: keywords of `memcore.study.training.Recipe` that suit these images.
@@ -148,7 +148,7 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
 
     Args:
         component: `{"name": ..., parameters}`; a name of `DATASETS` or "package.module:function".
-        folder: of the study file; relative paths and modules beside it are found there.
+        folder: folder of the study file, where relative paths and modules are found.
 
     Raises:
         StudyError: the name or a parameter is unknown, or the function returns something else.

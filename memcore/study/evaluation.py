@@ -22,7 +22,7 @@ def chip_seeds(general: General) -> list[int]:
 
 @torch.no_grad()
 def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: General) -> int:
-    """How many images of `test` the model labels right.
+    """The number of images of `test` that the model labels right.
 
     Raises:
         StudyError: an output is not finite; an accuracy would then mean nothing.
@@ -46,14 +46,14 @@ def evaluate_chips(
     general: General,
     advance: Callable[[], None] = lambda: None,
 ) -> list[int]:
-    """Right answers of each virtual chip that the model is programmed onto.
+    """The number of right answers of each virtual chip that the model is programmed onto.
 
     Args:
         model: the digital network, in evaluation mode; left as it is.
-        config: of the crossbars.
+        config: configuration of the crossbars.
         dataset: test images are counted; converters are calibrated on training images only.
-        general: number of chips and their seed, samples, batch and device.
-        advance: called after each chip.
+        general: number of chips and their seed, samples, batch and torch device.
+        advance: function that is called after each chip.
     """
     counts = []
     for seed in chip_seeds(general):

@@ -1,4 +1,4 @@
-"""Networks to study: a small VGG for the digits, VGG-16 for CIFAR-10, or a function's."""
+"""Networks for studies: a small VGG for the digits, VGG-16 for CIFAR-10, or a function's."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ class Vgg(nn.Module):
 
     Args:
         plan: channels of each convolution, with "pool" between them; ends with 1 x 1 pixel.
-        channels: of the images.
+        channels: number of channels of the images.
         classes: outputs.
     """
 
@@ -82,7 +82,7 @@ def model(component: Mapping[str, Any], folder: Path) -> nn.Module:
 
     Args:
         component: `{"name": ..., parameters}`; a name of `MODELS` or "package.module:function".
-        folder: of the study file; modules beside it are found.
+        folder: folder of the study file, where modules are found.
 
     Raises:
         StudyError: the name or a parameter is unknown, or the function returns something else.

@@ -22,10 +22,10 @@ class Point:
     """One setting of one sweep.
 
     Attributes:
-        sweep: the sweep's name.
-        index: within the sweep, from 0.
-        setting: axis name to value.
-        crossbar: the mapping that `CrossbarConfig.from_mapping` reads.
+        sweep: name of the sweep.
+        index: index within the sweep, from 0.
+        setting: value of each axis, by name.
+        crossbar: mapping that `CrossbarConfig.from_mapping` reads.
     """
 
     sweep: str
@@ -35,7 +35,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Of the point's file."""
+        """The name of the point's file."""
         return f"{self.sweep}-{self.index:03d}"
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
 
 
 def _device(spec: Any, folder: Path, sweep: str) -> Any:
-    """What a device file beside the study holds, so that a point is known by its parameters."""
+    """The content of a device file beside the study, so that a point is known by its parameters."""
     try:
         return device_file.expanded(spec, folder)
     except MemcoreError as error:
@@ -125,7 +125,7 @@ def _entered(node: Any, key: str, where: str, what: str) -> Any:
 
 
 def _position(node: list[Any], key: str, where: str, what: str) -> int:
-    """Where a list of plugins holds the one of that name, or of that number."""
+    """The position in a list of plugins of the one with that name or number."""
     names = [item["name"] if isinstance(item, Mapping) else str(item) for item in node]
     if key.isdecimal() and int(key) < len(names):
         return int(key)

@@ -19,7 +19,7 @@ from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
     WANTED,
-    Pulse,
+    TriedPulse,
     active,
     has_pulses,
     is_random,
@@ -44,7 +44,7 @@ def check_range_is_ordered(device: Memristor) -> None:
 
 
 def check_conductance_is_finite_and_positive(device: Memristor) -> None:
-    """In every state that the device can reach."""
+    """The conductance is finite and positive in every state that the device can reach."""
     g = device.nominal().conductance(reached(device))
     if not bool(g.isfinite().all()) or not bool((g > 0).all()):
         fail(
@@ -56,7 +56,7 @@ def check_conductance_is_finite_and_positive(device: Memristor) -> None:
 
 
 def check_conductance_stays_in_its_range(device: Memristor) -> None:
-    """In every state that the device can reach."""
+    """The conductance stays in its range in every state that the device can reach."""
     g = device.nominal().conductance(reached(device))
     low, high = window(device)
     slack = EXACT * high
@@ -144,7 +144,7 @@ def check_cells_do_not_see_each_other(device: Memristor) -> None:
         return
     # A step that mixes cells may move none of those that were tried together.
     clear = [pulse for pulse in active(device) if abs(pulse.moved) >= WANTED[0]]
-    for pulse in clear or [Pulse(1.0, 1e-6, 0.0)]:
+    for pulse in clear or [TriedPulse(1.0, 1e-6, 0.0)]:
         v = pulse.voltage * torch.linspace(0.5, 1, state.shape[1], dtype=torch.float64)
         together = nominal.step(state, v, pulse.duration, context())
         alone = [

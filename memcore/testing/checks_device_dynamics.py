@@ -14,7 +14,7 @@ from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
     VOLTAGES,
-    Pulse,
+    TriedPulse,
     active,
     has_pulses,
     is_random,
@@ -210,7 +210,7 @@ def check_gradients(device: Memristor) -> None:
             )
 
 
-def _stepped(device: Memristor, state: Tensor, pulse: Pulse, change: Tensor) -> Tensor:
+def _stepped(device: Memristor, state: Tensor, pulse: TriedPulse, change: Tensor) -> Tensor:
     """The conductance after a pulse whose voltage is changed by a share, over the highest one."""
     voltage = pulse.voltage * (1 + change)
     after = device.step(state, voltage, pulse.duration, context())

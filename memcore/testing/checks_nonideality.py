@@ -58,7 +58,7 @@ class _Case:
         return form
 
     def elapsed(self) -> float:
-        """What has passed on the clock of an ageing effect."""
+        """The count on the clock of an ageing effect."""
         form = self.bind()
         count = getattr(form, "clock", "seconds")
         if count not in _ELAPSED:
@@ -66,7 +66,7 @@ class _Case:
         return _ELAPSED[count]
 
     def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """What the pipeline hands to the bound form, before the stream."""
+        """The arguments that the pipeline hands to the bound form, before the stream."""
         g, v = conductances(self.info, dtype), voltages(self.info, _READS, dtype)
         stage = self.effect.stage
         if stage is Stage.PROGRAM:
@@ -103,7 +103,7 @@ class _Case:
 
 
 def check_neutral_is_the_identity(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """With the parameters of the class attribute `neutral` it changes nothing."""
+    """With the parameters of the class attribute `neutral` the effect changes nothing."""
     if device is not None and not effect.neutral:
         return  # part of a device's nature, which nothing switches off
     if not effect.neutral:
@@ -148,7 +148,7 @@ def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
 
 
 def check_result_is_physical(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """Finite, and no negative conductance is stored."""
+    """The result is finite, and no negative conductance is stored."""
     case = _Case(effect, device)
     result = case.run(case.bind(), case.inputs())
     stored = effect.stage in (Stage.PROGRAM, Stage.AGE)
@@ -161,7 +161,7 @@ def check_result_is_physical(effect: NonIdeality, device: Memristor | None = Non
 
 
 def check_no_time_no_ageing(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """At Stage.AGE nothing has changed before something has passed."""
+    """At Stage.AGE nothing changes before any time, cycle or read has passed."""
     case = _Case(effect, device)
     if effect.stage is not Stage.AGE:
         return
@@ -287,7 +287,7 @@ def check_inputs_stay_as_they_are(effect: NonIdeality, device: Memristor | None 
 
 
 def check_tensors_are_buffers(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """What is drawn for an array follows `.to()` and `state_dict`."""
+    """Values drawn for an array follow `.to()` and `state_dict`."""
     case = _Case(effect, device)
     for name, module in case.bind().named_modules():
         for key, value in vars(module).items():

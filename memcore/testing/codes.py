@@ -1,4 +1,4 @@
-"""Comparing what analogue-to-digital converters say."""
+"""The comparison of the codes of analogue-to-digital converters."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def assert_codes_close(actual: Tensor, expected: Tensor, step: Tensor | float) -
 
     Args:
         actual: quantised values, any shape.
-        expected: the same from a reference.
+        expected: values of a reference.
         step: the distance of two codes, in the unit of the values; a number or [cols].
 
     Raises:

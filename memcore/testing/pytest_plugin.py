@@ -1,4 +1,4 @@
-"""What pytest loads wherever memcore is installed: two fixtures and a header line.
+"""The plugin that pytest loads wherever memcore is installed: two fixtures and a header line.
 
 Nothing here imports torch while it is loaded: a test run of another project must not pay for it.
 """
@@ -18,7 +18,7 @@ LimitedRegistries = Callable[..., "dict[str, Registry[Any]]"]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which native modules the run uses, where the run is about memcore."""
+    """Show which native modules the run uses, where the run is about memcore."""
     if "torch" not in sys.modules and not _is_about_memcore(config):
         return None
     from memcore._version import __version__

@@ -1,4 +1,4 @@
-"""What the operators of PyTorch mean in operations of the native simulator."""
+"""The operators of PyTorch as operations of the native simulator."""
 
 import math
 from collections.abc import Callable

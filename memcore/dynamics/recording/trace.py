@@ -25,10 +25,10 @@ class Recording:
     """A recorded step.
 
     Attributes:
-        graph: all its values.
+        graph: all values of the step.
         outputs: the new state, one value for each variable.
-        parameters: per-cell parameters [*cells], by the index that the graph has for them.
-        keys: of the streams of random numbers, likewise.
+        parameters: parameters of each cell, [*cells], by their index in the graph.
+        keys: keys of the streams of random numbers, by their index in the graph.
     """
 
     graph: Graph
@@ -41,11 +41,11 @@ def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Co
     """Record `device.step` for one step of all cells.
 
     Args:
-        device: with every distribution drawn.
-        state: [k, *cells], of which only shape and dtype matter.
-        voltage: likewise, [*cells].
-        dt: s.
-        ctx: its stream says which random numbers a step draws.
+        device: device with every distribution drawn.
+        state: state [k, *cells], of which only shape and dtype matter.
+        voltage: voltages [*cells], of which only shape and dtype matter.
+        dt: duration of the step in s.
+        ctx: context, whose stream says which random numbers a step draws.
 
     Raises:
         RecordingError: the step does more than elementwise arithmetic on the cells.

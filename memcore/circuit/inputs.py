@@ -1,4 +1,4 @@
-"""What is handed to the solver, checked before it is used."""
+"""Checks of what is handed to the solver."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import PerCell
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice
+from memcore.circuit.per_cell import PerCell
 from memcore.circuit.segments import check_cells, check_wires
 from memcore.circuit.series import SeriesElement
 from memcore.contracts.wires import Wires
@@ -24,15 +24,15 @@ def shape_of(
     series: SeriesElement | None,
     besides: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[int, ...]:
-    """[..., rows, cols] of all vectors and arrays, to which all that is given broadcasts.
+    """The shape [..., rows, cols] of all vectors and arrays, to which all inputs broadcast.
 
     Args:
         g: conductances.
         wires: resistances.
-        drive: of the lines.
-        law: of the memristors.
-        series: what is in series with each, None for nothing.
-        besides: shapes of what else has a part in it, by name.
+        drive: drive of the lines.
+        law: current-voltage law of the memristors.
+        series: element in series with each memristor, None for none.
+        besides: shapes of further inputs, by name.
     """
     check_cells(g)
     check_wires(wires)
@@ -45,7 +45,7 @@ def shape_of(
 
 
 def require_drive(name: str, drive: object, g: Tensor) -> None:
-    """A drive that fits the lines of an array."""
+    """Refuse a drive that does not fit the lines of an array."""
     if not isinstance(drive, Drive):
         raise ConfigError(
             f"{name} is a {type(drive).__name__}; expected a Drive, Drive.read(v) for word lines "
@@ -97,7 +97,7 @@ def _require_element(name: str, element: object, example: str) -> None:
 
 
 def _cells(element: Any, g: Tensor) -> dict[str, tuple[int, ...]]:
-    """The shapes of what an element holds for each cell."""
+    """The shapes of the tensors that an element holds for each cell."""
     if isinstance(element, OfDevice):
         came, cells = list(element.state.shape), ", ".join(map(str, g.shape[-2:]))
         if len(came) < 3:
