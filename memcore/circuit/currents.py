@@ -58,11 +58,11 @@ def cell_currents(
         source = (v.flip(-1) if -2 in flips else v)[..., None]
         equations = _equations(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
-        found = loops.solve(equations, applied, v.new_full((), tolerance), iterations)
-        out = straight * found.voltage
-    if not found.met:
+        cells = loops.solve(equations, applied, v.new_full((), tolerance), iterations)
+        out = straight * cells.voltage
+    if not cells.met:
         raise ConvergenceError(
-            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
+            f"the residual is {float(cells.residual.max()):.1e} after {cells.iterations} "
             f"iterations; expected at most {tolerance:.1e}: allow more iterations or a larger "
             "tolerance, or use float64"
         )

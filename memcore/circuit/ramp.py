@@ -185,7 +185,7 @@ class _Walk:
         self.way = torch.zeros_like(g)
         self.events = torch.zeros((), dtype=torch.int64, device=g.device)
         self.iterations = 0
-        self.found: Solution | None = None
+        self.latest: Solution | None = None
 
     def begin(self, drive: Drive, on: Tensor) -> None:
         """Those that are on conduct in the direction of their voltage."""
@@ -207,7 +207,7 @@ class _Walk:
 
     def result(self) -> Ramped:
         fields: dict[str, Any] = {
-            field.name: getattr(self.found, field.name) for field in dataclasses.fields(Solution)
+            field.name: getattr(self.latest, field.name) for field in dataclasses.fields(Solution)
         }
         fields["iterations"] = self.iterations
         return Ramped(**fields, on=(self.way != 0).clone(), events=self.events)
@@ -215,9 +215,9 @@ class _Walk:
     def _solve(self, drive: Drive, way: Tensor) -> Tensor:
         """The voltages across the selectors, in V."""
         series = _Branches(selector=self.selector, way=way)
-        found = self.found = self.settled(drive, series=series, start=self.found)
-        self.iterations += found.iterations
-        return found.cell_voltage - found.device_voltage
+        latest = self.latest = self.settled(drive, series=series, start=self.latest)
+        self.iterations += latest.iterations
+        return latest.cell_voltage - latest.device_voltage
 
     def _require_rest(self) -> None:
         restless = self.events > self.limit

@@ -80,18 +80,18 @@ def solve(
     return solution
 
 
-def _unmet(found: Solution, bound: float) -> str:
-    wrong = int((~found.converged).sum())
-    vectors = f"{wrong} of {found.residual.numel()} vectors"
-    if bool(found.residual.isnan().any()):
+def _unmet(solution: Solution, bound: float) -> str:
+    wrong = int((~solution.converged).sum())
+    vectors = f"{wrong} of {solution.residual.numel()} vectors"
+    if bool(solution.residual.isnan().any()):
         return (
-            f"the residual of {vectors} is NaN after {found.iterations} iterations: the law, what "
-            "is in series or the start gives currents or voltages that are not finite"
+            f"the residual of {vectors} is NaN after {solution.iterations} iterations: the law, "
+            "what is in series or the start gives currents or voltages that are not finite"
         )
     return (
-        f"the residual of {vectors} is up to {float(found.residual.max()):.1e} after "
-        f"{found.iterations} iterations; expected at most {bound:.1e}: allow more iterations or a "
-        "larger tolerance, use float64, or take what there is with strict=False"
+        f"the residual of {vectors} is up to {float(solution.residual.max()):.1e} after "
+        f"{solution.iterations} iterations; expected at most {bound:.1e}: allow more iterations or "
+        "a larger tolerance, use float64, or take what there is with strict=False"
     )
 
 
@@ -237,9 +237,9 @@ def _damped(
         if potential is not None and change[1] is not None:
             potential = potential + tried[..., None] * change[1]
         x = state.x + tried[..., None, None] * direction
-        found = circuit.at(x, state.point.device, potential)
-        better = going & ~moved & (_merit(found, weight) < (1 - 1e-4 * length) * worst)
-        state = _where(better, found, state)
+        candidate = circuit.at(x, state.point.device, potential)
+        better = going & ~moved & (_merit(candidate, weight) < (1 - 1e-4 * length) * worst)
+        state = _where(better, candidate, state)
         moved = moved | better
         if bool((moved == going).all()):
             break

@@ -78,7 +78,7 @@ def fit(
 
 def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
-    found: dict[str, tuple[str, str]] = {}
+    named: dict[str, tuple[str, str]] = {}
     for text in columns:
         what, equals, rest = text.partition("=")
         heading, colon, unit = rest.rpartition(":")
@@ -86,13 +86,13 @@ def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
             raise ConfigError(
                 f"--column {text!r}; expected WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
             )
-        if what in found:
+        if what in named:
             raise ConfigError(
-                f"--column {what} is given twice, as {found[what][0]!r} and as {heading!r}; "
+                f"--column {what} is given twice, as {named[what][0]!r} and as {heading!r}; "
                 "expected one column"
             )
-        found[what] = heading, unit
-    return found
+        named[what] = heading, unit
+    return named
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:

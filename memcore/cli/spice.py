@@ -248,14 +248,14 @@ def _read(path: Path) -> "Tensor":
 
     try:
         table = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        found = torch.from_numpy(np.asarray(table, dtype=np.float64))
+        conductances = torch.from_numpy(np.asarray(table, dtype=np.float64))
     except (ValueError, OSError) as error:
         raise ConfigError(
             f"{str(path)!r} cannot be read ({error}); expected conductances [rows, cols] in S, "
             "as .npy or as .csv without a header"
         ) from error
-    check_conductances(found)
-    return found
+    check_conductances(conductances)
+    return conductances
 
 
 def _drive(random: Any, g: "Tensor", given: dict[str, Any]) -> "Drive":

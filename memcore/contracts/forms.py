@@ -204,8 +204,8 @@ class Lookup(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Look up; the gradient passes straight through."""
-        found = self.values[torch.bucketize(x.detach(), self.edges)]
-        return x + (found - x).detach()
+        nearest = self.values[torch.bucketize(x.detach(), self.edges)]
+        return x + (nearest - x).detach()
 
 
 #: What the kernels know; any other `nn.Module` works too, only slower.

@@ -84,8 +84,8 @@ def _check(name: str, value: object) -> None:
             raise ArgumentTypeError(
                 f"{name} is a {value.dtype} tensor; expected ohm in floating point"
             )
-        found = value.detach()
-        if found.is_meta or bool((found.isfinite() & (found >= 0)).all()):
+        ohm = value.detach()
+        if ohm.is_meta or bool((ohm.isfinite() & (ohm >= 0)).all()):
             return
         raise ConfigError(
             f"{name} has negative or infinite entries or NaN; expected ohm, at least 0"

@@ -267,8 +267,8 @@ def _current(device: Memristor, states: Tensor, voltage: Tensor) -> Tensor:
 
 def _check_waveform(voltage: Tensor, dt: float) -> None:
     if not isinstance(voltage, Tensor) or voltage.dtype not in {torch.float32, torch.float64}:
-        found = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
-        raise ConfigError(f"voltage is {found}; expected a float32 or float64 tensor")
+        came = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
+        raise ConfigError(f"voltage is {came}; expected a float32 or float64 tensor")
     if voltage.dim() == 0 or voltage.shape[0] == 0:
         raise ConfigError(
             f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "

@@ -67,10 +67,10 @@ def load_records(
         return _pulses(read_table(data, columns, units, _PULSES, delimiter), columns)
     if columns or units:
         raise ConfigError(f"columns and units describe a file, but data is {data!r}")
-    found: Any = [data] if isinstance(data, PulseData | IVCurve) else data
+    records: Any = [data] if isinstance(data, PulseData | IVCurve) else data
     for kind in (PulseData, IVCurve):
-        if isinstance(found, Sequence) and found and all(isinstance(x, kind) for x in found):
-            return list(found)
+        if isinstance(records, Sequence) and records and all(isinstance(x, kind) for x in records):
+            return list(records)
     raise ConfigError(
         f"data is {type(data).__name__}; expected the path of a CSV file, a fitting.PulseData for "
         "each device or a fitting.IVCurve for each state"

@@ -58,7 +58,7 @@ class Model(ABC):
 
     def predict(self, rows: Sequence[Values], seed: int = 0) -> Tensor:
         """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
-        found = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
             if self.accepts(row):
@@ -67,8 +67,8 @@ class Model(ABC):
         most = max(1, _AT_ONCE // max(1, self.steps))
         for group in groups.values():
             for part in (group[k : k + most] for k in range(0, len(group), most)):
-                found[part] = self._together([rows[i] for i in part], seed)
-        return found
+                predicted[part] = self._together([rows[i] for i in part], seed)
+        return predicted
 
     def accepts(self, row: Values) -> bool:
         """Whether the device can have these parameters."""
@@ -178,13 +178,13 @@ class PulseModel(Model):
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
         ctx = Context(random=Stream(seed).child("fit"))
         state = device.initial_state((cells,), ctx.child("initial")).double()
-        found = []
+        conductances = []
         for k, count in enumerate(self.count.tolist()):
             if count:
                 pulses = torch.full((cells,), int(count), dtype=torch.int64)
                 state = device.pulses(state, pulses, ctx.child("pulse", k))
-            found.append(device.conductance(state).expand(cells))
-        return torch.stack(found)
+            conductances.append(device.conductance(state).expand(cells))
+        return torch.stack(conductances)
 
 
 def model_of(
@@ -237,10 +237,10 @@ def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
 def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
     """Refuse a grid too coarse for the samples; say so if most of them share its points."""
     samples, points = len(at), 1 + int((at.diff() > 0).sum())
-    found = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
+    grid = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
     if points < min(_FEWEST, samples // 2 + 1):
-        raise ConfigError(f"{found}; expected fewer seconds, or True for the median interval")
-    return (f"{found}: their times are rounded to these",) if points < samples / 2 else ()
+        raise ConfigError(f"{grid}; expected fewer seconds, or True for the median interval")
+    return (f"{grid}: their times are rounded to these",) if points < samples / 2 else ()
 
 
 def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, substeps: int) -> Tensor:

@@ -122,13 +122,13 @@ def _result(
     notes: Sequence[str],
     provenance: Mapping[str, Any],
 ) -> Fit:
-    model, found = problem.model, problem.values(solution.place)
+    model, values = problem.model, problem.values(solution.place)
     judgement = judge(solution.jacobian, solution.noise, problem.axes)
-    predicted = model.predict([found])[0]
+    predicted = model.predict([values])[0]
     rms, size = (
         float(x.square().mean().sqrt()) for x in (predicted - model.measured, model.measured)
     )
-    device = dataclasses.replace(model.nominal, **found)  # type: ignore[type-var]
+    device = dataclasses.replace(model.nominal, **values)  # type: ignore[type-var]
     return Fit(
         device=device,
         parameters=_parameters(device, problem, solution, judgement),
@@ -178,21 +178,21 @@ def _at_bound(axis: SearchAxis, place: float) -> bool:
 
 
 def _warnings(problem: Problem, solution: Optimum, judgement: Judgement) -> tuple[str, ...]:
-    found = []
+    lines = []
     if judgement.unused:
-        found.append(
+        lines.append(
             f"the prediction does not depend on {', '.join(judgement.unused)}, whose values mean "
             "nothing: fix them, or measure where they act"
         )
-    found += judgement.combinations
+    lines += judgement.combinations
     at_bound = [
         a.name for a, u in zip(problem.axes, solution.place, strict=True) if _at_bound(a, u)
     ]
     if at_bound:
-        found.append(f"{', '.join(at_bound)} ended at a bound; uncertainties there mean little")
+        lines.append(f"{', '.join(at_bound)} ended at a bound; uncertainties there mean little")
     if not solution.converged:
-        found.append(
+        lines.append(
             "the search ran out of evaluations before it arrived: the values are not the best ones "
             "and how uncertain they are is unknown; give a better start or fewer parameters"
         )
-    return tuple(found)
+    return tuple(lines)

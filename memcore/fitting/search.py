@@ -93,8 +93,8 @@ class Scale:
             difference = (predicted - self.measured) / size
         else:
             difference = (predicted - self.measured) / largest
-        found: Numbers = difference.numpy()
-        return found
+        residuals: Numbers = difference.numpy()
+        return residuals
 
 
 class Problem:
@@ -119,8 +119,8 @@ class Problem:
 
     def cost(self, places: Numbers) -> Numbers:
         """Mean square of the residuals at many places, infinite where the device refuses."""
-        found = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
-        cost: Numbers = np.nan_to_num((found**2).mean(1), nan=np.inf)
+        residuals = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
+        cost: Numbers = np.nan_to_num((residuals**2).mean(1), nan=np.inf)
         return cost
 
     def relative_to_prediction(self, place: Numbers) -> "Problem":
@@ -141,8 +141,8 @@ class Problem:
         shift = _STEP * np.eye(len(place))
         places = np.concatenate([place[None], place + shift, place - shift])
         rows = [self.values(p) for p in places]
-        found = self.scale.residuals(self.model.predict(rows))
-        base, (ahead, behind) = found[0], np.split(found[1:], 2)
+        residuals = self.scale.residuals(self.model.predict(rows))
+        base, (ahead, behind) = residuals[0], np.split(residuals[1:], 2)
         # At an end of its range a device refuses one of the two neighbours.
         forward, backward = (np.isfinite(side).all(1, keepdims=True) for side in (ahead, behind))
         width = _STEP * (forward * 1.0 + backward * 1.0)
@@ -185,16 +185,16 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Optimum:
     places = _starts(problem, starts, Stream(seed).child("fit"), limits)
     if len(places) > _LEFT:
         raced = sorted((solve(place, _RACE) for place in places), key=_cost)
-        places = [found.x for found in raced[:_LEFT]]
-    found = min((solve.through(place) for place in places), key=_cost)
+        places = [best.x for best in raced[:_LEFT]]
+    best = min((solve.through(place) for place in places), key=_cost)
     for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
-        problem = solve.problem = problem.relative_to_prediction(found.x)
-        found = solve.through(found.x)
+        problem = solve.problem = problem.relative_to_prediction(best.x)
+        best = solve.through(best.x)
     scale = 1.0
     for _ in range(2 if loss != "linear" else 0):
-        scale = _spread(found.fun) * LOSSES[loss].tuning
-        found = solve.through(found.x, loss=loss, f_scale=scale)
-    place = np.asarray(found.x)
+        scale = _spread(best.fun) * LOSSES[loss].tuning
+        best = solve.through(best.x, loss=loss, f_scale=scale)
+    place = np.asarray(best.x)
     residuals = problem.residuals(place)
     return Optimum(
         place,
@@ -202,12 +202,12 @@ def search(problem: Problem, loss: str, starts: int, seed: int) -> Optimum:
         problem.jacobian(place),
         _noise(residuals, len(axes), LOSSES[loss], scale),
         solve.evaluations,
-        bool(found.status > 0),
+        bool(best.status > 0),
     )
 
 
-def _cost(found: Any) -> float:
-    return float(found.cost)
+def _cost(result: Any) -> float:
+    return float(result.cost)
 
 
 class _Solver:
@@ -221,7 +221,7 @@ class _Solver:
         self, place: Numbers, most: int, weight: Numbers | float = 1.0, **options: Any
     ) -> Any:
         problem, column = self.problem, np.reshape(weight, (-1, 1))
-        found = self.optimize.least_squares(
+        result = self.optimize.least_squares(
             lambda place: weight * problem.residuals(place),
             np.clip(place, *self.limits),
             jac=lambda place: column * problem.jacobian(place),
@@ -230,8 +230,8 @@ class _Solver:
             **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
             **options,
         )
-        self.evaluations += found.nfev
-        return found
+        self.evaluations += result.nfev
+        return result
 
     def through(self, place: Numbers, **options: Any) -> Any:
         """Search to the end, by a detour where few samples are far more sensitive than others.
@@ -239,18 +239,18 @@ class _Solver:
         They make a curved valley so narrow that a search which must descend creeps along it. With
         less say they let it pass; then they count in full again.
         """
-        found = self(place, _BOUT, **options)
+        best = self(place, _BOUT, **options)
         for _ in range(_DETOURS):
-            weight = _held_back(self.problem.jacobian(found.x))
+            weight = _held_back(self.problem.jacobian(best.x))
             if weight.min() == 1:
                 break
-            passed = self(found.x, _BOUT, weight, **options)
+            passed = self(best.x, _BOUT, weight, **options)
             again = self(passed.x, _BOUT, **options)
-            gained = again.cost < _GAIN * found.cost
-            found = min(again, found, key=_cost)
+            gained = again.cost < _GAIN * best.cost
+            best = min(again, best, key=_cost)
             if not gained:
                 break
-        return found if found.status > 0 else self(found.x, _MOST, **options)
+        return best if best.status > 0 else self(best.x, _MOST, **options)
 
 
 def _held_back(jacobian: Numbers) -> Numbers:

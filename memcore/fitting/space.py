@@ -76,13 +76,13 @@ class SearchAxis:
 def numbers(device: Memristor) -> dict[str, float]:
     """The parameters of a nominal device that are real numbers."""
     hints = get_type_hints(type(device))
-    found = {}
+    values = {}
     for field in dataclasses.fields(device):  # type: ignore[arg-type]
         value, kind = getattr(device, field.name), hints[field.name]
         real = kind is float or float in get_args(kind)
         if real and isinstance(value, int | float) and not isinstance(value, bool):
-            found[field.name] = float(value)
-    return found
+            values[field.name] = float(value)
+    return values
 
 
 def units(device: Memristor) -> dict[str, str]:

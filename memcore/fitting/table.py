@@ -71,20 +71,20 @@ def read_table(
     labels: dict[str, dict[str, int]] = {
         name: {} for name in columns if quantities[name].dimension == "label"
     }
-    found: dict[str, list[float]] = {name: [] for name in columns}
+    cells: dict[str, list[float]] = {name: [] for name in columns}
     for number, row in _below(rows, header):
         where = f"{path}, line {number}"
         _require_as_wide(row, rows[header], where, delimiter)
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
             if name in labels:
-                found[name].append(_counted(cell, name, labels[name], where, number))
+                cells[name].append(_counted(cell, name, labels[name], where, number))
             else:
-                found[name].append(_number(cell, name, quantities[name], where))
-    if not found[next(iter(columns))]:
+                cells[name].append(_number(cell, name, quantities[name], where))
+    if not cells[next(iter(columns))]:
         raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
     return Table(
-        {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in found.items()},
+        {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in cells.items()},
         frozenset(name for name, unit in units.items() if is_relative(unit)),
         {
             "file": Path(path).name,

@@ -47,8 +47,8 @@ class Quantity:
     @property
     def examples(self) -> str:
         """Examples of units that fit."""
-        found = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
-        return ", ".join(dict.fromkeys(found))
+        examples = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
+        return ", ".join(dict.fromkeys(examples))
 
 
 def read(unit: str) -> tuple[str, float] | None:
@@ -68,13 +68,13 @@ def factor(unit: str, name: str, quantity: Quantity) -> float:
     Raises:
         ConfigError: the unit is unknown or measures something else.
     """
-    found = read(unit)
-    if found is None:
+    known = read(unit)
+    if known is None:
         raise ConfigError(
             f"unit {unit!r} of {name!r} is unknown; expected one such as {quantity.examples} "
             "(upper and lower case differ)"
         )
-    dimension, size = found
+    dimension, size = known
     if dimension != quantity.dimension and not (quantity.relative and dimension == "number"):
         raise ConfigError(
             f"unit {unit!r} of {name!r} is one of {dimension}; expected one of "

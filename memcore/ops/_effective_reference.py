@@ -158,8 +158,8 @@ def _solve(matrix: Tensor, right: Tensor) -> Tensor:
         first, second = right.unbind(-2)
         adjugate = torch.stack((d * first - b * second, a * second - c * first), -2)
         return adjugate / (a * d - b * c)[..., None]
-    found: Tensor = torch.linalg.solve_ex(matrix, right)[0]
-    return found
+    solution: Tensor = torch.linalg.solve_ex(matrix, right)[0]
+    return solution
 
 
 class _Tie(NamedTuple):

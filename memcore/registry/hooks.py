@@ -47,25 +47,25 @@ def load(
     providers: Sequence[Provider], registries: dict[str, Registry[Any]]
 ) -> pluggy.PluginManager:
     """A plugin manager with the given modules, classes and objects registered."""
-    found = pluggy.PluginManager(PROJECT)
-    found.add_hookspecs(Hooks)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Hooks)
     # A historic call reaches each plugin when it is registered: an error is laid to its plugin.
-    found.hook.memcore_register.call_historic(kwargs={"registries": registries})
+    manager.hook.memcore_register.call_historic(kwargs={"registries": registries})
     for provider in providers:
         try:
             plugin = provider.load()
             check(plugin)
-            found.register(plugin, name=provider.qualified)
+            manager.register(plugin, name=provider.qualified)
         except Exception as error:
-            if found.has_plugin(provider.qualified):
-                found.unregister(name=provider.qualified)
+            if manager.has_plugin(provider.qualified):
+                manager.unregister(name=provider.qualified)
             warnings.warn(
                 f"hooks {provider.name!r} of {provider} are not used: "
                 f"{type(error).__name__}: {error}",
                 MemcoreWarning,
                 stacklevel=2,
             )
-    return found
+    return manager
 
 
 def check(plugin: Any) -> None:

@@ -48,11 +48,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._warned: set[str] = set()
 
     def __getitem__(self, name: str) -> T:
-        found = self._loaded.get(name)
-        if found is None:
-            found = self._load(self.provider(name))
-            self._loaded[name] = found
-        return found
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            loaded = self._load(self.provider(name))
+            self._loaded[name] = loaded
+        return loaded
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):

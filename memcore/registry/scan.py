@@ -125,11 +125,11 @@ def _entries_one_by_one() -> "list[EntryPoint]":
     """The same without the distributions whose metadata cannot be read."""
     from importlib.metadata import distributions
 
-    found: dict[str, list[EntryPoint]] = {}
+    entries_of: dict[str, list[EntryPoint]] = {}
     for distribution in distributions():
         try:
             entries = [e for e in distribution.entry_points if e.group.startswith(f"{BUNDLED}.")]
-            found.setdefault(normal(distribution.name), entries)
+            entries_of.setdefault(normal(distribution.name), entries)
         except Exception as error:
             warnings.warn(
                 f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
@@ -137,7 +137,7 @@ def _entries_one_by_one() -> "list[EntryPoint]":
                 MemcoreWarning,
                 stacklevel=5,
             )
-    return [entry for entries in found.values() for entry in entries]
+    return [entry for entries in entries_of.values() for entry in entries]
 
 
 def _provider(entry: "EntryPoint") -> Provider | None:

@@ -34,9 +34,9 @@ def signature_error(cls: type[Contract]) -> str | None:
         problem = f"{error}; "
     for name in specifications(cls):
         wanted = list(inspect.signature(getattr(contract, name)).parameters)
-        found = list(inspect.signature(getattr(cls, name)).parameters)
-        if found != wanted:
-            written = f"{cls.__qualname__}.{name}({', '.join(found)})"
+        own = list(inspect.signature(getattr(cls, name)).parameters)
+        if own != wanted:
+            written = f"{cls.__qualname__}.{name}({', '.join(own)})"
             return f"{problem}{written} should be ({', '.join(wanted)})"
     return problem or None
 

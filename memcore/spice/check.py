@@ -127,14 +127,14 @@ def compare(solution: Solution, result: Result) -> tuple[Difference, ...]:
         "bit-line currents": ("current", "A", amperes),
         "driver currents": ("driver_current", "A", amperes),
     }
-    found = []
+    differences = []
     for name, (field, unit, scale) in scales.items():
         mine, theirs = getattr(solution, field), getattr(result, field)
         largest = _largest(mine - theirs)
-        found.append(
+        differences.append(
             Difference(name=name, unit=unit, count=mine.numel(), largest=largest, scale=scale)
         )
-    return tuple(found)
+    return tuple(differences)
 
 
 def _largest(x: Tensor) -> float:

@@ -174,10 +174,10 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
             )
         value = value.detach().cpu().reshape(count)
         fields[name] = value if value.dtype == torch.bool else value.double()
-    found = Drive(**fields)
-    _require_volts("word_line", found.word_line, found.floating_word_lines)
-    _require_volts("bit_line", found.bit_line, found.floating_bit_lines)
-    return found
+    selected = Drive(**fields)
+    _require_volts("word_line", selected.word_line, selected.floating_word_lines)
+    _require_volts("bit_line", selected.bit_line, selected.floating_bit_lines)
+    return selected
 
 
 def _require_volts(name: str, volts: Tensor | None, floats: Tensor | None) -> None:

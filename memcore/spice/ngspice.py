@@ -44,11 +44,11 @@ class Result:
         """The voltages across memristors, or cells without series elements, in V, [rows, cols]."""
         if not any(name.startswith("m_") for name in self.values):
             return self.word_line - self.bit_line
-        found = [
+        voltages = [
             [word - self.values.get(f"m_{i}_{j}", word) for j, word in enumerate(row)]
             for i, row in enumerate(self.word_line.tolist())
         ]
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(voltages, dtype=torch.float64)
 
     @property
     def cell_current(self) -> Tensor:
@@ -73,14 +73,14 @@ class Result:
 
     def _cells(self, name: str) -> Tensor:
         rows, cols = self._shape()
-        found = [
+        values = [
             [self.values.get(name.format(i, j), 0.0) for j in range(cols)] for i in range(rows)
         ]
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(values, dtype=torch.float64)
 
     def _lines(self, name: str, count: int) -> Tensor:
-        found = [self.values.get(name.format(k), 0.0) for k in range(count)]
-        return torch.tensor(found, dtype=torch.float64)
+        values = [self.values.get(name.format(k), 0.0) for k in range(count)]
+        return torch.tensor(values, dtype=torch.float64)
 
 
 def run(netlist: str, *, timeout: float | None = None) -> Result:
@@ -116,8 +116,8 @@ def version() -> str:
     Raises:
         SpiceError: ngspice is not installed.
     """
-    found = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
-    return found.group() if found else "ngspice"
+    match = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
+    return match.group() if match else "ngspice"
 
 
 def _run(arguments: list[str], timeout: float | None) -> "subprocess.CompletedProcess[str]":

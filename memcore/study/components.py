@@ -59,15 +59,15 @@ def _imported(
         )
     try:
         with _importable(folder):
-            found = getattr(importlib.import_module(module), attribute)
+            component = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise StudyError(
             f"{kind} {name!r} cannot be imported: {error}; it is looked for in the environment, "
             f"in the working directory and beside the study file ('{folder}')"
         ) from error
-    if not callable(found):
-        raise StudyError(f"{kind} {name!r} is {type(found).__name__}; expected a function")
-    return found  # type: ignore[no-any-return]
+    if not callable(component):
+        raise StudyError(f"{kind} {name!r} is {type(component).__name__}; expected a function")
+    return component  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -300,9 +300,9 @@ def _keys_at(place: list[int | str]) -> list[str]:
     """The keys of the section that a pydantic location names."""
     sections: dict[str, type[BaseModel]] = {"study": General, "train": Recipe, "sweep": Sweep}
     if not place:
-        found: type[BaseModel] = Study
+        section: type[BaseModel] = Study
     elif "axes" in place:
-        found = Axis
+        section = Axis
     else:
-        found = sections[str(place[0])]
-    return [name for name in found.model_fields if name != "folder"]
+        section = sections[str(place[0])]
+    return [name for name in section.model_fields if name != "folder"]

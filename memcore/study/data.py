@@ -156,10 +156,10 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     options = dict(component)
     if options["name"] == "cifar10":
         options["folder"] = folder / options.get("folder", "cifar-10-batches-bin")
-    found = build("data", options, DATASETS, folder)
-    if not isinstance(found, Dataset):
+    built = build("data", options, DATASETS, folder)
+    if not isinstance(built, Dataset):
         raise StudyError(
-            f"data {component['name']!r} returned {type(found).__name__}; expected a "
+            f"data {component['name']!r} returned {type(built).__name__}; expected a "
             "memcore.study.Dataset(train=Split(images, labels), test=Split(images, labels))"
         )
-    return found
+    return built

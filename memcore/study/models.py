@@ -87,10 +87,10 @@ def model(component: Mapping[str, Any], folder: Path) -> nn.Module:
     Raises:
         StudyError: the name or a parameter is unknown, or the function returns something else.
     """
-    found = build("model", component, MODELS, folder)
-    if not isinstance(found, nn.Module):
+    built = build("model", component, MODELS, folder)
+    if not isinstance(built, nn.Module):
         raise StudyError(
-            f"model {component['name']!r} returned {type(found).__name__}; "
+            f"model {component['name']!r} returned {type(built).__name__}; "
             "expected a torch.nn.Module"
         )
-    return found
+    return built

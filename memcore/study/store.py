@@ -71,16 +71,16 @@ class Store:
 
     def baseline(self, subject: Subject) -> tuple[int, int] | None:
         """Right answers and samples of the digital network, if they are known."""
-        found = self._finished(BASELINE, _fingerprint(subject, BASELINE, {}))
-        return None if found is None else (found["correct"][0], found["samples"])
+        content = self._finished(BASELINE, _fingerprint(subject, BASELINE, {}))
+        return None if content is None else (content["correct"][0], content["samples"])
 
     def row(self, point: Point, subject: Subject) -> Row | None:
         """The row of a point if it is finished; reports why a file does not count."""
-        found = self._finished(point.name, _fingerprint(subject, point.name, point.crossbar))
-        if found is None:
+        content = self._finished(point.name, _fingerprint(subject, point.name, point.crossbar))
+        if content is None:
             return None
         return Row(
-            point.sweep, point.index, point.setting, tuple(found["correct"]), found["samples"]
+            point.sweep, point.index, point.setting, tuple(content["correct"]), content["samples"]
         )
 
     def write_baseline(self, correct: int, samples: int, subject: Subject) -> None:
@@ -112,17 +112,17 @@ class Store:
         path = self.points / f"{name}.json"
         if not path.exists():
             return None
-        found = _read(path)
-        if found is None or not _is_finished(found):
+        content = _read(path)
+        if content is None or not _is_finished(content):
             LOG.warning("points/%s is torn or foreign; evaluating it again", path.name)
             return None
-        if found["fingerprint"] != fingerprint:
+        if content["fingerprint"] != fingerprint:
             LOG.warning(
                 "points/%s belongs to another study, network or data set; evaluating it again",
                 path.name,
             )
             return None
-        return found
+        return content
 
     def _outputs(self) -> list[Path]:
         return [self.folder / name for name in ("results.csv", "plot.png", RESOLVED)]

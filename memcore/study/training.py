@@ -142,16 +142,16 @@ class Training:
         if self.snapshot is None or not self.snapshot.exists():
             return 0
         try:
-            found = torch.load(self.snapshot, map_location=self.device, weights_only=True)
-            if found["of"] != identity:
+            kept = torch.load(self.snapshot, map_location=self.device, weights_only=True)
+            if kept["of"] != identity:
                 raise StudyError("it belongs to another training")
             for name, part in state.items():
-                part.load_state_dict(found[name])
+                part.load_state_dict(kept[name])
         except _UNREADABLE as error:
             LOG.warning("%s cannot be continued (%s); starting over", self.snapshot.name, error)
             return 0
-        LOG.info("continuing after epoch %d", found["done"])
-        return int(found["done"])
+        LOG.info("continuing after epoch %d", kept["done"])
+        return int(kept["done"])
 
     def _identity(self, model: nn.Module) -> str:
         content = digest_dataset(self.dataset)

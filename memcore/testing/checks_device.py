@@ -74,13 +74,13 @@ def check_state_of_inverts_conductance(device: Memristor) -> None:
     nominal = device.nominal()
     for dtype, tolerance in ((torch.float64, EXACT), (torch.float32, ROUNDED)):
         wanted = levels(device, dtype=dtype)
-        found = nominal.conductance(nominal.state_of(wanted))
-        error = share(device, found, wanted)
+        conductance = nominal.conductance(nominal.state_of(wanted))
+        error = share(device, conductance, wanted)
         if not error <= tolerance:
-            worst = int((found - wanted).abs().argmax())
+            worst = int((conductance - wanted).abs().argmax())
             fail(
                 device,
-                f"state_of({wanted[worst]:.4g} S) has {found[worst]:.4g} S in {dtype}",
+                f"state_of({wanted[worst]:.4g} S) has {conductance[worst]:.4g} S in {dtype}",
                 "state_of is the inverse of conductance",
             )
 
@@ -90,13 +90,13 @@ def check_state_of_stops_at_the_ends(device: Memristor) -> None:
     nominal = device.nominal()
     low, high = window(device)
     outside = torch.tensor([0.0, 0.5 * low, 2 * high, 1e3 * high], dtype=torch.float64)
-    found = nominal.conductance(nominal.state_of(outside))
-    error = share(device, found, outside.clamp(low, high))
+    conductance = nominal.conductance(nominal.state_of(outside))
+    error = share(device, conductance, outside.clamp(low, high))
     if not error <= EXACT:
         fail(
             device,
             f"state_of({[f'{g:.3g}' for g in outside.tolist()]} S) has "
-            f"{[f'{g:.3g}' for g in found.tolist()]} S, outside or short of the ends",
+            f"{[f'{g:.3g}' for g in conductance.tolist()]} S, outside or short of the ends",
             f"clamp to [{low:.4g}, {high:.4g}] S in state_of",
         )
 

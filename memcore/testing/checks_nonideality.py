@@ -116,8 +116,8 @@ def check_neutral_is_the_identity(effect: NonIdeality, device: Memristor | None 
     off = dataclasses.replace(effect, **effect.neutral)  # type: ignore[type-var]
     case = _Case(off, device)
     inputs = case.inputs()
-    wanted, found = case.ideal(inputs), case.run(case.bind(), inputs)
-    error = float((found - wanted).abs().max()) / float(wanted.abs().max())
+    wanted, result = case.ideal(inputs), case.run(case.bind(), inputs)
+    error = float((result - wanted).abs().max()) / float(wanted.abs().max())
     if not error <= 1e-5:
         fail(
             effect,
@@ -130,7 +130,7 @@ def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
     """The result has the shape of its stage."""
     case = _Case(effect, device)
     info = case.info
-    found = tuple(case.run(case.bind(), case.inputs()).shape)
+    shape = tuple(case.run(case.bind(), case.inputs()).shape)
     cells, lines = info.shape, (_READS, info.arrays, info.cols)
     expected = {
         Stage.PROGRAM: (cells,),
@@ -139,10 +139,10 @@ def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
         Stage.MVM: (lines,),
         Stage.CURRENT: (lines,),
     }[effect.stage]
-    if found not in expected:
+    if shape not in expected:
         fail(
             effect,
-            f"the bound form returns {found} at Stage.{effect.stage.name}",
+            f"the bound form returns {shape} at Stage.{effect.stage.name}",
             f"expected {' or '.join(map(str, expected))}",
         )
 
@@ -166,11 +166,11 @@ def check_no_time_no_ageing(effect: NonIdeality, device: Memristor | None = None
     if effect.stage is not Stage.AGE:
         return
     g = case.inputs()[0]
-    found = case.run(case.bind(), (g, torch.tensor(0.0)))
-    if not torch.allclose(found, g, rtol=1e-5):
+    after = case.run(case.bind(), (g, torch.tensor(0.0)))
+    if not torch.allclose(after, g, rtol=1e-5):
         fail(
             effect,
-            f"conductances change by {float((found / g - 1).abs().max()):.2g} in no time",
+            f"conductances change by {float((after / g - 1).abs().max()):.2g} in no time",
             "what elapsed counts from programming; let forward(g, 0) return g",
         )
 
@@ -365,7 +365,7 @@ def check_compiles(effect: NonIdeality, device: Memristor | None = None) -> None
 
     expected = forward(*inputs)
     try:
-        found = compiled(forward)(*inputs)
+        result = compiled(forward)(*inputs)
     except Exception as error:
         fail(
             effect,
@@ -373,10 +373,10 @@ def check_compiles(effect: NonIdeality, device: Memristor | None = None) -> None
             "use torch functions of tensors only; no numpy, no .item(), no if on a value, and make "
             "streams in bind",
         )
-    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
+    if not torch.allclose(result, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
         fail(
             effect,
-            f"the compiled form differs by {float((found - expected).abs().max()):.3g}",
+            f"the compiled form differs by {float((result - expected).abs().max()):.3g}",
             "let it depend on its arguments only",
         )
 

@@ -93,13 +93,13 @@ class _Lowering:
 
     def _reachable(self) -> list[int]:
         """The values that the outputs need, in order."""
-        found, waiting = set[int](), list(self.outputs)
+        reached, waiting = set[int](), list(self.outputs)
         while waiting:
             index = waiting.pop()
-            if index not in found:
-                found.add(index)
+            if index not in reached:
+                reached.add(index)
                 waiting += self.values[index].operands
-        return sorted(found)
+        return sorted(reached)
 
     def _computed(self, *levels: int) -> list[int]:
         return [i for i in self.used if self.levels[i] in levels and not self._is_leaf(i)]

@@ -129,12 +129,12 @@ def _nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> int:
-    found = _value(graph, x)
+    finite = _value(graph, x)
     highest = graph.largest if posinf is None else posinf
     lowest = -graph.largest if neginf is None else neginf
     for test, number in ((_equals(math.inf), highest), (_equals(-math.inf), lowest)):
-        found = graph.apply("where", test(graph, x), graph.constant(number), found)
-    return graph.apply("where", _isnan(graph, x), graph.constant(nan or 0.0), found)
+        finite = graph.apply("where", test(graph, x), graph.constant(number), finite)
+    return graph.apply("where", _isnan(graph, x), graph.constant(nan or 0.0), finite)
 
 
 def _logaddexp(graph: Graph, a: Any, b: Any) -> int:

@@ -280,9 +280,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _view(self, rule: Callable[..., Any], func: Any, args: Any, kwargs: Any) -> Any:
         result = func(*args, **kwargs)
-        found = rule(self, result, *args, **kwargs)
+        viewed = rule(self, result, *args, **kwargs)
         single = isinstance(result, Tensor)
-        pairs = [(result, found)] if single else zip(result, found, strict=True)
+        pairs = [(result, viewed)] if single else zip(result, viewed, strict=True)
         for tensor, rows in pairs:
             if not self._is_layout(tensor.shape, len(rows)):
                 raise RecordingError(f"{func} makes {tuple(tensor.shape)} for cells {self.cells}")
@@ -301,10 +301,10 @@ def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
 
 
 def _tensors(args: Any) -> list[Tensor]:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for arg in args:
         if isinstance(arg, Tensor):
-            found.append(arg)
+            tensors.append(arg)
         elif isinstance(arg, (list, tuple)):
-            found += _tensors(arg)
-    return found
+            tensors += _tensors(arg)
+    return tensors
