@@ -77,7 +77,7 @@ class Cell:
     def _excess(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """A function of the memristor's voltage that is 0 at the solution, and its slope > 0."""
 
-        def alone(device: Tensor) -> tuple[Tensor, Tensor]:
+        def memristor_only(device: Tensor) -> tuple[Tensor, Tensor]:
             current, slope = self._memristor(device)
             return device + self.own * current - x, 1 + self.own * slope
 
@@ -87,7 +87,7 @@ class Cell:
             through, steep = self._element(rest)
             return current - through, slope + steep * (1 + self.own * slope)
 
-        return alone if self.series is None else joint
+        return memristor_only if self.series is None else joint
 
 
 def _root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def path_resistance(
     return Lines.of(cells, wires).own
 
 
-def alone(
+def single_cell_voltage(
     voltage: Tensor,
     g: Tensor,
     resistance: Tensor,

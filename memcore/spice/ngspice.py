@@ -124,7 +124,7 @@ def _run(arguments: list[str], timeout: float | None) -> "subprocess.CompletedPr
     program = shutil.which("ngspice")
     if program is None:
         raise SpiceError(
-            "ngspice is not on the PATH; expected the program ngspice: apt install ngspice, or see "
+            "ngspice is not on the PATH; install ngspice: apt install ngspice, or see "
             "https://ngspice.sourceforge.io"
         )
     return subprocess.run(
