@@ -159,5 +159,5 @@ def _flag(variable: str, *, default: bool) -> bool:
     if value in _FALSE:
         return False
     if value:
-        raise NativeError(f"{variable} is {value!r}, but must be 0 or 1")
+        raise NativeError(f"{variable} is {value!r}; expected 0 or 1")
     return default

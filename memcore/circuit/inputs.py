@@ -79,8 +79,8 @@ def _expect(
         )
     if value.dtype != dtype or value.device != g.device:
         raise ConfigError(
-            f"{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}: "
-            "convert one of them"
+            f"{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}; "
+            "expected the same: convert one of them"
         )
 
 

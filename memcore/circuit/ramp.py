@@ -93,7 +93,9 @@ def ramp(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"steps={steps!r}; expected a number of steps, at least 1")
     if on is not None and start is None:
-        raise ConfigError("on= without start=; at 0 V no selector conducts: say at which drive")
+        raise ConfigError(
+            "on= without start=; expected start= too, since at 0 V no selector conducts"
+        )
     if not isinstance(series, ThresholdSelector):
         raise ConfigError(f"series={series!r}; expected a ThresholdSelector, or use solve")
     _check(g, wires, drive, law, series, start, on)

@@ -300,7 +300,9 @@ def _ends(
         for mask, count in zip(masks, (rows, cols), strict=True)
     )
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
-        raise ConfigError("all lines float, so that no potential is known: drive at least one")
+        raise ConfigError(
+            "all lines float, so that no potential is known; expected at least one driven line"
+        )
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
     for name, volts in (("word_line", word), ("bit_line", bit)):
         if not bool(volts.isfinite().all()):

@@ -235,7 +235,9 @@ def _random(random: Any, given: dict[str, Any]) -> "Tensor":
 
     low, high = 1 / given["r_off"], 1 / given["r_on"]
     if low > high:
-        raise ConfigError(f"--r-off {given['r_off']!r} is below --r-on {given['r_on']!r}")
+        raise ConfigError(
+            f"--r-off {given['r_off']!r} is below --r-on {given['r_on']!r}; expected it above"
+        )
     part: Tensor = random.uniform((given["rows"], given["cols"]), dtype=torch.float64)
     return (math.log(low) + math.log(high / low) * part).exp()
 

@@ -66,7 +66,9 @@ def load_records(
             return _curves(read_table(data, columns, units, _CURVES, delimiter), columns)
         return _pulses(read_table(data, columns, units, _PULSES, delimiter), columns)
     if columns or units:
-        raise ConfigError(f"columns and units describe a file, but data is {data!r}")
+        raise ConfigError(
+            f"columns and units describe a file, but data is {data!r}; leave them out"
+        )
     records: Any = [data] if isinstance(data, PulseData | IVCurve) else data
     for kind in (PulseData, IVCurve):
         if isinstance(records, Sequence) and records and all(isinstance(x, kind) for x in records):

@@ -207,8 +207,8 @@ def conductance_of(table: Table, columns: Mapping[str, str]) -> Tensor:
 def _counts(table: Table, label: str) -> Tensor:
     if "direction" not in table.values:
         raise ConfigError(
-            'pulse data need columns={"direction": ...} with up or down in each row, beside '
-            "conductance or resistance"
+            'columns has no direction; expected columns={"direction": ...} with up or down in each '
+            "row, beside conductance or resistance"
         )
     direction = table.values["direction"]
     if "pulse" not in table.values:
@@ -247,7 +247,9 @@ def load(
     """
     if isinstance(data, IVData | PulseData):
         if columns or units:
-            raise ConfigError(f"columns and units describe a file, but data is {data!r}")
+            raise ConfigError(
+                f"columns and units describe a file, but data is {data!r}; leave them out"
+            )
         return data
     if not isinstance(data, str | Path):
         raise ConfigError(
@@ -284,14 +286,18 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
         try:
             value = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"{kind}: {name} is no row of numbers: {error}") from None
+            raise ConfigError(
+                f"{kind}: {name} is no row of numbers ({error}); expected [n]"
+            ) from None
         if value.dim() != 1 or value.numel() < least:
             raise ConfigError(
                 f"{kind}: {name} has shape {tuple(value.shape)}; expected [n], n >= {least}"
             )
         if not bool(value.isfinite().all()):
             bad = int((~value.isfinite()).sum())
-            raise ConfigError(f"{kind}: {bad} values of {name} are NaN or infinite")
+            raise ConfigError(
+                f"{kind}: {bad} values of {name} are NaN or infinite; expected finite numbers"
+            )
         object.__setattr__(data, name, value)
     lengths = {name: len(getattr(data, name)) for name in names}
     if len(set(lengths.values())) > 1:

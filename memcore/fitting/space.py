@@ -141,7 +141,9 @@ def axes(
         if (axis := _axis(device, name, unit[name], bounds.get(name), free is not None))
     ]
     if not made:
-        raise ConfigError(f"{type(device).__name__}: no parameter is left to be fitted")
+        raise ConfigError(
+            f"{type(device).__name__}: no parameter is left to be fitted; expected one at least"
+        )
     return made
 
 

@@ -82,7 +82,9 @@ def read_table(
             else:
                 cells[name].append(_number(cell, name, quantities[name], where))
     if not cells[next(iter(columns))]:
-        raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
+        raise ConfigError(
+            f"'{path}' has no rows below its header in line {header + 1}; expected data there"
+        )
     return Table(
         {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in cells.items()},
         frozenset(name for name, unit in units.items() if is_relative(unit)),
@@ -109,8 +111,8 @@ def _check_names(
     known = ", ".join(quantities)
     if not columns:
         raise ConfigError(
-            'a CSV file needs columns={"voltage": "heading of its column", ...}; there may be '
-            f"{known}"
+            'columns is empty; expected columns={"voltage": "heading of its column", ...} with '
+            f"some of {known}"
         )
     for mapping, name in (("columns", columns), ("units", units)):
         for key in name:

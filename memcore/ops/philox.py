@@ -56,7 +56,7 @@ def bernoulli(
 ) -> Tensor:
     """Draw booleans that are true with probability `p`; otherwise as `uniform`."""
     if not 0 <= p <= 1:
-        raise ConfigError(f"p is {p!r}, but a probability lies in [0, 1]")
+        raise ConfigError(f"p is {p!r}; expected a probability in [0, 1]")
     return _BERNOULLI(reads, elements, size, key, p)
 
 

@@ -72,7 +72,9 @@ def loop(device: Memristor) -> Trace:
             if math.isfinite(moved) and (best is None or moved > 1.05 * best[0] + 1e-6):
                 best = (moved, trace)
     if best is None:
-        raise ConfigError(f"no sweep of {type(device).__name__} has finite conductances")
+        raise ConfigError(
+            f"no sweep of {type(device).__name__} has finite conductances; expected some"
+        )
     return best[1]
 
 

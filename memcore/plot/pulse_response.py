@@ -44,7 +44,9 @@ def pulse_response(
             "simulate with record='all'"
         )
     if trace.voltage.dim() > 1:
-        raise ConfigError("a pulse response needs one waveform for all cells, voltage [time]")
+        raise ConfigError(
+            "the voltage differs from cell to cell; expected one waveform for all cells, [time]"
+        )
     ends, signs = pulses(
         trace.voltage, threshold, None if width is None else _samples(trace, width)
     )

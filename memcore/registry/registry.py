@@ -146,8 +146,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def _check(self, plugin: Any, provider: Provider) -> None:
         if not _NAME.match(provider.name):
             raise PluginLoadError(
-                f"{self._described(provider)}: names are lower-case words, digits and "
-                "underscores, starting with a letter"
+                f"{self._described(provider)} has a name that nobody can use; "
+                "names are lower-case words, digits and underscores, starting with a letter"
             )
         self._verify(plugin, provider)
 

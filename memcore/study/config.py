@@ -37,7 +37,7 @@ def _named(value: Any) -> Any:
     """Let `model = "vgg16"` stand for `model = { name = "vgg16" }`."""
     value = {"name": value} if isinstance(value, str) else value
     if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
-        raise ConfigError('needs a name: "x" or { name = "x", parameters }')
+        raise ConfigError('needs a name; expected "x" or { name = "x", parameters }')
     return value
 
 

@@ -34,7 +34,10 @@ def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: Gene
         images = test.images[start : start + general.batch].to(device)
         logits = model(dataset.prepare(images))
         if not torch.isfinite(logits).all():
-            raise StudyError(f"the network's outputs are not finite for {len(labels)} test images")
+            raise StudyError(
+                f"the network's outputs are not finite for {len(labels)} test images; expected "
+                "finite numbers: look at the weights, and at the device's conductances"
+            )
         right += int((logits.argmax(1) == labels.to(device)).sum())
     return right
 
