@@ -44,7 +44,7 @@ coverage: $(DONE)/package $(DONE)/test ## run the tests and report which lines a
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-lint: $(DONE)/package $(DONE)/test $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
+lint: $(DONE)/package $(DONE)/test $(DONE)/docs $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
 	@failed=; \
 	for check in "ruff check ." "ruff format --check ." "mypy --strict" "mypy --strict docs/_ext" \
 	  "clang-format --dry-run -Werror $(NATIVE_FILES)"; do \

@@ -47,7 +47,7 @@ def needed(module: str, purpose: str, extra: str = "study") -> ModuleType:
 
     Args:
         module: name of the module to import.
-        purpose: what needs it, as the beginning of a sentence.
+        purpose: the part of memcore that needs it, as the beginning of a sentence.
         extra: the extra of memcore that installs it.
 
     Raises:

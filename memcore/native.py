@@ -37,11 +37,11 @@ class ModuleStatus:
     """The status of one native module.
 
     Attributes:
-        name: `_cpu` or `_cuda`.
+        name: name of the module, `_cpu` or `_cuda`.
         loaded: whether its kernels are in use.
         reason: reason why it is or is not in use.
         isa: instruction set of `_cpu` ("baseline", "avx2", "avx512"); empty for `_cuda`.
-        threads: threads that the next kernel of `_cpu` may use; 0 if not loaded.
+        threads: number of threads that the next kernel of `_cpu` may use; 0 if not loaded.
         build: toolkit and architectures of which `_cuda` was built; empty for `_cpu`.
     """
 

@@ -29,8 +29,8 @@ class Drive:
         word_line: voltages of the drivers in V, [..., rows].
         bit_line: voltages at the far side of the sense resistances in V, [..., cols]; None is 0 V
             (virtual ground).
-        floating_word_lines: bool [..., rows], True where the end is open; None for none.
-        floating_bit_lines: bool [..., cols], True where the end is open; None for none.
+        floating_word_lines: word lines with open ends, bool [..., rows]; None for none.
+        floating_bit_lines: bit lines with open ends, bool [..., cols]; None for none.
     """
 
     word_line: Tensor
@@ -77,8 +77,8 @@ class Drive:
         "grounded" at 0 V.
 
         Args:
-            rows: word lines.
-            cols: bit lines.
+            rows: number of word lines.
+            cols: number of bit lines.
             row: row of the selected cell; tensors [...] for a batch of selections.
             col: column of the selected cell.
             voltage: voltage across the selected cell in V.
@@ -99,9 +99,9 @@ class Drive:
         """Put `voltage` across the cells where selected word lines and bit lines cross.
 
         Args:
-            word: bool [..., rows], the selected word lines. Where there are none, nothing is
-                driven: all lines are at 0 V.
-            bit: bool [..., cols], the selected bit lines.
+            word: selected word lines, bool [..., rows]. Where there are none, nothing is driven:
+                all lines are at 0 V.
+            bit: selected bit lines, bool [..., cols].
             voltage: voltage across the selected cells in V, [..., 1].
             scheme: connection of the unselected lines, as for `select`.
 

@@ -35,7 +35,7 @@ class LoopVoltages:
 
     Attributes:
         voltage: voltages u across the cells in V, [..., rows, cols].
-        residual: |sqrt(G) (s - u - K G u)| relative to |sqrt(G) s|, [..., 1, 1].
+        residual: residual |sqrt(G) (s - u - K G u)| relative to |sqrt(G) s|, [..., 1, 1].
         iterations: number of iterations that were needed.
         met: whether all vectors meet the tolerance.
     """

@@ -18,8 +18,8 @@ class Floating:
     """Lines with open ends, as columns of B: +1 at the cells of word lines, -1 of bit lines.
 
     Attributes:
-        word: bool [..., rows].
-        bit: bool [..., cols].
+        word: floating word lines, bool [..., rows].
+        bit: floating bit lines, bool [..., cols].
     """
 
     word: Tensor

@@ -38,10 +38,10 @@ class Transistor(PerCell):
     wires drop does not change it, and there is no body effect.
 
     Attributes:
-        gate_voltage: V_GS in V: a number, or a tensor [rows, 1] where gates run along word lines,
-            [1, cols] where they run along bit lines, or [..., rows, cols].
+        gate_voltage: gate voltage V_GS in V: a number, or a tensor [rows, 1] where gates run along
+            word lines, [1, cols] where they run along bit lines, or [..., rows, cols].
         threshold: threshold voltage V_T in V.
-        gain: B = mu C_ox W / L in A/V^2.
+        gain: gain B = mu C_ox W / L in A/V^2.
         modulation: channel-length modulation m in 1/V.
     """
 

@@ -51,7 +51,7 @@ def load_records(
     """Take records as they are, or read them from a CSV file whose columns tell their kind.
 
     Args:
-        data: records, or the path of a file.
+        data: the records, or the path of a file.
         columns: headings by meaning: `direction`, `conductance` or `resistance`, and perhaps
             `pulse` and `device`; or `voltage`, `current` and `curve`, which names the state.
         units: units by meaning; `device`, `curve` and `direction` have none.

@@ -41,16 +41,16 @@ class FitOptions:
             start at 0 and may be of any size.
         fixed: names of the parameters to hold, or their values by name.
         bounds: least and greatest values of parameters, by name.
-        scale: how predictions and measurements are compared: by their difference ("linear"), by
-            the difference relative to the measured value ("relative"), or by the difference of
-            their asinh ("asinh").
+        scale: comparison of predictions and measurements: by their difference ("linear"), by the
+            difference relative to the measured value ("relative"), or by the difference of their
+            asinh ("asinh").
         floor: share of the largest value below which the scales "relative" and "asinh" compare
             differences.
-        loss: "linear" for least squares; the other losses tolerate outliers.
+        loss: loss of the search: "linear" for least squares; the others tolerate outliers.
         starts: number of places from which the search starts: the given start, and the best of
             many random ones.
         seed: random seed of the starts.
-        resample: true to resample uneven samples at their median interval, or a time step in s.
+        resample: whether to resample uneven samples at their median interval, or a time step in s.
         substeps: number of steps between two samples; with more than one, the voltage changes
             linearly.
         date: date of the measurement, for the provenance.

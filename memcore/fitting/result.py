@@ -26,7 +26,7 @@ class FittedParameter:
         value: value in SI units.
         uncertainty: standard uncertainty in the same unit; inf if the data say nothing, NaN if the
             search did not arrive, None if the parameter was not fitted.
-        unit: "1" for a pure number.
+        unit: unit of the parameter, "1" for a pure number.
         identifiable: whether the data determine it; None if it was not fitted.
         note: further remark.
     """

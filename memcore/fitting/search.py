@@ -69,8 +69,8 @@ class Scale:
     """How predictions and data are compared.
 
     Args:
-        kind: "linear" in shares of the largest value measured, "relative" to each value, or by
-            the difference of "asinh".
+        kind: kind of the comparison: "linear" in shares of the largest measured value, "relative"
+            to each value, or by the difference of "asinh".
         measured: measured values, [samples].
         floor: share of the largest value below which values are compared by their difference.
         reference: values to which "relative" refers, [samples]; None for the measured ones.

@@ -28,7 +28,7 @@ class Table:
         values: values of each quantity, float64 [rows]; a direction is 1 or -1, a label is the
             number of labels that came before it.
         relative: the quantities that were given as a percentage or a pure number.
-        source: file, its SHA-256, columns and units.
+        source: name of the file, its SHA-256, columns and units.
         labels: labels of a quantity, each with the line on which it stood first.
     """
 
@@ -53,8 +53,8 @@ def read_table(
 
     Args:
         path: path of the file; lines before the header are skipped.
-        columns: quantity to the heading of its column.
-        units: quantity to the unit of its column.
+        columns: heading of the column of each quantity.
+        units: unit of the column of each quantity.
         quantities: quantities that the columns may hold.
         delimiter: separator of the columns.
 

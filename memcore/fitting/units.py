@@ -31,9 +31,10 @@ class Quantity:
     """A quantity that a column can hold.
 
     Args:
-        dimension: "time", "voltage", "current", "conductance", "resistance" or "number"; empty for
-            a column of directions and "label" for one of names, which have no unit.
-        relative: a percentage or a pure number is welcome too.
+        dimension: dimension of the quantity: "time", "voltage", "current", "conductance",
+            "resistance" or "number"; empty for a column of directions and "label" for one of names,
+            which have no unit.
+        relative: whether a percentage or a pure number fits too.
     """
 
     dimension: str

@@ -61,8 +61,8 @@ def crossbar_mvm(
 
     Args:
         x: inputs, [n, groups, rows].
-        panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is
-            folded in.
+        panels: weights W [groups, rows, cols] laid out by `pack`, in which one ADC step is 1 and
+            one DAC step is folded in.
         dac: inverse step, lowest and highest code, [3]; an inverse step of 0 means no DAC (x is
             used as it is).
         scale: value of one ADC step, [1] or [groups * cols].

@@ -62,7 +62,7 @@ class Ladders:
         """Eliminate the nodes, from the far end on.
 
         Args:
-            shunt: G [..., rows, cols] in siemens, at least 0; None for none.
+            shunt: shunts G in S, [..., rows, cols], at least 0; None for none.
             segments: resistance in front of each node as seen from the near end in ohm, [..., rows,
                 cols].
             far: resistance between the last nodes and second ends at 0 V in ohm, [..., lines],

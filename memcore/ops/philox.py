@@ -106,7 +106,8 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: int) -> Tens
     """Return the four output words of 32-bit counter words, all int64: the definition, in PyTorch.
 
     Args:
-        counter: four int64 tensors with values in [0, 2^32), of one shape or broadcastable.
+        counter: words of the counter, four int64 tensors with values in [0, 2^32), of one shape or
+            broadcastable.
         key: signed 64-bit integer.
 
     Returns:

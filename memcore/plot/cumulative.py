@@ -20,7 +20,7 @@ def cumulative(
     """Draw the cumulative distributions of r_on and r_off over `cells` drawn devices.
 
     Args:
-        device: whose parameters may be distributions.
+        device: device, whose parameters may be distributions.
         cells: number of cells to draw.
         seed: random seed.
         ax: Axes to draw on; by default in a new figure.

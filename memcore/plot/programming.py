@@ -26,7 +26,7 @@ def programming(
 
     Args:
         written: report of `memcore.yields.yield_report(model)`, or the record of one layer.
-        show: `"pulses"`, or `"error"` of all cells in percent of the window.
+        show: what to draw: `"pulses"`, or `"error"` of all cells in percent of the window.
         ax: Axes to draw on; by default in a new figure.
 
     Raises:

@@ -22,8 +22,8 @@ def build(
 
     Args:
         kind: kind of the component in messages, "model" or "data".
-        component: `{"name": ..., parameters}`.
-        known: short names.
+        component: mapping `{"name": ..., parameters}`.
+        known: functions by their short names.
         folder: folder of the study file, whose modules can be named too.
 
     Raises:

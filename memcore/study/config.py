@@ -58,17 +58,18 @@ class General(_Section):
 
     Attributes:
         name: name of the results folder.
-        title: over the plot; the name when empty.
-        note: under the plot.
-        model: "digits_vgg", "vgg16" or "package.module:function"; `{ name, parameters }`.
-        data: "digits", "cifar10" or "package.module:function"; `{ name, parameters }`.
+        title: title of the plot; the name when empty.
+        note: text under the plot.
+        model: network: "digits_vgg", "vgg16" or "package.module:function", or `{ name, parameters
+            }`.
+        data: data set: "digits", "cifar10" or "package.module:function", or `{ name, parameters }`.
         checkpoint: weights to load: a file (.safetensors, or a state_dict of torch.save), or
             "digits_vgg", which come with memcore. The network is trained when absent or empty.
-        chips: virtual chips, the same ones at every point.
+        chips: number of virtual chips, the same ones at every point.
         seed: random seed of the training and of the chips.
-        samples: test images used, the first ones; all when absent.
-        batch: images evaluated at once; changes speed and memory, not the results.
-        calibration: training images that set the ranges of the converters.
+        samples: number of test images used, the first ones; all when absent.
+        batch: number of images evaluated at once, which changes speed and memory, not the results.
+        calibration: number of training images that set the ranges of the converters.
         device: torch device to compute on.
     """
 
@@ -93,7 +94,7 @@ class Axis(_Section):
         values: values of the axis, in order. A list, such as the two sizes of a `tile`, is shown as
             "16 x 16".
         label: label in the plot and the table; the name of the axis when empty.
-        unit: shown behind the label.
+        unit: unit shown behind the label.
         scale: scale of the axis in the plot.
         moves: dotted paths into `[crossbar]`, each with a factor (the path gets value x factor)
             or with a list (the path gets the entry beside the value); all move together.
@@ -146,7 +147,7 @@ class Sweep(_Section):
     Attributes:
         name: name of the sweep and of its files.
         title: title of the panel; the name when empty.
-        note: a line under the panel's title; which effects are on when empty.
+        note: line under the title of the panel; the effects that are on when empty.
         axes: axes by name; several make a full grid. A dotted path with a list of values is the
             short form of an axis that moves this one path.
         set: dotted paths into `[crossbar]`, set for the whole sweep before the axes move.
@@ -197,7 +198,8 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
 
     Args:
         source: path, name of a packaged study, mapping or a `Study`.
-        overrides: entries of `[study]` that win over the file's; `None` leaves the file's.
+        overrides: entries of `[study]` that win over those of the file; None leaves those of the
+            file.
 
     Raises:
         StudyError: the file is missing or no TOML, or a key or a value is wrong; says which and

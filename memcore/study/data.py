@@ -54,7 +54,8 @@ class Dataset:
         train: samples for training the model and for calibrating converters.
         test: samples for the accuracies, never for anything else.
         classes: number of labels.
-        prepare: applied to each batch of images; returns what the model takes (float32).
+        prepare: function that is applied to each batch of images and returns the inputs of the
+            model (float32).
         augment: keywords of `memcore.study.training.Recipe` that suit these images.
     """
 
@@ -92,7 +93,7 @@ def cifar10(folder: str | Path = "cifar-10-batches-bin") -> Dataset:
     standard deviation per channel, with the constants of the training set.
 
     Args:
-        folder: holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
+        folder: folder that holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
 
     Raises:
         StudyError: a file is missing or is not made of whole records.
@@ -147,7 +148,8 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     """Build the dataset that a study names.
 
     Args:
-        component: `{"name": ..., parameters}`; a name of `DATASETS` or "package.module:function".
+        component: mapping `{"name": ..., parameters}` with a name of `DATASETS` or
+            "package.module:function".
         folder: folder of the study file, where relative paths and modules are found.
 
     Raises:

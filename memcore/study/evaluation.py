@@ -54,7 +54,8 @@ def evaluate_chips(
     Args:
         model: the digital network, in evaluation mode; left as it is.
         config: configuration of the crossbars.
-        dataset: test images are counted; converters are calibrated on training images only.
+        dataset: data set, of which test images are counted; converters are calibrated on training
+            images only.
         general: number of chips and their seed, samples, batch and torch device.
         advance: function that is called after each chip.
     """

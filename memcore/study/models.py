@@ -27,9 +27,10 @@ class Vgg(nn.Module):
     small images: batch norm after each convolution, one linear layer at the end.
 
     Args:
-        plan: channels of each convolution, with "pool" between them; ends with 1 x 1 pixel.
+        plan: numbers of channels of the convolutions, with "pool" between them; ends with 1 x 1
+            pixel.
         channels: number of channels of the images.
-        classes: outputs.
+        classes: number of outputs.
     """
 
     def __init__(self, plan: tuple[int | str, ...], *, channels: int, classes: int) -> None:
@@ -81,7 +82,8 @@ def model(component: Mapping[str, Any], folder: Path) -> nn.Module:
     """Build the untrained model that a study names, with parameters from torch's global seed.
 
     Args:
-        component: `{"name": ..., parameters}`; a name of `MODELS` or "package.module:function".
+        component: mapping `{"name": ..., parameters}` with a name of `MODELS` or
+            "package.module:function".
         folder: folder of the study file, where modules are found.
 
     Raises:

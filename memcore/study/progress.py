@@ -10,7 +10,7 @@ class Progress:
     """Makes the bars of one run.
 
     Args:
-        show: `None` shows them only if stderr is a terminal.
+        show: whether to show the bars; None shows them only if stderr is a terminal.
     """
 
     def __init__(self, show: bool | None) -> None:

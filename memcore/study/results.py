@@ -62,7 +62,7 @@ class Results:
         baseline: accuracy of the digital network on the same images, in [0, 1].
         samples: number of these images.
         rows: finished points, in the order of the table.
-        complete: no point is missing.
+        complete: whether no point is missing.
         folder: folder of the files.
     """
 

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
         epochs: number of passes over the training set.
         lr: peak learning rate.
         batch: number of samples in a step.
-        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
+        optimizer: optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
         weight_decay: weight decay, which is decoupled for adamw.
         label_smoothing: label smoothing of the cross entropy.
         shift: largest number of pixels by which images are shifted at random, filled up with zeros.

@@ -142,8 +142,8 @@ def array(
         device: the reference device if there is none.
         spread: whether the cells of the reference device have windows of their own.
         arrays: number of arrays.
-        rows: word lines of each.
-        cols: bit lines of each.
+        rows: number of word lines of each.
+        cols: number of bit lines of each.
     """
     if device is None and spread:
         device = ReferenceDevice(

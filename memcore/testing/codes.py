@@ -16,7 +16,7 @@ def assert_codes_close(actual: Tensor, expected: Tensor, step: Tensor | float) -
     more than one.
 
     Args:
-        actual: quantised values, any shape.
+        actual: quantised values of any shape.
         expected: values of a reference.
         step: the distance of two codes, in the unit of the values; a number or [cols].
 

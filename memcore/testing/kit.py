@@ -102,7 +102,7 @@ def parametrize_with_checks(
     """Parametrise a test over all checks of some plugins.
 
     Args:
-        plugins: instances; several parameter sets of one class are welcome.
+        plugins: instances of plugins; several parameter sets of one class are welcome.
         expected_failures: check names with the reason why each cannot hold; a check that holds
             all the same then fails the test, so that the list stays true. A function of the
             plugin or of an effect that a device brings gives each its own.

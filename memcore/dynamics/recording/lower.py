@@ -43,7 +43,7 @@ class Program:
         n_constants: number of given constants and results of the first list.
         series: number of results of the second list, and of the shared waveform, which comes first.
         registers: number of scratch places of a block.
-        parameters: one tensor [*cells] each.
+        parameters: parameters of each cell, one tensor [*cells] each.
         keys: keys of the streams of random numbers.
     """
 
