@@ -32,6 +32,10 @@ class ConfigError(MemcoreError, ValueError):
     """An argument, a parameter or a configuration has a value that does not fit."""
 
 
+class ShapeError(ConfigError):
+    """A tensor has a shape that does not fit."""
+
+
 class ArgumentTypeError(MemcoreError, TypeError):
     """An argument is of a type, or a tensor of a dtype, that the function cannot work with."""
 
@@ -54,10 +58,6 @@ class ConversionError(MemcoreError):
 
 class StudyError(MemcoreError):
     """A study cannot be read, trained, evaluated or resumed as asked."""
-
-
-class ShapeError(MemcoreError, ValueError):
-    """A tensor has a shape, a type or values that do not fit."""
 
 
 class SpiceError(MemcoreError, RuntimeError):

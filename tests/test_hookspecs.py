@@ -266,7 +266,7 @@ def test_parameter_keeps_unit_and_meaning():
 
 
 #: Hooks that nothing calls yet.
-TEMPORARY_UNCALLED = {"CostModel.estimate", "Hooks.memcore_convert_module", "Mapper.decode"}
+TEMPORARY_UNCALLED = {"CostModel.estimate"}
 
 
 def test_every_hook_has_a_caller_that_is_no_test():

@@ -251,8 +251,9 @@ def mapping(figure: Any) -> None:
     for axes, name in zip(panels, ("differential", "offset"), strict=True):
         ctx = Context(random=Stream(0))
         mapped = memcore.mappers[name]().map(weight.reshape(1, -1, 1).repeat(1, 1, 2), device, ctx)
-        for part, (target, colour) in enumerate(zip(mapped.targets, COLOURS, strict=False)):
-            label = "reference column" if target.shape[-1] == 1 else f"part {part + 1}"
+        for number, (part, colour) in enumerate(zip(mapped.parts, COLOURS, strict=False), start=1):
+            target = part.target
+            label = "reference column" if target.shape[-1] == 1 else f"part {number}"
             axes.plot(weight, target[0, :, 0] * 1e6, color=colour, label=label)
         axes.set_title(name)
         axes.set_xlabel("weight / largest weight")

@@ -9,7 +9,7 @@ from torch import Tensor
 from memcore.circuit import loops
 from memcore.circuit.segments import canonical, check_cells
 from memcore.contracts.wires import Wires
-from memcore.errors import ArgumentTypeError, ConfigError, ConvergenceError
+from memcore.errors import ArgumentTypeError, ConfigError, ConvergenceError, ShapeError
 from memcore.ops.checks import require_same_dtype
 from memcore.ops.ladder import Ladders
 
@@ -76,7 +76,7 @@ def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
             return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
     except ValueError:
         pass
-    raise ConfigError(
+    raise ShapeError(
         f"v has shape {list(v.shape)}, but g has {list(g.shape)}; expected [..., rows], with "
         "leading dimensions that broadcast to those of g"
     )

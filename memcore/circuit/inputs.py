@@ -13,7 +13,7 @@ from memcore.circuit.per_cell import PerCell
 from memcore.circuit.segments import check_cells, check_wires
 from memcore.circuit.series import SeriesElement
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 
 def shape_of(
@@ -73,7 +73,7 @@ def _expect(
     if value is None:
         return
     if value.shape[-1] != count:
-        raise ConfigError(
+        raise ShapeError(
             f"{name} has shape {list(value.shape)}, but g has {list(g.shape)}; expected "
             f"[..., {count}]"
         )
@@ -101,7 +101,7 @@ def _cells(element: Any, g: Tensor) -> dict[str, tuple[int, ...]]:
     if isinstance(element, OfDevice):
         came, cells = list(element.state.shape), ", ".join(map(str, g.shape[-2:]))
         if len(came) < 3:
-            raise ConfigError(
+            raise ShapeError(
                 f"OfDevice.state has shape {came}; expected [k, ..., {cells}], as device.state_of "
                 "and device.initial_state return it"
             )
@@ -117,7 +117,7 @@ def _joined(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     for name, shape in shapes.items():
         down, across = (1, 1, *shape)[-2:]
         if down not in (1, rows) or across not in (1, cols):
-            raise ConfigError(
+            raise ShapeError(
                 f"{name} has shape {list(shape)}, but g has {list(shapes['g'])}; expected "
                 f"[..., {rows}, {cols}], or [{rows}, 1] for one of each word line, [1, {cols}] for "
                 "one of each bit line"

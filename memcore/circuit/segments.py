@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.wires import Wires
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops.checks import require_same_device, require_same_dtype
 
 
@@ -85,7 +85,7 @@ def check_cells(g: Tensor) -> None:
     if g.dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
-        raise ConfigError(f"g has shape {list(g.shape)}; expected [..., rows, cols], not empty")
+        raise ShapeError(f"g has shape {list(g.shape)}; expected [..., rows, cols], not empty")
 
 
 def check_conductances(g: Tensor) -> None:
@@ -111,7 +111,7 @@ def _spread(
     try:
         spread = value.expand(shape)
     except RuntimeError:
-        raise ConfigError(
+        raise ShapeError(
             f"{name} has shape {list(value.shape)}; expected one that broadcasts to {list(shape)}"
         ) from None
     return spread.flip(flips) if flips else spread

@@ -18,7 +18,7 @@ from memcore.circuit.newton_step import Floating, step
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, ConvergenceError
+from memcore.errors import ConfigError, ConvergenceError, ShapeError
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12
@@ -148,7 +148,7 @@ class _Circuit:
         lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
         if more or came[-2:] != shape[-2:]:
-            raise ConfigError(
+            raise ShapeError(
                 f"start is a solution of shape {list(came)}; expected one that broadcasts to "
                 f"{list(shape)}, as g and the drive have it"
             )

@@ -22,7 +22,7 @@ from memcore.contracts.records import Context
 from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
-from memcore.errors import ConfigError, RecordingError
+from memcore.errors import ConfigError, RecordingError, ShapeError
 from memcore.random import Stream
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, plugin
@@ -270,7 +270,7 @@ def _check_waveform(voltage: Tensor, dt: float) -> None:
         came = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
         raise ConfigError(f"voltage is {came}; expected a float32 or float64 tensor")
     if voltage.dim() == 0 or voltage.shape[0] == 0:
-        raise ConfigError(
+        raise ShapeError(
             f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "
             "with at least one sample"
         )
@@ -339,7 +339,7 @@ def _first_state(
     if state is None:
         return fresh.to(voltage.dtype)
     if state.shape != fresh.shape:
-        raise ConfigError(
+        raise ShapeError(
             f"state has shape {tuple(state.shape)}; expected {tuple(fresh.shape)}: "
             f"{fresh.shape[0]} variables of {type(device).__name__}"
         )

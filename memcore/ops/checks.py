@@ -2,18 +2,18 @@
 
 from torch import Tensor
 
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 
 
 def require_shape(name: str, tensor: Tensor, *shapes: tuple[int, ...]) -> None:
     """Refuse a tensor that has none of the shapes.
 
     Raises:
-        ConfigError: the shape is another one.
+        ShapeError: the shape is another one.
     """
     if tuple(tensor.shape) not in shapes:
         wanted = " or ".join(str(list(shape)) for shape in shapes)
-        raise ConfigError(f"{name} has shape {list(tensor.shape)}; expected {wanted}")
+        raise ShapeError(f"{name} has shape {list(tensor.shape)}; expected {wanted}")
 
 
 def require_same_dtype(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:

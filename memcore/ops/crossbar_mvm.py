@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
@@ -26,7 +26,7 @@ def pack(weight: Tensor) -> Tensor:
         zero beyond cols.
     """
     if weight.dim() != 3:
-        raise ConfigError(f"weight has shape {tuple(weight.shape)}; expected [groups, rows, cols]")
+        raise ShapeError(f"weight has shape {tuple(weight.shape)}; expected [groups, rows, cols]")
     groups, rows, cols = weight.shape
     count = -(-cols // PANEL)
     padded = torch.nn.functional.pad(weight, (0, count * PANEL - cols))
@@ -36,7 +36,7 @@ def pack(weight: Tensor) -> Tensor:
 def unpack(panels: Tensor, cols: int) -> Tensor:
     """Undo `pack`: [groups, P, rows, 32] to [groups, rows, cols]."""
     if panels.dim() != 4 or panels.shape[3] != PANEL or panels.shape[1] != -(-cols // PANEL):
-        raise ConfigError(
+        raise ShapeError(
             f"panels has shape {tuple(panels.shape)}; "
             f"expected [groups, {-(-cols // PANEL)}, rows, {PANEL}] for {cols} columns"
         )
@@ -104,7 +104,7 @@ def _empty(
     if not x.is_floating_point():
         raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if x.dim() != 3:
-        raise ConfigError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
+        raise ShapeError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
     if cols < 1 or tile_rows < 1:
         raise ConfigError(f"cols is {cols} and tile_rows is {tile_rows}; expected at least 1")
     groups, rows = x.shape[1], x.shape[2]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ShapeError
 from memcore.ops import _effective_reference, _library
 from memcore.ops._library import large_pages
 from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
@@ -39,7 +39,7 @@ def _empty(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: b
     if g.dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64")
     if g.dim() != 3:
-        raise ConfigError(f"g has shape {list(g.shape)}; expected [arrays, rows, cols]")
+        raise ShapeError(f"g has shape {list(g.shape)}; expected [arrays, rows, cols]")
     arrays, rows, cols = g.shape
     _expect("word", word, g, (arrays, rows, cols + drive_both))
     _expect("bit", bit, g, (arrays, rows + sense_both, cols))

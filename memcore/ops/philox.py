@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device
@@ -64,7 +64,7 @@ def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tenso
     if reads.dtype != torch.int64:
         raise ArgumentTypeError(f"reads is {reads.dtype}; expected torch.int64: use reads.long()")
     if reads.dim() != 1:
-        raise ConfigError(f"reads has shape {tuple(reads.shape)}; expected one dimension [n]")
+        raise ShapeError(f"reads has shape {tuple(reads.shape)}; expected one dimension [n]")
     if size < 0:
         raise ConfigError(f"size is {size}; expected at least 0")
     if not -(2**63) <= key < 2**63:
@@ -80,7 +80,7 @@ def _check_elements(reads: Tensor, elements: Tensor, size: int) -> None:
             f"elements is {elements.dtype}; expected torch.int64: use elements.long()"
         )
     if elements.dim() != 1 or elements.shape[0] != size:
-        raise ConfigError(
+        raise ShapeError(
             f"elements has shape {tuple(elements.shape)}; expected [{size}], one for each of size"
         )
     require_same_device("elements", elements, "reads", reads)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device
@@ -111,7 +111,7 @@ def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
     del lo, hi
     _check_pair(x, step, "step")
     if step.dim() != 1 or (step.shape[0] != 1 and (x.dim() == 0 or step.shape[0] != x.shape[-1])):
-        raise ConfigError(
+        raise ShapeError(
             f"step has shape {tuple(step.shape)} for x of shape {tuple(x.shape)}; "
             "expected [1] or one step per column [x.shape[-1]]"
         )
@@ -121,7 +121,7 @@ def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
 def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
     _check_pair(x, levels, "levels")
     if levels.dim() not in {1, 2} or levels.shape[-1] == 0:
-        raise ConfigError(
+        raise ShapeError(
             f"levels has shape {tuple(levels.shape)}; expected [n] or [cols, n] with n >= 1"
         )
     if levels.dim() == 2 and (x.dim() == 0 or levels.shape[0] != x.shape[-1]):

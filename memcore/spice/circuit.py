@@ -14,7 +14,7 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.given import drive_of
 from memcore.crossbar.tiling import Tiling
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +93,7 @@ def _arrays(cells: Tensor) -> Tensor:
             f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in S"
         )
     if cells.dim() not in (2, 3) or not cells.numel():
-        raise ConfigError(
+        raise ShapeError(
             f"the conductances have shape {list(cells.shape)}; expected [rows, cols] or "
             "[arrays, rows, cols] in S"
         )
@@ -103,7 +103,7 @@ def _arrays(cells: Tensor) -> Tensor:
 def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive:
     """The voltages of the word lines of an array for the inputs of the matrix."""
     if v.numel() != tiling.groups * tiling.rows:
-        raise ConfigError(
+        raise ShapeError(
             f"v has shape {list(v.shape)}; expected one vector of {tiling.rows} V for each of the "
             f"{tiling.groups} group(s) of the crossbar: a netlist has one drive, select it"
         )
@@ -168,7 +168,7 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
             fields[name] = None
             continue
         if value.shape[-1] != count or value.numel() != count:
-            raise ConfigError(
+            raise ShapeError(
                 f"{name} has shape {list(value.shape)}; expected one vector, [{count}]: a netlist "
                 "has one drive, select it"
             )
@@ -205,6 +205,6 @@ def _expanded(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
         return value.expand(shape)
     except RuntimeError:
-        raise ConfigError(
+        raise ShapeError(
             f"{name} has shape {list(value.shape)}; expected one that broadcasts to {list(shape)}"
         ) from None
