@@ -26,7 +26,7 @@ export PYTHONSAFEPATH := 1
 export SPHINXOPTS ?= -W --keep-going
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench clean distclean
+.PHONY: help demo test coverage lint format docs bench clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,15 @@ demo: $(DONE)/package ## install into .venv and run the packaged study
 test: $(DONE)/package $(DONE)/test ## install into .venv and run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: $(DONE)/package $(DONE)/test $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
+coverage: $(DONE)/package $(DONE)/test ## run the tests and report which lines and branches they reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(DONE)/package $(DONE)/test $(DONE)/docs $(DONE)/lint ## ruff, mypy --strict and clang-format, changing nothing
 	@failed=; \
-	for check in "ruff check ." "ruff format --check ." "mypy --strict" \
+	for check in "ruff check ." "ruff format --check ." "mypy --strict" "mypy --strict docs/_ext" \
 	  "clang-format --dry-run -Werror $(NATIVE_FILES)"; do \
 	  echo "== $${check%% native/*}"; $(BIN)/$$check || failed=1; done; \
 	[ -z "$$failed" ]
@@ -59,6 +65,7 @@ bench: $(DONE)/package $(DONE)/test ## run the benchmarks, tests/bench_*.py
 
 clean: ## remove what builds and runs left behind, but not .venv
 	rm -rf build dist docs/_build docs/reference/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f .coverage .coverage.*
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## the same and .venv

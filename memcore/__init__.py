@@ -43,9 +43,10 @@ _NAMES: dict[str, str] = {
     "crossbar.crossbar": "Crossbar",
     "crossbar.wired": "Wired",
     "dynamics.simulate": "Trace simulate",
-    "errors": "CalibrationWarning ConfigError ConversionError DuplicatePluginError "
-    "MemcoreDeprecationWarning MemcoreError MemcoreWarning NativeError NoEffectWarning "
-    "PluginLoadError PluginShadowWarning RegistryError ShapeError UnknownPluginError",
+    "errors": "ArgumentTypeError CalibrationWarning ConfigError ConvergenceError ConversionError "
+    "DuplicatePluginError MemcoreDeprecationWarning MemcoreError MemcoreWarning "
+    "MissingPackageError NativeError NoEffectWarning PluginLoadError PluginShadowWarning "
+    "RecordingError RegistryError ShapeError SpiceError StudyError UnknownPluginError",
     "fitting": "fit",
     "nn.counting": "Counts counting",
     "nn.conversion": "convert convert_ revert_",

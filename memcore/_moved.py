@@ -10,7 +10,7 @@ from typing import Final
 
 #: From the documented name of a module to where it lives now.
 MOVED: Final[dict[str, str]] = {
-    "memcore.ops.cell_currents": "memcore.circuit.cell_currents",
+    "memcore.ops.cell_currents": "memcore.circuit.currents",
     "memcore.stimuli": "memcore.dynamics.stimuli",
     "memcore.yields": "memcore.report.yields",
 }

@@ -2,7 +2,11 @@
 
 
 class MemcoreError(Exception):
-    """Base of all memcore errors."""
+    """Base of all errors that memcore raises on purpose.
+
+    Where Python has a class for the same kind of mistake, the error is one of that class too: a
+    `ConfigError` is a `ValueError`, an `ArgumentTypeError` is a `TypeError`.
+    """
 
 
 class RegistryError(MemcoreError):
@@ -25,7 +29,27 @@ class DuplicatePluginError(RegistryError):
 
 
 class ConfigError(MemcoreError, ValueError):
-    """A configuration names something that does not exist or does not fit."""
+    """An argument, a parameter or a configuration has a value that does not fit."""
+
+
+class ShapeError(ConfigError):
+    """A tensor has a shape that does not fit."""
+
+
+class ArgumentTypeError(MemcoreError, TypeError):
+    """An argument is of a type, or a tensor of a dtype, that the function cannot work with."""
+
+
+class MissingPackageError(MemcoreError, ImportError):
+    """A package that only some parts of memcore need is not installed or not usable."""
+
+
+class ConvergenceError(MemcoreError, RuntimeError):
+    """An iteration did not reach the tolerance that was asked for."""
+
+
+class RecordingError(MemcoreError):
+    """A device's step cannot be recorded for the native simulator; the message says which part."""
 
 
 class ConversionError(MemcoreError):
@@ -36,8 +60,8 @@ class StudyError(MemcoreError):
     """A study cannot be read, trained, evaluated or resumed as asked."""
 
 
-class ShapeError(MemcoreError, ValueError):
-    """A tensor has a shape, a type or values that do not fit."""
+class SpiceError(MemcoreError, RuntimeError):
+    """A circuit simulator is not installed, failed or gave an answer that cannot be read."""
 
 
 class NativeError(MemcoreError, RuntimeError):

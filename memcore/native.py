@@ -34,15 +34,15 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class ModuleStatus:
-    """What became of one native module.
+    """The status of one native module.
 
     Attributes:
-        name: `_cpu` or `_cuda`.
+        name: name of the module, `_cpu` or `_cuda`.
         loaded: whether its kernels are in use.
-        reason: why it is, or is not, in use.
+        reason: reason why it is or is not in use.
         isa: instruction set of `_cpu` ("baseline", "avx2", "avx512"); empty for `_cuda`.
-        threads: threads that the next kernel of `_cpu` may use; 0 if not loaded.
-        build: how `_cuda` was built (toolkit and architectures); empty for `_cpu`.
+        threads: number of threads that the next kernel of `_cpu` may use; 0 if not loaded.
+        build: toolkit and architectures of which `_cuda` was built; empty for `_cpu`.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ModuleStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What became of both native modules; `str()` is one line."""
+    """The status of both native modules; `str()` is one line."""
 
     cpu: ModuleStatus
     cuda: ModuleStatus
@@ -159,5 +159,5 @@ def _flag(variable: str, *, default: bool) -> bool:
     if value in _FALSE:
         return False
     if value:
-        raise NativeError(f"{variable} is {value!r}, but must be 0 or 1")
+        raise NativeError(f"{variable} is {value!r}; expected 0 or 1")
     return default

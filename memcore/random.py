@@ -62,10 +62,10 @@ class Stream:
 
         Args:
             shape: shape of the result; element i in C order is draw i of this stream.
-            round: another, independent set of draws for the same elements.
-            elements: int64 [n], draw only these elements; `shape` must then be `(n,)`.
-            device: where the result lives.
-            dtype: drawn as float32, then cast.
+            round: number of another, independent set of draws for the same elements.
+            elements: the only elements to draw, int64 [n]; `shape` must then be `(n,)`.
+            device: torch device of the result.
+            dtype: dtype of the result, which is drawn as float32 and then cast.
         """
         reads, size = self._arguments(shape, round, elements, device)
         return philox.uniform(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
@@ -79,7 +79,7 @@ class Stream:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Standard normal draws; arguments as for `uniform`."""
+        """Standard normal draws; the arguments are those of `uniform`."""
         reads, size = self._arguments(shape, round, elements, device)
         return philox.normal(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
 

@@ -15,7 +15,7 @@ from bench_effective_conductance import arrays, interleaved, timed
 from torch import Tensor
 
 from memcore import Wires, effective_conductance, native
-from memcore.circuit.cell_currents import cell_currents
+from memcore.circuit import cell_currents
 
 WIRES = Wires(word_line=1.0, bit_line=1.0)
 

@@ -1,5 +1,7 @@
 """Fixtures for all tests."""
 
+import ast
+import functools
 import importlib
 import os
 import sys
@@ -22,6 +24,58 @@ torch.set_num_threads(1)
 # Times say nothing on a busy machine.
 hypothesis.settings.register_profile("memcore", deadline=None)
 hypothesis.settings.load_profile("memcore")
+
+
+#: The rooms in which the native module computes, as they are imported. Almost every test draws
+#: random numbers; only the tests of the draws themselves are marked for it.
+KERNEL_ROOMS = (
+    "memcore.ops",
+    "memcore.native",
+    "memcore.contracts.forms",
+    "memcore.circuit",
+    "memcore.dynamics",
+    "memcore.crossbar",
+    "memcore.nn",
+    "memcore.spice",
+)
+#: Plugins that act on arrays, whatever their tests name.
+ARRAY_PLUGINS = ("nonidealities", "mappers", "programmers", "converters")
+DRAWS = ("test_random", "test_distributions")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of files that name what those rooms hold."""
+    for item in items:
+        if names_a_kernel(item.path):
+            item.add_marker("kernel")
+
+
+@functools.cache
+def names_a_kernel(path: Path) -> bool:
+    """Whether a test file is about draws or arrays, or names what a kernel's room holds."""
+    homes = {**memcore._LAZY, **memcore._MODULES}
+    public = {name for name, home in homes.items() if f"memcore.{home}".startswith(KERNEL_ROOMS)}
+    on_arrays = {name for kind in ARRAY_PLUGINS for name in memcore.registries()[kind]}
+    plugin = path.parent.name == "plugins" and path.stem.removeprefix("test_") in on_arrays
+    if path.parent.name == "native" or path.stem in DRAWS or plugin:
+        return True
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in public:
+            return True
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", "") or ""
+            names = {alias.name for alias in node.names}
+            if (module == "memcore" and names & public) or any(
+                name.startswith(KERNEL_ROOMS) for name in {module, *names}
+            ):
+                return True
+    return False
+
+
+@pytest.fixture
+def kernel_rooms() -> tuple[str, ...]:
+    """The rooms whose tests are marked."""
+    return KERNEL_ROOMS
 
 
 class Site:

@@ -1,6 +1,7 @@
 """Who may import whom, read from the sources; and lists that must be true."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -19,10 +20,10 @@ PLUGINS = ROOT / "plugins"
 #: The rooms from the ground up: a module imports from its own room and from those before it.
 ROOMS = (
     "memcore._version",
+    "memcore.errors",
     "memcore._text",
     "memcore._display",
     "memcore._moved",
-    "memcore.errors",
     "memcore.native",
     "memcore.ops",
     "memcore.random",
@@ -310,3 +311,48 @@ def test_modules_that_moved_answer_to_their_old_names():
     for old, new in MOVED.items():
         assert import_module(old) is import_module(new)
         assert import_module(new).__spec__.name == new
+
+
+# -- the folder of the project ---------------------------------------------------------------------
+
+
+def test_what_calls_a_kernel_is_tested_without_one(kernel_rooms):
+    # Looks at the native modules or at an operator: memcore.random is compared bit for bit.
+    callers = {
+        name
+        for name, deps in EVERYWHERE.items()
+        if any(dep == "memcore.native" or dep.startswith("memcore.ops") for dep in deps)
+    }
+    told_apart = ("memcore.random", "memcore.cli.main", "memcore.testing.pytest_plugin")
+    assert {name for name in callers if not name.startswith((*kernel_rooms, *told_apart))} == set()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert '-m "kernel and not slow"' in script
+
+
+def contributing(heading: str) -> list[str]:
+    """The first cells of the table under a heading of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([^`]+)` ", section, re.MULTILINE)
+
+
+def test_contributing_has_a_row_for_every_room():
+    rooms = {
+        f"memcore/{path.name}/"
+        for path in (ROOT / "memcore").iterdir()
+        if path.is_dir() and (path / "__init__.py").exists()
+    }
+    listed = [row for row in contributing("Where things are") if row.count("/") == 2]
+    assert sorted(listed) == sorted({*rooms, "plugins/memcore_plugins/", "plugins/example/"})
+
+
+def test_contributing_has_a_row_for_every_header_of_the_kernels():
+    headers = {path.name for path in (ROOT / "native" / "include" / "memcore").iterdir()}
+    assert sorted(contributing("The native module")) == sorted(headers)
+
+
+@pytest.mark.parametrize("target", ["test", "lint", "docs", "format", "coverage"])
+def test_contributing_names_targets_that_there_are(target):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:.* ## ", makefile, re.MULTILINE)
+    assert f"$ make {target} " in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

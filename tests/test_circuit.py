@@ -18,7 +18,7 @@ from memcore import (
     effective_conductance,
 )
 from memcore.circuit import Drive, solve
-from memcore.circuit._lines import Lines
+from memcore.circuit.losses import Lines
 
 ORACLES = Path(__file__).parent / "oracles"
 NONLINEAR = sorted((ORACLES / "ngspice_nonlinear").glob("*.npz"))

@@ -54,7 +54,7 @@ def opened(*shape):
         ),
         (
             {"drive": Drive(word_line=V, floating_word_lines=opened(5))},
-            r"drive.floating_word_lines has shape \[5\], but g has \[6, 4\]: expected \[..., 6\]",
+            r"drive.floating_word_lines has shape \[5\], but g has \[6, 4\]; expected \[..., 6\]",
         ),
         (
             {"drive": Drive(word_line=V.expand(2, 6), floating_bit_lines=opened(3, 4))},
@@ -75,7 +75,7 @@ def test_what_are_no_wires_is_named(wires):
         lambda: solve(G, wires, Drive.read(V)),
         lambda: circuit.path_resistance(ROWS, COLS, wires),
     ):
-        with pytest.raises(TypeError, match=f"wires is a {type(wires).__name__}, expected Wires"):
+        with pytest.raises(TypeError, match=f"wires is a {type(wires).__name__}; expected Wires"):
             compute()
 
 

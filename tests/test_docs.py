@@ -1,7 +1,10 @@
 """What the documentation says is true: examples run, and what it names exists."""
 
+import ast
 import importlib
+import json
 import re
+import subprocess
 import sys
 import tomllib
 import warnings
@@ -272,3 +275,52 @@ def test_tested_versions_satisfy_the_declared_bounds() -> None:
     for requirement in map(Requirement, wanted):
         pin = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pin), requirement
+
+
+#: Public ones; a name that begins with an underscore is nobody's to use.
+NAME = re.compile(r"(?<![\w./-])memcore(?:\.[A-Za-z]\w*)+(?![\w/-])")
+#: Ends of file names and of hosts.
+NOT_ATTRIBUTES = re.compile(r"\.(toml|csv|py|md|so|org|io)$")
+#: Groups of entry points that are no attributes too.
+GROUPS = {"memcore.hooks"}
+RESOLVE = """
+import json, sys
+import memcore
+
+def resolves(name):
+    value = memcore
+    for part in name.split(".")[1:]:
+        if not hasattr(value, part):
+            return False
+        value = getattr(value, part)
+    return True
+
+print(json.dumps([name for name in json.load(sys.stdin) if not resolves(name)]))
+"""
+
+
+def named_in_the_docs() -> set[str]:
+    """Dotted names in the prose and the examples of all pages and docstrings."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    for folder in ("memcore", "plugins/memcore_plugins", "plugins/example/src"):
+        for path in (ROOT / folder).rglob("*.py"):
+            texts += [
+                ast.get_docstring(node) or ""
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            ]
+    names = {found[0] for text in texts for found in NAME.finditer(text)}
+    return {name for name in names - GROUPS if not NOT_ATTRIBUTES.search(name)}
+
+
+def test_every_name_in_the_docs_resolves_after_a_bare_import() -> None:
+    names = sorted(named_in_the_docs())
+    assert "memcore.simulate" in names
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVE],
+        input=json.dumps(names),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == []

@@ -10,7 +10,7 @@ import torch
 import memcore
 from memcore import ConfigError, fitting
 from memcore.fitting import search
-from memcore.fitting.models import model_of
+from memcore.fitting.predictions import model_of
 from memcore.fitting.units import Quantity, factor
 from memcore.registry.specs import plugin
 

@@ -21,6 +21,28 @@ def refused(message, device, data, **options):
         memcore.fit(device, data, **options)
 
 
+def test_options_come_as_one_value_or_by_keyword():
+    options = fitting.FitOptions(free=["r_on"], starts=1)
+    by_value = memcore.fit("linear_ion_drift", LOOP, options=options, scale="asinh")
+    by_keyword = memcore.fit("linear_ion_drift", LOOP, free=["r_on"], starts=1, scale="asinh")
+    assert by_value.provenance == by_keyword.provenance
+    assert by_value.provenance["settings"]["scale"] == "asinh"
+    assert by_value.device == by_keyword.device
+    assert options.scale == "linear"
+
+
+def test_an_option_that_there_is_not_is_named():
+    with pytest.raises(TypeError, match="a fit has no option 'start_s'; did you mean 'starts'"):
+        memcore.fit("linear_ion_drift", LOOP, start_s=8)
+    with pytest.raises(memcore.MemcoreError, match="options is a dict; expected FitOptions"):
+        memcore.fit("linear_ion_drift", LOOP, options={"starts": 8})
+
+
+def test_options_are_refused_when_they_are_made():
+    with pytest.raises(ConfigError, match="loss='l2'; expected one of linear, soft_l1"):
+        fitting.FitOptions(loss="l2")
+
+
 @pytest.mark.parametrize(
     "options",
     [

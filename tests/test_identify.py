@@ -7,7 +7,7 @@ import torch
 
 import memcore
 from memcore import Stream, fitting
-from memcore.fitting.models import model_of
+from memcore.fitting.predictions import model_of
 
 SETS = 40
 LOOP = {"r_on": 150.0, "r_off": 12e3, "x0": 0.2}

@@ -17,6 +17,17 @@ from torch import Tensor
 import memcore
 from memcore import Context, Stream
 
+
+def _saturating(top: float, scale: float, current: float) -> float:
+    """A spread that grows with the current up to a limit."""
+    return top - top * math.exp(-current / scale)
+
+
+def _lost(life: float, t: float) -> float:
+    """The share of bits that are lost after t."""
+    return -math.expm1(-t / life)
+
+
 # -- SONOS -----------------------------------------------------------------------------------------
 
 SONOS_SPREAD = {  #: day: A and B of A (1 - exp(-I / B)), nA
@@ -37,10 +48,10 @@ def sonos(figure: Any) -> None:
         after = age(write(g), seconds(day * DAY))
         label = f"memcore, day {day}"
         spread(left, current, after, 1e-8, color=colour, label=label)
-        published(left, fine([0, 1800]), lambda i, a=a, b=b: a - a * math.exp(-i / b), None)
+        published(left, fine([0, 1800]), partial(_saturating, a, b), None)
     spread(left, current, read(noise, g, g, 0.0), 1e-8, color=COLOURS[3], label="memcore, one read")
     a, b = SONOS_READ
-    published(left, fine([0, 1800]), lambda i: a - a * math.exp(-i / b), "published")
+    published(left, fine([0, 1800]), partial(_saturating, a, b), "published")
     for day, colour in zip((1, 3, 5), COLOURS, strict=False):
         shift = (age(g, seconds(day * DAY)) - g)[0] / 1e-8
         error = 2 * shift.std(-1) / math.sqrt(CELLS)
@@ -133,7 +144,7 @@ def _lost_bits(axes: Any) -> None:
         _fractions(axes, times, lost, color=colour, label=f"memcore, Δ = {delta:g}")
         places = torch.logspace(math.log10(times[0]), math.log10(times[-1]), 60).double()
         life = 1e-9 * math.exp(delta)
-        published(axes, places, lambda t, life=life: -math.expm1(-t / life), None)
+        published(axes, places, partial(_lost, life), None)
     axes.plot([], [], label="published", **DASHED)
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -157,8 +157,8 @@ def exp_step(figure: Any) -> None:
     up = dict(zip(at, (-0.99705099, -0.971023, -0.7478237, -0.207551, 0.6555795), strict=True))
     down = dict(zip(at, (0.9869203, 0.8842534, 0.3773771, -0.2639759, -0.9981497), strict=True))
     both(left, cls.preset("reram_es"), (-1.0, 1.0), 1000, up, down)
-    at = (1, 2, 4, 8, 16, 24, 30)
-    up = walk(lambda w: 0.01 * (1 + 27.235 * math.exp(-2.5 * w)), 0.0, 30, at, 0.0, 2.0)
+    early = (1, 2, 4, 8, 16, 24, 30)
+    up = walk(lambda w: 0.01 * (1 + 27.235 * math.exp(-2.5 * w)), 0.0, 30, early, 0.0, 2.0)
     label = {"color": COLOURS[0], "label": "memcore, up"}
     train(right, cls.preset("pcm"), 0.0, 30, up, **label)
     right.plot([], [], label="reference", **CROSSES)
@@ -182,9 +182,10 @@ def pow_step(figure: Any) -> None:
 
 
 def _powers(gamma: float) -> Memristor:
-    return memcore.devices["pow_step"](
+    device: Memristor = memcore.devices["pow_step"](
         gamma_up=gamma, gamma_down=gamma, gain=Normal(1.0, 0.3, min=0.01), c2c=1.0
     )
+    return device
 
 
 def piecewise_step(figure: Any) -> None:

@@ -31,7 +31,8 @@ def seconds(t: float) -> Tensor:
 def read(noise: Any, programmed: Tensor, g: Tensor, t: float) -> Tensor:
     """One read of each cell, S."""
     noise.settle(programmed, seconds(t))
-    return noise(g.unsqueeze(0), Stream(1).at(torch.arange(1)))[0]
+    current: Tensor = noise(g.unsqueeze(0), Stream(1).at(torch.arange(1)))[0]
+    return current
 
 
 def spread(axes: Any, x: Tensor, sample: Tensor, scale: float = US, **style: Any) -> None:

@@ -4,7 +4,7 @@ Published fits are written here once more and not asked of the device.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,22 @@ from torch import Tensor
 
 import memcore
 from memcore import Memristor
+
+
+def _scaled_polynomial(coefficients: Sequence[float], scale: float, us: float) -> float:
+    """A published polynomial of microsiemens over `scale`."""
+    return polynomial(us / scale, coefficients)
+
+
+def _decayed(nu: float, t0: float, t: float) -> float:
+    """The share that drift leaves after t."""
+    return float(((t + t0) / t0) ** -nu)
+
+
+def _log_noise(band: float, us: float) -> float:
+    """Noise of a read that grows with the logarithm of the conductance."""
+    return 0.0277316 * math.log10(us) * band
+
 
 # -- phase change ----------------------------------------------------------------------------------
 
@@ -67,11 +83,11 @@ def pcm_hermes(figure: Any) -> None:
         at = g[0, :, 0] / US
         spread(panels[0], at, write(g), color=colour, label=label)
         std = HERMES_WRITING[devices]
-        published(panels[0], fine([0, top]), lambda us, f=std, m=top: polynomial(us / m, f), None)
+        published(panels[0], fine([0, top]), partial(_scaled_polynomial, std, top), None)
         half = window(0.5 * top, 0.5 * top, 1)
         nu = -0.0436 * 0.5**2 - 0.0126 * 0.5 + 0.0736
         _drift(panels[1], cell, half, color=colour, label=label)
-        published(panels[1], YEARS, lambda t, nu=nu, t0=t0: ((t + t0) / t0) ** -nu, None)
+        published(panels[1], YEARS, partial(_decayed, nu, t0), None)
         reads = read(noise, g, g, 0.0)
         spread(panels[2], at, reads, color=colour, label=label)
         noisy = partial(_hermes_noise, devices=devices, top=top, t0=t0)
@@ -157,17 +173,17 @@ def reram_wan2022(figure: Any) -> None:
         WAN.items(), ("memcore, 1 s", "memcore, 1 day", "memcore, 2 days"), COLOURS, strict=False
     ):
         spread(left, g[0, :, 0] / US, age(write(g), seconds(t)), color=colour, label=label)
-        published(left, fine([0, 40]), lambda us, f=fit: polynomial(us / 40, f), None)
+        published(left, fine([0, 40]), partial(_scaled_polynomial, fit, 40.0), None)
         left.plot(40 * torch.tensor(SHARES), values, **CROSSES)
     left.plot([], [], label="published", **DASHED)
     left.plot([], [], label="reference", **CROSSES)
     cubic = memcore.devices["reram_wan2022"].preset("cubic")
     g, (write,) = cells(cubic, window(4, 40, 10))
     spread(right, g[0, :, 0] / US, write(g), color=COLOURS[0], label="memcore, 1 s")
-    fit = (1.053, 0.2374, -1.167e-2, 1.536e-4)
-    published(right, fine([0, 40]), lambda us: polynomial(us, fit), "published")
-    values = (1.053, 2.4136, 2.3618, 1.8192, 1.68064)
-    right.plot((0, 10, 20, 30, 39.26), values, label="reference", **CROSSES)
+    published_fit = (1.053, 0.2374, -1.167e-2, 1.536e-4)
+    published(right, fine([0, 40]), lambda us: polynomial(us, published_fit), "published")
+    at_reference = (1.053, 2.4136, 2.3618, 1.8192, 1.68064)
+    right.plot((0, 10, 20, 30, 39.26), at_reference, label="reference", **CROSSES)
     left.set_ylabel("std about the target (µS)")
     for axes, title in ((left, "quartic"), (right, "cubic")):
         axes.set_title(title, fontsize="medium")
@@ -185,7 +201,7 @@ def reram_cmo(figure: Any) -> None:
         g, (write, _, noise) = cells(cell, window(9, 88.2))
         at, label = g[0, :, 0] / US, f"memcore, {100 * acceptance:g} %"
         spread(panels[0], at, write(g), color=colour, label=label)
-        published(panels[0], fine(at), lambda us, f=fit: polynomial(us, f), None)
+        published(panels[0], fine(at), partial(_scaled_polynomial, fit, 1.0), None)
     panels[0].set_yscale("log")
     panels[0].set_ylim(2e-3, 2)
     middle, (_, age, _) = cells(cell, window(50, 50, 1))
@@ -201,7 +217,7 @@ def reram_cmo(figure: Any) -> None:
     for (label, t), colour in zip(ages.items(), COLOURS, strict=False):
         spread(panels[2], at, read(noise, g, g, t), color=colour, label=f"memcore, {label}")
         band = _band(t, 1e-6)
-        published(panels[2], fine(at), lambda us, b=band: 0.0277316 * math.log10(us) * b, None)
+        published(panels[2], fine(at), partial(_log_noise, band), None)
     panels[1].set_xscale("log")
     labels = {
         "target (µS)": "std of writing (µS)",

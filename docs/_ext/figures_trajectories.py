@@ -24,10 +24,10 @@ def ideal(figure: Any) -> None:
     left, right = figure.subplots(1, 2)
     device = memcore.devices["ideal"]()
     voltage = torch.linspace(-0.2, 0.2, 41, dtype=torch.float64)
-    for x, colour in zip((0.0, 0.5, 1.0), COLOURS, strict=False):
-        current = device.current(torch.full((1, 41), x, dtype=torch.float64), voltage)
-        left.plot(voltage, current * 1e6, color=colour, label=f"memcore, x = {x:g}")
-        exact = voltage * (1e-6 + x * (1e-4 - 1e-6))
+    for position, colour in zip((0.0, 0.5, 1.0), COLOURS, strict=False):
+        current = device.current(torch.full((1, 41), position, dtype=torch.float64), voltage)
+        left.plot(voltage, current * 1e6, color=colour, label=f"memcore, x = {position:g}")
+        exact = voltage * (1e-6 + position * (1e-4 - 1e-6))
         left.plot(voltage[::10], 1e6 * exact[::10], **CROSSES)
     pulses = torch.tensor([0.5, -0.25, 1.0, -1.0], dtype=torch.float64).repeat_interleave(100)
     x = states(device, 0.2, pulses, 1e-8)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from memcore_figures import COLOURS, draw_all
+from figures_style import COLOURS
+from memcore_figures import draw_all
 from torch import Tensor
 
 import memcore
@@ -31,14 +32,15 @@ def threshold_selector(figure: Any) -> None:
 
 def _loop(volts: Tensor) -> Tensor:
     """A of one cell that follows the voltages."""
-    g, found, start = torch.full((1, 1), 1 / LOAD, dtype=torch.float64), None, None
+    g = torch.full((1, 1), 1 / LOAD, dtype=torch.float64)
+    on: Tensor | None = None
+    start: Drive | None = None
     current = []
     for v in volts:
         drive = Drive.read(v.view(1))
-        on = None if found is None else found.on
-        found = ramp(g, memcore.Wires(), drive, series=SELECTOR, start=start, on=on, steps=1)
-        current.append(found.current[0])
-        start = drive
+        step = ramp(g, memcore.Wires(), drive, series=SELECTOR, start=start, on=on, steps=1)
+        current.append(step.current[0])
+        start, on = drive, step.on
     return torch.stack(current)
 
 

@@ -220,7 +220,8 @@ def _currents(axes: Any) -> None:
     )
     made = memcore.devices["tabular"].from_iv(volts, currents, read_voltage=0.2)
     fine = torch.linspace(-0.4, 0.4, 201, dtype=torch.float64)
-    for g in torch.linspace(*made.nominal_range(), 10, dtype=torch.float64):
+    low, high = made.nominal_range()
+    for g in torch.linspace(low, high, 10, dtype=torch.float64):
         state = made.state_of(g.expand(201))
         axes.plot(fine, 1e6 * made.current(state, fine), color=COLOURS[0], linewidth=0.7)
     axes.plot(volts, 1e6 * currents.T, ".", markersize=4, color=COLOURS[1])
@@ -250,8 +251,9 @@ def mapping(figure: Any) -> None:
     for axes, name in zip(panels, ("differential", "offset"), strict=True):
         ctx = Context(random=Stream(0))
         mapped = memcore.mappers[name]().map(weight.reshape(1, -1, 1).repeat(1, 1, 2), device, ctx)
-        for part, (target, colour) in enumerate(zip(mapped.targets, COLOURS, strict=False)):
-            label = "reference column" if target.shape[-1] == 1 else f"part {part + 1}"
+        for number, (part, colour) in enumerate(zip(mapped.parts, COLOURS, strict=False), start=1):
+            target = part.target
+            label = "reference column" if target.shape[-1] == 1 else f"part {number}"
             axes.plot(weight, target[0, :, 0] * 1e6, color=colour, label=label)
         axes.set_title(name)
         axes.set_xlabel("weight / largest weight")

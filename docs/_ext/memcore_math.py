@@ -36,7 +36,7 @@ def svg(tex: str, *, block: bool) -> str:
     unknown = [text for text in drawn.mathml.itertext() if "\\" in text]
     if unknown:
         raise ValueError(f"unknown command {unknown[0]!r} in the formula {tex!r}")
-    picture = drawn.svg().replace('fill="black"', 'fill="currentColor"')
+    picture: str = drawn.svg().replace('fill="black"', 'fill="currentColor"')
     head = _HEAD.match(picture)
     if head is None:
         raise ValueError(f"no head of a known form in {picture[:200]!r}")

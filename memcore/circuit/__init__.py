@@ -5,14 +5,18 @@ with a transistor or a selector. Everything is in SI units.
 """
 
 from memcore.circuit.array import ArrayCircuit
-from memcore.circuit.cell_currents import ConvergenceError
+from memcore.circuit.currents import cell_currents
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
-from memcore.circuit.single_cell import alone, path_resistance
+from memcore.circuit.single_cell import path_resistance, single_cell_voltage
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
+from memcore.errors import ConvergenceError
+
+#: The name of before; it goes away after the next minor release.
+alone = single_cell_voltage
 
 __all__ = [
     "ArrayCircuit",
@@ -30,7 +34,9 @@ __all__ = [
     "ThresholdSelector",
     "Transistor",
     "alone",
+    "cell_currents",
     "path_resistance",
     "ramp",
+    "single_cell_voltage",
     "solve",
 ]

@@ -1,4 +1,4 @@
-"""What the lines of a crossbar are connected to."""
+"""Drives: the voltages at the ends of the lines of a crossbar."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -21,16 +21,16 @@ _PARTS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drive:
-    """Voltages at the ends of the lines, and which ends are open.
+    """The voltages at the ends of the lines, and the ends that are open.
 
     A line that is driven (sensed) at both ends has the same voltage, or is open, at both.
 
     Attributes:
-        word_line: V of the drivers, [..., rows].
-        bit_line: V at the far side of the sense resistances, [..., cols]; None is 0 V (virtual
-            ground).
-        floating_word_lines: bool [..., rows], True where the end is open; None for none.
-        floating_bit_lines: bool [..., cols], True where the end is open; None for none.
+        word_line: voltages of the drivers in V, [..., rows].
+        bit_line: voltages at the far side of the sense resistances in V, [..., cols]; None is 0 V
+            (virtual ground).
+        floating_word_lines: word lines with open ends, bool [..., rows]; None for none.
+        floating_bit_lines: bit lines with open ends, bool [..., cols]; None for none.
     """
 
     word_line: Tensor
@@ -77,14 +77,14 @@ class Drive:
         "grounded" at 0 V.
 
         Args:
-            rows: word lines.
-            cols: bit lines.
-            row: of the selected cell; tensors [...] for a batch of selections.
-            col: of the selected cell.
-            voltage: V.
-            scheme: what unselected lines are connected to.
-            dtype: of the voltages.
-            device: of the voltages.
+            rows: number of word lines.
+            cols: number of bit lines.
+            row: row of the selected cell; tensors [...] for a batch of selections.
+            col: column of the selected cell.
+            voltage: voltage across the selected cell in V.
+            scheme: connection of the unselected lines.
+            dtype: dtype of the voltages.
+            device: torch device of the voltages.
 
         Raises:
             ConfigError: the scheme is not known, or there is no such cell.
@@ -99,11 +99,11 @@ class Drive:
         """Put `voltage` across the cells where selected word lines and bit lines cross.
 
         Args:
-            word: bool [..., rows], the selected word lines. Where there are none, nothing is
-                driven: all lines are at 0 V.
-            bit: bool [..., cols], the selected bit lines.
-            voltage: V, [..., 1].
-            scheme: what unselected lines are connected to, as for `select`.
+            word: selected word lines, bool [..., rows]. Where there are none, nothing is driven:
+                all lines are at 0 V.
+            bit: selected bit lines, bool [..., cols].
+            voltage: voltage across the selected cells in V, [..., 1].
+            scheme: connection of the unselected lines, as for `select`.
 
         Raises:
             ConfigError: the scheme is not known.

@@ -29,8 +29,9 @@ def effective_conductance(g: Tensor, wires: Wires) -> Tensor:
         to its resistances do not exist, and what is returned for them means nothing.
 
     Raises:
-        TypeError: if dtypes differ or are not float32 or float64, or `wires` is something else.
-        ValueError: if a shape or a device does not fit, or a conductance is negative, infinite or
+        ArgumentTypeError: if dtypes differ or are not float32 or float64, or if `wires` is no
+            `Wires`.
+        ConfigError: if a shape or a device does not fit, or a conductance is negative, infinite or
             NaN.
     """
     straight, word, bit, flips = canonical(g, wires)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import PerCell, require
+from memcore.circuit.per_cell import PerCell, require
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
 
@@ -26,7 +26,7 @@ class CellLaw(Protocol):
         """
 
     def slope(self, u: Tensor, g: Tensor) -> Tensor:
-        """Its derivative with respect to the voltage, in S."""
+        """The derivative of the current with respect to the voltage, in S."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Sinh(PerCell):
     """I = G V_r sinh(U / V0) / sinh(V_r / V0), of hopping and tunnelling cells.
 
     Attributes:
-        v0: V0 in V, the smaller the more curved; a number or a tensor, one for each cell.
-        read_voltage: V_r in V, at which the current is that of the conductance, G V_r. With 0, G is
-            the slope at the origin.
+        v0: voltage V0 in V, the smaller the more curved the law; a number or a tensor, one for each
+            cell.
+        read_voltage: voltage V_r in V at which the current is that of the conductance, G V_r. With
+            0, G is the slope at the origin.
     """
 
     v0: float | Tensor
@@ -75,10 +76,12 @@ class Polynomial:
     """I = G V_r p(U) / p(V_r) with p(U) = a_1 U + a_2 U^2 + ..., for fits of measured curves.
 
     Attributes:
-        coefficients: a_1, a_2, ... in 1, 1/V, ...; only their ratios count. (1, 0, -0.25) is
-            U - 0.25 U^3.
-        read_voltage: V_r in V, at which the current is G V_r. With 0, G is the slope at the origin.
-        limit: V. The polynomial must rise from -limit to limit; beyond, its tangent is followed.
+        coefficients: coefficients a_1, a_2, ... in 1, 1/V, ...; only their ratios count. (1, 0,
+            -0.25) is U - 0.25 U^3.
+        read_voltage: voltage V_r in V at which the current is G V_r. With 0, G is the slope at the
+            origin.
+        limit: voltage in V up to which the polynomial holds. It must rise from -limit to limit;
+            beyond, its tangent is followed.
     """
 
     coefficients: tuple[float, ...]
@@ -136,7 +139,7 @@ class OfDevice:
 
     Attributes:
         device: a model whose current never falls with the voltage.
-        state: [k, ..., rows, cols], as `device.step` returns it.
+        state: state of the cells, [k, ..., rows, cols], as `device.step` returns it.
     """
 
     device: Memristor

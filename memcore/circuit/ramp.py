@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import PerCell
-from memcore.circuit._given import ends, require_drive, shape_of
-from memcore.circuit.cell_currents import ConvergenceError
 from memcore.circuit.drive import Drive
+from memcore.circuit.inputs import ends, require_drive, shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.per_cell import PerCell
 from memcore.circuit.series import ThresholdSelector
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ConvergenceError
 
 _OHMIC = Ohmic()
 #: Selectors that are as overdriven as the first but for rounding: the first by number switches.
@@ -30,8 +29,8 @@ class Ramped(Solution):
     """A solution at the end of a ramp; `iterations` are those of all its solutions.
 
     Attributes:
-        on: bool [..., rows, cols], the selectors that conduct.
-        events: int64 [...], how many times one of them has switched on the way.
+        on: the selectors that conduct, bool [..., rows, cols].
+        events: number of switchings on the way, int64 [...].
     """
 
     on: Tensor
@@ -77,14 +76,15 @@ def ramp(
         wires: resistances.
         drive: the end of the ramp.
         series: the selectors; `smoothing` has no part in it, transitions are jumps.
-        law: current of a memristor for its voltage and conductance.
+        law: current-voltage law of the memristors.
         start: the beginning of the ramp; None for 0 V on all lines.
         on: selectors that conduct at `start`, bool, broadcast to [..., rows, cols], also with
             leading dimensions of its own; None for none. Those that cannot hold there are off.
-        steps: of the drive.
-        events: that a vector may take on the way, at most; None for four of each cell.
-        tolerance: of each solution, see `solve`.
-        iterations: of Newton's method for each solution.
+        steps: number of steps of the drive.
+        events: largest number of switchings that a vector may take on the way; None for four of
+            each cell.
+        tolerance: tolerance of each solution, see `solve`.
+        iterations: largest number of iterations of Newton's method for each solution.
 
     Raises:
         ConvergenceError: a circuit cannot be solved, or its selectors find no rest.
@@ -93,7 +93,9 @@ def ramp(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"steps={steps!r}; expected a number of steps, at least 1")
     if on is not None and start is None:
-        raise ConfigError("on= without start=; at 0 V no selector conducts: say at which drive")
+        raise ConfigError(
+            "on= without start=; expected start= too, since at 0 V no selector conducts"
+        )
     if not isinstance(series, ThresholdSelector):
         raise ConfigError(f"series={series!r}; expected a ThresholdSelector, or use solve")
     _check(g, wires, drive, law, series, start, on)
@@ -116,7 +118,7 @@ def _check(
     start: Drive | None,
     on: Tensor | None,
 ) -> None:
-    """What `solve` would name otherwise than it is named here."""
+    """Refuse, under the names used here, what `solve` would refuse under its own."""
     shapes: dict[str, tuple[int, ...]] = {}
     shape_of(g, wires, drive, law, series)
     if start is not None:
@@ -131,7 +133,7 @@ def _check(
 
 
 def _faded(drive: Drive, start: Drive | None, part: float) -> Drive:
-    """What is applied when `part` of the way is behind."""
+    """The drive after `part` of the way from `start` to `drive`."""
 
     def between(first: Tensor | None, last: Tensor | None) -> Tensor:
         zero = torch.zeros_like(drive.word_line[..., :1])
@@ -147,15 +149,15 @@ def _faded(drive: Drive, start: Drive | None, part: float) -> Drive:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Branches(PerCell):
-    """Selectors each of which stays on its branch.
+    """Selectors of which each stays on its branch.
 
     Up to V_hold, and against its way, the current of one that is on is that of one that is off:
     whether it counts as on there makes no difference, and the law never falls.
 
     Attributes:
-        selector: for its parameters.
-        way: [..., rows, cols], 0 where it is off, otherwise the sign of U as it switched on; bool
-            if the sign is that of U.
+        selector: the selector, whose parameters count.
+        way: direction of conduction, [..., rows, cols]: 0 where a selector is off, otherwise the
+            sign of U as it switched on; bool if the sign is that of U.
     """
 
     selector: ThresholdSelector
@@ -176,7 +178,7 @@ class _Branches(PerCell):
 
 
 class _Walk:
-    """The selectors on their way."""
+    """The selectors on their way along the ramp."""
 
     def __init__(
         self, g: Tensor, settled: Callable[..., Solution], selector: ThresholdSelector, limit: int
@@ -185,7 +187,7 @@ class _Walk:
         self.way = torch.zeros_like(g)
         self.events = torch.zeros((), dtype=torch.int64, device=g.device)
         self.iterations = 0
-        self.found: Solution | None = None
+        self.latest: Solution | None = None
 
     def begin(self, drive: Drive, on: Tensor) -> None:
         """Those that are on conduct in the direction of their voltage."""
@@ -207,17 +209,17 @@ class _Walk:
 
     def result(self) -> Ramped:
         fields: dict[str, Any] = {
-            field.name: getattr(self.found, field.name) for field in dataclasses.fields(Solution)
+            field.name: getattr(self.latest, field.name) for field in dataclasses.fields(Solution)
         }
         fields["iterations"] = self.iterations
         return Ramped(**fields, on=(self.way != 0).clone(), events=self.events)
 
     def _solve(self, drive: Drive, way: Tensor) -> Tensor:
-        """V across the selectors."""
+        """The voltages across the selectors, in V."""
         series = _Branches(selector=self.selector, way=way)
-        found = self.found = self.settled(drive, series=series, start=self.found)
-        self.iterations += found.iterations
-        return found.cell_voltage - found.device_voltage
+        latest = self.latest = self.settled(drive, series=series, start=self.latest)
+        self.iterations += latest.iterations
+        return latest.cell_voltage - latest.device_voltage
 
     def _require_rest(self) -> None:
         restless = self.events > self.limit

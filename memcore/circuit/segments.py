@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
+from memcore.ops.checks import require_same_device, require_same_dtype
 
 
 def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -21,7 +22,7 @@ def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int
     return straight, word.all(g), bit.all(g), flips
 
 
-class Lines(NamedTuple):
+class Segments(NamedTuple):
     """The segments of all word lines or all bit lines; a number stands for all of them."""
 
     shape: tuple[int, ...]  #: [..., rows, cols (+ 1)] or [..., rows (+ 1), cols]
@@ -43,7 +44,7 @@ class Lines(NamedTuple):
         return out
 
 
-def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
+def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Segments, Segments, list[int]]:
     """Return what `canonical` does, without a tensor where a number says it all."""
     check_conductances(g)
     check_wires(wires)
@@ -60,41 +61,43 @@ def lines(g: Tensor, wires: Wires) -> tuple[Tensor, Lines, Lines, list[int]]:
     at = (0, -1)[: 1 + far[0]], (-1, 0)[: 1 + far[1]]
     return (
         g.flip(flips) if flips else g,
-        Lines(shapes[0], word, _ends(word, wires.first, driver, at[0], -1), -1),
-        Lines(shapes[1], bit, _ends(bit, wires.last, sense, at[1], -2), -2),
+        Segments(shapes[0], word, _ends(word, wires.first, driver, at[0], -1), -1),
+        Segments(shapes[1], bit, _ends(bit, wires.last, sense, at[1], -2), -2),
         flips,
     )
 
 
 def check_wires(wires: object) -> None:
-    """Refuse what is no description of wires."""
+    """Refuse an object that is no `Wires`."""
     if not isinstance(wires, Wires):
-        raise TypeError(
-            f"wires is a {type(wires).__name__}, expected Wires: Wires(word_line=..., "
+        raise ArgumentTypeError(
+            f"wires is a {type(wires).__name__}; expected Wires: Wires(word_line=..., "
             "bit_line=...) with the ohm of a segment"
         )
 
 
 def check_cells(g: Tensor) -> None:
-    """Refuse what is no array [..., rows, cols], whatever its entries."""
+    """Refuse an object that is no array [..., rows, cols], whatever its entries."""
     if not isinstance(g, Tensor):
-        raise TypeError(f"g is a {type(g).__name__}, expected a tensor: use torch.as_tensor(g)")
+        raise ArgumentTypeError(
+            f"g is a {type(g).__name__}; expected a tensor: use torch.as_tensor(g)"
+        )
     if g.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"g is {g.dtype}, expected float32 or float64: use g.float()")
+        raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:
-        raise ConfigError(f"g has shape {list(g.shape)}, expected [..., rows, cols], not empty")
+        raise ShapeError(f"g has shape {list(g.shape)}; expected [..., rows, cols], not empty")
 
 
 def check_conductances(g: Tensor) -> None:
-    """Refuse what no array [..., rows, cols] in siemens can be."""
+    """Refuse an object that is no array [..., rows, cols] of conductances in siemens."""
     check_cells(g)
     if torch.compiler.is_compiling() or g.is_meta or not g.numel():
         return
     lowest, highest = map(float, g.detach().aminmax())  # NaN if there is one
     if not 0 <= lowest <= highest < math.inf:
-        raise ValueError(
+        raise ConfigError(
             f"g has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
-            f"{highest:.3g}), expected siemens, at least 0 and finite"
+            f"{highest:.3g}); expected siemens, at least 0 and finite"
         )
 
 
@@ -103,15 +106,13 @@ def _spread(
 ) -> float | Tensor:
     if not isinstance(value, Tensor):
         return value
-    if value.dtype != g.dtype:
-        raise TypeError(f"{name} is {value.dtype}, but g is {g.dtype}: convert one of them")
-    if value.device != g.device:
-        raise ValueError(f"{name} is on {value.device}, but g is on {g.device}: move one of them")
+    require_same_dtype(name, value, "g", g)
+    require_same_device(name, value, "g", g)
     try:
         spread = value.expand(shape)
     except RuntimeError:
-        raise ValueError(
-            f"{name} has shape {list(value.shape)}, expected one that broadcasts to {list(shape)}"
+        raise ShapeError(
+            f"{name} has shape {list(value.shape)}; expected one that broadcasts to {list(shape)}"
         ) from None
     return spread.flip(flips) if flips else spread
 
@@ -119,7 +120,7 @@ def _spread(
 def _ends(
     inner: float | Tensor, keep: bool, series: float | Tensor, at: tuple[int, ...], dim: int
 ) -> dict[int, float | Tensor]:
-    """The segments at the ends of lines, with what is in series with them."""
+    """The segments at the ends of lines, with the resistances in series with them."""
     if not keep:
         return dict.fromkeys(at, series)
     return {k: (inner.select(dim, k) if isinstance(inner, Tensor) else inner) + series for k in at}

@@ -1,4 +1,4 @@
-"""What is in series with the memristor of a cell: a transistor or a selector."""
+"""Elements in series with the memristor of a cell: transistors and selectors."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memcore.circuit._check import PerCell, require
+from memcore.circuit.per_cell import PerCell, require
 from memcore.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ class SeriesElement(Protocol):
         """
 
     def slope(self, u: Tensor) -> Tensor:
-        """Its derivative with respect to the voltage, in S."""
+        """The derivative of the current with respect to the voltage, in S."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,11 +38,11 @@ class Transistor(PerCell):
     wires drop does not change it, and there is no body effect.
 
     Attributes:
-        gate_voltage: V_GS in V: a number, or a tensor [rows, 1] where gates run along word lines,
-            [1, cols] where they run along bit lines, or [..., rows, cols].
-        threshold: V_T in V.
-        gain: B = mu C_ox W / L in A/V^2.
-        modulation: m in 1/V, channel-length modulation.
+        gate_voltage: gate voltage V_GS in V: a number, or a tensor [rows, 1] where gates run along
+            word lines, [1, cols] where they run along bit lines, or [..., rows, cols].
+        threshold: threshold voltage V_T in V.
+        gain: gain B = mu C_ox W / L in A/V^2.
+        modulation: channel-length modulation m in 1/V.
     """
 
     gate_voltage: float | Tensor
@@ -64,7 +64,7 @@ class Transistor(PerCell):
         return rise * (1 + self.modulation * size) + self.modulation * channel
 
     def _channel(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """|u|, the current without modulation, its slope."""
+        """The magnitude of u, the current without modulation, and the slope of that current."""
         over = torch.as_tensor(self.gate_voltage - self.threshold, dtype=u.dtype, device=u.device)
         over, size = over.clamp(min=0), u.abs()
         linear = torch.minimum(size, over)
@@ -76,8 +76,8 @@ class Selector(PerCell):
     """An exponential selector, I = I0 sinh(U / V0).
 
     Attributes:
-        i0: I0 in A.
-        v0: V0 in V.
+        i0: scale I0 of the current in A.
+        v0: scale V0 of the voltage in V.
     """
 
     i0: float | Tensor
@@ -126,12 +126,12 @@ class ThresholdSelector(PerCell):
     has switched, give its cell `v_th=v_hold`: all fields may be tensors, one number for each cell.
 
     Attributes:
-        v_th: V_th in V, where it switches.
-        v_hold: V_hold in V, to which the line of the conducting state is extrapolated; at most
-            V_th.
-        r_on: R_on in ohm.
-        r_off: R_off in ohm.
-        smoothing: s in V.
+        v_th: voltage V_th in V at which it switches.
+        v_hold: voltage V_hold in V to which the line of the conducting state is extrapolated; at
+            most V_th.
+        r_on: resistance R_on of the conducting selector in ohm.
+        r_off: resistance R_off of the open selector in ohm.
+        smoothing: width s of the transition in V.
     """
 
     v_th: float | Tensor

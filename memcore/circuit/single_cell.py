@@ -1,11 +1,11 @@
-"""A single conducting cell behind its lines: what cells see one at a time."""
+"""A single conducting cell behind its lines."""
 
 import torch
 from torch import Tensor
 
-from memcore.circuit._cell import Cell
-from memcore.circuit._lines import Lines
+from memcore.circuit.cell import Cell
 from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.losses import Lines
 from memcore.circuit.series import SeriesElement
 from memcore.contracts.wires import Wires
 
@@ -21,10 +21,10 @@ def path_resistance(
     both ends connected, the two ways in parallel.
 
     Args:
-        rows: word lines.
-        cols: bit lines.
+        rows: number of word lines.
+        cols: number of bit lines.
         wires: resistances; tensors are float64, on the device.
-        device: of the result.
+        device: torch device of the result.
 
     Returns:
         [..., rows, cols] in ohm, float64.
@@ -33,7 +33,7 @@ def path_resistance(
     return Lines.of(cells, wires).own
 
 
-def alone(
+def single_cell_voltage(
     voltage: Tensor,
     g: Tensor,
     resistance: Tensor,
@@ -47,11 +47,12 @@ def alone(
     `voltage` / (1 + R G).
 
     Args:
-        voltage: V between the ends of the lines, [*cells].
+        voltage: voltage between the ends of the lines in V, [*cells].
         g: conductances in siemens, [*cells].
-        resistance: R in ohm of what is in series, `path_resistance` for instance, [*cells].
-        law: current of a memristor for its voltage and conductance.
-        series: what is in series with each memristor besides, None for nothing.
+        resistance: resistance R in series in ohm, [*cells], as `path_resistance` gives it for
+            instance.
+        law: current-voltage law of the memristors.
+        series: element in series with each memristor besides, None for none.
 
     Returns:
         [*cells] in V, across the memristor itself.

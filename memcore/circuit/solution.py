@@ -1,4 +1,4 @@
-"""What a solved circuit says."""
+"""The solution of a circuit."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ class Solution:
     """Voltages and currents of a crossbar, [...] being the dimensions of vectors and arrays.
 
     Attributes:
-        word_line: V of the word-line nodes, [..., rows, cols].
-        bit_line: V of the bit-line nodes, [..., rows, cols].
-        cell_current: A from word line to bit line, [..., rows, cols].
-        device_voltage: V across the memristor alone, [..., rows, cols]; that of the cell without a
-            series element.
-        iterations: of Newton's method, the most that a vector took.
-        residual: [...], how far the equations are from being met: the largest of the imbalances
-            of currents at the nodes, relative to the largest cell current, and of the voltages,
-            relative to the largest of those that are applied.
-        converged: bool [...], whether the residual is within the tolerance.
+        word_line: voltages of the word-line nodes in V, [..., rows, cols].
+        bit_line: voltages of the bit-line nodes in V, [..., rows, cols].
+        cell_current: currents from word lines to bit lines in A, [..., rows, cols].
+        device_voltage: voltages across the memristors alone in V, [..., rows, cols]; without a
+            series element, those across the cells.
+        iterations: number of iterations of Newton's method, the largest of all vectors.
+        residual: how far the equations are from being met, [...]: the largest imbalance of the
+            currents at the nodes, relative to the largest cell current, or of the voltages,
+            relative to the largest applied one.
+        converged: whether the residual is within the tolerance, bool [...].
     """
 
     word_line: Tensor
@@ -51,15 +51,15 @@ class Solution:
 
     @property
     def cell_voltage(self) -> Tensor:
-        """V across cells, series elements included, [..., rows, cols]."""
+        """The voltages across cells, series elements included, in V, [..., rows, cols]."""
         return self.word_line - self.bit_line
 
     @property
     def current(self) -> Tensor:
-        """A out of the bit lines into their ends, [..., cols]; 0 for those that float."""
+        """The currents of the bit lines into their ends in A, [..., cols]; 0 where they float."""
         return self.cell_current.sum(-2)
 
     @property
     def driver_current(self) -> Tensor:
-        """A out of the drivers into the word lines, [..., rows]; 0 for those that float."""
+        """The currents of the drivers into the word lines in A, [..., rows]; 0 where they float."""
         return self.cell_current.sum(-1)

@@ -8,17 +8,17 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from memcore.circuit._cell import Cell, Point
-from memcore.circuit._given import shape_of
-from memcore.circuit._linear import Floating, step
-from memcore.circuit._lines import Lines, lines_of
-from memcore.circuit.cell_currents import ConvergenceError, check_iteration
+from memcore.circuit.cell import Cell, OperatingPoint
+from memcore.circuit.currents import check_iteration
 from memcore.circuit.drive import Drive
+from memcore.circuit.inputs import shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
+from memcore.circuit.losses import Lines, lines_of
+from memcore.circuit.newton_step import Floating, step
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ConvergenceError, ShapeError
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12
@@ -50,22 +50,22 @@ def solve(
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
         wires: resistances.
-        drive: what the lines are connected to; its leading dimensions, those of `g` and those of
+        drive: voltages at the ends of the lines; its leading dimensions, those of `g` and those of
             parameters of `law` and `series` broadcast.
-        law: current of a memristor for its voltage and conductance.
-        series: what is in series with the memristor of each cell, None for nothing.
-        tolerance: bound of `Solution.residual`; None for 1e-10, or 1e-5 in float32.
-        iterations: of Newton's method, at most.
-        strict: whether to raise an error, rather than to return, what has not converged.
-        start: the solution of a circuit that is nearly the same, to begin with; None for cells
-            without current.
+        law: current-voltage law of the memristors.
+        series: element in series with the memristor of each cell, None for none.
+        tolerance: largest `Solution.residual`; None for 1e-10, or 1e-5 in float32.
+        iterations: largest number of iterations of Newton's method.
+        strict: whether a solution that has not converged is an error rather than returned.
+        start: solution of a similar circuit from which to start; None to start from cells without
+            current.
 
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
         ConfigError: a shape, a dtype or an object does not fit, a voltage is not finite, or no line
             has a potential.
-        TypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
-        ValueError: a conductance is negative or not finite.
+        ArgumentTypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
+        ConfigError: a conductance is negative or not finite.
     """
     check_iteration(tolerance, iterations)
     with torch.no_grad():
@@ -80,26 +80,26 @@ def solve(
     return solution
 
 
-def _unmet(found: Solution, bound: float) -> str:
-    wrong = int((~found.converged).sum())
-    vectors = f"{wrong} of {found.residual.numel()} vectors"
-    if bool(found.residual.isnan().any()):
+def _unmet(solution: Solution, bound: float) -> str:
+    wrong = int((~solution.converged).sum())
+    vectors = f"{wrong} of {solution.residual.numel()} vectors"
+    if bool(solution.residual.isnan().any()):
         return (
-            f"the residual of {vectors} is NaN after {found.iterations} iterations: the law, what "
-            "is in series or the start gives currents or voltages that are not finite"
+            f"the residual of {vectors} is NaN after {solution.iterations} iterations: the law, "
+            "what is in series or the start gives currents or voltages that are not finite"
         )
     return (
-        f"the residual of {vectors} is up to {float(found.residual.max()):.1e} after "
-        f"{found.iterations} iterations, expected at most {bound:.1e}: allow more iterations or a "
-        "larger tolerance, use float64, or take what there is with strict=False"
+        f"the residual of {vectors} is up to {float(solution.residual.max()):.1e} after "
+        f"{solution.iterations} iterations; expected at most {bound:.1e}: allow more iterations or "
+        "a larger tolerance, use float64, or take what there is with strict=False"
     )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _State:
-    """Where cells operate, U + R I, the potentials p of floating lines, and what is not met."""
+    """Operating points, U + R I, potentials p of floating lines, and errors of the equations."""
 
-    point: Point
+    point: OperatingPoint
     x: Tensor
     potential: Tensor | None
     loss: Tensor
@@ -130,11 +130,11 @@ class _Circuit:
 
     @cached_property
     def applied(self) -> Tensor:
-        """The s of the equations."""
+        """The applied voltages, s in the equations."""
         return self.word[..., :, None] - self.bit[..., None, :]
 
     def start(self) -> _State:
-        """No currents at all: the first step then has the slopes at 0 V."""
+        """The state without currents, so that the first step has the slopes at 0 V."""
         zero = self.cell.g.new_zeros(self.shape)
         *batch, rows, cols = self.shape
         potential = None if self.floating is None else zero.new_zeros((*batch, rows + cols))
@@ -148,8 +148,8 @@ class _Circuit:
         lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
         more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
         if more or came[-2:] != shape[-2:]:
-            raise ConfigError(
-                f"start is a solution of shape {list(came)}, expected one that broadcasts to "
+            raise ShapeError(
+                f"start is a solution of shape {list(came)}; expected one that broadcasts to "
                 f"{list(shape)}, as g and the drive have it"
             )
         known = known.to(self.cell.g.dtype)
@@ -165,7 +165,7 @@ class _Circuit:
         return self.at(x, device, potential)
 
     def at(self, x: Tensor, guess: Tensor, potential: Tensor | None) -> _State:
-        """What is not met with U + R I = `x`."""
+        """The state with U + R I = `x`."""
         point = self.cell.at(x, guess)
         loss = point.voltage + self.lines.drop(point.current) - self.applied
         excess = None
@@ -175,7 +175,7 @@ class _Circuit:
         return _State(point=point, x=x, potential=potential, loss=loss, excess=excess)
 
     def residual(self, state: _State) -> Tensor:
-        """As `Solution.residual` has it, [...]."""
+        """The residual as in `Solution.residual`, [...]."""
         voltage = _largest(self.applied)
         current, slope = state.point.current, state.point.slope
         missing = _largest(slope * state.loss)
@@ -237,9 +237,9 @@ def _damped(
         if potential is not None and change[1] is not None:
             potential = potential + tried[..., None] * change[1]
         x = state.x + tried[..., None, None] * direction
-        found = circuit.at(x, state.point.device, potential)
-        better = going & ~moved & (_merit(found, weight) < (1 - 1e-4 * length) * worst)
-        state = _where(better, found, state)
+        candidate = circuit.at(x, state.point.device, potential)
+        better = going & ~moved & (_merit(candidate, weight) < (1 - 1e-4 * length) * worst)
+        state = _where(better, candidate, state)
         moved = moved | better
         if bool((moved == going).all()):
             break
@@ -248,7 +248,7 @@ def _damped(
 
 
 def _weight(circuit: _Circuit, state: _State) -> Tensor | None:
-    """Ohm by which the excess currents of lines count as voltages."""
+    """The resistances by which the excess currents of lines count as voltages, in ohm."""
     if circuit.floating is None:
         return None
     return circuit.floating.total(state.point.slope).abs().clamp(min=1e-30).reciprocal()
@@ -266,10 +266,10 @@ def _where(which: Tensor, new: _State, old: _State) -> _State:
         extra = a.dim() - which.dim()
         return torch.where(which[(..., *[None] * extra)], a, b)
 
-    point = Point(
+    point = OperatingPoint(
         **{
             field.name: each(getattr(new.point, field.name), getattr(old.point, field.name))
-            for field in dataclasses.fields(Point)
+            for field in dataclasses.fields(OperatingPoint)
         }
     )
     optional = {
@@ -290,7 +290,7 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 def _ends(
     g: Tensor, drive: Drive, shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Floating | None]:
-    """V of word lines [..., rows] and of bit lines [..., cols], and what floats."""
+    """The voltages of word lines [..., rows] and bit lines [..., cols], and the floating lines."""
     *batch, rows, cols = shape
     masks = drive.floating_word_lines, drive.floating_bit_lines
     word = drive.word_line
@@ -300,11 +300,13 @@ def _ends(
         for mask, count in zip(masks, (rows, cols), strict=True)
     )
     if bool((open_word.all(-1) & open_bit.all(-1)).any()):
-        raise ConfigError("all lines float, so that no potential is known: drive at least one")
+        raise ConfigError(
+            "all lines float, so that no potential is known; expected at least one driven line"
+        )
     word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
     for name, volts in (("word_line", word), ("bit_line", bit)):
         if not bool(volts.isfinite().all()):
-            raise ConfigError(f"drive.{name} has infinite entries or NaN, expected V")
+            raise ConfigError(f"drive.{name} has infinite entries or NaN; expected V")
     if masks == (None, None):
         return word, bit, None
     floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))

@@ -1,4 +1,4 @@
-"""`memcore device`: what a device is, its parameters and presets, and a picture of its loop."""
+"""`memcore device`: the parameters and presets of a device, and a picture of its loop."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command("device")
 @click.argument("name")
-@click.option("--preset", help="A published parameter set; without it, the defaults.")
+@click.option("--preset", help="Published parameter set, in place of the defaults.")
 @click.option(
     "--plot",
     type=OutputFile(picture=True),
-    help="Write the current-voltage loop to this file (.png, .svg, .pdf).",
+    help="File for a picture of the current-voltage loop (.png, .svg, .pdf).",
 )
 def device(name: str, preset: str | None, plot: Path | None) -> None:
     """Show the parameters of the device NAME with units and sources, and its presets.

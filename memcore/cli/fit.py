@@ -1,4 +1,4 @@
-"""`memcore fit`: a measured device as a file that names it anywhere."""
+"""`memcore fit`: fits a device to a measurement and writes a device file."""
 
 from pathlib import Path
 from typing import Any
@@ -6,35 +6,41 @@ from typing import Any
 import click
 
 from memcore.cli.output import OutputFile
+from memcore.errors import ConfigError
 
 
 @click.command("fit")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--device", required=True, help="The model to fit, such as yakopcic.")
-@click.option("--preset", help="A published parameter set to begin with; else the defaults.")
+@click.option("--device", required=True, help="Device model to fit, such as yakopcic.")
+@click.option("--preset", help="Published parameter set to start from, in place of the defaults.")
 @click.option(
     "--column",
     "columns",
     multiple=True,
     required=True,
     metavar="WHAT=HEADING:UNIT",
-    help="What a column is: time, voltage, current; or pulse, direction, conductance, resistance; "
-    "for tabular also device, or voltage, current, curve. "
-    'Its heading in the file, and its unit, as in "voltage=V (mV):mV"; "1" for pure numbers.',
+    help="Meaning, heading and unit of a column. WHAT is time, voltage or current; or pulse, "
+    "direction, conductance or resistance; for tabular also device, or voltage, current or curve. "
+    'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
-@click.option("--free", multiple=True, help="A parameter to fit; all of them by default.")
+@click.option("--free", multiple=True, help="Parameter to fit; by default all of them.")
 @click.option(
-    "--fixed", multiple=True, metavar="NAME[=VALUE]", help="A parameter to hold, at this value."
+    "--fixed",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Parameter to hold, at VALUE if it is given.",
 )
-@click.option("--dt", type=float, help="Seconds between two samples of a file without times.")
-@click.option("--resample", is_flag=True, help="Bring uneven samples to equal steps.")
-@click.option("--seed", default=0, show_default=True, help="Of the starts of the search.")
+@click.option("--dt", type=float, help="Time between two samples of a file without times, in s.")
+@click.option("--resample", is_flag=True, help="Resample uneven samples to equal steps.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed of the starts of the search."
+)
 @click.option(
     "--plot",
     type=OutputFile(picture=True),
-    help="Write data, model and residuals here (.png, .svg, .pdf).",
+    help="File for a picture of data, model and residuals (.png, .svg, .pdf).",
 )
-@click.option("-o", "--out", type=OutputFile(), required=True, help="The device's file, .toml.")
+@click.option("-o", "--out", type=OutputFile(), required=True, help="Device file to write, .toml.")
 def fit(
     data: Path,
     device: str,
@@ -48,34 +54,31 @@ def fit(
 ) -> None:
     """Fit a device model to the measurement in the CSV file DATA."""
     import memcore
+    from memcore.fitting import FitOptions
     from memcore.registry.device_file import require_name
 
     require_name(out)
     named = _named(columns)
-    held = _held(fixed)
-    found = memcore.fit(
-        device,
-        data,
+    chosen = FitOptions(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items()},
         start=preset,
         free=free or None,
-        fixed=held,
+        fixed=_held(fixed),
         **options,
     )
-    click.echo(str(found))
-    found.to_toml(out)
+    fitted = memcore.fit(device, data, options=chosen)
+    click.echo(str(fitted))
+    fitted.to_toml(out)
     click.echo(f"\ndevice {out}")
     if plot is not None:
-        found.plot().savefig(plot)
+        fitted.plot().savefig(plot)
         click.echo(f"plot   {plot}")
 
 
 def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    """Heading and unit of each `WHAT=HEADING:UNIT`, by what it is."""
-    from memcore.errors import ConfigError
-
-    found: dict[str, tuple[str, str]] = {}
+    """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
+    named: dict[str, tuple[str, str]] = {}
     for text in columns:
         what, equals, rest = text.partition("=")
         heading, colon, unit = rest.rpartition(":")
@@ -83,19 +86,17 @@ def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
             raise ConfigError(
                 f"--column {text!r}; expected WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
             )
-        if what in found:
+        if what in named:
             raise ConfigError(
-                f"--column {what} is given twice, as {found[what][0]!r} and as {heading!r}; "
+                f"--column {what} is given twice, as {named[what][0]!r} and as {heading!r}; "
                 "expected one column"
             )
-        found[what] = heading, unit
-    return found
+        named[what] = heading, unit
+    return named
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
-    """Names to hold, or values by name if there is one."""
-    from memcore.errors import ConfigError
-
+    """The names of parameters to hold, or their values by name if there is one."""
     pairs = [text.partition("=") for text in fixed]
     if not any(equals for _, equals, _ in pairs):
         return fixed

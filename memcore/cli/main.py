@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import memcore
-from memcore._text import aligned
+from memcore._text import aligned, install
 from memcore._version import __version__
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
 from memcore.cli import spice as cli_spice
 from memcore.cli.output import OutputFolder
-from memcore.errors import MemcoreError, MemcoreWarning
+from memcore.errors import MemcoreError, MemcoreWarning, NativeError
 from memcore.registry.instances import SCAN, registries
 from memcore.registry.scan import THIS_PROCESS
 
@@ -46,7 +46,7 @@ class _Program(click.Group):
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="memcore")
-@click.option("--traceback", is_flag=True, help="Show where an error came from.")
+@click.option("--traceback", is_flag=True, help="Show the traceback of an error.")
 def main(traceback: bool) -> None:
     """Turn a trained network into a memristive one and see what its devices cost."""
     del traceback  # read from the context by `_Program.invoke`
@@ -57,9 +57,15 @@ def main(traceback: bool) -> None:
 _FRESH = click.option(
     "--fresh", is_flag=True, help="Discard what another study left in the folder."
 )
-_QUIET = click.option("--quiet", "-q", is_flag=True, help="Only the table, warnings and errors.")
-_CHIPS = click.option("--chips", type=click.IntRange(min=1), help="Virtual chips at each point.")
-_SAMPLES = click.option("--samples", type=click.IntRange(min=1), help="Test images, the first.")
+_QUIET = click.option(
+    "--quiet", "-q", is_flag=True, help="Show only the table, warnings and errors."
+)
+_CHIPS = click.option(
+    "--chips", type=click.IntRange(min=1), help="Number of virtual chips at each point."
+)
+_SAMPLES = click.option(
+    "--samples", type=click.IntRange(min=1), help="Number of test images; the first ones are taken."
+)
 _TRAIN = click.option("--train", is_flag=True, help="Train the network instead of loading weights.")
 _FOLDER = OutputFolder()
 
@@ -68,10 +74,14 @@ _FOLDER = OutputFolder()
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--out", type=_FOLDER, help="Results folder  [default: results/NAME]")
 @_CHIPS
-@click.option("--seed", type=int, help="Of the training and of the chips.")
+@click.option("--seed", type=int, help="Random seed.")
 @_SAMPLES
-@click.option("--batch", type=click.IntRange(min=1), help="Images evaluated at once.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights to load.")
+@click.option("--batch", type=click.IntRange(min=1), help="Number of images evaluated at once.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="File of weights to load instead of training.",
+)
 @_TRAIN
 @click.option("--device", help="Torch device to compute on, such as cuda.")
 @_FRESH
@@ -93,7 +103,9 @@ def run(
 
 
 @main.command()
-@click.option("--out", type=_FOLDER, default=Path("demo-results"), show_default=True)
+@click.option(
+    "--out", type=_FOLDER, default=Path("demo-results"), show_default=True, help="Results folder."
+)
 @_CHIPS
 @_SAMPLES
 @_TRAIN
@@ -110,10 +122,10 @@ def demo(out: Path, train: bool, fresh: bool, quiet: bool, **overrides: Any) -> 
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--check", is_flag=True, help="Import each one and check its signatures.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs.")
+@click.option("--check", is_flag=True, help="Import each plugin and check its signatures.")
 def plugins(as_json: bool, check: bool) -> None:
-    """List the installed plugins: who provides what, and with --check whether it works."""
+    """List the installed plugins and their providers."""
     if check:
         _register_computed_names()
     rows = [
@@ -139,7 +151,7 @@ def plugins(as_json: bool, check: bool) -> None:
 @main.command()
 @click.option("--require-native", is_flag=True, help="Fail unless the native kernels are in use.")
 def doctor(require_native: bool) -> None:
-    """Say what is installed, which native kernels are in use, and why others are not."""
+    """Show what is installed, which native kernels are in use, and why others are not."""
     import platform
 
     import torch
@@ -162,12 +174,12 @@ def doctor(require_native: bool) -> None:
     for line in aligned(list(facts.items())):
         click.echo(line)
     if require_native and not status.cpu.loaded:
-        raise MemcoreError(f"the native kernels are required, but {status.cpu.reason}")
+        raise NativeError(f"the native kernels are required, but {status.cpu.reason}")
 
 
 @main.command("new-plugin")
 @click.argument("name")
-@click.option("--out", type=_FOLDER, help="Where to make it  [default: ./NAME]")
+@click.option("--out", type=_FOLDER, help="Folder to make  [default: ./NAME]")
 def new_plugin(name: str, out: Path | None) -> None:
     """Start a plugin package of your own: a working copy of the example, renamed to NAME."""
     from memcore.cli.new_plugin import create
@@ -271,4 +283,4 @@ def _package(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed; the study needs it: pip install 'memcore[study]'"
+        return f"not installed; studies need it: {install('study')}"

@@ -19,9 +19,9 @@ def create(name: str, destination: str | Path) -> Path:
     """Make a plugin package that builds, installs and passes its own tests.
 
     Args:
-        name: of the distribution, `memcore-mylab` by custom: the package to import is then
+        name: name of the distribution, `memcore-mylab` by custom: the package to import is then
             `memcore_mylab`, the device `mylab_rram` and its class `MylabRram`.
-        destination: the folder to make.
+        destination: folder to make.
 
     Returns:
         The folder.
@@ -44,7 +44,7 @@ def create(name: str, destination: str | Path) -> Path:
 
 
 def template() -> Path:
-    """The example distribution: beside the package in a wheel, under `plugins` in a checkout.
+    """The folder of the example: beside the package in a wheel, under `plugins` in a checkout.
 
     Raises:
         ConfigError: this installation has neither.
@@ -60,7 +60,7 @@ def template() -> Path:
 
 
 def _renamed(name: str) -> dict[str, str]:
-    """What becomes of the words of the example; the first that fits counts."""
+    """The replacements of the words of the example; the first that fits counts."""
     short = name.removeprefix("memcore-").replace("-", "_")
     package = name.replace("-", "_")
     if not _DISTRIBUTION.match(name) or not short[0].isalpha() or keyword.iskeyword(package):

@@ -1,4 +1,4 @@
-"""What a command writes: whether it can is asked before the work, not after."""
+"""Files that a command writes: whether it can is checked before the work, not after."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ class OutputFile(click.Path):
     """A file to write in a folder that exists.
 
     Args:
-        picture: whether it is one, in a format that matplotlib writes.
+        picture: whether the file is a picture, in a format that matplotlib writes.
     """
 
     def __init__(self, *, picture: bool = False) -> None:
@@ -24,7 +24,9 @@ class OutputFile(click.Path):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
-            raise ConfigError(f"there is no folder '{path.parent}' to write '{path.name}' into")
+            raise ConfigError(
+                f"there is no folder '{path.parent}' to write '{path.name}' into; make it first"
+            )
         if self.picture:
             _require_format(path)
         _require_writable(path)
@@ -41,9 +43,13 @@ class OutputFolder(click.Path):
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         there = next(each for each in (path, *path.absolute().parents) if each.exists())
         if not there.is_dir():
-            raise ConfigError(f"folder '{path}' cannot be made: '{there}' is no folder")
+            raise ConfigError(
+                f"folder '{path}' cannot be made: '{there}' is no folder; expected another place"
+            )
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"'{there}' cannot be written into: permission denied")
+            raise ConfigError(
+                f"'{there}' cannot be written into: permission denied; expected another place"
+            )
         return path
 
 

@@ -1,4 +1,4 @@
-"""`memcore spice`: a crossbar as an ngspice netlist, and memcore's answer beside ngspice's."""
+"""`memcore spice`: a crossbar as a netlist for ngspice, and the comparison with memcore."""
 
 import math
 from collections.abc import Callable
@@ -27,47 +27,101 @@ _SCHEMES = ("read", "v/2", "v/3", "floating", "grounded")
 
 _OPTIONS = (
     click.argument("conductances", type=_FILE, required=False),
-    click.option("--rows", type=_COUNT, default=8, show_default=True, help="Word lines."),
-    click.option("--cols", type=_COUNT, default=6, show_default=True, help="Bit lines."),
-    click.option("--r-on", type=_ABOVE, default=1e4, show_default=True, help="Ohm, lowest."),
-    click.option("--r-off", type=_ABOVE, default=1e6, show_default=True, help="Ohm, highest."),
-    click.option("--segment", type=_OHM, default=2.0, show_default=True, help="Ohm, each wire."),
-    click.option("--driver", type=_OHM, default=0.0, show_default=True, help="Ohm."),
-    click.option("--sense", type=_OHM, default=0.0, show_default=True, help="Ohm."),
-    click.option("--drive", type=click.Choice(_ENDS["drive"]), default="left", show_default=True),
+    click.option("--rows", type=_COUNT, default=8, show_default=True, help="Number of word lines."),
+    click.option("--cols", type=_COUNT, default=6, show_default=True, help="Number of bit lines."),
     click.option(
-        "--sense-at", type=click.Choice(_ENDS["sense_at"]), default="bottom", show_default=True
+        "--r-on",
+        type=_ABOVE,
+        default=1e4,
+        show_default=True,
+        help="Lowest resistance of a cell, in ohm.",
+    ),
+    click.option(
+        "--r-off",
+        type=_ABOVE,
+        default=1e6,
+        show_default=True,
+        help="Highest resistance of a cell, in ohm.",
+    ),
+    click.option(
+        "--segment",
+        type=_OHM,
+        default=2.0,
+        show_default=True,
+        help="Resistance of a wire segment, in ohm.",
+    ),
+    click.option(
+        "--driver",
+        type=_OHM,
+        default=0.0,
+        show_default=True,
+        help="Resistance of a driver, in ohm.",
+    ),
+    click.option(
+        "--sense",
+        type=_OHM,
+        default=0.0,
+        show_default=True,
+        help="Resistance of a sense node, in ohm.",
+    ),
+    click.option(
+        "--drive",
+        type=click.Choice(_ENDS["drive"]),
+        default="left",
+        show_default=True,
+        help="Driven ends of the word lines.",
+    ),
+    click.option(
+        "--sense-at",
+        type=click.Choice(_ENDS["sense_at"]),
+        default="bottom",
+        show_default=True,
+        help="Sensed ends of the bit lines.",
     ),
     click.option(
         "--scheme",
         type=click.Choice(_SCHEMES),
         default="read",
         show_default=True,
-        help="read: random voltages; others write the cell in the middle.",
+        help="Voltages of the lines: random for read; the others select the cell in the middle.",
     ),
-    click.option("--voltage", type=_ABOVE, default=0.5, show_default=True, help="V, largest."),
-    click.option("--law", type=click.Choice(("ohmic", "sinh")), default="ohmic", show_default=True),
-    click.option("--v0", type=_ABOVE, default=0.25, show_default=True, help="V, of sinh."),
+    click.option(
+        "--voltage", type=_ABOVE, default=0.5, show_default=True, help="Largest voltage, in V."
+    ),
+    click.option(
+        "--law",
+        type=click.Choice(("ohmic", "sinh")),
+        default="ohmic",
+        show_default=True,
+        help="Current-voltage law of the memristors.",
+    ),
+    click.option(
+        "--v0",
+        type=_ABOVE,
+        default=0.25,
+        show_default=True,
+        help="Voltage scale of the law sinh, in V.",
+    ),
     click.option(
         "--series",
         type=click.Choice(("none", "transistor", "selector", "threshold")),
         default="none",
         show_default=True,
-        help="What is in series with each cell.",
+        help="Element in series with each memristor.",
     ),
     click.option(
         "--placement",
         type=click.Choice(("as_mapped", "sorted")),
         default="as_mapped",
         show_default=True,
-        help="sorted: lines that conduct more near to what they load, as ir_drop has it.",
+        help="Order of the lines; sorted puts the lines that conduct more near to the drivers.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of what is random."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Random seed."),
 )
 
 
 def _described(command: _F) -> _F:
-    """The options that describe a circuit."""
+    """Add the options that describe a circuit to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -75,16 +129,22 @@ def _described(command: _F) -> _F:
 
 @click.group()
 def spice() -> None:
-    """Write crossbars for ngspice, and compare memcore with it.
+    """Write crossbars as netlists for ngspice, and compare memcore with it.
 
-    Conductances are random between 1 / r_off and 1 / r_on, or come from the file CONDUCTANCES:
+    The conductances are random between 1 / r_off and 1 / r_on, or come from the file CONDUCTANCES,
     .npy or .csv, [rows, cols] in siemens.
     """
 
 
 @spice.command()
 @_described
-@click.option("--tolerance", type=_ABOVE, default=1e-8, show_default=True, help="Relative.")
+@click.option(
+    "--tolerance",
+    type=_ABOVE,
+    default=1e-8,
+    show_default=True,
+    help="Largest relative difference that counts as agreement.",
+)
 def check(tolerance: float, **described: Any) -> None:
     """Solve a crossbar with memcore and with ngspice, and compare node by node.
 
@@ -165,7 +225,7 @@ def _option(name: str) -> str:
 
 
 def _sorted(given: dict[str, Any]) -> dict[str, Any]:
-    """The same wires as an effect, which decides where lines lie."""
+    """The same wires as an effect, which decides on the positions of the lines."""
     names = ("segment", "driver", "sense", "drive", "sense_at", "placement")
     return {"name": "ir_drop", **{name: given[name] for name in names}}
 
@@ -175,7 +235,9 @@ def _random(random: Any, given: dict[str, Any]) -> "Tensor":
 
     low, high = 1 / given["r_off"], 1 / given["r_on"]
     if low > high:
-        raise ConfigError(f"--r-off {given['r_off']!r} is below --r-on {given['r_on']!r}")
+        raise ConfigError(
+            f"--r-off {given['r_off']!r} is below --r-on {given['r_on']!r}; expected it above"
+        )
     part: Tensor = random.uniform((given["rows"], given["cols"]), dtype=torch.float64)
     return (math.log(low) + math.log(high / low) * part).exp()
 
@@ -188,14 +250,14 @@ def _read(path: Path) -> "Tensor":
 
     try:
         table = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        found = torch.from_numpy(np.asarray(table, dtype=np.float64))
+        conductances = torch.from_numpy(np.asarray(table, dtype=np.float64))
     except (ValueError, OSError) as error:
         raise ConfigError(
             f"{str(path)!r} cannot be read ({error}); expected conductances [rows, cols] in S, "
             "as .npy or as .csv without a header"
         ) from error
-    check_conductances(found)
-    return found
+    check_conductances(conductances)
+    return conductances
 
 
 def _drive(random: Any, g: "Tensor", given: dict[str, Any]) -> "Drive":

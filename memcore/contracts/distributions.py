@@ -9,7 +9,7 @@ from typing import ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.random import Stream
 
 #: Below this probability of falling inside the bounds, resampling would take for ever.
@@ -31,10 +31,10 @@ class Distribution(ABC):
     def sample(
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
-        """One draw per cell, float32 [*shape]."""
+        """Draw one value per cell, float32 [*shape]."""
 
     def _undrawn(self, *_: object) -> NoReturn:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{self!r} is not a number yet; calculate with device.sample(shape, ctx) or "
             "device.nominal()"
         )
@@ -58,7 +58,7 @@ class _Truncated(Distribution):
 
     @abstractmethod
     def transform(self, z: Tensor) -> Tensor:
-        """From a standard normal draw to the parameter."""
+        """The parameter for a standard normal draw."""
 
     def _validate(self, least: float | None, most: float | None) -> None:
         if least is not None and most is not None and least > most:
@@ -137,7 +137,7 @@ class LogNormal(_Truncated):
 
     def __post_init__(self) -> None:
         if not self.median > 0 or not self.sigma >= 0:
-            raise ConfigError(f"{self!r}: expected median > 0 and sigma >= 0")
+            raise ConfigError(f"{self!r}; expected median > 0 and sigma >= 0")
         self._validate(self.min, self.max)
 
     @property
@@ -168,7 +168,7 @@ class Uniform(Distribution):
 
     def __post_init__(self) -> None:
         if not self.min <= self.max:
-            raise ConfigError(f"{self!r}: expected min <= max")
+            raise ConfigError(f"{self!r}; expected min <= max")
 
     @property
     def nominal(self) -> float:
@@ -186,7 +186,7 @@ def _inside(x: Tensor, low: float | None, high: float | None) -> Tensor:
 
 
 def _standard(bound: float | None, center: float, spread: float, default: float) -> float:
-    """A bound in units of the standard deviation."""
+    """A bound relative to the centre, in units of the standard deviation."""
     if bound is None:
         return default
     distance = bound - center

@@ -1,4 +1,4 @@
-"""Forms: what a bound non-ideality or converter is, as data that the kernels understand.
+"""Forms: bound non-idealities and converters as data that the kernels understand.
 
 A plugin's `bind` returns one of these, or any `nn.Module` with the same `forward`. Forms hold
 tensors as buffers, so they follow `.to()`, `state_dict` and `deepcopy`; each broadcasts against
@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from memcore.errors import ConfigError
 from memcore.ops import quantize
 from memcore.random import ReadStream
 
@@ -25,8 +26,8 @@ class Affine(nn.Module):
     """`x * gain + offset`, the same at every read.
 
     Args:
-        gain: dimensionless.
-        offset: in the unit of x, siemens or ampere.
+        gain: factor, dimensionless.
+        offset: offset in the unit of x, siemens or ampere.
     """
 
     gain: Tensor
@@ -46,8 +47,8 @@ class Gaussian(nn.Module):
     """`x + sigma * N(0, 1)`, new at every read, `sigma^2 = std^2 + (relative * x)^2`.
 
     Args:
-        std: in the unit of x, siemens or ampere.
-        relative: as a fraction of x.
+        std: standard deviation in the unit of x, siemens or ampere.
+        relative: standard deviation as a fraction of x.
 
     A subclass may override `variance`; `seconds` since programming is set before it is called, and
     one that depends on the conductances overrides `settle` too.
@@ -74,11 +75,11 @@ class Gaussian(nn.Module):
         self.seconds.copy_(seconds)
 
     def variance(self, x: Tensor) -> Tensor:
-        """`sigma^2` for each cell or line."""
+        """The variance `sigma^2` of each cell or line."""
         return self.std**2 + (self.relative * x) ** 2
 
     def forward(self, x: Tensor, stream: ReadStream) -> Tensor:
-        """One noisy copy of x, [1 or reads, ...], for each read."""
+        """A noisy copy of x [1 or reads, ...] for each read."""
         return x + self.variance(x).sqrt() * stream.normal(x.shape[1:]).to(x.dtype)
 
 
@@ -93,7 +94,7 @@ class Aging(nn.Module):
     clock: ClassVar[Count] = "seconds"  #: "cycles" and "reads" are the others
 
     def acceleration(self, temperature: Tensor) -> Tensor:
-        """How many times faster the clock runs at each `temperature` [n] K, 1 unless overridden.
+        """The speed of the clock at each `temperature` [n] in K, 1 unless overridden.
 
         One that is not the same for everything in a form returns [k, n].
         """
@@ -185,8 +186,8 @@ class Lookup(nn.Module):
     """Piecewise-constant: `values[i]` where x lies between `edges[i - 1]` and `edges[i]`.
 
     Args:
-        edges: ascending, [n - 1].
-        values: [n].
+        edges: edges of the intervals, ascending, [n - 1].
+        values: value of each interval, [n].
     """
 
     edges: Tensor
@@ -195,7 +196,7 @@ class Lookup(nn.Module):
     def __init__(self, edges: Tensor, values: Tensor) -> None:
         super().__init__()
         if values.numel() != edges.numel() + 1:
-            raise ValueError(
+            raise ConfigError(
                 f"{values.numel()} values for {edges.numel()} edges; expected one value more"
             )
         self.register_buffer("edges", edges)
@@ -203,8 +204,8 @@ class Lookup(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Look up; the gradient passes straight through."""
-        found = self.values[torch.bucketize(x.detach(), self.edges)]
-        return x + (found - x).detach()
+        nearest = self.values[torch.bucketize(x.detach(), self.edges)]
+        return x + (nearest - x).detach()
 
 
 #: What the kernels know; any other `nn.Module` works too, only slower.

@@ -1,4 +1,4 @@
-"""Where the lines of arrays lie: which parts share word lines, and in which order lines follow."""
+"""The positions of the lines of arrays: parts that share word lines, and the order of the lines."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
-    """From arrays and lines as they are numbered to where they lie on the chip, and back.
+    """The map from arrays and lines as they are numbered to their positions on the chip, and back.
 
     Attributes:
-        parts: of a weight that are neighbouring bit lines of one array: its bit line j * parts + k
-            is column j of part k.
-        row_order: the word line at each position from top to bottom, [..., rows]; None if they lie
-            as they are numbered.
-        col_order: the bit line at each position from left to right, [..., cols].
+        parts: number of parts of a weight that are neighbouring bit lines of one array, whose bit
+            line j * parts + k is column j of part k.
+        row_order: word line at each position from top to bottom, [..., rows]; None if they lie as
+            they are numbered.
+        col_order: bit line at each position from left to right, [..., cols]; None if they lie as
+            they are numbered.
     """
 
     parts: int = 1
@@ -23,7 +24,7 @@ class Layout:
     col_order: Tensor | None = None
 
     def lay(self, cells: Tensor) -> Tensor:
-        """Cells [arrays, rows, cols] as they are numbered, where they lie on the chip."""
+        """Cells [arrays, rows, cols] as they are numbered, by their positions on the chip."""
         return self.place(self.join(cells))
 
     def number(self, cells: Tensor) -> Tensor:

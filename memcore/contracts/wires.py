@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 
 from torch import Tensor
 
+from memcore.errors import ArgumentTypeError, ConfigError
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Wires:
@@ -21,23 +23,23 @@ class Wires:
     `Crossbar` does not.
 
     Attributes:
-        word_line: one word-line segment; [..., rows, cols], from left to right, or
+        word_line: resistance of one word-line segment; [..., rows, cols], from left to right, or
             [..., rows, cols + 1] where both ends are driven.
-        bit_line: one bit-line segment; [..., rows, cols], from top to bottom, or
+        bit_line: resistance of one bit-line segment; [..., rows, cols], from top to bottom, or
             [..., rows + 1, cols] where both ends are sensed.
-        driver: the source of a word line; [..., rows].
-        sense: what a bit line ends in; [..., cols].
+        driver: resistance of the source of a word line; [..., rows].
+        sense: resistance of the sense node in which a bit line ends; [..., cols].
         first: whether there is a segment between a driver and the cell next to it.
         last: whether there is a segment between a sense node and the cell next to it.
-        drive: the ends of the word lines that are driven. With "both", two drivers of the same
-            voltage, each with its resistance.
-        sense_at: the ends of the bit lines that are sensed. With "both", the current of a bit line
-            is the sum of the two.
+        drive: ends of the word lines that are driven. With "both", there are two drivers of the
+            same voltage, each with its resistance.
+        sense_at: ends of the bit lines that are sensed. With "both", the current of a bit line is
+            the sum of the two.
 
     Raises:
-        TypeError: if a resistance is neither a number nor a floating-point tensor, or if `first` or
-            `last` is no bool.
-        ValueError: if a resistance is negative, infinite or NaN, or an end has another name.
+        ArgumentTypeError: if a resistance is neither a number nor a floating-point tensor, or if
+            `first` or `last` is no bool.
+        ConfigError: if a resistance is negative, infinite or NaN, or an end has another name.
     """
 
     word_line: float | Tensor = 0.0
@@ -54,14 +56,16 @@ class Wires:
             _check(name, getattr(self, name))
         for name in ("first", "last"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is {getattr(self, name)!r}, expected True or False")
+                raise ArgumentTypeError(
+                    f"{name} is {getattr(self, name)!r}; expected True or False"
+                )
         for name, ends in (
             ("drive", ("left", "right", "both")),
             ("sense_at", ("bottom", "top", "both")),
         ):
             if getattr(self, name) not in ends:
                 wanted = ", ".join(map(repr, ends))
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {wanted}")
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {wanted}")
 
     def like(self, other: Tensor) -> Self:
         """The same resistances, tensors in the dtype and on the device of `other`."""
@@ -77,14 +81,16 @@ class Wires:
 def _check(name: str, value: object) -> None:
     if isinstance(value, Tensor):
         if not value.is_floating_point():
-            raise TypeError(f"{name} is a {value.dtype} tensor, expected ohm in floating point")
-        found = value.detach()
-        if found.is_meta or bool((found.isfinite() & (found >= 0)).all()):
+            raise ArgumentTypeError(
+                f"{name} is a {value.dtype} tensor; expected ohm in floating point"
+            )
+        ohm = value.detach()
+        if ohm.is_meta or bool((ohm.isfinite() & (ohm >= 0)).all()):
             return
-        raise ValueError(
-            f"{name} has negative or infinite entries or NaN, expected ohm, at least 0"
+        raise ConfigError(
+            f"{name} has negative or infinite entries or NaN; expected ohm, at least 0"
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} is {value!r}, expected ohm as a number or a tensor")
+        raise ArgumentTypeError(f"{name} is {value!r}; expected ohm as a number or a tensor")
     if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} is {value!r} ohm, expected a finite number, at least 0")
+        raise ConfigError(f"{name} is {value!r} ohm; expected a finite number, at least 0")

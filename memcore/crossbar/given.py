@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement
-from memcore.circuit._check import PerCell
+from memcore.circuit.per_cell import PerCell
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality

@@ -1,1 +1,1 @@
-"""Voltage waveforms and what they do to a device."""
+"""Voltage waveforms and the response of devices to them."""

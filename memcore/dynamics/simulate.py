@@ -19,10 +19,10 @@ from torch import Tensor
 from memcore import native
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
-from memcore.dynamics.recording import Program, Unfusable, lower
+from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, RecordingError, ShapeError
 from memcore.random import Stream
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, plugin
@@ -34,21 +34,22 @@ _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
-    """What a waveform did to devices; rows are recorded samples.
+    """The response of devices to a waveform; rows are recorded samples.
 
     Sample k lies at `k dt`, its voltage lasts until `(k + 1) dt`; state and current are those at
     its beginning.
 
     Attributes:
-        time: [rows] s, float64.
-        voltage: [rows] V if shared by all cells, else [rows, *cells].
-        current: [rows, *cells] A.
-        state: [rows, k, *cells].
+        time: time of each row in s, [rows], float64.
+        voltage: voltages in V, [rows] if all cells share them, else [rows, *cells].
+        current: currents in A, [rows, *cells].
+        state: states, [rows, k, *cells].
         final: the state after the last sample, [k, *cells]: `simulate(..., state=trace.final)`
             goes on from there.
-        device: with every distribution drawn, the cells that were simulated.
-        engine: "native", or "python" and why.
-        stride: samples from one row to the next; 1 if each sample of the waveform has its row.
+        device: the cells that were simulated, with every distribution drawn.
+        engine: "native", or "python" and the reason.
+        stride: number of samples from one row to the next; 1 if each sample of the waveform has its
+            row.
     """
 
     time: Tensor
@@ -116,15 +117,16 @@ def simulate(
     Args:
         device: the model, by instance, name, class, mapping or device file, as in
             `CrossbarConfig`.
-        voltage: V, [time] for a waveform that all cells see or [time, *cells]; sample k is held
-            from `k dt` to `(k + 1) dt`. Its dtype is that of the calculation.
-        dt: s, greater than zero.
-        state: [k, *cells] to begin with, of conductances within the window of each cell; that of
-            fresh cells by default.
-        shape: of the cells, or how many, where voltage and state do not say.
-        seed: of everything that is drawn.
-        record: which samples to keep: "all", every n-th for an integer, or only the "last".
-        engine: "native" makes it an error if the native engine cannot run the device.
+        voltage: voltages in V, [time] for a waveform that all cells see or [time, *cells]; sample k
+            is held from `k dt` to `(k + 1) dt`. Their dtype is that of the calculation.
+        dt: time between two samples in s, greater than zero.
+        state: state at the beginning, [k, *cells], of conductances within the window of each cell;
+            by default that of fresh cells.
+        shape: shape or number of the cells, where voltage and state do not tell.
+        seed: random seed.
+        record: samples to keep: "all", every n-th for an integer, or only the "last".
+        engine: "auto", "python", or "native", which makes it an error if the native engine cannot
+            run the device.
 
     Raises:
         ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
@@ -169,14 +171,14 @@ _Run = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 def _choose(
     engine: str, device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context
 ) -> tuple[_Run, str]:
-    """What carries the state along, and the name of it."""
+    """The function that carries the state along, and its name."""
     if engine not in {"auto", "native", "python"}:
         raise ConfigError(f"engine={engine!r}; expected 'auto', 'native' or 'python'")
     reason = "asked for" if engine == "python" else _obstacle(device, state, voltage)
     if not reason:
         try:
             return partial(kernel.run, _program(device, state, voltage, dt, ctx)), "native"
-        except Unfusable as error:
+        except RecordingError as error:
             reason = str(error)
     if engine == "native":
         raise ConfigError(
@@ -186,7 +188,7 @@ def _choose(
 
 
 def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
-    """What the native engine runs, made once for installed devices that only numbers describe.
+    """The program of a device, made once for installed devices that only numbers describe.
 
     What is written in a notebook or a script may change while its class stays the same.
     """
@@ -222,7 +224,7 @@ _remembered = lru_cache(maxsize=64)(_recorded)
 
 
 def _obstacle(device: Memristor, state: Tensor, voltage: Tensor) -> str:
-    """Why the native engine cannot be used at all, empty if it can."""
+    """The reason why the native engine cannot be used, empty if it can."""
     if native.cpu() is None:
         return native.status().cpu.reason
     tensors = [state, voltage, *(v for v in vars(device).values() if isinstance(v, Tensor))]
@@ -265,10 +267,10 @@ def _current(device: Memristor, states: Tensor, voltage: Tensor) -> Tensor:
 
 def _check_waveform(voltage: Tensor, dt: float) -> None:
     if not isinstance(voltage, Tensor) or voltage.dtype not in {torch.float32, torch.float64}:
-        found = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
-        raise ConfigError(f"voltage is {found}; expected a float32 or float64 tensor")
+        came = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
+        raise ConfigError(f"voltage is {came}; expected a float32 or float64 tensor")
     if voltage.dim() == 0 or voltage.shape[0] == 0:
-        raise ConfigError(
+        raise ShapeError(
             f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "
             "with at least one sample"
         )
@@ -337,7 +339,7 @@ def _first_state(
     if state is None:
         return fresh.to(voltage.dtype)
     if state.shape != fresh.shape:
-        raise ConfigError(
+        raise ShapeError(
             f"state has shape {tuple(state.shape)}; expected {tuple(fresh.shape)}: "
             f"{fresh.shape[0]} variables of {type(device).__name__}"
         )

@@ -30,12 +30,12 @@ def sine(
     """A sine that begins at `offset` and rises for a positive amplitude.
 
     Args:
-        amplitude: V.
-        frequency: Hz.
-        dt: s, at most a quarter of a period.
-        periods: how many.
-        offset: V.
-        dtype: of the result.
+        amplitude: amplitude in V.
+        frequency: frequency in Hz.
+        dt: time between two samples in s, at most a quarter of a period.
+        periods: number of periods.
+        offset: mean voltage in V.
+        dtype: dtype of the result.
 
     Raises:
         ConfigError: a number that must be positive is not, or there are fewer than four samples in
@@ -57,12 +57,12 @@ def triangle(
     """A sweep 0, amplitude, 0, negative, 0 at constant speed in each of its halves.
 
     Args:
-        amplitude: V, of the first half; negative to begin downwards.
-        frequency: Hz.
-        dt: s, at most a quarter of a period.
-        periods: how many.
-        negative: V, peak of the second half; `-amplitude` by default.
-        dtype: of the result.
+        amplitude: peak voltage of the first half in V; negative to begin downwards.
+        frequency: frequency in Hz.
+        dt: time between two samples in s, at most a quarter of a period.
+        periods: number of periods.
+        negative: peak voltage of the second half in V; `-amplitude` by default.
+        dtype: dtype of the result.
 
     Raises:
         ConfigError: a number that must be positive is not, or there are fewer than four samples in
@@ -87,14 +87,14 @@ def pulse_train(
     """`count` times a rectangular pulse and the pause after it.
 
     Args:
-        amplitude: V.
-        count: how many pulses.
-        width: s, of a pulse; a whole number of samples, at least one.
-        gap: s, between the end of a pulse and the next one; a whole number of samples, 0 for none:
-            then the pulses are one long one.
-        dt: s.
-        read: V during the gap.
-        dtype: of the result.
+        amplitude: amplitude in V.
+        count: number of pulses.
+        width: duration of a pulse in s; a whole number of samples, at least one.
+        gap: time between the end of a pulse and the next one in s; a whole number of samples. With
+            0 the pulses are one long pulse.
+        dt: time between two samples in s.
+        read: voltage during the gaps in V.
+        dtype: dtype of the result.
 
     Raises:
         ConfigError: a number does not fit.
@@ -121,15 +121,15 @@ def ltp_ltd(
     """Long-term potentiation and depression: `pulses` identical pulses up, then as many down.
 
     Args:
-        potentiation: V, the amplitude that raises the conductance (see the device's polarity).
-        depression: V, the amplitude that lowers it.
-        pulses: of each kind.
-        width: s, of a pulse; a whole number of samples.
-        gap: s, after each pulse; a whole number of samples.
-        dt: s.
-        cycles: how often all this.
-        read: V during the gaps.
-        dtype: of the result.
+        potentiation: amplitude in V that raises the conductance (see the polarity of the device).
+        depression: amplitude in V that lowers the conductance.
+        pulses: number of pulses of each kind.
+        width: duration of a pulse in s; a whole number of samples.
+        gap: time after each pulse in s; a whole number of samples.
+        dt: time between two samples in s.
+        cycles: number of repetitions of the whole train.
+        read: voltage during the gaps in V.
+        dtype: dtype of the result.
 
     Raises:
         ConfigError: a number does not fit.
@@ -155,14 +155,14 @@ def staircase(
     """Equal voltage steps from `start` to `stop`, both included, each held for `width`.
 
     Args:
-        start: V.
-        stop: V.
-        steps: how many levels.
-        width: s, on each level; a whole number of samples.
-        dt: s.
-        gap: s at 0 V after each level; a whole number of samples.
-        back: go down again over the same levels, the last one once.
-        dtype: of the result.
+        start: first voltage in V.
+        stop: last voltage in V.
+        steps: number of levels.
+        width: time on each level in s; a whole number of samples.
+        dt: time between two samples in s.
+        gap: time at 0 V after each level in s; a whole number of samples.
+        back: whether to go back over the same levels, with the last one once.
+        dtype: dtype of the result.
 
     Raises:
         ConfigError: a number does not fit.

@@ -1,7 +1,8 @@
-"""Fitting device models to measurements: what `memcore.fit` takes and returns."""
+"""Fitting device models to measurements: the arguments and the result of `memcore.fit`."""
 
-from memcore.fitting.data import IVData, PulseData
-from memcore.fitting.records import IVCurve, Records, load_records
+from memcore.fitting.device_records import IVCurve, Records, load_records
+from memcore.fitting.measurements import IVData, PulseData
+from memcore.fitting.options import FitOptions
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.run import fit
 from memcore.fitting.table import Table, read_table
@@ -10,6 +11,7 @@ from memcore.fitting.units import Quantity
 
 __all__ = [
     "Fit",
+    "FitOptions",
     "FittedParameter",
     "IVCurve",
     "IVData",

@@ -1,4 +1,4 @@
-"""What the data say about each parameter, and about which of them they say nothing."""
+"""What the data tell about each parameter, and the parameters that they do not determine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from memcore.fitting.search import Numbers
-from memcore.fitting.space import Axis
+from memcore.fitting.space import SearchAxis
 
 #: A direction in which the data change by less than this share of the largest is not seen at all:
 #: difference quotients are no better.
@@ -21,11 +21,12 @@ _MIXED: Final = 1e-3  #: a smaller component in a blind direction is rounding
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """Uncertainties and what is not determined.
+    """The uncertainties, and the parameters that are not determined.
 
     Attributes:
-        uncertainty: standard, in units of the search, [parameters]; inf if not seen.
-        identifiable: by parameter.
+        uncertainty: standard uncertainties in units of the search, [parameters]; inf for a
+            parameter without effect.
+        identifiable: whether the data determine each parameter.
         unused: parameters that change nothing.
         combinations: parameters that can move together without effect, with a sentence for each.
     """
@@ -36,11 +37,11 @@ class Judgement:
     combinations: tuple[str, ...]
 
 
-def judge(jacobian: Numbers, noise: float, axes: Sequence[Axis]) -> Judgement:
+def judge(jacobian: Numbers, noise: float, axes: Sequence[SearchAxis]) -> Judgement:
     """Covariance `noise^2 (J^T J)^-1`, direction by direction.
 
     Args:
-        jacobian: of the residuals, [samples, parameters].
+        jacobian: derivatives of the residuals, [samples, parameters].
         noise: standard deviation of a residual.
         axes: the parameters.
     """
@@ -67,7 +68,7 @@ def judge(jacobian: Numbers, noise: float, axes: Sequence[Axis]) -> Judgement:
     )
 
 
-def _unit(axis: Axis) -> float:
+def _unit(axis: SearchAxis) -> float:
     """A change that is large, in units of the search."""
     low, high = axis.limits
     return 0.5 * (high - low) if not axis.log and np.isfinite(high - low) else 1.0
@@ -87,7 +88,7 @@ def _reduced(directions: Numbers) -> Numbers:
     return rows
 
 
-def _sentence(row: Numbers, axes: Sequence[Axis]) -> str:
+def _sentence(row: Numbers, axes: Sequence[SearchAxis]) -> str:
     parts = [(axis, w) for axis, w in zip(axes, row, strict=True) if abs(w) > _PART]
     if len(parts) == 1:
         return f"{parts[0][0].name} is not determined: changing it hardly changes the prediction"
@@ -106,5 +107,5 @@ def _sentence(row: Numbers, axes: Sequence[Axis]) -> str:
     return f"{names} are determined only together: {moves} hardly change the prediction"
 
 
-def _moved(axis: Axis) -> float:
+def _moved(axis: SearchAxis) -> float:
     return _unit(axis) * axis.scale

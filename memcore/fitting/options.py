@@ -1,53 +1,166 @@
-"""Whether the options of a fit are of their kind, and can act on the data and the device."""
+"""The options of a fit as one value, and checks that they can act on the data and the device."""
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
-from memcore.errors import ConfigError
-from memcore.fitting.data import IVData
+from memcore._text import hint
+from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.fitting.measurements import IVData, is_positive
+from memcore.fitting.search import LOSSES, SCALES
 
-#: What acts without a search.
+#: Options that act without a search.
 _OF_FILES: Final = ("columns", "units", "delimiter")
 _ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date")
+#: Options of a search, which the provenance records.
+_SEARCHED: Final = ("scale", "floor", "loss", "starts", "seed", "resample", "substeps")
 
 
-def require_kinds(options: Mapping[str, Any]) -> None:
-    """Refuse what is no list, no mapping, no number or no text where one is expected.
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """The options of `memcore.fit`: how a file is read and how the search is done.
+
+    Each option can also be given to `memcore.fit` by its keyword.
+
+    Attributes:
+        columns: headings of the columns of a file, by what they hold: time, voltage and current;
+            or pulse, direction, and conductance or resistance. For a device that holds what was
+            measured there is also the column device; or the columns are voltage, current and
+            curve.
+        units: units of the columns of a file, such as "mV" or "uS", by what they hold; no unit is
+            guessed.
+        delimiter: separator of the columns of a file.
+        dt: time between two samples of a file without a column of times, in s.
+        start: values at which the search starts, by name, or a preset of the device. Parameters
+            that are not fitted keep the values of the device given; only where the device is given
+            by its name or class alone, they are those of the preset.
+        free: names of the parameters to fit. By default all numbers are fitted, except those that
+            start at 0 and may be of any size.
+        fixed: names of the parameters to hold, or their values by name.
+        bounds: least and greatest values of parameters, by name.
+        scale: comparison of predictions and measurements: by their difference ("linear"), by the
+            difference relative to the measured value ("relative"), or by the difference of their
+            asinh ("asinh").
+        floor: share of the largest value below which the scales "relative" and "asinh" compare
+            differences.
+        loss: loss of the search: "linear" for least squares; the others tolerate outliers.
+        starts: number of places from which the search starts: the given start, and the best of
+            many random ones.
+        seed: random seed of the starts.
+        resample: whether to resample uneven samples at their median interval, or a time step in s.
+        substeps: number of steps between two samples; with more than one, the voltage changes
+            linearly.
+        date: date of the measurement, for the provenance.
 
     Raises:
-        ConfigError: naming the option.
+        ConfigError: an option has a value that does not fit.
     """
-    for name in ("free", "fixed"):
-        value = options[name]
-        if isinstance(value, str):
-            raise ConfigError(f"{name}={value!r}; expected a list of names: {name}=[{value!r}]")
-        if value is not None and not isinstance(value, Iterable):
-            raise ConfigError(f"{name}={value!r}; expected a list of names")
-    if options["free"] is not None and not list(options["free"]):
-        raise ConfigError("free is empty; expected names of parameters, or None for all of them")
-    for name in ("columns", "units", "bounds"):
-        if not isinstance(options[name], Mapping | None):
-            raise ConfigError(f"{name}={options[name]!r}; expected a mapping: {name}={{...}}")
-    if not isinstance(options["start"], str | Mapping | None):
-        raise ConfigError(f"start={options['start']!r}; expected a preset or values by name")
-    if not isinstance(options["date"], str):
-        raise ConfigError(f"date={options['date']!r}; expected a text")
-    if isinstance(options["seed"], bool) or not isinstance(options["seed"], Integral):
-        raise ConfigError(f"seed={options['seed']!r}; expected an integer")
+
+    columns: Mapping[str, str] | None = None
+    units: Mapping[str, str] | None = None
+    delimiter: str = ","
+    dt: float | None = None
+    start: str | Mapping[str, float] | None = None
+    free: Sequence[str] | None = None
+    fixed: Sequence[str] | Mapping[str, float] = ()
+    bounds: Mapping[str, tuple[float, float]] | None = None
+    scale: Literal["linear", "relative", "asinh"] = "linear"
+    floor: float = 0.01
+    loss: Literal["linear", "soft_l1", "huber", "cauchy"] = "linear"
+    starts: int = 4
+    seed: int = 0
+    resample: bool | float = False
+    substeps: int = 1
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        self._require_names()
+        for name in ("columns", "units", "bounds"):
+            self._require(name, isinstance(getattr(self, name), Mapping | None), _mapping(name))
+        self._require(
+            "start", isinstance(self.start, str | Mapping | None), "a preset or values by name"
+        )
+        self._require("scale", self.scale in SCALES, f"one of {', '.join(SCALES)}")
+        self._require("loss", self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
+        share = is_positive(self.floor) and self.floor <= 1
+        self._require("floor", share, "a share of the largest value in (0, 1]")
+        self._require("starts", _is_integer(self.starts) and self.starts >= 1, "an integer >= 1")
+        self._require("seed", _is_integer(self.seed), "an integer")
+        self._require("date", isinstance(self.date, str), "a text")
+
+    @classmethod
+    def of(cls, options: Self | None, settings: Mapping[str, Any]) -> Self:
+        """The options with some of them replaced by keywords.
+
+        Args:
+            options: the options to begin with; None for the defaults.
+            settings: options by name.
+
+        Raises:
+            ArgumentTypeError: there is no option of that name, or `options` is something else.
+            ConfigError: an option has a value that does not fit.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in names:
+                raise ArgumentTypeError(f"a fit has no option {name!r}{hint(name, names)}")
+        if not isinstance(options, FitOptions | None):
+            raise ArgumentTypeError(
+                f"options is a {type(options).__name__}; expected FitOptions(...)"
+            )
+        return dataclasses.replace(cls() if options is None else options, **settings)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        }
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The options of the search, for the provenance."""
+        return {name: getattr(self, name) for name in _SEARCHED}
+
+    def _require_names(self) -> None:
+        for name in ("free", "fixed"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise ConfigError(f"{name}={value!r}; expected a list of names: {name}=[{value!r}]")
+            self._require(name, value is None or isinstance(value, Iterable), "a list of names")
+        if self.free is not None and not list(self.free):
+            raise ConfigError(
+                "free is empty; expected names of parameters, or None for all of them"
+            )
+
+    def _require(self, name: str, fits: bool, expected: str) -> None:
+        if not fits:
+            raise ConfigError(f"{name}={getattr(self, name)!r}; expected {expected}")
 
 
-def require_acting(changed: Mapping[str, Any], given: object, measured: object) -> None:
-    """Refuse options that cannot act on such data.
+def _mapping(name: str) -> str:
+    return f"a mapping: {name}={{...}}"
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def require_acting(options: FitOptions, given: object, measured: object) -> None:
+    """Refuse options that cannot act on the data.
 
     Args:
-        changed: the options that are not at their defaults, and `scale`.
-        given: data or a path.
-        measured: what was read, or `given`.
+        options: the options of the fit.
+        given: the data or the path of a file.
+        measured: the data, read from the file if there is one.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: an option cannot act; the message gives the reason.
     """
     reasons: dict[str, str] = {}
     if not isinstance(given, str | Path):
@@ -56,29 +169,30 @@ def require_acting(changed: Mapping[str, Any], given: object, measured: object) 
     if not isinstance(measured, IVData):
         why = "is of currents in time, but data are of pulses or states"
         reasons |= dict.fromkeys(("dt", "resample", "substeps"), why)
-    if changed["scale"] == "linear":
+    if options.scale == "linear":
         reasons["floor"] = "acts with scale='relative' or 'asinh' only, but scale is 'linear'"
+    changed = options.changed
     for name, why in reasons.items():
         if name in changed:
             raise ConfigError(f"{name}={changed[name]!r} {why}; leave {name} out")
 
 
-def require_no_search(device: object, changed: Mapping[str, Any], given: object) -> None:
-    """Refuse what only a search uses, for a device that holds what was measured.
+def require_no_search(device: object, options: FitOptions, given: object) -> None:
+    """Refuse options of a search for a device that holds what was measured.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: an option cannot act; the message gives the reason.
     """
     kind = type(device).__name__
-    for name, value in changed.items():
+    for name, value in options.changed.items():
         if name not in _ALWAYS:
             raise ConfigError(
                 f"{name}={value!r}, but {kind} holds what was measured and nothing is searched; "
                 f"leave {name} out, set parameters by fixed={{name: value}}"
             )
-    if changed.get("fixed") and not isinstance(changed["fixed"], Mapping):
+    if options.fixed and not isinstance(options.fixed, Mapping):
         raise ConfigError(
-            f"fixed={changed['fixed']!r}, but {kind} holds what was measured and nothing is "
+            f"fixed={options.fixed!r}, but {kind} holds what was measured and nothing is "
             "searched; expected values by name: fixed={name: value}"
         )
-    require_acting({"scale": "", **changed}, given, given)
+    require_acting(options, given, given)

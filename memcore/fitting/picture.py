@@ -1,4 +1,4 @@
-"""A fit as a picture."""
+"""The picture of a fit."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw(fit: "Fit") -> "Figure":
-    """Data and model above, their difference below."""
+    """Draw data and model above, and their difference below."""
     figure = common.axes(None).get_figure(root=True)
     assert figure is not None
     figure.clear()

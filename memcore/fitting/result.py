@@ -1,4 +1,4 @@
-"""What a fit found: the device, how well each parameter is known, and where the data came from."""
+"""The result of a fit: the device, the uncertainties and the origin of the data."""
 
 import math
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ class FittedParameter:
     """One number of the device.
 
     Attributes:
-        name: of the parameter.
-        value: in SI units.
+        name: name of the parameter.
+        value: value in SI units.
         uncertainty: standard uncertainty in the same unit; inf if the data say nothing, NaN if the
             search did not arrive, None if the parameter was not fitted.
-        unit: "1" for a pure number.
+        unit: unit of the parameter, "1" for a pure number.
         identifiable: whether the data determine it; None if it was not fitted.
-        note: what else is to be said.
+        note: further remark.
     """
 
     name: str
@@ -46,20 +46,20 @@ class FittedParameter:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit:
-    """What `memcore.fit` found; `str()` is a report.
+    """The result of `memcore.fit`; `str()` gives a report.
 
     Attributes:
         device: the model with the parameters found.
         parameters: every number of the model by name, fitted or not.
         rms: root mean square of the differences, in A or in S.
-        relative: the same as a share of that of the data.
-        unit: "A" or "S".
-        warnings: what the data do not determine, and what else to look at.
-        provenance: data, device, versions and settings.
-        abscissa: s of each sample, or pulses given before each read.
-        voltage: V of each sample; None for pulses.
-        measured: A or S.
-        predicted: the same by the model.
+        relative: `rms` relative to the root mean square of the data.
+        unit: unit of the data, "A" or "S".
+        warnings: parameters that the data do not determine, and other remarks.
+        provenance: data, device, versions and settings of the fit.
+        abscissa: time of each sample in s, or number of pulses given before each read.
+        voltage: voltage of each sample in V; None for pulses.
+        measured: measured values in A or S.
+        predicted: values predicted by the model in A or S.
     """
 
     device: Memristor
@@ -76,7 +76,7 @@ class Fit:
 
     @property
     def identifiable(self) -> dict[str, bool]:
-        """Of each fitted parameter, whether the data determine it."""
+        """Whether the data determine each fitted parameter."""
         return {p.name: bool(p.identifiable) for p in self.parameters.values() if p.fitted}
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class Fit:
         """Write a device file: its path can be given wherever the name of a device can.
 
         Args:
-            path: ends in .toml.
+            path: path of the file, which ends in .toml.
 
         Raises:
             ConfigError: it does not end in .toml, or nothing can be written there.
@@ -114,10 +114,10 @@ class Fit:
         device_file.write(path, {name: table for name, table in tables.items() if table})
 
     def plot(self) -> "Figure":
-        """Data and model above, their difference below.
+        """Draw data and model above, and their difference below.
 
         Raises:
-            MemcoreError: matplotlib is not installed.
+            MissingPackageError: matplotlib is not installed.
         """
         from memcore.fitting.picture import draw
 

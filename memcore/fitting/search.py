@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError, MemcoreError
-from memcore.fitting.data import is_positive
-from memcore.fitting.models import Model
-from memcore.fitting.space import Axis
+from memcore._text import needed
+from memcore.errors import ConfigError
+from memcore.fitting.predictions import Model
+from memcore.fitting.space import SearchAxis
 from memcore.random import Stream
 
 Numbers = npt.NDArray[np.float64]
@@ -41,9 +41,9 @@ class Loss:
     """A robust loss rho(z), z the square of a residual over the scale of good ones.
 
     Args:
-        tuning: the scale in standard deviations; 95 % efficient for normal noise.
-        slope: rho'.
-        curvature: rho''.
+        tuning: scale of good residuals in standard deviations, 95 % efficient for normal noise.
+        slope: first derivative rho'.
+        curvature: second derivative rho''.
     """
 
     tuning: float
@@ -69,11 +69,11 @@ class Scale:
     """How predictions and data are compared.
 
     Args:
-        kind: "linear" in shares of the largest value measured, "relative" to each value, or by
-            the difference of "asinh".
-        measured: [samples].
-        floor: values below this share of the largest one are compared by their difference.
-        reference: what "relative" is relative to, [samples]; `measured` if None.
+        kind: kind of the comparison: "linear" in shares of the largest measured value, "relative"
+            to each value, or by the difference of "asinh".
+        measured: measured values, [samples].
+        floor: share of the largest value below which values are compared by their difference.
+        reference: values to which "relative" refers, [samples]; None for the measured ones.
     """
 
     kind: str
@@ -82,7 +82,7 @@ class Scale:
     reference: Tensor | None = None
 
     def residuals(self, predicted: Tensor) -> Numbers:
-        """[rows, samples] of predictions."""
+        """The residuals of predictions, [rows, samples]."""
         largest = self.measured.abs().max()
         if self.kind == "asinh":
             least = self.floor * largest
@@ -93,14 +93,14 @@ class Scale:
             difference = (predicted - self.measured) / size
         else:
             difference = (predicted - self.measured) / largest
-        found: Numbers = difference.numpy()
-        return found
+        residuals: Numbers = difference.numpy()
+        return residuals
 
 
 class Problem:
     """Residuals and their derivatives at a place of the search, one simulation for both."""
 
-    def __init__(self, model: Model, axes: Sequence[Axis], scale: Scale) -> None:
+    def __init__(self, model: Model, axes: Sequence[SearchAxis], scale: Scale) -> None:
         self.model, self.axes, self.scale = model, axes, scale
         self._at: bytes = b""
         self._found: tuple[Numbers, Numbers] | None = None
@@ -110,17 +110,17 @@ class Problem:
         return {axis.name: axis.value(float(u)) for axis, u in zip(self.axes, place, strict=True)}
 
     def residuals(self, place: Numbers) -> Numbers:
-        """[samples]."""
+        """The residuals at a place, [samples]."""
         return self._evaluated(place)[0]
 
     def jacobian(self, place: Numbers) -> Numbers:
-        """[samples, parameters]."""
+        """The derivatives of the residuals at a place, [samples, parameters]."""
         return self._evaluated(place)[1]
 
     def cost(self, places: Numbers) -> Numbers:
         """Mean square of the residuals at many places, infinite where the device refuses."""
-        found = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
-        cost: Numbers = np.nan_to_num((found**2).mean(1), nan=np.inf)
+        residuals = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
+        cost: Numbers = np.nan_to_num((residuals**2).mean(1), nan=np.inf)
         return cost
 
     def relative_to_prediction(self, place: Numbers) -> "Problem":
@@ -141,8 +141,8 @@ class Problem:
         shift = _STEP * np.eye(len(place))
         places = np.concatenate([place[None], place + shift, place - shift])
         rows = [self.values(p) for p in places]
-        found = self.scale.residuals(self.model.predict(rows))
-        base, (ahead, behind) = found[0], np.split(found[1:], 2)
+        residuals = self.scale.residuals(self.model.predict(rows))
+        base, (ahead, behind) = residuals[0], np.split(residuals[1:], 2)
         # At an end of its range a device refuses one of the two neighbours.
         forward, backward = (np.isfinite(side).all(1, keepdims=True) for side in (ahead, behind))
         width = _STEP * (forward * 1.0 + backward * 1.0)
@@ -152,15 +152,15 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """Where the search ended.
+class Optimum:
+    """The end of the search.
 
     Attributes:
-        place: of the minimum.
-        residuals: [samples].
-        jacobian: [samples, parameters].
-        noise: standard deviation of a residual that the loss implies.
-        evaluations: simulations of all starts.
+        place: place of the minimum.
+        residuals: residuals at the minimum, [samples].
+        jacobian: derivatives of the residuals, [samples, parameters].
+        noise: standard deviation of a residual, as the loss implies it.
+        evaluations: number of simulations of all starts.
         converged: whether the search ended by itself.
     """
 
@@ -172,42 +172,42 @@ class Solution:
     converged: bool
 
 
-def search(problem: Problem, loss: str, starts: int, seed: int) -> Solution:
+def search(problem: Problem, loss: str, starts: int, seed: int) -> Optimum:
     """The best minimum that several starts lead to.
 
     Raises:
-        MemcoreError: scipy is not installed.
+        MissingPackageError: scipy is not installed.
     """
-    optimize = _scipy()
+    optimize = needed("scipy.optimize", "fitting", "fit")
     axes = problem.axes
     limits = np.array([axis.limits for axis in axes]).T
     solve = _Solver(optimize, problem, limits)
     places = _starts(problem, starts, Stream(seed).child("fit"), limits)
     if len(places) > _LEFT:
         raced = sorted((solve(place, _RACE) for place in places), key=_cost)
-        places = [found.x for found in raced[:_LEFT]]
-    found = min((solve.through(place) for place in places), key=_cost)
+        places = [best.x for best in raced[:_LEFT]]
+    best = min((solve.through(place) for place in places), key=_cost)
     for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
-        problem = solve.problem = problem.relative_to_prediction(found.x)
-        found = solve.through(found.x)
+        problem = solve.problem = problem.relative_to_prediction(best.x)
+        best = solve.through(best.x)
     scale = 1.0
     for _ in range(2 if loss != "linear" else 0):
-        scale = _spread(found.fun) * LOSSES[loss].tuning
-        found = solve.through(found.x, loss=loss, f_scale=scale)
-    place = np.asarray(found.x)
+        scale = _spread(best.fun) * LOSSES[loss].tuning
+        best = solve.through(best.x, loss=loss, f_scale=scale)
+    place = np.asarray(best.x)
     residuals = problem.residuals(place)
-    return Solution(
+    return Optimum(
         place,
         residuals,
         problem.jacobian(place),
         _noise(residuals, len(axes), LOSSES[loss], scale),
         solve.evaluations,
-        bool(found.status > 0),
+        bool(best.status > 0),
     )
 
 
-def _cost(found: Any) -> float:
-    return float(found.cost)
+def _cost(result: Any) -> float:
+    return float(result.cost)
 
 
 class _Solver:
@@ -221,7 +221,7 @@ class _Solver:
         self, place: Numbers, most: int, weight: Numbers | float = 1.0, **options: Any
     ) -> Any:
         problem, column = self.problem, np.reshape(weight, (-1, 1))
-        found = self.optimize.least_squares(
+        result = self.optimize.least_squares(
             lambda place: weight * problem.residuals(place),
             np.clip(place, *self.limits),
             jac=lambda place: column * problem.jacobian(place),
@@ -230,27 +230,27 @@ class _Solver:
             **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
             **options,
         )
-        self.evaluations += found.nfev
-        return found
+        self.evaluations += result.nfev
+        return result
 
     def through(self, place: Numbers, **options: Any) -> Any:
-        """The search to its end, by a detour where few samples are far more sensitive than others.
+        """Search to the end, by a detour where few samples are far more sensitive than others.
 
         They make a curved valley so narrow that a search which must descend creeps along it. With
         less say they let it pass; then they count in full again.
         """
-        found = self(place, _BOUT, **options)
+        best = self(place, _BOUT, **options)
         for _ in range(_DETOURS):
-            weight = _held_back(self.problem.jacobian(found.x))
+            weight = _held_back(self.problem.jacobian(best.x))
             if weight.min() == 1:
                 break
-            passed = self(found.x, _BOUT, weight, **options)
+            passed = self(best.x, _BOUT, weight, **options)
             again = self(passed.x, _BOUT, **options)
-            gained = again.cost < _GAIN * found.cost
-            found = min(again, found, key=_cost)
+            gained = again.cost < _GAIN * best.cost
+            best = min(again, best, key=_cost)
             if not gained:
                 break
-        return found if found.status > 0 else self(found.x, _MOST, **options)
+        return best if best.status > 0 else self(best.x, _MOST, **options)
 
 
 def _held_back(jacobian: Numbers) -> Numbers:
@@ -261,7 +261,7 @@ def _held_back(jacobian: Numbers) -> Numbers:
 
 
 def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> list[Numbers]:
-    """The given start, and where further ones lead that are drawn about it."""
+    """The given start, and good places found from random ones about it."""
     axes = problem.axes
     given = np.clip(np.array([axis.place(axis.start) for axis in axes]), *limits)
     others = [_drawn(problem, stream.child(k)) for k in range(1, count)]
@@ -269,7 +269,7 @@ def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> li
 
 
 def _drawn(problem: Problem, stream: Stream) -> Numbers | None:
-    """A good place to start from, by cross-entropy: the best of many are mean of the next ones.
+    """A good start by cross-entropy: the mean of the best of many places centres the next ones.
 
     Rubinstein, "The cross-entropy method", Methodol. Comput. Appl. Probab. 1:127 (1999).
     """
@@ -297,7 +297,7 @@ def _spread(residuals: Numbers) -> float:
 
 
 def _noise(residuals: Numbers, count: int, loss: Loss, scale: float) -> float:
-    """What one residual adds to the uncertainty of the parameters, sqrt of sigma^2.
+    """The contribution sigma of one residual to the uncertainty of the parameters.
 
     For a sum of squares the residual variance; for a robust loss that of its influence over the
     square of its mean slope (Huber, "Robust Statistics", 1981, section 7.6).
@@ -309,32 +309,14 @@ def _noise(residuals: Numbers, count: int, loss: Loss, scale: float) -> float:
     return float(np.sqrt(variance)) / max(slope, _TINY)
 
 
-def check(kind: str, loss: str, floor: float, starts: int, samples: int, count: int) -> None:
-    """Refuse settings that do not fit.
+def require_enough(samples: int, parameters: int) -> None:
+    """Refuse data that cannot determine the parameters.
 
     Raises:
-        ConfigError: naming the setting.
+        ConfigError: there are not more samples than parameters.
     """
-    for name, value, choices in (("scale", kind, SCALES), ("loss", loss, tuple(LOSSES))):
-        if value not in choices:
-            raise ConfigError(f"{name}={value!r}; expected one of {', '.join(choices)}")
-    if not is_positive(floor) or floor > 1:
-        raise ConfigError(f"floor={floor!r}; expected a share of the largest value in (0, 1]")
-    if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
-        raise ConfigError(f"starts={starts!r}; expected an integer >= 1")
-    if samples <= count:
+    if samples <= parameters:
         raise ConfigError(
-            f"{samples} samples cannot determine {count} parameters; expected more samples, or "
-            "fewer parameters: free=[...]"
+            f"{samples} samples cannot determine {parameters} parameters; expected more samples, "
+            "or fewer parameters: free=[...]"
         )
-
-
-def _scipy() -> ModuleType:
-    try:
-        from scipy import optimize
-    except ImportError as error:
-        raise MemcoreError(
-            f"fitting needs scipy, which is not usable here ({error}); pip install 'memcore[fit]'"
-        ) from error
-    module: ModuleType = optimize
-    return module

@@ -1,4 +1,4 @@
-"""Which parameters are fitted, between which limits and on which scale."""
+"""The parameters to fit, with their limits and scales."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from typing import Final, get_args, get_type_hints
 from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
-from memcore.fitting.models import accepts
+from memcore.fitting.predictions import accepts
 
 _DECADES: Final = 8  #: how far a parameter of one sign may go from its start
 _AROUND: Final = 10.0  #: by which factor further starts are drawn about the given one
@@ -18,20 +18,20 @@ _OUTSIDE: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axis:
+class SearchAxis:
     """One fitted parameter as the search sees it.
 
     A parameter that cannot change its sign is searched by the logarithm of its magnitude, any
     other as a multiple of its scale.
 
     Args:
-        name: of the parameter.
-        unit: of the parameter.
-        start: in SI units.
+        name: name of the parameter.
+        unit: unit of the parameter.
+        start: value at the start in SI units.
         low: least value.
         high: greatest value.
-        log: on which scale.
-        scale: of one unit of the search, if linear.
+        log: whether the search is on a logarithmic scale.
+        scale: size of one unit of the search on a linear scale.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Axis:
         return u * self.scale
 
     def place(self, value: float) -> float:
-        """Where the search has a value."""
+        """The place of a value in the search."""
         return math.log(abs(value)) if self.log else value / self.scale
 
     @property
@@ -59,12 +59,12 @@ class Axis:
         return min(first, second), max(first, second)
 
     def slope(self, value: float) -> float:
-        """By how much the parameter grows with its place."""
+        """The derivative of the parameter with respect to its place."""
         return value if self.log else self.scale
 
     @property
     def region(self) -> tuple[float, float]:
-        """Between which places further starts are drawn."""
+        """The limits between which further starts are drawn."""
         low, high = self.limits
         if high - low <= 2 * _DECADES:
             return low, high
@@ -76,13 +76,13 @@ class Axis:
 def numbers(device: Memristor) -> dict[str, float]:
     """The parameters of a nominal device that are real numbers."""
     hints = get_type_hints(type(device))
-    found = {}
+    values = {}
     for field in dataclasses.fields(device):  # type: ignore[arg-type]
         value, kind = getattr(device, field.name), hints[field.name]
         real = kind is float or float in get_args(kind)
         if real and isinstance(value, int | float) and not isinstance(value, bool):
-            found[field.name] = float(value)
-    return found
+            values[field.name] = float(value)
+    return values
 
 
 def units(device: Memristor) -> dict[str, str]:
@@ -92,7 +92,7 @@ def units(device: Memristor) -> dict[str, str]:
 
 
 def require_known(argument: str, device: Memristor, names: Iterable[str]) -> None:
-    """Refuse names that are none of a number of the device.
+    """Refuse names that are not those of numbers of the device.
 
     Raises:
         ConfigError: with the argument and what may be meant.
@@ -111,14 +111,15 @@ def axes(
     free: Sequence[str] | None,
     fixed: Sequence[str],
     bounds: Mapping[str, tuple[float, float]],
-) -> list[Axis]:
+) -> list[SearchAxis]:
     """The parameters to fit.
 
     Args:
-        device: nominal, at the start of the search.
-        free: these only; by default all numbers but those that are 0 and say nothing of a scale.
-        fixed: not these.
-        bounds: least and greatest value of some.
+        device: nominal device at the start of the search.
+        free: names of the only parameters to fit; by default all numbers but those that are 0,
+            which say nothing of a scale.
+        fixed: names of parameters not to fit.
+        bounds: least and greatest values of some parameters.
 
     Raises:
         ConfigError: a name is unknown, bounds do not fit, or nothing is left.
@@ -140,7 +141,9 @@ def axes(
         if (axis := _axis(device, name, unit[name], bounds.get(name), free is not None))
     ]
     if not made:
-        raise ConfigError(f"{type(device).__name__}: no parameter is left to be fitted")
+        raise ConfigError(
+            f"{type(device).__name__}: no parameter is left to be fitted; expected one at least"
+        )
     return made
 
 
@@ -150,16 +153,20 @@ def _axis(
     unit: str,
     bounds: tuple[float, float] | None,
     demanded: bool,
-) -> Axis | None:
+) -> SearchAxis | None:
     start = numbers(device)[name]
     share = _is_share(device, name, unit)
     if bounds is not None:
         low, high = _checked(name, bounds, start)
         log = low * high > 0 and not share
         scale = 1.0 if share else (high - low) / 2
-        return Axis(name=name, unit=unit, start=start, low=low, high=high, log=log, scale=scale)
+        return SearchAxis(
+            name=name, unit=unit, start=start, low=low, high=high, log=log, scale=scale
+        )
     if share:
-        return Axis(name=name, unit=unit, start=start, low=0.0, high=1.0, log=False, scale=1.0)
+        return SearchAxis(
+            name=name, unit=unit, start=start, low=0.0, high=1.0, log=False, scale=1.0
+        )
     if start == 0:
         if demanded:
             raise ConfigError(
@@ -170,7 +177,9 @@ def _axis(
     log = not accepts(device, {name: -start})
     near, far = start * 10.0**-_DECADES, start * 10.0**_DECADES
     low, high = (min(near, far), max(near, far)) if log else (-math.inf, math.inf)
-    return Axis(name=name, unit=unit, start=start, low=low, high=high, log=log, scale=abs(start))
+    return SearchAxis(
+        name=name, unit=unit, start=start, low=low, high=high, log=log, scale=abs(start)
+    )
 
 
 def _is_share(device: Memristor, name: str, unit: str) -> bool:

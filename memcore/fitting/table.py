@@ -22,14 +22,14 @@ DIRECTIONS: Final[Mapping[str, float]] = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns in SI units, and where they come from.
+    """Columns in SI units, and their origin.
 
     Attributes:
-        values: by quantity, float64 [rows]; a direction is 1 or -1, a label the number of those
-            that came before.
+        values: values of each quantity, float64 [rows]; a direction is 1 or -1, a label is the
+            number of labels that came before it.
         relative: the quantities that were given as a percentage or a pure number.
-        source: file, its SHA-256, columns and units.
-        labels: of a quantity of labels, each with the line that had it first.
+        source: name of the file, its SHA-256, columns and units.
+        labels: labels of a quantity, each with the line on which it stood first.
     """
 
     values: Mapping[str, Tensor]
@@ -38,7 +38,7 @@ class Table:
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def where(self, chosen: Tensor) -> "Table":
-        """Some of the rows, by a mask [rows]."""
+        """The rows that a mask [rows] selects."""
         return replace(self, values={name: v[chosen] for name, v in self.values.items()})
 
 
@@ -52,11 +52,11 @@ def read_table(
     """Read the columns of a CSV file whose header is its first line that names all of them.
 
     Args:
-        path: of the file; lines before the header are skipped.
-        columns: quantity to the heading of its column.
-        units: quantity to the unit of its column.
-        quantities: what there may be.
-        delimiter: between the columns.
+        path: path of the file; lines before the header are skipped.
+        columns: heading of the column of each quantity.
+        units: unit of the column of each quantity.
+        quantities: quantities that the columns may hold.
+        delimiter: separator of the columns.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
@@ -71,20 +71,22 @@ def read_table(
     labels: dict[str, dict[str, int]] = {
         name: {} for name in columns if quantities[name].dimension == "label"
     }
-    found: dict[str, list[float]] = {name: [] for name in columns}
+    cells: dict[str, list[float]] = {name: [] for name in columns}
     for number, row in _below(rows, header):
         where = f"{path}, line {number}"
         _require_as_wide(row, rows[header], where, delimiter)
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
             if name in labels:
-                found[name].append(_counted(cell, name, labels[name], where, number))
+                cells[name].append(_counted(cell, name, labels[name], where, number))
             else:
-                found[name].append(_number(cell, name, quantities[name], where))
-    if not found[next(iter(columns))]:
-        raise ConfigError(f"'{path}' has no rows below its header in line {header + 1}")
+                cells[name].append(_number(cell, name, quantities[name], where))
+    if not cells[next(iter(columns))]:
+        raise ConfigError(
+            f"'{path}' has no rows below its header in line {header + 1}; expected data there"
+        )
     return Table(
-        {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in found.items()},
+        {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in cells.items()},
         frozenset(name for name, unit in units.items() if is_relative(unit)),
         {
             "file": Path(path).name,
@@ -109,8 +111,8 @@ def _check_names(
     known = ", ".join(quantities)
     if not columns:
         raise ConfigError(
-            'a CSV file needs columns={"voltage": "heading of its column", ...}; there may be '
-            f"{known}"
+            'columns is empty; expected columns={"voltage": "heading of its column", ...} with '
+            f"some of {known}"
         )
     for mapping, name in (("columns", columns), ("units", units)):
         for key in name:
@@ -204,12 +206,12 @@ def _require_as_wide(row: list[str], header: list[str], where: str, delimiter: s
 
 
 def _width(row: list[str]) -> int:
-    """How many cells there are but for blank ones at the end."""
+    """The number of cells without blank ones at the end."""
     return max((k for k, cell in enumerate(row, start=1) if cell.strip()), default=0)
 
 
 def _counted(cell: str, name: str, known: dict[str, int], where: str, line: int) -> float:
-    """How many labels came before this one, which is added to the known ones."""
+    """The number of labels that came before this one, which is added to the known ones."""
     if not cell:
         raise ConfigError(
             f"{where}: {name} is blank; expected a label in every row: merged cells leave it in "

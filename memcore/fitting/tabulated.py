@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from memcore.contracts.device import Memristor
-from memcore.fitting.records import Records
+from memcore.fitting.device_records import Records
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.space import numbers, units
 from memcore.registry.specs import provided_name
@@ -15,16 +15,16 @@ from memcore.registry.specs import provided_name
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tabulation:
-    """What a device made of records.
+    """A device made of records.
 
     Args:
-        device: that holds them.
-        unit: of what was measured, "S" or "A".
-        abscissa: number of each sample, or pulses given before each read.
-        voltage: V of each sample; None for pulses.
-        measured: S or A, [samples].
-        predicted: the same by the device, without its spread.
-        warnings: what the data lack.
+        device: device that holds the records.
+        unit: unit of the measured values, "S" or "A".
+        abscissa: number of each sample, or number of pulses given before each read.
+        voltage: voltage of each sample in V; None for pulses.
+        measured: measured values in S or A, [samples].
+        predicted: values of the device without its spread in S or A, [samples].
+        warnings: remarks on what the data lack.
     """
 
     device: Memristor
@@ -52,9 +52,9 @@ def tabulate(start: Tabulating, records: Records, provenance: Mapping[str, Any])
     """The device that holds the records, as a fit without fitted parameters.
 
     Args:
-        start: with the parameters that the data do not tell.
-        records: what was measured.
-        provenance: what else is to be recorded.
+        start: device with the parameters that the data do not tell.
+        records: measured records.
+        provenance: further entries of the provenance.
     """
     made = start.tabulated(records)
     rms, size = (

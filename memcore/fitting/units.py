@@ -28,12 +28,13 @@ _EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a column can mean.
+    """A quantity that a column can hold.
 
     Args:
-        dimension: "time", "voltage", "current", "conductance", "resistance" or "number"; empty for
-            a column of directions and "label" for one of names, which have no unit.
-        relative: a percentage or a pure number is welcome too.
+        dimension: dimension of the quantity: "time", "voltage", "current", "conductance",
+            "resistance" or "number"; empty for a column of directions and "label" for one of names,
+            which have no unit.
+        relative: whether a percentage or a pure number fits too.
     """
 
     dimension: str
@@ -41,18 +42,18 @@ class Quantity:
 
     @property
     def has_unit(self) -> bool:
-        """Whether it is a measured number."""
+        """Whether the quantity is a number with a unit."""
         return self.dimension not in ("", "label")
 
     @property
     def examples(self) -> str:
-        """Units that fit."""
-        found = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
-        return ", ".join(dict.fromkeys(found))
+        """Examples of units that fit."""
+        examples = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
+        return ", ".join(dict.fromkeys(examples))
 
 
 def read(unit: str) -> tuple[str, float] | None:
-    """The dimension of a unit and its size in SI units, None if it is none that is known."""
+    """The dimension of a unit and its size in SI units, None for an unknown unit."""
     if unit in _NUMBERS:
         return "number", _NUMBERS[unit]
     for base, dimension in BASES.items():
@@ -63,18 +64,18 @@ def read(unit: str) -> tuple[str, float] | None:
 
 
 def factor(unit: str, name: str, quantity: Quantity) -> float:
-    """What values in `unit` are multiplied by to be in SI units.
+    """The factor from `unit` to SI units.
 
     Raises:
         ConfigError: the unit is unknown or measures something else.
     """
-    found = read(unit)
-    if found is None:
+    known = read(unit)
+    if known is None:
         raise ConfigError(
             f"unit {unit!r} of {name!r} is unknown; expected one such as {quantity.examples} "
             "(upper and lower case differ)"
         )
-    dimension, size = found
+    dimension, size = known
     if dimension != quantity.dimension and not (quantity.relative and dimension == "number"):
         raise ConfigError(
             f"unit {unit!r} of {name!r} is one of {dimension}; expected one of "

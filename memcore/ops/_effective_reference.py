@@ -62,7 +62,7 @@ class _Level(NamedTuple):
 
     @classmethod
     def all(cls, rows: int, cols: int) -> "Iterator[_Level]":
-        """From single cells to one block; `rows` and `cols` are powers of two."""
+        """All levels from single cells to one block; `rows` and `cols` are powers of two."""
         high = wide = 1
         while high < rows or wide < cols:
             beside = wide < cols and (wide <= high or high == rows)
@@ -71,7 +71,7 @@ class _Level(NamedTuple):
 
     @property
     def ports(self) -> tuple[slice, slice]:
-        """Of the part that gives voltages, and of the one that gives currents."""
+        """The ports of the part that gives voltages, and of the one that gives currents."""
         high, wide = self.high, self.wide
         if self.beside:
             return slice(high, 2 * high), slice(0, high)
@@ -158,8 +158,8 @@ def _solve(matrix: Tensor, right: Tensor) -> Tensor:
         first, second = right.unbind(-2)
         adjugate = torch.stack((d * first - b * second, a * second - c * first), -2)
         return adjugate / (a * d - b * c)[..., None]
-    found: Tensor = torch.linalg.solve_ex(matrix, right)[0]
-    return found
+    solution: Tensor = torch.linalg.solve_ex(matrix, right)[0]
+    return solution
 
 
 class _Tie(NamedTuple):
@@ -170,7 +170,7 @@ class _Tie(NamedTuple):
     resistances: Tensor | None  # None: left open
 
     def close(self, s: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What is left, and the currents at the far ends for all its inputs."""
+        """The matrix that is left, and the currents at the far ends for all its inputs."""
         rest, h, impedance = _split(s, self.port)
         if self.resistances is None:
             return rest, None

@@ -50,5 +50,5 @@ def running(term: Tensor, factor: Tensor) -> Tensor:
         f[..., k, :] *= f[..., k - 1, :]
     for n in range(1, pieces):
         x[..., n, :, :].addcmul_(f[..., n, :, :], x[..., n - 1, -1:, :])
-    found: Tensor = x.flatten(-3, -2)[..., :nodes, :]
-    return found
+    running_sums: Tensor = x.flatten(-3, -2)[..., :nodes, :]
+    return running_sums

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
 
 #: Columns of one panel, the unit in which the kernels read weights (kPanel in kernels.h).
 PANEL = 32
@@ -17,14 +19,14 @@ def pack(weight: Tensor) -> Tensor:
     """Lay weights out for `crossbar_mvm`.
 
     Args:
-        weight: [groups, rows, cols].
+        weight: weights, [groups, rows, cols].
 
     Returns:
         [groups, P, rows, 32] with P = ceil(cols / 32): panels[g, p, k, j] = weight[g, k, 32 p + j],
         zero beyond cols.
     """
     if weight.dim() != 3:
-        raise ValueError(f"weight has shape {tuple(weight.shape)}, expected [groups, rows, cols]")
+        raise ShapeError(f"weight has shape {tuple(weight.shape)}; expected [groups, rows, cols]")
     groups, rows, cols = weight.shape
     count = -(-cols // PANEL)
     padded = torch.nn.functional.pad(weight, (0, count * PANEL - cols))
@@ -34,8 +36,8 @@ def pack(weight: Tensor) -> Tensor:
 def unpack(panels: Tensor, cols: int) -> Tensor:
     """Undo `pack`: [groups, P, rows, 32] to [groups, rows, cols]."""
     if panels.dim() != 4 or panels.shape[3] != PANEL or panels.shape[1] != -(-cols // PANEL):
-        raise ValueError(
-            f"panels has shape {tuple(panels.shape)}, "
+        raise ShapeError(
+            f"panels has shape {tuple(panels.shape)}; "
             f"expected [groups, {-(-cols // PANEL)}, rows, {PANEL}] for {cols} columns"
         )
     return panels.transpose(1, 2).flatten(2)[..., :cols].contiguous()
@@ -58,15 +60,15 @@ def crossbar_mvm(
     rows, y = scale * sum_t clamp(round(sum_{k in t} c_k W_k), lo, hi) + bias; halves round to even.
 
     Args:
-        x: [n, groups, rows].
-        panels: `pack` of W [groups, rows, cols], in which one ADC step is 1 and one DAC step is
-            folded in.
-        dac: [3], inverse step, lowest and highest code; an inverse step of 0 means no DAC (x is
+        x: inputs, [n, groups, rows].
+        panels: weights W [groups, rows, cols] laid out by `pack`, in which one ADC step is 1 and
+            one DAC step is folded in.
+        dac: inverse step, lowest and highest code, [3]; an inverse step of 0 means no DAC (x is
             used as it is).
-        scale: [1] or [groups * cols], value of one ADC step.
-        bias: [groups * cols], or None.
-        cols: columns of W.
-        tile_rows: rows of one tile; the last one may be shorter.
+        scale: value of one ADC step, [1] or [groups * cols].
+        bias: bias, [groups * cols], or None.
+        cols: number of columns of W.
+        tile_rows: number of rows of one tile; the last one may be shorter.
         lo: lowest ADC code.
         hi: highest ADC code; lower than `lo` means no ADC (the plain product).
 
@@ -75,20 +77,16 @@ def crossbar_mvm(
         the other rows nor on the number of threads. There is no gradient.
 
     Raises:
-        TypeError: if dtypes differ or are not floating point.
-        ValueError: if a shape or a device does not fit.
+        ArgumentTypeError: if dtypes differ or are not floating point.
+        ConfigError: if a shape or a device does not fit.
     """
     return _MVM(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
 
 
 def _expect(name: str, tensor: Tensor, x: Tensor, *shapes: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) not in shapes:
-        wanted = " or ".join(str(list(shape)) for shape in shapes)
-        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {wanted}")
-    if tensor.dtype != x.dtype:
-        raise TypeError(f"{name} is {tensor.dtype}, but x is {x.dtype}: convert one of them")
-    if tensor.device != x.device:
-        raise ValueError(f"{name} is on {tensor.device}, but x is on {x.device}: move one of them")
+    require_shape(name, tensor, *shapes)
+    require_same_dtype(name, tensor, "x", x)
+    require_same_device(name, tensor, "x", x)
 
 
 def _empty(
@@ -104,11 +102,11 @@ def _empty(
 ) -> Tensor:
     del lo, hi
     if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}, expected a floating-point dtype: use x.float()")
+        raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if x.dim() != 3:
-        raise ValueError(f"x has shape {list(x.shape)}, expected [n, groups, rows]")
+        raise ShapeError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
     if cols < 1 or tile_rows < 1:
-        raise ValueError(f"cols is {cols} and tile_rows is {tile_rows}, expected at least 1")
+        raise ConfigError(f"cols is {cols} and tile_rows is {tile_rows}; expected at least 1")
     groups, rows = x.shape[1], x.shape[2]
     _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
     _expect("dac", dac, x, (3,))

@@ -8,8 +8,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ShapeError
 from memcore.ops import _effective_reference, _library
 from memcore.ops._library import large_pages
+from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
 
 #: What is kept for the gradient, at most; beyond, the gradient costs one more solution. An array of
 #: 128 x 128 in float64 needs 6.5 MB, one of 512 x 512 needs 153 MB.
@@ -28,19 +30,16 @@ def solve(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bo
 
 
 def _expect(name: str, tensor: Tensor, g: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
-    if tensor.dtype != g.dtype:
-        raise TypeError(f"{name} is {tensor.dtype}, but g is {g.dtype}: convert one of them")
-    if tensor.device != g.device:
-        raise ValueError(f"{name} is on {tensor.device}, but g is on {g.device}: move one of them")
+    require_shape(name, tensor, shape)
+    require_same_dtype(name, tensor, "g", g)
+    require_same_device(name, tensor, "g", g)
 
 
 def _empty(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool) -> Tensor:
     if g.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"g is {g.dtype}, expected float32 or float64")
+        raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64")
     if g.dim() != 3:
-        raise ValueError(f"g has shape {list(g.shape)}, expected [arrays, rows, cols]")
+        raise ShapeError(f"g has shape {list(g.shape)}; expected [arrays, rows, cols]")
     arrays, rows, cols = g.shape
     _expect("word", word, g, (arrays, rows, cols + drive_both))
     _expect("bit", bit, g, (arrays, rows + sense_both, cols))

@@ -12,6 +12,7 @@ from torch import Tensor
 from memcore import native
 from memcore.ops import _ladder_reference
 from memcore.ops._library import address, large_pages
+from memcore.ops.checks import require_same_dtype
 
 _HAS_KERNEL = native.cpu() is not None
 
@@ -31,12 +32,13 @@ class Ladders:
 
     Attributes:
         lead: leading dimensions of the arrays.
-        cells: rows and columns.
-        dim: along the lines; -1 for word lines, -2 for bit lines.
+        cells: numbers of rows and columns.
+        dim: dimension along the lines, -1 for word lines, -2 for bit lines.
         near_last: whether the near end is behind the last column or row.
-        shunt: siemens, [..., rows, cols]; None for none.
-        factors: by the kernel, [arrays, numbers]; by the reference, [2, ..., nodes, lines].
-        by_kernel: which of the two.
+        shunt: shunts in S, [..., rows, cols]; None for none.
+        factors: what the elimination leaves: [arrays, numbers] of the kernel, [2, ..., nodes,
+            lines] of the reference.
+        by_kernel: whether the kernel made the factors.
     """
 
     lead: tuple[int, ...]
@@ -60,11 +62,12 @@ class Ladders:
         """Eliminate the nodes, from the far end on.
 
         Args:
-            shunt: G [..., rows, cols] in siemens, at least 0; None for none.
-            segments: ohm in front of each node as seen from the near end, [..., rows, cols].
-            far: ohm between the last nodes and second ends at 0 V, [..., lines], infinite where
-                there is none; None if all far ends are open.
-            dim: along the lines.
+            shunt: shunts G in S, [..., rows, cols], at least 0; None for none.
+            segments: resistance in front of each node as seen from the near end in ohm, [..., rows,
+                cols].
+            far: resistance between the last nodes and second ends at 0 V in ohm, [..., lines],
+                infinite where there is none; None if all far ends are open.
+            dim: dimension along the lines.
             near_last: whether the near end is behind the last column or row.
         """
         cells = (segments.shape[-2], segments.shape[-1])
@@ -94,15 +97,14 @@ class Ladders:
         """Return node voltages and G inputs times voltages.
 
         Args:
-            inputs: V behind the shunts, or, without shunts, A into the nodes; [..., rows, cols].
-                Leading dimensions broadcast.
+            inputs: voltages behind the shunts in V or, without shunts, currents into the nodes in
+                A; [..., rows, cols]. Leading dimensions broadcast.
             out: contiguous memory for the voltages, if the kernel runs; other than the inputs.
 
         Returns:
             V [..., rows, cols], and W [..., 1, 1] in float64.
         """
-        if inputs.dtype != self.factors.dtype:
-            raise TypeError(f"inputs are {inputs.dtype}, but the lines are {self.factors.dtype}")
+        require_same_dtype("inputs", inputs, "a segment", self.factors)
         if self.by_kernel:
             return self._kernel_solve(inputs, out)
         currents = inputs if self.shunt is None else inputs * self.shunt
@@ -111,7 +113,7 @@ class Ladders:
         return voltages.flip(self.dim) if self.near_last else voltages, energy.double()
 
     def _turned(self, x: Tensor) -> Tensor:
-        """From [..., rows, cols] to [..., nodes, lines] with the near end first."""
+        """Turn [..., rows, cols] to [..., nodes, lines] with the near end first."""
         x = x.flip(self.dim) if self.near_last else x
         return x.mT.contiguous() if self.dim == -1 else x
 
@@ -152,7 +154,7 @@ class Ladders:
         return voltages, energy
 
     def _arrays(self, batch: tuple[int, ...]) -> tuple[int, int, Tensor]:
-        """How many arrays, how many inputs each, and the factors in that order."""
+        """The number of arrays, the number of inputs of each, and the factors in that order."""
         lead = (1,) * (len(batch) - len(self.lead)) + self.lead
         same = len(lead)
         while same > 0 and lead[same - 1] == 1:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device
 
 _MASK = 0xFFFFFFFF
 _ROUNDS = 10
@@ -29,17 +31,17 @@ def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) 
     """Draw uniform numbers in [0, 1).
 
     Args:
-        reads: int64 [n], one independent set of draws per read index.
-        size: how many elements each read has.
+        reads: indices of the reads, int64 [n]; each has its own independent set of draws.
+        size: number of elements of each read.
         key: signed 64-bit integer.
-        elements: int64 [size], not negative: draw these elements instead of 0 .. size-1.
+        elements: elements to draw instead of 0 .. size-1, int64 [size], not negative.
 
     Returns:
         float32 [n, size] on the device of `reads`.
 
     Raises:
-        TypeError: if `reads` or `elements` is not int64.
-        ValueError: if a shape, a device or the key does not fit.
+        ArgumentTypeError: if `reads` or `elements` is not int64.
+        ConfigError: if a shape, a device or the key does not fit.
     """
     return _UNIFORM(reads, elements, size, key)
 
@@ -54,19 +56,19 @@ def bernoulli(
 ) -> Tensor:
     """Draw booleans that are true with probability `p`; otherwise as `uniform`."""
     if not 0 <= p <= 1:
-        raise ValueError(f"p is {p!r}, but a probability lies in [0, 1]")
+        raise ConfigError(f"p is {p!r}; expected a probability in [0, 1]")
     return _BERNOULLI(reads, elements, size, key, p)
 
 
 def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
     if reads.dtype != torch.int64:
-        raise TypeError(f"reads is {reads.dtype}, expected torch.int64: use reads.long()")
+        raise ArgumentTypeError(f"reads is {reads.dtype}; expected torch.int64: use reads.long()")
     if reads.dim() != 1:
-        raise ValueError(f"reads has shape {tuple(reads.shape)}, expected one dimension [n]")
+        raise ShapeError(f"reads has shape {tuple(reads.shape)}; expected one dimension [n]")
     if size < 0:
-        raise ValueError(f"size is {size}, expected at least 0")
+        raise ConfigError(f"size is {size}; expected at least 0")
     if not -(2**63) <= key < 2**63:
-        raise ValueError(f"key is {key}, expected a signed 64-bit integer")
+        raise ConfigError(f"key is {key}; expected a signed 64-bit integer")
     if elements is not None:
         _check_elements(reads, elements, size)
     return reads.new_empty((reads.shape[0], size), dtype=torch.float32)
@@ -74,16 +76,14 @@ def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tenso
 
 def _check_elements(reads: Tensor, elements: Tensor, size: int) -> None:
     if elements.dtype != torch.int64:
-        raise TypeError(f"elements is {elements.dtype}, expected torch.int64: use elements.long()")
+        raise ArgumentTypeError(
+            f"elements is {elements.dtype}; expected torch.int64: use elements.long()"
+        )
     if elements.dim() != 1 or elements.shape[0] != size:
-        raise ValueError(
-            f"elements has shape {tuple(elements.shape)}, expected [{size}], one for each of size"
+        raise ShapeError(
+            f"elements has shape {tuple(elements.shape)}; expected [{size}], one for each of size"
         )
-    if elements.device != reads.device:
-        raise ValueError(
-            f"elements is on {elements.device}, but reads is on {reads.device}: "
-            "move one to the other's device"
-        )
+    require_same_device("elements", elements, "reads", reads)
 
 
 def _empty_bool(
@@ -106,7 +106,8 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: int) -> Tens
     """Return the four output words of 32-bit counter words, all int64: the definition, in PyTorch.
 
     Args:
-        counter: four int64 tensors with values in [0, 2^32), of one shape or broadcastable.
+        counter: words of the counter, four int64 tensors with values in [0, 2^32), of one shape or
+            broadcastable.
         key: signed 64-bit integer.
 
     Returns:
@@ -131,7 +132,7 @@ def _words(reads: Tensor, quarters: Tensor, key: int) -> Tensor:
 
 
 def _pick(numbers: Tensor, elements: Tensor | None, size: int) -> Tensor:
-    """From numbers [n, blocks, 4] those of the elements: [n, size]."""
+    """The numbers of the elements [n, size] among those of all blocks [n, blocks, 4]."""
     if elements is None:
         return numbers.flatten(1)[:, :size].contiguous()
     lane = (elements & 3)[None, :, None].expand(numbers.shape[0], -1, 1)

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
+from memcore.ops.checks import require_same_device
 
 
 def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
     """Round to multiples of a step: clamp(round(x / step), lo, hi) * step, halves to even.
 
     Args:
-        x: any shape, floating point.
-        step: in the unit of x, greater than zero; a number or [1], or [x.shape[-1]] for a step per
-            column.
+        x: values of any shape, floating point.
+        step: size of a step in the unit of x, greater than zero; a number or [1], or [x.shape[-1]]
+            for a step per column.
         lo: lowest result, in steps.
         hi: highest result, in steps.
 
@@ -25,15 +27,15 @@ def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
         lo * step <= x <= hi * step.
 
     Raises:
-        TypeError: if x or step is not a floating-point tensor.
-        ValueError: if a number or a shape does not fit.
+        ArgumentTypeError: if x or step is not a floating-point tensor.
+        ConfigError: if a number or a shape does not fit.
     """
     if not isinstance(step, Tensor):
         if not step > 0:
-            raise ValueError(f"step is {step!r}, expected a number greater than zero")
+            raise ConfigError(f"step is {step!r}; expected a number greater than zero")
         step = torch.full((1,), step, dtype=x.dtype, device=x.device)
     if not lo <= hi:
-        raise ValueError(f"lo is {lo!r} and hi is {hi!r}, expected lo <= hi")
+        raise ConfigError(f"lo is {lo!r} and hi is {hi!r}; expected lo <= hi")
     if x.requires_grad and torch.is_grad_enabled():
         return _UniformSte.apply(x, step, lo, hi)  # type: ignore[no-any-return,no-untyped-call]
     return _UNIFORM(x, step, lo, hi)
@@ -43,16 +45,17 @@ def levels(x: Tensor, levels: Tensor) -> Tensor:
     """Replace every value by the nearest level of a table, by the lower of two equally near.
 
     Args:
-        x: any shape, floating point.
-        levels: ascending and finite (not checked), [n], or [x.shape[-1], n] for a table per column.
+        x: values of any shape, floating point.
+        levels: levels, ascending and finite (not checked), [n], or [x.shape[-1], n] for a table per
+            column.
 
     Returns:
         The shape and dtype of x. NaN stays NaN. The gradient passes between the lowest and the
         highest level.
 
     Raises:
-        TypeError: if x or levels is not a floating-point tensor.
-        ValueError: if a shape does not fit.
+        ArgumentTypeError: if x or levels is not a floating-point tensor.
+        ConfigError: if a shape does not fit.
     """
     if x.requires_grad and torch.is_grad_enabled():
         return _LevelsSte.apply(x, levels)  # type: ignore[no-any-return,no-untyped-call]
@@ -98,19 +101,18 @@ class _LevelsSte(torch.autograd.Function):
 
 def _check_pair(x: Tensor, other: Tensor, name: str) -> None:
     if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}, expected a floating-point dtype: use x.float()")
+        raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if not other.is_floating_point():
-        raise TypeError(f"{name} is {other.dtype}, expected a floating-point dtype")
-    if other.device != x.device:
-        raise ValueError(f"{name} is on {other.device}, but x is on {x.device}: move one of them")
+        raise ArgumentTypeError(f"{name} is {other.dtype}; expected a floating-point dtype")
+    require_same_device(name, other, "x", x)
 
 
 def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
     del lo, hi
     _check_pair(x, step, "step")
     if step.dim() != 1 or (step.shape[0] != 1 and (x.dim() == 0 or step.shape[0] != x.shape[-1])):
-        raise ValueError(
-            f"step has shape {tuple(step.shape)} for x of shape {tuple(x.shape)}, "
+        raise ShapeError(
+            f"step has shape {tuple(step.shape)} for x of shape {tuple(x.shape)}; "
             "expected [1] or one step per column [x.shape[-1]]"
         )
     return x.new_empty(x.shape)
@@ -119,12 +121,12 @@ def _empty_uniform(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
 def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
     _check_pair(x, levels, "levels")
     if levels.dim() not in {1, 2} or levels.shape[-1] == 0:
-        raise ValueError(
-            f"levels has shape {tuple(levels.shape)}, expected [n] or [cols, n] with n >= 1"
+        raise ShapeError(
+            f"levels has shape {tuple(levels.shape)}; expected [n] or [cols, n] with n >= 1"
         )
     if levels.dim() == 2 and (x.dim() == 0 or levels.shape[0] != x.shape[-1]):
-        raise ValueError(
-            f"levels has {levels.shape[0]} rows for x of shape {tuple(x.shape)}, "
+        raise ConfigError(
+            f"levels has {levels.shape[0]} rows for x of shape {tuple(x.shape)}; "
             "expected one row per column of x"
         )
     return x.new_empty(x.shape)

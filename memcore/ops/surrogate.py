@@ -67,9 +67,9 @@ def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor)
     """`value`, with the gradient of the product that it stands for.
 
     Args:
-        value: what the arrays gave, [n, groups, outputs].
-        x: their inputs, [n, groups, inputs].
-        matrix: takes the gradient of the weights, [groups, outputs, inputs].
+        value: outputs of the arrays, [n, groups, outputs].
+        x: inputs of the arrays, [n, groups, inputs].
+        matrix: weights that take the gradient, [groups, outputs, inputs].
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
     """
     return _ThroughProduct.apply(value, x, matrix, effective)  # type: ignore[no-any-return,no-untyped-call]

@@ -1,12 +1,13 @@
-"""What the plots share: where they are drawn, and units with a prefix."""
+"""What the plots share: new Axes, and units with a prefix."""
 
 import math
 from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
+from memcore._text import needed
 from memcore.dynamics.simulate import Trace
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,19 +24,14 @@ def axes(ax: "Axes | None") -> "Axes":
     """The given Axes, or new ones in a figure of their own.
 
     Raises:
-        MemcoreError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     if ax is not None:
         return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MemcoreError(
-            f"plots need matplotlib, which is not usable here ({error}); "
-            "pip install 'memcore[study]'"
-        ) from error
     # Without pyplot: no window, no global list of figures; notebooks show the figure all the same.
-    return Figure(figsize=(5.0, 3.6), layout="constrained").add_subplot()
+    figure = needed("matplotlib.figure", "a plot").Figure(figsize=(5.0, 3.6), layout="constrained")
+    drawn: Axes = figure.add_subplot()
+    return drawn
 
 
 def scaled(values: Tensor, unit: str) -> tuple[Any, str]:
@@ -56,7 +52,7 @@ def lines(values: Tensor) -> Tensor:
 
 
 def colours(count: int) -> dict[str, Any]:
-    """How to draw one line, or many that overlap."""
+    """The style of one line, or of many that overlap."""
     if count == 1:
         return {"color": COLOURS[0], "linewidth": 1.4}
     return {"color": COLOURS[0], "linewidth": 0.8, "alpha": max(0.15, min(1.0, 5 / count))}
@@ -76,6 +72,6 @@ def need_rows(values: Tensor, least: int, what: str) -> None:
 
 
 def title(trace: Trace) -> str:
-    """The device, and whether samples are left out: what lies between them is not known."""
+    """The name of the device, and whether samples are left out."""
     name = type(trace.device).__name__
     return name if trace.stride == 1 else f"{name}, one of {trace.stride} samples"

@@ -1,4 +1,4 @@
-"""What a solved crossbar looks like: currents of its cells, voltages along its lines."""
+"""Maps of a solved crossbar: the currents of its cells, the voltages along its lines."""
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -38,7 +38,7 @@ def crossbar(
     wires: Wires | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """A map of one array: word lines from top to bottom, bit lines from left to right.
+    """Draw a map of one array: word lines from top to bottom, bit lines from left to right.
 
     Triangles mark where word lines are driven and where bit lines are sensed. Values of both signs
     have a scale that is symmetric about 0, so that white is nothing, unless one sign stays below
@@ -46,12 +46,13 @@ def crossbar(
     and so do maps of up to 1024 cells stay vectors; give `savefig` a dpi for larger ones.
 
     Args:
-        solution: of `Crossbar.solve` or `memcore.circuit.solve`, one vector and one array.
+        solution: solution of `Crossbar.solve` or `memcore.circuit.solve`, one vector and one array.
         what: the currents of the cells, the voltages of the nodes along word lines or bit lines,
             those between the two, or the loss: what is applied less the voltage of the cell.
-        drive: what was applied, one vector, for the loss; lines that float have no marks.
-        wires: which ends of the lines are driven and sensed; at the left and the bottom by default.
-        ax: where to draw; in a new figure by default.
+        drive: applied voltages of one vector, for the loss; lines that float have no marks.
+        wires: wires, of which the ends that are driven and sensed count; by default those at the
+            left and the bottom.
+        ax: Axes to draw on; by default in a new figure.
 
     Raises:
         ConfigError: there is no such view, the loss has no drive, or the solution or the drive is
@@ -82,7 +83,7 @@ def crossbar(
 
 
 def _require_one(drive: Drive, shape: tuple[int, ...]) -> None:
-    """A drive of one vector for the lines of the array."""
+    """Refuse a drive that is not one vector for the lines of the array."""
     for names, count in zip(_ENDS, shape, strict=True):
         for name in names:
             value = getattr(drive, name)
@@ -93,7 +94,7 @@ def _require_one(drive: Drive, shape: tuple[int, ...]) -> None:
 
 
 def _applied(drive: Drive | None, like: Tensor) -> Tensor:
-    """V between the ends of the lines of each cell, NaN where one of them floats."""
+    """The voltages between the ends of the lines of each cell in V, NaN where one floats."""
     if drive is None:
         raise ConfigError("the loss is relative to what is applied; expected drive=...")
     ends = []
@@ -133,7 +134,7 @@ def _map(ax: "Axes", shown: Any, label: str) -> None:
 
 
 def _limits(shown: Any) -> tuple[float, float]:
-    """Ends of the scale, about 0 where there are both signs."""
+    """The ends of the scale, symmetric about 0 where there are both signs."""
     finite = shown[abs(shown) < float("inf")]
     if not finite.size:
         return 0.0, 1.0
@@ -144,7 +145,7 @@ def _limits(shown: Any) -> tuple[float, float]:
 
 
 def _mark(ax: "Axes", shape: tuple[int, ...], drive: Drive | None, wires: Wires) -> None:
-    """Triangles in the direction of the currents at the ends of the lines."""
+    """Draw triangles in the direction of the currents at the ends of the lines."""
     masks = (drive.floating_word_lines, drive.floating_bit_lines) if drive else (None, None)
     gap = 0.016
     ends = (
@@ -179,6 +180,6 @@ def _marked(count: int, floating: Tensor | None) -> list[int]:
 
 
 def _places(count: int) -> list[int]:
-    """Which lines have a number: the first, and every so many."""
+    """The lines that have a number: the first one, and further ones at equal distances."""
     step = next(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 1 << 30) if count <= 9 * s)
     return list(range(0, count, step))

@@ -1,4 +1,4 @@
-"""How the ends of the resistance window spread over cells."""
+"""The distributions of the ends of the resistance window over cells."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def cumulative(
     device: Memristor, *, cells: int = 1000, seed: int = 0, ax: "Axes | None" = None
 ) -> "Axes":
-    """Cumulative distributions of r_on and r_off over `cells` drawn devices.
+    """Draw the cumulative distributions of r_on and r_off over `cells` drawn devices.
 
     Args:
-        device: whose parameters may be distributions.
-        cells: how many to draw.
-        seed: of the draws.
-        ax: where to draw; in a new figure by default.
+        device: device, whose parameters may be distributions.
+        cells: number of cells to draw.
+        seed: random seed.
+        ax: Axes to draw on; by default in a new figure.
 
     Raises:
         ConfigError: there are no cells.

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> "Axes":
-    """Current against voltage, one line per cell.
+    """Draw current against voltage, one line per cell.
 
     The title says if the trace has only some of the samples: choose `record` such that a period
     keeps many.
 
     Args:
-        trace: from `simulate`.
+        trace: trace of `simulate`.
         log: the magnitude of the current on a logarithmic axis.
-        ax: where to draw; in a new figure by default.
+        ax: Axes to draw on; by default in a new figure.
 
     Raises:
         ConfigError: the trace has fewer than two samples.

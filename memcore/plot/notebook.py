@@ -1,4 +1,4 @@
-"""What a notebook shows for a device: its parameters with units and sources, and its loop."""
+"""The display of a device in a notebook: its parameters with units and sources, and its loop."""
 
 import dataclasses
 import html
@@ -13,7 +13,7 @@ from torch import Tensor
 from memcore.contracts.device import Memristor
 from memcore.dynamics import stimuli
 from memcore.dynamics.simulate import Trace, simulate
-from memcore.errors import MemcoreError
+from memcore.errors import ConfigError
 
 _AMPLITUDES: Final = (0.5, 1.0, 2.0, 4.0)
 _SAMPLES: Final = 600
@@ -54,13 +54,13 @@ def _shown(value: Any) -> str:
 
 
 def loop(device: Memristor) -> Trace:
-    """Two triangular sweeps of a fresh device, chosen so that it moves where it can.
+    """The trace of two triangular sweeps of a fresh device, chosen so that it moves if it can.
 
     Amplitude and speed are searched: the sweep is the one in which the conductance at zero voltage
     changes most, slow ones preferred.
 
     Raises:
-        MemcoreError: the device has no dynamics, or no finite conductances.
+        ConfigError: the device has no dynamics, or no finite conductances.
     """
     plan = device.nominal()
     best: tuple[float, Trace] | None = None
@@ -72,7 +72,9 @@ def loop(device: Memristor) -> Trace:
             if math.isfinite(moved) and (best is None or moved > 1.05 * best[0] + 1e-6):
                 best = (moved, trace)
     if best is None:
-        raise MemcoreError(f"no sweep of {type(device).__name__} has finite conductances")
+        raise ConfigError(
+            f"no sweep of {type(device).__name__} has finite conductances; expected some"
+        )
     return best[1]
 
 
@@ -84,7 +86,7 @@ def _sweep(device: Memristor, amplitude: float, duration: float) -> Trace:
     try:
         return simulate(device, voltage, dt)
     except NotImplementedError as error:
-        raise MemcoreError(f"there is no loop to draw: {error}") from error
+        raise ConfigError(f"there is no loop to draw: {error}") from error
 
 
 def figure_svg(device: Memristor) -> str:

@@ -1,4 +1,4 @@
-"""How writing went: cells against pulses, and their errors."""
+"""The result of writing: accepted cells against pulses, and their errors."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -22,12 +22,12 @@ def programming(
     show: Literal["pulses", "error"] = "pulses",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """The share of cells accepted after so many pulses, or the distribution of the errors.
+    """Draw the share of accepted cells against pulses, or the distribution of the errors.
 
     Args:
-        written: from `memcore.yields.yield_report(model)`, or the record of one layer.
-        show: `"pulses"`, or `"error"` of all cells in percent of the window.
-        ax: where to draw; in a new figure by default.
+        written: report of `memcore.yields.yield_report(model)`, or the record of one layer.
+        show: what to draw: `"pulses"`, or `"error"` of all cells in percent of the window.
+        ax: Axes to draw on; by default in a new figure.
 
     Raises:
         ConfigError: there is no such view.

@@ -21,16 +21,18 @@ def pulse_response(
     width: float | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Conductance after each pulse against its number, SET and RESET pulses in two colours.
+    """Draw the conductance after each pulse, SET and RESET pulses in two colours.
 
     Pulses of one sign need a gap between them, a sample or more within the threshold: without it
     they look as one long pulse, unless `width` says where it ends.
 
     Args:
-        trace: from `simulate`, with all samples of a pulse train that all cells share.
-        threshold: V; a pulse is a run of samples of one sign beyond it, so that reads are none.
-        width: s, of every pulse; a longer run is several pulses. Only pulses without gaps need it.
-        ax: where to draw; in a new figure by default.
+        trace: trace of `simulate`, with all samples of a pulse train that all cells share.
+        threshold: voltage in V beyond which a run of samples of one sign is a pulse, so that reads
+            are none.
+        width: duration of every pulse in s; a longer run is several pulses. Only pulses without
+            gaps need it.
+        ax: Axes to draw on; by default in a new figure.
 
     Raises:
         ConfigError: the trace lacks samples, each cell has a waveform of its own, there is no
@@ -42,7 +44,9 @@ def pulse_response(
             "simulate with record='all'"
         )
     if trace.voltage.dim() > 1:
-        raise ConfigError("a pulse response needs one waveform for all cells, voltage [time]")
+        raise ConfigError(
+            "the voltage differs from cell to cell; expected one waveform for all cells, [time]"
+        )
     ends, signs = pulses(
         trace.voltage, threshold, None if width is None else _samples(trace, width)
     )
@@ -68,9 +72,9 @@ def pulses(voltage: Tensor, threshold: float, samples: int | None = None) -> tup
     """The last sample of each pulse and its sign, int64 [pulses] each.
 
     Args:
-        voltage: V, [time].
-        threshold: V, beyond which a sample belongs to a pulse.
-        samples: of a pulse; None if there is a gap after each.
+        voltage: voltages in V, [time].
+        threshold: voltage in V beyond which a sample belongs to a pulse.
+        samples: number of samples of a pulse; None if there is a gap after each.
 
     Raises:
         ConfigError: pulses cannot be told apart.

@@ -1,4 +1,4 @@
-"""How the resistance of a device follows its voltage in time."""
+"""The resistance of a device and its voltage in time."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def switching(trace: Trace, *, ax: "Axes | None" = None) -> "Axes":
-    """Resistance against time, one line per cell, over the voltage in grey.
+    """Draw the resistance against time, one line per cell, over the voltage in grey.
 
     The title says if the trace has only some of the samples: pulses between them are not drawn.
 
     Args:
-        trace: from `simulate`.
-        ax: where to draw; in a new figure by default. The voltage has Axes of its own, its twin.
+        trace: trace of `simulate`.
+        ax: Axes to draw on; by default in a new figure. The voltage has Axes of its own, its twin.
 
     Raises:
         ConfigError: the trace has fewer than two samples.

@@ -1,4 +1,4 @@
-"""Names to plugins: what is installed, what a name stands for, and whether it keeps its word."""
+"""From names to plugins: what is installed, what a name stands for, and whether it conforms."""
 
 from memcore.registry.registry import Registry
 from memcore.registry.scan import Provider

@@ -46,7 +46,7 @@ def expanded(spec: Any, folder: str | Path = "") -> Any:
     Args:
         spec: a path, a mapping whose name is a path and whose other entries win over the file's,
             or anything else.
-        folder: what a relative path is relative to; the current folder by default.
+        folder: folder to which a relative path refers; by default the current one.
 
     Raises:
         ConfigError: there is no such file, or it holds something else.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """The specifications."""
+    """The specifications of the hooks."""
 
     @hookspec(historic=True)
     def memcore_register(self, registries: dict[str, Registry[Any]]) -> None:
@@ -31,15 +31,15 @@ class Hooks:
 
     @hookspec
     def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:
-        """The arrays of a layer were written."""
+        """React to the writing of the arrays of a layer."""
 
     @hookspec
     def memcore_model_converted(self, model: nn.Module, report: dict[str, str]) -> None:
-        """A model was converted; `report` tells for each module why it stayed digital."""
+        """React to the conversion of a model; `report` tells why modules stayed digital."""
 
     @hookspec
     def memcore_report(self, model: nn.Module) -> list[tuple[str, str]]:
-        """Lines (title, text) to add to `memcore.summary`."""
+        """Return lines (title, text) to add to `memcore.summary`."""
         raise NotImplementedError
 
 
@@ -47,25 +47,25 @@ def load(
     providers: Sequence[Provider], registries: dict[str, Registry[Any]]
 ) -> pluggy.PluginManager:
     """A plugin manager with the given modules, classes and objects registered."""
-    found = pluggy.PluginManager(PROJECT)
-    found.add_hookspecs(Hooks)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Hooks)
     # A historic call reaches each plugin when it is registered: an error is laid to its plugin.
-    found.hook.memcore_register.call_historic(kwargs={"registries": registries})
+    manager.hook.memcore_register.call_historic(kwargs={"registries": registries})
     for provider in providers:
         try:
             plugin = provider.load()
             check(plugin)
-            found.register(plugin, name=provider.qualified)
+            manager.register(plugin, name=provider.qualified)
         except Exception as error:
-            if found.has_plugin(provider.qualified):
-                found.unregister(name=provider.qualified)
+            if manager.has_plugin(provider.qualified):
+                manager.unregister(name=provider.qualified)
             warnings.warn(
                 f"hooks {provider.name!r} of {provider} are not used: "
                 f"{type(error).__name__}: {error}",
                 MemcoreWarning,
                 stacklevel=2,
             )
-    return found
+    return manager
 
 
 def check(plugin: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who provides a plugin, and with which parameters it is used."""
+"""The provider of a plugin, and the parameters with which it is used."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from memcore.registry.specs import plain, provided_name
 
 
 def provenance_of(plugin: Contract) -> dict[str, Any]:
-    """Kind, name, distribution, version, origin and parameters of a plugin instance."""
+    """The kind, name, distribution, version, origin and parameters of a plugin instance."""
     name = provided_name(plugin)
     registry = registries()[plugin.kind]
     values = plain(plugin)

@@ -1,15 +1,15 @@
-"""Names to plugin classes: lazy mappings over entry-point groups.
+"""From names to plugin classes: lazy mappings over entry-point groups.
 
 Nothing is scanned at import and nothing is imported before it is asked for. A bundled name keeps
 its meaning whatever is installed beside it; `registry["distribution:name"]` reaches the others.
 """
 
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
+from memcore._text import nearest
 from memcore.errors import (
     DuplicatePluginError,
     PluginLoadError,
@@ -28,9 +28,11 @@ class Registry(Mapping[str, T], Generic[T]):
     """The plugins of one kind, by name; a class is imported on its first `[]`.
 
     Args:
-        kind: plural noun, `"devices"`; the entry-point group is `"memcore.devices"`.
-        singular: for messages, `"device"`.
-        verify: called with `(object, provider)` after loading; raises `PluginLoadError`.
+        kind: kind of the plugins as a plural noun, `"devices"`; the entry-point group is
+            `"memcore.devices"`.
+        singular: name of one plugin in messages, `"device"`.
+        verify: function that is called with `(object, provider)` after loading and raises
+            `PluginLoadError`.
     """
 
     def __init__(
@@ -46,11 +48,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._warned: set[str] = set()
 
     def __getitem__(self, name: str) -> T:
-        found = self._loaded.get(name)
-        if found is None:
-            found = self._load(self.provider(name))
-            self._loaded[name] = found
-        return found
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            loaded = self._load(self.provider(name))
+            self._loaded[name] = loaded
+        return loaded
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -67,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return f"<memcore.{self.kind}: {', '.join(self) or 'none installed'}>"
 
     def provider(self, name: str) -> Provider:
-        """Who answers to `name`, a plain or a `"distribution:name"` one; imports nothing.
+        """The provider of `name`, a plain or a `"distribution:name"` one; imports nothing.
 
         Only before it gives a name up does it load the plugins of the group `memcore.hooks`,
         which may register computed names.
@@ -144,8 +146,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def _check(self, plugin: Any, provider: Provider) -> None:
         if not _NAME.match(provider.name):
             raise PluginLoadError(
-                f"{self._described(provider)}: names are lower-case words, digits and "
-                "underscores, starting with a letter"
+                f"{self._described(provider)} has a name that nobody can use; "
+                "names are lower-case words, digits and underscores, starting with a letter"
             )
         self._verify(plugin, provider)
 
@@ -174,7 +176,7 @@ class Registry(Mapping[str, T], Generic[T]):
         known = KNOWN.get(self.kind, {}).get(name)
         if known is not None:
             lines.append(f"  it is in {known}: pip install {known}")
-        close = difflib.get_close_matches(name, list(self), n=3, cutoff=0.6)
+        close = nearest(name, self, most=3)
         if close:
             source = {p.name: p.distribution for p in reversed(self.providers())}
             hints = [f"{match!r} ({source[match]})" for match in close]

@@ -21,7 +21,7 @@ THIS_PROCESS: Final = "(this process)"
 
 @dataclass(frozen=True)
 class Provider:
-    """Who provides a name: known without importing the plugin."""
+    """The provider of a name, known without importing the plugin."""
 
     name: str
     target: str  #: "module:attribute"
@@ -36,7 +36,7 @@ class Provider:
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """Where the distribution was installed from (PEP 610), empty for an index."""
+        """The origin of an installation that is not from an index (PEP 610), otherwise empty."""
         if self.entry_point is None:
             return {}
         return _direct_url(self.distribution)
@@ -66,8 +66,9 @@ class Scan:
     """All memcore entry points of the environment, read once and shared by the registries.
 
     Args:
-        announce: loads the plugins of the group `memcore.hooks`, which may register names.
-        forget: makes it load them again.
+        announce: function that loads the plugins of the group `memcore.hooks`, which may register
+            names.
+        forget: function that makes it load them again.
     """
 
     def __init__(self, announce: Callable[[], object], forget: Callable[[], object]) -> None:
@@ -124,11 +125,11 @@ def _entries_one_by_one() -> "list[EntryPoint]":
     """The same without the distributions whose metadata cannot be read."""
     from importlib.metadata import distributions
 
-    found: dict[str, list[EntryPoint]] = {}
+    entries_of: dict[str, list[EntryPoint]] = {}
     for distribution in distributions():
         try:
             entries = [e for e in distribution.entry_points if e.group.startswith(f"{BUNDLED}.")]
-            found.setdefault(normal(distribution.name), entries)
+            entries_of.setdefault(normal(distribution.name), entries)
         except Exception as error:
             warnings.warn(
                 f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
@@ -136,7 +137,7 @@ def _entries_one_by_one() -> "list[EntryPoint]":
                 MemcoreWarning,
                 stacklevel=5,
             )
-    return [entry for entries in found.values() for entry in entries]
+    return [entry for entries in entries_of.values() for entry in entries]
 
 
 def _provider(entry: "EntryPoint") -> Provider | None:

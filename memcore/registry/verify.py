@@ -1,4 +1,4 @@
-"""Does a plugin fulfil its contract? Asked once, when it is loaded."""
+"""Whether a plugin fulfils its contract, checked once when it is loaded."""
 
 import inspect
 from functools import cache
@@ -18,7 +18,7 @@ SPOKEN_API = 1  #: the version of the contracts that this memcore speaks; it acc
 
 @cache
 def signature_error(cls: type[Contract]) -> str | None:
-    """What is wrong with the signatures of a plugin's hooks, None if nothing is.
+    """The error in the signatures of a plugin's hooks, None if there is none.
 
     pluggy compares argument names with the specification; since hooks are called directly, the
     order must agree too.
@@ -34,9 +34,9 @@ def signature_error(cls: type[Contract]) -> str | None:
         problem = f"{error}; "
     for name in specifications(cls):
         wanted = list(inspect.signature(getattr(contract, name)).parameters)
-        found = list(inspect.signature(getattr(cls, name)).parameters)
-        if found != wanted:
-            written = f"{cls.__qualname__}.{name}({', '.join(found)})"
+        own = list(inspect.signature(getattr(cls, name)).parameters)
+        if own != wanted:
+            written = f"{cls.__qualname__}.{name}({', '.join(own)})"
             return f"{problem}{written} should be ({', '.join(wanted)})"
     return problem or None
 
@@ -45,9 +45,9 @@ def verify(plugin: Any, kind: str, described: str) -> None:
     """Check that a plugin class fulfils its contract.
 
     Args:
-        plugin: what the entry point holds.
-        kind: the registry, `"devices"`.
-        described: who it is, for the message.
+        plugin: object that the entry point holds.
+        kind: kind of the registry, such as `"devices"`.
+        described: description of the plugin in messages.
 
     Raises:
         PluginLoadError: with what is wrong and what to do.

@@ -1,12 +1,15 @@
-"""Crossbars as ngspice netlists, and what ngspice says of them beside what memcore does.
+"""Crossbars as netlists for ngspice, and the comparison of ngspice with memcore.
 
 `netlist` writes the circuit that `memcore.circuit.solve` solves, `run` hands a netlist to ngspice,
 and `check` compares the two. Only `run` and `check` need ngspice.
 """
 
-from memcore.spice.check import Check, Difference, check
+from memcore.spice.check import Comparison, Difference, check
 from memcore.spice.circuit import Circuit
 from memcore.spice.ngspice import Result, run
 from memcore.spice.writer import netlist
 
-__all__ = ["Check", "Circuit", "Difference", "Result", "check", "netlist", "run"]
+#: The name of before; it goes away after the next minor release.
+Check = Comparison
+
+__all__ = ["Check", "Circuit", "Comparison", "Difference", "Result", "check", "netlist", "run"]

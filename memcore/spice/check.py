@@ -1,4 +1,4 @@
-"""memcore's solution of a circuit beside that of ngspice."""
+"""The comparison of memcore's solution of a circuit with that of ngspice."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from memcore.spice.writer import write
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """How far two solutions are apart in one quantity.
+    """The difference of two solutions in one quantity.
 
     Attributes:
-        name: of the quantity.
-        unit: V or A.
-        count: of values compared.
-        largest: of the differences, in the unit.
-        scale: the largest magnitude of what they are relative to: of all node voltages, of all
-            cell currents, or of the currents of the lines.
+        name: name of the quantity.
+        unit: unit of the quantity, V or A.
+        count: number of values compared.
+        largest: largest difference, in the unit.
+        scale: magnitude to which the difference is relative: the largest node voltage, the largest
+            cell current, or the largest current of a line.
     """
 
     name: str
@@ -43,15 +43,15 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Check:
-    """memcore against ngspice; `print` it.
+class Comparison:
+    """The comparison of memcore with ngspice; `print` shows it.
 
     Attributes:
-        solution: of memcore.
-        result: of ngspice.
-        differences: by quantity.
-        tolerance: of the differences, relative.
-        version: of ngspice.
+        solution: solution of memcore.
+        result: result of ngspice.
+        differences: differences of each quantity.
+        tolerance: largest relative difference that counts as agreement.
+        version: version of ngspice.
     """
 
     solution: Solution
@@ -83,28 +83,30 @@ def check(
     series: SeriesElement | None = None,
     array: int = 0,
     tolerance: float = 1e-8,
-) -> Check:
+) -> Comparison:
     """Solve a circuit with memcore and with ngspice, and compare node by node.
 
     Args:
-        cells: as for `netlist`.
-        v: as for `netlist`.
-        wires: as for `netlist`.
-        law: as for `netlist`.
-        series: as for `netlist`.
-        array: as for `netlist`.
-        tolerance: of the differences, relative to the largest voltage or current.
+        cells: conductances or a crossbar, as for `netlist`.
+        v: voltages or a drive, as for `netlist`.
+        wires: resistances of the wires, as for `netlist`.
+        law: current-voltage law of the memristors, as for `netlist`.
+        series: element in series with each memristor, as for `netlist`.
+        array: index of one of several arrays, as for `netlist`.
+        tolerance: largest difference that counts as agreement, relative to the largest voltage or
+            current.
 
     Raises:
         ConfigError: as for `netlist`.
-        MemcoreError: ngspice is not installed, or one of the two has found no solution.
+        SpiceError: ngspice is not installed, or it found no operating point.
+        ConvergenceError: memcore found no solution.
     """
     if not tolerance > 0:
         raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
     circuit = Circuit.of(cells, v, wires=wires, law=law, series=series, array=array)
     result = run(write(circuit))
     solution = circuit.solve()
-    return Check(
+    return Comparison(
         solution=solution,
         result=result,
         differences=compare(solution, result),
@@ -114,7 +116,7 @@ def check(
 
 
 def compare(solution: Solution, result: Result) -> tuple[Difference, ...]:
-    """All voltages and currents."""
+    """The differences of all voltages and currents."""
     volts = max(_largest(solution.word_line), _largest(solution.bit_line))
     amperes = max(_largest(solution.current), _largest(solution.driver_current))
     scales = {
@@ -125,14 +127,14 @@ def compare(solution: Solution, result: Result) -> tuple[Difference, ...]:
         "bit-line currents": ("current", "A", amperes),
         "driver currents": ("driver_current", "A", amperes),
     }
-    found = []
+    differences = []
     for name, (field, unit, scale) in scales.items():
         mine, theirs = getattr(solution, field), getattr(result, field)
         largest = _largest(mine - theirs)
-        found.append(
+        differences.append(
             Difference(name=name, unit=unit, count=mine.numel(), largest=largest, scale=scale)
         )
-    return tuple(found)
+    return tuple(differences)
 
 
 def _largest(x: Tensor) -> float:

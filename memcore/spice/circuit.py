@@ -1,4 +1,4 @@
-"""One array and one vector, as a netlist can hold them."""
+"""One array and one vector, as a netlist holds them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.given import drive_of
 from memcore.crossbar.tiling import Tiling
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Circuit:
-    """What `memcore.circuit.solve` takes, in float64, without leading dimensions.
+    """The arguments of `memcore.circuit.solve`, in float64, without leading dimensions.
 
     Attributes:
-        g: [rows, cols] S, lines as they are numbered.
-        wires: resistances; tensors are of full size, by position.
-        drive: [rows] and [cols].
-        law: of the memristors.
-        series: what is in series with each, None for nothing.
-        layout: where the lines lie.
-        origin: which part of a matrix this is, in words; empty for an array of its own.
+        g: conductances in S, [rows, cols], with the lines as they are numbered.
+        wires: resistances of the wires; tensors have their full size, by position.
+        drive: voltages of one vector, [rows] and [cols].
+        law: current-voltage law of the memristors.
+        series: element in series with each memristor, None for none.
+        layout: positions of the lines.
+        origin: description of the part of a matrix that this is; empty for an array of its own.
     """
 
     g: Tensor
@@ -50,7 +50,7 @@ class Circuit:
         series: SeriesElement | None = None,
         array: int = 0,
     ) -> Self:
-        """See `memcore.spice.netlist`."""
+        """The circuit of a crossbar or of conductances; see `memcore.spice.netlist`."""
         if isinstance(cells, Crossbar):
             whole = cells.circuit()
         else:
@@ -80,7 +80,7 @@ class Circuit:
         )
 
     def solve(self) -> Solution:
-        """By memcore."""
+        """Solve the circuit with memcore."""
         return ArrayCircuit(
             g=self.g, wires=self.wires, law=self.law, series=self.series, layout=self.layout
         ).solve(self.drive)
@@ -93,7 +93,7 @@ def _arrays(cells: Tensor) -> Tensor:
             f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in S"
         )
     if cells.dim() not in (2, 3) or not cells.numel():
-        raise ConfigError(
+        raise ShapeError(
             f"the conductances have shape {list(cells.shape)}; expected [rows, cols] or "
             "[arrays, rows, cols] in S"
         )
@@ -101,9 +101,9 @@ def _arrays(cells: Tensor) -> Tensor:
 
 
 def _spread(whole: ArrayCircuit, tiling: Tiling, v: Tensor, array: int) -> Drive:
-    """What the word lines of an array see of the inputs of the matrix."""
+    """The voltages of the word lines of an array for the inputs of the matrix."""
     if v.numel() != tiling.groups * tiling.rows:
-        raise ConfigError(
+        raise ShapeError(
             f"v has shape {list(v.shape)}; expected one vector of {tiling.rows} V for each of the "
             f"{tiling.groups} group(s) of the crossbar: a netlist has one drive, select it"
         )
@@ -118,7 +118,7 @@ def _layout(layout: Layout, array: int) -> Layout:
 
 
 def _origin(whole: ArrayCircuit, tiling: Tiling, array: int) -> str:
-    """Such as "array 5 of 8, rows 16 to 31 and columns 0 to 7 of part 1"."""
+    """A description such as "array 5 of 8, rows 16 to 31 and columns 0 to 7 of part 1"."""
     if len(whole.g) == 1 and tiling.full_parts == 1:
         return ""
     part, group, row, col = tiling.place(array)
@@ -168,20 +168,20 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
             fields[name] = None
             continue
         if value.shape[-1] != count or value.numel() != count:
-            raise ConfigError(
+            raise ShapeError(
                 f"{name} has shape {list(value.shape)}; expected one vector, [{count}]: a netlist "
                 "has one drive, select it"
             )
         value = value.detach().cpu().reshape(count)
         fields[name] = value if value.dtype == torch.bool else value.double()
-    found = Drive(**fields)
-    _require_volts("word_line", found.word_line, found.floating_word_lines)
-    _require_volts("bit_line", found.bit_line, found.floating_bit_lines)
-    return found
+    selected = Drive(**fields)
+    _require_volts("word_line", selected.word_line, selected.floating_word_lines)
+    _require_volts("bit_line", selected.bit_line, selected.floating_bit_lines)
+    return selected
 
 
 def _require_volts(name: str, volts: Tensor | None, floats: Tensor | None) -> None:
-    """What is applied to lines that are driven is a number."""
+    """Refuse voltages of driven lines that are not finite."""
     if volts is None:
         return
     wrong = ~volts.isfinite() if floats is None else ~volts.isfinite() & ~floats
@@ -205,6 +205,6 @@ def _expanded(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
         return value.expand(shape)
     except RuntimeError:
-        raise ConfigError(
+        raise ShapeError(
             f"{name} has shape {list(value.shape)}; expected one that broadcasts to {list(shape)}"
         ) from None

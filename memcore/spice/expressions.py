@@ -28,7 +28,7 @@ Expression = Callable[[str, int, int], str | None]
 
 
 def of_law(law: CellLaw, g: Tensor) -> Expression | None:
-    """The memristors' currents; None if they are resistors.
+    """The currents of the memristors as expressions; None if they are resistors.
 
     Raises:
         ConfigError: there is no expression for the law.
@@ -43,7 +43,7 @@ def of_law(law: CellLaw, g: Tensor) -> Expression | None:
 
 
 def of_series(element: SeriesElement, g: Tensor) -> Expression:
-    """The series elements' currents; `g` for its shape.
+    """The currents of the series elements as expressions; only the shape of `g` counts.
 
     Raises:
         ConfigError: there is no expression for the element.

@@ -1,4 +1,4 @@
-"""Runs ngspice, and reads what it prints."""
+"""Runs ngspice and reads its output."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ConfigError, SpiceError
 
 _VALUE = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _TELLING = re.compile(r"error|fail|abort|singular|no such|converge|unknown", re.IGNORECASE)
@@ -20,48 +20,49 @@ _TOLD = 8
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What ngspice printed of an operating point.
+    """An operating point that ngspice printed.
 
     Attributes:
-        values: V of nodes by their name; A of sources as `vd_3#branch`, of elements as `@r_3_7[i]`.
+        values: voltages of the nodes in V by their names; currents in A of sources as
+            `vd_3#branch`, of elements as `@r_3_7[i]`.
     """
 
     values: Mapping[str, float]
 
     @property
     def word_line(self) -> Tensor:
-        """V, [rows, cols]."""
+        """The voltages of the nodes in V, [rows, cols]."""
         return self._cells("w_{}_{}")
 
     @property
     def bit_line(self) -> Tensor:
-        """V, [rows, cols]."""
+        """The voltages of the nodes in V, [rows, cols]."""
         return self._cells("b_{}_{}")
 
     @property
     def device_voltage(self) -> Tensor:
-        """V across memristors, [rows, cols]; the whole cell's if nothing is in series with any."""
+        """The voltages across memristors, or cells without series elements, in V, [rows, cols]."""
         if not any(name.startswith("m_") for name in self.values):
             return self.word_line - self.bit_line
-        found = [
+        voltages = [
             [word - self.values.get(f"m_{i}_{j}", word) for j, word in enumerate(row)]
             for i, row in enumerate(self.word_line.tolist())
         ]
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(voltages, dtype=torch.float64)
 
     @property
     def cell_current(self) -> Tensor:
-        """A, [rows, cols]."""
+        """The currents of the cells in A, [rows, cols]."""
         return self._cells("@r_{}_{}[i]") + self._cells("@b_{}_{}[i]")
 
     @property
     def current(self) -> Tensor:
-        """A out of the bit lines into their ends, [cols]; 0 for those that float."""
+        """The currents from the bit lines into their ends in A, [cols]; 0 for floating lines."""
         return self._lines("ve_{}#branch", self._shape()[1])
 
     @property
     def driver_current(self) -> Tensor:
-        """A out of the drivers into the word lines, [rows]; 0 for those that float."""
+        """The currents from the drivers into the word lines in A, [rows]; 0 for floating lines."""
         return 0 - self._lines("vd_{}#branch", self._shape()[0])
 
     def _shape(self) -> tuple[int, int]:
@@ -72,25 +73,25 @@ class Result:
 
     def _cells(self, name: str) -> Tensor:
         rows, cols = self._shape()
-        found = [
+        values = [
             [self.values.get(name.format(i, j), 0.0) for j in range(cols)] for i in range(rows)
         ]
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(values, dtype=torch.float64)
 
     def _lines(self, name: str, count: int) -> Tensor:
-        found = [self.values.get(name.format(k), 0.0) for k in range(count)]
-        return torch.tensor(found, dtype=torch.float64)
+        values = [self.values.get(name.format(k), 0.0) for k in range(count)]
+        return torch.tensor(values, dtype=torch.float64)
 
 
 def run(netlist: str, *, timeout: float | None = None) -> Result:
-    """The operating point of a netlist that prints it, by ngspice.
+    """Let ngspice find the operating point of a netlist that prints it.
 
     Args:
-        netlist: as `memcore.spice.netlist` writes it.
-        timeout: s, after which ngspice is stopped; None for no limit.
+        netlist: a netlist as `memcore.spice.netlist` writes it.
+        timeout: time in s after which ngspice is stopped; None for no limit.
 
     Raises:
-        MemcoreError: ngspice is not installed, takes too long, or finds no operating point.
+        SpiceError: ngspice is not installed, takes too long, or finds no operating point.
     """
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder) / "crossbar.cir"
@@ -99,30 +100,30 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
             # Without the initialisation files of the user.
             done = _run(["-n", "-b", str(deck)], timeout)
         except subprocess.TimeoutExpired:
-            raise MemcoreError(
+            raise SpiceError(
                 f"ngspice has not finished after {timeout!r} s; allow more time, or take a smaller "
                 "array"
             ) from None
     values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
     if done.returncode or not values or "aborted" in done.stderr + done.stdout:
-        raise MemcoreError(f"ngspice found no operating point: {_message(done)}")
+        raise SpiceError(f"ngspice found no operating point: {_message(done)}")
     return Result(values)
 
 
 def version() -> str:
-    """Such as ngspice-39.
+    """The version of ngspice, such as "ngspice-39".
 
     Raises:
-        MemcoreError: ngspice is not installed.
+        SpiceError: ngspice is not installed.
     """
-    found = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
-    return found.group() if found else "ngspice"
+    match = re.search(r"ngspice-\S+", _run(["--version"], None).stdout)
+    return match.group() if match else "ngspice"
 
 
 def _run(arguments: list[str], timeout: float | None) -> "subprocess.CompletedProcess[str]":
     program = shutil.which("ngspice")
     if program is None:
-        raise MemcoreError(
+        raise SpiceError(
             "ngspice is not on the PATH; install ngspice: apt install ngspice, or see "
             "https://ngspice.sourceforge.io"
         )

@@ -49,15 +49,16 @@ def netlist(
     currents of drivers, bit lines and cells, with all digits.
 
     Args:
-        cells: a `Crossbar`, which says its conductances, wires, law and series element as well, and
-            where `ir_drop` has its lines; or conductances [rows, cols] or [arrays, rows, cols] S.
-        v: of the word lines, one vector [rows] V, with the bit lines at virtual ground; or any
-            `memcore.circuit.Drive` of the array. Of a `Crossbar` it is the input of the whole
-            matrix, [groups, rows] V if that has several groups.
-        wires: resistances; those of the crossbar by default, or none.
-        law: of the memristors; that of the crossbar by default, or ohmic.
-        series: what is in series with each; that of the crossbar by default, or nothing.
-        array: which of several, in the order of `Crossbar.solve`.
+        cells: a `Crossbar`, which brings its conductances, wires, law and series element, and the
+            positions that `ir_drop` gives its lines; or conductances in S, [rows, cols] or [arrays,
+            rows, cols].
+        v: voltages of the word lines in V, one vector [rows], with the bit lines at virtual ground;
+            or any `memcore.circuit.Drive` of the array. For a `Crossbar` it is the input of the
+            whole matrix in V, [groups, rows] if that has several groups.
+        wires: resistances of the wires; by default those of the crossbar, or none.
+        law: current-voltage law of the memristors; by default that of the crossbar, or ohmic.
+        series: element in series with each memristor; by default that of the crossbar, or none.
+        array: index of one of several arrays, in the order of `Crossbar.solve`.
 
     Raises:
         ConfigError: a shape does not fit, a law has no expression in ngspice, or there is no
@@ -92,7 +93,7 @@ def write(circuit: Circuit) -> str:
 
 
 def _layout(layout: Layout) -> list[str]:
-    """What lies where, if that is not how lines are numbered."""
+    """The positions of the lines, where these are not as they are numbered."""
     lines = []
     if layout.parts > 1:
         parts = ", ".join(f"{layout.parts} c + {k} of part {k}" for k in range(layout.parts))
@@ -115,7 +116,7 @@ def _control(measured: list[str]) -> list[str]:
 
 
 class _Groups:
-    """Nodes that hang together."""
+    """Groups of connected nodes."""
 
     def __init__(self) -> None:
         self.parent: dict[str, str] = {}
@@ -128,7 +129,7 @@ class _Groups:
         return node
 
     def join(self, a: str, b: str) -> bool:
-        """Whether they did not hang together before."""
+        """Connect two nodes; whether they were not connected before."""
         a, b = self.find(a), self.find(b)
         self.parent[a] = b
         return a != b
@@ -210,7 +211,7 @@ class _Deck:
         self.measured.append(f"@{letter.lower()}{name}[i]")
 
     def tie_islands(self) -> None:
-        """Give a potential to what no current reaches."""
+        """Give a potential to the nodes that no current reaches."""
         for letter in "wb":
             for i in range(self.rows):
                 for j in range(self.cols):

@@ -54,7 +54,7 @@ def save_checkpoint(model: nn.Module, path: Path, record: Mapping[str, Any]) -> 
 
 
 def checkpoint_record(path: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` noted in a file; `None` if it is torn or somebody else's."""
+    """The record that `save_checkpoint` wrote into a file; None if there is none."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -120,7 +120,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(value, Tensor) for value in content.values()
     ):
-        raise StudyError(f"checkpoint '{path}' is no state_dict: expected names with tensors")
+        raise StudyError(f"checkpoint '{path}' is no state_dict; expected names with tensors")
     return dict(content)
 
 

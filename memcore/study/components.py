@@ -1,14 +1,14 @@
-"""What a study names, by a short name or as "package.module:function", made into an object."""
+"""Objects that a study names by a short name or as "package.module:function"."""
 
-import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from memcore._text import did_you_mean
 from memcore.errors import StudyError
 
 
@@ -21,10 +21,10 @@ def build(
     """Call the function behind `component["name"]` with the other entries as keywords.
 
     Args:
-        kind: for messages: "model", "data".
-        component: `{"name": ..., parameters}`.
-        known: short names.
-        folder: modules beside the study file can be named, too.
+        kind: kind of the component in messages, "model" or "data".
+        component: mapping `{"name": ..., parameters}`.
+        known: functions by their short names.
+        folder: folder of the study file, whose modules can be named too.
 
     Raises:
         StudyError: no such name, no such function, or parameters it does not take.
@@ -34,12 +34,6 @@ def build(
     function = known[name] if name in known else _imported(kind, name, known, folder)
     _check_options(f"{kind} {name!r}", function, options)
     return function(**options)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest of `names`, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _check_options(what: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -60,20 +54,20 @@ def _imported(
     module, colon, attribute = name.partition(":")
     if not colon:
         raise StudyError(
-            f"no {kind} named {name!r}{nearest(name, known)}\n"
+            f"no {kind} named {name!r}{did_you_mean(name, known)}\n"
             f'  there are: {", ".join(known)}, or your own as "package.module:function"'
         )
     try:
         with _importable(folder):
-            found = getattr(importlib.import_module(module), attribute)
+            component = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise StudyError(
             f"{kind} {name!r} cannot be imported: {error}; it is looked for in the environment, "
             f"in the working directory and beside the study file ('{folder}')"
         ) from error
-    if not callable(found):
-        raise StudyError(f"{kind} {name!r} is {type(found).__name__}; expected a function")
-    return found  # type: ignore[no-any-return]
+    if not callable(component):
+        raise StudyError(f"{kind} {name!r} is {type(component).__name__}; expected a function")
+    return component  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The study file: what is written in `study.toml`, checked key by key."""
+"""The study file `study.toml`, checked key by key."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from pydantic import (
     model_validator,
 )
 
+from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import StudyError
+from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
-from memcore.study.components import nearest
 from memcore.study.training import Recipe
 
 _PACKAGED = Path(__file__).parent
@@ -37,7 +37,7 @@ def _named(value: Any) -> Any:
     """Let `model = "vgg16"` stand for `model = { name = "vgg16" }`."""
     value = {"name": value} if isinstance(value, str) else value
     if isinstance(value, Mapping) and not isinstance(value.get("name"), str):
-        raise ValueError('needs a name: "x" or { name = "x", parameters }')
+        raise ConfigError('needs a name; expected "x" or { name = "x", parameters }')
     return value
 
 
@@ -57,18 +57,19 @@ class General(_Section):
     """The table `[study]`.
 
     Attributes:
-        name: of the results folder.
-        title: over the plot; the name when empty.
-        note: under the plot.
-        model: "digits_vgg", "vgg16" or "package.module:function"; `{ name, parameters }`.
-        data: "digits", "cifar10" or "package.module:function"; `{ name, parameters }`.
+        name: name of the results folder.
+        title: title of the plot; the name when empty.
+        note: text under the plot.
+        model: network: "digits_vgg", "vgg16" or "package.module:function", or `{ name, parameters
+            }`.
+        data: data set: "digits", "cifar10" or "package.module:function", or `{ name, parameters }`.
         checkpoint: weights to load: a file (.safetensors, or a state_dict of torch.save), or
             "digits_vgg", which come with memcore. The network is trained when absent or empty.
-        chips: virtual chips, the same ones at every point.
-        seed: of the training and of the chips.
-        samples: test images used, the first ones; all when absent.
-        batch: images evaluated at once; changes speed and memory, not the results.
-        calibration: training images that set the ranges of the converters.
+        chips: number of virtual chips, the same ones at every point.
+        seed: random seed of the training and of the chips.
+        samples: number of test images used, the first ones; all when absent.
+        batch: number of images evaluated at once, which changes speed and memory, not the results.
+        calibration: number of training images that set the ranges of the converters.
         device: torch device to compute on.
     """
 
@@ -90,11 +91,11 @@ class Axis(_Section):
     """One quantity that a sweep varies.
 
     Attributes:
-        values: what it takes, in order. A list, such as the two sizes of a `tile`, is shown as
+        values: values of the axis, in order. A list, such as the two sizes of a `tile`, is shown as
             "16 x 16".
-        label: for the plot and the table; the axis' name when empty.
-        unit: shown behind the label.
-        scale: of the plot's axis.
+        label: label in the plot and the table; the name of the axis when empty.
+        unit: unit shown behind the label.
+        scale: scale of the axis in the plot.
         moves: dotted paths into `[crossbar]`, each with a factor (the path gets value x factor)
             or with a list (the path gets the entry beside the value); all move together.
     """
@@ -112,7 +113,7 @@ class Axis(_Section):
             return values
         for value in values:
             if isinstance(value, Mapping):
-                raise ValueError(
+                raise ConfigError(
                     f"the value {dict(value)!r} is a table; give a word for each here, and the "
                     "tables in moves = { path = [...] }"
                 )
@@ -123,19 +124,19 @@ class Axis(_Section):
         numbers = all(_is_number(value) for value in self.values)
         for path, move in self.moves.items():
             if isinstance(move, tuple) and len(move) != len(self.values):
-                raise ValueError(
+                raise ConfigError(
                     f"moves {path!r} to {len(move)} settings, but there are "
                     f"{len(self.values)} values; expected one for each"
                 )
             if not isinstance(move, tuple) and not numbers:
-                raise ValueError(
+                raise ConfigError(
                     f"moves {path!r} by the factor {move}, but the values {list(self.values)} "
                     "are not all numbers; give a list of settings instead"
                 )
         return self
 
     def settings(self, position: int) -> dict[str, Any]:
-        """What each path is set to at `values[position]`."""
+        """The setting of each path at `values[position]`."""
         value = self.values[position]
         return {path: _moved(value, move, position) for path, move in self.moves.items()}
 
@@ -144,11 +145,11 @@ class Sweep(_Section):
     """One `[[sweep]]`: a panel of the plot and a part of the table.
 
     Attributes:
-        name: of the point files.
-        title: of the panel; the name when empty.
-        note: a line under the panel's title; which effects are on when empty.
-        axes: by name; several make a full grid. A dotted path with a list of values is the short
-            form of an axis that moves this one path.
+        name: name of the sweep and of its files.
+        title: title of the panel; the name when empty.
+        note: line under the title of the panel; the effects that are on when empty.
+        axes: axes by name; several make a full grid. A dotted path with a list of values is the
+            short form of an axis that moves this one path.
         set: dotted paths into `[crossbar]`, set for the whole sweep before the axes move.
     """
 
@@ -165,7 +166,7 @@ class Sweep(_Section):
             return axes
         taken = [name for name in axes if name in RESERVED]
         if taken:
-            raise ValueError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
+            raise ConfigError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
         return {name: _axis(name, axis) for name, axis in axes.items()}
 
 
@@ -184,11 +185,11 @@ class Study(_Section):
         names = [sweep.name for sweep in sweeps]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise ValueError(f"two sweeps are named {sorted(twice)[0]!r}; give each its own name")
+            raise ConfigError(f"two sweeps are named {sorted(twice)[0]!r}; give each its own name")
         return sweeps
 
     def resolved(self) -> dict[str, Any]:
-        """Everything with its defaults, as JSON takes it."""
+        """The whole study with its defaults, in a form for JSON."""
         return self.model_dump(mode="json")
 
 
@@ -197,7 +198,8 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
 
     Args:
         source: path, name of a packaged study, mapping or a `Study`.
-        overrides: entries of `[study]` that win over the file's; `None` leaves the file's.
+        overrides: entries of `[study]` that win over those of the file; None leaves those of the
+            file.
 
     Raises:
         StudyError: the file is missing or no TOML, or a key or a value is wrong; says which and
@@ -252,7 +254,7 @@ def _axis(name: str, axis: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A list as one reads it, such as 16 x 16."""
+    """A list in the form for reading, such as 16 x 16."""
     sizes = all(isinstance(each, int) for each in value)
     return (" x " if sizes else ", ").join(map(str, value))
 
@@ -277,7 +279,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
             keys = _keys_at(place)
             where = _dotted(place) or "the study"
             yield (
-                f"{where} has no key {str(last)!r}{nearest(str(last), keys)}\n"
+                f"{where} has no key {str(last)!r}{did_you_mean(str(last), keys)}\n"
                 f"  its keys are: {', '.join(keys)}"
             )
         elif problem["type"] == "missing":
@@ -300,9 +302,9 @@ def _keys_at(place: list[int | str]) -> list[str]:
     """The keys of the section that a pydantic location names."""
     sections: dict[str, type[BaseModel]] = {"study": General, "train": Recipe, "sweep": Sweep}
     if not place:
-        found: type[BaseModel] = Study
+        section: type[BaseModel] = Study
     elif "axes" in place:
-        found = Axis
+        section = Axis
     else:
-        found = sections[str(place[0])]
-    return [name for name in found.model_fields if name != "folder"]
+        section = sections[str(place[0])]
+    return [name for name in section.model_fields if name != "folder"]

@@ -1,4 +1,4 @@
-"""Images to study on: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
+"""Images for studies: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore._text import needed
 from memcore.errors import StudyError
 from memcore.study.components import build
 
@@ -47,13 +48,14 @@ def _unchanged(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a data function returns.
+    """The data set that a data function returns.
 
     Attributes:
-        train: for training the model and for calibrating converters.
-        test: for the accuracies, never for anything else.
+        train: samples for training the model and for calibrating converters.
+        test: samples for the accuracies, never for anything else.
         classes: number of labels.
-        prepare: applied to each batch of images; returns what the model takes (float32).
+        prepare: function that is applied to each batch of images and returns the inputs of the
+            model (float32).
         augment: keywords of `memcore.study.training.Recipe` that suit these images.
     """
 
@@ -69,14 +71,7 @@ def digits() -> Dataset:
 
     50 images of each class are the test set, always the same ones; 1297 are left for training.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise StudyError(
-            "data 'digits' comes with scikit-learn, which is not installed; "
-            "pip install 'memcore[study]'"
-        ) from None
-    bunch = load_digits()
+    bunch = needed("sklearn.datasets", "the data set 'digits' of scikit-learn").load_digits()
     images = torch.from_numpy(bunch.images / 16.0).to(torch.float32).unsqueeze(1)
     labels = torch.from_numpy(bunch.target).to(torch.int64)
     # RandomState's stream is frozen by numpy's compatibility policy, so the split is for ever.
@@ -98,7 +93,7 @@ def cifar10(folder: str | Path = "cifar-10-batches-bin") -> Dataset:
     standard deviation per channel, with the constants of the training set.
 
     Args:
-        folder: holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
+        folder: folder that holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
 
     Raises:
         StudyError: a file is missing or is not made of whole records.
@@ -153,8 +148,9 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     """Build the dataset that a study names.
 
     Args:
-        component: `{"name": ..., parameters}`; a name of `DATASETS` or "package.module:function".
-        folder: of the study file; relative paths and modules beside it are found there.
+        component: mapping `{"name": ..., parameters}` with a name of `DATASETS` or
+            "package.module:function".
+        folder: folder of the study file, where relative paths and modules are found.
 
     Raises:
         StudyError: the name or a parameter is unknown, or the function returns something else.
@@ -162,10 +158,10 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     options = dict(component)
     if options["name"] == "cifar10":
         options["folder"] = folder / options.get("folder", "cifar-10-batches-bin")
-    found = build("data", options, DATASETS, folder)
-    if not isinstance(found, Dataset):
+    built = build("data", options, DATASETS, folder)
+    if not isinstance(built, Dataset):
         raise StudyError(
-            f"data {component['name']!r} returned {type(found).__name__}; expected a "
+            f"data {component['name']!r} returned {type(built).__name__}; expected a "
             "memcore.study.Dataset(train=Split(images, labels), test=Split(images, labels))"
         )
-    return found
+    return built

@@ -1,4 +1,4 @@
-"""What besides the study file decides the figures: versions, and the plugins behind the names."""
+"""What decides the figures besides the study file: versions, and the plugins behind the names."""
 
 import hashlib
 import inspect
@@ -13,7 +13,7 @@ from memcore.report.provenance import config_provenance
 
 
 def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
-    """Each plugin that the points use: its name, who provides it, which version, from where.
+    """The plugins that the points use, each with its name, provider, version and origin.
 
     `code` is a hash of the file that holds the plugin, so that results of a plugin under
     development are never mixed with those of its earlier text.
@@ -28,7 +28,7 @@ def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Of what computes: memcore and torch."""
+    """The versions of memcore and torch."""
     import torch
 
     return {"memcore": __version__, "torch": str(torch.__version__)}

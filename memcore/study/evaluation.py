@@ -22,7 +22,7 @@ def chip_seeds(general: General) -> list[int]:
 
 @torch.no_grad()
 def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: General) -> int:
-    """How many images of `test` the model labels right.
+    """The number of images of `test` that the model labels right.
 
     Raises:
         StudyError: an output is not finite; an accuracy would then mean nothing.
@@ -34,7 +34,10 @@ def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: Gene
         images = test.images[start : start + general.batch].to(device)
         logits = model(dataset.prepare(images))
         if not torch.isfinite(logits).all():
-            raise StudyError(f"the network's outputs are not finite for {len(labels)} test images")
+            raise StudyError(
+                f"the network's outputs are not finite for {len(labels)} test images; expected "
+                "finite numbers: look at the weights, and at the device's conductances"
+            )
         right += int((logits.argmax(1) == labels.to(device)).sum())
     return right
 
@@ -46,14 +49,15 @@ def evaluate_chips(
     general: General,
     advance: Callable[[], None] = lambda: None,
 ) -> list[int]:
-    """Right answers of each virtual chip that the model is programmed onto.
+    """The number of right answers of each virtual chip that the model is programmed onto.
 
     Args:
         model: the digital network, in evaluation mode; left as it is.
-        config: of the crossbars.
-        dataset: test images are counted; converters are calibrated on training images only.
-        general: number of chips and their seed, samples, batch and device.
-        advance: called after each chip.
+        config: configuration of the crossbars.
+        dataset: data set, of which test images are counted; converters are calibrated on training
+            images only.
+        general: number of chips and their seed, samples, batch and torch device.
+        advance: function that is called after each chip.
     """
     counts = []
     for seed in chip_seeds(general):

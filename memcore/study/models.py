@@ -1,4 +1,4 @@
-"""Networks to study: a small VGG for the digits, VGG-16 for CIFAR-10, or a function's."""
+"""Networks for studies: a small VGG for the digits, VGG-16 for CIFAR-10, or a function's."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,9 +27,10 @@ class Vgg(nn.Module):
     small images: batch norm after each convolution, one linear layer at the end.
 
     Args:
-        plan: channels of each convolution, with "pool" between them; ends with 1 x 1 pixel.
-        channels: of the images.
-        classes: outputs.
+        plan: numbers of channels of the convolutions, with "pool" between them; ends with 1 x 1
+            pixel.
+        channels: number of channels of the images.
+        classes: number of outputs.
     """
 
     def __init__(self, plan: tuple[int | str, ...], *, channels: int, classes: int) -> None:
@@ -81,16 +82,17 @@ def model(component: Mapping[str, Any], folder: Path) -> nn.Module:
     """Build the untrained model that a study names, with parameters from torch's global seed.
 
     Args:
-        component: `{"name": ..., parameters}`; a name of `MODELS` or "package.module:function".
-        folder: of the study file; modules beside it are found.
+        component: mapping `{"name": ..., parameters}` with a name of `MODELS` or
+            "package.module:function".
+        folder: folder of the study file, where modules are found.
 
     Raises:
         StudyError: the name or a parameter is unknown, or the function returns something else.
     """
-    found = build("model", component, MODELS, folder)
-    if not isinstance(found, nn.Module):
+    built = build("model", component, MODELS, folder)
+    if not isinstance(built, nn.Module):
         raise StudyError(
-            f"model {component['name']!r} returned {type(found).__name__}; "
+            f"model {component['name']!r} returned {type(built).__name__}; "
             "expected a torch.nn.Module"
         )
-    return found
+    return built

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from memcore._text import needed
 from memcore.study.config import Axis, Scalar, Study, Sweep
 from memcore.study.files import write_atomic
-from memcore.study.progress import needed
 from memcore.study.results import Results, Row, shown, titled
 from memcore.study.sweeps import points
 
@@ -50,7 +50,7 @@ def plot(results: Results, path: Path) -> None:
     """Draw the results as a PNG file.
 
     Raises:
-        StudyError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     matplotlib = needed("matplotlib", "the plot of a study")
     import io
@@ -89,7 +89,7 @@ def figure(results: Results) -> "Figure":
 
 
 def _percent(axes: "Axes") -> None:
-    """Room above 100 % for the baseline's label, but no tick there."""
+    """Leave room above 100 % for the label of the baseline, without a tick."""
     lowest = axes.get_ylim()[0]
     bottom = 0.0 if lowest < 35 else lowest
     axes.set_ylim(bottom, 100 + 0.085 * (100 - bottom))
@@ -189,7 +189,7 @@ def _baseline(axes: "Axes", level: float) -> None:
 
 
 class _Scale:
-    """Where the values of an axis go, and how they are written there."""
+    """The places of the values of an axis, and their labels."""
 
     def __init__(self, axis: Axis) -> None:
         self.values = list(axis.values)
@@ -220,7 +220,7 @@ def _guess(values: Sequence[Scalar]) -> str:
 
 
 def effects(study: Study, sweep: Sweep) -> str:
-    """Which effects are on throughout a sweep, in words."""
+    """The effects that are on throughout a sweep, in words."""
     crossbar = next(point.crossbar for point in points(study) if point.sweep == sweep.name)
     device = crossbar.get("device")
     parts = [_name(device)] if device else []

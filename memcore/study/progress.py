@@ -2,33 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from memcore.errors import StudyError
-
-
-def needed(module: str, purpose: str) -> ModuleType:
-    """Import a package of the extra `memcore[study]`.
-
-    Raises:
-        StudyError: it is not installed; says how to install it.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise StudyError(
-            f"{purpose} needs {module.partition('.')[0]}, which is not usable here ({error}); "
-            "pip install 'memcore[study]'"
-        ) from error
+from memcore._text import needed
 
 
 class Progress:
     """Makes the bars of one run.
 
     Args:
-        show: `None` shows them only if stderr is a terminal.
+        show: whether to show the bars; None shows them only if stderr is a terminal.
     """
 
     def __init__(self, show: bool | None) -> None:

@@ -1,4 +1,4 @@
-"""What a study found: rows, their intervals over chips, the table and the CSV."""
+"""The results of a study: rows, their intervals over chips, the table and the CSV."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from memcore._text import aligned
 from memcore.study.config import RESERVED, Axis, Study, Sweep
 
 CONFIDENCE: Final = 0.95
@@ -19,11 +20,11 @@ class Row:
     """One finished point.
 
     Attributes:
-        sweep: its sweep's name.
-        index: within the sweep, from 0.
-        setting: axis name to value.
-        correct: right answers of each chip.
-        samples: test images that each chip saw.
+        sweep: name of the sweep.
+        index: index within the sweep, from 0.
+        setting: value of each axis, by name.
+        correct: number of right answers of each chip.
+        samples: number of test images that each chip saw.
     """
 
     sweep: str
@@ -34,12 +35,12 @@ class Row:
 
     @property
     def accuracies(self) -> tuple[float, ...]:
-        """Of each chip, in [0, 1]."""
+        """The accuracy of each chip, in [0, 1]."""
         return tuple(right / self.samples for right in self.correct)
 
     @property
     def mean(self) -> float:
-        """Over chips, in [0, 1]."""
+        """The mean accuracy over chips, in [0, 1]."""
         return sum(self.correct) / (len(self.correct) * self.samples)
 
     @property
@@ -57,12 +58,12 @@ class Results:
     """A study's rows beside its digital baseline; `str()` is the table.
 
     Attributes:
-        study: what was asked.
+        study: the study.
         baseline: accuracy of the digital network on the same images, in [0, 1].
         samples: number of these images.
         rows: finished points, in the order of the table.
-        complete: no point is missing.
-        folder: where the files are.
+        complete: whether no point is missing.
+        folder: folder of the files.
     """
 
     study: Study
@@ -87,12 +88,12 @@ class Results:
 
     @property
     def csv(self) -> Path:
-        """The table as a file."""
+        """Write the table as a CSV file."""
         return self.folder / "results.csv"
 
     @property
     def plot(self) -> Path:
-        """The picture."""
+        """Write the picture of the results."""
         return self.folder / "plot.png"
 
 
@@ -128,7 +129,7 @@ def _t_inside(t: float, degrees: int) -> float:
 
 
 def csv_text(results: Results) -> str:
-    """One line for each point; accuracies in [0, 1], `ci95` is half the interval's width."""
+    """The CSV, a line for each point; accuracies in [0, 1], `ci95` is half of the interval."""
     axes = list(dict.fromkeys(axis for row in results for axis in row.setting))
     before, after = RESERVED[:1], RESERVED[1:]
     file = io.StringIO()
@@ -149,7 +150,7 @@ def _figures(row: Row, results: Results) -> list[Any]:
 
 
 def table(results: Results) -> str:
-    """The results for reading: one block for each sweep, accuracies in percent."""
+    """The table for reading: one block for each sweep, accuracies in percent."""
     general = results.study.study
     lines = [
         general.title or general.name,
@@ -177,20 +178,17 @@ def _block(sweep: Sweep, rows: tuple[Row, ...], baseline: float) -> Iterator[str
                 f"{100 * (baseline - row.mean):.2f}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        joined = "   ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True))
-        yield f"  {joined}"
+    yield from (f"  {line}" for line in aligned(cells, str.rjust, "   "))
 
 
 def titled(name: str, axis: Axis) -> str:
-    """Label and unit of an axis."""
+    """The label and the unit of an axis."""
     label = axis.label or name
     return f"{label} ({axis.unit})" if axis.unit else label
 
 
 def shown(value: Any) -> str:
-    """A setting as one reads it."""
+    """A setting in the form for reading."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -39,10 +39,10 @@ def run(
     Args:
         source: a study file, a mapping of the same form, or a `Study`.
         out: results folder; "results/<name>" by default.
-        fresh: discard what another study, or this one, left in the folder; a trained network
-            that still fits is kept.
-        progress: show a progress bar on stderr; by default only on a terminal.
-        overrides: entries of `[study]` that win over the file's, such as `chips=3`.
+        fresh: whether to discard what another study, or this one, left in the folder; a trained
+            network that still fits is kept.
+        progress: whether to show a progress bar on stderr; by default only on a terminal.
+        overrides: entries of `[study]` that win over those of the file, such as `chips=3`.
 
     Returns:
         The results; `print` them for the table.

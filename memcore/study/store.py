@@ -1,4 +1,4 @@
-"""The results folder: what is finished, whether it belongs to this study, and what is not."""
+"""The results folder: the finished points, and whether they belong to this study."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ _COSMETIC: Final = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What all points of a study share: their results are comparable only if it is equal.
+    """What all points of a study share; results are comparable only if it is equal.
 
     Attributes:
         identity: hash of the study and of the plugins and versions behind it.
@@ -51,8 +51,8 @@ class Store:
         """Write the resolved study, unless the folder holds another one.
 
         Args:
-            record: what `study.resolved.json` shall hold.
-            fresh: discard another study's points instead of refusing.
+            record: content of `study.resolved.json`.
+            fresh: whether to discard the points of another study instead of refusing.
 
         Raises:
             StudyError: another study is there; says what differs and what to do.
@@ -71,31 +71,31 @@ class Store:
 
     def baseline(self, subject: Subject) -> tuple[int, int] | None:
         """Right answers and samples of the digital network, if they are known."""
-        found = self._finished(BASELINE, _fingerprint(subject, BASELINE, {}))
-        return None if found is None else (found["correct"][0], found["samples"])
+        content = self._finished(BASELINE, _fingerprint(subject, BASELINE, {}))
+        return None if content is None else (content["correct"][0], content["samples"])
 
     def row(self, point: Point, subject: Subject) -> Row | None:
-        """A point's row if it is finished; says by name why a file does not count."""
-        found = self._finished(point.name, _fingerprint(subject, point.name, point.crossbar))
-        if found is None:
+        """The row of a point if it is finished; reports why a file does not count."""
+        content = self._finished(point.name, _fingerprint(subject, point.name, point.crossbar))
+        if content is None:
             return None
         return Row(
-            point.sweep, point.index, point.setting, tuple(found["correct"]), found["samples"]
+            point.sweep, point.index, point.setting, tuple(content["correct"]), content["samples"]
         )
 
     def write_baseline(self, correct: int, samples: int, subject: Subject) -> None:
-        """Note what the digital network reaches, and on whose weights and data."""
+        """Write the result of the digital network, with the hashes of its weights and data."""
         more = {"model": subject.model, "data": subject.data}
         self._write(BASELINE, _fingerprint(subject, BASELINE, {}), [correct], samples, more)
 
     def write_row(self, row: Row, point: Point, subject: Subject) -> None:
-        """Note a finished point."""
+        """Write a finished point."""
         fingerprint = _fingerprint(subject, point.name, point.crossbar)
         more = {"sweep": row.sweep, "setting": row.setting}
         self._write(point.name, fingerprint, list(row.correct), row.samples, more)
 
     def report_strangers(self, expected: Sequence[Point]) -> None:
-        """Name the point files that no point of the study goes by."""
+        """Name the point files that belong to no point of the study."""
         names = {BASELINE, *(point.name for point in expected)}
         for file in sorted(self.points.glob("*.json")):
             if file.stem not in names:
@@ -112,17 +112,17 @@ class Store:
         path = self.points / f"{name}.json"
         if not path.exists():
             return None
-        found = _read(path)
-        if found is None or not _is_finished(found):
+        content = _read(path)
+        if content is None or not _is_finished(content):
             LOG.warning("points/%s is torn or foreign; evaluating it again", path.name)
             return None
-        if found["fingerprint"] != fingerprint:
+        if content["fingerprint"] != fingerprint:
             LOG.warning(
                 "points/%s belongs to another study, network or data set; evaluating it again",
                 path.name,
             )
             return None
-        return found
+        return content
 
     def _outputs(self) -> list[Path]:
         return [self.folder / name for name in ("results.csv", "plot.png", RESOLVED)]
@@ -150,7 +150,7 @@ def resolved(
     plugins: Sequence[Mapping[str, Any]],
     crossbars: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What `study.resolved.json` holds: all that it takes to know where the figures come from.
+    """The content of `study.resolved.json`: all that the figures depend on.
 
     `crossbars` has the full configuration of each sweep's first point, every default written out;
     `identity` is a hash of all that the figures depend on: the study without its words, the
@@ -195,7 +195,7 @@ def load(folder: str | Path) -> Results:
     """Read a results folder back, finished or not.
 
     Args:
-        folder: what `run` was given as `out`.
+        folder: results folder, as given to `run` by `out`.
 
     Returns:
         The results; iterating over them gives the rows.
@@ -220,7 +220,7 @@ def load(folder: str | Path) -> Results:
 def collect(
     study: Study, rows: Sequence[Row | None], baseline: tuple[int, int], folder: Path
 ) -> Results:
-    """Put together what is finished; `rows` has `None` for each point that is not."""
+    """Collect the finished points; `rows` has None for each other point."""
     finished = tuple(row for row in rows if row is not None)
     correct, samples = baseline
     complete = len(finished) == len(rows)

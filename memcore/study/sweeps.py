@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.registry import device_file
-from memcore.study.components import nearest
 from memcore.study.config import Study, Sweep
 
 #: Entries of `[crossbar]` that hold a plugin, and so may be a mere name.
@@ -22,10 +22,10 @@ class Point:
     """One setting of one sweep.
 
     Attributes:
-        sweep: the sweep's name.
-        index: within the sweep, from 0.
-        setting: axis name to value.
-        crossbar: the mapping that `CrossbarConfig.from_mapping` reads.
+        sweep: name of the sweep.
+        index: index within the sweep, from 0.
+        setting: value of each axis, by name.
+        crossbar: mapping that `CrossbarConfig.from_mapping` reads.
     """
 
     sweep: str
@@ -35,7 +35,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Of the point's file."""
+        """The name of the point's file."""
         return f"{self.sweep}-{self.index:03d}"
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
 
 
 def _device(spec: Any, folder: Path, sweep: str) -> Any:
-    """What a device file beside the study holds, so that a point is known by its parameters."""
+    """The content of a device file beside the study, so that a point is known by its parameters."""
     try:
         return device_file.expanded(spec, folder)
     except MemcoreError as error:
@@ -107,7 +107,7 @@ def _entered(node: Any, key: str, where: str, what: str) -> Any:
     if isinstance(node, Mapping) and key not in node:
         there = ", ".join(map(str, node)) or "nothing"
         raise StudyError(
-            f"{what}, but {place} has no {key!r}{nearest(key, map(str, node))}\n"
+            f"{what}, but {place} has no {key!r}{did_you_mean(key, map(str, node))}\n"
             f"  there is: {there}; write it into [crossbar] or into the sweep's 'set' first"
         )
     child = node[slot]
@@ -125,7 +125,7 @@ def _entered(node: Any, key: str, where: str, what: str) -> Any:
 
 
 def _position(node: list[Any], key: str, where: str, what: str) -> int:
-    """Where a list of plugins holds the one of that name, or of that number."""
+    """The position in a list of plugins of the one with that name or number."""
     names = [item["name"] if isinstance(item, Mapping) else str(item) for item in node]
     if key.isdecimal() and int(key) < len(names):
         return int(key)
@@ -136,7 +136,7 @@ def _position(node: list[Any], key: str, where: str, what: str) -> int:
         )
     if key not in names:
         raise StudyError(
-            f"{what}, but crossbar.{where} has no {key!r}{nearest(key, names)}\n"
+            f"{what}, but crossbar.{where} has no {key!r}{did_you_mean(key, names)}\n"
             f"  there is: {', '.join(names) or 'nothing'}; write it into [crossbar] or into the "
             "sweep's 'set' first"
         )

@@ -14,12 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
+from memcore.errors import StudyError
 from memcore.random import Stream
 from memcore.study.checkpoints import digest, digest_dataset
 from memcore.study.data import Dataset, Split
 from memcore.study.files import digest_json, write_atomic
 
-_UNREADABLE = (OSError, EOFError, RuntimeError, LookupError, ValueError, pickle.PickleError)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    pickle.PickleError,
+    StudyError,
+)
 
 LOG = logging.getLogger("memcore.study")
 
@@ -28,14 +37,14 @@ class Recipe(BaseModel):
     """The table `[train]`: cross entropy, a one-cycle learning rate, small random shifts.
 
     Attributes:
-        epochs: passes over the training set.
+        epochs: number of passes over the training set.
         lr: peak learning rate.
-        batch: samples per step.
-        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
-        weight_decay: decoupled for adamw.
-        label_smoothing: of the cross entropy.
-        shift: images move by up to this many pixels, at random, filled up with zeros.
-        flip: images are mirrored left to right, at random.
+        batch: number of samples in a step.
+        optimizer: optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
+        weight_decay: weight decay, which is decoupled for adamw.
+        label_smoothing: label smoothing of the cross entropy.
+        shift: largest number of pixels by which images are shifted at random, filled up with zeros.
+        flip: whether images are mirrored left to right at random.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,12 +71,12 @@ class Training:
     """One training; interrupted after any epoch and continued, it gives the same weights.
 
     Attributes:
-        dataset: only its training split is touched.
-        recipe: complete.
-        seed: of the order of the samples, the shifts, and of dropout.
-        device: to compute on.
-        snapshot: file that holds the state after the last epoch while the training lasts; no
-            snapshots are taken when `None`.
+        dataset: data set, of which only the training split is used.
+        recipe: complete recipe.
+        seed: random seed of the order of the samples, of the shifts and of dropout.
+        device: torch device to compute on.
+        snapshot: file that holds the state after the last epoch while the training lasts; None for
+            no snapshots.
     """
 
     dataset: Dataset
@@ -80,8 +89,8 @@ class Training:
         """Train `model`, which is initialised and on the device, in place.
 
         Args:
-            model: the same every time, if a snapshot is to be continued.
-            advance: called after each epoch with a line about it.
+            model: model to train, the same every time if a snapshot is to be continued.
+            advance: function that is called after each epoch with a line about it.
         """
         epochs = self.recipe.epochs
         steps = epochs * -(-len(self.dataset.train) // self.recipe.batch)
@@ -129,20 +138,20 @@ class Training:
         write_atomic(self.snapshot, file.getvalue())
 
     def _resume(self, identity: str, state: Mapping[str, Any]) -> int:
-        """Epochs behind us: those of a snapshot of this very training, else none."""
+        """The number of finished epochs: those of a snapshot of this very training, else none."""
         if self.snapshot is None or not self.snapshot.exists():
             return 0
         try:
-            found = torch.load(self.snapshot, map_location=self.device, weights_only=True)
-            if found["of"] != identity:
-                raise ValueError("of another training")
+            kept = torch.load(self.snapshot, map_location=self.device, weights_only=True)
+            if kept["of"] != identity:
+                raise StudyError("it belongs to another training")
             for name, part in state.items():
-                part.load_state_dict(found[name])
+                part.load_state_dict(kept[name])
         except _UNREADABLE as error:
             LOG.warning("%s cannot be continued (%s); starting over", self.snapshot.name, error)
             return 0
-        LOG.info("continuing after epoch %d", found["done"])
-        return int(found["done"])
+        LOG.info("continuing after epoch %d", kept["done"])
+        return int(kept["done"])
 
     def _identity(self, model: nn.Module) -> str:
         content = digest_dataset(self.dataset)

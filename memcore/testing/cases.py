@@ -1,4 +1,4 @@
-"""What the checks run a plugin on: contexts, a reference device, arrays, and how to complain."""
+"""What the checks run a plugin on: contexts, a reference device, arrays; and how they fail."""
 
 import dataclasses
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def same_parameters(a: Contract, b: Contract) -> bool:
 
 
 def fail(plugin: Contract, what: str, remedy: str) -> NoReturn:
-    """Fail a check: who, what is wrong, what to do."""
+    """Fail a check with the plugin, what is wrong, and what to do."""
     raise AssertionError(f"{describe(plugin)}: {what}; {remedy}")
 
 
@@ -81,7 +81,7 @@ class Untouched:
     """Fails when a tensor was written into, even with the values that it had.
 
     Args:
-        tensors: by the name of the argument.
+        tensors: tensors by the names of their arguments.
     """
 
     def __init__(self, **tensors: Tensor) -> None:
@@ -141,9 +141,9 @@ def array(
     Args:
         device: the reference device if there is none.
         spread: whether the cells of the reference device have windows of their own.
-        arrays: how many.
-        rows: word lines of each.
-        cols: bit lines of each.
+        arrays: number of arrays.
+        rows: number of word lines of each.
+        cols: number of bit lines of each.
     """
     if device is None and spread:
         device = ReferenceDevice(

@@ -12,7 +12,7 @@ from memcore.testing.cases import describe, fail, same_parameters
 
 
 def check_fulfils_its_contract(plugin: Contract) -> None:
-    """It is a frozen dataclass with every method, and its arguments are named as specified."""
+    """The plugin is a frozen dataclass with every method, with arguments named as specified."""
     try:
         verify(type(plugin), plugin.kind, describe(plugin))
     except PluginLoadError as error:

@@ -43,13 +43,17 @@ def _largest_step(levels: Tensor) -> float:
 def check_observes_a_range(converter: Converter) -> None:
     """`observe` gives the lowest and the highest value to cover, or None for a fixed range."""
     for values in (_sweep((-2.0, 5.0)), _sweep((0.0, 1e-6)), torch.zeros(10)):
-        found = converter.observe(values)
-        if found is None:
+        observed = converter.observe(values)
+        if observed is None:
             continue
-        if tuple(found.shape) != (2,) or not bool(found.isfinite().all()) or found[0] > found[1]:
+        if (
+            tuple(observed.shape) != (2,)
+            or not bool(observed.isfinite().all())
+            or observed[0] > observed[1]
+        ):
             fail(
                 converter,
-                f"observe returns {found}",
+                f"observe returns {observed}",
                 "expected a tensor [2], (lowest, highest), or None",
             )
 
@@ -99,10 +103,12 @@ def check_count_of_levels(converter: Converter) -> None:
 def check_zero_is_a_level(converter: Converter) -> None:
     """Where the range holds 0, 0 is converted without error: no input means no current."""
     for scale in RANGES:
-        found = float(_bind(converter, scale)(torch.zeros(1)))
-        if found != 0:
+        converted = float(_bind(converter, scale)(torch.zeros(1)))
+        if converted != 0:
             fail(
-                converter, f"0 becomes {found:.3g} in {scale}", "shift the levels so that 0 is one"
+                converter,
+                f"0 becomes {converted:.3g} in {scale}",
+                "shift the levels so that 0 is one",
             )
 
 
@@ -175,14 +181,14 @@ def check_compiles(converter: Converter) -> None:
     form, values = _bind(converter), _sweep(RANGES[0], beyond=0.5)
     expected = form(values)
     try:
-        found = compiled(form)(values)
+        result = compiled(form)(values)
     except Exception as error:
         fail(
             converter,
             f"torch.compile cannot take the bound form in one graph: {str(error).strip()[:300]}",
             "use torch functions of tensors only; no numpy, no .item(), no if on a value",
         )
-    if not torch.allclose(found, expected):
+    if not torch.allclose(result, expected):
         fail(converter, "compiled codes differ", "let the form depend on its argument only")
 
 

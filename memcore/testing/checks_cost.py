@@ -50,11 +50,11 @@ def check_costs_add(model: CostModel) -> None:
         both = model.estimate(first + second, info)
         one, two = model.estimate(first, info), model.estimate(second, info)
         for name in ("energy", "time"):
-            found, wanted = getattr(both, name), getattr(one, name) + getattr(two, name)
-            if not math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-30):
+            together, wanted = getattr(both, name), getattr(one, name) + getattr(two, name)
+            if not math.isclose(together, wanted, rel_tol=1e-9, abs_tol=1e-30):
                 fail(
                     model,
-                    f"{name} of two runs is {found:.4g}, that of each {wanted:.4g} in total",
+                    f"{name} of two runs is {together:.4g}, that of each {wanted:.4g} in total",
                     "let energy and time be sums over counts",
                 )
         if not both.area == one.area == two.area:

@@ -19,7 +19,7 @@ from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
     WANTED,
-    Pulse,
+    TriedPulse,
     active,
     has_pulses,
     is_random,
@@ -44,7 +44,7 @@ def check_range_is_ordered(device: Memristor) -> None:
 
 
 def check_conductance_is_finite_and_positive(device: Memristor) -> None:
-    """In every state that the device can reach."""
+    """The conductance is finite and positive in every state that the device can reach."""
     g = device.nominal().conductance(reached(device))
     if not bool(g.isfinite().all()) or not bool((g > 0).all()):
         fail(
@@ -56,7 +56,7 @@ def check_conductance_is_finite_and_positive(device: Memristor) -> None:
 
 
 def check_conductance_stays_in_its_range(device: Memristor) -> None:
-    """In every state that the device can reach."""
+    """The conductance stays in its range in every state that the device can reach."""
     g = device.nominal().conductance(reached(device))
     low, high = window(device)
     slack = EXACT * high
@@ -74,13 +74,13 @@ def check_state_of_inverts_conductance(device: Memristor) -> None:
     nominal = device.nominal()
     for dtype, tolerance in ((torch.float64, EXACT), (torch.float32, ROUNDED)):
         wanted = levels(device, dtype=dtype)
-        found = nominal.conductance(nominal.state_of(wanted))
-        error = share(device, found, wanted)
+        conductance = nominal.conductance(nominal.state_of(wanted))
+        error = share(device, conductance, wanted)
         if not error <= tolerance:
-            worst = int((found - wanted).abs().argmax())
+            worst = int((conductance - wanted).abs().argmax())
             fail(
                 device,
-                f"state_of({wanted[worst]:.4g} S) has {found[worst]:.4g} S in {dtype}",
+                f"state_of({wanted[worst]:.4g} S) has {conductance[worst]:.4g} S in {dtype}",
                 "state_of is the inverse of conductance",
             )
 
@@ -90,13 +90,13 @@ def check_state_of_stops_at_the_ends(device: Memristor) -> None:
     nominal = device.nominal()
     low, high = window(device)
     outside = torch.tensor([0.0, 0.5 * low, 2 * high, 1e3 * high], dtype=torch.float64)
-    found = nominal.conductance(nominal.state_of(outside))
-    error = share(device, found, outside.clamp(low, high))
+    conductance = nominal.conductance(nominal.state_of(outside))
+    error = share(device, conductance, outside.clamp(low, high))
     if not error <= EXACT:
         fail(
             device,
             f"state_of({[f'{g:.3g}' for g in outside.tolist()]} S) has "
-            f"{[f'{g:.3g}' for g in found.tolist()]} S, outside or short of the ends",
+            f"{[f'{g:.3g}' for g in conductance.tolist()]} S, outside or short of the ends",
             f"clamp to [{low:.4g}, {high:.4g}] S in state_of",
         )
 
@@ -144,7 +144,7 @@ def check_cells_do_not_see_each_other(device: Memristor) -> None:
         return
     # A step that mixes cells may move none of those that were tried together.
     clear = [pulse for pulse in active(device) if abs(pulse.moved) >= WANTED[0]]
-    for pulse in clear or [Pulse(1.0, 1e-6, 0.0)]:
+    for pulse in clear or [TriedPulse(1.0, 1e-6, 0.0)]:
         v = pulse.voltage * torch.linspace(0.5, 1, state.shape[1], dtype=torch.float64)
         together = nominal.step(state, v, pulse.duration, context())
         alone = [

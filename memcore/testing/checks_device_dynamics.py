@@ -14,7 +14,7 @@ from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
     VOLTAGES,
-    Pulse,
+    TriedPulse,
     active,
     has_pulses,
     is_random,
@@ -210,7 +210,7 @@ def check_gradients(device: Memristor) -> None:
             )
 
 
-def _stepped(device: Memristor, state: Tensor, pulse: Pulse, change: Tensor) -> Tensor:
+def _stepped(device: Memristor, state: Tensor, pulse: TriedPulse, change: Tensor) -> Tensor:
     """The conductance after a pulse whose voltage is changed by a share, over the highest one."""
     voltage = pulse.voltage * (1 + change)
     after = device.step(state, voltage, pulse.duration, context())
@@ -234,17 +234,17 @@ def check_compiles(device: Memristor) -> None:
     for name, function in functions.items():
         expected = function(state, v)
         try:
-            found = compiled(function)(state, v)
+            result = compiled(function)(state, v)
         except Exception as error:
             fail(
                 device,
                 f"torch.compile cannot take {name} in one graph: {str(error).strip()[:300]}",
                 "use torch functions of tensors only; no numpy, no .item(), no if on a value",
             )
-        if not torch.allclose(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max())):
+        if not torch.allclose(result, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max())):
             fail(
                 device,
-                f"{name} compiled differs by {float((found - expected).abs().max()):.3g}",
+                f"{name} compiled differs by {float((result - expected).abs().max()):.3g}",
                 "let it depend on its arguments only",
             )
 

@@ -127,11 +127,11 @@ def check_zero_weights(mapper: Mapper) -> None:
     """A matrix of zeros, as pruning leaves it, is mapped and comes back as zeros."""
     weight = torch.zeros(_SHAPE)
     mapped = _map(mapper, weight)
-    found = mapped.weight()
-    if not bool(mapped.gain.isfinite().all()) or not torch.allclose(found, weight, atol=1e-6):
+    restored = mapped.weight()
+    if not bool(mapped.gain.isfinite().all()) or not torch.allclose(restored, weight, atol=1e-6):
         fail(
             mapper,
-            f"zero weights come back as up to {float(found.abs().max()):.2g} with a gain of "
+            f"zero weights come back as up to {float(restored.abs().max()):.2g} with a gain of "
             f"{mapped.gain}",
             "guard the division by the largest weight",
         )

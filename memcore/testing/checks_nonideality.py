@@ -58,7 +58,7 @@ class _Case:
         return form
 
     def elapsed(self) -> float:
-        """What has passed on the clock of an ageing effect."""
+        """The count on the clock of an ageing effect."""
         form = self.bind()
         count = getattr(form, "clock", "seconds")
         if count not in _ELAPSED:
@@ -66,7 +66,7 @@ class _Case:
         return _ELAPSED[count]
 
     def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """What the pipeline hands to the bound form, before the stream."""
+        """The arguments that the pipeline hands to the bound form, before the stream."""
         g, v = conductances(self.info, dtype), voltages(self.info, _READS, dtype)
         stage = self.effect.stage
         if stage is Stage.PROGRAM:
@@ -103,7 +103,7 @@ class _Case:
 
 
 def check_neutral_is_the_identity(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """With the parameters of the class attribute `neutral` it changes nothing."""
+    """With the parameters of the class attribute `neutral` the effect changes nothing."""
     if device is not None and not effect.neutral:
         return  # part of a device's nature, which nothing switches off
     if not effect.neutral:
@@ -116,8 +116,8 @@ def check_neutral_is_the_identity(effect: NonIdeality, device: Memristor | None 
     off = dataclasses.replace(effect, **effect.neutral)  # type: ignore[type-var]
     case = _Case(off, device)
     inputs = case.inputs()
-    wanted, found = case.ideal(inputs), case.run(case.bind(), inputs)
-    error = float((found - wanted).abs().max()) / float(wanted.abs().max())
+    wanted, result = case.ideal(inputs), case.run(case.bind(), inputs)
+    error = float((result - wanted).abs().max()) / float(wanted.abs().max())
     if not error <= 1e-5:
         fail(
             effect,
@@ -130,7 +130,7 @@ def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
     """The result has the shape of its stage."""
     case = _Case(effect, device)
     info = case.info
-    found = tuple(case.run(case.bind(), case.inputs()).shape)
+    shape = tuple(case.run(case.bind(), case.inputs()).shape)
     cells, lines = info.shape, (_READS, info.arrays, info.cols)
     expected = {
         Stage.PROGRAM: (cells,),
@@ -139,16 +139,16 @@ def check_shapes(effect: NonIdeality, device: Memristor | None = None) -> None:
         Stage.MVM: (lines,),
         Stage.CURRENT: (lines,),
     }[effect.stage]
-    if found not in expected:
+    if shape not in expected:
         fail(
             effect,
-            f"the bound form returns {found} at Stage.{effect.stage.name}",
+            f"the bound form returns {shape} at Stage.{effect.stage.name}",
             f"expected {' or '.join(map(str, expected))}",
         )
 
 
 def check_result_is_physical(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """Finite, and no negative conductance is stored."""
+    """The result is finite, and no negative conductance is stored."""
     case = _Case(effect, device)
     result = case.run(case.bind(), case.inputs())
     stored = effect.stage in (Stage.PROGRAM, Stage.AGE)
@@ -161,16 +161,16 @@ def check_result_is_physical(effect: NonIdeality, device: Memristor | None = Non
 
 
 def check_no_time_no_ageing(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """At Stage.AGE nothing has changed before something has passed."""
+    """At Stage.AGE nothing changes before any time, cycle or read has passed."""
     case = _Case(effect, device)
     if effect.stage is not Stage.AGE:
         return
     g = case.inputs()[0]
-    found = case.run(case.bind(), (g, torch.tensor(0.0)))
-    if not torch.allclose(found, g, rtol=1e-5):
+    after = case.run(case.bind(), (g, torch.tensor(0.0)))
+    if not torch.allclose(after, g, rtol=1e-5):
         fail(
             effect,
-            f"conductances change by {float((found / g - 1).abs().max()):.2g} in no time",
+            f"conductances change by {float((after / g - 1).abs().max()):.2g} in no time",
             "what elapsed counts from programming; let forward(g, 0) return g",
         )
 
@@ -287,7 +287,7 @@ def check_inputs_stay_as_they_are(effect: NonIdeality, device: Memristor | None 
 
 
 def check_tensors_are_buffers(effect: NonIdeality, device: Memristor | None = None) -> None:
-    """What is drawn for an array follows `.to()` and `state_dict`."""
+    """Values drawn for an array follow `.to()` and `state_dict`."""
     case = _Case(effect, device)
     for name, module in case.bind().named_modules():
         for key, value in vars(module).items():
@@ -365,7 +365,7 @@ def check_compiles(effect: NonIdeality, device: Memristor | None = None) -> None
 
     expected = forward(*inputs)
     try:
-        found = compiled(forward)(*inputs)
+        result = compiled(forward)(*inputs)
     except Exception as error:
         fail(
             effect,
@@ -373,10 +373,10 @@ def check_compiles(effect: NonIdeality, device: Memristor | None = None) -> None
             "use torch functions of tensors only; no numpy, no .item(), no if on a value, and make "
             "streams in bind",
         )
-    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
+    if not torch.allclose(result, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
         fail(
             effect,
-            f"the compiled form differs by {float((found - expected).abs().max()):.3g}",
+            f"the compiled form differs by {float((result - expected).abs().max()):.3g}",
             "let it depend on its arguments only",
         )
 

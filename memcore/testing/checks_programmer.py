@@ -31,7 +31,7 @@ def _program(
 
 
 def check_reaches_the_target_of_an_ideal_device(programmer: Programmer) -> None:
-    """Cells that it accepts hold their target, and it accepts nearly all."""
+    """Accepted cells hold their target, and nearly all cells are accepted."""
     info = array(spread=False)
     target, done = _program(programmer, info)
     low, high = info.device.conductance_range()

@@ -1,4 +1,4 @@
-"""Comparing what analogue-to-digital converters say."""
+"""The comparison of the codes of analogue-to-digital converters."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ def assert_codes_close(actual: Tensor, expected: Tensor, step: Tensor | float) -
     more than one.
 
     Args:
-        actual: quantised values, any shape.
-        expected: the same from a reference.
+        actual: quantised values of any shape.
+        expected: values of a reference.
         step: the distance of two codes, in the unit of the values; a number or [cols].
 
     Raises:

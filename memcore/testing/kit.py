@@ -9,6 +9,7 @@ import pytest
 from memcore._text import hint
 from memcore.contracts.contract import Contract, contract_of
 from memcore.contracts.device import Memristor
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.testing import (
     checks_common,
     checks_converter,
@@ -74,7 +75,7 @@ def checks_for(plugin: Contract) -> Iterator[Check]:
         plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model.
 
     Raises:
-        TypeError: it is none of these.
+        ArgumentTypeError: it is none of these.
 
     Examples:
         >>> for check in checks_for(MyRram()):  # doctest: +SKIP
@@ -82,7 +83,7 @@ def checks_for(plugin: Contract) -> Iterator[Check]:
     """
     if not isinstance(plugin, Contract) or contract_of(type(plugin)) is None:
         hint = "; pass an instance, MyRram(), not the class" if isinstance(plugin, type) else ""
-        raise TypeError(f"{plugin!r} is no memcore plugin{hint}")
+        raise ArgumentTypeError(f"{plugin!r} is no memcore plugin{hint}")
     for function in (*checks_common.CHECKS, *CHECKS[plugin.kind]):
         yield Check(function, plugin)
     if isinstance(plugin, Memristor):
@@ -101,13 +102,13 @@ def parametrize_with_checks(
     """Parametrise a test over all checks of some plugins.
 
     Args:
-        plugins: instances; several parameter sets of one class are welcome.
+        plugins: instances of plugins; several parameter sets of one class are welcome.
         expected_failures: check names with the reason why each cannot hold; a check that holds
             all the same then fails the test, so that the list stays true. A function of the
             plugin or of an effect that a device brings gives each its own.
 
     Raises:
-        ValueError: there is no such check.
+        ConfigError: there is no such check.
 
     Examples:
         >>> @parametrize_with_checks(  # doctest: +SKIP
@@ -136,6 +137,6 @@ def _require_known(reasons: Mapping[str, str]) -> None:
     known = sorted({function.__name__ for function in everything})
     for name in reasons:
         if name not in known:
-            raise ValueError(
+            raise ConfigError(
                 f"expected_failures names {name!r}, which is no check{hint(name, known)}"
             )

@@ -24,12 +24,12 @@ _MOVES = 1e-6
 
 
 @dataclass(frozen=True)
-class Pulse:
+class TriedPulse:
     """A constant voltage that moves a cell.
 
     Args:
-        voltage: V.
-        duration: s.
+        voltage: voltage in V.
+        duration: duration in s.
         moved: change of the conductance as a share of the window, with its sign.
     """
 
@@ -75,20 +75,20 @@ def has_pulses(device: Memristor) -> bool:
     return True
 
 
-def set_and_reset(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
+def set_and_reset(device: Memristor) -> tuple[TriedPulse | None, TriedPulse | None]:
     """A positive and a negative pulse that move the cell, None where nothing does."""
     return _found(device.nominal())
 
 
-def active(device: Memristor) -> Iterator[Pulse]:
-    """Those of `set_and_reset` that there are."""
+def active(device: Memristor) -> Iterator[TriedPulse]:
+    """The pulses of `set_and_reset` that the device has."""
     for pulse in set_and_reset(device):
         if pulse is not None:
             yield pulse
 
 
 @lru_cache(maxsize=256)
-def _found(device: Memristor) -> tuple[Pulse | None, Pulse | None]:
+def _found(device: Memristor) -> tuple[TriedPulse | None, TriedPulse | None]:
     if not has_pulses(device):
         return None, None
     low, high = window(device)
@@ -117,14 +117,14 @@ def travel(device: Memristor, before: Tensor, after: Tensor) -> Tensor:
     return torch.where(larger, by_conductance, by_resistance).nan_to_num()
 
 
-def _best(moved: Tensor, sign: float) -> Pulse | None:
-    """At the first voltage with a good pulse its longest one, from where the device is fastest.
+def _best(moved: Tensor, sign: float) -> TriedPulse | None:
+    """The longest good pulse at the first voltage that has one, where the device is fastest.
 
     Where there is none, the one nearest to it.
 
     Args:
-        moved: [durations, starts, voltages], as a share of the window.
-        sign: of the voltages.
+        moved: changes of the conductance as shares of the window, [durations, starts, voltages].
+        sign: sign of the voltages.
     """
     size = moved.abs()
     good = (size >= WANTED[0]) & (size <= WANTED[1])
@@ -138,7 +138,7 @@ def _best(moved: Tensor, sign: float) -> Pulse | None:
         row, start, column = (int(i) for i in place)
     else:
         return None
-    return Pulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[row, start, column]))
+    return TriedPulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[row, start, column]))
 
 
 def share(device: Memristor, a: Tensor, b: Tensor) -> float:

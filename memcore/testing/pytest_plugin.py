@@ -1,4 +1,4 @@
-"""What pytest loads wherever memcore is installed: two fixtures and a header line.
+"""The plugin that pytest loads wherever memcore is installed: two fixtures and a header line.
 
 Nothing here imports torch while it is loaded: a test run of another project must not pay for it.
 """
@@ -18,7 +18,7 @@ LimitedRegistries = Callable[..., "dict[str, Registry[Any]]"]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which native modules the run uses, where the run is about memcore."""
+    """Show which native modules the run uses, where the run is about memcore."""
     if "torch" not in sys.modules and not _is_about_memcore(config):
         return None
     from memcore._version import __version__
@@ -46,21 +46,21 @@ def registry() -> Iterator[LimitedRegistries]:
     from memcore.registry.instances import registries
 
     kinds = registries()
-    before = {kind: dict(found._registered) for kind, found in kinds.items()}
+    before = {kind: dict(registry_of_kind._registered) for kind, registry_of_kind in kinds.items()}
     with pytest.MonkeyPatch.context() as environment:
 
         def limit(*distributions: str) -> "dict[str, Registry[Any]]":
             environment.delenv("MEMCORE_DISABLE", raising=False)
             environment.setenv("MEMCORE_PLUGINS", ",".join(distributions))
-            for found in kinds.values():
-                found.refresh()
+            for registry_of_kind in kinds.values():
+                registry_of_kind.refresh()
             return kinds
 
         yield limit
-    for kind, found in kinds.items():
-        found._registered.clear()
-        found._registered.update(before[kind])
-        found.refresh()
+    for kind, registry_of_kind in kinds.items():
+        registry_of_kind._registered.clear()
+        registry_of_kind._registered.update(before[kind])
+        registry_of_kind.refresh()
 
 
 @pytest.fixture

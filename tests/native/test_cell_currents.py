@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Wires, effective_conductance
-from memcore.circuit.cell_currents import ConvergenceError, cell_currents
+from memcore import ConfigError, ConvergenceError, Wires, effective_conductance
+from memcore.circuit import cell_currents
 
 sparse = pytest.importorskip("scipy.sparse")
 linalg = pytest.importorskip("scipy.sparse.linalg")

@@ -179,7 +179,7 @@ def test_the_compiled_operator_equals_the_eager_one():
         (0, torch.ones(5, 1, 100).long(), TypeError, "x is torch.int64"),
         (1, torch.ones(1, 2, 100, 32).double(), TypeError, "panels is torch.float64"),
         (2, torch.ones(2), ValueError, "dac has shape"),
-        (3, torch.ones(7), ValueError, r"scale has shape \[7\], expected \[1\] or \[40\]"),
+        (3, torch.ones(7), ValueError, r"scale has shape \[7\]; expected \[1\] or \[40\]"),
         (4, torch.ones(41), ValueError, "bias has shape"),
         (6, 0, ValueError, "tile_rows is 0"),
     ],

@@ -407,12 +407,12 @@ def test_it_is_an_operator_that_compiles() -> None:
     [
         ({"word_line": -1.0}, ValueError, "word_line is -1.0 ohm"),
         ({"bit_line": float("inf")}, ValueError, "bit_line is inf ohm"),
-        ({"driver": "1"}, TypeError, "driver is '1', expected ohm"),
-        ({"first": "no"}, TypeError, "first is 'no', expected True or False"),
-        ({"last": 0}, TypeError, "last is 0, expected True or False"),
+        ({"driver": "1"}, TypeError, "driver is '1'; expected ohm"),
+        ({"first": "no"}, TypeError, "first is 'no'; expected True or False"),
+        ({"last": 0}, TypeError, "last is 0; expected True or False"),
         ({"sense": torch.tensor([1.0, -1.0])}, ValueError, "sense has negative"),
         ({"sense": torch.tensor([1])}, TypeError, "sense is a torch.int64 tensor"),
-        ({"drive": "top"}, ValueError, "drive is 'top', expected one of 'left', 'right', 'both'"),
+        ({"drive": "top"}, ValueError, "drive is 'top'; expected one of 'left', 'right', 'both'"),
     ],
 )
 def test_wires_say_what_is_wrong(wires: Any, error: type[Exception], text: str) -> None:
@@ -423,7 +423,7 @@ def test_wires_say_what_is_wrong(wires: Any, error: type[Exception], text: str) 
 @pytest.mark.parametrize(
     ("g", "wires", "error", "text"),
     [
-        (torch.ones(3), Wires(), ValueError, r"g has shape \[3\], expected \[..., rows, cols\]"),
+        (torch.ones(3), Wires(), ValueError, r"g has shape \[3\]; expected \[..., rows, cols\]"),
         (torch.ones(3, 4).int(), Wires(), TypeError, "g is torch.int32"),
         (-torch.ones(3, 4), Wires(), ValueError, "g has negative entries"),
         (torch.full((3, 4), torch.nan), Wires(), ValueError, "g has negative entries or NaN"),
@@ -466,7 +466,7 @@ for dtype, bound in ((torch.float64, 1e-11), (torch.float32, 2e-5)):
     (got_grad,) = torch.autograd.grad(got.square().sum(), single)
     assert ((got - expected).abs() / expected).max() < bound
     assert (got_grad - of_g).abs().max() < 10 * bound * of_g.abs().max()
-    from memcore.circuit.cell_currents import cell_currents
+    from memcore.circuit import cell_currents
     wires = Wires(word_line=3, bit_line=2, drive="both")
     v = torch.linspace(-1, 1, 50, dtype=torch.float64)
     currents = cell_currents(v.to(dtype), single.detach(), wires, tolerance=bound).sum(-2)

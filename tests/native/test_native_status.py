@@ -86,7 +86,7 @@ def test_requiring_and_refusing_the_module_at_once_is_an_error():
 
 def test_a_misspelt_switch_is_an_error():
     done = run("from memcore import native; native.cpu()", MEMCORE_NATIVE="nope")
-    assert "NativeError: MEMCORE_NATIVE is 'nope', but must be 0 or 1" in done.stderr
+    assert "NativeError: MEMCORE_NATIVE is 'nope'; expected 0 or 1" in done.stderr
 
 
 def test_the_module_shares_the_threads_of_torch():

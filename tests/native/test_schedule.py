@@ -9,7 +9,7 @@ import torch
 
 import memcore
 from memcore import native
-from memcore.dynamics import recording as fusion
+from memcore.dynamics import recording
 from memcore.dynamics.recording import run as kernel
 from memcore.dynamics.recording.graph import Value
 from memcore.dynamics.recording.schedule import Skip, schedule
@@ -37,8 +37,8 @@ class Made(memcore.Memristor):
 def programmed(function, *, shared=False):
     ctx = memcore.Context(random=memcore.Stream(0))
     state, voltage = torch.zeros(1, 8), torch.zeros(8)
-    return fusion.lower(
-        fusion.record(Made(function=function), state, voltage, 1.0, ctx), shared=shared
+    return recording.lower(
+        recording.record(Made(function=function), state, voltage, 1.0, ctx), shared=shared
     )
 
 
@@ -141,7 +141,7 @@ def test_a_program_is_made_once_for_a_device_of_numbers(monkeypatch):
     monkeypatch.setattr(
         "memcore.dynamics.simulate.lower", lambda *a, **k: made.append(1) or lower(*a, **k)
     )
-    lower = fusion.lower
+    lower = recording.lower
     device, voltage = memcore.devices["vteam"](v_on=-0.31), torch.zeros(4)
     for _ in range(2):
         memcore.simulate(device, voltage, 1e-9)

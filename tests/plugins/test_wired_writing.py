@@ -8,7 +8,7 @@ from memcore_plugins.programmers._lines import Network
 
 import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
-from memcore.circuit import Drive, alone, path_resistance, solve
+from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
 
 HALF_SELECT = programmers["sequential_half_select"]
@@ -76,7 +76,7 @@ def test_curved_cells_behind_their_path_meet_both_laws():
     law = circuit.Sinh(v0=0.4)
     g, ohm = torch.tensor([1e-5, 1e-3, 1e-2]).double(), torch.tensor([0.0, 300.0, 2e3]).double()
     v = torch.tensor([-1.0, 2.0, 3.0]).double()
-    u = alone(v, g, ohm, law=law)
+    u = single_cell_voltage(v, g, ohm, law=law)
     torch.testing.assert_close(u + ohm * law.current(u, g), v, rtol=1e-10, atol=0)
 
 

@@ -2,10 +2,10 @@
 
 The plain-torch `step` stays the only definition of the physics: it is run once on tensors without
 data, its elementwise operations are noted (`trace`), sorted by how often they must run (`lower`)
-and handed to `run`. What cannot be recorded faithfully raises `Unfusable`.
+and handed to `run`. What cannot be recorded faithfully raises a `RecordingError`.
 """
 
 from memcore.dynamics.recording.lower import Program, lower
-from memcore.dynamics.recording.trace import Recording, Unfusable, record
+from memcore.dynamics.recording.trace import Recording, record
 
-__all__ = ["Program", "Recording", "Unfusable", "lower", "record"]
+__all__ = ["Program", "Recording", "lower", "record"]

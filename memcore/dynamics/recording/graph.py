@@ -19,7 +19,7 @@ TRUTHS: Final = frozenset(
 
 
 def _exact_inverse(number: float | None) -> float | None:
-    """Of a power of two, small enough for every precision."""
+    """The inverse of a power of two that is exact in every precision; None for other numbers."""
     if number is None or not 2.0**-60 <= abs(number) <= 2.0**60:
         return None
     return 1 / number if math.frexp(abs(number))[0] == 0.5 else None
@@ -34,7 +34,7 @@ class Value:
     """One number per cell (or per step, or only one).
 
     Attributes:
-        operation: of `memcore._cpu`, a leaf, or a random number.
+        operation: an operation of `memcore._cpu`, a leaf, or a random number.
         operands: indices of earlier values.
         number: the value of a constant; the index of a parameter, state variable or stream.
     """

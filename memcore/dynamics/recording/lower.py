@@ -34,17 +34,17 @@ _NONE: Final = -1
 
 @dataclass
 class Program:
-    """What the native simulator runs.
+    """The program that the native simulator runs.
 
     Attributes:
         lists: instructions (operation, result, three operands) of the four lists; the result of
-            "skip_unless" and "skip_if" is how many instructions are left out.
-        constants: those that are given; results of the first list follow them.
-        n_constants: both together.
-        series: results of the second list and the shared waveform, the latter first.
-        registers: scratch places of a block.
-        parameters: one tensor [*cells] each.
-        keys: of streams of random numbers.
+            "skip_unless" and "skip_if" is the number of instructions to leave out.
+        constants: constants that are given; the results of the first list follow them.
+        n_constants: number of given constants and results of the first list.
+        series: number of results of the second list, and of the shared waveform, which comes first.
+        registers: number of scratch places of a block.
+        parameters: parameters of each cell, one tensor [*cells] each.
+        keys: keys of the streams of random numbers.
     """
 
     lists: list[list[tuple[str, int, int, int, int]]]
@@ -93,13 +93,13 @@ class _Lowering:
 
     def _reachable(self) -> list[int]:
         """The values that the outputs need, in order."""
-        found, waiting = set[int](), list(self.outputs)
+        reached, waiting = set[int](), list(self.outputs)
         while waiting:
             index = waiting.pop()
-            if index not in found:
-                found.add(index)
+            if index not in reached:
+                reached.add(index)
                 waiting += self.values[index].operands
-        return sorted(found)
+        return sorted(reached)
 
     def _computed(self, *levels: int) -> list[int]:
         return [i for i in self.used if self.levels[i] in levels and not self._is_leaf(i)]

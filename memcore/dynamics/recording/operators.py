@@ -1,4 +1,4 @@
-"""What the operators of PyTorch mean in operations of the native simulator."""
+"""The operators of PyTorch as operations of the native simulator."""
 
 import math
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from memcore.dynamics.recording.graph import Graph, Index
+from memcore.errors import RecordingError
 
 Rule = Callable[..., int]
 
@@ -128,12 +129,12 @@ def _nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> int:
-    found = _value(graph, x)
+    finite = _value(graph, x)
     highest = graph.largest if posinf is None else posinf
     lowest = -graph.largest if neginf is None else neginf
     for test, number in ((_equals(math.inf), highest), (_equals(-math.inf), lowest)):
-        found = graph.apply("where", test(graph, x), graph.constant(number), found)
-    return graph.apply("where", _isnan(graph, x), graph.constant(nan or 0.0), found)
+        finite = graph.apply("where", test(graph, x), graph.constant(number), finite)
+    return graph.apply("where", _isnan(graph, x), graph.constant(nan or 0.0), finite)
 
 
 def _logaddexp(graph: Graph, a: Any, b: Any) -> int:
@@ -221,14 +222,14 @@ FILLED: Final[dict[str, Callable[[Any], float]]] = {
 def _identity(recorder: Any, result: Tensor, x: Tensor, *_: Any, **__: Any) -> list[int]:
     rows: list[int] = recorder.rows_of(x)
     if len(rows) > 1 and result.shape != x.shape:
-        raise ValueError(f"a view {tuple(result.shape)} of {tuple(x.shape)}")
+        raise RecordingError(f"a view {tuple(result.shape)} of {tuple(x.shape)}")
     return rows
 
 
 def _leading(recorder: Any, x: Tensor, dim: int, extra: int = 0) -> list[int]:
     """The rows of a tensor [rows, *cells], for a view along its first dimension only."""
     if dim % (x.dim() + extra) != 0 or (not extra and tuple(x.shape) == recorder.cells):
-        raise ValueError(f"a view along dimension {dim} of {tuple(x.shape)}")
+        raise RecordingError(f"a view along dimension {dim} of {tuple(x.shape)}")
     rows: list[int] = recorder.rows_of(x)
     return rows
 
@@ -257,7 +258,7 @@ def _unbind(recorder: Any, _: Any, x: Tensor, dim: int = 0) -> list[list[int]]:
 
 def _unsqueeze(recorder: Any, _: Tensor, x: Tensor, dim: int) -> list[int]:
     if tuple(x.shape) != recorder.cells:
-        raise ValueError(f"a new dimension of {tuple(x.shape)}")
+        raise RecordingError(f"a new dimension of {tuple(x.shape)}")
     return _leading(recorder, x, dim, extra=1)
 
 
@@ -267,7 +268,7 @@ def _squeeze(recorder: Any, result: Tensor, x: Tensor, dim: int = 0) -> list[int
 
 def _stack(recorder: Any, tensors: list[Tensor], dim: int = 0) -> list[int]:
     if dim % (tensors[0].dim() + 1) != 0 or tuple(tensors[0].shape) != recorder.cells:
-        raise ValueError(f"a stack of {tuple(tensors[0].shape)} along dimension {dim}")
+        raise RecordingError(f"a stack of {tuple(tensors[0].shape)} along dimension {dim}")
     return [row for x in tensors for row in recorder.rows_of(x)]
 
 

@@ -29,10 +29,11 @@ def run(
     """Carry the states of all cells through all steps.
 
     Args:
-        program: of a device and a step width.
-        state: [k, *cells], float32 or float64 on the CPU.
-        voltage: [time] or [time, *cells], of the same dtype, as the program was made for.
-        stride: record every so many steps, 0 for none.
+        program: program of a device and a step width.
+        state: state of the cells, [k, *cells], float32 or float64 on the CPU.
+        voltage: voltages in V, [time] or [time, *cells], of the same dtype, in the form that the
+            program was made for.
+        stride: number of steps between two records, 0 for no records.
         first_step: index of the first step, which random numbers depend on.
 
     Returns:

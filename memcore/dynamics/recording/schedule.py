@@ -1,4 +1,4 @@
-"""The order in which operations run, and which of them a choice makes unnecessary.
+"""The order in which operations run, and the operations that a choice makes unnecessary.
 
 `torch.where(condition, a, b)` needs `a` only where the condition holds. What nothing else needs is
 put right in front of the choice, behind a test whether any cell wants it: what a step describes for
@@ -24,8 +24,8 @@ class Skip:
 
     Attributes:
         condition: index of a value, true or false for every cell.
-        where: leave them out if the condition is this for all cells.
-        count: operations and further skips.
+        where: value of the condition, for all cells, at which they are left out.
+        count: number of operations and further skips.
     """
 
     condition: int
@@ -44,7 +44,7 @@ def schedule(values: Sequence[Value], computed: Sequence[int], outputs: Iterable
 
 @dataclass(eq=False)
 class _Arm:
-    """What is needed only where a condition holds, or only where it does not.
+    """The values that are needed only where a condition holds, or only where it does not.
 
     Choices by the same condition have their arms in common.
     """
@@ -61,7 +61,7 @@ class _Arm:
         return self.inner.setdefault((condition, position), _Arm(self, self.depth + 1))
 
     def path(self) -> "list[_Arm]":
-        """From the outermost arm to this one."""
+        """The arms from the outermost one to this one."""
         return [*(self.above.path() if self.above else []), self]
 
 

@@ -16,11 +16,8 @@ from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.recording import operators
 from memcore.dynamics.recording.graph import PARAMETER, STATE, VOLTAGE, Graph, Index
+from memcore.errors import RecordingError
 from memcore.random import Stream
-
-
-class Unfusable(Exception):
-    """Says which part of a step the native simulator cannot run."""
 
 
 @dataclass
@@ -28,10 +25,10 @@ class Recording:
     """A recorded step.
 
     Attributes:
-        graph: all its values.
+        graph: all values of the step.
         outputs: the new state, one value for each variable.
-        parameters: per-cell parameters [*cells], by the index that the graph has for them.
-        keys: of the streams of random numbers, likewise.
+        parameters: parameters of each cell, [*cells], by their index in the graph.
+        keys: keys of the streams of random numbers, by their index in the graph.
     """
 
     graph: Graph
@@ -44,14 +41,14 @@ def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Co
     """Record `device.step` for one step of all cells.
 
     Args:
-        device: with every distribution drawn.
-        state: [k, *cells], of which only shape and dtype matter.
-        voltage: likewise, [*cells].
-        dt: s.
-        ctx: its stream says which random numbers a step draws.
+        device: device with every distribution drawn.
+        state: state [k, *cells], of which only shape and dtype matter.
+        voltage: voltages [*cells], of which only shape and dtype matter.
+        dt: duration of the step in s.
+        ctx: context, whose stream says which random numbers a step draws.
 
     Raises:
-        Unfusable: the step does more than elementwise arithmetic on the cells.
+        RecordingError: the step does more than elementwise arithmetic on the cells.
     """
     recorder = _Recorder(voltage.shape, voltage.dtype)
     traced, parameters = _with_recorded_parameters(device, recorder)
@@ -62,14 +59,14 @@ def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Co
         # In inference mode, composite operators would arrive here in one piece.
         with torch.inference_mode(False), torch.no_grad(), recorder:
             moved = traced.step(*inputs, dt, where)
-    except Unfusable:
+    except RecordingError:
         raise
     except Exception as error:  # a step may do anything; run as it is, it will say what is wrong
         reason = str(error).partition("\n")[0][:160]
-        raise Unfusable(f"{type(error).__name__}: {reason}") from error
+        raise RecordingError(f"{type(error).__name__}: {reason}") from error
     outputs = recorder.rows_of(moved)
     if moved.shape != state.shape or len(outputs) != state.shape[0]:
-        raise Unfusable(f"step returns {tuple(moved.shape)} for a state {tuple(state.shape)}")
+        raise RecordingError(f"step returns {tuple(moved.shape)} for a state {tuple(state.shape)}")
     return Recording(recorder.graph, outputs, parameters, recorder.keys)
 
 
@@ -113,7 +110,7 @@ class RecordedStream(Stream):
 
     def at(self, reads: Tensor) -> Any:
         del reads
-        raise Unfusable("the step draws by read index")
+        raise RecordingError("the step draws by read index")
 
     def _draw(
         self,
@@ -127,7 +124,7 @@ class RecordedStream(Stream):
     ) -> Tensor:
         del device, dtype
         if round or elements is not None:
-            raise Unfusable("the step draws again")
+            raise RecordingError("the step draws again")
         return self.recorder.random(kind, tuple(shape), self.key)
 
 
@@ -162,7 +159,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def random(self, kind: str, shape: tuple[int, ...], key: int) -> Tensor:
         """Random numbers, one per cell; the same key is the same number."""
         if math.prod(shape) != math.prod(self.cells) or not self._is_layout(shape, 1):
-            raise Unfusable(f"random numbers {shape} for cells {self.cells}")
+            raise RecordingError(f"random numbers {shape} for cells {self.cells}")
         if key not in self.keys:
             self.keys.append(key)
         self._making = True  # this is called by the step, so the next line is seen as its own
@@ -179,7 +176,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._rows[id(operand)][1]
         if operand.numel() == 1 and operand.device.type == "cpu":
             return [self.graph.constant(operand.item())]
-        raise Unfusable(f"a tensor {tuple(operand.shape)} on {operand.device} from elsewhere")
+        raise RecordingError(f"a tensor {tuple(operand.shape)} on {operand.device} from elsewhere")
 
     def _is_layout(self, shape: Sequence[int], rows: int) -> bool:
         return tuple(shape) == self.cells or tuple(shape) == (rows, *self.cells)
@@ -201,7 +198,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         in_place = name.endswith("_") and not name.endswith("__")
         rule = operators.ELEMENTWISE.get(name.rstrip("_") if in_place else name.strip("_"))
         if rule is None or "out" in kwargs:
-            raise Unfusable(f"operator {func}")
+            raise RecordingError(f"operator {func}")
         dtype = self._dtype_of(name.strip("_"), args, kwargs)
         rows = self._each_row(rule, args, kwargs, to_bool=dtype == torch.bool)
         if in_place:
@@ -215,16 +212,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Tensor:
         shape = (len(rows), *self.cells) if stacked else shape
         if not self._is_layout(shape, len(rows)) and math.prod(shape) != 1:
-            raise Unfusable(f"a result {tuple(shape)} for cells {self.cells}")
+            raise RecordingError(f"a result {tuple(shape)} for cells {self.cells}")
         result = torch.empty(shape, dtype=dtype, device="meta")
         self.bind(result, rows)
         return result
 
     def _replace(self, func: Any, target: Tensor, rows: list[int], dtype: torch.dtype) -> Tensor:
         if id(target) in self._aliased:
-            raise Unfusable(f"{func} writes into a tensor that has views")
+            raise RecordingError(f"{func} writes into a tensor that has views")
         if target.dtype != dtype or len(self.rows_of(target)) != len(rows):
-            raise Unfusable(f"{func} changes the kind of a tensor")
+            raise RecordingError(f"{func} changes the kind of a tensor")
         self.bind(target, rows)
         return target
 
@@ -241,10 +238,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif dtypes == {torch.bool} and name not in operators.KEEPERS:
             tensors = any(a.is_floating_point() for a in _tensors(args))
             if not tensors and not any(isinstance(a, float) for a in args):
-                raise Unfusable(f"{name} of truth values")
+                raise RecordingError(f"{name} of truth values")
             dtypes = {self.dtype}
         if not dtypes <= {self.dtype, torch.bool}:
-            raise Unfusable(f"{name} makes {dtypes} of {self.dtype}")
+            raise RecordingError(f"{name} makes {dtypes} of {self.dtype}")
         return self.dtype if self.dtype in dtypes else torch.bool
 
     def _apart(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
@@ -257,11 +254,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._new([number] * rows, result.dtype, shape=result.shape)
             if result.numel() == 1:
                 return result
-            raise Unfusable(f"{func} makes {tuple(result.shape)}")
+            raise RecordingError(f"{func} makes {tuple(result.shape)}")
         known = name in operators.VIEWS or name.strip("_") in operators.ELEMENTWISE
         if known and all(t.numel() == 1 and not t.is_meta for t in _tensors(args)):
             return func(*args, **kwargs)
-        raise Unfusable(f"operator {func}")
+        raise RecordingError(f"operator {func}")
 
     def _each_row(
         self, rule: Callable[..., int], args: Any, kwargs: Any, to_bool: bool
@@ -283,12 +280,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _view(self, rule: Callable[..., Any], func: Any, args: Any, kwargs: Any) -> Any:
         result = func(*args, **kwargs)
-        found = rule(self, result, *args, **kwargs)
+        viewed = rule(self, result, *args, **kwargs)
         single = isinstance(result, Tensor)
-        pairs = [(result, found)] if single else zip(result, found, strict=True)
+        pairs = [(result, viewed)] if single else zip(result, viewed, strict=True)
         for tensor, rows in pairs:
             if not self._is_layout(tensor.shape, len(rows)):
-                raise Unfusable(f"{func} makes {tuple(tensor.shape)} for cells {self.cells}")
+                raise RecordingError(f"{func} makes {tuple(tensor.shape)} for cells {self.cells}")
             self.bind(tensor, rows)
             self._aliased.add(id(tensor))
         self._aliased.update(id(t) for t in _tensors(args))
@@ -300,14 +297,14 @@ def _broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*map(tuple, shapes))
     except ValueError as error:
-        raise Unfusable(f"shapes {shapes} that do not broadcast") from error
+        raise RecordingError(f"shapes {shapes} that do not broadcast") from error
 
 
 def _tensors(args: Any) -> list[Tensor]:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for arg in args:
         if isinstance(arg, Tensor):
-            found.append(arg)
+            tensors.append(arg)
         elif isinstance(arg, (list, tuple)):
-            found += _tensors(arg)
-    return found
+            tensors += _tensors(arg)
+    return tensors

@@ -1,4 +1,4 @@
-// The whole interface between the Python bindings and the kernels.
+// The interface between the Python bindings and the kernels; that of line resistance is in effective.h and ladder.h.
 //
 // No Python, no torch: plain structs of pointers and sizes. All pointers of one call point to memory of the
 // same device (host memory for memcore::cpu, memory of `device` for memcore::cuda), are contiguous and are not

@@ -96,7 +96,7 @@ class Wear(NonIdeality):
         if not low.is_meta and not bool((low > 0).all() and (high > 0).all()):
             raise ConfigError(
                 f"{type(self).__name__}: a cell has a window [{float(low.min()):.3g}, "
-                f"{float(high.min()):.3g}] S; the middle is geometric, expected ends > 0: give the "
+                f"{float(high.min()):.3g}] S; the middle is geometric; expected ends > 0: give the "
                 "device's distributions a min"
             )
 

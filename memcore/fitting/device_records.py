@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore.errors import ConfigError
-from memcore.fitting.data import PULSES, PulseData, settle
+from memcore.fitting.measurements import PULSES, PulseData, settle
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
@@ -23,10 +23,10 @@ class IVCurve:
     """The current of a cell in one state, which the voltages do not move.
 
     Args:
-        voltage: V, in any order, numbers or a tensor [samples].
-        current: A, likewise.
-        source: where the numbers come from, for the provenance.
-        label: what messages call it.
+        voltage: voltages in V, in any order, numbers or a tensor [samples].
+        current: currents in A, numbers or a tensor [samples].
+        source: origin of the numbers, for the provenance.
+        label: name of the curve in messages.
     """
 
     voltage: Any
@@ -48,14 +48,14 @@ def load_records(
     units: Mapping[str, str] | None,
     delimiter: str = ",",
 ) -> Records:
-    """Records as they are, or from a CSV file, whose columns say of which kind they are.
+    """Take records as they are, or read them from a CSV file whose columns tell their kind.
 
     Args:
-        data: records, or the path of a file.
+        data: the records, or the path of a file.
         columns: headings by meaning: `direction`, `conductance` or `resistance`, and perhaps
             `pulse` and `device`; or `voltage`, `current` and `curve`, which names the state.
-        units: by meaning; `device`, `curve` and `direction` have none.
-        delimiter: between the columns.
+        units: units by meaning; `device`, `curve` and `direction` have none.
+        delimiter: separator of the columns.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
@@ -66,11 +66,13 @@ def load_records(
             return _curves(read_table(data, columns, units, _CURVES, delimiter), columns)
         return _pulses(read_table(data, columns, units, _PULSES, delimiter), columns)
     if columns or units:
-        raise ConfigError(f"columns and units describe a file, but data is {data!r}")
-    found: Any = [data] if isinstance(data, PulseData | IVCurve) else data
+        raise ConfigError(
+            f"columns and units describe a file, but data is {data!r}; leave them out"
+        )
+    records: Any = [data] if isinstance(data, PulseData | IVCurve) else data
     for kind in (PulseData, IVCurve):
-        if isinstance(found, Sequence) and found and all(isinstance(x, kind) for x in found):
-            return list(found)
+        if isinstance(records, Sequence) and records and all(isinstance(x, kind) for x in records):
+            return list(records)
     raise ConfigError(
         f"data is {type(data).__name__}; expected the path of a CSV file, a fitting.PulseData for "
         "each device or a fitting.IVCurve for each state"
@@ -100,7 +102,7 @@ def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
 
 
 def _parts(table: Table, name: str) -> list[tuple[str, Table]]:
-    """The rows of each label, in the order of their first ones, and what messages call them."""
+    """The rows of each label, in the order of their first rows, with their names in messages."""
     if name not in table.values:
         return [("", table)]
     return [

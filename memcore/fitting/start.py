@@ -1,39 +1,33 @@
-"""The device that a fit begins with: the one given, some of its numbers at a start."""
+"""The device from which a fit starts: the given one, with some of its numbers replaced."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
+from memcore.fitting.options import FitOptions
 from memcore.fitting.space import numbers, require_known
 from memcore.fitting.tabulated import Tabulating
 from memcore.registry import device_file
 from memcore.registry.specs import PluginSpec, plugin, provided_name
 
 
-def begin(
-    spec: PluginSpec,
-    start: str | Mapping[str, float] | None,
-    free: Sequence[str] | None,
-    fixed: Sequence[str] | Mapping[str, float],
-) -> tuple[Memristor, tuple[str, ...]]:
-    """The nominal device that the search starts from, and what the user should know about it.
+def starting_device(spec: PluginSpec, options: FitOptions) -> tuple[Memristor, tuple[str, ...]]:
+    """The nominal device from which the search starts, and remarks for the user.
 
     Args:
-        spec: of the device. A name or a class by itself says nothing of parameters.
-        start: where those to be fitted begin; all others are the device's, but those of a device
-            that says nothing of its parameters are the preset's.
-        free: to be fitted; None for all numbers.
-        fixed: not to be fitted.
+        spec: the device. A name or a class by itself says nothing of parameters.
+        options: the options of the fit, of which `start`, `free` and `fixed` count.
 
     Raises:
-        ConfigError: a name is unknown or not fitted, or the values do not fit together.
+        ConfigError: A name is unknown or not fitted, or the values do not fit together.
     """
     device: Memristor = plugin("devices", spec).nominal()
+    start, free, fixed = options.start, options.free, options.fixed
     held = fixed if isinstance(fixed, Mapping) else {}
     notes: tuple[str, ...] = ()
-    first: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = {}
     if isinstance(start, str):
         preset = type(device).preset(start).nominal()
         if _says_nothing(spec):
@@ -42,13 +36,13 @@ def begin(
             searched = _searched(device, free, fixed)
             if not searched:
                 raise ConfigError(f"start={start!r}, but nothing is fitted; leave start out")
-            first = _begun(preset, searched, free is None)
+            values = _values_of(preset, searched, free is None)
             notes = _kept(device, preset, start, {*searched, *held})
     elif start:
         require_known("start", device, start)
         _require_searched(start, _searched(device, free, fixed))
-        first = start
-    return _changed(device, {**first, **held}, start), notes
+        values = start
+    return _changed(device, {**values, **held}, start), notes
 
 
 def _says_nothing(spec: PluginSpec) -> bool:
@@ -65,8 +59,8 @@ def _searched(
     return [name for name in (numbers(device) if free is None else free) if name not in fixed]
 
 
-def _begun(preset: Memristor, searched: Collection[str], all_numbers: bool) -> dict[str, float]:
-    """Where a preset has what is fitted; among all numbers, 0 would not be fitted any more."""
+def _values_of(preset: Memristor, searched: Collection[str], all_numbers: bool) -> dict[str, float]:
+    """The fitted values of a preset; among all numbers, 0 would not be fitted any more."""
     return {
         name: value
         for name, value in numbers(preset).items()
@@ -77,7 +71,7 @@ def _begun(preset: Memristor, searched: Collection[str], all_numbers: bool) -> d
 def _kept(
     device: Memristor, preset: Memristor, start: str, replaced: Collection[str]
 ) -> tuple[str, ...]:
-    """What the preset names, but the device given has otherwise."""
+    """Remarks on values of the preset that the device given has otherwise."""
     said = type(device).presets[start].parameters
     differing = [
         f"{name}={getattr(device, name)!r} (not {getattr(preset, name)!r})"
@@ -108,13 +102,12 @@ def _changed(
     name = provided_name(device)
     own = {f.name: getattr(device, f.name) for f in dataclasses.fields(device) if f.init}  # type: ignore[arg-type]
     try:
-        found: Memristor = plugin("devices", {"name": name, **own, **values})
+        return cast(Memristor, plugin("devices", {"name": name, **own, **values}))
     except ConfigError as error:
         if not isinstance(start, str):
             raise
         raise ConfigError(
             f"start={start!r} sets only what is fitted, which does not fit the rest of the device "
-            f"given: {error}; to take all of the preset, expected "
+            f"given: {error}; to take all of the preset; expected "
             f"device={{'name': {name!r}, 'preset': {start!r}, ...}} without start"
         ) from None
-    return found

@@ -26,12 +26,15 @@ class Line:
     voltage lose in addition what brings the loss there to 0, linear in the resistance passed.
 
     Attributes:
-        segments: ohm, the one between each node and the near end or the node before.
-        far: ohm between the last nodes and second ends, [..., lines]; None with a single end.
-        share: of the resistance from end to end that is before the node; None with a single end.
-        dim: along which lines run.
+        segments: resistance of the segment between each node and the near end, or the node before
+            it, in ohm.
+        far: resistance between the last nodes and the second ends in ohm, [..., lines]; None with a
+            single end.
+        share: share of the resistance from end to end that lies before the node; None with a single
+            end.
+        dim: dimension along which the lines run.
         near_first: whether the near end is at index 0.
-        ladders: the lines without cells, if the kernel runs.
+        ladders: the lines without cells, where the kernel runs.
     """
 
     segments: Tensor
@@ -75,7 +78,7 @@ class Line:
         )
 
     def drop(self, current: Tensor) -> Tensor:
-        """V lost between the ends and each node."""
+        """The voltages lost between the ends and each node, in V."""
         if self.ladders is not None:
             return self.ladders.solve(current)[0]
         flow = _sums(current, self.dim, not self.near_first)
@@ -91,7 +94,7 @@ class Line:
 
     @property
     def own(self) -> Tensor:
-        """What each node loses by its own current, in ohm."""
+        """The voltage that each node loses by its own current, per ampere, in ohm."""
         before = _sums(self.segments, self.dim, self.near_first)
         return before if self.share is None else before * (1 - self.share)
 
@@ -127,7 +130,7 @@ class Lines:
         )
 
     def drop(self, current: Tensor) -> Tensor:
-        """K c."""
+        """The voltages K c that the wires lose, in V."""
         if self.ideal:
             return torch.zeros_like(current)
         return self.word.drop(current) + self.bit.drop(current)
@@ -146,7 +149,7 @@ class Lines:
 def lines_of(
     g: Tensor, wires: Wires, open_word: Tensor | None = None, open_bit: Tensor | None = None
 ) -> Lines:
-    """As `Lines.of`; those of small arrays are kept for the next solution."""
+    """The same as `Lines.of`; lines of small arrays are kept for the next solution."""
     check_conductances(g)
     numbers = not any(isinstance(ohm, Tensor) for ohm in vars(wires).values())  # none can change
     count = 1 if open_word is None else open_word.shape[:-1].numel()
@@ -169,7 +172,7 @@ def _kept(
 
 
 def _written(mask: Tensor | None) -> _Written | None:
-    """A mask as what can be looked up."""
+    """A mask in a form that can be looked up."""
     return None if mask is None else (mask.shape, mask.cpu().numpy().tobytes())
 
 

@@ -1,4 +1,4 @@
-"""What was measured: current under a voltage, or conductance after pulses."""
+"""Measured data: the current under a voltage, or the conductance after pulses."""
 
 import math
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ PULSES: Final[Mapping[str, Quantity]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IVData:
-    """The current of one cell under a voltage; all of one length, numbers or a tensor [samples].
+    """The current of one cell under a voltage, as numbers or tensors of one length [samples].
 
     Args:
-        time: s, ascending.
-        voltage: V, as applied from `time` on.
-        current: A, measured at `time`.
-        source: where the numbers come from, for the provenance.
+        time: times in s, ascending.
+        voltage: voltages in V, as applied from `time` on.
+        current: currents in A, measured at `time`.
+        source: origin of the numbers, for the provenance.
     """
 
     time: Any
@@ -54,17 +54,17 @@ class IVData:
 
     @property
     def abscissa(self) -> Tensor:
-        """S of each sample."""
+        """The time of each sample in s."""
         return _tensor(self.time)
 
     @property
     def applied(self) -> Tensor | None:
-        """V of each sample."""
+        """The voltage of each sample in V."""
         return _tensor(self.voltage)
 
     @property
     def measured(self) -> Tensor:
-        """A."""
+        """The currents in A."""
         return _tensor(self.current)
 
     @classmethod
@@ -80,11 +80,12 @@ class IVData:
         """Read a CSV file.
 
         Args:
-            path: of the file.
+            path: path of the file.
             columns: headings of the columns of "time", "voltage" and "current".
-            units: of the same, such as `{"time": "ms", "voltage": "V", "current": "uA"}`.
-            dt: s between two samples, in place of a column of times.
-            delimiter: between the columns.
+            units: units of these columns, such as `{"time": "ms", "voltage": "V", "current":
+                "uA"}`.
+            dt: time between two samples in s, in place of a column of times.
+            delimiter: separator of the columns.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
@@ -106,14 +107,14 @@ class IVData:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PulseData:
-    """The conductance of one cell after pulses; both of one length, numbers or a tensor [reads].
+    """The conductance of one cell after pulses, as numbers or tensors of one length [reads].
 
     Args:
-        count: pulses since the read before, > 0 towards SET and < 0 towards RESET; 0 for a read
-            of the fresh cell.
-        conductance: S.
-        source: where the numbers come from, for the provenance.
-        label: what messages call it.
+        count: number of pulses since the read before, > 0 towards SET and < 0 towards RESET; 0 for
+            a read of the fresh cell.
+        conductance: conductances in S.
+        source: origin of the numbers, for the provenance.
+        label: name of the data in messages.
     """
 
     count: Any
@@ -131,17 +132,17 @@ class PulseData:
 
     @property
     def abscissa(self) -> Tensor:
-        """Pulses given before each read."""
+        """The number of pulses given before each read."""
         return _tensor(self.count).abs().cumsum(0)
 
     @property
     def applied(self) -> Tensor | None:
-        """Nothing: pulses are of the device's own voltage."""
+        """None, since pulses have the voltage of the device."""
         return None
 
     @property
     def measured(self) -> Tensor:
-        """S."""
+        """The conductances in S."""
         return _tensor(self.conductance)
 
     @classmethod
@@ -156,12 +157,12 @@ class PulseData:
         """Read a CSV file, a row for each read.
 
         Args:
-            path: of the file.
+            path: path of the file.
             columns: headings of "direction" (up or down, set or reset, ltp or ltd, 1 or -1), of
                 "conductance" or "resistance", and perhaps of "pulse", the number of the last pulse
                 in order, 0 for the fresh cell; without it there is one pulse to each row.
-            units: of the conductance or the resistance.
-            delimiter: between the columns.
+            units: unit of the conductance or the resistance.
+            delimiter: separator of the columns.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
@@ -173,9 +174,9 @@ class PulseData:
         """The reads in the rows of a table.
 
         Args:
-            table: direction, conductance or resistance, and perhaps pulse.
-            columns: for messages.
-            label: for messages, too.
+            table: table with direction, conductance or resistance, and perhaps pulse.
+            columns: headings of the columns, for messages.
+            label: name of the data in messages.
 
         Raises:
             ConfigError: a column is missing or does not fit.
@@ -189,7 +190,7 @@ class PulseData:
 
 
 def conductance_of(table: Table, columns: Mapping[str, str]) -> Tensor:
-    """Siemens, from a column of conductances or of resistances.
+    """The conductances in S, from a column of conductances or of resistances.
 
     Raises:
         ConfigError: there is not exactly one of the two.
@@ -206,8 +207,8 @@ def conductance_of(table: Table, columns: Mapping[str, str]) -> Tensor:
 def _counts(table: Table, label: str) -> Tensor:
     if "direction" not in table.values:
         raise ConfigError(
-            'pulse data need columns={"direction": ...} with up or down in each row, beside '
-            "conductance or resistance"
+            'columns has no direction; expected columns={"direction": ...} with up or down in each '
+            "row, beside conductance or resistance"
         )
     direction = table.values["direction"]
     if "pulse" not in table.values:
@@ -239,14 +240,16 @@ def load(
     delimiter: str = ",",
     dt: float | None = None,
 ) -> Data:
-    """Data as they are, or from a file, whose columns say of which kind they are.
+    """Take data as they are, or read them from a file whose columns tell their kind.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
     """
     if isinstance(data, IVData | PulseData):
         if columns or units:
-            raise ConfigError(f"columns and units describe a file, but data is {data!r}")
+            raise ConfigError(
+                f"columns and units describe a file, but data is {data!r}; leave them out"
+            )
         return data
     if not isinstance(data, str | Path):
         raise ConfigError(
@@ -260,19 +263,19 @@ def load(
 
 
 def is_positive(value: object) -> bool:
-    """Whether it is a finite number > 0."""
+    """Whether a value is a finite number > 0."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     return real and 0 < float(value) < math.inf  # type: ignore[arg-type]
 
 
 def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:
-    """Make float64 tensors of what was given, and refuse what does not fit together.
+    """Make float64 tensors of the given values, and refuse values that do not fit together.
 
     Args:
         data: a frozen dataclass with rows of numbers.
-        names: of these, which must be of one length.
-        least: how many numbers there must be.
-        label: what to call the data.
+        names: names of the fields, which must have one length.
+        least: smallest allowed number of values.
+        label: name of the data in messages.
 
     Raises:
         ConfigError: naming the row.
@@ -283,14 +286,18 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
         try:
             value = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"{kind}: {name} is no row of numbers: {error}") from None
+            raise ConfigError(
+                f"{kind}: {name} is no row of numbers ({error}); expected [n]"
+            ) from None
         if value.dim() != 1 or value.numel() < least:
             raise ConfigError(
                 f"{kind}: {name} has shape {tuple(value.shape)}; expected [n], n >= {least}"
             )
         if not bool(value.isfinite().all()):
             bad = int((~value.isfinite()).sum())
-            raise ConfigError(f"{kind}: {bad} values of {name} are NaN or infinite")
+            raise ConfigError(
+                f"{kind}: {bad} values of {name} are NaN or infinite; expected finite numbers"
+            )
         object.__setattr__(data, name, value)
     lengths = {name: len(getattr(data, name)) for name in names}
     if len(set(lengths.values())) > 1:

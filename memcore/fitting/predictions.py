@@ -1,4 +1,4 @@
-"""What a device predicts for measured data, for many sets of parameters at once.
+"""Predictions of a device for measured data, for many sets of parameters at once.
 
 Sets of parameters become cells of one array, so that a Jacobian costs one simulation.
 """
@@ -15,7 +15,7 @@ from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.simulate import simulate
 from memcore.errors import ConfigError
-from memcore.fitting.data import Data, IVData, PulseData, is_positive
+from memcore.fitting.measurements import Data, IVData, PulseData, is_positive
 from memcore.random import Stream
 
 Values = Mapping[str, float]
@@ -34,9 +34,9 @@ class Model(ABC):
 
     Attributes:
         nominal: the device, each distribution at its nominal value.
-        measured: what the data say, float64 [samples].
-        unit: of that.
-        notes: what the user should know.
+        measured: measured values, float64 [samples].
+        unit: unit of the measured values.
+        notes: remarks for the user.
     """
 
     unit: str
@@ -50,15 +50,15 @@ class Model(ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How long a prediction is, for the memory."""
+        """The number of steps of a prediction, which the memory depends on."""
 
     @abstractmethod
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
-        """[samples, cells]."""
+        """The predicted values, [samples, cells]."""
 
     def predict(self, rows: Sequence[Values], seed: int = 0) -> Tensor:
-        """What is measured for each set of parameters, [rows, samples]; NaN where it is refused."""
-        found = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
+        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
             if self.accepts(row):
@@ -67,8 +67,8 @@ class Model(ABC):
         most = max(1, _AT_ONCE // max(1, self.steps))
         for group in groups.values():
             for part in (group[k : k + most] for k in range(0, len(group), most)):
-                found[part] = self._together([rows[i] for i in part], seed)
-        return found
+                predicted[part] = self._together([rows[i] for i in part], seed)
+        return predicted
 
     def accepts(self, row: Values) -> bool:
         """Whether the device can have these parameters."""
@@ -124,9 +124,11 @@ class IVModel(Model):
 
     Args:
         nominal: the device.
-        data: measured.
-        resample: accept uneven samples, with a step of their median interval or of so many s.
-        substeps: steps between two samples; with more than one the voltage changes linearly.
+        data: measured data.
+        resample: whether to accept uneven samples, with a step of their median interval, or the
+            step in s.
+        substeps: number of steps between two samples; with more than one the voltage changes
+            linearly.
     """
 
     unit = "A"
@@ -160,7 +162,7 @@ class PulseModel(Model):
 
     Args:
         nominal: the device.
-        data: measured.
+        data: measured data.
     """
 
     unit = "S"
@@ -176,13 +178,13 @@ class PulseModel(Model):
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
         ctx = Context(random=Stream(seed).child("fit"))
         state = device.initial_state((cells,), ctx.child("initial")).double()
-        found = []
+        conductances = []
         for k, count in enumerate(self.count.tolist()):
             if count:
                 pulses = torch.full((cells,), int(count), dtype=torch.int64)
                 state = device.pulses(state, pulses, ctx.child("pulse", k))
-            found.append(device.conductance(state).expand(cells))
-        return torch.stack(found)
+            conductances.append(device.conductance(state).expand(cells))
+        return torch.stack(conductances)
 
 
 def model_of(
@@ -203,7 +205,7 @@ def model_of(
 
 
 def refusing_pulses(call: Callable[[], Any]) -> Any:
-    """The result of a call, or an error of the user's for a device without dynamics.
+    """The result of a call; a device without dynamics is an error of the user.
 
     Raises:
         ConfigError: with what the device says.
@@ -215,7 +217,7 @@ def refusing_pulses(call: Callable[[], Any]) -> Any:
 
 
 def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
-    """Seconds of a step, and whether the samples are uneven."""
+    """The duration of a step in s, and whether the samples are uneven."""
     step = time.diff()
     median = float(step.median())
     worst = float((step / median - 1).abs().max())
@@ -235,10 +237,10 @@ def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
 def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
     """Refuse a grid too coarse for the samples; say so if most of them share its points."""
     samples, points = len(at), 1 + int((at.diff() > 0).sum())
-    found = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
+    grid = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
     if points < min(_FEWEST, samples // 2 + 1):
-        raise ConfigError(f"{found}; expected fewer seconds, or True for the median interval")
-    return (f"{found}: their times are rounded to these",) if points < samples / 2 else ()
+        raise ConfigError(f"{grid}; expected fewer seconds, or True for the median interval")
+    return (f"{grid}: their times are rounded to these",) if points < samples / 2 else ()
 
 
 def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, substeps: int) -> Tensor:

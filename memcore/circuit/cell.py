@@ -1,4 +1,4 @@
-"""A cell as one element: the memristor, what is in series with it, and the cell's own wires."""
+"""A cell as one element: its memristor, the element in series with it, and its own wires."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _STEPS = 200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Point:
-    """Where cells operate: V across the cell and its memristor, A, and dI/dU in S."""
+class OperatingPoint:
+    """Operating points of cells: voltages across cell and memristor, currents, and slopes dI/dU."""
 
     voltage: Tensor
     device: Tensor
@@ -25,14 +25,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cell:
-    """All cells.
+    """All cells of a circuit.
 
     Attributes:
-        law: of the memristors.
-        series: what is in series with each, None for nothing.
-        g: S.
-        own: ohm, R of the wires that a cell's own current passes. With x = U + R I for the unknown
-            of Newton's method, neither U nor I runs away, however steep the law.
+        law: current-voltage law of the memristors.
+        series: element in series with each memristor, None for none.
+        g: conductances in S.
+        own: resistance R, in ohm, of the wires that a cell's own current passes. With x = U + R I
+            as the unknown of Newton's method, neither U nor I runs away, however steep the law.
     """
 
     law: CellLaw
@@ -40,19 +40,21 @@ class Cell:
     g: Tensor
     own: Tensor
 
-    def at(self, x: Tensor, guess: Tensor) -> Point:
+    def at(self, x: Tensor, guess: Tensor) -> OperatingPoint:
         """The point with U + R I = `x`; `guess` is the voltage of the memristor nearby."""
         device = self._device(x, guess)
         current, slope = self._memristor(device)
         if self.series is None:
-            return Point(voltage=device, device=device, current=current, slope=slope)
+            return OperatingPoint(voltage=device, device=device, current=current, slope=slope)
         rest = x - device - self.own * current
         through, steep = self._element(rest)
         # The flatter of the two is less sensitive to the rounding of its voltage.
         current = torch.where(slope <= steep, current, through)
         both = slope + steep
         slope = slope * (steep / torch.where(both == 0, 1, both))
-        return Point(voltage=x - self.own * current, device=device, current=current, slope=slope)
+        return OperatingPoint(
+            voltage=x - self.own * current, device=device, current=current, slope=slope
+        )
 
     def _memristor(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Current and slope, in the dtype of the circuit whatever the law calculates in."""
@@ -60,7 +62,7 @@ class Cell:
         return self.law.current(u, self.g).to(dtype), self.law.slope(u, self.g).to(dtype)
 
     def _element(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of what is in series."""
+        """Current and slope of the element in series."""
         assert self.series is not None
         dtype = self.g.dtype
         return self.series.current(u).to(dtype), self.series.slope(u).to(dtype)
@@ -73,9 +75,9 @@ class Cell:
         return _root(self._excess(x), x, guess)
 
     def _excess(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """What rises with the voltage of the memristor through 0 at the solution; its slope."""
+        """A function of the memristor's voltage that is 0 at the solution, and its slope > 0."""
 
-        def alone(device: Tensor) -> tuple[Tensor, Tensor]:
+        def memristor_only(device: Tensor) -> tuple[Tensor, Tensor]:
             current, slope = self._memristor(device)
             return device + self.own * current - x, 1 + self.own * slope
 
@@ -85,7 +87,7 @@ class Cell:
             through, steep = self._element(rest)
             return current - through, slope + steep * (1 + self.own * slope)
 
-        return alone if self.series is None else joint
+        return memristor_only if self.series is None else joint
 
 
 def _root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: Tensor) -> Tensor:

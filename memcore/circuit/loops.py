@@ -17,10 +17,10 @@ class Loops:
     """The equations u + K G u = s for u, the voltages across cells in V.
 
     Attributes:
-        g: G, siemens, [..., rows, cols].
-        word: with the cells as shunts.
-        bit: with the cells as shunts.
-        drop: K, from cell currents in A to the voltages that wires lose in V.
+        g: conductances G in S, [..., rows, cols].
+        word: word lines, with the cells as shunts.
+        bit: bit lines, with the cells as shunts.
+        drop: the map K from cell currents in A to the voltages that wires lose in V.
     """
 
     g: Tensor
@@ -30,13 +30,13 @@ class Loops:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """What `solve` has found.
+class LoopVoltages:
+    """The voltages that `solve` returns.
 
     Attributes:
-        voltage: u [..., rows, cols].
-        residual: |sqrt(G) (s - u - K G u)| relative to |sqrt(G) s|, [..., 1, 1].
-        iterations: so many were needed.
+        voltage: voltages u across the cells in V, [..., rows, cols].
+        residual: residual |sqrt(G) (s - u - K G u)| relative to |sqrt(G) s|, [..., 1, 1].
+        iterations: number of iterations that were needed.
         met: whether all vectors meet the tolerance.
     """
 
@@ -46,7 +46,7 @@ class Found:
     met: bool
 
 
-def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> Found:
+def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> LoopVoltages:
     """Solve for s = `applied` [..., rows, cols], to a residual of at most `tolerance` [..., 1, 1].
 
     With the changes w = E_w (b - s) on word lines and the voltages b on bit lines, both solved
@@ -65,7 +65,7 @@ def solve(loops: Loops, applied: Tensor, tolerance: Tensor, iterations: int) -> 
         stuck = going & ~(residual <= 0.5 * before)
         met = not bool(going.any())
         if met or count >= iterations or bool((stuck == going).all()):
-            return Found(voltage=u, residual=residual, iterations=count, met=met)
+            return LoopVoltages(voltage=u, residual=residual, iterations=count, met=met)
         least = 10 * torch.finfo(b.dtype).eps
         wanted = _ratio(_MARGIN * tolerance, residual).clamp(min=least, max=1)
         missing = loops.bit.solve(word)[0].sub_(b)

@@ -6,15 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit import _loops
+from memcore.circuit import loops
 from memcore.circuit.segments import canonical, check_cells
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, MemcoreError
+from memcore.errors import ArgumentTypeError, ConfigError, ConvergenceError, ShapeError
+from memcore.ops.checks import require_same_dtype
 from memcore.ops.ladder import Ladders
-
-
-class ConvergenceError(MemcoreError, RuntimeError):
-    """The iteration has not reached the tolerance that was asked for."""
 
 
 def cell_currents(
@@ -35,37 +32,38 @@ def cell_currents(
         tolerance: bound of what is missing in the sum of voltages around the loop through each
             cell, relative to the voltages of the drivers, for every vector. Both are weighted by
             the root of the cells' conductances, in the Euclidean norm over all cells.
-        iterations: at most so many; none are needed without any resistance.
+        iterations: largest number of iterations; none are needed without any resistance.
 
     Returns:
         [..., rows, cols] in ampere.
 
     Raises:
         ConvergenceError: if the tolerance is not met.
-        TypeError: if dtypes differ or are not float32 or float64.
-        ValueError: if a shape does not fit, a voltage or a conductance is not finite, or the
+        ArgumentTypeError: if dtypes differ or are not float32 or float64.
+        ConfigError: if a shape does not fit, a voltage or a conductance is not finite, or the
             tolerance is not above 0.
     """
     check_cells(g)
     if not isinstance(v, Tensor):
-        raise TypeError(f"v is a {type(v).__name__}, expected a tensor: use torch.as_tensor(v)")
-    if v.dtype != g.dtype:
-        raise TypeError(f"v is {v.dtype}, but g is {g.dtype}: convert one of them")
+        raise ArgumentTypeError(
+            f"v is a {type(v).__name__}; expected a tensor: use torch.as_tensor(v)"
+        )
+    require_same_dtype("v", v, "g", g)
     batch = _batch(v, g)
     check_iteration(tolerance, iterations, least=0)
     if not bool(v.isfinite().all()):
-        raise ValueError("v has infinite entries or NaN, expected V")
+        raise ConfigError("v has infinite entries or NaN; expected V")
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)
         source = (v.flip(-1) if -2 in flips else v)[..., None]
-        loops = _loops_of(straight, word, bit, wires)
+        equations = _equations(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
-        found = _loops.solve(loops, applied, v.new_full((), tolerance), iterations)
-        out = straight * found.voltage
-    if not found.met:
+        cells = loops.solve(equations, applied, v.new_full((), tolerance), iterations)
+        out = straight * cells.voltage
+    if not cells.met:
         raise ConvergenceError(
-            f"the residual is {float(found.residual.max()):.1e} after {found.iterations} "
-            f"iterations, expected at most {tolerance:.1e}: allow more iterations or a larger "
+            f"the residual is {float(cells.residual.max()):.1e} after {cells.iterations} "
+            f"iterations; expected at most {tolerance:.1e}: allow more iterations or a larger "
             "tolerance, or use float64"
         )
     return out.flip(flips) if flips else out
@@ -78,14 +76,14 @@ def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
             return np.broadcast_shapes(v.shape[:-1], g.shape[:-2])
     except ValueError:
         pass
-    raise ValueError(
-        f"v has shape {list(v.shape)}, but g has {list(g.shape)}: expected [..., rows], with "
+    raise ShapeError(
+        f"v has shape {list(v.shape)}, but g has {list(g.shape)}; expected [..., rows], with "
         "leading dimensions that broadcast to those of g"
     )
 
 
 def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:
-    """Refuse what no iteration can end with; None is a tolerance that others choose."""
+    """Refuse a tolerance or a number of iterations that no iteration can end with."""
     numbers = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
     if tolerance is not None and not (numbers and 0 < tolerance < math.inf):
         raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
@@ -93,7 +91,7 @@ def check_iteration(tolerance: float | None, iterations: int, least: int = 1) ->
         raise ConfigError(f"iterations={iterations!r}; expected how many at most, at least {least}")
 
 
-def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loops:
+def _equations(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> loops.Loops:
     """The equations of an array that is driven at the left and sensed at the bottom."""
     far_word = far_bit = None
     if wires.drive == "both":
@@ -109,7 +107,7 @@ def _loops_of(g: Tensor, word: Tensor, bit: Tensor, wires: Wires) -> _loops.Loop
 
     of_word, of_bit = lines(None)
     cells = lines(g)
-    return _loops.Loops(
+    return loops.Loops(
         g=g,
         word=cells[0],
         bit=cells[1],

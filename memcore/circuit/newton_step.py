@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcore.circuit._lines import Lines
-from memcore.circuit._loops import Loops, solve
+from memcore.circuit.loops import Loops, solve
+from memcore.circuit.losses import Lines
 
 #: What is not reached by then is left to the next Newton step.
 _ITERATIONS = 1000
@@ -18,8 +18,8 @@ class Floating:
     """Lines with open ends, as columns of B: +1 at the cells of word lines, -1 of bit lines.
 
     Attributes:
-        word: bool [..., rows].
-        bit: bool [..., cols].
+        word: floating word lines, bool [..., rows].
+        bit: floating bit lines, bool [..., cols].
     """
 
     word: Tensor
@@ -67,12 +67,12 @@ def step(
     lines are solved in turn instead, which takes fewer iterations.
 
     Args:
-        slope: D in S.
-        lines: K.
-        floating: B; None if no line floats.
-        loss: F in V.
-        excess: h in A, [..., rows + cols].
-        tolerance: of the residual, relative to the right-hand side; [..., 1, 1].
+        slope: slopes D of the cells in S.
+        lines: the wires, K.
+        floating: the floating lines, B; None if no line floats.
+        loss: voltages F that are missing, in V.
+        excess: excess currents h of the floating lines in A, [..., rows + cols].
+        tolerance: tolerance of the residual, relative to the right-hand side; [..., 1, 1].
     """
     if floating is None and lines.ideal:
         return -loss, None
@@ -111,7 +111,7 @@ class _Condition:
         return self._spread(self._solve(total)) / self.scale
 
     def project(self, residual: Tensor) -> tuple[Tensor, Tensor]:
-        """What of a residual potentials cannot take up, and those potentials."""
+        """The part of a residual that potentials cannot take up, and those potentials."""
         taken = self._solve(self.floating.total(self.root * residual / self.scale))
         return residual - self._spread(taken), taken
 

@@ -1,4 +1,4 @@
-"""What is handed to the solver, checked before it is used."""
+"""Checks of what is handed to the solver."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit._check import PerCell
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice
+from memcore.circuit.per_cell import PerCell
 from memcore.circuit.segments import check_cells, check_wires
 from memcore.circuit.series import SeriesElement
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 
 def shape_of(
@@ -24,15 +24,15 @@ def shape_of(
     series: SeriesElement | None,
     besides: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[int, ...]:
-    """[..., rows, cols] of all vectors and arrays, to which all that is given broadcasts.
+    """The shape [..., rows, cols] of all vectors and arrays, to which all inputs broadcast.
 
     Args:
         g: conductances.
         wires: resistances.
-        drive: of the lines.
-        law: of the memristors.
-        series: what is in series with each, None for nothing.
-        besides: shapes of what else has a part in it, by name.
+        drive: drive of the lines.
+        law: current-voltage law of the memristors.
+        series: element in series with each memristor, None for none.
+        besides: shapes of further inputs, by name.
     """
     check_cells(g)
     check_wires(wires)
@@ -45,7 +45,7 @@ def shape_of(
 
 
 def require_drive(name: str, drive: object, g: Tensor) -> None:
-    """A drive that fits the lines of an array."""
+    """Refuse a drive that does not fit the lines of an array."""
     if not isinstance(drive, Drive):
         raise ConfigError(
             f"{name} is a {type(drive).__name__}; expected a Drive, Drive.read(v) for word lines "
@@ -73,14 +73,14 @@ def _expect(
     if value is None:
         return
     if value.shape[-1] != count:
-        raise ConfigError(
-            f"{name} has shape {list(value.shape)}, but g has {list(g.shape)}: expected "
+        raise ShapeError(
+            f"{name} has shape {list(value.shape)}, but g has {list(g.shape)}; expected "
             f"[..., {count}]"
         )
     if value.dtype != dtype or value.device != g.device:
         raise ConfigError(
-            f"{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}: "
-            "convert one of them"
+            f"{name} is {value.dtype} on {value.device}, but g is {g.dtype} on {g.device}; "
+            "expected the same: convert one of them"
         )
 
 
@@ -97,11 +97,11 @@ def _require_element(name: str, element: object, example: str) -> None:
 
 
 def _cells(element: Any, g: Tensor) -> dict[str, tuple[int, ...]]:
-    """The shapes of what an element holds for each cell."""
+    """The shapes of the tensors that an element holds for each cell."""
     if isinstance(element, OfDevice):
         came, cells = list(element.state.shape), ", ".join(map(str, g.shape[-2:]))
         if len(came) < 3:
-            raise ConfigError(
+            raise ShapeError(
                 f"OfDevice.state has shape {came}; expected [k, ..., {cells}], as device.state_of "
                 "and device.initial_state return it"
             )
@@ -117,7 +117,7 @@ def _joined(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     for name, shape in shapes.items():
         down, across = (1, 1, *shape)[-2:]
         if down not in (1, rows) or across not in (1, cols):
-            raise ConfigError(
+            raise ShapeError(
                 f"{name} has shape {list(shape)}, but g has {list(shapes['g'])}; expected "
                 f"[..., {rows}, {cols}], or [{rows}, 1] for one of each word line, [1, {cols}] for "
                 "one of each bit line"

@@ -1,4 +1,4 @@
-"""Checks of what describes a circuit."""
+"""Checks of the parameters that describe a circuit."""
 
 import math
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from memcore.errors import ConfigError
 
 
 class PerCell:
-    """Marks what holds a number for all cells or a tensor of them, to broadcast to the cells."""
+    """Marks a law or an element whose parameters may be tensors that broadcast to the cells."""
 
 
 def require(
     owner: Any, names: str, holds: Callable[[Any], Any] | None = None, expected: str = "a number"
 ) -> None:
-    """Each named field is a finite number, or a tensor of them, for which `holds`."""
+    """Refuse named fields that are no finite numbers, or tensors of them, for which `holds`."""
     for name in names.split():
         value = getattr(owner, name)
         if not _finite(value) or (
