@@ -57,7 +57,7 @@ class Clock(nn.Module):
         for name, value in passed.items():
             if not _is_number(value) or not 0 <= value < math.inf:
                 raise ConfigError(
-                    f"{name}={value!r}; time only passes, expected a finite number >= 0"
+                    f"{name}={value!r}; time only passes; expected a finite number >= 0"
                 )
         row = [temperature, *(passed.get(count, 0.0) for count in _COUNTS)]
         new = self.segments.new_tensor([row])

@@ -12,7 +12,7 @@ from memcore import ConfigError, Context, CrossbarConfig, Stream, fitting
 from memcore.circuit import Drive, OfDevice, solve
 from memcore.cli.main import main
 from memcore.contracts.wires import Wires
-from memcore.nn.walk import crossbar_layers
+from memcore.nn.walk import require_layers
 from memcore.registry.specs import plugin
 from memcore.testing import checks_for
 
@@ -312,7 +312,7 @@ def test_the_spread_of_devices_is_reported_and_can_be_told_from_the_rest(convert
     alike = converted(device=TABULAR.from_pulses(*measured(original())))
     assert "device" not in memcore.summary(alike).layers[0].effects
     g, mean = (
-        next(iter(crossbar_layers(net).values())).crossbar.conductance for net in (network, alike)
+        next(iter(require_layers(net).values())).crossbar.conductance for net in (network, alike)
     )
     # Written as if all were the mean device, cells lie at 0.8, 1 and 1.3 of its mean of 3.1 / 3.
     ratio = (g / mean).flatten()

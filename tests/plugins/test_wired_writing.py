@@ -406,9 +406,8 @@ def test_wires_of_sorted_and_shared_lines_act_in_writing(how):
                 layout.lay(other.conductance.double()), other.cells.effects.product.wires
             )
         )
-        torch.testing.assert_close(
-            other.cells.effects.product.matrix(other.conductance).double(), expected, rtol=1e-5, atol=0
-        )
+        matrix = other.cells.effects.product.matrix(other.conductance).double()
+        torch.testing.assert_close(matrix, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", ["ir_drop_series", "ir_drop_profile"])
