@@ -45,15 +45,19 @@ _NAMES: dict[str, str] = {
     "dynamics.simulate": "Trace simulate",
     "errors": "ArgumentTypeError CalibrationWarning ConfigError ConvergenceError ConversionError "
     "DuplicatePluginError MemcoreDeprecationWarning MemcoreError MemcoreWarning "
-    "MissingPackageError NativeError NoEffectWarning PluginLoadError PluginShadowWarning "
-    "RecordingError RegistryError ShapeError SpiceError StudyError UnknownPluginError",
+    "MissingPackageError NativeError NoEffectWarning PartialConversionWarning "
+    "PluginLoadError PluginShadowWarning "
+    "RecordingError RegistryError SaturationWarning ShapeError SpiceError StaleCellsWarning "
+    "StudyError UnknownPluginError",
     "fitting": "fit",
     "nn.counting": "Counts counting",
     "nn.conversion": "convert convert_ revert_",
-    "nn.verbs": "age calibrate program",
+    "nn.calibration": "calibrate",
+    "nn.verbs": "age program",
     "random": "ReadStream Stream",
     "report.cost": "CostReport cost",
-    "report.diagnosis": "check_ideal diagnose",
+    "report.diagnosis": "diagnose",
+    "report.ideal": "check_ideal",
     "report.provenance": "provenance",
     "report.summary": "summary",
 }

@@ -64,22 +64,25 @@ from memcore.errors import MemcoreWarning as MemcoreWarning
 from memcore.errors import MissingPackageError as MissingPackageError
 from memcore.errors import NativeError as NativeError
 from memcore.errors import NoEffectWarning as NoEffectWarning
+from memcore.errors import PartialConversionWarning as PartialConversionWarning
 from memcore.errors import PluginLoadError as PluginLoadError
 from memcore.errors import PluginShadowWarning as PluginShadowWarning
 from memcore.errors import RecordingError as RecordingError
 from memcore.errors import RegistryError as RegistryError
+from memcore.errors import SaturationWarning as SaturationWarning
 from memcore.errors import ShapeError as ShapeError
 from memcore.errors import SpiceError as SpiceError
+from memcore.errors import StaleCellsWarning as StaleCellsWarning
 from memcore.errors import StudyError as StudyError
 from memcore.errors import UnknownPluginError as UnknownPluginError
 from memcore.fitting import fit as fit
+from memcore.nn.calibration import calibrate as calibrate
 from memcore.nn.conversion import convert as convert
 from memcore.nn.conversion import convert_ as convert_
 from memcore.nn.conversion import revert_ as revert_
 from memcore.nn.counting import Counts as Counts
 from memcore.nn.counting import counting as counting
 from memcore.nn.verbs import age as age
-from memcore.nn.verbs import calibrate as calibrate
 from memcore.nn.verbs import program as program
 from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
@@ -96,8 +99,8 @@ from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
 from memcore.report.cost import CostReport as CostReport
 from memcore.report.cost import cost as cost
-from memcore.report.diagnosis import check_ideal as check_ideal
 from memcore.report.diagnosis import diagnose as diagnose
+from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.provenance import provenance as provenance
 from memcore.report.summary import summary as summary
 

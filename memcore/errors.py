@@ -1,5 +1,8 @@
 """Every error and warning that memcore raises on purpose."""
 
+import sys
+import warnings
+
 
 class MemcoreError(Exception):
     """Base of all errors that memcore raises on purpose.
@@ -84,5 +87,29 @@ class NoEffectWarning(MemcoreWarning):
     """A configured effect changed nothing."""
 
 
+class StaleCellsWarning(MemcoreWarning):
+    """Cells were written from other weights than the parameters of their layer hold now."""
+
+
+class PartialConversionWarning(MemcoreWarning):
+    """Most of the weights of a converted network stayed digital."""
+
+
+class SaturationWarning(MemcoreWarning):
+    """A converter clips more of its values than a well-chosen range does."""
+
+
 class MemcoreDeprecationWarning(MemcoreWarning, DeprecationWarning):
     """Works for now and goes away after the next minor release."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's code that called memcore, past memcore's and torch's own."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_inside(module: str) -> bool:
+    return module.partition(".")[0] in ("memcore", "memcore_plugins", "torch", "contextlib")

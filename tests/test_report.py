@@ -51,7 +51,7 @@ def test_summary_prints_a_table(mem):
         *("layer", "kind", "matrix", "arrays", "cells", "used", "conductance", "effects")
     ]
     assert lines[1].startswith("0      Conv2d  18 x 6  4       576    25 %")
-    assert lines[2] == "4 arrays, 576 cells in 1 layers"
+    assert lines[2] == "4 arrays, 576 cells in 1 layers; 64.3 % of the weights are on crossbars"
     assert lines[-1] == "  3: Linear left out when the model was converted"
 
 

@@ -14,6 +14,14 @@ class Converter(Contract):
     kind = "converters"
 
     @property
+    def of_all_values(self) -> bool:
+        """Whether `observe` must see the values of all batches together, as quantiles do.
+
+        Otherwise it sees one batch after another, and the ranges of all are joined.
+        """
+        return False
+
+    @property
     def resolution(self) -> int:
         """Bits of one result, for costs: the parameter `bits`; 0 if there is none."""
         return int(getattr(self, "bits", 0))

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 from torch import Tensor, nn
 
+from memcore.errors import StaleCellsWarning, warn
+
 #: Where a module keeps its hooks.
 _HOOKS = (
     "_forward_hooks",
@@ -122,7 +124,10 @@ class Layer(nn.Module):
         """The digital module with the present parameters."""
         module: nn.Module = self.__dict__["_digital"]
         for name in module._parameters:
-            module._parameters[name] = self._parameters[name]
+            value = self._parameters[name] if name in self._parameters else getattr(self, name)
+            if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+                value = nn.Parameter(value.detach().clone())  # computed, as pruned weights are
+            module._parameters[name] = value
         return module.train(self.training)
 
     @property
@@ -138,10 +143,35 @@ class Layer(nn.Module):
         return matrix.crossbar
 
 
-def _names_of_before(layer: Layer, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """A state of before has the arrays of the only matrix under `crossbar`."""
-    del layer, rest
+def _names_of_before(
+    layer: Layer,
+    state_dict: dict[str, Tensor],
+    prefix: str,
+    local_metadata: Mapping[str, Any],
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """Take a state of before, and say what a state of a digital network does to a chip."""
+    del local_metadata, missing_keys, unexpected_keys
+    # The arrays of the only matrix were under `crossbar`.
     old = f"{prefix}crossbar."
     for key in [key for key in state_dict if key.startswith(old)]:
         new = f"{prefix}matrices.weight.crossbar.{key.removeprefix(old)}"
         state_dict[new] = state_dict.pop(key)
+    parameters = any(f"{prefix}{name}" in state_dict for name in layer._parameters)
+    cells = any(key.startswith(f"{prefix}matrices.") for key in state_dict)
+    if not parameters or cells:
+        return
+    what = (
+        f"the state has parameters of {prefix[:-1] or 'the layer'}, but not its cells: it is that "
+        "of a digital network"
+    )
+    if strict:
+        error_msgs.append(
+            f"{what}; expected the state of a chip, or load_state_dict(state, strict=False) and "
+            "then memcore.program(model)"
+        )
+    else:
+        warn(f"{what}; expected memcore.program(model) next, to write them", StaleCellsWarning)

@@ -11,6 +11,9 @@ from memcore.contracts.forms import UniformLevels
 from memcore.contracts.records import Context
 from memcore.errors import CalibrationWarning, ConversionError
 
+#: Values that a range is taken from together.
+_KEPT = 1 << 22
+
 
 class Calibrated(nn.Module):
     """The inputs or the outputs of arrays; without a converter it passes values unchanged.
@@ -33,6 +36,9 @@ class Calibrated(nn.Module):
         self.lanes = lanes
         self._context = ctx
         self.form: nn.Module | None = None
+        #: Share of the values beyond the range, of the batch that `note` saw last.
+        self.clipped: float | None = None
+        self._seen: list[Sample] = []
         self.register_buffer("range", like.new_full((1 + max(lanes), 2), torch.nan))
         self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
         self.reset()
@@ -59,6 +65,7 @@ class Calibrated(nn.Module):
     def reset(self) -> None:
         """Forget the ranges, unless the converter has a fixed one."""
         self.range.fill_(torch.nan)
+        self._seen = [Sample() for _ in self.range]
         self.observe(self.range.new_zeros(0, 0))
         self.bind()
 
@@ -78,10 +85,28 @@ class Calibrated(nn.Module):
         if self.converter is None:
             return
         for lane, low_high in enumerate(self.range):
-            seen = self.converter.observe(self._of_lane(values, lane))
+            here = self._of_lane(values, lane)
+            if self.converter.of_all_values:
+                here, _ = self._seen[lane].add(here), low_high.fill_(torch.nan)
+            seen = self.converter.observe(here)
             if seen is not None:
                 low_high[0] = torch.fmin(low_high[0], seen[0])
                 low_high[1] = torch.fmax(low_high[1], seen[1])
+
+    def note(self, values: Tensor) -> None:
+        """Count how many of these values are clipped."""
+        if self.converter is None or self.form is None or not values.numel():
+            return
+        beyond = 0
+        for lane, (low, high) in enumerate(self.range):
+            here = self._of_lane(values, lane)
+            slack = 1e-6 * (high - low)
+            beyond += int(((here < low - slack) | (here > high + slack)).sum())
+        self.clipped = beyond / values.numel()
+
+    def forget(self) -> None:
+        """Drop the values that ranges were taken from."""
+        self._seen = [Sample() for _ in self.range]
 
     def _of_lane(self, values: Tensor, lane: int) -> Tensor:
         if len(self.range) == 1 or not values.numel():
@@ -107,6 +132,29 @@ class Calibrated(nn.Module):
     def extra_repr(self) -> str:
         """The converter and its ranges."""
         return f"{self.converter}, range={self.range.tolist()}"
+
+
+class Sample:
+    """Values of all batches together, of which quantiles are taken; thinned when they are many.
+
+    Sorted values of which every second one is left have the same quantiles up to one rank, so the
+    order of the batches and their size make no difference that shows.
+    """
+
+    def __init__(self) -> None:
+        self._values: Tensor | None = None
+        self._every = 1
+
+    def add(self, values: Tensor) -> Tensor:
+        """All values by now."""
+        flat = values.flatten()
+        if self._every > 1:
+            flat = flat.sort().values[self._every // 2 :: self._every]
+        whole = flat if self._values is None else torch.cat([self._values, flat])
+        while whole.numel() > _KEPT:
+            whole, self._every = whole.sort().values[::2], 2 * self._every
+        self._values = whole
+        return whole
 
 
 class LaneForms(nn.Module):

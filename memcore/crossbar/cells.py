@@ -19,7 +19,7 @@ from memcore.crossbar.effects import Effects
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ConversionError
 from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.instances import manager
@@ -238,6 +238,10 @@ class Cells(nn.Module):
         self.store(written)
         return written
 
+    def again(self, weight: Tensor) -> Written:
+        """What the last writing would have given for a matrix, with its draws; nothing is kept."""
+        return self.written(weight, writes=int(self.writes), present=self.before)
+
     @for_training
     def repeat(self, other: "Cells", weight: Tensor) -> None:
         """Write as `other` was written last: with its draws, from what its cells were before."""
@@ -264,6 +268,16 @@ class Cells(nn.Module):
         if seed != self.random.seed:
             self.random = Stream(seed, self.random.path)
             self.effects = self._bound(self.array(), self.context())
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Cells":
+        if fn(self.programmed.new_empty(0)).dtype == torch.float16:
+            raise ConversionError(
+                f"the cells of {self.name or 'the layer'} cannot become float16, which is too "
+                "coarse for conductances in S; expected bfloat16 or float32: use .bfloat16(), or "
+                "torch.autocast for the digital layers"
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""

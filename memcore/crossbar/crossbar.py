@@ -38,6 +38,7 @@ from memcore.crossbar.product import require_circuit
 from memcore.crossbar.readers import Electrical, Exact, Reader
 from memcore.crossbar.readers.choose import Derived, choose, plan_of
 from memcore.crossbar.readers.phases import drive
+from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
@@ -148,6 +149,7 @@ class Crossbar(nn.Module):
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
         self.cells = Cells(config, random, name, weight.device)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
+        self.recent = RecentReads()
         self.register_load_state_dict_pre_hook(_names_of_before)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
@@ -299,9 +301,17 @@ class Crossbar(nn.Module):
             return self._observe(x)
         if not self.is_set:
             self._take_ranges(x)
-        y: Tensor = self.reader(x, self.reads, lines)
-        if self.cells.effects.is_stochastic:
-            self.reads.add_(len(x))
+        if not self.cells.effects.is_stochastic:
+            y: Tensor = self.reader(x, self.reads, lines)
+            return y
+        before = self.recent.of_recomputation(x) if self.training else None
+        if before is not None:
+            repeated: Tensor = self.reader(x, before, lines)
+            return repeated
+        if self.training:
+            self.recent.remember(x, self.reads)
+        y = self.reader(x, self.reads, lines)
+        self.reads.add_(x.shape[0])
         return y
 
     def driven(self, x: Tensor) -> Tensor:
@@ -355,13 +365,17 @@ class Crossbar(nn.Module):
     def observe(self, port: str | None) -> None:
         """Let the next reads set the range of `"input"` or `"output"` anew; None ends it.
 
-        Meanwhile converters without a range pass values unchanged and no read number is used up.
+        `"clipping"` leaves the ranges and counts what they clip. Meanwhile converters without a
+        range pass values unchanged and no read number is used up.
         """
         self._observing = port
         if port == "input":
             self.input.reset()
-        if port is not None:
+        if port in ("input", "output"):
             self.output.reset()
+        if port is None:
+            self.input.forget()
+            self.output.forget()
         self.refresh()
 
     def _check_typical(self, x: Tensor) -> None:
@@ -377,11 +391,19 @@ class Crossbar(nn.Module):
         if self._observing == "input":
             self.input.observe(x)
             self._volts = self.input_scale
+        else:
+            self.input.note(x)
         if isinstance(self.reader, Electrical):
             self.reader.volts = self._volts
-            self.reader.watch = self.output.observe if self._observing == "output" else None
+            self.reader.watch = None if self._observing == "input" else self._seen
         y: Tensor = self.reader(x, self.reads)
         return y
+
+    def _seen(self, current: Tensor) -> None:
+        """Look at currents before the ADC."""
+        if self._observing == "output":
+            self.output.observe(current)
+        self.output.note(current)
 
     def _take_ranges(self, x: Tensor) -> None:
         """Calibrate on the batch at hand."""

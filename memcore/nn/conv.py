@@ -1,5 +1,6 @@
 """`torch.nn.Conv1d`, `Conv2d` and `Conv3d` on crossbars."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,6 +51,8 @@ class Conv(SingleMatrix):
         windows = self._windows(self._padded(batched))
         y = self.read("weight", windows.flatten(0, dims))
         y = y.reshape(*windows.shape[: dims + 1], self.out_channels).movedim(-1, 1)
+        if not _channels_last(batched):  # then as torch has them, for `.view` behind the layer
+            y = y.contiguous()
         return y if input.dim() == dims + 2 else y.squeeze(0)
 
     def _convolve(self, x: Tensor) -> Tensor:
@@ -77,3 +80,9 @@ class Conv(SingleMatrix):
         """As the digital layer prints."""
         digital: nn.Module = self.__dict__["_digital"]
         return digital.extra_repr()
+
+
+def _channels_last(x: Tensor) -> bool:
+    """Whether images lie with their channels last, and torch would leave them so."""
+    form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    return form is not None and x.is_contiguous(memory_format=form) and not x.is_contiguous()

@@ -1,6 +1,7 @@
 """From a digital network to a memristive one and back."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -11,11 +12,12 @@ from torch import nn
 
 from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import ConfigError, ConversionError
-from memcore.nn.kinds import class_name, kind_of, kinds
+from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
+from memcore.nn.calibration import calibrate
+from memcore.nn.feeding import Batches
+from memcore.nn.kinds import class_name, kind_of, kinds, why_not
 from memcore.nn.matrix import Matrix
-from memcore.nn.verbs import Batches, calibrate
-from memcore.nn.walk import layers, qualified, replace_module
+from memcore.nn.walk import layers, qualified, replace_module, weights_of
 from memcore.random import Stream
 from memcore.registry.instances import manager
 
@@ -52,9 +54,7 @@ def convert(
         >>> mem(torch.zeros(1, 3)).shape
         torch.Size([1, 2])
     """
-    return _convert(
-        copy.deepcopy(model), config, filter_fn=filter_fn, seed=seed, calibration=calibration
-    )
+    return _convert(_copied(model), config, filter_fn=filter_fn, seed=seed, calibration=calibration)
 
 
 @torch.inference_mode(False)
@@ -73,6 +73,17 @@ def convert_(
             "use model = memcore.convert(model, config)"
         )
     return _convert(model, config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise ConversionError(
+            f"the network cannot be copied: {error}; expected parameters, not tensors computed "
+            "from them: call torch.nn.utils.prune.remove or remove_weight_norm first, or use "
+            "memcore.convert_, which copies nothing"
+        ) from error
 
 
 def revert_(model: nn.Module) -> nn.Module:
@@ -116,6 +127,8 @@ def _convert(
     if not made:
         raise ConversionError(_nothing_converted(digital))
     manager().hook.memcore_model_converted(model=model, report=digital)
+    if filter_fn is None and isinstance(config, CrossbarConfig):
+        _warn_of_what_stayed(model, digital)
     if calibration is not None:
         calibrate(model, calibration)
     return model
@@ -137,27 +150,10 @@ def _memristive_form(
     kind = known.get(class_name(type(module)))
     if kind is None:
         return f"no memristive form of {type(module).__name__}"
-    refused = _refused(module) or kind.refuses(module)
+    refused = why_not(module, kind)
     if refused:
         return refused
     return kind.of(module, partial(_matrix, name, config, stream.child(name)))
-
-
-def _refused(module: nn.Module) -> str:
-    """Why no layer could hold the weights of a module."""
-    if "weight" in module._buffers or (
-        hasattr(module, "weight") and "weight" not in module._parameters
-    ):
-        return "its weight is computed, not a parameter"
-    for name, parameter in module._parameters.items():
-        if parameter is None:
-            continue
-        if name.startswith("weight") and not parameter.numel():
-            shape = list(parameter.shape)
-            return f"its {name} has shape {shape}, so there is nothing to hold"
-        if parameter.dtype is torch.float16:
-            return "float16 is too coarse for conductances in S; use bfloat16 or float32"
-    return ""
 
 
 def _matrix(
@@ -165,6 +161,21 @@ def _matrix(
 ) -> Matrix:
     random = stream if name == "weight" else stream.child(name)
     return Matrix(operand, config, random, qualified(layer, name))
+
+
+def _warn_of_what_stayed(model: nn.Module, digital: Mapping[str, str]) -> None:
+    """Say that most of a network stayed digital, where nobody asked for that."""
+    whole, on_crossbars = weights_of(model)
+    if 2 * on_crossbars >= whole:
+        return
+    reasons = Counter(digital.values())
+    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(4))
+    warn(
+        f"{100 * on_crossbars / whole:.3g} % of the weights are on crossbars, the others stayed "
+        f"digital: {listed}; expected layers that memcore.layers replaces, or a filter_fn that "
+        "leaves the others out on purpose",
+        PartialConversionWarning,
+    )
 
 
 def _nothing_converted(digital: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import warnings
 
+import torch
 from torch import nn
 
 from memcore.contracts.layer import Layer
@@ -58,3 +59,27 @@ def _loaded(provider: Provider) -> type[Layer] | None:
         warnings.warn(f"layer {provider.name!r} is not used: {error}", MemcoreWarning, stacklevel=4)
         return None
     return layer
+
+
+def why_not(module: nn.Module, kind: type[Layer]) -> str:
+    """Why a layer does not take the place of a module that it replaces; "" if it does."""
+    return _unfit(module) or kind.refuses(module)
+
+
+def _unfit(module: nn.Module) -> str:
+    """Why no layer could hold the weights of a module."""
+    if "weight" in module._buffers or (
+        hasattr(module, "weight") and "weight" not in module._parameters
+    ):
+        return "its weight is computed, not a parameter"
+    for name, parameter in module._parameters.items():
+        if parameter is None:
+            continue
+        if name.startswith("weight") and not parameter.numel():
+            shape = list(parameter.shape)
+            return f"its {name} has shape {shape}, so there is nothing to hold"
+        if parameter.is_complex():
+            return f"its {name} is complex; conductances are real"
+        if parameter.dtype is torch.float16:
+            return "float16 is too coarse for conductances in S; use bfloat16 or float32"
+    return ""

@@ -82,6 +82,13 @@ class Matrix(nn.Module):
             return Operand(folded, operand.bias)
         return Operand(folded[..., :-1], folded[..., -1].flatten())
 
+    def holds(self, operand: Operand) -> bool:
+        """Whether the cells are what writing the operand, with the same draws, would make them."""
+        cells = self.crossbar.cells
+        with torch.no_grad():
+            again = cells.again(self._matrix(operand).transpose(1, 2))
+        return torch.equal(again.conductance, cells.programmed)
+
     def program(self, operand: Operand) -> None:
         """Write the operand into the cells again."""
         self.crossbar.write(self._matrix(operand).transpose(1, 2))

@@ -1,20 +1,13 @@
 """What happens to the arrays of a converted network: writing, ageing, calibrating."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from memcore.crossbar.calibrated import Calibrated
 from memcore.crossbar.crossbar import Crossbar
-from memcore.errors import ConfigError, NoEffectWarning
-from memcore.nn.matrix import Matrix
+from memcore.errors import NoEffectWarning, warn
 from memcore.nn.walk import matrices, unique_layers, unique_matrices
-
-#: A batch, or batches; of a (inputs, targets) pair the inputs are taken.
-Batches = Tensor | Iterable[Any]
 
 
 def program(model: nn.Module) -> None:
@@ -61,7 +54,10 @@ def age(
     for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
         if passed and name not in clocks:
             what = "time" if name == "seconds" else f"the number of {name}"
-            _warn(f"nothing that is configured changes with {what}; age({name}=...) had no effect")
+            warn(
+                f"nothing that is configured changes with {what}; age({name}=...) had no effect",
+                NoEffectWarning,
+            )
     if temperature is not None:
         _warn_unless_felt(temperature, crossbars)
 
@@ -69,57 +65,11 @@ def age(
 def _warn_unless_felt(temperature: float, crossbars: Sequence[Crossbar]) -> None:
     elsewhere = [each for each in crossbars if each.config.temperature != temperature]
     if elsewhere and not any(each.cells.effects.feels(temperature) for each in elsewhere):
-        _warn(
+        warn(
             f"nothing that is configured ages at another pace at {temperature:g} K; "
             "age(temperature=...) had no effect",
-            stacklevel=4,
+            NoEffectWarning,
         )
-
-
-@torch.no_grad()
-def calibrate(model: nn.Module, inputs: Batches) -> None:
-    """Set the ranges of all converters from typical inputs of the network.
-
-    First the DACs see their inputs, then, with these in use, the ADCs the currents: the order of
-    the batches does not matter. Batch norm and dropout are as in evaluation, and no read number is
-    used up.
-
-    Args:
-        model: a converted network.
-        inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
-
-    Raises:
-        ConfigError: there are no inputs, or what reaches a layer is NaN or infinite.
-
-    Warns:
-        NoEffectWarning: no layer has a converter whose range is calibrated.
-    """
-    every = unique_matrices(model)
-    waiting = [matrix for matrix in every if _has_range(matrix, "input", "output")]
-    if not waiting:
-        _warn("no layer has a converter with a range to calibrate; calibrate() had no effect")
-        return
-    every_batch = list(batches(inputs))
-    if all(isinstance(batch, Tensor) and not batch.numel() for batch in every_batch):
-        raise ConfigError(
-            f"there is nothing to calibrate with: {len(every_batch)} batches, and no input in any; "
-            "expected typical inputs of the network"
-        )
-    reads = [matrix.crossbar.reads.clone() for matrix in every]
-    with evaluating(model):
-        try:
-            for port in ("input", "output"):
-                if not any(_has_range(matrix, port) for matrix in waiting):
-                    continue
-                for matrix in waiting:
-                    matrix.crossbar.observe(port)
-                for batch in every_batch:
-                    model(batch)
-        finally:
-            for matrix in waiting:
-                matrix.crossbar.observe(None)
-            for matrix, number in zip(every, reads, strict=True):
-                matrix.crossbar.reads.copy_(number)
 
 
 @contextmanager
@@ -132,21 +82,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in training.items():
             module.training = mode
-
-
-def _has_range(matrix: Matrix, *names: str) -> bool:
-    """Whether a converter has a range to calibrate."""
-    ports: list[Calibrated] = [getattr(matrix.crossbar, name) for name in names]
-    return any(port.converter is not None and not port.is_fixed for port in ports)
-
-
-def batches(inputs: Batches) -> Iterator[Tensor]:
-    """The inputs of each batch."""
-    for batch in [inputs] if isinstance(inputs, Tensor) else inputs:
-        yield batch[0] if isinstance(batch, list | tuple) else batch
-
-
-def _warn(message: str, stacklevel: int = 3) -> None:
-    import warnings
-
-    warnings.warn(message, NoEffectWarning, stacklevel=stacklevel)

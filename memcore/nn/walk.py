@@ -65,6 +65,21 @@ def unique_matrices(model: nn.Module) -> list[Matrix]:
     return [matrix for layer in unique_layers(model) for matrix in matrices(layer).values()]
 
 
+def weights_of(model: nn.Module) -> tuple[int, int]:
+    """Numbers in the weight matrices of a network, and how many of them are on crossbars.
+
+    Parameters of one dimension, such as biases and norms, are no matrices.
+    """
+    whole = {p for p in model.parameters() if p.dim() > 1}
+    converted = {
+        p
+        for layer in layers(model).values()
+        for p in layer.parameters(recurse=False)
+        if p.dim() > 1
+    }
+    return sum(p.numel() for p in whole), sum(p.numel() for p in converted)
+
+
 def qualified(layer: str, matrix: str) -> str:
     """The name of a matrix; that of a matrix called "weight" is the name of its layer."""
     if matrix == "weight":

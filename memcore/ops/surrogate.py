@@ -17,6 +17,8 @@ def for_training(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class _StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(value: Tensor, surrogate: Tensor) -> Tensor:
         del surrogate
@@ -40,6 +42,8 @@ def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
 
 
 class _ThroughProduct(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor) -> Tensor:
         del x, matrix, effective

@@ -12,7 +12,8 @@ from torch import nn
 from memcore._text import aligned
 from memcore.contracts.cost import Activity, Cost
 from memcore.nn.counting import counting
-from memcore.nn.verbs import Batches, batches, evaluating
+from memcore.nn.feeding import Batches, Forward, batches, run
+from memcore.nn.verbs import evaluating
 from memcore.nn.walk import named_matrices
 from memcore.registry.specs import PluginSpec, plugin, provided_name
 
@@ -66,7 +67,12 @@ class CostReport:
 
 @torch.no_grad()
 def cost(
-    network: nn.Module, inputs: Batches, *, model: PluginSpec = "array", **parameters: Any
+    network: nn.Module,
+    inputs: Batches,
+    *,
+    model: PluginSpec = "array",
+    forward: Forward | None = None,
+    **parameters: Any,
 ) -> CostReport:
     """What running a network on some inputs costs in energy, time and area.
 
@@ -76,6 +82,7 @@ def cost(
     Args:
         network: a converted network.
         inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
+        forward: `forward(network, batch)`, where the network is called in another way.
         model: the cost model, a name of `memcore.costs`, a mapping or an instance.
         **parameters: parameters of a model given by its name.
 
@@ -91,8 +98,8 @@ def cost(
     spec: Any = {"name": model, **parameters} if isinstance(model, str) else model
     estimator = plugin("costs", spec)
     with evaluating(network), counting(network) as counts:
-        for batch in batches(inputs):
-            network(batch)
+        for batch in batches(network, inputs, forward):
+            run(network, batch, forward)
     matrices = named_matrices(network)
     unique = _first_names(matrices)
     layers = tuple(

@@ -1,58 +1,25 @@
-"""Why the accuracy is what it is: the ideal check and the error budget."""
+"""Why the accuracy is what it is: the error budget."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memcore._text import aligned
 from memcore.contracts.layer import Layer
-from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import ConfigError, NoEffectWarning
-from memcore.nn.reconfigured import reconfigured
+from memcore.errors import ConfigError, NoEffectWarning, warn
+from memcore.nn.feeding import Forward, joined, run, tensors
 from memcore.nn.verbs import evaluating
-from memcore.nn.walk import replace_module, require_layers, unique_matrices
-from memcore.report.summary import device_effect, effects
+from memcore.nn.walk import require_layers, unique_matrices
+from memcore.report.chip import called, reads_unused, stale_matrices, warn_of_stale, warn_of_unread
+from memcore.report.ideal import relative
+from memcore.report.summary import effects
+from memcore.report.variants import swapped, with_effects, with_exact
 
-Metric = Callable[[Tensor, Tensor], float]
-Loader = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class IdealCheck:
-    """Whether the arrays compute the network when nothing disturbs them.
-
-    Args:
-        error: largest difference of the outputs, relative to the largest output.
-        layers: the same for each layer alone, given the digital network's inputs.
-        tolerance: what counts as the same.
-    """
-
-    error: float
-    layers: tuple[tuple[str, float], ...]
-    tolerance: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether the hardware computes the network."""
-        return self.error <= self.tolerance
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        verdict = "computes" if self.ok else "does NOT compute"
-        lines = [
-            f"with its effects off, the hardware {verdict} the network: relative error "
-            f"{self.error:.2g}, tolerance {self.tolerance:.2g}"
-        ]
-        worst = sorted(self.layers, key=lambda entry: -entry[1])[:3]
-        if not self.ok:
-            lines += [f"  {name or '(the model)'}: {error:.2g}" for name, error in worst]
-        return "\n".join(lines)
+Metric = Callable[[Any, Any], float]
+Loader = Iterable[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -136,183 +103,137 @@ def accuracy(output: Tensor, target: Tensor) -> float:
 
 
 @torch.no_grad()
-def check_ideal(model: nn.Module, x: Tensor, *, tolerance: float = 1e-4) -> IdealCheck:
-    """Does the hardware, with its non-idealities off, still compute the network?
-
-    If not, the mapping is at fault, not the devices.
-
-    Args:
-        model: a converted network.
-        x: inputs of the network.
-        tolerance: largest relative error to accept.
-    """
-    layers = require_layers(model)
-    errors: dict[str, float] = {}
-
-    def compare(name: str, ideal: Layer) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-            del module
-            # Not through the hooks of the layer, which both share and this one is among.
-            error = _relative(ideal.forward(inputs[0]), output)
-            errors[name] = max(errors.get(name, 0.0), error)
-
-        return hook
-
-    ideal = {name: _with_effects(layer, set()) for name, layer in layers.items()}
-    with evaluating(model), _swapped(model, ideal) as arrays:
-        actual = arrays(x)
-    digital = {name: layer.digital() for name, layer in layers.items()}
-    with evaluating(model), _swapped(model, digital) as network:
-        handles = [
-            digital[name].register_forward_hook(compare(name, layer), prepend=True)
-            for name, layer in ideal.items()
-        ]
-        try:
-            expected = network(x)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return IdealCheck(_relative(actual, expected), tuple(errors.items()), tolerance)
-
-
-@torch.no_grad()
-def diagnose(model: nn.Module, loader: Loader, metric: Metric = accuracy) -> Diagnosis:
+def diagnose(
+    model: nn.Module,
+    loader: Loader,
+    metric: Metric | None = None,
+    *,
+    forward: Forward | None = None,
+) -> Diagnosis:
     """The error budget: what each configured effect costs, alone and when left out.
 
+    The loader is read once and its batches are kept, so that it may shuffle. "As configured" is
+    the chip in hand; the others are the same chip with some of its effects.
+
     Args:
         model: a converted network.
-        loader: yields (inputs, targets); it is read several times.
-        metric: `metric(outputs, targets)` of all samples; more is better.
+        loader: batches (inputs, targets); inputs may be a tensor, a tuple or a mapping.
+        metric: `metric(outputs, targets)` of all samples, more is better; accuracy by default.
+        forward: `forward(model, inputs)`, where the network is called in another way.
 
     Raises:
-        ConfigError: the loader yields something else, nothing, or only once.
+        ConfigError: the loader yields something else or nothing, or the metric does not fit.
 
     Warns:
-        NoEffectWarning: names each configured effect that changed no output.
+        NoEffectWarning: names each configured effect that changed no output, and each layer that
+            the network reads past.
+        StaleCellsWarning: the parameters have changed since the cells were written.
     """
     layers = require_layers(model)
     configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
     names = list(dict.fromkeys(name for config in configs for name in effects(config)))
+    batches, targets = _read(loader)
+    judge = _judge(metric, targets)
 
-    def outputs(keep: set[str]) -> Tensor:
-        variant = {name: _with_effects(layer, keep) for name, layer in layers.items()}
-        with evaluating(model), _swapped(model, variant) as arrays:
-            return _outputs(arrays, loader)
+    def evaluated(variant: Mapping[str, nn.Module]) -> Any:
+        with evaluating(model), swapped(model, variant) as arrays:
+            return joined([run(arrays, inputs, forward) for inputs in batches])
 
-    def exactly(name: str) -> Approximation | None:
-        variant = {key: _exactly(layer, name) for key, layer in layers.items()}
-        if all(layer is None for layer in variant.values()):
-            return None
-        known = {key: layer or layers[key] for key, layer in variant.items()}
-        with evaluating(model), _swapped(model, known) as arrays:
-            found = _outputs(arrays, loader)
-        error = float((found - actual).square().mean() / found.square().mean()) ** 0.5
-        return Approximation(name, metric(found, targets), error)
+    def outputs(keep: set[str]) -> Any:
+        return evaluated({name: with_effects(layer, keep) for name, layer in layers.items()})
 
-    targets = _targets(loader)
-    ideal, actual = outputs(set()), outputs(set(names))
+    with called(model, layers) as used, reads_unused(model):
+        actual = evaluated(layers)
+    ideal = outputs(set())
     budget = []
     for name in names:
         alone, without = outputs({name}), outputs(set(names) - {name})
         acts = _differ(alone, ideal) or _differ(without, actual)
-        budget.append(Effect(name, metric(alone, targets), metric(without, targets), acts))
-    with evaluating(model), _swapped(model, {n: la.digital() for n, la in layers.items()}) as net:
-        digital = _outputs(net, loader)
-    _warn_of_idle(budget)
-    return Diagnosis(
-        metric(digital, targets),
-        metric(ideal, targets),
-        metric(actual, targets),
-        tuple(budget),
-        tuple(found for found in map(exactly, names) if found is not None),
+        budget.append(Effect(name, judge(alone), judge(without), acts))
+    digital = evaluated({name: layer.digital() for name, layer in layers.items()})
+    exact = ((name, _exactly(layers, name)) for name in names)
+    approximations = tuple(
+        _approximation(name, judge, evaluated(variant), actual)
+        for name, variant in exact
+        if variant is not None
     )
+    _warn_of_idle(budget)
+    warn_of_unread([name for name in layers if name not in used])
+    warn_of_stale(stale_matrices(model))
+    return Diagnosis(judge(digital), judge(ideal), judge(actual), tuple(budget), approximations)
+
+
+def _read(loader: object) -> tuple[list[Any], Any]:
+    """The inputs of all batches, and all targets."""
+    expected = "expected batches (inputs, targets), as a DataLoader or a list such as [(x, y)]"
+    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
+        raise ConfigError(f"the loader is {type(loader).__name__}; {expected}")
+    batches, targets = [], []
+    for index, batch in enumerate(loader):
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            what = (
+                f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+            )
+            raise ConfigError(f"batch {index} of the loader is {what}; {expected}")
+        batches.append(batch[0])
+        targets.append(batch[1])
+    if not batches:
+        raise ConfigError(f"the loader has no batches; {expected}")
+    return batches, joined(targets)
+
+
+def _judge(metric: Metric | None, targets: Any) -> Callable[[Any], float]:
+    if metric is not None:
+        return lambda outputs: float(metric(outputs, targets))
+    if not isinstance(targets, Tensor) or targets.is_floating_point():
+        kind = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
+        raise ConfigError(
+            f"targets are {kind}, which accuracy cannot judge; expected classes as integers, or "
+            "metric=f with f(outputs, targets), more being better"
+        )
+    return lambda outputs: accuracy(_logits(outputs), targets)
+
+
+def _logits(outputs: Any) -> Tensor:
+    """The scores of the classes, of a network whose outputs may have more parts."""
+    if isinstance(outputs, Tensor):
+        return outputs
+    if isinstance(outputs, Mapping) and isinstance(outputs.get("logits"), Tensor):
+        logits: Tensor = outputs["logits"]
+        return logits
+    raise ConfigError(
+        f"the outputs are a {type(outputs).__name__}; expected a tensor, a mapping with 'logits', "
+        "or metric=f with f(outputs, targets)"
+    )
+
+
+def _exactly(layers: Mapping[str, Layer], name: str) -> dict[str, nn.Module] | None:
+    """All layers with the exact form of an effect, None if nothing approximates it."""
+    exact = {key: with_exact(layer, name) for key, layer in layers.items()}
+    if all(layer is None for layer in exact.values()):
+        return None
+    return {key: layer or layers[key] for key, layer in exact.items()}
+
+
+def _approximation(
+    name: str, judge: Callable[[Any], float], exact: Any, actual: Any
+) -> Approximation:
+    pairs = list(zip(tensors(exact), tensors(actual), strict=True))
+    missed = sum(float((one - other).square().sum()) for one, other in pairs)
+    whole = sum(float(one.square().sum()) for one, _ in pairs)
+    return Approximation(name, judge(exact), (missed / whole) ** 0.5 if whole else 0.0)
 
 
 def _warn_of_idle(budget: Sequence[Effect]) -> None:
     for effect in budget:
         if not effect.acts:
-            warnings.warn(
+            warn(
                 f"{effect.name!r} is configured but changed no output; check its parameters",
                 NoEffectWarning,
-                stacklevel=4,
             )
 
 
-def _with_effects(layer: Layer, keep: set[str]) -> Layer:
-    """The same layer on the same chip, with only some of its effects."""
-
-    def changed(config: CrossbarConfig) -> CrossbarConfig:
-        return config.replace(
-            device=config.device if device_effect(config) in keep else config.device.nominal(),
-            without=(*config.without, *(name for name in config.effects if name not in keep)),
-            dac=config.dac if "dac" in keep else None,
-            adc=config.adc if "adc" in keep else None,
-        )
-
-    return reconfigured(layer, changed)
-
-
-def _exactly(layer: Layer, name: str) -> Layer | None:
-    """The same layer with the exact form of an effect, None if it has no approximate one."""
-    acts = False
-
-    def changed(config: CrossbarConfig) -> CrossbarConfig:
-        nonlocal acts
-        effect = config.effects.get(name)
-        exact = None if effect is None else effect.exact()
-        if exact is None:
-            return config
-        acts = True
-        others = (exact if each is effect else each for each in config.nonidealities)
-        return config.replace(nonidealities=tuple(others))
-
-    exact = reconfigured(layer, changed)
-    return exact if acts else None
-
-
-@contextmanager
-def _swapped(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[nn.Module]:
-    """The model with other layers in some places, for a while."""
-    before = {name: model.get_submodule(name) for name in layers}
-    root = model
-    try:
-        for name, layer in layers.items():
-            root = replace_module(root, name, layer)
-        yield root
-    finally:
-        for name, layer in before.items():
-            replace_module(model, name, layer)
-
-
-def _targets(loader: object) -> Tensor:
-    """All targets, of a loader that can be read again."""
-    expected = "expected batches (inputs, targets), as a DataLoader or a list such as [(x, y)]"
-    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
-        raise ConfigError(f"the loader is {type(loader).__name__}; {expected}")
-    if iter(loader) is loader:
-        raise ConfigError("the loader can be read once only; expected list(loader)")
-    targets = []
-    for index, batch in enumerate(loader):
-        if not isinstance(batch, list | tuple) or len(batch) != 2:
-            found = (
-                f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
-            )
-            raise ConfigError(f"batch {index} of the loader is {found}; {expected}")
-        targets.append(batch[1])
-    if not targets:
-        raise ConfigError(f"the loader has no batches; {expected}")
-    return torch.cat(targets)
-
-
-def _outputs(model: nn.Module, loader: Loader) -> Tensor:
-    return torch.cat([model(inputs) for inputs, _ in loader])
-
-
-def _differ(one: Tensor, other: Tensor) -> bool:
+def _differ(one: Any, other: Any) -> bool:
     """Whether outputs differ by more than two ways of summation do."""
-    return not _relative(one, other) <= 100 * torch.finfo(other.dtype).eps
-
-
-def _relative(actual: Tensor, expected: Tensor) -> float:
-    largest = expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny)
-    return float((actual - expected).abs().max() / largest)
+    pairs = zip(tensors(one), tensors(other), strict=True)
+    return any(not relative(a, b) <= 100 * torch.finfo(b.dtype).eps for a, b in pairs)

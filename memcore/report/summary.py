@@ -10,9 +10,9 @@ from memcore._text import aligned
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.kinds import kind_of
+from memcore.nn.kinds import kind_of, why_not
 from memcore.nn.matrix import Matrix
-from memcore.nn.walk import named_matrices
+from memcore.nn.walk import named_matrices, weights_of
 from memcore.registry.instances import manager
 
 
@@ -40,11 +40,20 @@ class Summary:
         layers: the matrices of the memristive layers.
         digital: modules with parameters that stayed digital, and why.
         notes: what plugins add.
+        weights: numbers in the weight matrices of the whole network, and how many of them are on
+            crossbars.
     """
 
     layers: tuple[LayerSummary, ...]
     digital: tuple[tuple[str, str], ...]
     notes: tuple[tuple[str, str], ...] = ()
+    weights: tuple[int, int] = (0, 0)
+
+    @property
+    def share(self) -> float:
+        """Share of the weights that is on crossbars; biases and norms do not count."""
+        whole, on_crossbars = self.weights
+        return on_crossbars / whole if whole else 1.0
 
     @property
     def cells(self) -> int:
@@ -60,7 +69,10 @@ class Summary:
         head = ("layer", "kind", "matrix", "arrays", "cells", "used", "conductance", "effects")
         rows = [head, *map(_row, self.layers)]
         lines = aligned(rows)
-        lines.append(f"{self.arrays} arrays, {self.cells:,} cells in {len(self.layers)} layers")
+        lines.append(
+            f"{self.arrays} arrays, {self.cells:,} cells in {len(self.layers)} layers; "
+            f"{100 * self.share:.3g} % of the weights are on crossbars"
+        )
         if self.digital:
             lines += ["", "stayed digital:"]
             lines += [f"  {name or '(the model)'}: {reason}" for name, reason in self.digital]
@@ -90,6 +102,7 @@ def summary(model: nn.Module) -> Summary:
         tuple(_summarise(name, layer, matrix) for name, (layer, matrix) in matrices.items()),
         tuple(digital),
         tuple(notes),
+        weights_of(model),
     )
 
 
@@ -137,7 +150,11 @@ def _differ(value: Any, nominal: Any) -> bool:
 
 def _reason(module: nn.Module) -> str:
     kind = type(module).__name__
-    if kind_of(module) is not None:
+    layer = kind_of(module)
+    refused = "" if layer is None else why_not(module, layer)
+    if refused:
+        return refused
+    if layer is not None:
         return f"{kind} left out when the model was converted"
     return f"no memristive form of {kind}"
 

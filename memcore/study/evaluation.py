@@ -8,8 +8,8 @@ from torch import nn
 
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import NoEffectWarning, StudyError
+from memcore.nn.calibration import calibrate
 from memcore.nn.conversion import convert
-from memcore.nn.verbs import calibrate
 from memcore.random import Stream
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split

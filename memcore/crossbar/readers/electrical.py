@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from memcore.contracts.forms import SerialLevels
@@ -64,7 +65,7 @@ class Electrical(nn.Module):
         joined = plan.tiling.join(effective) if products else None
         self._keep("matrices", None if joined is None else self._values(joined))
         self._keep("settled", None if products else settled)
-        self._keep("effective", None if products else effective)
+        self._keep("effective", None if products or effective is settled else effective)
         for index, (form, _) in enumerate(effects.noises if products else ()):
             variance = form.variance(settled).expand_as(settled)
             if effective is not settled:
@@ -88,10 +89,12 @@ class Electrical(nn.Module):
             lines: what drives the word lines, if it is known already.
         """
         phases = self._phases(x, lines)
-        numbers = len(phases) * (reads + torch.arange(len(x), device=reads.device))
+        rank, ranks = _rank()
+        count = torch.arange(x.shape[0], device=reads.device)
+        numbers = len(phases) * (reads + count) * ranks + rank
         total = None
         for index, (values, place) in enumerate(phases):
-            current = self.currents(values, numbers + index)
+            current = self.currents(values, numbers + index * ranks)
             if self.watch is not None:
                 self.watch(current)
             digital = (current if self.adc is None else self.adc(current)).sum(3)
@@ -175,3 +178,10 @@ class Electrical(nn.Module):
         if self.plan.adc_bits is None:
             return x.unsqueeze(dim - 1)
         return self.plan.cut(x, dim)
+
+
+def _rank() -> tuple[int, int]:
+    """The rank of this process among those that train together: each draws noise of its own."""
+    if not dist.is_available() or not dist.is_initialized():
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()

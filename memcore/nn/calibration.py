@@ -1,0 +1,115 @@
+"""`calibrate`: the ranges of all converters from typical inputs of a network."""
+
+import torch
+from torch import Tensor, nn
+
+from memcore.crossbar.calibrated import Calibrated
+from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
+from memcore.nn.feeding import Batches, Forward, again, batches, run
+from memcore.nn.matrix import Matrix
+from memcore.nn.verbs import evaluating
+from memcore.nn.walk import named_matrices, unique_matrices
+
+#: Share of clipped values above which `calibrate` warns.
+_CLIPPED = 0.01
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = None) -> None:
+    """Set the ranges of all converters from typical inputs of the network.
+
+    First the DACs see their inputs, then, with these in use, the ADCs the currents: neither order
+    nor size of the batches matters. A loader is read once for each of the two, one batch at a
+    time; what can be read once only is kept. Batch norm and dropout are as in evaluation, and no
+    read number is used up.
+
+    Args:
+        model: a converted network.
+        inputs: a batch, or an iterable of batches: tensors, tuples of several inputs, mappings by
+            keywords, or (inputs, targets), of which the inputs are taken.
+        forward: `forward(model, batch)`, where the network is called in another way.
+
+    Raises:
+        ConfigError: there are no inputs, or what reaches a layer is NaN or infinite.
+
+    Warns:
+        NoEffectWarning: no layer has a converter whose range is calibrated, or a layer that has one
+            was not called.
+        SaturationWarning: a converter with a fixed range clips more than 1 % of the last batch.
+    """
+    every = unique_matrices(model)
+    waiting = [matrix for matrix in every if has_range(matrix, "input", "output")]
+    if not waiting:
+        warn(
+            "no layer has a converter with a range to calibrate; calibrate() had no effect",
+            NoEffectWarning,
+        )
+        return
+    inputs = again(inputs)
+    reads = [matrix.crossbar.reads.clone() for matrix in every]
+    with evaluating(model):
+        try:
+            for port in ("input", "output"):
+                if any(has_range(matrix, port) for matrix in waiting):
+                    _observe(model, waiting, port, inputs, forward)
+        finally:
+            for matrix in waiting:
+                matrix.crossbar.observe(None)
+            for matrix, number in zip(every, reads, strict=True):
+                matrix.crossbar.reads.copy_(number)
+    _warn_of_unseen(model)
+    _warn_of_clipping(model)
+
+
+def _observe(
+    model: nn.Module,
+    waiting: list[Matrix],
+    port: str,
+    inputs: Batches,
+    forward: Forward | None,
+) -> None:
+    for matrix in waiting:
+        matrix.crossbar.observe(port)
+    count = empty = 0
+    for batch in batches(model, inputs, forward):
+        run(model, batch, forward)
+        count += 1
+        empty += isinstance(batch, Tensor) and not batch.numel()
+    if count == empty:
+        raise ConfigError(
+            f"there is nothing to calibrate with: {count} batches, and no input in any; expected "
+            "typical inputs of the network"
+        )
+
+
+def _warn_of_unseen(model: nn.Module) -> None:
+    unseen = [
+        name or "the model"
+        for name, (_, matrix) in named_matrices(model).items()
+        if has_range(matrix, "input", "output") and not matrix.crossbar.is_set
+    ]
+    if unseen:
+        warn(
+            f"no input reached {', '.join(map(repr, unseen[:4]))}: the converters have no range; "
+            "expected inputs with which the network calls every layer, or a filter_fn that leaves "
+            "such layers out",
+            NoEffectWarning,
+        )
+
+
+def _warn_of_clipping(model: nn.Module) -> None:
+    for name, (_, matrix) in named_matrices(model).items():
+        for kind, port in (("DAC", matrix.crossbar.input), ("ADC", matrix.crossbar.output)):
+            if port.clipped is not None and port.clipped > _CLIPPED:
+                warn(
+                    f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
+                    f"values, beyond {port.range.tolist()}; expected a range that holds them: "
+                    "full_scale=None calibrates",
+                    SaturationWarning,
+                )
+
+
+def has_range(matrix: Matrix, *names: str) -> bool:
+    """Whether a converter has a range to calibrate."""
+    ports: list[Calibrated] = [getattr(matrix.crossbar, name) for name in names]
+    return any(port.converter is not None and not port.is_fixed for port in ports)

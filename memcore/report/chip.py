@@ -1,0 +1,89 @@
+"""What is true of the chip in hand: which layers are called, which cells are out of date."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from memcore.errors import NoEffectWarning, StaleCellsWarning, warn
+from memcore.nn.walk import layers as converted
+from memcore.nn.walk import matrices, qualified, unique_matrices
+
+
+@contextmanager
+def called(model: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[set[str]]:
+    """The names of those modules that are called while the block runs."""
+    del model
+    names: set[str] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: names.add(name))
+        for name, module in modules.items()
+    ]
+    try:
+        yield names
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def reads_unused(model: nn.Module) -> Iterator[None]:
+    """Let the reads of a while use up no numbers, so that the next ones draw as before."""
+    crossbars = [matrix.crossbar for matrix in unique_matrices(model)]
+    before = [crossbar.reads.clone() for crossbar in crossbars]
+    try:
+        yield
+    finally:
+        for crossbar, number in zip(crossbars, before, strict=True):
+            crossbar.reads.copy_(number)
+
+
+@torch.no_grad()
+def stale_matrices(model: nn.Module) -> tuple[str, ...]:
+    """The matrices whose cells were written from other weights than the parameters hold now.
+
+    Each is written once more, in thought and with the draws of its last writing, and compared.
+    Cells that would be the same, since a device has few states, are not stale.
+    """
+    stale = []
+    for layer_name, layer in converted(model).items():
+        operands = layer.operands()
+        for name, matrix in matrices(layer).items():
+            if not matrix.holds(operands[name]):
+                stale.append(qualified(layer_name, name))
+    return tuple(stale)
+
+
+def warn_of_stale(names: Sequence[str]) -> None:
+    """Say which cells hold other weights than the parameters.
+
+    Warns:
+        StaleCellsWarning: there are some.
+    """
+    if names:
+        warn(
+            f"the cells of {_some(names)} were written from other weights than the parameters hold "
+            "now; expected memcore.program(model) after every change of parameters",
+            StaleCellsWarning,
+        )
+
+
+def warn_of_unread(names: Sequence[str]) -> None:
+    """Say which layers a network reads past.
+
+    Warns:
+        NoEffectWarning: there are some.
+    """
+    if names:
+        warn(
+            f"the network did not call {_some(names)}: their arrays had no effect; expected "
+            "layer(x) in the network where it uses layer.weight, or a filter_fn that leaves them "
+            "out",
+            NoEffectWarning,
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) if name else "the model" for name in names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
