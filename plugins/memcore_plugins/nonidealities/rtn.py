@@ -57,7 +57,9 @@ class TelegraphNoise(NonIdeality):
     share: float = parameter(0.3, "1", "of the cells that have a trap; a round number")
     tau_c: float = parameter(1e-3, "s", "mean time until an empty trap captures an electron")
     tau_e: float = parameter(1e-3, "s", "mean time until an occupied trap emits it")
-    interval: float = parameter(math.inf, "s", "between two reads; infinite: far apart")
+    interval: float = parameter(
+        math.inf, "s", "time between two reads; infinite: far apart", above=0, finite=False
+    )
 
     neutral: ClassVar = {"amplitude": 0.0}
 
