@@ -13,6 +13,7 @@ from memcore._display import DISPLAYS
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter, Preset
+from memcore.contracts.presets import PresetsBeside
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
 
@@ -30,13 +31,18 @@ class Memristor(Contract):
 
     kind = "devices"
     polarity: ClassVar[int] = 1  #: sign of the voltage that SETs, that is, raises the conductance
-    presets: ClassVar[Mapping[str, Preset]] = {}  #: published parameter sets by name
+    #: Published parameter sets by name: the device files `<module>/*.toml` beside the model, read
+    #: when they are asked for; a class may give a mapping instead.
+    presets: ClassVar[Mapping[str, Preset]] = PresetsBeside()  # type: ignore[assignment]
     set_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that SETs, V and s
     reset_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that RESETs, V and s
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
         """The device with a published parameter set, some of it replaced by `overrides`.
+
+        The sets are in `presets`: device files named like the preset in a folder named like the
+        module of the class, `vteam/magic.toml` for `vteam.py`, or a mapping of the class.
 
         Raises:
             ConfigError: there is no such set.

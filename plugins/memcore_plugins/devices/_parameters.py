@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Distribution, Memristor, Parameter, Preset
+from memcore import ConfigError, Context, Distribution, Memristor, Parameter
 
 
 def require(
@@ -129,8 +129,3 @@ def as_state(*variables: Tensor) -> Tensor:
 def filled(shape: Sequence[int], value: Parameter, ctx: Context) -> Tensor:
     """One state variable at `value` in all cells, [1, *shape]."""
     return torch.zeros(1, *shape, device=ctx.torch_device) + value
-
-
-def published(source: str, validity: str = "", **parameters: Any) -> Preset:
-    """A preset in one call."""
-    return Preset(parameters=parameters, source=source, validity=validity)

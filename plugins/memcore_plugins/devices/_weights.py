@@ -1,51 +1,17 @@
 """Devices that are published in units of a weight: their bounds, steps and conductance."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Distribution, LogNormal, Normal, Parameter, parameter
+from memcore import ConfigError, Distribution, Parameter, parameter
 from memcore_plugins.devices._parameters import number, positive, require, require_ascending
 from memcore_plugins.devices._pulsed import Pulsed, choose, tensor
 
 #: Drawn bounds and steps keep their sign: nearer to 0 than this share of their mean is redrawn.
 _LEAST = 0.01
-
-
-def between_cells(
-    *,
-    w_max: float = 1.0,
-    w_min: float = -1.0,
-    step: float,
-    bounds: tuple[float, float],
-    up_down: float,
-    lognormal: bool = False,
-    lowest: float = -2.95,
-) -> Mapping[str, Any]:
-    """What differs from cell to cell in a published set, as parameters.
-
-    Args:
-        w_max: mean upper bound.
-        w_min: mean lower bound.
-        step: relative spread of the step.
-        bounds: relative spreads of the upper and of the lower bound.
-        up_down: spread of the asymmetry.
-        lognormal: whether the step is log-normal.
-        lowest: no lower bound below it is drawn, so that every cell conducts.
-    """
-    gain = LogNormal(1.0, step) if lognormal else Normal(1.0, step, min=_LEAST)
-    high, low = bounds
-    upper = Normal(w_max, high * w_max, min=_LEAST * w_max)
-    lower = Normal(w_min, -low * w_min, min=lowest, max=_LEAST * w_min) if low * w_min else w_min
-    return {
-        "gain": gain,
-        "w_max": upper,
-        "w_min": lower,
-        "imbalance": Normal(0.0, up_down) if up_down else 0.0,
-    }
 
 
 def _above(scale: Any) -> Any:

@@ -1,14 +1,12 @@
 """Electrochemical cells, written by counted pulses from the empty state."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import positive, published, require
+from memcore import ArrayInfo, Context, NonIdeality, Stage, parameter
+from memcore_plugins.devices._parameters import positive, require
 from memcore_plugins.devices._statistical import Scattered, Statistical, per_write
 
 
@@ -44,15 +42,6 @@ class Ecram(Statistical):
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return (EcramProgramming(cell=self),)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "metal_oxide": published(
-            "Kim et al., IEDM (2019), fit in a public simulator, constants read there",
-            "metal-oxide ECRAM with its gate open between writes",
-            pulse_step=2.8214e-4 / 2.0,
-            c2c=2.0,
-        ),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,15 @@
 """Exponential step: a step that falls exponentially with the position."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import number, positive, published, require
+from memcore import Parameter, parameter
+from memcore_plugins.devices._parameters import number, positive, require
 from memcore_plugins.devices._pulsed import choose, nonzero, tensor
-from memcore_plugins.devices._weights import Weighted, between_cells
+from memcore_plugins.devices._weights import Weighted
 
 _NEWTON: Final = 4
 _FAR: Final = 80.0  #: exponents stay finite in single precision
@@ -89,36 +88,6 @@ class ExpStep(Weighted):
             level = level - (level + k * rest - target) / (1 + k * steep).clamp(min=0.3)
         end = (level.clamp(max=_FAR) - (-_share(part, level)).log1p()) / slope
         return torch.where(moves, end, w)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "reram_es": published(
-            "Gong et al., Nat. Commun. 9:2102 (2018), fit in a public simulator, constants read "
-            "there; published in weights, no conductance and no pulse",
-            "HfO2 ReRAM under identical pulses",
-            c2c=5.0,
-            write_std=75.0,
-            **between_cells(step=0.2, bounds=(0.3, 0.3), up_down=0.05),
-        ),
-        "pcm": published(
-            "Nandakumar et al., Front. Neurosci. 14:406 (2020), Ge2Sb2Te5, fit in a public "
-            "simulator, constants read there; published in weights (10 uS each: assumed)",
-            "one-sided: pulses up only; a RESET melts the cell and is no step of this model",
-            dw_min=0.01,
-            up_down=0.0,
-            a=-1.0,
-            b=0.0,
-            gamma_up=2.5,
-            gamma_down=2.5,
-            A_up=-27.235,
-            A_down=-2.235,
-            c2c=0.6,
-            noise_add=0.042,
-            noise_slope=0.108,
-            g_zero=1e-7,
-            x0=0.01 / 2,
-            **between_cells(w_max=2.0, w_min=0.0, step=0.2, bounds=(0.1, 0.0), up_down=0.05),
-        ),
-    }
 
 
 def _share(part: Tensor, level: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """JART VCM v1b: oxygen vacancies in a disc below an electrode, moved by field and heat."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -9,14 +9,13 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Normal, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._jart import HIGHEST, LOWEST, Response, Table, illinois, travel
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
     log,
     positive,
-    published,
     require,
     require_ascending,
     unit_interval,
@@ -272,22 +271,6 @@ class JartVcmV1b(Memristor):
         ends = (torch.as_tensor(n / UNIT, dtype=torch.float64) for n in (self.N_min, self.N_max))
         low, high = (self._conductance(n) for n in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "bengel": published(
-            "Bengel 2020, table of constants, read in public code of the model",
-            "Pt/HfO2/TiOx/Ti up to about 1.5 V; the same for all cells",
-        ),
-        "bengel_variability": published(
-            "Bengel 2020, spread from device to device, read in public code of the model (where "
-            "the upper bound of N_min is 0.25e26 per m^3, perhaps a misprint of 0.025e26)",
-            "Pt/HfO2/TiOx/Ti up to about 1.5 V; cells differ, cycles do not",
-            N_min=Normal(8e23, 2e23, min=4e23, max=2.5e25),
-            N_max=Normal(2e27, 1e26, min=1.8e27, max=2.2e27),
-            l=Normal(0.4e-9, 0.04e-9, min=0.36e-9, max=0.44e-9),
-            r=Normal(45e-9, 5e-9, min=40.5e-9, max=49.5e-9),
-        ),
-    }
 
 
 @lru_cache(maxsize=16)

@@ -1,24 +1,22 @@
 """Linear step: the step shrinks in proportion to the position."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from memcore import Normal, Parameter, Preset, parameter
+from memcore import Parameter, parameter
 from memcore_plugins.devices._affine import Affine
 from memcore_plugins.devices._parameters import (
     negative,
     number,
     positive,
-    published,
     require,
     require_choice,
 )
 from memcore_plugins.devices._pulsed import choose
-from memcore_plugins.devices._weights import Weighted, between_cells
+from memcore_plugins.devices._weights import Weighted
 
 NOISES = ("multiplicative", "additive")
 
@@ -60,43 +58,3 @@ class LinearStep(Affine, Weighted):
         scale = torch.where(up, 1, -1) * self.scales(w, up)
         slope = choose(up, self.gamma_up / self.ref_up, self.gamma_down / self.ref_down, w)
         return scale, scale * slope
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "capacitor": published(
-            "Li et al., VLSI (2018), fit in a public simulator, constants read there; published in "
-            "weights; its leakage, 1e6 training steps long, is left out",
-            "capacitor cell, as long as it does not leak",
-            dw_min=0.005,
-            gamma_up=Normal(0.05, 0.01, min=0.0),
-            gamma_down=Normal(0.05, 0.01, min=0.0),
-            noise="additive",
-            c2c=0.3,
-            **between_cells(step=0.1, bounds=(0.07, 0.07), up_down=0.06),
-        ),
-        "ecram": published(
-            "Tang et al., IEDM (2018), lithium ECRAM, fit in a public simulator, constants read "
-            "there; published in weights, shifted so that up and down agree at 0",
-            dw_min=0.002,
-            gamma_up=Normal(0.1153, 0.05, min=0.0),
-            gamma_down=Normal(0.5085, 0.05, min=0.0),
-            ref_up=1.1724,
-            ref_down=-0.8276,
-            c2c=0.3,
-            **between_cells(
-                w_max=1.1724, w_min=-0.8276, step=0.1, bounds=(0.05, 0.05), up_down=0.01
-            ),
-        ),
-        "ecram_mo": published(
-            "Kim et al., IEDM (2019), metal-oxide ECRAM, fit in a public simulator, constants read "
-            "there; published in weights, shifted so that up and down agree at 0",
-            dw_min=2.8214e-4,
-            gamma_up=Normal(0.4152, 0.05, min=0.0),
-            gamma_down=Normal(0.7342, 0.05, min=0.0),
-            ref_up=1.1714,
-            ref_down=-0.8286,
-            c2c=2.0,
-            **between_cells(
-                w_max=1.1714, w_min=-0.8286, step=0.1, bounds=(0.05, 0.05), up_down=0.01
-            ),
-        ),
-    }

@@ -1,21 +1,20 @@
 """The metastable switch: many two-state switches that thermal energy and voltage flip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
+from memcore import ConfigError, Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
     fraction,
     number,
     positive,
-    published,
     require,
     require_ascending,
     unit_interval,
@@ -111,8 +110,3 @@ class Mms(Memristor):
     @property
     def _schottky_conductance(self) -> float | Tensor:
         return (1 - self.phi) * self.alpha * (self.beta_f + self.beta_r)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "ohmic": published("constants of public implementations, without the Schottky branch"),
-        "schottky": published("constants of public implementations, with it", phi=0.8),
-    }

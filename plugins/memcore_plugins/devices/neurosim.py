@@ -1,19 +1,17 @@
 """The NeuroSim nonlinearity: exponential potentiation and depression curves with a label NL."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import Distribution, Parameter, Preset, parameter
+from memcore import Distribution, Parameter, parameter
 from memcore_plugins.devices._affine import Affine
 from memcore_plugins.devices._parameters import (
     fraction,
     positive,
-    published,
     require,
     require_ascending,
 )
@@ -54,34 +52,6 @@ def _deviation(rate: Tensor) -> tuple[Tensor, Tensor]:
         place * (-rate * place).exp() - (-(-rate * place).expm1()) * (-rate).exp() / kept
     ) / kept
     return 1 / kept - (1 + log) / rate, slope
-
-
-def _measured(
-    material: str,
-    levels: tuple[int, int],
-    nl: tuple[float, float],
-    window: tuple[float, float],
-    c2c: float,
-    pulses: tuple[tuple[float, float], tuple[float, float]],
-    note: str = "",
-) -> Preset:
-    (v_set, t_set), (v_reset, t_reset) = pulses
-    return published(
-        f"manual of the simulator, tables I and II, {material}, read there"
-        + f" ({note})" * bool(note),
-        f"pulses of {v_set:g} V, {1e6 * t_set:g} us and {v_reset:g} V, {1e6 * t_reset:g} us",
-        r_on=window[0],
-        r_off=window[0] * window[1],
-        nl_ltp=nl[0],
-        nl_ltd=nl[1],
-        n_ltp=float(levels[0]),
-        n_ltd=float(levels[1]),
-        v_set=v_set,
-        t_set=t_set,
-        v_reset=v_reset,
-        t_reset=t_reset,
-        c2c=c2c,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,84 +123,6 @@ class NeuroSim(Affine):
     def state_of(self, conductance: Tensor) -> Tensor:
         low, high = self.conductance_range()
         return self.state_at(fraction(conductance, low, high))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "ag_a_si": _measured(
-            "Ag:a-Si",
-            (97, 100),
-            (2.4, -4.88),
-            (26e6, 12.5),
-            0.035,
-            ((3.2, 300e-6), (-2.8, 300e-6)),
-            "97 levels in the table, 97 and 100 in the code",
-        ),
-        "taox_tio2": _measured(
-            "TaOx/TiO2",
-            (102, 102),
-            (1.85, -1.79),
-            (5e6, 2),
-            0.01,
-            ((3.0, 40e-3), (-3.0, 10e-3)),
-            "c2c printed as below 1 %",
-        ),
-        "taox_hfox": _measured(
-            "TaOx/HfOx",
-            (128, 128),
-            (0.04, -0.63),
-            (100e3, 10),
-            0.037,
-            ((1.6, 50e-9), (-1.6, 50e-9)),
-            "printed as 1.6 V for LTD, too: opposite sign assumed",
-        ),
-        "pcmo": _measured(
-            "PCMO",
-            (50, 50),
-            (3.68, -6.76),
-            (23e6, 6.84),
-            0.01,
-            ((-2.0, 1e-3), (2.0, 1e-3)),
-            "c2c printed as below 1 %",
-        ),
-        "alox_hfo2": _measured(
-            "AlOx/HfO2",
-            (40, 40),
-            (1.94, -0.61),
-            (16.9e3, 4.43),
-            0.05,
-            ((0.9, 100e-6), (-1.0, 100e-6)),
-        ),
-        "gst_pcm": _measured(
-            "GST PCM",
-            (100, 120),
-            (0.105, 2.4),
-            (4.71e3, 19.8),
-            0.015,
-            ((0.7, 6e-6), (-3.0, 125e-9)),
-            "100-120 levels printed; LTD label positive as printed, it starts slowly; "
-            "unipolar: the sign of LTD only tells it from LTP",
-        ),
-        "epiram": _measured(
-            "EpiRAM", (64, 64), (0.5, -0.5), (81e3, 50.2), 0.02, ((5.0, 5e-6), (-3.0, 5e-6))
-        ),
-        "hzo_fefet": _measured(
-            "HZO FeFET",
-            (32, 32),
-            (1.75, 1.46),
-            (559.28e3, 45),
-            0.005,
-            ((3.65, 75e-9), (-2.95, 75e-9)),
-            "LTD label positive as printed: it starts slowly; c2c printed as below 0.5 %",
-        ),
-        "stt_mram": _measured(
-            "STT-MRAM",
-            (1, 1),
-            (0.0, 0.0),
-            (3.5e3, 2.3),
-            0.0,
-            ((1.0, 10e-9), (-1.0, 10e-9)),
-            "two states; 1 V printed for both directions: opposite sign assumed",
-        ),
-    }
 
 
 def _line(nl: Parameter, pulses: Parameter) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,18 @@
 """Nonlinear ion drift: motion by a power of the voltage, current by tunnelling and a diode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
     fraction,
     positive,
-    published,
     require,
     require_choice,
     unit_interval,
@@ -87,17 +86,3 @@ class NonlinearIonDrift(Memristor):
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         lowest = self.chi * self.gamma
         return lowest, lowest + self.alpha * self.beta
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "team_fig6": published(
-            "Kvatinsky 2013, fig 6, read in the paper (x0 and window are ours)", "illustration"
-        ),
-        "technion": published(
-            "constants of a public Verilog-A listing (currents taken as microampere)",
-            beta=9e-6,
-            chi=1e-8,
-            n=14.0,
-            m=13.0,
-            a=4.0,
-        ),
-    }

@@ -1,14 +1,13 @@
 """Phase-change memory by its measured statistics."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
-from memcore import NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published, require_choice
+from memcore import NonIdeality, Stage, parameter
+from memcore_plugins.devices._parameters import require_choice
 from memcore_plugins.devices._phase_change import PhaseChange, PhaseChangeEffect
 from memcore_plugins.devices._statistical import polynomial
 
@@ -69,20 +68,6 @@ class Pcm(PhaseChange):
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return PcmProgramming(cell=self), PcmDrift(cell=self), PcmReadNoise(cell=self)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "joshi_fig3b": published(
-            "Joshi et al., Nat. Commun. 11:2473 (2020), Fig. 3b, fitted in a public simulator, "
-            "constants read there",
-            "0 to 25 uS, 27.36 s after programming",
-            fit="joshi_fig3b",
-        ),
-        "state_independent": published(
-            "the simplification of a public simulator: 0.2 uS, nu = 0.1 +- 0.05 in any state",
-            "comparisons; no material",
-            fit="state_independent",
-        ),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

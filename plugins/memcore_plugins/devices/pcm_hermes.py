@@ -1,16 +1,15 @@
 """Phase-change memory of the Hermes inference chip, with one or two cells for each weight."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published
+from memcore import ConfigError, NonIdeality, Stage, parameter
 from memcore_plugins.devices._phase_change import PhaseChange, PhaseChangeEffect
-from memcore_plugins.devices._statistical import US, polynomial
+from memcore_plugins.devices._statistical import polynomial
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,6 @@ class PcmHermes(PhaseChange):
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return HermesProgramming(cell=self), HermesDrift(cell=self), HermesReadNoise(cell=self)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "two_devices": published(
-            "Le Gallo et al., Nat. Electron. (2023), constants as a public simulator has them",
-            "0 to 20.7 uS, two cells in parallel",
-            devices=2,
-            g_min=2e-8,
-            g_max=20.7 * US,
-        ),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,8 @@
 """CMO/HfOx ReRAM: writing error, relaxation and read noise."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,10 @@ from memcore import (
     Context,
     Gaussian,
     NonIdeality,
-    Preset,
     Stage,
     parameter,
 )
-from memcore_plugins.devices._parameters import positive, published, require
+from memcore_plugins.devices._parameters import positive, require
 from memcore_plugins.devices._statistical import (
     US,
     YEAR,
@@ -98,14 +96,6 @@ class ReramCmo(Statistical):
             ReramCmoRelaxation(cell=self),
             ReramCmoReadNoise(cell=self),
         )
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "accept_2_percent": published(
-            "Falcone et al. (2025), constants as a public simulator has them, read there",
-            "9 to 88.2 uS",
-            acceptance=0.02,
-        ),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

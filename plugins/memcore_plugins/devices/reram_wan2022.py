@@ -1,15 +1,14 @@
 """HfO2 ReRAM of the NeuRRAM chip: writing error and relaxation."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published, require_choice
+from memcore import ArrayInfo, Context, NonIdeality, Stage, parameter
+from memcore_plugins.devices._parameters import require_choice
 from memcore_plugins.devices._statistical import (
     DAY,
     US,
@@ -87,15 +86,6 @@ class ReramWan2022(Statistical):
     def effects(self) -> tuple[NonIdeality, ...]:
         written = ReramWanProgramming(cell=self)
         return (written,) if self.fit == "cubic" else (written, ReramWanRelaxation(cell=self))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "cubic": published(
-            "Wan et al., Nature 608:504 (2022), fitted in another public simulator, constants read "
-            "there; differs from the quartic near 0 and at the top",
-            "0 to 40 uS, 1 s after programming",
-            fit="cubic",
-        ),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

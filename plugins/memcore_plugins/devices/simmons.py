@@ -1,19 +1,18 @@
 """Pickett's model: a Simmons tunnel barrier whose width ions change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
     log,
     positive,
-    published,
     require,
     require_ascending,
     unit_interval,
@@ -147,13 +146,6 @@ class Simmons(Memristor):
         ends = (torch.as_tensor(w, dtype=torch.float64) for w in (self.w_max, self.w_min))
         low, high = (self._conductance(w) for w in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "pickett": published(
-            "Pickett 2009, text and fig 4 (motion read in the paper, current recalled)",
-            "up to about 1 V across the barrier",
-        ),
-    }
 
 
 def _log_sinh(x: Tensor) -> Tensor:

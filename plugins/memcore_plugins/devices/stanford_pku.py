@@ -1,13 +1,13 @@
 """Stanford-PKU RRAM: a filament's gap that field and heat open and close."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     exp,
@@ -15,7 +15,6 @@ from memcore_plugins.devices._parameters import (
     fraction,
     log,
     positive,
-    published,
     require,
     require_ascending,
     unit_interval,
@@ -30,35 +29,6 @@ _NEWTON: Final = 12
 
 def _any(value: Parameter) -> bool:
     return isinstance(value, Tensor) or value != 0
-
-
-def _bilayer(
-    hfox: str,
-    gamma0: tuple[float, float],
-    beta: tuple[float, float],
-    t_ox: float,
-    gaps: tuple[float, float],
-) -> Preset:
-    return published(
-        f"Jiang 2016, table I, TiOx/HfOx with {hfox} nm HfOx, read in the paper (R_th printed as "
-        "about 500, 5e5 K/W needed to heat; f_min of release 1.0.0, 1 mA assumed)",
-        g0=0.15e-9,
-        V0=0.35,
-        I0=0.2e-3,
-        v0=5e6,
-        Ea=1.24,
-        T0=300.0,
-        r_th=5e5,
-        alpha=1.0,
-        gamma0_set=gamma0[0],
-        gamma0_reset=gamma0[1],
-        beta_set=beta[0],
-        beta_reset=beta[1],
-        t_ox=t_ox,
-        g_min=gaps[0],
-        g_max=gaps[1],
-        i_max=1e-3,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,15 +182,3 @@ class StanfordPku(Memristor):
         scale = self.V0 / self.I0
         low, high = (scale * exp(g / self.g0) + self.r_series for g in (self.g_max, self.g_min))
         return 1 / low, 1 / high
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "v1_0_0": published("Verilog-A release 1.0.0, constants read there; no compliance"),
-        "dynamic": published(
-            "Verilog-A release 1.0.0 with its variation on, constants read there; 1 mA assumed",
-            delta_g0=0.02,
-            i_max=1e-3,
-        ),
-        "hfox_1p7nm": _bilayer("1.7", (16.8, 20.1), (1.1, 12.6), 6.7e-9, (0.16e-9, 1.21e-9)),
-        "hfox_2p1nm": _bilayer("2.1", (17.8, 21.3), (1.2, 14.5), 7.1e-9, (0.20e-9, 1.15e-9)),
-        "hfox_3p3nm": _bilayer("3.3", (20.8, 24.9), (4.8, 19.0), 8.3e-9, (0.34e-9, 1.09e-9)),
-    }

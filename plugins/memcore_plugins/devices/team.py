@@ -1,13 +1,13 @@
 """TEAM: a device with current thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
@@ -16,7 +16,6 @@ from memcore_plugins.devices._parameters import (
     negative,
     number,
     positive,
-    published,
     require,
     require_ascending,
     require_choice,
@@ -107,34 +106,3 @@ class Team(Memristor):
         if self.iv == "linear":
             return as_state(fraction(r, self.r_on, self.r_off))
         return as_state(fraction(r.log(), log(self.r_on), log(self.r_off)))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "fit": published(
-            "Kvatinsky 2013, figs 10, 12 and 13, read in the paper (printed in nm/s, i_on as a "
-            "magnitude)",
-            "0.1 uA to 1 mA",
-        ),
-        "pickett": published(
-            "Kvatinsky 2013, fig 14, fit of Pickett's model, read in the paper (k_on and i_on "
-            "printed as magnitudes)",
-            "mean error 0.2 %, largest 12.77 %",
-            r_on=1e3,
-            r_off=100e3,
-            k_on=-4.13e-42,
-            k_off=4.13e-42,
-            alpha_on=25.0,
-            alpha_off=25.0,
-            substeps=32,  # for the steeper power
-        ),
-        "technion": published(
-            "Kvatinsky et al., CCIT report, defaults of the Verilog-A listing, read there (i_on "
-            "printed as a magnitude)",
-            r_on=100.0,
-            r_off=200e3,
-            k_on=-8e-13,
-            k_off=8e-13,
-            alpha_on=3.0,
-            alpha_off=3.0,
-            a_on=2e-9,
-        ),
-    }

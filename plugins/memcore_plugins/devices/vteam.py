@@ -1,12 +1,12 @@
 """VTEAM: a device with voltage thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     filled,
@@ -14,7 +14,6 @@ from memcore_plugins.devices._parameters import (
     log,
     negative,
     positive,
-    published,
     require,
     require_ascending,
     require_choice,
@@ -91,45 +90,3 @@ class Vteam(Memristor):
         if self.iv == "linear":
             return as_state(fraction(r, self.r_on, self.r_off))
         return as_state(fraction(r.log(), log(self.r_on), log(self.r_off)))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "demo": published(
-            "demonstration set as shipped in public simulators; constants read there",
-            "illustration",
-        ),
-        "pt_hf_ti": published(
-            "Kvatinsky 2015, fit of a Pt-Hf-Ti device; read in third-party replicas only, verify "
-            "before publishing; x range not given: 0 to 10 nm as in one of them",
-            r_on=100.0,
-            r_off=2.5e3,
-            v_on=-0.53,
-            v_off=0.5,
-            k_on=-80.0,
-            k_off=4.03e-8,
-            x_off=1e-8,
-        ),
-        "ferroelectric": published(
-            "Kvatinsky 2015, fit of a ferroelectric device; read in third-party replicas only, "
-            "verify before publishing; x range not given: 0 to 3 nm assumed",
-            r_on=150e3,
-            r_off=50e6,
-            v_on=-5.7,
-            v_off=1.4,
-            k_on=-30.0,
-            k_off=1e-4,
-            alpha_on=5.0,
-            alpha_off=5.0,
-        ),
-        "magic": published(
-            "constants of public SPICE netlists of the MAGIC logic family",
-            "digital logic at 1 to 2 V",
-            r_on=1e3,
-            r_off=300e3,
-            v_on=-1.5,
-            v_off=0.3,
-            k_on=-216.2,
-            k_off=0.091,
-            alpha_on=4.0,
-            alpha_off=4.0,
-        ),
-    }

@@ -1,19 +1,18 @@
 """Yakopcic's generalised model: thresholds, sinh current, damped motion near the ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
+from memcore import ConfigError, Context, Memristor, Parameter, parameter
 from memcore_plugins.devices._parameters import (
     as_state,
     exp,
     filled,
     positive,
-    published,
     require,
     unit_interval,
 )
@@ -102,62 +101,6 @@ class Yakopcic(Memristor):
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         highest = self.a1 * self.b
         return X_MIN * highest, highest
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "oblea_sine": published(
-            "Yakopcic 2011 and 2013, fit to Oblea's device; constants of public implementations",
-            "0.45 V sine, 100 Hz",
-        ),
-        "oblea_pulse": published(
-            "Yakopcic 2013, fit to Oblea's device; constants of public implementations",
-            "0.25 V pulses",
-            a1=0.097,
-            a2=0.097,
-            x0=0.001,
-        ),
-        "miao": published(
-            "Yakopcic 2013, fit to Miao's device; constants of public implementations, of which "
-            "one has V_p = 0.09: with 0.9 the drive below never reaches the threshold",
-            "triangle +0.75 to -1.25 V, 20 s",
-            a1=0.11,
-            a2=0.11,
-            b=0.5,
-            A_p=7.5,
-            A_n=2.0,
-            V_p=0.9,
-            V_n=0.75,
-        ),
-        "jo": published(
-            "Yakopcic 2013, fit to Jo's device; constants of public implementations",
-            "+-4 V",
-            a1=3.7e-7,
-            a2=4.35e-7,
-            b=0.7,
-            A_p=0.005,
-            A_n=0.08,
-            V_p=1.5,
-            V_n=0.5,
-            alpha_p=1.2,
-            alpha_n=3.0,
-            x_p=0.2,
-            x_n=0.5,
-            x0=0.1,
-        ),
-        "alternative": published(
-            "constants of a public implementation, device not named (x0 is ours)",
-            a1=7e-5,
-            a2=7e-5,
-            b=1.9,
-            A_p=1.0,
-            A_n=1.0,
-            V_p=0.4,
-            V_n=0.3,
-            alpha_p=3.0,
-            alpha_n=8.0,
-            x_p=0.9,
-            x_n=0.7,
-        ),
-    }
 
 
 def _travel(x: Tensor, push: Tensor, alpha: Tensor, start: Tensor) -> Tensor:
