@@ -142,6 +142,19 @@ def test_ranges_are_checked_before_what_a_plugin_checks_itself_and_once(monkeypa
         assert len(calls) == 1
 
 
+def test_a_parameter_that_is_declared_anew_keeps_its_range_unless_it_gives_one():
+    @dataclass(frozen=True, kw_only=True)
+    class Anew(Ranged):
+        """Has other defaults."""
+
+        low: Parameter = parameter(1.5, "ohm", "an end")
+        share: float = parameter(2.0, "1", "more than a share", within=(0, 3))
+
+    assert (allowed(Anew)["low"], allowed(Anew)["share"]) == ("> 0, < high", "in [0, 3]")
+    with pytest.raises(ConfigError, match=r"Anew: low=0\.0; expected a finite number of ohm > 0"):
+        Anew(low=0.0)
+
+
 def test_plain_defaults_are_left_to_their_plugin():
     @dataclass(frozen=True, kw_only=True)
     class Plain(ReferenceDevice):
@@ -154,9 +167,7 @@ def test_plain_defaults_are_left_to_their_plugin():
 
 
 def test_a_range_is_shown_in_short():
-    shown = {field.name: allowed(field) for field in dataclasses.fields(Ranged)}
-    assert shown == {
-        **{"r_on": "", "r_off": "", "rate": "", "high": "", "curve": "", "shot": ""},
+    assert allowed(Ranged) == {
         **{"low": "> 0, < high", "share": "in [0, 1]", "open": "in (0, 1]", "negative": "< 0"},
         **{"levels": ">= 2", "lifetime": "> 0", "scale": "> 0", "either": "> 0"},
         **{"law": "one of sinh, linear", "node": "one of 45, 90"},

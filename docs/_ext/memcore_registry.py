@@ -61,7 +61,7 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     fields = [field for field in dataclasses.fields(cls) if field.init]
     if fields:
         yield from ("| Parameter | Default | Unit | Range | Meaning |", "|---|---|---|---|---|")
-        yield from map(_row, fields)
+        yield from (_row(cls, field) for field in fields)
         yield ""
     for preset, found in sorted(getattr(cls, "presets", {}).items()):
         yield f"- preset `{preset}`: {_preset(found)}"
@@ -95,7 +95,7 @@ def _documentation(cls: type) -> list[str]:
     return kept
 
 
-def _row(field: dataclasses.Field[Any]) -> str:
+def _row(cls: type, field: dataclasses.Field[Any]) -> str:
     default = "required" if field.default is dataclasses.MISSING else f"`{_shown(field.default)}`"
     if field.default_factory is not dataclasses.MISSING:
         default = f"`{_shown(field.default_factory())}`"
@@ -104,7 +104,7 @@ def _row(field: dataclasses.Field[Any]) -> str:
         f"`{field.name}`",
         default,
         "" if unit == "1" else unit,
-        allowed(field),
+        allowed(cls).get(field.name, ""),
         field.metadata.get("doc", ""),
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -34,7 +34,8 @@ def parameter(
     tensors, of the nominal value of a distribution. Numbers are finite unless `finite=False`. The
     reference pages, `memcore device` and the notebook show all of it. A field of type
     `Literal["a", "b"]` needs no `choices`, one of type `int` takes integers only, and None is
-    allowed where it is the default or in the type.
+    allowed where it is the default or in the type. A subclass that declares a parameter anew, with
+    another default, keeps the range unless it gives one.
 
     ```python
     r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")

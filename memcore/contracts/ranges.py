@@ -104,6 +104,8 @@ class _Rule:
         several: whether they come as tuples only.
         flag: whether it is True or False.
         optional: whether None is allowed.
+        kinds: types besides numbers that its annotation names; distributions and tensors are
+            allowed only where it does.
     """
 
     name: str
@@ -115,10 +117,10 @@ class _Rule:
     several: bool
     flag: bool
     optional: bool
+    kinds: frozenset[Any]
 
     @classmethod
-    def of(cls, field: dataclasses.Field[Any], annotation: Any) -> Self:
-        range = field.metadata.get("range", Range())
+    def of(cls, field: dataclasses.Field[Any], annotation: Any, range: Range) -> Self:
         members = _members(annotation)
         literals = [value for m in members if get_origin(m) is Literal for value in get_args(m)]
         plain = {get_origin(m) or m for m in members} - {NoneType, Literal}
@@ -137,6 +139,7 @@ class _Rule:
             several=plain == {tuple},
             flag=isinstance(default, bool) and not range.choices,
             optional=default is None or NoneType in members,
+            kinds=frozenset(plain or _NUMBERS),
         )
 
     def fits(self, value: Any) -> bool:
@@ -151,6 +154,10 @@ class _Rule:
         )
 
     def _fits(self, value: Any) -> bool:
+        if any(
+            isinstance(value, kind) and kind not in self.kinds for kind in (Tensor, Distribution)
+        ):
+            return False
         if isinstance(value, Tensor):
             return not _known(value) or bool(self.range.holds(_extremes(value)).all())
         nominal: Any = value.nominal if isinstance(value, Distribution) else value
@@ -201,16 +208,21 @@ def check(plugin: object) -> None:
                 )
 
 
-def allowed(field: dataclasses.Field[Any], annotation: Any = None) -> str:
-    """What a parameter may be, in short: `> 0`, `in [0, 1]`, `one of a, b`; empty if anything."""
-    if "unit" not in field.metadata:
-        return ""
-    rule = _Rule.of(field, field.type if annotation is None else annotation)
-    return str(dataclasses.replace(rule.range, choices=rule.names))
+def allowed(plugin: type) -> dict[str, str]:
+    """What each parameter of a plugin may be, in short: `> 0`, `in [0, 1]`, `one of a, b`.
+
+    Parameters that may be anything are left out.
+    """
+    shown = {
+        rule.name: str(dataclasses.replace(rule.range, choices=rule.names))
+        for rule in _rules(plugin)
+    }
+    return {name: text for name, text in shown.items() if text}
 
 
 def _complaint(rule: _Rule, value: Any) -> str:
-    if isinstance(value, Tensor) and rule.number and value.numel() > 1:
+    drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
+    if drawn and value.numel() > 1:
         wrong = int((~rule.range.holds(value)).sum())
         return (
             f"{wrong} of {value.numel()} cells drew {rule.name} outside its range; expected "
@@ -224,7 +236,14 @@ def _complaint(rule: _Rule, value: Any) -> str:
 @cache
 def _rules(cls: type) -> tuple[_Rule, ...]:
     fields = [f for f in dataclasses.fields(cls) if f.init and "unit" in f.metadata]
-    return tuple(_Rule.of(field, _annotation(cls, field)) for field in fields)
+    return tuple(_Rule.of(f, _annotation(cls, f), _range(cls, f.name)) for f in fields)
+
+
+def _range(cls: type, name: str) -> Range:
+    """The range of a parameter; declared anew, it keeps that of the base unless it says one."""
+    declared = (getattr(base, "__dataclass_fields__", {}).get(name) for base in cls.__mro__)
+    ranges = (field.metadata.get("range", Range()) for field in declared if field is not None)
+    return next((range for range in ranges if range != Range()), Range())
 
 
 def _annotation(cls: type, field: dataclasses.Field[Any]) -> Any:

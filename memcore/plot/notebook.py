@@ -34,13 +34,13 @@ class ParameterRow:
 
 def parameters(device: Memristor) -> list[ParameterRow]:
     """The parameters of a device with their units and sources, in the order of declaration."""
-    fields = dataclasses.fields(device)  # type: ignore[arg-type]
+    fields, ranges = dataclasses.fields(device), allowed(type(device))  # type: ignore[arg-type]
     return [
         ParameterRow(
             name=field.name,
             value=_shown(getattr(device, field.name)),
             unit=_unit(field),
-            range=allowed(field),
+            range=ranges.get(field.name, ""),
             doc=field.metadata.get("doc", ""),
         )
         for field in fields

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcore_plugins.devices._affine import Affine
-from memcore_plugins.devices._pulsed import tensor
-from memcore_plugins.devices._weights import Weighted
+from memcore.modelling import AffinePulsed, Weighted, tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConstantStep(Affine, Weighted):
+class ConstantStep(AffinePulsed, Weighted):
     """Every pulse moves a cell by the same step until it stops at its bound.
 
         w -> w + s_up    or    w - s_down
 
     Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi 10.3389/fnins.2016.00333; conductance
-    and s_up, s_down as in `memcore_plugins.devices._weights`. Noise multiplies the step of each
+    and s_up, s_down as in `memcore.modelling.Weighted`. Noise multiplies the step of each
     pulse by 1 + c2c N(0, 1). The defaults are round numbers.
 
     Valid as a specification, not as a material: no device steps evenly up to its bounds.

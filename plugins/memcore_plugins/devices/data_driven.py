@@ -8,21 +8,10 @@ import torch
 from torch import Tensor
 
 from memcore import ConfigError, Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    number,
-    positive,
-    require,
-    require_ascending,
-    require_choice,
-    unit_interval,
-)
+from memcore.modelling import as_state, filled, fraction
 
 _FAR: Final = 60.0  #: beyond, e^(k d) is left to logarithms
 _LARGEST: Final = 1e25  #: so that absurd pulses stay finite numbers in single precision
-_OHMIC: Final = {"a_p": 100.0, "a_n": 100.0, "b_p": 0.01, "b_n": 0.01}  #: a sinh(b v) = v
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,50 +35,52 @@ class DataDriven(Memristor):
     `conductance` is that of small signals, a_p b_p / R.
     """
 
-    r_on: Parameter = parameter(10e3, "ohm", "lower end of the fitted range")
-    r_off: Parameter = parameter(17e3, "ohm", "upper end of the fitted range")
-    eta: int = parameter(1, "1", "1 if positive voltage raises R, -1 if it lowers R")
-    law: Literal["exponential", "quadratic"] = parameter("exponential", "1", "f of 2018 or of 2017")
+    r_on: Parameter = parameter(
+        10e3, "ohm", "lower end of the fitted range", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(17e3, "ohm", "upper end of the fitted range", above=0)
+    eta: int = parameter(
+        1, "1", "1 if positive voltage raises R, -1 if it lowers R", choices=(1, -1)
+    )
+    law: Literal["exponential", "quadratic"] = parameter(
+        "exponential", "1", "window function of 2018 or of 2017"
+    )
     A_p: Parameter = parameter(743.47, "ohm/s", "rate for v > 0; 1/(ohm s) if quadratic")
     A_n: Parameter = parameter(-6.80e4, "ohm/s", "rate for v < 0; 1/(ohm s) if quadratic")
-    t_p: Parameter = parameter(6.51, "1/V", "growth of the rate with v > 0")
-    t_n: Parameter = parameter(0.31, "1/V", "growth of the rate with v < 0")
-    k_p: Parameter = parameter(5.11e-4, "1/ohm", "window for v > 0; unused if quadratic")
-    k_n: Parameter = parameter(1.17e-3, "1/ohm", "window for v < 0; unused if quadratic")
-    rp0: Parameter = parameter(16.71e3, "ohm", "limit for v > 0")
-    rp1: Parameter = parameter(0.0, "ohm/V", "limit for v > 0")
-    rp2: Parameter = parameter(0.0, "ohm/V^2", "limit for v > 0")
-    rn0: Parameter = parameter(29.30e3, "ohm", "limit for v < 0")
-    rn1: Parameter = parameter(23.69e3, "ohm/V", "limit for v < 0; printed e4, a misprint")
-    rn2: Parameter = parameter(0.0, "ohm/V^2", "limit for v < 0")
-    a_p: Parameter = parameter(0.24, "V", "current for v > 0")
-    a_n: Parameter = parameter(0.24, "V", "current for v < 0")
-    b_p: Parameter = parameter(2.81, "1/V", "current for v > 0")
-    b_n: Parameter = parameter(2.81, "1/V", "current for v < 0")
-    s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
+    t_p: Parameter = parameter(6.51, "1/V", "growth of the rate with the voltage for v > 0")
+    t_n: Parameter = parameter(0.31, "1/V", "growth of the rate with the voltage for v < 0")
+    k_p: Parameter = parameter(
+        5.11e-4, "1/ohm", "steepness of the window for v > 0; unused if quadratic", above=0
+    )
+    k_n: Parameter = parameter(
+        1.17e-3, "1/ohm", "steepness of the window for v < 0; unused if quadratic", above=0
+    )
+    rp0: Parameter = parameter(16.71e3, "ohm", "limit of R for v > 0, at 0 V")
+    rp1: Parameter = parameter(0.0, "ohm/V", "linear term of that limit")
+    rp2: Parameter = parameter(0.0, "ohm/V^2", "quadratic term of that limit")
+    rn0: Parameter = parameter(29.30e3, "ohm", "limit of R for v < 0, at 0 V")
+    rn1: Parameter = parameter(
+        23.69e3, "ohm/V", "linear term of that limit; printed e4, a misprint"
+    )
+    rn2: Parameter = parameter(0.0, "ohm/V^2", "quadratic term of that limit")
+    a_p: Parameter = parameter(0.24, "V", "scale of the current for v > 0", above=0)
+    a_n: Parameter = parameter(0.24, "V", "scale of the current for v < 0", above=0)
+    b_p: Parameter = parameter(2.81, "1/V", "curvature of the current for v > 0", above=0)
+    b_n: Parameter = parameter(2.81, "1/V", "curvature of the current for v < 0", above=0)
+    s0: Parameter = parameter(
+        0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off", within=(0, 1)
+    )
 
     def __post_init__(self) -> None:
-        above = ["r_on", "r_off", "k_p", "k_n", "a_p", "a_n", "b_p", "b_n"]
-        require(self, positive, "a number > 0", above)
-        either = ["A_p", "A_n", "t_p", "t_n", "rp0", "rp1", "rp2", "rn0", "rn1", "rn2"]
-        require(self, number, "a number", either)
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "r_on", "r_off")
-        require_choice(self, "law", ("exponential", "quadratic"))
-        if self.eta not in (1, -1):
-            raise ConfigError(f"DataDriven: eta={self.eta!r}; expected 1 or -1")
-        for side, sign in (("p", self.eta), ("n", -self.eta)):
-            self._require_direction(side, sign)
-
-    def _require_direction(self, side: str, sign: int) -> None:
+        super().__post_init__()
         plan = self.nominal()
-        rate, growth = getattr(plan, f"A_{side}"), getattr(plan, f"t_{side}")
-        product = rate * growth * sign
-        if not isinstance(product, Tensor) and not product > 0:
-            raise ConfigError(
-                f"DataDriven: A_{side}={rate!r} and t_{side}={growth!r}; expected their product "
-                f"{'> 0' if sign > 0 else '< 0'} with eta={self.eta}"
-            )
+        for side, sign in (("p", self.eta), ("n", -self.eta)):
+            rate, growth = getattr(plan, f"A_{side}"), getattr(plan, f"t_{side}")
+            if not isinstance(rate * growth, Tensor) and not rate * growth * sign > 0:
+                raise ConfigError(
+                    f"DataDriven: A_{side}={rate!r} and t_{side}={growth!r}; expected their "
+                    f"product {'> 0' if sign > 0 else '< 0'} with eta={self.eta}"
+                )
 
     @property
     def polarity(self) -> int:  # type: ignore[override]

@@ -7,17 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    positive,
-    require,
-    require_ascending,
-    require_choice,
-    unit_interval,
-)
-from memcore_plugins.devices._windows import WINDOWS, Window, WindowName
+from memcore.modelling import Window, WindowName, as_state, filled, fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,22 +29,23 @@ class LinearIonDrift(Memristor):
     driven there takes long to come back.
     """
 
-    r_on: Parameter = parameter(100.0, "ohm", "fully doped; Strukov fig 2b")
-    r_off: Parameter = parameter(16e3, "ohm", "undoped; Strukov fig 2b, ratio 160")
-    thickness: Parameter = parameter(1e-8, "m", "D of the film; Strukov fig 2")
-    mobility: Parameter = parameter(1e-14, "m^2/(V s)", "of the dopants; Strukov fig 2")
-    x0: Parameter = parameter(0.1, "1", "w/D of fresh cells, 1 at r_on")
-    window: WindowName = parameter("none", "1", f"one of {', '.join(WINDOWS)}")
-    p: float = parameter(1.0, "1", "exponent of the window")
-    j: float = parameter(1.0, "1", "height of Prodromakis' window")
-    substeps: int = parameter(8, "1", "Runge-Kutta steps per call where no closed form exists")
-
-    def __post_init__(self) -> None:
-        names = ["r_on", "r_off", "thickness", "mobility", "p", "j", "substeps"]
-        require(self, positive, "a number > 0", names)
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        require_ascending(self, "r_on", "r_off")
-        require_choice(self, "window", WINDOWS)
+    r_on: Parameter = parameter(
+        100.0, "ohm", "resistance of the doped film; Strukov fig 2b", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(
+        16e3, "ohm", "resistance of the undoped film; Strukov fig 2b, ratio 160", above=0
+    )
+    thickness: Parameter = parameter(1e-8, "m", "thickness D of the film; Strukov fig 2", above=0)
+    mobility: Parameter = parameter(
+        1e-14, "m^2/(V s)", "mobility of the dopants; Strukov fig 2", above=0
+    )
+    x0: Parameter = parameter(0.1, "1", "position w/D of fresh cells, 1 at r_on", within=(0, 1))
+    window: WindowName = parameter("none", "1", "window function")
+    p: float = parameter(1.0, "1", "exponent of the window", above=0)
+    j: float = parameter(1.0, "1", "height of Prodromakis' window", above=0)
+    substeps: int = parameter(
+        8, "1", "number of Runge-Kutta steps per call where no closed form exists", above=0
+    )
 
     def conductance(self, state: Tensor) -> Tensor:
         x = state[0]

@@ -7,22 +7,11 @@ import torch
 from torch import Tensor
 
 from memcore import Parameter, parameter
-from memcore_plugins.devices._affine import Affine
-from memcore_plugins.devices._parameters import (
-    negative,
-    number,
-    positive,
-    require,
-    require_choice,
-)
-from memcore_plugins.devices._pulsed import choose
-from memcore_plugins.devices._weights import Weighted
-
-NOISES = ("multiplicative", "additive")
+from memcore.modelling import AffinePulsed, Weighted, choose
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearStep(Affine, Weighted):
+class LinearStep(AffinePulsed, Weighted):
     """The step falls by a share gamma from w = 0 to the bound.
 
         w -> w + s_up (1 - gamma_up w / ref_up)    or    w - s_down (1 - gamma_down w / ref_down)
@@ -35,20 +24,19 @@ class LinearStep(Affine, Weighted):
     Valid where the response bends little (gamma < 1): electrochemical cells and capacitors.
     """
 
-    gamma_up: Parameter = parameter(0.5, "1", "share by which steps up shrink; a round number")
-    gamma_down: Parameter = parameter(0.5, "1", "share by which steps down shrink; round")
-    ref_up: Parameter = parameter(1.0, "weight", "where steps up have shrunk by it: the mean bound")
-    ref_down: Parameter = parameter(-1.0, "weight", "where steps down have: the mean bound")
+    gamma_up: Parameter = parameter(
+        0.5, "1", "share by which steps up shrink from 0 to the bound; a round number"
+    )
+    gamma_down: Parameter = parameter(0.5, "1", "share by which steps down shrink; a round number")
+    ref_up: Parameter = parameter(
+        1.0, "weight", "position at which steps up have shrunk by it: the mean bound", above=0
+    )
+    ref_down: Parameter = parameter(
+        -1.0, "weight", "position at which steps down have shrunk: the mean bound", below=0
+    )
     noise: Literal["multiplicative", "additive"] = parameter(
         "multiplicative", "1", "whether the noise of a pulse is in proportion to its step"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, number, "a number", ["gamma_up", "gamma_down"])
-        require(self, positive, "a number > 0", ["ref_up"])
-        require(self, negative, "a number < 0", ["ref_down"])
-        require_choice(self, "noise", NOISES)
 
     @property
     def additive(self) -> bool:

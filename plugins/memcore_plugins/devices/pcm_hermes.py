@@ -7,9 +7,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, NonIdeality, Stage, parameter
-from memcore_plugins.devices._phase_change import PhaseChange, PhaseChangeEffect
-from memcore_plugins.devices._statistical import polynomial
+from memcore import NonIdeality, parameter
+from memcore.modelling import (
+    PhaseChange,
+    PhaseChangeDrift,
+    PhaseChangeReadNoise,
+    ProgrammingError,
+    polynomial,
+)
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,15 @@ class PcmHermes(PhaseChange):
     t_read = 512e-9
     t0 = 200.0
 
-    g_min: float = parameter(1e-8, "S", "RESET; assumed about 1/1000 of g_max, the fits begin at 0")
-    g_max: float = parameter(10.35e-6, "S", "SET; 10.35 uS of one cell, 20.7 uS of two")
-    devices: int = parameter(1, "1", "cells in parallel that hold one conductance, 1 or 2")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.devices not in _FITS:
-            raise ConfigError(f"PcmHermes: devices={self.devices!r}; expected 1 or 2")
+    g_min: float = parameter(
+        1e-8, "S", "conductance after RESET; assumed about 1/1000 of g_max, the fits begin at 0"
+    )
+    g_max: float = parameter(
+        10.35e-6, "S", "conductance after SET; 10.35 uS of one cell, 20.7 uS of two"
+    )
+    devices: int = parameter(
+        1, "1", "number of cells in parallel that hold one conductance", choices=(1, 2)
+    )
 
     @property
     def _fit(self) -> _Fit:
@@ -107,21 +113,15 @@ class PcmHermes(PhaseChange):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HermesProgramming(PhaseChangeEffect):
+class HermesProgramming(ProgrammingError):
     """The error of writing, new at every write."""
 
-    stage = Stage.PROGRAM
-
 
 @dataclass(frozen=True, kw_only=True)
-class HermesDrift(PhaseChangeEffect):
+class HermesDrift(PhaseChangeDrift):
     """Drift with one exponent for each cell for life."""
 
-    stage = Stage.AGE
-
 
 @dataclass(frozen=True, kw_only=True)
-class HermesReadNoise(PhaseChangeEffect):
+class HermesReadNoise(PhaseChangeReadNoise):
     """1/f noise of a read; reads are drawn independently."""
-
-    stage = Stage.READ

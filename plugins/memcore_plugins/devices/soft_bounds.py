@@ -7,20 +7,11 @@ import torch
 from torch import Tensor
 
 from memcore import Parameter, parameter
-from memcore_plugins.devices._affine import Affine
-from memcore_plugins.devices._parameters import (
-    negative,
-    number,
-    require,
-    require_choice,
-)
-from memcore_plugins.devices._pulsed import choose
-from memcore_plugins.devices._weights import Weighted
-from memcore_plugins.devices.linear_step import NOISES
+from memcore.modelling import AffinePulsed, Weighted, choose
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftBounds(Affine, Weighted):
+class SoftBounds(AffinePulsed, Weighted):
     """The nearer the bound, the smaller the step; the bound is approached, never passed.
 
         w -> w + s_up (1 - w / w_max)    or    w - s_down (1 - w / w_min)
@@ -37,20 +28,21 @@ class SoftBounds(Affine, Weighted):
     once, does not move and is read without error.
     """
 
+    w_min: Parameter = parameter(
+        -1.0,
+        "weight",
+        "lowest position, which steps down are relative to",
+        below=0,
+    )
     noise: Literal["multiplicative", "additive"] = parameter(
         "additive", "1", "whether the noise of a pulse is in proportion to its step"
     )
     about: Literal["zero", "symmetry"] = parameter(
-        "zero", "1", "what the reference of a cell is: 0 or its symmetry point"
+        "zero", "1", "reference of a cell: 0 or its symmetry point"
     )
-    offset: Parameter = parameter(0.0, "weight", "error of the reference; a distribution")
-
-    def __post_init__(self) -> None:
-        require(self, negative, "a number < 0: steps down are relative to it", ["w_min"])
-        require(self, number, "a number", ["offset"])
-        require_choice(self, "noise", NOISES)
-        require_choice(self, "about", ("zero", "symmetry"))
-        super().__post_init__()
+    offset: Parameter = parameter(
+        0.0, "weight", "error of the reference of a cell; usually a distribution"
+    )
 
     @property
     def additive(self) -> bool:

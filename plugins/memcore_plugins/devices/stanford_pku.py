@@ -8,20 +8,8 @@ import torch
 from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    exp,
-    filled,
-    fraction,
-    log,
-    positive,
-    require,
-    require_ascending,
-    unit_interval,
-)
-from memcore_plugins.devices._switching import advance
+from memcore.modelling import VOLT_PER_KELVIN, advance, as_state, exp, filled, fraction, log
 
-VOLT_PER_KELVIN: Final = 1.380649e-23 / 1.602176634e-19  #: k/q
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
 _NO_COMPLIANCE: Final = 1e3  #: A
 _NEWTON: Final = 12
@@ -57,43 +45,56 @@ class StanfordPku(Memristor):
     and thousands of kelvin.
     """
 
-    g0: Parameter = parameter(0.25e-9, "m", "decay of the current with the gap; release 1.0.0")
-    V0: Parameter = parameter(0.25, "V", "curvature of the current; release 1.0.0")
-    I0: Parameter = parameter(1e-3, "A", "current scale; release 1.0.0")
-    v0: Parameter = parameter(10.0, "m/s", "attempt velocity; release 1.0.0")
-    Ea: Parameter = parameter(0.6, "eV", "activation energy of ion hopping; release 1.0.0")
-    gamma0_set: Parameter = parameter(16.0, "1", "field enhancement in SET; release 1.0.0")
-    gamma0_reset: Parameter = parameter(16.0, "1", "field enhancement in RESET; release 1.0.0")
-    beta_set: Parameter = parameter(0.8, "1", "its loss with the gap in SET; release 1.0.0")
-    beta_reset: Parameter = parameter(0.0, "1", "its loss with the gap in RESET; release 1.0.0")
-    alpha: Parameter = parameter(3.0, "1", "exponent of that loss; release 1.0.0")
-    a0: Parameter = parameter(0.25e-9, "m", "hopping distance; release 1.0.0")
-    t_ox: Parameter = parameter(12e-9, "m", "oxide thickness; release 1.0.0")
-    f_min: Parameter = parameter(1.4e9, "V/m", "least field that moves the gap; release 1.0.0")
-    T0: Parameter = parameter(298.0, "K", "ambient; release 1.0.0")
-    r_th: Parameter = parameter(2.1e3, "K/W", "thermal resistance; release 1.0.0")
-    g_min: Parameter = parameter(0.2e-9, "m", "smallest gap; release 1.0.0")
-    g_max: Parameter = parameter(1.7e-9, "m", "largest gap; release 1.0.0")
-    r_series: Parameter = parameter(0.0, "ohm", "in series with the gap; not in the release")
-    i_max: Parameter = parameter(1e3, "A", "compliance while v > 0, 1e3: none; not in the release")
-    delta_g0: Parameter = parameter(0.0, "m/s", "noise; release 1.0.0 has 0.02 when switched on")
-    T_crit: Parameter = parameter(450.0, "K", "where noise sets in; release 1.0.0")
-    T_smth: Parameter = parameter(500.0, "K", "how sharply; release 1.0.0")
-    dt_ref: float = parameter(1e-9, "s", "step at which delta_g0 has its published meaning")
-    s0: Parameter = parameter(1.0, "1", "state of fresh cells, 0 at g_min and 1 at g_max")
-    substeps: int = parameter(4, "1", "sub-steps per call")
-
-    def __post_init__(self) -> None:
-        above = ["g0", "V0", "I0", "v0", "Ea", "gamma0_set", "gamma0_reset", "alpha", "a0", "t_ox"]
-        above += ["T0", "g_min", "g_max", "i_max", "T_crit", "T_smth", "dt_ref", "substeps"]
-        require(self, positive, "a number > 0", above)
-        from_zero = ["beta_set", "beta_reset", "f_min", "r_th", "r_series", "delta_g0"]
-        require(self, lambda x: x >= 0, "a number >= 0", from_zero)
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "g_min", "g_max")
+    g0: Parameter = parameter(
+        0.25e-9, "m", "decay of the current with the gap; release 1.0.0", above=0
+    )
+    V0: Parameter = parameter(0.25, "V", "curvature of the current; release 1.0.0", above=0)
+    I0: Parameter = parameter(1e-3, "A", "current scale; release 1.0.0", above=0)
+    v0: Parameter = parameter(10.0, "m/s", "attempt velocity; release 1.0.0", above=0)
+    Ea: Parameter = parameter(0.6, "eV", "activation energy of ion hopping; release 1.0.0", above=0)
+    gamma0_set: Parameter = parameter(16.0, "1", "field enhancement in SET; release 1.0.0", above=0)
+    gamma0_reset: Parameter = parameter(
+        16.0, "1", "field enhancement in RESET; release 1.0.0", above=0
+    )
+    beta_set: Parameter = parameter(
+        0.8, "1", "loss of field enhancement with the gap in SET; release 1.0.0", at_least=0
+    )
+    beta_reset: Parameter = parameter(
+        0.0, "1", "loss of field enhancement with the gap in RESET; release 1.0.0", at_least=0
+    )
+    alpha: Parameter = parameter(3.0, "1", "exponent of that loss; release 1.0.0", above=0)
+    a0: Parameter = parameter(0.25e-9, "m", "hopping distance; release 1.0.0", above=0)
+    t_ox: Parameter = parameter(12e-9, "m", "oxide thickness; release 1.0.0", above=0)
+    f_min: Parameter = parameter(
+        1.4e9, "V/m", "least field that moves the gap; release 1.0.0", at_least=0
+    )
+    T0: Parameter = parameter(298.0, "K", "ambient temperature; release 1.0.0", above=0)
+    r_th: Parameter = parameter(2.1e3, "K/W", "thermal resistance; release 1.0.0", at_least=0)
+    g_min: Parameter = parameter(0.2e-9, "m", "smallest gap; release 1.0.0", above=0, below="g_max")
+    g_max: Parameter = parameter(1.7e-9, "m", "largest gap; release 1.0.0", above=0)
+    r_series: Parameter = parameter(
+        0.0, "ohm", "resistance in series with the gap; not in the release", at_least=0
+    )
+    i_max: Parameter = parameter(
+        1e3, "A", "compliance current while v > 0, 1e3 for none; not in the release", above=0
+    )
+    delta_g0: Parameter = parameter(
+        0.0, "m/s", "noise of the gap; release 1.0.0 has 0.02 when switched on", at_least=0
+    )
+    T_crit: Parameter = parameter(
+        450.0, "K", "temperature at which noise sets in; release 1.0.0", above=0
+    )
+    T_smth: Parameter = parameter(500.0, "K", "width of the onset of noise; release 1.0.0", above=0)
+    dt_ref: float = parameter(
+        1e-9, "s", "step at which delta_g0 has its published meaning", above=0
+    )
+    s0: Parameter = parameter(
+        1.0, "1", "state of fresh cells, 0 at g_min and 1 at g_max", within=(0, 1)
+    )
+    substeps: int = parameter(4, "1", "number of sub-steps per call", above=0)
 
     def gap(self, s: Tensor) -> Tensor:
-        """G in m of a normalised state."""
+        """Gap g in m of a normalised state."""
         return self.g_min + (self.g_max - self.g_min) * s
 
     def conductance(self, state: Tensor) -> Tensor:

@@ -7,15 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    exp,
-    filled,
-    positive,
-    require,
-    unit_interval,
-)
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import as_state, exp, filled
 
 X_MIN: Final = 1e-6  #: x = 0 would be an open circuit for ever
 _SUBSTEPS: Final = 4
@@ -41,28 +34,19 @@ class Yakopcic(Memristor):
     conductance is that of small positive signals, a1 b x.
     """
 
-    a1: Parameter = parameter(0.17, "A", "current for v >= 0; Oblea")
-    a2: Parameter = parameter(0.17, "A", "current for v < 0; Oblea")
-    b: Parameter = parameter(0.05, "1/V", "curvature of the current; Oblea")
-    A_p: Parameter = parameter(4000.0, "1/s", "speed for v > V_p; Oblea")
-    A_n: Parameter = parameter(4000.0, "1/s", "speed for v < -V_n; Oblea")
-    V_p: Parameter = parameter(0.16, "V", "positive threshold; Oblea")
-    V_n: Parameter = parameter(0.15, "V", "magnitude of the negative threshold; Oblea")
-    alpha_p: Parameter = parameter(1.0, "1", "damping of the rising state; Oblea")
-    alpha_n: Parameter = parameter(5.0, "1", "damping of the falling state; Oblea")
-    x_p: Parameter = parameter(0.3, "1", "where damping of the rising state begins; Oblea")
-    x_n: Parameter = parameter(0.5, "1", "1 - x where damping of the falling state begins; Oblea")
-    x0: Parameter = parameter(0.11, "1", "state of fresh cells, 1 is the most conductive; Oblea")
-    eta: int = parameter(1, "1", "1 if positive voltage raises x, -1 if it lowers x")
-
-    def __post_init__(self) -> None:
-        above = ["a1", "a2", "b", "A_p", "A_n", "V_p", "V_n"]
-        require(self, positive, "a number > 0", above)
-        require(self, lambda a: a >= 0, "a number >= 0", ["alpha_p", "alpha_n"])
-        require(self, lambda x: (x >= 0) & (x < 1), "a number in [0, 1)", ["x_p", "x_n"])
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        if self.eta not in (1, -1):
-            raise ConfigError(f"Yakopcic: eta={self.eta!r}; expected 1 or -1")
+    a1: Parameter = parameter(0.17, "A", "scale of the current for v >= 0; Oblea", above=0)
+    a2: Parameter = parameter(0.17, "A", "scale of the current for v < 0; Oblea", above=0)
+    b: Parameter = parameter(0.05, "1/V", "curvature of the current; Oblea", above=0)
+    A_p: Parameter = parameter(4000.0, "1/s", "speed for v > V_p; Oblea", above=0)
+    A_n: Parameter = parameter(4000.0, "1/s", "speed for v < -V_n; Oblea", above=0)
+    V_p: Parameter = parameter(0.16, "V", "positive threshold; Oblea", above=0)
+    V_n: Parameter = parameter(0.15, "V", "magnitude of the negative threshold; Oblea", above=0)
+    alpha_p: Parameter = parameter(1.0, "1", "damping of the rising state; Oblea", at_least=0)
+    alpha_n: Parameter = parameter(5.0, "1", "damping of the falling state; Oblea", at_least=0)
+    x_p: Parameter = parameter(0.3, "1", "x where rising is damped; Oblea", at_least=0, below=1)
+    x_n: Parameter = parameter(0.5, "1", "the same of 1 - x, falling; Oblea", at_least=0, below=1)
+    x0: Parameter = parameter(0.11, "1", "state of fresh cells, 1 most conductive", within=(0, 1))
+    eta: int = parameter(1, "1", "1 if positive voltage raises x, else -1", choices=(1, -1))
 
     @property
     def polarity(self) -> int:  # type: ignore[override]

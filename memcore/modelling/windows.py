@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from memcore import Parameter
+from memcore.contracts.parameters import Parameter
 
 WindowName = Literal["none", "joglekar", "biolek", "prodromakis"]
 WINDOWS: Final[tuple[str, ...]] = get_args(WindowName)
@@ -44,11 +44,16 @@ def prodromakis(x: Tensor, p: float, j: float) -> Tensor:
 class Window:
     """A window by name, with its parameters, ready to move cells.
 
+    ```python
+    window = Window("joglekar", p=2.0, j=1.0, substeps=8)
+    x = (x + window.travel(x, push, r_on, r_off)).clamp(0, 1)
+    ```
+
     Args:
-        name: see `WINDOWS`; none means that the state stops at its ends.
+        name: one of `WINDOWS`; none means that the state stops at its ends.
         p: exponent.
-        j: height, Prodromakis only.
-        substeps: Runge-Kutta steps for each push where there is no closed form.
+        j: height of Prodromakis' window.
+        substeps: number of Runge-Kutta steps for each push where there is no closed form.
     """
 
     name: WindowName
@@ -57,7 +62,14 @@ class Window:
     substeps: int
 
     def travel(self, x: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter) -> Tensor:
-        """The displacement of `x` under `push` (in ohm), not yet clipped to [0, 1]."""
+        """The displacement of cells under a push, not yet clipped to [0, 1].
+
+        Args:
+            x: state, [*cells].
+            push: drift constant times flux, ohm, [*cells]; its sign is the direction.
+            r_on: resistance at x = 1, ohm; 1 if the resistance plays no part.
+            r_off: resistance at x = 0, ohm; likewise.
+        """
         if self.name == "none":
             return _free(x, push, r_on, r_off)
         if self.name == "biolek":

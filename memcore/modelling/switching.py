@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from memcore_plugins.devices._parameters import log
+from memcore.modelling.state import log
 
 #: How far ahead the slope of the logarithm of the rate is taken, beyond its rounding errors.
 _NEAR: Final = {torch.float64: 1e-6}
@@ -42,13 +42,21 @@ def advance(
     rate hardly changes in all the time left, that is one sub-step. Where the motion runs into a
     region in which nothing moves, it ends at its border.
 
+    ```python
+    def step(self, state, voltage, dt, ctx):
+        def log_rate(x):  # ln of 1/s
+            return voltage.abs() / self.v0 - 20 * x
+        return as_state(advance(log_rate, state[0], voltage.sign(), dt, substeps=8))
+    ```
+
     Args:
-        log_rate: of the speed in 1/s; -inf where nothing moves.
-        x: state, normalised to its window.
-        direction: 1, -1 or 0 for each cell.
+        log_rate: from states [*cells] to the logarithm of the speed in 1/s; -inf where nothing
+            moves.
+        x: state, normalised to its window, [*cells].
+        direction: 1, -1 or 0 for each cell, [*cells].
         dt: s.
-        substeps: the error falls with their square.
-        rests: where nothing moves, if that is easier to say than the rate.
+        substeps: number of sub-steps; the error falls with its square.
+        rests: from states to where nothing moves, if that is easier to say than the rate.
     """
     log_time, near = log(max(dt, 1e-300) / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
     rests = rests or (lambda x: log_rate(x).isneginf())

@@ -5,25 +5,30 @@ programmer that asks for conductances (`direct`), and their effects say how far 
 its target, how it moves afterwards and how it is read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, parameter
-from memcore_plugins.devices._parameters import as_state, filled, positive, require
-from memcore_plugins.devices._parameters import require_ascending as ascending
+from memcore.contracts.device import Memristor
+from memcore.contracts.parameters import parameter
+from memcore.contracts.records import Context
+from memcore.errors import ConfigError
+from memcore.modelling.state import as_state, filled
 
-US: Final = 1e-6  #: S in a microsiemens, the unit of the published fits
+US: Final = 1e-6  #: S in a microsiemens, the unit of most published fits
 DAY: Final = 86400.0  #: s
 YEAR: Final = 365 * DAY  #: s
 _SLACK: Final = 1e-4  #: rounding of single precision at the ends of a fitted range
 
 
 class Unpulsed(Memristor):
-    """A cell that is written at once: its state is its conductance, and no voltage moves it."""
+    """A cell that is written at once: its state is its conductance, and no voltage moves it.
+
+    A subclass overrides `conductance_range`, and `effects` with what happens to its cells.
+    """
 
     def conductance(self, state: Tensor) -> Tensor:
         return state[0]
@@ -54,46 +59,68 @@ class Unpulsed(Memristor):
 
 @dataclass(frozen=True, kw_only=True)
 class Statistical(Unpulsed):
-    """A cell with a window of conductances; subclasses add their effects."""
+    """A cell with a window of conductances and a spread about its targets.
 
-    g_min: float = parameter(1e-7, "S", "lowest conductance")
-    g_max: float = parameter(1e-5, "S", "highest conductance")
+    A subclass says how far a write misses its target (`programming_std`), perhaps what becomes of
+    it (`aged`) and how noisy reads are (`read_std`), and returns effects of its own kinds of
+    `ProgrammingError`, `Relaxation` and `CellReadNoise` from `effects()`:
+
+    ```python
+    @dataclass(frozen=True, kw_only=True)
+    class MyCell(Statistical):
+        def programming_std(self, g):
+            return 0.02 * g + 1e-7  # S
+
+        def effects(self):
+            return (MyCellProgramming(cell=self),)
+    ```
+    """
+
+    g_min: float = parameter(1e-7, "S", "lowest conductance", above=0, below="g_max")
+    g_max: float = parameter(1e-5, "S", "highest conductance", above=0)
 
     def __post_init__(self) -> None:
-        require(self, positive, "a number > 0", ["g_min", "g_max"])
-        ascending(self, "g_min", "g_max")
-
-    def require_window(self, lowest: float, highest: float) -> None:
-        """Refuse a window that leaves the conductances for which the fit was made.
-
-        Raises:
-            ConfigError: with the window and the range of the fit.
-        """
+        super().__post_init__()
+        lowest, highest = self.fitted_range
         if self.g_min < lowest * (1 - _SLACK) or self.g_max > highest * (1 + _SLACK):
             raise ConfigError(
                 f"{type(self).__name__}: window [{self.g_min:.4g}, {self.g_max:.4g}] S leaves the "
                 f"fitted range; expected it inside [{lowest:.4g}, {highest:.4g}] S"
             )
 
+    @property
+    def fitted_range(self) -> tuple[float, float]:
+        """The lowest and the highest conductance in S that were fitted; the window by default."""
+        return self.g_min, self.g_max
+
+    def programming_std(self, g: Tensor) -> Tensor:
+        """Standard deviation in S of a write, for targets in S; any shape."""
+        raise NotImplementedError
+
+    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        """Conductances in S, `seconds` [] after a write that left `g` S.
+
+        `z` is a standard normal draw for each cell, the same at all times, so that each cell
+        follows a path of its own.
+        """
+        raise NotImplementedError
+
+    def read_std(self, g: Tensor, seconds: Tensor) -> Tensor:
+        """Standard deviation in S of a read of `g` S, `seconds` [] after the write."""
+        raise NotImplementedError
+
     def conductance_range(self) -> tuple[float, float]:
         return self.g_min, self.g_max
 
 
-def polynomial(x: Tensor, ascending: Sequence[float]) -> Tensor:
-    """`c0 + c1 x + c2 x^2 + ...` by Horner's rule."""
-    result = torch.full_like(x, ascending[-1])
-    for c in reversed(ascending[:-1]):
-        result = result * x + c
-    return result
-
-
-def per_write(ctx: Context) -> Context:
-    """The context of what a rewrite draws anew."""
-    return ctx.child("write", ctx.writes)
-
-
 def require_inside(g: Tensor, lowest: float, highest: float, who: str) -> None:
     """Refuse conductances outside the range of a fit.
+
+    Args:
+        g: S.
+        lowest: S.
+        highest: S.
+        who: whom the message names.
 
     Raises:
         ConfigError: with the extremes that came and the range.
@@ -111,6 +138,12 @@ def require_inside(g: Tensor, lowest: float, highest: float, who: str) -> None:
 def require_time(seconds: Tensor, longest: float, who: str, shortest: float = 0.0) -> None:
     """Refuse times outside the range of a fit; 0 s, no time at all, is always allowed.
 
+    Args:
+        seconds: since programming, [].
+        longest: s.
+        who: whom the message names.
+        shortest: s.
+
     Raises:
         ConfigError: with the time and the range.
     """
@@ -121,30 +154,3 @@ def require_time(seconds: Tensor, longest: float, who: str, shortest: float = 0.
         raise ConfigError(
             f"{who}: {t:g} s after programming; the fit holds from {shortest:g} s to {longest:g} s"
         )
-
-
-class Scattered(nn.Module):
-    """`max(g + std(g) z, 0)`: a programming error, drawn once; a passive cell stays passive.
-
-    Args:
-        z: standard normal, [arrays, rows, cols].
-        std: S of a target in S.
-        limits: lowest and highest target for which `std` was fitted, S.
-        who: for messages.
-    """
-
-    z: Tensor
-
-    def __init__(
-        self, z: Tensor, std: Callable[[Tensor], Tensor], limits: tuple[float, float], who: str
-    ) -> None:
-        super().__init__()
-        self.register_buffer("z", z)
-        self.std = std
-        self.limits = limits
-        self.who = who
-
-    def forward(self, g: Tensor) -> Tensor:
-        """Conductances after writing."""
-        require_inside(g, *self.limits, self.who)
-        return (g + self.std(g) * self.z.to(g.dtype)).clamp(min=0)

@@ -1,4 +1,4 @@
-"""From measured conductances to curves and spreads: what `tabular` devices are made of."""
+"""From conductances measured between pulses to mean curves and the spread of pulses."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, fitting
-from memcore_plugins.devices._tables import PulseTables, Rows, pulse_tables
+from memcore.errors import ConfigError
+from memcore.fitting.data import PulseData
+from memcore.modelling.curves import PulseTables, Rows, pulse_tables
 
 _NODES: Final = 8  #: of the deviation over the window, at most
 _WIDE: Final = 0.1  #: of a curve, over which its slope is taken: mean curves are rough
@@ -26,8 +27,8 @@ class Runs(NamedTuple):
     down: Tensor
 
 
-class Made(NamedTuple):
-    """What runs say.
+class PulseCurves(NamedTuple):
+    """What runs of pulses say.
 
     Args:
         ltp: S, ascending, [devices, pulses + 1].
@@ -49,7 +50,7 @@ class Made(NamedTuple):
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def runs_of(records: Sequence[fitting.PulseData]) -> Runs:
+def runs_of(records: Sequence[PulseData]) -> Runs:
     """The runs of each record, one for each device.
 
     Raises:
@@ -64,12 +65,12 @@ def runs_of(records: Sequence[fitting.PulseData]) -> Runs:
     return Runs(up, down)
 
 
-def names_of(records: Sequence[fitting.PulseData]) -> list[str]:
+def names_of(records: Sequence[PulseData]) -> list[str]:
     """What messages call each record: its label, or its number."""
     return [record.label or f"device {k}" for k, record in enumerate(records)]
 
 
-def _split(record: fitting.PulseData) -> Iterable[tuple[int, dict[int, list[float]]]]:
+def _split(record: PulseData) -> Iterable[tuple[int, dict[int, list[float]]]]:
     """Direction of each run, and what was read after how many of its pulses."""
     sign, place, last = 0, 0, None
     run: dict[int, list[float]] = {}
@@ -116,7 +117,7 @@ def _stacked(
 # -- curves ----------------------------------------------------------------------------------------
 
 
-def made_of(runs: Runs, names: Sequence[str] = ()) -> Made:
+def curves_of(runs: Runs, names: Sequence[str] = ()) -> PulseCurves:
     """Curves and deviations; `names` of the devices are for messages.
 
     Raises:
@@ -140,7 +141,7 @@ def made_of(runs: Runs, names: Sequence[str] = ()) -> Made:
     span = (tables.high - tables.low)[:-1]
     departure = torch.maximum(far_up, far_down) / span
     std_set, std_reset = (_deviation(n, read) for n in noise)
-    return Made(*rows, std_set, std_reset, read**0.5, float(departure.max()))
+    return PulseCurves(*rows, std_set, std_reset, read**0.5, float(departure.max()))
 
 
 def _complete(table: Tensor) -> Tensor:

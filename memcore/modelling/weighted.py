@@ -1,17 +1,19 @@
 """Devices that are published in units of a weight: their bounds, steps and conductance."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Distribution, Parameter, parameter
-from memcore_plugins.devices._parameters import number, positive, require, require_ascending
-from memcore_plugins.devices._pulsed import Pulsed, choose, tensor
+from memcore.contracts.distributions import Distribution
+from memcore.contracts.parameters import Parameter, parameter
+from memcore.errors import ConfigError
+from memcore.modelling.pulsed import Pulsed
+from memcore.modelling.state import choose, tensor
 
-#: Drawn bounds and steps keep their sign: nearer to 0 than this share of their mean is redrawn.
-_LEAST = 0.01
+#: Drawn steps keep their sign: they are at least this share of the mean step.
+_LEAST: Final = 0.01
 
 
 def _above(scale: Any) -> Any:
@@ -22,31 +24,43 @@ def _above(scale: Any) -> Any:
 class Weighted(Pulsed):
     """Bounds, steps, asymmetry and noise as the field writes them, in units of a weight w.
 
-    G = g_zero + g_unit w
-    s_up = dw_min (gain + min(up_down, 0) + imbalance)
-    s_down = dw_min (gain - max(up_down, 0) - imbalance)
+        G = g_zero + g_unit w
+        s_up = dw_min (gain + min(up_down, 0) + imbalance)
+        s_down = dw_min (gain - max(up_down, 0) - imbalance)
+
+    A subclass says in `change` and `flow` (or in `line`, if it is an `AffinePulsed` as well) what
+    becomes of these steps away from w = 0; `scales` gives s_up or s_down for the direction of each
+    cell. Distributions of `gain`, `imbalance`, `w_max` and `w_min` make cells differ.
     """
 
-    dw_min: Parameter = parameter(0.01, "weight", "mean step of a pulse; a round number")
-    gain: Parameter = parameter(1.0, "1", "of the steps of a cell; a distribution spreads them")
-    up_down: float = parameter(0.0, "1", "asymmetry; below 0 smaller steps up, above 0 down")
-    imbalance: Parameter = parameter(0.0, "1", "up minus down of a cell; a distribution")
-    w_max: Parameter = parameter(1.0, "weight", "highest position, above 0")
-    w_min: Parameter = parameter(-1.0, "weight", "lowest position, at most 0")
-    c2c: float = parameter(0.0, "1", "noise of a pulse, cycle to cycle, over its step")
-    write_std: float = parameter(
-        0.0, "1", "of what is read about the position, new with each pulse; over dw_min"
+    dw_min: Parameter = parameter(0.01, "weight", "mean step of a pulse; a round number", above=0)
+    gain: Parameter = parameter(
+        1.0, "1", "factor of the steps of a cell; a distribution spreads them", above=0
     )
-    g_zero: Parameter = parameter(3e-5, "S", "conductance at w = 0; a round number")
-    g_unit: Parameter = parameter(1e-5, "S/weight", "conductance of a weight of 1; a round number")
+    up_down: float = parameter(
+        0.0, "1", "asymmetry: below 0 steps up are smaller, above 0 steps down are"
+    )
+    imbalance: Parameter = parameter(
+        0.0, "1", "difference of steps up and down of a cell; usually a distribution"
+    )
+    w_max: Parameter = parameter(1.0, "weight", "highest position", above=0)
+    w_min: Parameter = parameter(-1.0, "weight", "lowest position", at_most=0, below="w_max")
+    c2c: float = parameter(
+        0.0, "1", "cycle-to-cycle noise of a pulse, relative to its step", at_least=0
+    )
+    write_std: float = parameter(
+        0.0,
+        "1",
+        "noise of what is read about the position, relative to dw_min; new with each pulse",
+        at_least=0,
+    )
+    g_zero: Parameter = parameter(3e-5, "S", "conductance at w = 0; a round number", above=0)
+    g_unit: Parameter = parameter(
+        1e-5, "S/weight", "conductance of a weight of 1; a round number", above=0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, positive, "a number > 0", ["dw_min", "gain", "w_max", "g_zero", "g_unit"])
-        require(self, lambda w: w <= 0, "a number <= 0", ["w_min"])
-        require(self, number, "a number", ["imbalance", "up_down"])
-        require(self, lambda value: value >= 0, "a number >= 0", ["write_std"])
-        require_ascending(self, "w_min", "w_max")
         self._require_conducting()
 
     def _require_conducting(self) -> None:
@@ -66,10 +80,6 @@ class Weighted(Pulsed):
         return self.w_min, self.w_max
 
     @property
-    def additive(self) -> bool:
-        return False
-
-    @property
     def variables(self) -> int:
         return 2 if self.write_std else 1
 
@@ -79,7 +89,7 @@ class Weighted(Pulsed):
 
     @property
     def reference(self) -> Parameter:
-        """The weight that is subtracted before reading."""
+        """The weight that is subtracted before a cell is read."""
         return 0.0
 
     @property
@@ -90,7 +100,7 @@ class Weighted(Pulsed):
         return _above(higher), _above(lower)
 
     def scales(self, w: Tensor, up: Tensor) -> Tensor:
-        """The scale of the step in the direction of each cell, > 0."""
+        """The step s_up or s_down in the direction of each cell, > 0, in weights."""
         higher, lower = self.relative_scales
         return choose(up, higher, lower, w) * tensor(self.dw_min, w)
 

@@ -1,4 +1,4 @@
-"""Curves of tabular devices: strictly ascending rows, looked up forwards and backwards."""
+"""Measured curves: strictly ascending rows, looked up forwards and backwards."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from memcore import ConfigError
+from memcore.errors import ConfigError
 
 #: A flat part of a curve rises by this share of the window per pulse, so that it can be inverted.
 _LEAST: Final = 1e-6
@@ -55,7 +55,7 @@ class Curves(NamedTuple):
 
 
 class PulseTables(NamedTuple):
-    """What pulses do to each measured device, and last to the mean of all.
+    """What pulses do to each measured device, and last to the mean of all; see `pulse_tables`.
 
     Args:
         low: S, lowest conductance, [devices + 1].
@@ -78,28 +78,43 @@ class PulseTables(NamedTuple):
 
 # Cells are picked by making their device anew, so checks and tables are kept.
 @lru_cache(maxsize=64)
-def require_rows(rows: Rows, name: str, sign: int) -> Rows:
-    """Rows as numbers, ascending (or descending for the sign -1).
+def require_rows(rows: Rows, name: str, *, falling: bool = False) -> Rows:
+    """Rows of conductances in S as numbers, each ascending, or descending if `falling`.
+
+    Args:
+        rows: as many values in each, two or more.
+        name: of the parameter, for the message.
+        falling: whether the conductances fall along a row.
 
     Raises:
         ConfigError: naming the row.
     """
+    sign, word = (-1, "descending") if falling else (1, "ascending")
     rows = tuple(tuple(float(g) for g in row) for row in rows)
     for number, row in enumerate(rows):
         steps = [sign * (b - a) for a, b in pairwise(row)]
         same = len(row) == len(rows[0]) > 1
         if not (same and 0 < min(row) <= max(row) < inf and min(steps) >= 0 and max(steps) > 0):
-            word = "ascending" if sign > 0 else "descending"
             raise ConfigError(
-                f"Tabular: row {number} of {name} has {len(row)} values; expected two or more "
-                f"siemens > 0, {word}, as many in each row: Tabular.from_pulses makes them so"
+                f"row {number} of {name} has {len(row)} values; expected two or more siemens > 0, "
+                f"{word}, as many in each row: take a device's from_pulses, which makes them so"
             )
     return rows
 
 
 @lru_cache(maxsize=64)
 def pulse_tables(ltp: Rows, ltd: Rows) -> PulseTables:
-    """Tables of measured curves in S, [devices, pulses + 1]: ascending `ltp`, descending `ltd`."""
+    """The tables of measured curves.
+
+    ```python
+    tables = pulse_tables(ltp=((1e-5, 4e-5, 6e-5),), ltd=((6e-5, 3e-5, 1e-5),))
+    place = tables.curves.place(tables.mean, torch.tensor(0.5))  # pulses to half of the window
+    ```
+
+    Args:
+        ltp: S before the first SET pulse and after each, ascending, [devices, pulses + 1].
+        ltd: S before the first RESET pulse and after each, descending.
+    """
     up, down = (_with_mean(rows) for rows in (ltp, ltd))
     low, high = torch.minimum(up[:, 0], down[:, -1]), torch.maximum(up[:, -1], down[:, 0])
     span = (high - low)[:, None]

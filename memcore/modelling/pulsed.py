@@ -13,117 +13,48 @@ noise, n pulses are one draw that has the distribution of n single ones:
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    positive,
-    require,
-    unit_interval,
-)
+from memcore.contracts.device import Memristor
+from memcore.contracts.parameters import Parameter, parameter
+from memcore.contracts.records import Context
+from memcore.errors import ConfigError
+from memcore.modelling.state import as_state, between, filled, fraction, nonzero, tensor
+from memcore.modelling.trains import added, jumps, reflected
 
 _MOST: Final = 1e15  #: pulses; more change nothing and overflow in single precision
-_DISCRETE: Final = 0.5826  #: -zeta(1/2) / sqrt(2 pi)
 _FORWARD: Final = 0.3  #: up to this c2c, practically all pulses move in their direction
 _REACHED: Final = 1 - 1e-6  #: an amplitude counts as reached in spite of rounding
-
-
-def choose(up: Tensor, forward: Parameter, back: Parameter, like: Tensor) -> Tensor:
-    """`forward` where cells move up, else `back`, in the dtype of `like`."""
-    return torch.where(up, tensor(forward, like), tensor(back, like))
-
-
-def tensor(value: Parameter, like: Tensor) -> Tensor:
-    """A parameter as a tensor of the dtype and the device of `like`."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
-
-
-def between(value: Tensor, low: Parameter, high: Parameter) -> Tensor:
-    """`value`, but no less than `low` and no more than `high`."""
-    return torch.clamp(value, tensor(low, value), tensor(high, value))
-
-
-def jumps(
-    count: Tensor, most: float, singles: int, parts: int, share: float
-) -> Iterator[tuple[Tensor, bool]]:
-    """Cut pulses into `singles`, then `parts` that take a share of what is left, then the rest.
-
-    Args:
-        count: pulses of each cell.
-        most: no cell has more; parts that would be empty are left out.
-        singles: how many single pulses come first.
-        parts: how many shares.
-        share: of what is left, up to whole pulses.
-
-    Yields:
-        the pulses of a part, and whether none has more than one.
-    """
-    rest, left = count, most
-    for part in range(singles + parts):
-        if left <= 0:
-            return
-        if part < singles:
-            take, taken = rest.clamp(max=1), min(left, 1.0)
-        else:
-            take = torch.minimum(rest, (rest * share).ceil())
-            taken = min(left, math.ceil(left * share)) if math.isfinite(left) else 0.0
-        yield take, part < singles or taken == 1
-        rest, left = rest - take, left - taken
-    if left > 0:
-        yield rest, left <= 1
-
-
-def reflected(
-    shift: Tensor, variance: Tensor, count: Tensor, above: Tensor, below: Tensor, draws: Tensor
-) -> Tensor:
-    """The shift of a path of `count` steps that stops wherever it meets an end of its room.
-
-    Args:
-        shift: where the path would end without ends.
-        variance: of that.
-        count: steps.
-        above: room upwards, >= 0.
-        below: room downwards, >= 0.
-        draws: uniform, [2, *cells].
-    """
-    swing = -2 * variance * draws.clamp(min=1e-12).log()
-    reach = 0.5 * (shift.square() + swing).sqrt()
-    lag = _DISCRETE * (variance / count.clamp(min=1)).sqrt()
-    none = torch.zeros_like(shift)
-    most = torch.maximum(reach[0] + 0.5 * shift - lag, shift.clamp(min=0))
-    least = torch.minimum(0.5 * shift - reach[1] + lag, shift.clamp(max=0))
-    most = torch.where(count > 1, most, shift.clamp(min=0))
-    least = torch.where(count > 1, least, shift.clamp(max=0))
-    lost = torch.maximum(most - above, none)
-    kept = torch.maximum(-least - below, none)
-    return torch.minimum(torch.maximum(shift - lost + kept, -below), above)
-
-
-def added(count: Tensor, log_kept: Tensor) -> Tensor:
-    """1 + q^2 + q^4 + ... of `count` terms with q = e^log_kept."""
-    flat = log_kept.abs() < 1e-9
-    slope = torch.where(flat, -1, 2 * log_kept)
-    return torch.where(flat, count, (count * slope).clamp(max=80).expm1() / slope.expm1())
-
-
-def nonzero(value: Tensor) -> Tensor:
-    """`value`, but a tiny number instead of 0."""
-    return torch.where(value == 0, 1e-30, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pulsed(Memristor):
     """A position w between two ends, moved by pulses of which only sign and number count.
 
-    The state is x = (w - low) / (high - low); with write noise, also what is read besides x.
+    A subclass says what a pulse adds (`change`) and where a number of pulses leads (`flow`), and
+    perhaps between which `ends`, with which noise, and which conductance a position has:
+
+    ```python
+    @dataclass(frozen=True, kw_only=True)
+    class Halving(Pulsed):  # each pulse goes a tenth of the way that is left
+        r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")
+        r_off: Parameter = parameter(1e6, "ohm", "highest resistance")
+
+        def change(self, w, up):
+            return 0.1 * (up.to(w) - w)
+
+        def flow(self, w, up, count):
+            return up + (w - up.to(w)) * 0.9**count
+    ```
+
+    Positions w, directions `up` (bool) and numbers of pulses are [*cells]. The state is
+    x = (w - low) / (high - low), [1, *cells]; with write noise it has a second variable, by which
+    what is read differs from x.
     """
 
     singles: ClassVar[int] = 0  #: pulses computed one by one before the others are taken at once
@@ -132,15 +63,17 @@ class Pulsed(Memristor):
 
     v_set: float = parameter(1.0, "V", "amplitude that SETs; its sign is the polarity; round")
     v_reset: float = parameter(-1.0, "V", "amplitude that RESETs, of the other sign; round")
-    t_set: float = parameter(1e-7, "s", "duration of a SET pulse; a round number")
-    t_reset: float = parameter(1e-7, "s", "duration of a RESET pulse; a round number")
-    x0: Parameter = parameter(0.5, "1", "position of fresh cells, 0 at the lowest conductance")
-    c2c: float = parameter(0.0, "1", "noise of a pulse, cycle to cycle, in the model's unit")
+    t_set: float = parameter(1e-7, "s", "duration of a SET pulse; a round number", above=0)
+    t_reset: float = parameter(1e-7, "s", "duration of a RESET pulse; a round number", above=0)
+    x0: Parameter = parameter(
+        0.5, "1", "position of fresh cells, 0 at the lowest conductance", within=(0, 1)
+    )
+    c2c: float = parameter(
+        0.0, "1", "cycle-to-cycle noise of a pulse, in the unit of the model", at_least=0
+    )
 
     def __post_init__(self) -> None:
-        require(self, positive, "a number > 0", ["t_set", "t_reset"])
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        require(self, lambda value: value >= 0, "a number >= 0", ["c2c"])
+        super().__post_init__()
         if not self.v_set * self.v_reset < 0:
             raise ConfigError(
                 f"{type(self).__name__}: v_set={self.v_set!r} and v_reset={self.v_reset!r}; "
@@ -148,26 +81,6 @@ class Pulsed(Memristor):
             )
 
     # -- what a model says -------------------------------------------------------------------------
-
-    @property
-    def ends(self) -> tuple[Parameter, Parameter]:
-        """The lowest and the highest position."""
-        raise NotImplementedError
-
-    @property
-    def additive(self) -> bool:
-        """Whether the noise of a pulse is independent of its step."""
-        raise NotImplementedError
-
-    @property
-    def variables(self) -> int:
-        """Of the state: 2 if what is read differs from x, else 1."""
-        return 1
-
-    @property
-    def write_noise(self) -> Parameter:
-        """Spread of what is read about the position, in units of the position."""
-        return 0.0
 
     def change(self, w: Tensor, up: Tensor) -> Tensor:
         """What the next pulse adds to w, without noise."""
@@ -177,9 +90,39 @@ class Pulsed(Memristor):
         """W after any real number of pulses, which may be negative, as if there were no ends."""
         raise NotImplementedError
 
+    @property
+    def ends(self) -> tuple[Parameter, Parameter]:
+        """The lowest and the highest position, 0 and 1 unless overridden."""
+        return 0.0, 1.0
+
+    @property
+    def noisy(self) -> bool:
+        """Whether pulses are noisy: by default, if c2c is above 0."""
+        return self.c2c > 0
+
+    @property
+    def additive(self) -> bool:
+        """Whether the noise of a pulse is `spread`; otherwise it is c2c times the step."""
+        return False
+
     def spread(self, w: Tensor, up: Tensor) -> Tensor:
-        """Of additive noise, the standard deviation of a pulse."""
+        """Standard deviation of a pulse with additive noise, in units of the position."""
         raise NotImplementedError
+
+    @property
+    def variables(self) -> int:
+        """Number of variables of the state: 2 if what is read differs from x, else 1."""
+        return 1
+
+    @property
+    def write_noise(self) -> Parameter:
+        """Standard deviation of what is read about the position, in units of the position."""
+        return 0.0
+
+    @property
+    def most_pulses(self) -> float:
+        """A number of pulses beyond which more change nothing."""
+        return _MOST
 
     def pulses_between(self, w: Tensor, end: Tensor, up: Tensor) -> Tensor:
         """How many pulses lead from w to `end`, negative if it lies behind; by quadrature."""
@@ -227,15 +170,26 @@ class Pulsed(Memristor):
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
         return self._with_noise(filled(shape, self.x0, ctx)[0])
 
+    def conductance(self, state: Tensor) -> Tensor:
+        low, high = (tensor(end, state) for end in self.conductance_range())
+        return low + (high - low) * self._read(state)
+
+    def state_of(self, conductance: Tensor) -> Tensor:
+        low, high = (tensor(end, conductance) for end in self.conductance_range())
+        return self._with_noise(fraction(conductance, low, high))
+
     def position(self, state: Tensor) -> Tensor:
         """W as it is read."""
         low, high = self.ends
-        x = state[0] if self.variables == 1 else (state[0] + state[1]).clamp(0, 1)
-        return low + (high - low) * x
+        return low + (high - low) * self._read(state)
 
     def state_at(self, w: Tensor) -> Tensor:
         """The state that reads `w`, or the nearest end."""
         return self._with_noise(fraction(w, *self.ends))
+
+    def _read(self, state: Tensor) -> Tensor:
+        """X as it is read."""
+        return state[0] if self.variables == 1 else (state[0] + state[1]).clamp(0, 1)
 
     def _with_noise(self, x: Tensor) -> Tensor:
         return as_state(x, torch.zeros_like(x)) if self.variables == 2 else as_state(x)
@@ -243,6 +197,8 @@ class Pulsed(Memristor):
     # -- pulses ------------------------------------------------------------------------------------
 
     def _moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        if (limit := self.most_pulses) < _MOST:
+            count, most = count.clamp(-limit, limit), min(most, limit)
         x, up, number = state[0], count > 0, count.abs()
         low, high = self.ends
         w = low + (high - low) * x
@@ -258,7 +214,7 @@ class Pulsed(Memristor):
 
     def _plan(self) -> tuple[int, int]:
         """How many single pulses and how many parts a call takes at most, besides the rest."""
-        if not self.c2c:
+        if not self.noisy:
             return self.singles, 0
         # The rest is 1/256: what happens at a bound is decided by the last pulses.
         parts = round(math.log(256) / -math.log1p(-self.share)) if self.additive else 0
@@ -267,8 +223,8 @@ class Pulsed(Memristor):
     def _jump(
         self, w: Tensor, up: Tensor, count: Tensor, single: bool, ctx: Context, key: int
     ) -> Tensor:
-        exact = single and (self.singles > 0 or self.c2c > 0)
-        if not self.c2c:
+        exact = single and (self.singles > 0 or self.noisy)
+        if not self.noisy:
             return w + count * self.change(w, up) if exact else self.flow(w, up, count)
         noise = ctx.random.normal(w.shape, round=key, device=w.device, dtype=w.dtype)
         # A fraction of a pulse is that fraction of its outcome.

@@ -5,18 +5,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcore_plugins.devices._pulsed import Pulsed, nonzero
+from memcore.modelling.pulsed import Pulsed
+from memcore.modelling.state import nonzero
 
 #: A pulse that leaves less than this of the way to its fixed point reaches it.
 _LEAST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Affine(Pulsed):
-    """A pulse adds a - k w, so that n of them add (a - k w) (1 - (1 - k)^n) / k."""
+class AffinePulsed(Pulsed):
+    """A pulse adds a - k w, so that n of them add (a - k w) (1 - (1 - k)^n) / k.
+
+    A subclass gives the line:
+
+    ```python
+    def line(self, w, up):  # soft bounds at 0 and 1: a tenth of the way that is left
+        return torch.where(up, 0.1, 0.0).to(w), torch.full_like(w, 0.1)
+    ```
+    """
 
     def line(self, w: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-        """The a and k of a pulse, in the dtype of `w`."""
+        """The a and k of a pulse, in the dtype of `w`.
+
+        Args:
+            w: positions, [*cells].
+            up: whether pulses SET, [*cells] bool.
+        """
         raise NotImplementedError
 
     def change(self, w: Tensor, up: Tensor) -> Tensor:

@@ -1,21 +1,33 @@
-"""Measured data beside what a tabular device makes of them, for `memcore.fit`."""
+"""Measured data beside what a device of measured curves makes of them, for `memcore.fit`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import Memristor, fitting
-from memcore_plugins.devices._family import Family, conductance_of
-from memcore_plugins.devices._measured import Runs
-from memcore_plugins.devices._tables import PulseTables
+from memcore.contracts.device import Memristor
+from memcore.fitting.curves.currents import conductance_of
+from memcore.fitting.curves.runs import Runs
+from memcore.fitting.records import IVCurve
+from memcore.fitting.tabulated import Tabulation
+from memcore.modelling.curves import PulseTables
+from memcore.modelling.family import Family
 
 _FAR: Final = 0.02  #: rms distance from monotone curves that is worth a warning
 
 
-def of_runs(device: Memristor, runs: Runs, tables: PulseTables) -> fitting.Tabulation:
-    """Every read, and the mean curve of its device; run after run."""
+def tabulation_of_runs(
+    device: Memristor, runs: Runs, tables: PulseTables, departure: float
+) -> Tabulation:
+    """Every read, and the mean curve of its device; run after run.
+
+    Args:
+        device: what `memcore.fit` returns.
+        runs: what was measured.
+        tables: curves of the device.
+        departure: rms distance of the mean curves from monotone ones, over the window.
+    """
     measured, predicted = [], []
     for direction, table in enumerate(runs):
         low, span = tables.low[:-1, None], (tables.high - tables.low)[:-1, None]
@@ -29,28 +41,30 @@ def of_runs(device: Memristor, runs: Runs, tables: PulseTables) -> fitting.Tabul
         predicted.append(curve[:, None].expand_as(table))
     kept = [_ordered(found) for found in (measured, predicted)]
     read = kept[0].isfinite()
-    warnings = []
-    if max(table.isfinite().any(2).sum(1).max() for table in runs) < 2:
-        warnings.append(
-            "there is one cycle of each device: what pulses differ by from cycle to cycle is not "
-            "known, and is left out"
-        )
-    if len(runs.up) < 2:
-        warnings.append("there is one device: how devices differ is not known, and is left out")
-    if device.departure > _FAR:  # type: ignore[attr-defined]
-        warnings.append(
-            f"the mean curves are {100 * device.departure:.2g} % of the window away from monotone "  # type: ignore[attr-defined]
-            "ones (rms): their ups and downs are left out; more cycles would average them out"
-        )
-    return fitting.Tabulation(
+    return Tabulation(
         device=device,
         unit="S",
         abscissa=torch.arange(len(read), dtype=torch.float64)[read],
         voltage=None,
         measured=kept[0][read],
         predicted=kept[1][read],
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(runs, departure)),
     )
+
+
+def _warnings(runs: Runs, departure: float) -> Iterator[str]:
+    if max(table.isfinite().any(2).sum(1).max() for table in runs) < 2:
+        yield (
+            "there is one cycle of each device: how pulses differ from cycle to cycle is not "
+            "known, and is left out"
+        )
+    if len(runs.up) < 2:
+        yield "there is one device: how devices differ is not known, and is left out"
+    if departure > _FAR:
+        yield (
+            f"the mean curves are {100 * departure:.2g} % of the window away from monotone "
+            "ones (rms): their ups and downs are left out; more cycles would average them out"
+        )
 
 
 def _ordered(tables: Sequence[Tensor]) -> Tensor:
@@ -67,12 +81,24 @@ def _ordered(tables: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-def of_curves(
-    device: Memristor, curves: Sequence[fitting.IVCurve], family: Family, mirrored: bool
-) -> fitting.Tabulation:
-    """Every sample within the common range of voltages, and the curve of its state."""
+def tabulation_of_currents(
+    device: Memristor,
+    curves: Sequence[IVCurve],
+    family: Family,
+    read_voltage: float,
+    *,
+    mirrored: bool,
+) -> Tabulation:
+    """Every sample within the common range of voltages, and the curve of its state.
+
+    Args:
+        device: what `memcore.fit` returns.
+        curves: what was measured.
+        family: curves of the device.
+        read_voltage: V, at which the current tells the conductance.
+        mirrored: whether one sign of the voltage was measured only.
+    """
     low, high = (float(v) for v in family.voltage.values[0, [0, -1]])
-    read_voltage = float(device.read_voltage)  # type: ignore[attr-defined]
     rows = []
     for curve in curves:
         inside = (curve.voltage >= low) & (curve.voltage <= high)
@@ -85,7 +111,7 @@ def of_curves(
         if mirrored
         else ()
     )
-    return fitting.Tabulation(
+    return Tabulation(
         device=device,
         unit="A",
         abscissa=torch.arange(len(voltage), dtype=torch.float64),
