@@ -27,7 +27,7 @@ class Curves(NamedTuple):
     values: Tensor
 
     def to(self, like: Tensor) -> Self:
-        """For lookups of the dtype and the device of `like`."""
+        """The same curves for lookups of the dtype and the torch device of `like`."""
         return self._replace(values=self.values.to(like.device, like.dtype))
 
     def at(self, row: Tensor | int, place: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class PulseTables(NamedTuple):
 
     @property
     def mean(self) -> int:
-        """Which row is the mean of all devices."""
+        """The row of the mean of all devices."""
         return len(self.low) - 1
 
 

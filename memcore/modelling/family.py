@@ -89,7 +89,7 @@ class FamilyProduct(nn.Module):
         self.register_buffer("level", family.level.values[0])
 
     def forward(self, v: Tensor, g: Tensor) -> Tensor:
-        """A, [reads, arrays, cols]."""
+        """Currents in A, [reads, arrays, cols]."""
         self._require_measured(v)
         place = Curves(self.voltage[None]).to(v).place(0, v)
         left = place.detach().floor().clamp(0, len(self.voltage) - 2).long()

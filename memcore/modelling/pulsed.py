@@ -61,8 +61,12 @@ class Pulsed(Memristor):
     #: Additive noise depends on where it acts: what part of the pulses left is taken at once.
     share: ClassVar[float] = 0.75
 
-    v_set: float = parameter(1.0, "V", "amplitude that SETs; its sign is the polarity; round")
-    v_reset: float = parameter(-1.0, "V", "amplitude that RESETs, of the other sign; round")
+    v_set: float = parameter(
+        1.0, "V", "amplitude of a SET pulse, whose sign is the polarity; a round number"
+    )
+    v_reset: float = parameter(
+        -1.0, "V", "amplitude of a RESET pulse, of the opposite sign; a round number"
+    )
     t_set: float = parameter(1e-7, "s", "duration of a SET pulse; a round number", above=0)
     t_reset: float = parameter(1e-7, "s", "duration of a RESET pulse; a round number", above=0)
     x0: Parameter = parameter(
@@ -87,7 +91,7 @@ class Pulsed(Memristor):
         raise NotImplementedError
 
     def flow(self, w: Tensor, up: Tensor, count: Tensor) -> Tensor:
-        """W after any real number of pulses, which may be negative, as if there were no ends."""
+        """The position after any real number of pulses, negative ones too, as if without ends."""
         raise NotImplementedError
 
     @property
@@ -179,7 +183,7 @@ class Pulsed(Memristor):
         return self._with_noise(fraction(conductance, low, high))
 
     def position(self, state: Tensor) -> Tensor:
-        """W as it is read."""
+        """The position as it is read, [*cells]."""
         low, high = self.ends
         return low + (high - low) * self._read(state)
 
@@ -188,7 +192,7 @@ class Pulsed(Memristor):
         return self._with_noise(fraction(w, *self.ends))
 
     def _read(self, state: Tensor) -> Tensor:
-        """X as it is read."""
+        """The state x as it is read."""
         return state[0] if self.variables == 1 else (state[0] + state[1]).clamp(0, 1)
 
     def _with_noise(self, x: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def distance(log_push: Tensor, slope: Tensor) -> Tensor:
 
 
 def duration(log_push: Tensor, slope: Tensor, reach: float) -> Tensor:
-    """When that solution is at `reach`; at most 1."""
+    """The time at which the solution of `distance` is at `reach`; at most 1."""
     steep = slope.abs().clamp(min=_FLAT)
     scaled = log_push + steep.log()
     log_grown = torch.log(-torch.expm1(-reach * steep)) + (-reach * slope).clamp(min=0)

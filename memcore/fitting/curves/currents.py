@@ -16,7 +16,7 @@ _FAR: Final = 0.05  #: rms distance of a curve from a rising one, over its large
 
 
 def _apart(volts: Tensor) -> Tensor:
-    """Without those that are the same in single precision; the ends and 0 V are kept."""
+    """Voltages that differ in single precision; the ends and 0 V are kept."""
     near = 1e-6 * float(volts[-1] - volts[0])
     kept = [float(volts[0])]
     for v in volts[1:].tolist():
@@ -28,7 +28,7 @@ def _apart(volts: Tensor) -> Tensor:
 
 
 class IVFamily(NamedTuple):
-    """What curves of several states say.
+    """Rising current-voltage curves of several states.
 
     Args:
         voltage: V, ascending, 0 among them.
@@ -41,6 +41,27 @@ class IVFamily(NamedTuple):
     current: Rows
     departure: float
     mirrored: bool
+
+    @classmethod
+    def of(cls, voltage: Tensor, current: Tensor, read_voltage: float) -> "IVFamily":
+        """The family in two tables; see `family_of`.
+
+        Args:
+            voltage: V, [samples], or [states, samples] if they differ.
+            current: A, [states, samples].
+            read_voltage: V, at which the current tells the conductance.
+
+        Raises:
+            ConfigError: the tables do not fit.
+        """
+        if current.dim() != 2 or voltage.dim() not in (1, 2):
+            raise ConfigError(
+                f"voltage has shape {tuple(voltage.shape)} and current {tuple(current.shape)}; "
+                "expected [samples] and [states, samples]"
+            )
+        volts = voltage.expand_as(current) if voltage.dim() == 1 else voltage
+        pairs = zip(volts, current, strict=True)
+        return family_of([IVCurve(voltage=v, current=i) for v, i in pairs], read_voltage)
 
 
 def family_of(curves: Sequence[IVCurve], read_voltage: float) -> IVFamily:
@@ -103,7 +124,7 @@ def _sorted(curve: IVCurve) -> tuple[Tensor, Tensor]:
 
 
 def conductance_of(curve: IVCurve, read_voltage: float) -> Tensor:
-    """S of a curve at the read voltage, or at its negative if only the mirror image has it."""
+    """Conductance in S at the read voltage, or at its negative if only that was measured."""
     v, i = _sorted(curve)
     at = v.new_tensor(
         [read_voltage if float(v[0]) <= read_voltage <= float(v[-1]) else -read_voltage]

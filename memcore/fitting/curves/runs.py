@@ -26,9 +26,28 @@ class Runs(NamedTuple):
     up: Tensor
     down: Tensor
 
+    @classmethod
+    def of(cls, ltp: Tensor, ltd: Tensor) -> "Runs":
+        """The runs in two tables.
+
+        Args:
+            ltp: S before the first SET pulse and after each, [devices, cycles, pulses + 1], or
+                without the first one or two dimensions if there is one device or one cycle.
+            ltd: the same of RESET pulses, whose number may differ.
+
+        Raises:
+            ConfigError: the tables do not fit, or a conductance is not positive.
+        """
+        up, down = _table(ltp, "ltp"), _table(ltd, "ltd")
+        if len(up) != len(down):
+            raise ConfigError(
+                f"ltp has {len(up)} devices and ltd {len(down)}; expected the same ones"
+            )
+        return cls(up, down)
+
 
 class PulseCurves(NamedTuple):
-    """What runs of pulses say.
+    """Mean curves of measured devices, and the deviations of pulses and reads.
 
     Args:
         ltp: S, ascending, [devices, pulses + 1].
@@ -48,6 +67,24 @@ class PulseCurves(NamedTuple):
 
 
 # -- runs ------------------------------------------------------------------------------------------
+
+
+def _table(values: Tensor, name: str) -> Tensor:
+    """[devices, cycles, pulses + 1] float64."""
+    table = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+    if not 1 <= table.dim() <= 3 or table.shape[-1] < 3:
+        raise ConfigError(
+            f"{name} has shape {tuple(table.shape)}; expected [devices, cycles, pulses + 1], two "
+            "or more pulses"
+        )
+    table = table.reshape(*[1] * (3 - table.dim()), *table.shape)
+    known = table.isfinite()
+    if not bool(known[..., 1:].any(1).all()) or not bool((table[known] > 0).all()):
+        raise ConfigError(
+            f"{name} has values <= 0, or pulses after which no cycle of a device was read; "
+            "expected siemens > 0"
+        )
+    return table
 
 
 def runs_of(records: Sequence[PulseData]) -> Runs:
@@ -118,7 +155,7 @@ def _stacked(
 
 
 def curves_of(runs: Runs, names: Sequence[str] = ()) -> PulseCurves:
-    """Curves and deviations; `names` of the devices are for messages.
+    """Mean curves and deviations of runs; `names` of the devices are for messages.
 
     Raises:
         ConfigError: the conductance does not rise under SET pulses and fall under RESET pulses.
@@ -145,13 +182,13 @@ def curves_of(runs: Runs, names: Sequence[str] = ()) -> PulseCurves:
 
 
 def _complete(table: Tensor) -> Tensor:
-    """Without the reads before the first pulse, if some device has none."""
+    """The table without reads before the first pulse, if some device has none."""
     start = table[..., 0].isfinite().any(1)
     return table if bool(start.all()) else table[..., 1:]
 
 
 def _means(table: Tensor) -> Tensor:
-    """Of the cycles, [devices, pulses + 1]; what was never read lies on a straight line."""
+    """Mean of the cycles, [devices, pulses + 1]; what was never read lies on a straight line."""
     mean = table.nanmean(1)
     for row in mean:
         known = row.isfinite().nonzero().squeeze(1)
@@ -207,7 +244,7 @@ def _rows(curves: Tensor) -> Rows:
 
 
 class Residuals(NamedTuple):
-    """What steps of a device differ by from its mean curve.
+    """Differences between the steps of a device and its mean curve.
 
     Args:
         value: S, [devices, cycles, steps], NaN where there is none.
@@ -223,7 +260,7 @@ class Residuals(NamedTuple):
 
 
 def _residuals(table: Tensor, tables: PulseTables, direction: int) -> Residuals:
-    """Of the runs in one direction, corrected for the mean being that of the same cycles."""
+    """Residuals of runs in one direction, corrected for the mean being that of the same cycles."""
     read = table.isfinite().any((0, 1)).nonzero().squeeze(1)
     gap = read.diff().double()
     before, after = table[..., read[:-1]], table[..., read[1:]]
@@ -248,7 +285,9 @@ def _slope(tables: PulseTables, row: Tensor, place: Tensor, width: float) -> Ten
 
 
 def _read_variance(noise: Sequence[Residuals]) -> float:
-    """S^2 of a read, from how consecutive steps are correlated: a read is an end and a beginning.
+    """Variance of a read in S^2, from the correlation of consecutive steps.
+
+    A read is the end of a step and the beginning of the next.
 
     With r = w + e' - q e of pulses w and reads e, <r r'> = -q <e^2>.
     """
@@ -262,7 +301,10 @@ def _read_variance(noise: Sequence[Residuals]) -> float:
 
 
 def _deviation(noise: Residuals, read: float) -> tuple[float, ...]:
-    """S of a pulse at equally spaced places, less what reads add; empty if it cannot be told."""
+    """Standard deviations of a pulse in S at equally spaced places, less what reads add.
+
+    Empty if they cannot be told.
+    """
     variance = (noise.value.square() - (1 + noise.kept.square()) * read) / noise.gap
     place = noise.place.expand_as(variance)
     known = variance.isfinite() & place.isfinite()

@@ -9,7 +9,7 @@ from memcore.modelling import AffinePulsed, Weighted, tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConstantStep(AffinePulsed, Weighted):
+class ConstantStep(Weighted, AffinePulsed):
     """Every pulse moves a cell by the same step until it stops at its bound.
 
         w -> w + s_up    or    w - s_down

@@ -88,7 +88,7 @@ class DataDriven(Memristor):
         return -self.eta
 
     def resistance(self, state: Tensor) -> Tensor:
-        """R, [*cells] ohm."""
+        """Resistance R in ohm, [*cells]."""
         return self.r_on + (self.r_off - self.r_on) * state[0]
 
     def conductance(self, state: Tensor) -> Tensor:

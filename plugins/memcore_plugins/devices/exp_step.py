@@ -37,9 +37,11 @@ class ExpStep(Weighted):
     share: ClassVar[float] = 0.5
 
     dw_min: Parameter = parameter(0.00135, "weight", "mean step of a pulse; Gong 2018")
-    up_down: float = parameter(0.259359, "1", "asymmetry, above 0 smaller steps down; Gong 2018")
-    a: Parameter = parameter(-0.5, "1", "slope of z, not 0; Gong 2018")
-    b: Parameter = parameter(-0.5, "1", "z at w = 0; Gong 2018")
+    up_down: float = parameter(
+        0.259359, "1", "asymmetry: above 0 steps down are smaller; Gong 2018"
+    )
+    a: Parameter = parameter(-0.5, "1", "slope of z with the position, other than 0; Gong 2018")
+    b: Parameter = parameter(-0.5, "1", "value of z at w = 0; Gong 2018")
     gamma_up: Parameter = parameter(5.0, "1", "steepness of steps up; Gong 2018", above=0)
     gamma_down: Parameter = parameter(5.0, "1", "steepness of steps down; Gong 2018", above=0)
     A_up: Parameter = parameter(-1.18445, "1", "exponential part of steps up; Gong 2018")

@@ -44,7 +44,7 @@ class FeFet(Statistical):
         return (self.states - 1) * ((g - self.g_min) / (self.g_max - self.g_min)).clamp(0, 1)
 
     def level(self, g: Tensor) -> Tensor:
-        """The nearest of the levels, S."""
+        """The nearest level in S."""
         step = (self.g_max - self.g_min) / (self.states - 1)
         return self.g_min + step * self._pulses(g).round()
 
@@ -58,10 +58,10 @@ class FeFet(Statistical):
         """Share of the polarisation that a pulse switches.
 
         Args:
-            voltage: V, above 0.
-            seconds: duration.
-            tau0: s.
-            v_a: V.
+            voltage: amplitude of the pulse in V, above 0.
+            seconds: duration of the pulse.
+            tau0: shortest time constant, s.
+            v_a: activation voltage, V.
             a: exponent of the field.
             b: exponent of the time.
 

@@ -11,7 +11,7 @@ from memcore.modelling import AffinePulsed, Weighted, choose
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearStep(AffinePulsed, Weighted):
+class LinearStep(Weighted, AffinePulsed):
     """The step falls by a share gamma from w = 0 to the bound.
 
         w -> w + s_up (1 - gamma_up w / ref_up)    or    w - s_down (1 - gamma_down w / ref_down)
@@ -29,10 +29,13 @@ class LinearStep(AffinePulsed, Weighted):
     )
     gamma_down: Parameter = parameter(0.5, "1", "share by which steps down shrink; a round number")
     ref_up: Parameter = parameter(
-        1.0, "weight", "position at which steps up have shrunk by it: the mean bound", above=0
+        1.0, "weight", "position at which steps up have shrunk by gamma_up: the mean bound", above=0
     )
     ref_down: Parameter = parameter(
-        -1.0, "weight", "position at which steps down have shrunk: the mean bound", below=0
+        -1.0,
+        "weight",
+        "position at which steps down have shrunk by gamma_down: the mean bound",
+        below=0,
     )
     noise: Literal["multiplicative", "additive"] = parameter(
         "multiplicative", "1", "whether the noise of a pulse is in proportion to its step"

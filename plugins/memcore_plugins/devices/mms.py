@@ -35,8 +35,10 @@ class Mms(Memristor):
     read at 0.1 V drives it to 0.9996. The temperature is the device's own parameter.
     """
 
-    r_on: Parameter = parameter(500.0, "ohm", "resistance, all switches on", above=0, below="r_off")
-    r_off: Parameter = parameter(1500.0, "ohm", "resistance, all switches off", above=0)
+    r_on: Parameter = parameter(
+        500.0, "ohm", "resistance with all switches on", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(1500.0, "ohm", "resistance with all switches off", above=0)
     v_on: Parameter = parameter(0.27, "V", "voltage at which switches turn on")
     v_off: Parameter = parameter(0.27, "V", "minus the voltage at which switches turn off")
     tau: Parameter = parameter(1e-4, "s", "time constant of a switch", above=0)
@@ -45,8 +47,8 @@ class Mms(Memristor):
         1.0, "1", "ohmic share of the current, 1 without a Schottky branch", within=(0, 1)
     )
     alpha: Parameter = parameter(0.8e-3, "A", "scale of the Schottky current", above=0)
-    beta_f: Parameter = parameter(4.0, "1/V", "Schottky exponent, forward", above=0)
-    beta_r: Parameter = parameter(4.0, "1/V", "Schottky exponent, reverse", above=0)
+    beta_f: Parameter = parameter(4.0, "1/V", "forward exponent of the Schottky current", above=0)
+    beta_r: Parameter = parameter(4.0, "1/V", "reverse exponent of the Schottky current", above=0)
     x0: Parameter = parameter(0.0, "1", "share of switches that are on at first", within=(0, 1))
     switches: int | None = parameter(
         None, "1", "number of switches; None for so many that they do not fluctuate", at_least=1

@@ -40,8 +40,12 @@ class NeuroSim(AffinePulsed):
     )
     n_ltp: Parameter = parameter(97.0, "1", "number of pulses of LTP; Ag:a-Si", at_least=1)
     n_ltd: Parameter = parameter(100.0, "1", "number of pulses of LTD; Ag:a-Si", at_least=1)
-    v_set: float = parameter(3.2, "V", "amplitude that SETs; its sign is the polarity; Ag:a-Si")
-    v_reset: float = parameter(-2.8, "V", "amplitude that RESETs, of the other sign; Ag:a-Si")
+    v_set: float = parameter(
+        3.2, "V", "amplitude of a SET pulse, with the sign of the polarity; Ag:a-Si"
+    )
+    v_reset: float = parameter(
+        -2.8, "V", "amplitude of a RESET pulse, of the opposite sign; Ag:a-Si"
+    )
     t_set: float = parameter(300e-6, "s", "duration of a SET pulse; Ag:a-Si")
     t_reset: float = parameter(300e-6, "s", "duration of a RESET pulse; Ag:a-Si")
     c2c: float = parameter(0.035, "1", "noise of a pulse over the window; Ag:a-Si")

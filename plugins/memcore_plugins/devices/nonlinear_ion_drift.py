@@ -33,9 +33,9 @@ class NonlinearIonDrift(Memristor):
     """
 
     alpha: Parameter = parameter(2.0, "1/V", "curvature of the tunnelling current; fig 6", above=0)
-    beta: Parameter = parameter(0.9e-6, "A", "tunnelling current; fig 6", above=0)
+    beta: Parameter = parameter(0.9e-6, "A", "scale of the tunnelling current; fig 6", above=0)
     gamma: Parameter = parameter(4.0, "1/V", "exponent of the diode; fig 6", above=0)
-    chi: Parameter = parameter(1e-10, "A", "current of the diode; fig 6", above=0)
+    chi: Parameter = parameter(1e-10, "A", "scale of the diode's current; fig 6", above=0)
     n: Parameter = parameter(2.0, "1", "exponent of the state in the current; fig 6", above=0)
     m: Parameter = parameter(5.0, "1", "exponent of the voltage in the motion; fig 6", above=0)
     a: Parameter = parameter(1.0, "1/(V^m s)", "speed at 1 V; fig 6", above=0)

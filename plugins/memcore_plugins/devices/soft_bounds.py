@@ -11,7 +11,7 @@ from memcore.modelling import AffinePulsed, Weighted, choose
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftBounds(AffinePulsed, Weighted):
+class SoftBounds(Weighted, AffinePulsed):
     """The nearer the bound, the smaller the step; the bound is approached, never passed.
 
         w -> w + s_up (1 - w / w_max)    or    w - s_down (1 - w / w_min)

@@ -36,19 +36,21 @@ class SttMram(Unpulsed):
     """
 
     ra: float = parameter(
-        7.5e-12, "ohm m^2", "resistance-area product; reviews", within=(5e-12, 1e-11)
+        7.5e-12, "ohm m^2", "resistance-area product; typical of reviews", within=(5e-12, 1e-11)
     )
     area: float = parameter(1.96e-15, "m^2", "area of the junction; assumed, 50 nm across", above=0)
-    tmr: float = parameter(1.5, "1", "magnetoresistance at 0 V; reviews", within=(1, 2))
+    tmr: float = parameter(1.5, "1", "magnetoresistance at 0 V; typical of reviews", within=(1, 2))
     v_half: float = parameter(
-        0.5, "V", "voltage at which it has halved; about 0.5 V, reviews", above=0
+        0.5, "V", "voltage at which it has halved; about 0.5 V, typical of reviews", above=0
     )
     v_read: float = parameter(
         0.1, "V", "voltage at which conductance means I / V; assumed", above=0
     )
-    delta: float = parameter(60.0, "1", "thermal stability; reviews", within=(40, 80))
-    tau0: float = parameter(1e-9, "s", "attempt time; 1 ns, reviews", above=0)
-    std: float = parameter(0.05, "1", "relative spread of resistances; reviews", within=(0, 0.06))
+    delta: float = parameter(60.0, "1", "thermal stability; typical of reviews", within=(40, 80))
+    tau0: float = parameter(1e-9, "s", "attempt time; 1 ns, typical of reviews", above=0)
+    std: float = parameter(
+        0.05, "1", "relative spread of resistances; typical of reviews", within=(0, 0.06)
+    )
     overdrive: float = parameter(1.5, "1", "write current over critical current; assumed", above=1)
     write_time: float = parameter(2e-8, "s", "duration of the write pulse; assumed", above=0)
     tau_d: float = parameter(1e-9, "s", "time constant of the precession; assumed", above=0)

@@ -169,12 +169,7 @@ class Tabular(Pulsed):
         Raises:
             ConfigError: the data do not fit.
         """
-        runs = Runs(_runs(ltp, "ltp"), _runs(ltd, "ltd"))
-        if len(runs.up) != len(runs.down):
-            raise ConfigError(
-                f"ltp has {len(runs.up)} devices and ltd {len(runs.down)}; expected the same ones"
-            )
-        return cls(**{**curves_of(runs)._asdict(), **parameters})
+        return cls(**{**curves_of(Runs.of(ltp, ltd))._asdict(), **parameters})
 
     @classmethod
     def from_iv(
@@ -193,16 +188,7 @@ class Tabular(Pulsed):
         Raises:
             ConfigError: the data do not fit.
         """
-        if current.dim() != 2 or voltage.dim() not in (1, 2):
-            raise ConfigError(
-                f"voltage has shape {tuple(voltage.shape)} and current {tuple(current.shape)}; "
-                "expected [samples] and [states, samples]"
-            )
-        volts = voltage.expand_as(current) if voltage.dim() == 1 else voltage
-        curves = [
-            fitting.IVCurve(voltage=v, current=i) for v, i in zip(volts, current, strict=True)
-        ]
-        made = _of_currents(family_of(curves, read_voltage))
+        made = _of_currents(IVFamily.of(voltage, current, read_voltage))
         return cls(**{**made, "read_voltage": read_voltage, **parameters})
 
     @classmethod
@@ -311,7 +297,8 @@ class Tabular(Pulsed):
 
     @property
     def most_pulses(self) -> float:
-        return self._longest if self.noisy else super().most_pulses
+        longest = self._longest  # also refuses pulses where none were measured
+        return longest if self.noisy else super().most_pulses
 
     @property
     def singles(self) -> int:  # type: ignore[override]
@@ -356,21 +343,3 @@ def _of_currents(family: IVFamily) -> dict[str, Any]:
         "iv_current": family.current,
         "departure": family.departure,
     }
-
-
-def _runs(table: Tensor, name: str) -> Tensor:
-    """[devices, cycles, pulses + 1] float64."""
-    runs = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
-    if not 1 <= runs.dim() <= 3 or runs.shape[-1] < 3:
-        raise ConfigError(
-            f"{name} has shape {tuple(runs.shape)}; expected [devices, cycles, pulses + 1], two or "
-            "more pulses"
-        )
-    runs = runs.reshape(*[1] * (3 - runs.dim()), *runs.shape)
-    known = runs.isfinite()
-    if not bool(known[..., 1:].any(1).all()) or not bool((runs[known] > 0).all()):
-        raise ConfigError(
-            f"{name} has values <= 0, or pulses after which no cycle of a device was read; "
-            "expected siemens > 0"
-        )
-    return runs

@@ -53,8 +53,8 @@ class Team(Memristor):
     alpha_off: Parameter = parameter(10.0, "1", "exponent towards r_off; fig 10", above=0)
     x_on: Parameter = parameter(0.0, "m", "position at r_on; fig 10", below="x_off")
     x_off: Parameter = parameter(3e-9, "m", "position at r_off; fig 10")
-    a_on: Parameter = parameter(1.8e-9, "m", "position at which the window ends; fig 10")
-    a_off: Parameter = parameter(1.2e-9, "m", "position at which the window ends; fig 10")
+    a_on: Parameter = parameter(1.8e-9, "m", "position at which the window of SET ends; fig 10")
+    a_off: Parameter = parameter(1.2e-9, "m", "position at which the window of RESET ends; fig 10")
     w_c: Parameter = parameter(107e-12, "m", "width of the window's flanks; fig 10", above=0)
     s0: Parameter = parameter(
         0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off", within=(0, 1)

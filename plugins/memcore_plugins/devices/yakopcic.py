@@ -43,9 +43,15 @@ class Yakopcic(Memristor):
     V_n: Parameter = parameter(0.15, "V", "magnitude of the negative threshold; Oblea", above=0)
     alpha_p: Parameter = parameter(1.0, "1", "damping of the rising state; Oblea", at_least=0)
     alpha_n: Parameter = parameter(5.0, "1", "damping of the falling state; Oblea", at_least=0)
-    x_p: Parameter = parameter(0.3, "1", "x where rising is damped; Oblea", at_least=0, below=1)
-    x_n: Parameter = parameter(0.5, "1", "the same of 1 - x, falling; Oblea", at_least=0, below=1)
-    x0: Parameter = parameter(0.11, "1", "state of fresh cells, 1 most conductive", within=(0, 1))
+    x_p: Parameter = parameter(
+        0.3, "1", "position x beyond which rising is damped; Oblea", at_least=0, below=1
+    )
+    x_n: Parameter = parameter(
+        0.5, "1", "position 1 - x beyond which falling is damped; Oblea", at_least=0, below=1
+    )
+    x0: Parameter = parameter(
+        0.11, "1", "state of fresh cells, 1 if most conductive", within=(0, 1)
+    )
     eta: int = parameter(1, "1", "1 if positive voltage raises x, else -1", choices=(1, -1))
 
     @property

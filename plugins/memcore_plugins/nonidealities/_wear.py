@@ -24,7 +24,7 @@ from memcore.modelling import drawn
 
 @dataclass(frozen=True, kw_only=True)
 class Wear(NonIdeality):
-    """An effect whose cells fail beyond a threshold; a NonIdeality only through its subclasses."""
+    """The law of effects whose cells fail beyond a threshold: retention and endurance."""
 
     stage = Stage.AGE
     form: ClassVar["type[Worn]"]

@@ -38,7 +38,7 @@ METALS: Final = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring(NonIdeality):
-    """Resistances of word lines, bit lines and what they end in; a NonIdeality through subclasses.
+    """Resistances of word lines, bit lines and what they end in, for all effects of wires.
 
     Give `segment`, or `node` (and `pitch`), from which it follows; `word_line` and `bit_line`
     override it.

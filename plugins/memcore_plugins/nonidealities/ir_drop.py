@@ -42,7 +42,7 @@ class IrDrop(Wiring):
         "as_mapped",
         "1",
         "order of the lines: as the mapper placed them, or sorted, so that word lines that conduct "
-        "more are nearer to the sense nodes and bit lines that conduct more nearer to the drivers",
+        "more are nearer to the sense nodes, and bit lines that conduct more to the drivers",
     )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:

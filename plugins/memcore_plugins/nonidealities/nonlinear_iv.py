@@ -82,7 +82,7 @@ class NonlinearIV(NonIdeality):
         wrong = volts[_slope(volts, self.coefficients) <= 0]
         if len(wrong):
             raise ConfigError(
-                f"coefficients={self.coefficients!r} let a cell deliver power at "
+                f"NonlinearIV: coefficients={self.coefficients!r} let a cell deliver power at "
                 f"{float(wrong[0]):.3g} V; expected V I > 0 up to read_voltage="
                 f"{self._read_voltage!r}: lower the coefficients or the voltage"
             )

@@ -61,7 +61,7 @@ class ReadDisturb(NonIdeality):
         super().__post_init__()
         if self.rate is None and self.towards != "lrs":
             raise ConfigError(
-                f"towards={self.towards!r} without rate=; the dynamics of a device lead where the "
+                f"ReadDisturb: towards={self.towards!r} without rate=; the dynamics of a device lead where the "
                 "sign of the voltage does: give rate=, or the opposite voltage"
             )
 

@@ -83,7 +83,7 @@ class TelegraphNoise(NonIdeality):
         super().__post_init__()
         if self.memory > _LONGEST:
             raise ConfigError(
-                f"interval={self.interval!r} with tau_c={self.tau_c!r} and tau_e={self.tau_e!r}: "
+                f"TelegraphNoise: interval={self.interval!r} with tau_c={self.tau_c!r} and tau_e={self.tau_e!r}: "
                 f"a read would depend on {self.memory} reads before it, at most {_LONGEST} are "
                 "followed; take a longer interval, or leave it out for reads that are far apart"
             )
@@ -100,7 +100,7 @@ class TelegraphNoise(NonIdeality):
 
     @property
     def memory(self) -> int:
-        """How many earlier reads matter to a read."""
+        """Number of earlier reads that matter to a read."""
         decays = self.interval * (1 / self.tau_c + 1 / self.tau_e)
         return 0 if decays > _FORGOTTEN else math.ceil(_FORGOTTEN / decays)
 

@@ -22,7 +22,7 @@ from memcore.modelling import VOLT_PER_KELVIN
 
 @dataclass(frozen=True, kw_only=True)
 class Temperature(NonIdeality):
-    """What cells that were programmed at T_0 conduct at the temperature T of the arrays:
+    """Conductance at the temperature T of the arrays of cells that were programmed at T_0:
 
         G(T) = G exp(-E(G)/k (1/T - 1/T_0)) / (1 + alpha x (T - T_0))
         E(G) = ea_hrs + (ea_lrs - ea_hrs) x,   x = ln(G / G_min) / ln(G_max / G_min) in [0, 1]
