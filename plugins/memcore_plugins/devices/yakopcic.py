@@ -49,9 +49,7 @@ class Yakopcic(Memristor):
     x_n: Parameter = parameter(
         0.5, "1", "position 1 - x beyond which falling is damped; Oblea", at_least=0, below=1
     )
-    x0: Parameter = parameter(
-        0.11, "1", "state of fresh cells, 1 if most conductive", within=(0, 1)
-    )
+    x0: Parameter = parameter(0.11, "1", "state x of fresh cells; Oblea", within=(0, 1))
     eta: int = parameter(1, "1", "1 if positive voltage raises x, else -1", choices=(1, -1))
 
     @property

@@ -105,7 +105,9 @@ class NonlinearIV(NonIdeality):
             return dataclasses.replace(self, read_voltage=array.read_voltage).bind(array, ctx)
         v0 = drawn(self.v0, "v0", array, ctx)
         if not v0.is_meta and not bool((v0 > 0).all()):
-            raise ConfigError(f"v0={self.v0!r} draws values <= 0; give the distribution a min > 0")
+            raise ConfigError(
+                f"NonlinearIV: v0={self.v0!r} draws values <= 0; give the distribution a min > 0"
+            )
         curve = self._curve(v0)
         return _OneCurve(curve) if v0.dim() == 0 else _CurveOfEachCell(curve)
 

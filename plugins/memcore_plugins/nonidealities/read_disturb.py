@@ -61,8 +61,8 @@ class ReadDisturb(NonIdeality):
         super().__post_init__()
         if self.rate is None and self.towards != "lrs":
             raise ConfigError(
-                f"ReadDisturb: towards={self.towards!r} without rate=; the dynamics of a device lead where the "
-                "sign of the voltage does: give rate=, or the opposite voltage"
+                f"ReadDisturb: towards={self.towards!r} without rate=; the dynamics of a device "
+                "lead where the sign of the voltage does: give rate=, or the opposite voltage"
             )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:

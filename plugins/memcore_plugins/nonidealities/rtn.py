@@ -83,9 +83,10 @@ class TelegraphNoise(NonIdeality):
         super().__post_init__()
         if self.memory > _LONGEST:
             raise ConfigError(
-                f"TelegraphNoise: interval={self.interval!r} with tau_c={self.tau_c!r} and tau_e={self.tau_e!r}: "
-                f"a read would depend on {self.memory} reads before it, at most {_LONGEST} are "
-                "followed; take a longer interval, or leave it out for reads that are far apart"
+                f"TelegraphNoise: interval={self.interval!r} with tau_c={self.tau_c!r} and "
+                f"tau_e={self.tau_e!r}: a read would depend on {self.memory} reads before it, at "
+                f"most {_LONGEST} are followed; take a longer interval, or leave it out for reads "
+                "that are far apart"
             )
 
     @property

@@ -62,8 +62,8 @@ class Temperature(NonIdeality):
         growth = self.alpha * (t - self.reference)
         if growth <= -1:
             raise ConfigError(
-                f"alpha={self.alpha!r} 1/K makes the resistance negative at {t:g} K; expected "
-                f"alpha (T - {self.reference:g}) > -1"
+                f"Temperature: alpha={self.alpha!r} 1/K makes the resistance negative at {t:g} K; "
+                f"expected alpha (T - {self.reference:g}) > -1"
             )
         beta = (1 / t - 1 / self.reference) / VOLT_PER_KELVIN
         low, high = array.nominal.nominal_range()
