@@ -5,8 +5,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from memcore.contracts.product import Product
 from memcore.errors import ConfigError
 from memcore.modelling.curves import Curves, Rows, single
 
@@ -69,7 +70,7 @@ class Family(NamedTuple):
         return torch.lerp(near, far, s - j) * beyond * (g / known)
 
 
-class FamilyProduct(nn.Module):
+class FamilyProduct(Product):
     """The currents of arrays: a matrix product for each measured state, weighted by its share.
 
     An effect of `Stage.MVM` binds it.
@@ -88,8 +89,7 @@ class FamilyProduct(nn.Module):
         self.register_buffer("current", family.current)
         self.register_buffer("level", family.level.values[0])
 
-    def forward(self, v: Tensor, g: Tensor) -> Tensor:
-        """Currents in A, [reads, arrays, cols]."""
+    def currents(self, v: Tensor, g: Tensor) -> Tensor:
         self._require_measured(v)
         place = Curves(self.voltage[None]).to(v).place(0, v)
         left = place.detach().floor().clamp(0, len(self.voltage) - 2).long()
