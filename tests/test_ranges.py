@@ -10,6 +10,7 @@ import torch
 
 import memcore
 from memcore import ConfigError, Normal, Parameter, parameter
+from memcore.contracts import CONTRACTS
 from memcore.contracts.ranges import allowed
 from memcore.testing.cases import ReferenceDevice
 
@@ -174,7 +175,7 @@ def test_a_range_is_shown_in_short():
     }
 
 
-@pytest.mark.parametrize("kind", list(memcore.registries()))
+@pytest.mark.parametrize("kind", list(CONTRACTS))
 def test_the_defaults_of_every_bundled_plugin_are_within_their_ranges(kind):
     for plugin in memcore.registries()[kind].values():
         plugin()
