@@ -99,6 +99,13 @@ def test_a_subclass_elsewhere_has_the_presets_of_its_base(theirs):
     assert Ours.preset("soft") == Ours(r_on=Normal(2e4, 10.0))
 
 
+def test_a_preset_with_a_misspelt_parameter_is_refused(theirs):
+    cls, folder = theirs
+    (folder / "typo.toml").write_text("[device]\nr_no = 1.0\n[provenance]\nsource = 'measured'\n")
+    with pytest.raises(ConfigError, match=r"'typo' of Theirs sets 'r_no', .*did you mean 'r_on'"):
+        cls.preset("typo")
+
+
 def test_third_parties_give_presets_as_a_mapping():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Given(ReferenceDevice):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore._display import DISPLAYS
+from memcore._text import hint
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter, Preset
@@ -45,12 +46,20 @@ class Memristor(Contract):
         module of the class, `vteam/magic.toml` for `vteam.py`, or a mapping of the class.
 
         Raises:
-            ConfigError: there is no such set.
+            ConfigError: there is no such set, or it does not fit the device.
         """
         if name not in cls.presets:
             known = ", ".join(cls.presets) or "none"
             raise ConfigError(f"{cls.__qualname__} has no preset {name!r}; it has: {known}")
-        return cls(**{**cls.presets[name].parameters, **overrides})
+        published = cls.presets[name].parameters
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for key in published:
+            if key not in names:
+                raise ConfigError(
+                    f"preset {name!r} of {cls.__qualname__} sets {key!r}, which is no parameter of "
+                    f"it{hint(key, names)}"
+                )
+        return cls(**{**published, **overrides})
 
     @hookspec
     @abstractmethod
