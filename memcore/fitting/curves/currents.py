@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memcore.errors import ConfigError
 from memcore.fitting.curves.runs import pooled
-from memcore.fitting.records import IVCurve
+from memcore.fitting.device_records import IVCurve
 from memcore.modelling.curves import Rows
 from memcore.modelling.family import chords, require_levels
 

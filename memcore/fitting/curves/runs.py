@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
-from memcore.fitting.data import PulseData
+from memcore.fitting.measurements import PulseData
 from memcore.modelling.curves import PulseTables, Rows, pulse_tables
 
 _NODES: Final = 8  #: of the deviation over the window, at most

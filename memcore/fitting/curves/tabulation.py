@@ -9,7 +9,7 @@ from torch import Tensor
 from memcore.contracts.device import Memristor
 from memcore.fitting.curves.currents import conductance_of
 from memcore.fitting.curves.runs import Runs
-from memcore.fitting.records import IVCurve
+from memcore.fitting.device_records import IVCurve
 from memcore.fitting.tabulated import Tabulation
 from memcore.modelling.curves import PulseTables
 from memcore.modelling.family import Family
