@@ -64,7 +64,17 @@ _NAMES: dict[str, str] = {
 #: The public modules; some live in a room of their own.
 _MODULES: dict[str, str] = {
     **{
-        name: name for name in ["circuit", "fitting", "native", "plot", "spice", "study", "testing"]
+        name: name
+        for name in [
+            "circuit",
+            "fitting",
+            "modelling",
+            "native",
+            "plot",
+            "spice",
+            "study",
+            "testing",
+        ]
     },
     "stimuli": "dynamics.stimuli",
     "yields": "report.yields",

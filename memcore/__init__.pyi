@@ -2,6 +2,7 @@
 
 from memcore import circuit as circuit
 from memcore import fitting as fitting
+from memcore import modelling as modelling
 from memcore import native as native
 from memcore import plot as plot
 from memcore import spice as spice

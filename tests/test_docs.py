@@ -64,8 +64,9 @@ def test_examples_of_a_page_run_in_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    module = type(sys)("example")
-    monkeypatch.setitem(sys.modules, "example", module)
+    # A name of its own: torch.compile remembers modules by their names.
+    module = type(sys)(f"example_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for line, code in blocks(page, "python"):

@@ -22,7 +22,8 @@ def test_copy_is_renamed_throughout(tmp_path):
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "memcore-my-lab"
     assert project["entry-points"]["memcore.devices"] == {
-        "my_lab_rram": "memcore_my_lab.rram:MyLabRram"
+        "my_lab_rram": "memcore_my_lab.rram:MyLabRram",
+        "my_lab_synapse": "memcore_my_lab.synapse:MyLabSynapse",
     }
     assert project["entry-points"]["memcore.nonidealities"] == {
         "my_lab_column_gain": "memcore_my_lab.column_gain:MyLabColumnGain"

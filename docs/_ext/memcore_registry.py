@@ -12,6 +12,7 @@ from typing import Any
 
 import memcore
 from memcore.contracts.contract import contract_of
+from memcore.contracts.ranges import allowed
 
 _PHYSICS = Path(__file__).parent.parent / "physics"
 #: What a plugin of this kind adds to its heading.
@@ -59,8 +60,8 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     yield from (*_documentation(cls), "")
     fields = [field for field in dataclasses.fields(cls) if field.init]
     if fields:
-        yield from ("| Parameter | Default | Unit | Meaning |", "|---|---|---|---|")
-        yield from map(_row, fields)
+        yield from ("| Parameter | Default | Unit | Range | Meaning |", "|---|---|---|---|---|")
+        yield from (_row(cls, field) for field in fields)
         yield ""
     for preset, found in sorted(getattr(cls, "presets", {}).items()):
         yield f"- preset `{preset}`: {_preset(found)}"
@@ -94,12 +95,18 @@ def _documentation(cls: type) -> list[str]:
     return kept
 
 
-def _row(field: dataclasses.Field[Any]) -> str:
+def _row(cls: type, field: dataclasses.Field[Any]) -> str:
     default = "required" if field.default is dataclasses.MISSING else f"`{_shown(field.default)}`"
     if field.default_factory is not dataclasses.MISSING:
         default = f"`{_shown(field.default_factory())}`"
     unit = field.metadata.get("unit", "")
-    cells = (f"`{field.name}`", default, "" if unit == "1" else unit, field.metadata.get("doc", ""))
+    cells = (
+        f"`{field.name}`",
+        default,
+        "" if unit == "1" else unit,
+        allowed(cls).get(field.name, ""),
+        field.metadata.get("doc", ""),
+    )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

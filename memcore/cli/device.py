@@ -35,7 +35,7 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
     click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
     if preset is not None:
         click.echo(f"preset {preset}: {cls.presets[preset].source}")
-    rows = [(row.name, row.value, row.unit, row.doc) for row in parameters(made)]
+    rows = [(row.name, row.value, row.unit, row.range, row.doc) for row in parameters(made)]
     for line in aligned(rows) if rows else ():
         click.echo(f"  {line}")
     _list_presets(cls)

@@ -10,13 +10,19 @@ columns bit lines (outputs). Every number is in SI units.
 
 import inspect
 from abc import ABC
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, Final
 
 import pluggy
+
+from memcore.contracts.ranges import check
 
 PROJECT = "memcore"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+_CHECKED: Final = "checks_parameters"  #: marks a `__post_init__` that does
 
 
 class Contract(ABC):
@@ -27,9 +33,30 @@ class Contract(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not getattr(cls.__post_init__, _CHECKED, False):
+            cls.__post_init__ = _checked_before(cls.__post_init__)  # type: ignore[method-assign]
         for name in specifications(cls):
             if name in vars(cls) and not _is_specification(vars(cls)[name]):
                 hookimpl(vars(cls)[name])
+
+    def __post_init__(self) -> None:  # noqa: B027, plugins with nothing to add have none
+        """Nothing; the ranges of the parameters are checked before it, also where it is overridden.
+
+        An override may rely on them, and checks what its parameters must be together.
+        """
+
+
+def _checked_before(post_init: Callable[..., None]) -> Callable[..., None]:
+    """The same method after a check of the parameters, once for an instance."""
+
+    @wraps(post_init)
+    def checked(self: Contract, *arguments: Any) -> None:
+        if type(self).__post_init__ is checked:  # not one that `super()` reached
+            check(self)
+        post_init(self, *arguments)
+
+    setattr(checked, _CHECKED, True)
+    return checked
 
 
 def contract_of(cls: type) -> type[Contract] | None:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from memcore._display import DISPLAYS
+from memcore._text import hint
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter, Preset
+from memcore.contracts.presets import PresetsBeside
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
 
@@ -30,7 +32,9 @@ class Memristor(Contract):
 
     kind = "devices"
     polarity: ClassVar[int] = 1  #: sign of the voltage that SETs, that is, raises the conductance
-    presets: ClassVar[Mapping[str, Preset]] = {}  #: published parameter sets by name
+    #: Published parameter sets by name: the device files `<module>/*.toml` beside the model, read
+    #: when they are asked for; a class may give a mapping instead.
+    presets: ClassVar[Mapping[str, Preset]] = PresetsBeside()  # type: ignore[assignment]
     set_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that SETs, V and s
     reset_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that RESETs, V and s
 
@@ -38,13 +42,24 @@ class Memristor(Contract):
     def preset(cls, name: str, **overrides: Any) -> Self:
         """The device with a published parameter set, some of it replaced by `overrides`.
 
+        The sets are in `presets`: device files named like the preset in a folder named like the
+        module of the class, `vteam/magic.toml` for `vteam.py`, or a mapping of the class.
+
         Raises:
-            ConfigError: there is no such set.
+            ConfigError: there is no such set, or it does not fit the device.
         """
         if name not in cls.presets:
             known = ", ".join(cls.presets) or "none"
             raise ConfigError(f"{cls.__qualname__} has no preset {name!r}; it has: {known}")
-        return cls(**{**cls.presets[name].parameters, **overrides})
+        published = cls.presets[name].parameters
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for key in published:
+            if key not in names:
+                raise ConfigError(
+                    f"preset {name!r} of {cls.__qualname__} sets {key!r}, which is no parameter of "
+                    f"it{hint(key, names)}"
+                )
+        return cls(**{**published, **overrides})
 
     @hookspec
     @abstractmethod

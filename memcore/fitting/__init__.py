@@ -1,5 +1,6 @@
 """Fitting device models to measurements: the arguments and the result of `memcore.fit`."""
 
+from memcore.fitting import curves
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.measurements import IVData, PulseData
 from memcore.fitting.options import FitOptions
@@ -21,6 +22,7 @@ __all__ = [
     "Table",
     "Tabulating",
     "Tabulation",
+    "curves",
     "fit",
     "load_records",
     "read_table",

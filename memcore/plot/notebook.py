@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.device import Memristor
+from memcore.contracts.ranges import allowed
 from memcore.dynamics import stimuli
 from memcore.dynamics.simulate import Trace, simulate
 from memcore.errors import ConfigError
@@ -27,15 +28,22 @@ class ParameterRow:
     name: str
     value: str
     unit: str
+    range: str
     doc: str
 
 
 def parameters(device: Memristor) -> list[ParameterRow]:
     """The parameters of a device with their units and sources, in the order of declaration."""
-    fields = dataclasses.fields(device)  # type: ignore[arg-type]
+    fields, ranges = dataclasses.fields(device), allowed(type(device))  # type: ignore[arg-type]
     return [
-        ParameterRow(f.name, _shown(getattr(device, f.name)), _unit(f), f.metadata.get("doc", ""))
-        for f in fields
+        ParameterRow(
+            name=field.name,
+            value=_shown(getattr(device, field.name)),
+            unit=_unit(field),
+            range=ranges.get(field.name, ""),
+            doc=field.metadata.get("doc", ""),
+        )
+        for field in fields
     ]
 
 
@@ -106,14 +114,15 @@ def device_html(device: Memristor) -> str:
     """The table of parameters and the loop, as HTML."""
     cells = "".join(
         f"<tr><td><code>{html.escape(row.name)}</code></td><td>{html.escape(row.value)}</td>"
-        f"<td>{html.escape(row.unit)}</td><td>{html.escape(row.doc)}</td></tr>"
+        f"<td>{html.escape(row.unit)}</td><td>{html.escape(row.range)}</td>"
+        f"<td>{html.escape(row.doc)}</td></tr>"
         for row in parameters(device)
     )
     title = html.escape(type(device).__name__)
     summary = html.escape((inspect.getdoc(type(device)) or "").partition("\n")[0])
     table = (
-        f"<table><tr><th>parameter</th><th>value</th><th>unit</th><th>source</th></tr>{cells}"
-        "</table>"
+        "<table><tr><th>parameter</th><th>value</th><th>unit</th><th>range</th><th>source</th></tr>"
+        f"{cells}</table>"
     )
     return f"<div><h4>{title}</h4><p>{summary}</p>{_picture(device)}{table}</div>"
 

@@ -112,7 +112,7 @@ def test_conductance_is_that_of_small_signals(state):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"eta": 2}, "eta=2; expected 1 or -1"),
+        ({"eta": 2}, "eta=2; expected one of 1, -1"),
         ({"eta": -1}, "A_p=743.47 and t_p=6.51; expected their product < 0 with eta=-1"),
         ({"A_n": 6.8e4}, "A_n=68000.0 and t_n=0.31; expected their product < 0 with eta=1"),
         ({"law": "cubic"}, "law='cubic'"),

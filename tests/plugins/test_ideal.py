@@ -36,11 +36,11 @@ def test_open_loop_programming_of_spread_cells_moves_every_cell(ctx):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"r_on": 0.0}, "Ideal: r_on=0.0; expected a number > 0"),
+        ({"r_on": 0.0}, "Ideal: r_on=0.0; expected a finite number of ohm > 0"),
         ({"r_off": float("nan")}, "r_off=nan"),
         ({"r_on": 2e6}, "expected r_on < r_off"),
-        ({"x0": 1.5}, r"x0=1.5; expected a number in \[0, 1\]"),
-        ({"rate": "fast"}, "rate='fast'; expected a number > 0"),
+        ({"x0": 1.5}, r"x0=1.5; expected a finite number in \[0, 1\]"),
+        ({"rate": "fast"}, r"rate='fast'; expected a finite number of 1/\(V s\) > 0"),
     ],
 )
 def test_nonsense_is_refused_by_name(parameters, message):

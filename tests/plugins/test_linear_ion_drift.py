@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from memcore_plugins.devices import _windows
 from memcore_plugins.devices.linear_ion_drift import LinearIonDrift
 
 import memcore
+from memcore.modelling import windows
 
 #   x: Joglekar p=1, p=2, Biolek p=2 i>0, i<0, Prodromakis p=1, p=2
 TABLE = {
@@ -28,15 +28,15 @@ WINDOWED = [
 
 
 @pytest.mark.parametrize("x", TABLE)
-def test_windows_equal_the_table(x):
+def testwindows_equal_the_table(x):
     at, i = torch.tensor(x, dtype=torch.float64), torch.tensor(1.0)
     found = (
-        _windows.joglekar(at, 1),
-        _windows.joglekar(at, 2),
-        _windows.biolek(at, i, 2),
-        _windows.biolek(at, -i, 2),
-        _windows.prodromakis(at, 1, 1),
-        _windows.prodromakis(at, 2, 1),
+        windows.joglekar(at, 1),
+        windows.joglekar(at, 2),
+        windows.biolek(at, i, 2),
+        windows.biolek(at, -i, 2),
+        windows.prodromakis(at, 1, 1),
+        windows.prodromakis(at, 2, 1),
     )
     assert [f.item() for f in found] == pytest.approx(TABLE[x], abs=1e-12)
 
@@ -49,9 +49,9 @@ def test_the_motion_starts_at_the_rate_of_the_window(parameters, v, ctx):
     voltage = torch.full_like(x, v)
     p, j, dt = device.p, device.j, 1e-8
     f = {
-        "joglekar": _windows.joglekar(x, p),
-        "biolek": _windows.biolek(x, voltage, p),
-        "prodromakis": _windows.prodromakis(x, p, j),
+        "joglekar": windows.joglekar(x, p),
+        "biolek": windows.biolek(x, voltage, p),
+        "prodromakis": windows.prodromakis(x, p, j),
     }[device.window]
     rate = 1e-14 * 100 / 1e-8**2 * f * v * device.conductance(x.unsqueeze(0))
     moved = (device.step(x.unsqueeze(0), voltage, dt, ctx)[0] - x) / dt
@@ -205,8 +205,8 @@ def test_tiny_pulses_add_up_in_single_precision(ctx, state):
     [
         ({"window": "hann"}, "window='hann'; expected one of none, joglekar, biolek, prodromakis"),
         ({"r_on": 2e4}, "expected r_on < r_off"),
-        ({"mobility": -1e-14}, "mobility=-1e-14; expected a number > 0"),
-        ({"p": 0}, "p=0; expected a number > 0"),
+        ({"mobility": -1e-14}, r"mobility=-1e-14; expected a finite number of m\^2/\(V s\) > 0"),
+        ({"p": 0}, "p=0; expected a finite number > 0"),
         ({"x0": -0.1}, "x0=-0.1"),
     ],
 )

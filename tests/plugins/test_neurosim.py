@@ -3,7 +3,8 @@ import math
 
 import pytest
 import torch
-from memcore_plugins.devices.neurosim import NeuroSim, rate_of
+from memcore_plugins.devices._neurosim_label import rate_of
+from memcore_plugins.devices.neurosim import NeuroSim
 
 import memcore
 from memcore import Normal

@@ -31,15 +31,15 @@ def test_joglekar_motion_is_logistic(state, ctx):
 
 
 @pytest.mark.parametrize("window", ["joglekar", "biolek", "prodromakis"])
-def test_windows_follow_their_equation(window, state, ctx):
-    from memcore_plugins.devices import _windows
+def testwindows_follow_their_equation(window, state, ctx):
+    from memcore.modelling import windows
 
     device, dt, v = NonlinearIonDrift(window=window, p=3.0), 1e-7, volts(-1.0)
     x = volts(0.3)
     f = {
-        "joglekar": _windows.joglekar(x, 3.0),
-        "biolek": _windows.biolek(x, v, 3.0),
-        "prodromakis": _windows.prodromakis(x, 3.0, 1.0),
+        "joglekar": windows.joglekar(x, 3.0),
+        "biolek": windows.biolek(x, v, 3.0),
+        "prodromakis": windows.prodromakis(x, 3.0, 1.0),
     }[window].item()
     moved = (device.step(x[None], v, dt, ctx) - x).item() / dt
     assert moved == pytest.approx(-f, rel=1e-5)

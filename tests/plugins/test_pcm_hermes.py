@@ -74,5 +74,5 @@ def test_errors_of_writing_have_the_moments_of_the_fit(arrays, ctx, moments):
 def test_names_and_numbers_of_devices():
     names = ["hermes_programming", "hermes_drift", "hermes_read_noise"]
     assert list(CrossbarConfig(device="pcm_hermes").effects) == names
-    with pytest.raises(ConfigError, match="devices=3; expected 1 or 2"):
+    with pytest.raises(ConfigError, match="devices=3; expected one of 1, 2"):
         Hermes(devices=3)

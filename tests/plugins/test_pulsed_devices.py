@@ -5,10 +5,10 @@ import pickle
 
 import pytest
 import torch
-from memcore_plugins.devices._pulsed import Pulsed
 
 import memcore
 from memcore import Memristor
+from memcore.modelling import Pulsed
 
 NAMES = [name for name in memcore.devices if issubclass(memcore.devices[name], Pulsed)]
 DEVICES = {

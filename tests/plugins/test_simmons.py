@@ -87,9 +87,13 @@ def test_conductance_is_that_of_small_signals():
 
 
 def test_a_magnitude_is_wanted_and_widths_are_bounded():
-    with pytest.raises(memcore.ConfigError, match=r"i_on=-8.9e-06; expected a number > 0"):
+    with pytest.raises(
+        memcore.ConfigError, match=r"i_on=-8.9e-06; expected a finite number of A > 0"
+    ):
         Simmons(i_on=-8.9e-6)
-    with pytest.raises(memcore.ConfigError, match="w_max=3e-09; expected a width between 1 and 2"):
+    with pytest.raises(
+        memcore.ConfigError, match=r"w_max=3e-09; .*of m in \[1e-09, 2e-09\]: .* between 1 and 2 nm"
+    ):
         Simmons(w_max=3e-9)
     with pytest.raises(memcore.ConfigError, match="expected w_min < w_max"):
         Simmons(w_min=1.8e-9, w_max=1.2e-9)

@@ -76,7 +76,7 @@ def test_the_dtype_is_kept(arrays, ctx, dtype):
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"p_lrs": -0.1}, "expected shares >= 0"),
+        ({"p_lrs": -0.1}, r"p_lrs=-0\.1; expected a finite number in \[0, 1\]"),
         ({"p_lrs": 0.6, "p_hrs": 0.6}, "add up to at most 1"),
         ({"p_other": 0.1}, "conductance=None with p_other=0.1"),
     ],

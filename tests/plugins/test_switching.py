@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from memcore_plugins.devices._switching import advance, duration
 
 import memcore
 from memcore import Context, Stream
+from memcore.modelling import advance, duration
 
 
 def numbers(*values):

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from memcore_plugins.devices._switching import distance
 from memcore_plugins.devices.team import Team
 
 import memcore
+from memcore.modelling import distance
 
 
 def volts(*values):
@@ -60,7 +60,9 @@ def test_a_reset_ends_at_its_threshold_current(state, ctx):
 
 
 def test_a_magnitude_for_the_negative_threshold_is_refused():
-    with pytest.raises(memcore.ConfigError, match=r"i_on=8.9e-06; expected a number < 0"):
+    with pytest.raises(
+        memcore.ConfigError, match=r"i_on=8.9e-06; expected a finite number of A < 0"
+    ):
         Team(i_on=8.9e-6)
 
 

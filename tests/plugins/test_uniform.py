@@ -95,8 +95,8 @@ def test_an_all_zero_signal_still_makes_a_converter(symmetric):
     ("parameters", "text"),
     [
         ({"bits": 1}, "bits=1; expected an integer from 2"),
-        ({"bits": 25}, "to 24"),
-        ({"calibration": "mean"}, "calibration='mean'; expected 'max' or 'percentile'"),
+        ({"bits": 25}, "24"),
+        ({"calibration": "mean"}, "calibration='mean'; expected one of max, percentile"),
         ({"percentile": 20.0}, "percentile=20.0"),
         ({"full_scale": -1.0}, "full_scale=-1.0; expected a peak > 0"),
         ({"full_scale": (2.0, 1.0)}, "full_scale="),

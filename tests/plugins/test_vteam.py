@@ -113,9 +113,12 @@ def test_thresholds_may_differ_from_cell_to_cell(ctx):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"v_on": 0.2}, r"v_on=0.2; expected a number < 0 \(magnitudes are often printed\)"),
-        ({"k_on": 10.0}, "k_on=10.0; expected a number < 0"),
-        ({"v_off": -0.1}, "v_off=-0.1; expected a number > 0"),
+        (
+            {"v_on": 0.2},
+            "v_on=0.2; expected a finite number of V < 0: magnitudes are often printed",
+        ),
+        ({"k_on": 10.0}, "k_on=10.0; expected a finite number of m/s < 0"),
+        ({"v_off": -0.1}, "v_off=-0.1; expected a finite number of V > 0"),
         ({"k_off": 0.0}, "k_off=0.0"),
         ({"x_on": 3e-9, "x_off": 0.0}, "expected x_on < x_off"),
         ({"r_on": memcore.Normal(2e3, 1.0)}, "expected r_on < r_off"),

@@ -6,12 +6,14 @@ import pytest
 import torch
 from memcore_example.column_gain import ExampleColumnGain
 from memcore_example.rram import ExampleRram
+from memcore_example.synapse import ExampleSynapse
 
 import memcore
 from memcore.testing.cases import array, context
 
 
-def test_both_are_found_by_name():
+def test_all_are_found_by_name():
+    assert memcore.devices["example_synapse"] is ExampleSynapse
     assert memcore.devices["example_rram"] is ExampleRram
     assert memcore.nonidealities["example_column_gain"] is ExampleColumnGain
 
@@ -33,6 +35,33 @@ def test_time_constants_are_a_microsecond_at_1_volt_and_two_hours_at_a_read():
     assert after(0.2, 2 * 3600.0, 0.0) == pytest.approx(1 - math.exp(-1), rel=0.1)
 
 
+def pulsed(device: ExampleSynapse, x: float, count: int, cells: int = 1) -> torch.Tensor:
+    state = torch.full((1, cells), x, dtype=torch.float64)
+    return device.pulses(state, torch.full((cells,), count), context(count))[0]
+
+
+def test_pulses_approach_the_bounds_geometrically():
+    device = ExampleSynapse(up=0.05, down=0.1)
+    for count in (1, 7, 300):
+        assert float(pulsed(device, 0.2, count)) == pytest.approx(1 - 0.8 * 0.95**count)
+        assert float(pulsed(device, 0.2, -count)) == pytest.approx(0.2 * 0.9**count)
+
+
+def test_noise_of_many_pulses_has_the_spread_of_as_many_single_ones():
+    device, singly = ExampleSynapse(c2c=0.3), torch.full((1, 4000), 0.2, dtype=torch.float64)
+    for n in range(20):
+        singly = device.pulses(singly, torch.ones(4000), context(n))
+    at_once = pulsed(device, 0.2, 20, cells=4000)
+    assert float(at_once.mean()) == pytest.approx(float(singly.mean()), abs=0.002)
+    assert float(at_once.std()) == pytest.approx(float(singly.std()), rel=0.1)
+
+
+def test_a_published_set_is_read_from_its_file():
+    assert list(ExampleSynapse.presets) == ["fine"]
+    fine = ExampleSynapse.preset("fine")
+    assert (fine.up, fine.c2c) == (0.005, 0.3)
+
+
 def test_gains_spread_as_declared_and_stay_for_life():
     info = array(arrays=50, rows=1, cols=100, spread=False)
     effect = ExampleColumnGain(std=0.05)
@@ -45,5 +74,5 @@ def test_gains_spread_as_declared_and_stay_for_life():
 
 
 def test_negative_spread_is_refused():
-    with pytest.raises(memcore.ConfigError, match=r"std=-0\.1; expected a number >= 0"):
+    with pytest.raises(memcore.ConfigError, match=r"std=-0\.1; expected a finite number >= 0"):
         ExampleColumnGain(std=-0.1)

@@ -17,33 +17,39 @@ class UniformConverter(Converter):
     from the batch at hand.
     """
 
-    bits: int = parameter(8, "1", "resolution")
+    bits: int = parameter(8, "1", "resolution in bits", within=(1, 24))
     symmetric: bool = parameter(
-        True, "1", "2^bits - 1 levels over [-peak, peak]; else 2^bits over [lowest, highest]"
+        True,
+        "1",
+        "whether there are 2^bits - 1 levels in [-peak, peak], or 2^bits in [lowest, highest]",
     )
     calibration: Literal["max", "percentile"] = parameter(
-        "max", "1", "cover all values seen, or leave out the tails"
+        "max", "1", "whether the range covers all values seen or leaves out the tails"
     )
     percentile: float = parameter(
-        99.9, "%", "share of the values that the range covers on either side"
+        99.9,
+        "%",
+        "share of the values that the range covers on either side",
+        above=50,
+        at_most=100,
     )
     full_scale: float | tuple[float, float] | None = parameter(
         None,
         "input units (DAC) or A (ADC)",
-        "a fixed range: its peak or (lowest, highest); None calibrates",
+        "fixed range, its peak or (lowest, highest); None for a calibrated one",
     )
 
     def __post_init__(self) -> None:
-        least = 2 if self.symmetric else 1
-        if not (isinstance(self.bits, int) and least <= self.bits <= 24):
-            raise ConfigError(f"bits={self.bits!r}; expected an integer from {least} to 24")
-        if self.calibration not in ("max", "percentile"):
-            raise ConfigError(f"calibration={self.calibration!r}; expected 'max' or 'percentile'")
-        if not 50 < self.percentile <= 100:
-            raise ConfigError(f"percentile={self.percentile!r}; expected a number in (50, 100]")
+        super().__post_init__()
+        if self.symmetric and self.bits < 2:
+            raise ConfigError(
+                f"UniformConverter: bits={self.bits!r}; expected an integer from 2 to 24 if "
+                "symmetric=True"
+            )
         if self.full_scale is not None and not self._fixed()[0] < self._fixed()[1]:
             raise ConfigError(
-                f"full_scale={self.full_scale!r}; expected a peak > 0 or (lowest, highest)"
+                f"UniformConverter: full_scale={self.full_scale!r}; expected a peak > 0 or "
+                "(lowest, highest)"
             )
 
     def _fixed(self) -> tuple[float, float]:

@@ -1,29 +1,17 @@
 """The data-driven model: switching rates measured pulse by pulse."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    number,
-    positive,
-    published,
-    require,
-    require_ascending,
-    require_choice,
-    unit_interval,
-)
+from memcore import ConfigError, Context, Memristor, Parameter, parameter
+from memcore.modelling import as_state, filled, fraction
 
 _FAR: Final = 60.0  #: beyond, e^(k d) is left to logarithms
 _LARGEST: Final = 1e25  #: so that absurd pulses stay finite numbers in single precision
-_OHMIC: Final = {"a_p": 100.0, "a_n": 100.0, "b_p": 0.01, "b_n": 0.01}  #: a sinh(b v) = v
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,50 +35,52 @@ class DataDriven(Memristor):
     `conductance` is that of small signals, a_p b_p / R.
     """
 
-    r_on: Parameter = parameter(10e3, "ohm", "lower end of the fitted range")
-    r_off: Parameter = parameter(17e3, "ohm", "upper end of the fitted range")
-    eta: int = parameter(1, "1", "1 if positive voltage raises R, -1 if it lowers R")
-    law: Literal["exponential", "quadratic"] = parameter("exponential", "1", "f of 2018 or of 2017")
+    r_on: Parameter = parameter(
+        10e3, "ohm", "lower end of the fitted range", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(17e3, "ohm", "upper end of the fitted range", above=0)
+    eta: int = parameter(
+        1, "1", "1 if positive voltage raises R, -1 if it lowers R", choices=(1, -1)
+    )
+    law: Literal["exponential", "quadratic"] = parameter(
+        "exponential", "1", "window function of 2018 or of 2017"
+    )
     A_p: Parameter = parameter(743.47, "ohm/s", "rate for v > 0; 1/(ohm s) if quadratic")
     A_n: Parameter = parameter(-6.80e4, "ohm/s", "rate for v < 0; 1/(ohm s) if quadratic")
-    t_p: Parameter = parameter(6.51, "1/V", "growth of the rate with v > 0")
-    t_n: Parameter = parameter(0.31, "1/V", "growth of the rate with v < 0")
-    k_p: Parameter = parameter(5.11e-4, "1/ohm", "window for v > 0; unused if quadratic")
-    k_n: Parameter = parameter(1.17e-3, "1/ohm", "window for v < 0; unused if quadratic")
-    rp0: Parameter = parameter(16.71e3, "ohm", "limit for v > 0")
-    rp1: Parameter = parameter(0.0, "ohm/V", "limit for v > 0")
-    rp2: Parameter = parameter(0.0, "ohm/V^2", "limit for v > 0")
-    rn0: Parameter = parameter(29.30e3, "ohm", "limit for v < 0")
-    rn1: Parameter = parameter(23.69e3, "ohm/V", "limit for v < 0; printed e4, a misprint")
-    rn2: Parameter = parameter(0.0, "ohm/V^2", "limit for v < 0")
-    a_p: Parameter = parameter(0.24, "V", "current for v > 0")
-    a_n: Parameter = parameter(0.24, "V", "current for v < 0")
-    b_p: Parameter = parameter(2.81, "1/V", "current for v > 0")
-    b_n: Parameter = parameter(2.81, "1/V", "current for v < 0")
-    s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
+    t_p: Parameter = parameter(6.51, "1/V", "growth of the rate with the voltage for v > 0")
+    t_n: Parameter = parameter(0.31, "1/V", "growth of the rate with the voltage for v < 0")
+    k_p: Parameter = parameter(
+        5.11e-4, "1/ohm", "steepness of the window for v > 0; unused if quadratic", above=0
+    )
+    k_n: Parameter = parameter(
+        1.17e-3, "1/ohm", "steepness of the window for v < 0; unused if quadratic", above=0
+    )
+    rp0: Parameter = parameter(16.71e3, "ohm", "limit of R for v > 0, at 0 V")
+    rp1: Parameter = parameter(0.0, "ohm/V", "linear term of that limit")
+    rp2: Parameter = parameter(0.0, "ohm/V^2", "quadratic term of that limit")
+    rn0: Parameter = parameter(29.30e3, "ohm", "limit of R for v < 0, at 0 V")
+    rn1: Parameter = parameter(
+        23.69e3, "ohm/V", "linear term of that limit; printed e4, a misprint"
+    )
+    rn2: Parameter = parameter(0.0, "ohm/V^2", "quadratic term of that limit")
+    a_p: Parameter = parameter(0.24, "V", "scale of the current for v > 0", above=0)
+    a_n: Parameter = parameter(0.24, "V", "scale of the current for v < 0", above=0)
+    b_p: Parameter = parameter(2.81, "1/V", "curvature of the current for v > 0", above=0)
+    b_n: Parameter = parameter(2.81, "1/V", "curvature of the current for v < 0", above=0)
+    s0: Parameter = parameter(
+        0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off", within=(0, 1)
+    )
 
     def __post_init__(self) -> None:
-        above = ["r_on", "r_off", "k_p", "k_n", "a_p", "a_n", "b_p", "b_n"]
-        require(self, positive, "a number > 0", above)
-        either = ["A_p", "A_n", "t_p", "t_n", "rp0", "rp1", "rp2", "rn0", "rn1", "rn2"]
-        require(self, number, "a number", either)
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "r_on", "r_off")
-        require_choice(self, "law", ("exponential", "quadratic"))
-        if self.eta not in (1, -1):
-            raise ConfigError(f"DataDriven: eta={self.eta!r}; expected 1 or -1")
-        for side, sign in (("p", self.eta), ("n", -self.eta)):
-            self._require_direction(side, sign)
-
-    def _require_direction(self, side: str, sign: int) -> None:
+        super().__post_init__()
         plan = self.nominal()
-        rate, growth = getattr(plan, f"A_{side}"), getattr(plan, f"t_{side}")
-        product = rate * growth * sign
-        if not isinstance(product, Tensor) and not product > 0:
-            raise ConfigError(
-                f"DataDriven: A_{side}={rate!r} and t_{side}={growth!r}; expected their product "
-                f"{'> 0' if sign > 0 else '< 0'} with eta={self.eta}"
-            )
+        for side, sign in (("p", self.eta), ("n", -self.eta)):
+            rate, growth = getattr(plan, f"A_{side}"), getattr(plan, f"t_{side}")
+            if not isinstance(rate * growth, Tensor) and not rate * growth * sign > 0:
+                raise ConfigError(
+                    f"DataDriven: A_{side}={rate!r} and t_{side}={growth!r}; expected their "
+                    f"product {'> 0' if sign > 0 else '< 0'} with eta={self.eta}"
+                )
 
     @property
     def polarity(self) -> int:  # type: ignore[override]
@@ -98,7 +88,7 @@ class DataDriven(Memristor):
         return -self.eta
 
     def resistance(self, state: Tensor) -> Tensor:
-        """R, [*cells] ohm."""
+        """Resistance R in ohm, [*cells]."""
         return self.r_on + (self.r_off - self.r_on) * state[0]
 
     def conductance(self, state: Tensor) -> Tensor:
@@ -141,118 +131,3 @@ class DataDriven(Memristor):
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         slope = self.a_p * self.b_p
         return slope / self.r_off, slope / self.r_on
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "dut1": published(
-            "Messaris 2018, tables I and II, TiOx device 1, read in the paper",
-            "4.5 to 6 kohm",
-            r_on=4.5e3,
-            r_off=6e3,
-            A_p=0.12,
-            A_n=-79.03,
-            t_p=0.59,
-            t_n=1.12,
-            k_p=8.10e-3,
-            k_n=9.43e-3,
-            rp0=3085.0,
-            rp1=1862.0,
-            rn0=5193.0,
-            rn1=378.0,
-        ),
-        "dut2": published(
-            "Messaris 2018, tables I and II, TiOx device 2, read in the paper; r_n printed as "
-            "29.30e4, a misprint",
-            "10 to 17 kohm",
-        ),
-        "taox_tio2": published(
-            "Messaris 2018, tables I and II, TaOx/TiO2, read in the paper; I-V not given: ohmic",
-            "1 to 4 Mohm",
-            **_OHMIC,
-            eta=-1,
-            r_on=1e6,
-            r_off=4e6,
-            A_p=-2.06e5,
-            A_n=3.66,
-            t_p=0.38,
-            t_n=0.015,
-            k_p=6.13e-6,
-            k_n=2.17e-6,
-            rp0=1.23e7,
-            rp1=-2.39e6,
-            rp2=1.21e5,
-            rn0=1.29e7,
-            rn1=58.07e4,
-            rn2=56.45e3,
-        ),
-        "taox": published(
-            "Messaris 2018, tables I and II, TaOx, read in the paper",
-            "0.2 to 1 kohm",
-            eta=-1,
-            r_on=200.0,
-            r_off=1e3,
-            A_p=-6.82e6,
-            A_n=7.25e7,
-            t_p=1.08,
-            t_n=0.036,
-            k_p=0.017,
-            k_n=0.018,
-            rp0=2794.0,
-            rp1=-4553.0,
-            rp2=1973.0,
-            rn0=857.0,
-            rn1=1135.0,
-            rn2=675.0,
-            a_p=0.36,
-            a_n=0.34,
-            b_p=1.83,
-            b_n=3.50,
-        ),
-        "dut2_memtorch": published(
-            "TiOx device 2 with the digits and b = 3 of a public simulator (the paper has 2.81)",
-            "1.28 (doubtful) to 17 kohm",
-            r_on=1280.0,
-            A_n=-68012.28,
-            t_n=0.31645,
-            rp0=16719.0,
-            rn0=29304.83,
-            rn1=23692.77,
-            b_p=3.0,
-            b_n=3.0,
-        ),
-        "tiox_2017": published(
-            "arXiv:1703.01167, eqs 9 and 10, read in the paper; printed signs of A do not fit the "
-            "equations and are exchanged; I-V not given: ohmic",
-            "10 to 18 kohm",
-            **_OHMIC,
-            law="quadratic",
-            r_off=18e3,
-            A_p=4.86e-5,
-            A_n=-1.09e-3,
-            t_p=1 / 0.12,
-            t_n=1 / 0.18,
-            rp0=17.16e3,
-            rp1=0.15e3,
-            rn0=24.81e3,
-            rn1=17.91e3,
-        ),
-        "maheshwari_2021": published(
-            "Maheshwari et al., arXiv:2012.02267, read in the paper",
-            "1.6 to 3 kohm; t < 0, so the rate is the same from 0.1 V on and even reads switch",
-            law="quadratic",
-            eta=-1,
-            r_on=1.6e3,
-            r_off=3e3,
-            A_p=600.10075,
-            A_n=-34.59884,
-            t_p=-1 / 0.0212028,
-            t_n=-1 / 0.05343997,
-            rp0=2699.2336,
-            rp1=-672.930205,
-            rn0=649.413746,
-            rn1=-1474.32358,
-            a_p=0.32046175,
-            a_n=0.32046175,
-            b_p=2.71689828,
-            b_n=2.71689828,
-        ),
-    }

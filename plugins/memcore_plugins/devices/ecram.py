@@ -1,15 +1,12 @@
 """Electrochemical cells, written by counted pulses from the empty state."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import positive, published, require
-from memcore_plugins.devices._statistical import Scattered, Statistical, per_write
+from memcore import ArrayInfo, Context, NonIdeality, parameter
+from memcore.modelling import ProgrammingError, Scattered, Statistical, normal_per_write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,51 +22,43 @@ class Ecram(Statistical):
     is that of an open gate, the leak being that of the access device: age changes nothing.
     """
 
-    g_min: float = parameter(1e-7, "S", "empty; assumed, the fit is published in weights")
-    g_max: float = parameter(1e-5, "S", "full; assumed, the fit is published in weights")
-    pulse_step: float = parameter(
-        0.002 / 2.0, "1", "mean step of a pulse, of the window; Tang 2018: 0.002 of -0.83 to 1.17"
+    g_min: float = parameter(
+        1e-7, "S", "conductance when empty; assumed, the fit is published in weights"
     )
-    c2c: float = parameter(0.3, "1", "noise of a pulse, of its step; fit of Tang 2018")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, positive, "a number > 0", ["pulse_step"])
-        require(self, lambda value: value >= 0, "a number >= 0", ["c2c"])
+    g_max: float = parameter(
+        1e-5, "S", "conductance when full; assumed, the fit is published in weights"
+    )
+    pulse_step: float = parameter(
+        0.002 / 2.0,
+        "1",
+        "mean step of a pulse over the window; Tang 2018: 0.002 of -0.83 to 1.17",
+        above=0,
+    )
+    c2c: float = parameter(0.3, "1", "noise of a pulse over its step; fit of Tang 2018", at_least=0)
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a target in S."""
         step = self.pulse_step * (self.g_max - self.g_min)
         return self.c2c * step * ((g - self.g_min).clamp(min=0) / step).sqrt()
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return (EcramProgramming(cell=self),)
 
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "metal_oxide": published(
-            "Kim et al., IEDM (2019), fit in a public simulator, constants read there",
-            "metal-oxide ECRAM with its gate open between writes",
-            pulse_step=2.8214e-4 / 2.0,
-            c2c=2.0,
-        ),
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
-class EcramProgramming(NonIdeality):
+class EcramProgramming(ProgrammingError):
     """The noise of the pulses that lead to a target, new at every write."""
 
-    stage = Stage.PROGRAM
-    cell: Ecram = parameter(None, "1", "the cells that the effect belongs to")
+    cell: Ecram = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return _Written(self.cell, z)
+        return _Written(self.cell, normal_per_write(array, ctx))
 
 
 class _Written(Scattered):
+    """The noise of writing; a cell can be neither emptier than empty nor fuller than full."""
+
     def __init__(self, cell: Ecram, z: Tensor) -> None:
-        super().__init__(z, cell.programming_std, (cell.g_min, cell.g_max), "Ecram")
+        super().__init__(z, cell.programming_std, cell.fitted_range, "Ecram")
         self.cell = cell
 
     def forward(self, g: Tensor) -> Tensor:

@@ -1,16 +1,13 @@
 """Exponential step: a step that falls exponentially with the position."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import number, positive, published, require
-from memcore_plugins.devices._pulsed import choose, nonzero, tensor
-from memcore_plugins.devices._weights import Weighted, between_cells
+from memcore import ConfigError, Parameter, parameter
+from memcore.modelling import Weighted, choose, nonzero, tensor
 
 _NEWTON: Final = 4
 _FAR: Final = 80.0  #: exponents stay finite in single precision
@@ -22,7 +19,8 @@ _STEEPEST: Final = 0.5  #: slope of the step beyond which the expansion is not c
 class ExpStep(Weighted):
     """A step that starts large and levels off, the measured shape of ReRAM and PCM.
 
-        w -> w + s_up max(1 - A_up e^(gamma_up z), 0)    or    w - s_down max(1 - A_down e^(-gamma_down z), 0)
+        w -> w + s_up max(1 - A_up e^(gamma_up z), 0)
+        w -> w - s_down max(1 - A_down e^(-gamma_down z), 0)
         z = 2 a w / (w_max - w_min) + b
 
     Rasch et al., AICAS (2021), doi 10.1109/AICAS51828.2021.9458494; parameters of ReRAM from Gong
@@ -33,28 +31,30 @@ class ExpStep(Weighted):
     The first eight pulses of a call are computed one by one; the others follow the curve
     T(w) = n on which a pulse advances by 1, expanded to third order in the slope of the step,
     which is exact to 1e-6 of the window.
-    """  # noqa: E501
+    """
 
     singles: ClassVar[int] = 8
     share: ClassVar[float] = 0.5
 
     dw_min: Parameter = parameter(0.00135, "weight", "mean step of a pulse; Gong 2018")
-    up_down: float = parameter(0.259359, "1", "asymmetry, above 0 smaller steps down; Gong 2018")
-    a: Parameter = parameter(-0.5, "1", "slope of z, not 0; Gong 2018")
-    b: Parameter = parameter(-0.5, "1", "z at w = 0; Gong 2018")
-    gamma_up: Parameter = parameter(5.0, "1", "steepness of steps up; Gong 2018")
-    gamma_down: Parameter = parameter(5.0, "1", "steepness of steps down; Gong 2018")
+    up_down: float = parameter(
+        0.259359, "1", "asymmetry: above 0 steps down are smaller; Gong 2018"
+    )
+    a: Parameter = parameter(-0.5, "1", "slope of z with the position, other than 0; Gong 2018")
+    b: Parameter = parameter(-0.5, "1", "value of z at w = 0; Gong 2018")
+    gamma_up: Parameter = parameter(5.0, "1", "steepness of steps up; Gong 2018", above=0)
+    gamma_down: Parameter = parameter(5.0, "1", "steepness of steps down; Gong 2018", above=0)
     A_up: Parameter = parameter(-1.18445, "1", "exponential part of steps up; Gong 2018")
     A_down: Parameter = parameter(-0.081404, "1", "exponential part of steps down; Gong 2018")
-    noise_add: float = parameter(0.0, "weight", "noise of a pulse that does not know its step")
-    noise_slope: float = parameter(0.0, "1", "noise of a pulse in proportion to |w|")
+    noise_add: float = parameter(
+        0.0, "weight", "noise of a pulse that does not depend on its step", at_least=0
+    )
+    noise_slope: float = parameter(0.0, "1", "noise of a pulse in proportion to |w|", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, positive, "a number > 0", ["gamma_up", "gamma_down"])
-        require(self, lambda value: value != 0, "a number other than 0", ["a"])
-        require(self, number, "a number", ["b", "A_up", "A_down"])
-        require(self, lambda value: value >= 0, "a number >= 0", ["noise_add", "noise_slope"])
+        if not isinstance(self.a, Tensor) and self.a == 0:
+            raise ConfigError(f"ExpStep: a={self.a!r}; expected a finite number other than 0")
 
     @property
     def additive(self) -> bool:
@@ -65,7 +65,7 @@ class ExpStep(Weighted):
         return self.c2c * size
 
     def _shape(self, w: Tensor, up: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a step s (1 + E), E = e0 exp(c w): s with its sign, c, and e0."""
+        """Shape of a step s (1 + E) with E = e0 exp(c w): s with its sign, c and e0."""
         scale = torch.where(up, 1, -1) * self.scales(w, up)
         gamma = choose(up, self.gamma_up, -self.gamma_down, w)
         slope = gamma * tensor(2 * self.a / (self.w_max - self.w_min), w)
@@ -89,36 +89,6 @@ class ExpStep(Weighted):
             level = level - (level + k * rest - target) / (1 + k * steep).clamp(min=0.3)
         end = (level.clamp(max=_FAR) - (-_share(part, level)).log1p()) / slope
         return torch.where(moves, end, w)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "reram_es": published(
-            "Gong et al., Nat. Commun. 9:2102 (2018), fit in a public simulator, constants read "
-            "there; published in weights, no conductance and no pulse",
-            "HfO2 ReRAM under identical pulses",
-            c2c=5.0,
-            write_std=75.0,
-            **between_cells(step=0.2, bounds=(0.3, 0.3), up_down=0.05),
-        ),
-        "pcm": published(
-            "Nandakumar et al., Front. Neurosci. 14:406 (2020), Ge2Sb2Te5, fit in a public "
-            "simulator, constants read there; published in weights (10 uS each: assumed)",
-            "one-sided: pulses up only; a RESET melts the cell and is no step of this model",
-            dw_min=0.01,
-            up_down=0.0,
-            a=-1.0,
-            b=0.0,
-            gamma_up=2.5,
-            gamma_down=2.5,
-            A_up=-27.235,
-            A_down=-2.235,
-            c2c=0.6,
-            noise_add=0.042,
-            noise_slope=0.108,
-            g_zero=1e-7,
-            x0=0.01 / 2,
-            **between_cells(w_max=2.0, w_min=0.0, step=0.2, bounds=(0.1, 0.0), up_down=0.05),
-        ),
-    }
 
 
 def _share(part: Tensor, level: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, ConfigError, Context, NonIdeality, Stage, parameter
-from memcore_plugins.devices._parameters import require
-from memcore_plugins.devices._statistical import (
+from memcore import ArrayInfo, ConfigError, Context, NonIdeality, parameter
+from memcore.modelling import (
+    ProgrammingError,
     Scattered,
     Statistical,
-    per_write,
+    normal_per_write,
     require_inside,
 )
 
@@ -31,27 +31,24 @@ class FeFet(Statistical):
     depend on the film, so that there are no defaults.
     """
 
-    g_min: float = parameter(1 / (45 * 559.28e3), "S", "off; 559.28 kohm and a ratio of 45, manual")
-    g_max: float = parameter(1 / 559.28e3, "S", "on; 559.28 kohm, manual")
-    states: int = parameter(32, "1", "levels, both ends included; manual")
-    c2c: float = parameter(0.005, "1", "noise of a pulse, of the window; manual: below 0.5 %")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, lambda value: value >= 0, "a number >= 0", ["c2c"])
-        if not (isinstance(self.states, int) and self.states >= 2):
-            raise ConfigError(f"FeFet: states={self.states!r}; expected an integer >= 2")
+    g_min: float = parameter(
+        1 / (45 * 559.28e3), "S", "conductance when off; 559.28 kohm and a ratio of 45, manual"
+    )
+    g_max: float = parameter(1 / 559.28e3, "S", "conductance when on; 559.28 kohm, manual")
+    states: int = parameter(32, "1", "number of levels, both ends included; manual", at_least=2)
+    c2c: float = parameter(
+        0.005, "1", "noise of a pulse over the window; manual: below 0.5 %", at_least=0
+    )
 
     def _pulses(self, g: Tensor) -> Tensor:
         return (self.states - 1) * ((g - self.g_min) / (self.g_max - self.g_min)).clamp(0, 1)
 
     def level(self, g: Tensor) -> Tensor:
-        """The nearest of the levels, S."""
+        """The nearest level in S."""
         step = (self.g_max - self.g_min) / (self.states - 1)
         return self.g_min + step * self._pulses(g).round()
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a level in S."""
         return self.c2c * (self.g_max - self.g_min) * self._pulses(g).sqrt()
 
     @staticmethod
@@ -61,10 +58,10 @@ class FeFet(Statistical):
         """Share of the polarisation that a pulse switches.
 
         Args:
-            voltage: V, above 0.
-            seconds: duration.
-            tau0: s.
-            v_a: V.
+            voltage: amplitude of the pulse in V, above 0.
+            seconds: duration of the pulse.
+            tau0: shortest time constant, s.
+            v_a: activation voltage, V.
             a: exponent of the field.
             b: exponent of the time.
 
@@ -81,20 +78,20 @@ class FeFet(Statistical):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeFetProgramming(NonIdeality):
+class FeFetProgramming(ProgrammingError):
     """The nearest level, and the noise of the pulses that lead to it, new at every write."""
 
-    stage = Stage.PROGRAM
-    cell: FeFet = parameter(None, "1", "the cells that the effect belongs to")
+    cell: FeFet = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return _Written(self.cell, z)
+        return _Written(self.cell, normal_per_write(array, ctx))
 
 
 class _Written(Scattered):
+    """The noise about a level, within the window."""
+
     def __init__(self, cell: FeFet, z: Tensor) -> None:
-        super().__init__(z, cell.programming_std, (cell.g_min, cell.g_max), "FeFet")
+        super().__init__(z, cell.programming_std, cell.fitted_range, "FeFet")
         self.cell = cell
 
     def forward(self, g: Tensor) -> Tensor:

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    positive,
-    require,
-    require_ascending,
-    unit_interval,
-)
+from memcore.modelling import as_state, filled, fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +21,14 @@ class Ideal(Memristor):
     when only the window or only the periphery is real. The defaults are round numbers.
     """
 
-    r_on: Parameter = parameter(1e4, "ohm", "lowest resistance; a round number")
-    r_off: Parameter = parameter(1e6, "ohm", "highest resistance; a round number")
-    rate: Parameter = parameter(1e6, "1/(V s)", "speed; 1 V crosses the window in 1 us")
-    x0: Parameter = parameter(0.0, "1", "position of fresh cells, 0 at r_off and 1 at r_on")
-
-    def __post_init__(self) -> None:
-        require(self, positive, "a number > 0", ["r_on", "r_off", "rate"])
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        require_ascending(self, "r_on", "r_off")
+    r_on: Parameter = parameter(
+        1e4, "ohm", "lowest resistance; a round number", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(1e6, "ohm", "highest resistance; a round number", above=0)
+    rate: Parameter = parameter(1e6, "1/(V s)", "speed; 1 V crosses the window in 1 us", above=0)
+    x0: Parameter = parameter(
+        0.0, "1", "position of fresh cells, 0 at r_off and 1 at r_on", within=(0, 1)
+    )
 
     def conductance(self, state: Tensor) -> Tensor:
         x = state[0]

@@ -1,7 +1,7 @@
 """JART VCM v1b: oxygen vacancies in a disc below an electrode, moved by field and heat."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -9,18 +9,9 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Normal, Parameter, Preset, parameter
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import as_state, filled, log
 from memcore_plugins.devices._jart import HIGHEST, LOWEST, Response, Table, illinois, travel
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    log,
-    positive,
-    published,
-    require,
-    require_ascending,
-    unit_interval,
-)
 
 #: Natural constants, rounded as the reference calculations have them: a hundred-thousandth in e/k
 #: is a thousandth in the rates.
@@ -71,44 +62,59 @@ class JartVcmV1b(Memristor):
 
     polarity: ClassVar[int] = -1
 
-    N_min: Parameter = parameter(8e23, "1/m^3", "least concentration; Bengel 2020")
-    N_max: Parameter = parameter(2e27, "1/m^3", "highest concentration; Bengel 2020")
-    N_plug: Parameter = parameter(2e27, "1/m^3", "concentration in the plug; Bengel 2020")
-    l: Parameter = parameter(0.4e-9, "m", "length of the disc; Bengel 2020")  # noqa: E741
-    l_cell: Parameter = parameter(3e-9, "m", "length of disc and plug; Bengel 2020")
-    r: Parameter = parameter(45e-9, "m", "radius of the filament; Bengel 2020")
-    r_det: Parameter = parameter(45e-9, "m", "radius for which R_th0 holds; Bengel 2020")
-    z: Parameter = parameter(2.0, "1", "charge of a vacancy; Bengel 2020")
-    mu_n: Parameter = parameter(4e-6, "m^2/(V s)", "mobility of electrons; Bengel 2020")
-    A_r: Parameter = parameter(6.01e5, "A/(m^2 K^2)", "Richardson constant; Bengel 2020")
-    phi_bn0: Parameter = parameter(0.18, "eV", "height of the Schottky barrier; Bengel 2020")
-    phi_n: Parameter = parameter(0.1, "eV", "Fermi level below the band; Bengel 2020")
-    eps_r: Parameter = parameter(17.0, "1", "static permittivity; Bengel 2020")
-    eps_phi: Parameter = parameter(5.5, "1", "permittivity of the barrier; Bengel 2020")
-    a: Parameter = parameter(0.25e-9, "m", "hopping distance; Bengel 2020")
-    nu0: Parameter = parameter(2e13, "Hz", "attempt frequency; Bengel 2020")
-    dW_A: Parameter = parameter(1.35, "eV", "activation energy of ion hopping; Bengel 2020")
-    T0: Parameter = parameter(293.0, "K", "ambient; Bengel 2020")
-    R_th0: Parameter = parameter(15.72e6, "K/W", "thermal resistance; Bengel 2020")
-    reset_heat: Parameter = parameter(0.27, "1", "share of it in RESET; Bengel 2020")
-    R_tiox: Parameter = parameter(650.0, "ohm", "of the oxide in series; Bengel 2020")
-    R0: Parameter = parameter(719.2437, "ohm", "of the cold lines; Bengel 2020")
-    R_th_line: Parameter = parameter(90471.47, "K/W", "thermal resistance of lines; Bengel 2020")
-    alpha_line: Parameter = parameter(3.92e-3, "1/K", "of the lines' resistance; Bengel 2020")
-    s0: Parameter = parameter(0.0, "1", "state of fresh cells, 0 at N_min and 1 at N_max")
-    pieces: int = parameter(16, "1", "of the way that is left, per step")
-    tabulated: bool = parameter(True, "1", "interpolate, where all cells are the same")
-
-    def __post_init__(self) -> None:
-        above = ["N_min", "N_max", "N_plug", "l", "l_cell", "r", "r_det", "z", "mu_n", "A_r"]
-        above += ["phi_bn0", "eps_r", "eps_phi", "a", "nu0", "dW_A", "T0", "R_tiox", "pieces"]
-        require(self, positive, "a number > 0", above)
-        from_zero = ["phi_n", "R_th0", "reset_heat", "R0", "R_th_line", "alpha_line"]
-        require(self, lambda x: x >= 0, "a number >= 0", from_zero)
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "N_min", "N_max")
-        require_ascending(self, "l", "l_cell")
-        require_ascending(self, "phi_n", "phi_bn0")
+    N_min: Parameter = parameter(
+        8e23, "1/m^3", "least concentration; Bengel 2020", above=0, below="N_max"
+    )
+    N_max: Parameter = parameter(2e27, "1/m^3", "highest concentration; Bengel 2020", above=0)
+    N_plug: Parameter = parameter(2e27, "1/m^3", "concentration in the plug; Bengel 2020", above=0)
+    l: Parameter = parameter(  # noqa: E741
+        0.4e-9, "m", "length of the disc; Bengel 2020", above=0, below="l_cell"
+    )
+    l_cell: Parameter = parameter(3e-9, "m", "length of disc and plug; Bengel 2020", above=0)
+    r: Parameter = parameter(45e-9, "m", "radius of the filament; Bengel 2020", above=0)
+    r_det: Parameter = parameter(45e-9, "m", "radius for which R_th0 holds; Bengel 2020", above=0)
+    z: Parameter = parameter(2.0, "1", "charge of a vacancy; Bengel 2020", above=0)
+    mu_n: Parameter = parameter(4e-6, "m^2/(V s)", "mobility of electrons; Bengel 2020", above=0)
+    A_r: Parameter = parameter(6.01e5, "A/(m^2 K^2)", "Richardson constant; Bengel 2020", above=0)
+    phi_bn0: Parameter = parameter(
+        0.18, "eV", "height of the Schottky barrier; Bengel 2020", above=0
+    )
+    phi_n: Parameter = parameter(
+        0.1, "eV", "Fermi level below the band; Bengel 2020", at_least=0, below="phi_bn0"
+    )
+    eps_r: Parameter = parameter(17.0, "1", "static permittivity; Bengel 2020", above=0)
+    eps_phi: Parameter = parameter(5.5, "1", "permittivity of the barrier; Bengel 2020", above=0)
+    a: Parameter = parameter(0.25e-9, "m", "hopping distance; Bengel 2020", above=0)
+    nu0: Parameter = parameter(2e13, "Hz", "attempt frequency; Bengel 2020", above=0)
+    dW_A: Parameter = parameter(
+        1.35, "eV", "activation energy of ion hopping; Bengel 2020", above=0
+    )
+    T0: Parameter = parameter(293.0, "K", "ambient temperature; Bengel 2020", above=0)
+    R_th0: Parameter = parameter(15.72e6, "K/W", "thermal resistance; Bengel 2020", at_least=0)
+    reset_heat: Parameter = parameter(
+        0.27, "1", "share of the thermal resistance that acts in RESET; Bengel 2020", at_least=0
+    )
+    R_tiox: Parameter = parameter(
+        650.0, "ohm", "resistance of the oxide in series; Bengel 2020", above=0
+    )
+    R0: Parameter = parameter(
+        719.2437, "ohm", "resistance of the cold lines; Bengel 2020", at_least=0
+    )
+    R_th_line: Parameter = parameter(
+        90471.47, "K/W", "thermal resistance of lines; Bengel 2020", at_least=0
+    )
+    alpha_line: Parameter = parameter(
+        3.92e-3, "1/K", "temperature coefficient of the lines; Bengel 2020", at_least=0
+    )
+    s0: Parameter = parameter(
+        0.0, "1", "state of fresh cells, 0 at N_min and 1 at N_max", within=(0, 1)
+    )
+    pieces: int = parameter(
+        16, "1", "number of pieces into which a step cuts the way that is left", above=0
+    )
+    tabulated: bool = parameter(
+        True, "1", "whether a table is interpolated where all cells are the same"
+    )
 
     # -- the window --------------------------------------------------------------------------------
 
@@ -272,22 +278,6 @@ class JartVcmV1b(Memristor):
         ends = (torch.as_tensor(n / UNIT, dtype=torch.float64) for n in (self.N_min, self.N_max))
         low, high = (self._conductance(n) for n in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "bengel": published(
-            "Bengel 2020, table of constants, read in public code of the model",
-            "Pt/HfO2/TiOx/Ti up to about 1.5 V; the same for all cells",
-        ),
-        "bengel_variability": published(
-            "Bengel 2020, spread from device to device, read in public code of the model (where "
-            "the upper bound of N_min is 0.25e26 per m^3, perhaps a misprint of 0.025e26)",
-            "Pt/HfO2/TiOx/Ti up to about 1.5 V; cells differ, cycles do not",
-            N_min=Normal(8e23, 2e23, min=4e23, max=2.5e25),
-            N_max=Normal(2e27, 1e26, min=1.8e27, max=2.2e27),
-            l=Normal(0.4e-9, 0.04e-9, min=0.36e-9, max=0.44e-9),
-            r=Normal(45e-9, 5e-9, min=40.5e-9, max=49.5e-9),
-        ),
-    }
 
 
 @lru_cache(maxsize=16)

@@ -1,30 +1,17 @@
 """Linear step: the step shrinks in proportion to the position."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from memcore import Normal, Parameter, Preset, parameter
-from memcore_plugins.devices._affine import Affine
-from memcore_plugins.devices._parameters import (
-    negative,
-    number,
-    positive,
-    published,
-    require,
-    require_choice,
-)
-from memcore_plugins.devices._pulsed import choose
-from memcore_plugins.devices._weights import Weighted, between_cells
-
-NOISES = ("multiplicative", "additive")
+from memcore import Parameter, parameter
+from memcore.modelling import AffinePulsed, Weighted, choose
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearStep(Affine, Weighted):
+class LinearStep(Weighted, AffinePulsed):
     """The step falls by a share gamma from w = 0 to the bound.
 
         w -> w + s_up (1 - gamma_up w / ref_up)    or    w - s_down (1 - gamma_down w / ref_down)
@@ -37,20 +24,22 @@ class LinearStep(Affine, Weighted):
     Valid where the response bends little (gamma < 1): electrochemical cells and capacitors.
     """
 
-    gamma_up: Parameter = parameter(0.5, "1", "share by which steps up shrink; a round number")
-    gamma_down: Parameter = parameter(0.5, "1", "share by which steps down shrink; round")
-    ref_up: Parameter = parameter(1.0, "weight", "where steps up have shrunk by it: the mean bound")
-    ref_down: Parameter = parameter(-1.0, "weight", "where steps down have: the mean bound")
+    gamma_up: Parameter = parameter(
+        0.5, "1", "share by which steps up shrink from 0 to the bound; a round number"
+    )
+    gamma_down: Parameter = parameter(0.5, "1", "share by which steps down shrink; a round number")
+    ref_up: Parameter = parameter(
+        1.0, "weight", "position at which steps up have shrunk by gamma_up: the mean bound", above=0
+    )
+    ref_down: Parameter = parameter(
+        -1.0,
+        "weight",
+        "position at which steps down have shrunk by gamma_down: the mean bound",
+        below=0,
+    )
     noise: Literal["multiplicative", "additive"] = parameter(
         "multiplicative", "1", "whether the noise of a pulse is in proportion to its step"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, number, "a number", ["gamma_up", "gamma_down"])
-        require(self, positive, "a number > 0", ["ref_up"])
-        require(self, negative, "a number < 0", ["ref_down"])
-        require_choice(self, "noise", NOISES)
 
     @property
     def additive(self) -> bool:
@@ -60,43 +49,3 @@ class LinearStep(Affine, Weighted):
         scale = torch.where(up, 1, -1) * self.scales(w, up)
         slope = choose(up, self.gamma_up / self.ref_up, self.gamma_down / self.ref_down, w)
         return scale, scale * slope
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "capacitor": published(
-            "Li et al., VLSI (2018), fit in a public simulator, constants read there; published in "
-            "weights; its leakage, 1e6 training steps long, is left out",
-            "capacitor cell, as long as it does not leak",
-            dw_min=0.005,
-            gamma_up=Normal(0.05, 0.01, min=0.0),
-            gamma_down=Normal(0.05, 0.01, min=0.0),
-            noise="additive",
-            c2c=0.3,
-            **between_cells(step=0.1, bounds=(0.07, 0.07), up_down=0.06),
-        ),
-        "ecram": published(
-            "Tang et al., IEDM (2018), lithium ECRAM, fit in a public simulator, constants read "
-            "there; published in weights, shifted so that up and down agree at 0",
-            dw_min=0.002,
-            gamma_up=Normal(0.1153, 0.05, min=0.0),
-            gamma_down=Normal(0.5085, 0.05, min=0.0),
-            ref_up=1.1724,
-            ref_down=-0.8276,
-            c2c=0.3,
-            **between_cells(
-                w_max=1.1724, w_min=-0.8276, step=0.1, bounds=(0.05, 0.05), up_down=0.01
-            ),
-        ),
-        "ecram_mo": published(
-            "Kim et al., IEDM (2019), metal-oxide ECRAM, fit in a public simulator, constants read "
-            "there; published in weights, shifted so that up and down agree at 0",
-            dw_min=2.8214e-4,
-            gamma_up=Normal(0.4152, 0.05, min=0.0),
-            gamma_down=Normal(0.7342, 0.05, min=0.0),
-            ref_up=1.1714,
-            ref_down=-0.8286,
-            c2c=2.0,
-            **between_cells(
-                w_max=1.1714, w_min=-0.8286, step=0.1, bounds=(0.05, 0.05), up_down=0.01
-            ),
-        ),
-    }

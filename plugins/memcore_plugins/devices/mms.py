@@ -1,27 +1,15 @@
 """The metastable switch: many two-state switches that thermal energy and voltage flip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    number,
-    positive,
-    published,
-    require,
-    require_ascending,
-    unit_interval,
-)
-
-VOLT_PER_KELVIN: Final = 1.380649e-23 / 1.602176634e-19  #: k/q
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import VOLT_PER_KELVIN, as_state, filled, fraction
 
 #: The exponential of the Schottky branch stops growing here, so that currents stay finite.
 _LARGEST_EXPONENT: Final = 80.0
@@ -37,7 +25,8 @@ class Mms(Memristor):
                 + (1 - phi) alpha (e^(beta_f v) - e^(-beta_r v)),        v_T = k T / q
 
     Nugent and Molter, "AHaH computing", PLoS ONE 9:e85175 (2014), doi
-    10.1371/journal.pone.0085175; defaults as in public implementations of it. The Schottky branch
+    10.1371/journal.pone.0085175; all defaults as in public implementations
+    of it. The Schottky branch
     has one alpha in both directions, without which the loop would not be pinched. The equation is
     linear in x, so a constant voltage is integrated exactly. With a finite number of `switches`
     their binomial noise is added (in its normal form, drawn from `ctx.random`).
@@ -46,29 +35,24 @@ class Mms(Memristor):
     read at 0.1 V drives it to 0.9996. The temperature is the device's own parameter.
     """
 
-    r_on: Parameter = parameter(500.0, "ohm", "all switches on; public implementations")
-    r_off: Parameter = parameter(1500.0, "ohm", "all switches off; public implementations")
-    v_on: Parameter = parameter(0.27, "V", "voltage of turning on; public implementations")
-    v_off: Parameter = parameter(0.27, "V", "minus the voltage of turning off; same")
-    tau: Parameter = parameter(1e-4, "s", "time constant; public implementations")
-    temperature: Parameter = parameter(298.5, "K", "of the switches; public implementations")
-    phi: Parameter = parameter(1.0, "1", "ohmic part of the current, 1 without Schottky branch")
-    alpha: Parameter = parameter(0.8e-3, "A", "Schottky amplitude; public implementations")
-    beta_f: Parameter = parameter(4.0, "1/V", "Schottky exponent forward; public implementations")
-    beta_r: Parameter = parameter(4.0, "1/V", "Schottky exponent reverse; public implementations")
-    x0: Parameter = parameter(0.0, "1", "part of the switches that is on in fresh cells")
-    switches: int | None = parameter(
-        None, "1", "how many; None: so many that they do not fluctuate"
+    r_on: Parameter = parameter(
+        500.0, "ohm", "resistance with all switches on", above=0, below="r_off"
     )
-
-    def __post_init__(self) -> None:
-        names = ["r_on", "r_off", "tau", "temperature", "alpha", "beta_f", "beta_r"]
-        require(self, positive, "a number > 0", names)
-        require(self, unit_interval, "a number in [0, 1]", ["x0", "phi"])
-        require(self, number, "a number", ["v_on", "v_off"])
-        require_ascending(self, "r_on", "r_off")
-        if self.switches is not None and self.switches < 1:
-            raise ConfigError(f"Mms: switches={self.switches!r}; expected a number >= 1 or None")
+    r_off: Parameter = parameter(1500.0, "ohm", "resistance with all switches off", above=0)
+    v_on: Parameter = parameter(0.27, "V", "voltage at which switches turn on")
+    v_off: Parameter = parameter(0.27, "V", "minus the voltage at which switches turn off")
+    tau: Parameter = parameter(1e-4, "s", "time constant of a switch", above=0)
+    temperature: Parameter = parameter(298.5, "K", "temperature of the switches", above=0)
+    phi: Parameter = parameter(
+        1.0, "1", "ohmic share of the current, 1 without a Schottky branch", within=(0, 1)
+    )
+    alpha: Parameter = parameter(0.8e-3, "A", "scale of the Schottky current", above=0)
+    beta_f: Parameter = parameter(4.0, "1/V", "forward exponent of the Schottky current", above=0)
+    beta_r: Parameter = parameter(4.0, "1/V", "reverse exponent of the Schottky current", above=0)
+    x0: Parameter = parameter(0.0, "1", "share of switches that are on at first", within=(0, 1))
+    switches: int | None = parameter(
+        None, "1", "number of switches; None for so many that they do not fluctuate", at_least=1
+    )
 
     def conductance(self, state: Tensor) -> Tensor:
         x = state[0]
@@ -111,8 +95,3 @@ class Mms(Memristor):
     @property
     def _schottky_conductance(self) -> float | Tensor:
         return (1 - self.phi) * self.alpha * (self.beta_f + self.beta_r)
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "ohmic": published("constants of public implementations, without the Schottky branch"),
-        "schottky": published("constants of public implementations, with it", phi=0.8),
-    }

@@ -1,91 +1,18 @@
 """The NeuroSim nonlinearity: exponential potentiation and depression curves with a label NL."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from memcore import Distribution, Parameter, Preset, parameter
-from memcore_plugins.devices._affine import Affine
-from memcore_plugins.devices._parameters import (
-    fraction,
-    positive,
-    published,
-    require,
-    require_ascending,
-)
-from memcore_plugins.devices._pulsed import tensor
-
-#: NL over the largest deviation of the normalised curve from the straight line.
-_LABEL: Final = 1 / (0.07 * math.sqrt(2))
-_LINEAR: Final = 1e-3  #: smaller labels are straight lines
-_NEWTON: Final = 12
-
-
-def rate_of(nl: Parameter) -> Tensor:
-    """1 / A_norm of a label NL, float64 [*cells]; 0 for |NL| < 1e-3 and of the sign of NL.
-
-    The label is 1 / (0.07 sqrt(2)) times the largest deviation of the curve
-    (1 - e^(-x/A)) / (1 - e^(-1/A)) from x, so that A follows without a table.
-
-    Args:
-        nl: label, |NL| < 10.
-    """
-    label = torch.as_tensor(nl, dtype=torch.float64)
-    wanted = label.abs().clamp(min=_LINEAR) / _LABEL
-    # Towards small labels the deviation is 1 / (8 A), towards large ones 1 - (1 + ln a) / a.
-    rate = 8 * wanted / (1 - wanted)
-    for _ in range(_NEWTON):
-        deviation, slope = _deviation(rate)
-        rate = torch.maximum(rate - (deviation - wanted) / slope, 0.2 * rate)
-    return torch.where(label.abs() < _LINEAR, 0, rate * label.sign())
-
-
-def _deviation(rate: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest deviation from the straight line at a = 1/A, and its derivative."""
-    kept = -(-rate).expm1()
-    log = (rate / kept).log()
-    # The maximum is stationary in x: only the explicit dependence on a counts.
-    place = log / rate
-    slope = (
-        place * (-rate * place).exp() - (-(-rate * place).expm1()) * (-rate).exp() / kept
-    ) / kept
-    return 1 / kept - (1 + log) / rate, slope
-
-
-def _measured(
-    material: str,
-    levels: tuple[int, int],
-    nl: tuple[float, float],
-    window: tuple[float, float],
-    c2c: float,
-    pulses: tuple[tuple[float, float], tuple[float, float]],
-    note: str = "",
-) -> Preset:
-    (v_set, t_set), (v_reset, t_reset) = pulses
-    return published(
-        f"manual of the simulator, tables I and II, {material}, read there"
-        + f" ({note})" * bool(note),
-        f"pulses of {v_set:g} V, {1e6 * t_set:g} us and {v_reset:g} V, {1e6 * t_reset:g} us",
-        r_on=window[0],
-        r_off=window[0] * window[1],
-        nl_ltp=nl[0],
-        nl_ltd=nl[1],
-        n_ltp=float(levels[0]),
-        n_ltd=float(levels[1]),
-        v_set=v_set,
-        t_set=t_set,
-        v_reset=v_reset,
-        t_reset=t_reset,
-        c2c=c2c,
-    )
+from memcore import Distribution, Parameter, parameter
+from memcore.modelling import AffinePulsed, tensor
+from memcore_plugins.devices._neurosim_label import line_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuroSim(Affine):
+class NeuroSim(AffinePulsed):
     """Conductance against the number of pulses is an exponential that a label NL bends.
 
         LTP: G = g_min + B (1 - e^(-P/A)),                A = A_norm(NL) P_max
@@ -103,14 +30,22 @@ class NeuroSim(Affine):
     the published amplitude and duration.
     """
 
-    r_on: Parameter = parameter(26e6, "ohm", "lowest resistance; Ag:a-Si")
-    r_off: Parameter = parameter(325e6, "ohm", "highest resistance; Ag:a-Si, ratio 12.5")
-    nl_ltp: Parameter = parameter(2.4, "1", "label of LTP, > 0 steep at first; Ag:a-Si")
-    nl_ltd: Parameter = parameter(-4.88, "1", "label of LTD, < 0 steep at first; Ag:a-Si")
-    n_ltp: Parameter = parameter(97.0, "1", "pulses from the lowest to the highest G; Ag:a-Si")
-    n_ltd: Parameter = parameter(100.0, "1", "pulses from the highest to the lowest G; Ag:a-Si")
-    v_set: float = parameter(3.2, "V", "amplitude that SETs; its sign is the polarity; Ag:a-Si")
-    v_reset: float = parameter(-2.8, "V", "amplitude that RESETs, of the other sign; Ag:a-Si")
+    r_on: Parameter = parameter(26e6, "ohm", "lowest resistance; Ag:a-Si", above=0, below="r_off")
+    r_off: Parameter = parameter(325e6, "ohm", "highest resistance; Ag:a-Si, ratio 12.5", above=0)
+    nl_ltp: Parameter = parameter(
+        2.4, "1", "label of LTP, above 0 for steep at first; Ag:a-Si", above=-10, below=10
+    )
+    nl_ltd: Parameter = parameter(
+        -4.88, "1", "label of LTD, below 0 for steep at first; Ag:a-Si", above=-10, below=10
+    )
+    n_ltp: Parameter = parameter(97.0, "1", "number of pulses of LTP; Ag:a-Si", at_least=1)
+    n_ltd: Parameter = parameter(100.0, "1", "number of pulses of LTD; Ag:a-Si", at_least=1)
+    v_set: float = parameter(
+        3.2, "V", "amplitude of a SET pulse, with the sign of the polarity; Ag:a-Si"
+    )
+    v_reset: float = parameter(
+        -2.8, "V", "amplitude of a RESET pulse, of the opposite sign; Ag:a-Si"
+    )
     t_set: float = parameter(300e-6, "s", "duration of a SET pulse; Ag:a-Si")
     t_reset: float = parameter(300e-6, "s", "duration of a RESET pulse; Ag:a-Si")
     c2c: float = parameter(0.035, "1", "noise of a pulse over the window; Ag:a-Si")
@@ -121,18 +56,10 @@ class NeuroSim(Affine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, positive, "a number > 0", ["r_on", "r_off"])
-        require(self, lambda n: n >= 1, "a number >= 1", ["n_ltp", "n_ltd"])
-        require(self, lambda nl: abs(nl) < 10, "a number between -10 and 10", ["nl_ltp", "nl_ltd"])
-        require_ascending(self, "r_on", "r_off")
         curves = (self.nl_ltp, self.n_ltp, self.nl_ltd, self.n_ltd)
         if not any(isinstance(value, Distribution) for value in curves):
-            lines = _line(self.nl_ltp, self.n_ltp), _line(-self.nl_ltd, self.n_ltd)
+            lines = line_of(self.nl_ltp, self.n_ltp), line_of(-self.nl_ltd, self.n_ltd)
             object.__setattr__(self, "_lines", lines)
-
-    @property
-    def ends(self) -> tuple[Parameter, Parameter]:
-        return 0.0, 1.0
 
     @property
     def additive(self) -> bool:
@@ -149,93 +76,3 @@ class NeuroSim(Affine):
     def conductance(self, state: Tensor) -> Tensor:
         x = self.position(state)
         return (1 - x) / self.r_off + x / self.r_on
-
-    def state_of(self, conductance: Tensor) -> Tensor:
-        low, high = self.conductance_range()
-        return self.state_at(fraction(conductance, low, high))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "ag_a_si": _measured(
-            "Ag:a-Si",
-            (97, 100),
-            (2.4, -4.88),
-            (26e6, 12.5),
-            0.035,
-            ((3.2, 300e-6), (-2.8, 300e-6)),
-            "97 levels in the table, 97 and 100 in the code",
-        ),
-        "taox_tio2": _measured(
-            "TaOx/TiO2",
-            (102, 102),
-            (1.85, -1.79),
-            (5e6, 2),
-            0.01,
-            ((3.0, 40e-3), (-3.0, 10e-3)),
-            "c2c printed as below 1 %",
-        ),
-        "taox_hfox": _measured(
-            "TaOx/HfOx",
-            (128, 128),
-            (0.04, -0.63),
-            (100e3, 10),
-            0.037,
-            ((1.6, 50e-9), (-1.6, 50e-9)),
-            "printed as 1.6 V for LTD, too: opposite sign assumed",
-        ),
-        "pcmo": _measured(
-            "PCMO",
-            (50, 50),
-            (3.68, -6.76),
-            (23e6, 6.84),
-            0.01,
-            ((-2.0, 1e-3), (2.0, 1e-3)),
-            "c2c printed as below 1 %",
-        ),
-        "alox_hfo2": _measured(
-            "AlOx/HfO2",
-            (40, 40),
-            (1.94, -0.61),
-            (16.9e3, 4.43),
-            0.05,
-            ((0.9, 100e-6), (-1.0, 100e-6)),
-        ),
-        "gst_pcm": _measured(
-            "GST PCM",
-            (100, 120),
-            (0.105, 2.4),
-            (4.71e3, 19.8),
-            0.015,
-            ((0.7, 6e-6), (-3.0, 125e-9)),
-            "100-120 levels printed; LTD label positive as printed, it starts slowly; "
-            "unipolar: the sign of LTD only tells it from LTP",
-        ),
-        "epiram": _measured(
-            "EpiRAM", (64, 64), (0.5, -0.5), (81e3, 50.2), 0.02, ((5.0, 5e-6), (-3.0, 5e-6))
-        ),
-        "hzo_fefet": _measured(
-            "HZO FeFET",
-            (32, 32),
-            (1.75, 1.46),
-            (559.28e3, 45),
-            0.005,
-            ((3.65, 75e-9), (-2.95, 75e-9)),
-            "LTD label positive as printed: it starts slowly; c2c printed as below 0.5 %",
-        ),
-        "stt_mram": _measured(
-            "STT-MRAM",
-            (1, 1),
-            (0.0, 0.0),
-            (3.5e3, 2.3),
-            0.0,
-            ((1.0, 10e-9), (-1.0, 10e-9)),
-            "two states; 1 V printed for both directions: opposite sign assumed",
-        ),
-    }
-
-
-def _line(nl: Parameter, pulses: Parameter) -> tuple[Tensor, Tensor]:
-    """The a and k of a pulse x -> x + a - k x on the curve of a label."""
-    rate, count = rate_of(nl), torch.as_tensor(pulses, dtype=torch.float64)
-    fall = -rate / count
-    bent = torch.where(rate == 0, 1, -rate).expm1()
-    return torch.where(rate == 0, 1 / count, fall.expm1() / bent), -fall.expm1()

@@ -1,24 +1,14 @@
 """Nonlinear ion drift: motion by a power of the voltage, current by tunnelling and a diode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    positive,
-    published,
-    require,
-    require_choice,
-    unit_interval,
-)
-from memcore_plugins.devices._windows import WINDOWS, Window, WindowName
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import Window, WindowName, as_state, filled, fraction
 
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
 _FASTEST: Final = 1e25  #: 1/s, and so does the motion
@@ -42,24 +32,22 @@ class NonlinearIonDrift(Memristor):
     that of small signals.
     """
 
-    alpha: Parameter = parameter(2.0, "1/V", "curvature of the tunnelling current; fig 6")
-    beta: Parameter = parameter(0.9e-6, "A", "tunnelling current; fig 6")
-    gamma: Parameter = parameter(4.0, "1/V", "exponent of the diode; fig 6")
-    chi: Parameter = parameter(1e-10, "A", "current of the diode; fig 6")
-    n: Parameter = parameter(2.0, "1", "exponent of the state in the current; fig 6")
-    m: Parameter = parameter(5.0, "1", "exponent of the voltage in the motion; fig 6")
-    a: Parameter = parameter(1.0, "1/(V^m s)", "speed at 1 V; fig 6")
-    x0: Parameter = parameter(0.5, "1", "state of fresh cells, 1 is the most conductive")
-    window: WindowName = parameter("none", "1", f"one of {', '.join(WINDOWS)}")
-    p: float = parameter(1.0, "1", "exponent of the window")
-    j: float = parameter(1.0, "1", "height of Prodromakis' window")
-    substeps: int = parameter(8, "1", "Runge-Kutta steps per call where no closed form exists")
-
-    def __post_init__(self) -> None:
-        names = ["alpha", "beta", "gamma", "chi", "n", "m", "a", "p", "j", "substeps"]
-        require(self, positive, "a number > 0", names)
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        require_choice(self, "window", WINDOWS)
+    alpha: Parameter = parameter(2.0, "1/V", "curvature of the tunnelling current; fig 6", above=0)
+    beta: Parameter = parameter(0.9e-6, "A", "scale of the tunnelling current; fig 6", above=0)
+    gamma: Parameter = parameter(4.0, "1/V", "exponent of the diode; fig 6", above=0)
+    chi: Parameter = parameter(1e-10, "A", "scale of the diode's current; fig 6", above=0)
+    n: Parameter = parameter(2.0, "1", "exponent of the state in the current; fig 6", above=0)
+    m: Parameter = parameter(5.0, "1", "exponent of the voltage in the motion; fig 6", above=0)
+    a: Parameter = parameter(1.0, "1/(V^m s)", "speed at 1 V; fig 6", above=0)
+    x0: Parameter = parameter(
+        0.5, "1", "state of fresh cells, 1 is the most conductive", within=(0, 1)
+    )
+    window: WindowName = parameter("none", "1", "window function")
+    p: float = parameter(1.0, "1", "exponent of the window", above=0)
+    j: float = parameter(1.0, "1", "height of Prodromakis' window", above=0)
+    substeps: int = parameter(
+        8, "1", "number of Runge-Kutta steps per call where no closed form exists", above=0
+    )
 
     def conductance(self, state: Tensor) -> Tensor:
         return state[0] ** self.n * (self.alpha * self.beta) + self.chi * self.gamma
@@ -87,17 +75,3 @@ class NonlinearIonDrift(Memristor):
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         lowest = self.chi * self.gamma
         return lowest, lowest + self.alpha * self.beta
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "team_fig6": published(
-            "Kvatinsky 2013, fig 6, read in the paper (x0 and window are ours)", "illustration"
-        ),
-        "technion": published(
-            "constants of a public Verilog-A listing (currents taken as microampere)",
-            beta=9e-6,
-            chi=1e-8,
-            n=14.0,
-            m=13.0,
-            a=4.0,
-        ),
-    }

@@ -1,16 +1,19 @@
 """Phase-change memory by its measured statistics."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
-from memcore import NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published, require_choice
-from memcore_plugins.devices._phase_change import PhaseChange, PhaseChangeEffect
-from memcore_plugins.devices._statistical import polynomial
+from memcore import NonIdeality, parameter
+from memcore.modelling import (
+    PhaseChange,
+    PhaseChangeDrift,
+    PhaseChangeReadNoise,
+    ProgrammingError,
+    polynomial,
+)
 
 _REFERENCE: Final = 25.0  #: uS, the g_max of the fits
 
@@ -34,15 +37,13 @@ class Pcm(PhaseChange):
     t0 = 20.0
     t_read = 250e-9
 
-    g_min: float = parameter(2.5e-8, "S", "RESET; assumed 1/1000 of g_max, the fits begin at 0")
-    g_max: float = parameter(25e-6, "S", "SET; Nandakumar 2019")
-    fit: Literal["nandakumar", "joshi_fig3b", "state_independent"] = parameter(
-        "nandakumar", "1", "which fit of the programming error; the last one simplifies drift too"
+    g_min: float = parameter(
+        2.5e-8, "S", "conductance after RESET; assumed 1/1000 of g_max, the fits begin at 0"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_choice(self, "fit", ("nandakumar", "joshi_fig3b", "state_independent"))
+    g_max: float = parameter(25e-6, "S", "conductance after SET; Nandakumar 2019")
+    fit: Literal["nandakumar", "joshi_fig3b", "state_independent"] = parameter(
+        "nandakumar", "1", "fit of the programming error; the last one simplifies drift too"
+    )
 
     def programming_std(self, g: Tensor) -> Tensor:
         x = g / self.g_max
@@ -70,37 +71,17 @@ class Pcm(PhaseChange):
     def effects(self) -> tuple[NonIdeality, ...]:
         return PcmProgramming(cell=self), PcmDrift(cell=self), PcmReadNoise(cell=self)
 
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "joshi_fig3b": published(
-            "Joshi et al., Nat. Commun. 11:2473 (2020), Fig. 3b, fitted in a public simulator, "
-            "constants read there",
-            "0 to 25 uS, 27.36 s after programming",
-            fit="joshi_fig3b",
-        ),
-        "state_independent": published(
-            "the simplification of a public simulator: 0.2 uS, nu = 0.1 +- 0.05 in any state",
-            "comparisons; no material",
-            fit="state_independent",
-        ),
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
-class PcmProgramming(PhaseChangeEffect):
+class PcmProgramming(ProgrammingError):
     """The error of writing, new at every write."""
 
-    stage = Stage.PROGRAM
-
 
 @dataclass(frozen=True, kw_only=True)
-class PcmDrift(PhaseChangeEffect):
+class PcmDrift(PhaseChangeDrift):
     """Structural relaxation of the amorphous phase, with one exponent for each cell for life."""
 
-    stage = Stage.AGE
-
 
 @dataclass(frozen=True, kw_only=True)
-class PcmReadNoise(PhaseChangeEffect):
+class PcmReadNoise(PhaseChangeReadNoise):
     """1/f noise of a read; reads are drawn independently, so averaging helps too much."""
-
-    stage = Stage.READ

@@ -1,16 +1,20 @@
 """Phase-change memory of the Hermes inference chip, with one or two cells for each weight."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published
-from memcore_plugins.devices._phase_change import PhaseChange, PhaseChangeEffect
-from memcore_plugins.devices._statistical import US, polynomial
+from memcore import NonIdeality, parameter
+from memcore.modelling import (
+    PhaseChange,
+    PhaseChangeDrift,
+    PhaseChangeReadNoise,
+    ProgrammingError,
+    polynomial,
+)
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,15 @@ class PcmHermes(PhaseChange):
     t_read = 512e-9
     t0 = 200.0
 
-    g_min: float = parameter(1e-8, "S", "RESET; assumed about 1/1000 of g_max, the fits begin at 0")
-    g_max: float = parameter(10.35e-6, "S", "SET; 10.35 uS of one cell, 20.7 uS of two")
-    devices: int = parameter(1, "1", "cells in parallel that hold one conductance, 1 or 2")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.devices not in _FITS:
-            raise ConfigError(f"PcmHermes: devices={self.devices!r}; expected 1 or 2")
+    g_min: float = parameter(
+        1e-8, "S", "conductance after RESET; assumed about 1/1000 of g_max, the fits begin at 0"
+    )
+    g_max: float = parameter(
+        10.35e-6, "S", "conductance after SET; 10.35 uS of one cell, 20.7 uS of two"
+    )
+    devices: int = parameter(
+        1, "1", "number of cells in parallel that hold one conductance", choices=(1, 2)
+    )
 
     @property
     def _fit(self) -> _Fit:
@@ -106,33 +111,17 @@ class PcmHermes(PhaseChange):
     def effects(self) -> tuple[NonIdeality, ...]:
         return HermesProgramming(cell=self), HermesDrift(cell=self), HermesReadNoise(cell=self)
 
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "two_devices": published(
-            "Le Gallo et al., Nat. Electron. (2023), constants as a public simulator has them",
-            "0 to 20.7 uS, two cells in parallel",
-            devices=2,
-            g_min=2e-8,
-            g_max=20.7 * US,
-        ),
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
-class HermesProgramming(PhaseChangeEffect):
+class HermesProgramming(ProgrammingError):
     """The error of writing, new at every write."""
 
-    stage = Stage.PROGRAM
-
 
 @dataclass(frozen=True, kw_only=True)
-class HermesDrift(PhaseChangeEffect):
+class HermesDrift(PhaseChangeDrift):
     """Drift with one exponent for each cell for life."""
 
-    stage = Stage.AGE
-
 
 @dataclass(frozen=True, kw_only=True)
-class HermesReadNoise(PhaseChangeEffect):
+class HermesReadNoise(PhaseChangeReadNoise):
     """1/f noise of a read; reads are drawn independently."""
-
-    stage = Stage.READ

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore import ConfigError, parameter
-from memcore_plugins.devices._pulsed import nonzero, tensor
-from memcore_plugins.devices._weights import Weighted
+from memcore.modelling import Weighted, nonzero, tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +27,21 @@ class PiecewiseStep(Weighted):
 
     singles: ClassVar[int] = 1
 
-    up: Sequence[float] = parameter((1.5, 1.0, 0.75, 0.5), "1", "steps up over s_up; illustration")
+    up: Sequence[float] = parameter(
+        (1.5, 1.0, 0.75, 0.5), "1", "sizes of steps up over s_up; illustration", at_least=0
+    )
     down: Sequence[float] = parameter(
-        (0.5, 0.75, 1.0, 1.5), "1", "steps down over s_down; illustration"
+        (0.5, 0.75, 1.0, 1.5), "1", "sizes of steps down over s_down; illustration", at_least=0
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("up", "down"):
             values = tuple(float(value) for value in getattr(self, name))
-            if len(values) < 2 or not all(value >= 0 for value in values):
+            if len(values) < 2:
                 raise ConfigError(
-                    f"PiecewiseStep: {name}={getattr(self, name)!r}; expected two or more numbers "
-                    ">= 0, the steps at equally spaced positions"
+                    f"PiecewiseStep: {name}={getattr(self, name)!r}; expected two or more "
+                    "numbers >= 0, the steps at equally spaced positions"
                 )
             object.__setattr__(self, name, values)
 

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore import Parameter, parameter
-from memcore_plugins.devices._parameters import positive, require
-from memcore_plugins.devices._pulsed import choose, nonzero, tensor
-from memcore_plugins.devices._weights import Weighted
+from memcore.modelling import Weighted, choose, nonzero, tensor
 
 _NEWTON: Final = 3
 _SMALLEST: Final = 1e-30  #: the distance to the bound, as a share of the window
@@ -35,15 +33,11 @@ class PowStep(Weighted):
 
     singles: ClassVar[int] = 8
 
-    gamma_up: Parameter = parameter(1.5, "1", "power of steps up, > 0; a round number")
-    gamma_down: Parameter = parameter(1.5, "1", "power of steps down, > 0; a round number")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, positive, "a number > 0", ["gamma_up", "gamma_down"])
+    gamma_up: Parameter = parameter(1.5, "1", "power of steps up; a round number", above=0)
+    gamma_down: Parameter = parameter(1.5, "1", "power of steps down; a round number", above=0)
 
     def _distance(self, w: Tensor, up: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """U, the signed width of the window, and the power."""
+        """The distance u, the signed width of the window, and the power."""
         low, high = (tensor(end, w) for end in self.ends)
         width = high - low
         u = torch.where(up, high - w, w - low) / width
@@ -78,7 +72,7 @@ class PowStep(Weighted):
 
 
 def _nonzero(d: Tensor) -> Tensor:
-    """Gamma = 1 is a limit that a tiny number reaches to rounding."""
+    """A tiny number for 0: it reaches the limit gamma = 1 to rounding."""
     return torch.where(d == 0, 1e-12, d)
 
 

@@ -1,30 +1,20 @@
 """CMO/HfOx ReRAM: writing error, relaxation and read noise."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from memcore import (
-    ArrayInfo,
-    ConfigError,
-    Context,
-    Gaussian,
-    NonIdeality,
-    Preset,
-    Stage,
-    parameter,
-)
-from memcore_plugins.devices._parameters import positive, published, require
-from memcore_plugins.devices._statistical import (
+from memcore import NonIdeality, parameter
+from memcore.modelling import (
     US,
     YEAR,
-    Scattered,
+    CellReadNoise,
+    ProgrammingError,
+    Relaxation,
     Statistical,
-    per_write,
     require_time,
 )
 
@@ -54,39 +44,40 @@ class ReramCmo(Statistical):
     Relaxation has one normal draw for each cell and all times.
     """
 
-    g_min: float = parameter(9e-6, "S", "HRS; Falcone 2025")
-    g_max: float = parameter(88.2e-6, "S", "LRS; Falcone 2025")
+    g_min: float = parameter(9e-6, "S", "conductance in HRS; Falcone 2025")
+    g_max: float = parameter(88.2e-6, "S", "conductance in LRS; Falcone 2025")
     acceptance: float = parameter(
-        0.002, "1", "relative error that write-verify accepts, 0.002 or 0.02: there is no other fit"
+        0.002,
+        "1",
+        "relative error that write-verify accepts",
+        choices=tuple(_WRITTEN),
+        remedy="there are fits for 0.002 (0.2 %) and 0.02 (2 %) only",
     )
     longest: float = parameter(
-        YEAR, "s", "longest time to age; assumed a year, the fit is a logarithm of time"
+        YEAR, "s", "longest time to age; assumed a year, the fit is a logarithm of time", above=0
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_window(_LOWEST, _HIGHEST)
-        require(self, positive, "a number > 0", ["longest"])
-        if self.acceptance not in _WRITTEN:
-            raise ConfigError(
-                f"ReramCmo: acceptance={self.acceptance!r}; there are fits for 0.002 (0.2 %) and "
-                "0.02 (2 %) only"
-            )
+    @property
+    def fitted_range(self) -> tuple[float, float]:
+        return _LOWEST, _HIGHEST
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a target in S."""
         slope, offset = _WRITTEN[self.acceptance]
         return slope * g + offset * US
 
     def relaxed(self, g: Tensor, seconds: Tensor | float, z: Tensor) -> Tensor:
-        """S, `seconds` after programming, 0 or from 1 on, of cells programmed to `g` S."""
+        """Conductance in S of cells programmed to `g` S, `seconds` later: 0, or 1 and more."""
         t = torch.as_tensor(seconds, dtype=torch.float64)
         log = t.clamp(min=1.0).log().to(g)
         moved = US * (_SHIFT * log + (_WIDENING[0] * log + _WIDENING[1]) * z)
         return (g + torch.where(t.to(g) > 0, moved, 0)).clamp(min=0)
 
+    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        require_time(seconds, self.longest, "ReramCmo", shortest=1.0)
+        return self.relaxed(g, seconds, z)
+
     def read_std(self, g: Tensor, seconds: Tensor | float) -> Tensor:
-        """S, of one read of `g` S at `seconds` after programming, from the first read on."""
+        """Standard deviation in S of one read of `g` S at `seconds` after programming."""
         t = torch.as_tensor(seconds, dtype=torch.float64).clamp(min=_T_READ)
         band = ((t + _T_READ) / (2 * _T_READ)).log()
         log = (g / US).clamp(min=1.0).log() / math.log(10)
@@ -99,68 +90,17 @@ class ReramCmo(Statistical):
             ReramCmoReadNoise(cell=self),
         )
 
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "accept_2_percent": published(
-            "Falcone et al. (2025), constants as a public simulator has them, read there",
-            "9 to 88.2 uS",
-            acceptance=0.02,
-        ),
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
-class ReramCmoProgramming(NonIdeality):
+class ReramCmoProgramming(ProgrammingError):
     """What write-verify leaves, new at every write."""
 
-    stage = Stage.PROGRAM
-    cell: ReramCmo = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return Scattered(z, self.cell.programming_std, (_LOWEST, _HIGHEST), "ReramCmo")
-
 
 @dataclass(frozen=True, kw_only=True)
-class ReramCmoRelaxation(NonIdeality):
+class ReramCmoRelaxation(Relaxation):
     """Shift and widening with the logarithm of time."""
 
-    stage = Stage.AGE
-    cell: ReramCmo = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return _Relaxing(self.cell, z)
-
 
 @dataclass(frozen=True, kw_only=True)
-class ReramCmoReadNoise(NonIdeality):
+class ReramCmoReadNoise(CellReadNoise):
     """1/f noise of a read; reads are drawn independently."""
-
-    stage = Stage.READ
-    cell: ReramCmo = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        del array, ctx
-        return _Noisy(self.cell)
-
-
-class _Relaxing(nn.Module):
-    z: Tensor
-
-    def __init__(self, cell: ReramCmo, z: Tensor) -> None:
-        super().__init__()
-        self.cell = cell
-        self.register_buffer("z", z)
-
-    def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
-        require_time(seconds, self.cell.longest, "ReramCmo", shortest=1.0)
-        return self.cell.relaxed(g, seconds, self.z.to(g.dtype))
-
-
-class _Noisy(Gaussian):
-    def __init__(self, cell: ReramCmo) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def variance(self, x: Tensor) -> Tensor:
-        return self.cell.read_std(x, self.seconds).square()

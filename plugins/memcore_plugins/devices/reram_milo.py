@@ -5,17 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from memcore import ArrayInfo, ConfigError, Context, NonIdeality, Stage, parameter
-from memcore_plugins.devices._statistical import (
-    US,
-    Scattered,
-    Statistical,
-    per_write,
-    polynomial,
-    require_inside,
-)
+from memcore import ConfigError, NonIdeality, parameter
+from memcore.modelling import US, ProgrammingError, Statistical, polynomial, require_inside
 
 _LOWEST: Final = 50 * US  #: S, of the fit
 _HIGHEST: Final = 225 * US  #: S, of the fit
@@ -34,15 +27,14 @@ class ReramMilo(Statistical):
     `curved_current`; arrays are read as ohmic, as long as no effect of the product says otherwise.
     """  # noqa: D415
 
-    g_min: float = parameter(50e-6, "S", "lowest level; Milo 2021")
-    g_max: float = parameter(225e-6, "S", "highest level; Milo 2021")
+    g_min: float = parameter(50e-6, "S", "conductance of the lowest level; Milo 2021")
+    g_max: float = parameter(225e-6, "S", "conductance of the highest level; Milo 2021")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_window(_LOWEST, _HIGHEST)
+    @property
+    def fitted_range(self) -> tuple[float, float]:
+        return _LOWEST, _HIGHEST
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a target in S."""
         return -0.009107 * g + 4.782321 * US
 
     def curvature(self, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,12 +63,5 @@ class ReramMilo(Statistical):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReramMiloProgramming(NonIdeality):
+class ReramMiloProgramming(ProgrammingError):
     """What the ramp of the gate voltage leaves, new at every write."""
-
-    stage = Stage.PROGRAM
-    cell: ReramMilo = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return Scattered(z, self.cell.programming_std, (_LOWEST, _HIGHEST), "ReramMilo")

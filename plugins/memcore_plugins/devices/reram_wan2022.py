@@ -1,21 +1,19 @@
 """HfO2 ReRAM of the NeuRRAM chip: writing error and relaxation."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from memcore import ArrayInfo, Context, NonIdeality, Preset, Stage, parameter
-from memcore_plugins.devices._parameters import published, require_choice
-from memcore_plugins.devices._statistical import (
+from memcore import NonIdeality, parameter
+from memcore.modelling import (
     DAY,
     US,
-    Scattered,
+    ProgrammingError,
+    Relaxation,
     Statistical,
-    per_write,
     polynomial,
     require_time,
 )
@@ -47,35 +45,35 @@ class ReramWan2022(Statistical):
     public simulator, read there; they scale with g_max, 40 uS being the reference.
     """
 
-    g_min: float = parameter(4e-7, "S", "HRS; assumed 1/100 of g_max, the fits begin at 0")
-    g_max: float = parameter(40e-6, "S", "LRS; Wan 2022")
+    g_min: float = parameter(
+        4e-7, "S", "conductance in HRS; assumed 1/100 of g_max, the fits begin at 0"
+    )
+    g_max: float = parameter(40e-6, "S", "conductance in LRS; Wan 2022")
     fit: Literal["quartic", "cubic"] = parameter(
         "quartic", "1", "fit of the error at 1 s; the cubic one knows no later time"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_choice(self, "fit", ("quartic", "cubic"))
-        if self.fit == "cubic":
-            self.require_window(0.0, 40 * US)
+    @property
+    def fitted_range(self) -> tuple[float, float]:
+        return 0.0, min(self.g_max, 40 * US) if self.fit == "cubic" else self.g_max
 
     def _row(self, g: Tensor, row: int) -> Tensor:
         std = polynomial(g / self.g_max, _FITS[row]).clamp(min=0)
         return std * (self.g_max / _REFERENCE)
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a target in S, 1 s after writing."""
+        """Standard deviation in S, 1 s after writing, for targets in S."""
         if self.fit == "cubic":
             return polynomial(g / US, _CUBIC).clamp(min=0) * US
         return self._row(g, 0)
 
     def total_std(self, g: Tensor, seconds: float) -> Tensor:
-        """S, of a target in S, between 1 s and 2 days after writing."""
+        """Standard deviation in S, 1 s to 2 days after writing, for targets in S."""
         extra = self.relaxation_std(g, torch.tensor(seconds, dtype=torch.float64))
         return (self._row(g, 0).square() + extra.square()).sqrt()
 
     def relaxation_std(self, g: Tensor, seconds: Tensor) -> Tensor:
-        """S, of what is added to the error at 1 s; 0 up to 1 s."""
+        """Standard deviation in S of what is added to the error at 1 s; 0 up to 1 s."""
         rows = [self._row(g, row).square() for row in range(len(_TIMES))]
         at = [math.log(t) for t in _TIMES]
         variance, log = rows[0], seconds.clamp(min=1.0).log()
@@ -84,54 +82,21 @@ class ReramWan2022(Statistical):
             variance = variance + share * (high - low)
         return (variance - rows[0]).clamp(min=0).sqrt()
 
+    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        require_time(seconds, 2 * DAY, "ReramWan2022")
+        std = self.relaxation_std(g.clamp(max=self.g_max), seconds)
+        return (g + std * z).clamp(min=0)
+
     def effects(self) -> tuple[NonIdeality, ...]:
         written = ReramWanProgramming(cell=self)
         return (written,) if self.fit == "cubic" else (written, ReramWanRelaxation(cell=self))
 
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "cubic": published(
-            "Wan et al., Nature 608:504 (2022), fitted in another public simulator, constants read "
-            "there; differs from the quartic near 0 and at the top",
-            "0 to 40 uS, 1 s after programming",
-            fit="cubic",
-        ),
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
-class ReramWanProgramming(NonIdeality):
+class ReramWanProgramming(ProgrammingError):
     """The error 1 s after write-verify, new at every write."""
 
-    stage = Stage.PROGRAM
-    cell: ReramWan2022 = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        limits = (0.0, self.cell.g_max)
-        return Scattered(z, self.cell.programming_std, limits, "ReramWan2022")
-
 
 @dataclass(frozen=True, kw_only=True)
-class ReramWanRelaxation(NonIdeality):
+class ReramWanRelaxation(Relaxation):
     """The widening of the distribution from 1 s to 2 days."""
-
-    stage = Stage.AGE
-    cell: ReramWan2022 = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return _Relaxing(self.cell, z)
-
-
-class _Relaxing(nn.Module):
-    z: Tensor
-
-    def __init__(self, cell: ReramWan2022, z: Tensor) -> None:
-        super().__init__()
-        self.cell = cell
-        self.register_buffer("z", z)
-
-    def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
-        require_time(seconds, 2 * DAY, "ReramWan2022")
-        std = self.cell.relaxation_std(g.clamp(max=self.cell.g_max), seconds)
-        return (g + std * self.z.to(g.dtype)).clamp(min=0)

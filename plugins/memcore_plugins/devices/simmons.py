@@ -1,24 +1,14 @@
 """Pickett's model: a Simmons tunnel barrier whose width ions change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    log,
-    positive,
-    published,
-    require,
-    require_ascending,
-    unit_interval,
-)
-from memcore_plugins.devices._switching import advance
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import advance, as_state, filled, log
 
 NM: Final = 1e9  #: the barrier's formula counts in nanometres and volts
 _NEWTON: Final = 8
@@ -49,31 +39,40 @@ class Simmons(Memristor):
 
     polarity: ClassVar[int] = -1
 
-    f_off: Parameter = parameter(3.5e-6, "m/s", "speed of opening; Pickett 2009")
-    i_off: Parameter = parameter(115e-6, "A", "current scale of opening; Pickett 2009")
-    a_off: Parameter = parameter(1.20e-9, "m", "where opening ends; Pickett 2009")
-    f_on: Parameter = parameter(40e-6, "m/s", "speed of closing; Pickett 2009")
-    i_on: Parameter = parameter(8.9e-6, "A", "current scale of closing, a magnitude; Pickett 2009")
-    a_on: Parameter = parameter(1.80e-9, "m", "where closing ends; Pickett 2009")
-    b: Parameter = parameter(500e-6, "A", "current that shifts the ends; Pickett 2009")
-    w_c: Parameter = parameter(107e-12, "m", "scale of w; Pickett 2009")
-    r_s: Parameter = parameter(215.0, "ohm", "in series; Pickett 2009")
-    phi0: Parameter = parameter(0.95, "eV", "height of the barrier; Pickett 2009")
-    w_min: Parameter = parameter(1.1e-9, "m", "narrowest barrier")
-    w_max: Parameter = parameter(1.9e-9, "m", "widest barrier")
-    s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at w_min and 1 at w_max")
-    substeps: int = parameter(4, "1", "sub-steps per call")
-
-    def __post_init__(self) -> None:
-        above = ["f_off", "i_off", "a_off", "f_on", "i_on", "a_on", "b", "w_c", "r_s", "phi0"]
-        require(self, positive, "a number > 0", [*above, "substeps"])
-        valid = "a width between 1 and 2 nm, where the formula of the barrier holds"
-        require(self, lambda w: (w >= 1e-9) & (w <= 2e-9), valid, ["w_min", "w_max"])
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "w_min", "w_max")
+    f_off: Parameter = parameter(3.5e-6, "m/s", "speed of opening; Pickett 2009", above=0)
+    i_off: Parameter = parameter(115e-6, "A", "current scale of opening; Pickett 2009", above=0)
+    a_off: Parameter = parameter(1.20e-9, "m", "width at which opening ends; Pickett 2009", above=0)
+    f_on: Parameter = parameter(40e-6, "m/s", "speed of closing; Pickett 2009", above=0)
+    i_on: Parameter = parameter(
+        8.9e-6, "A", "current scale of closing, a magnitude; Pickett 2009", above=0
+    )
+    a_on: Parameter = parameter(1.80e-9, "m", "width at which closing ends; Pickett 2009", above=0)
+    b: Parameter = parameter(500e-6, "A", "current that shifts the ends; Pickett 2009", above=0)
+    w_c: Parameter = parameter(107e-12, "m", "scale of the width; Pickett 2009", above=0)
+    r_s: Parameter = parameter(215.0, "ohm", "resistance in series; Pickett 2009", above=0)
+    phi0: Parameter = parameter(0.95, "eV", "height of the tunnel barrier; Pickett 2009", above=0)
+    w_min: Parameter = parameter(
+        1.1e-9,
+        "m",
+        "width of the narrowest barrier",
+        within=(1e-9, 2e-9),
+        remedy="the formula of the barrier holds between 1 and 2 nm",
+        below="w_max",
+    )
+    w_max: Parameter = parameter(
+        1.9e-9,
+        "m",
+        "width of the widest barrier",
+        within=(1e-9, 2e-9),
+        remedy="the formula of the barrier holds between 1 and 2 nm",
+    )
+    s0: Parameter = parameter(
+        0.5, "1", "state of fresh cells, 0 at w_min and 1 at w_max", within=(0, 1)
+    )
+    substeps: int = parameter(4, "1", "number of sub-steps per call", above=0)
 
     def width(self, s: Tensor) -> Tensor:
-        """W in m of a normalised state."""
+        """Width w in m of a normalised state."""
         return self.w_min + (self.w_max - self.w_min) * s
 
     def conductance(self, state: Tensor) -> Tensor:
@@ -147,13 +146,6 @@ class Simmons(Memristor):
         ends = (torch.as_tensor(w, dtype=torch.float64) for w in (self.w_max, self.w_min))
         low, high = (self._conductance(w) for w in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "pickett": published(
-            "Pickett 2009, text and fig 4 (motion read in the paper, current recalled)",
-            "up to about 1 V across the barrier",
-        ),
-    }
 
 
 def _log_sinh(x: Tensor) -> Tensor:

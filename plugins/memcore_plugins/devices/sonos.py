@@ -6,13 +6,13 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, ConfigError, Context, Gaussian, NonIdeality, Stage, parameter
-from memcore_plugins.devices._parameters import positive, require
-from memcore_plugins.devices._statistical import (
+from memcore import ArrayInfo, ConfigError, Context, NonIdeality, parameter
+from memcore.modelling import (
     DAY,
-    Scattered,
+    CellReadNoise,
+    ProgrammingError,
+    Relaxation,
     Statistical,
-    per_write,
     require_time,
 )
 
@@ -60,30 +60,32 @@ class Sonos(Statistical):
     """
 
     v_read: float = parameter(
-        0.1, "V", "where conductance means I / V; assumed, it only sets the scale"
+        0.1,
+        "V",
+        "voltage at which conductance means I / V; assumed, it only sets the scale",
+        above=0,
     )
-    g_min: float = parameter(1.6e-12, "S", "off; on/off of 1e7, Agrawal 2022")
-    g_max: float = parameter(1.6e-5, "S", "on, 1.6 uA at v_read; Agrawal 2022")
+    g_min: float = parameter(1.6e-12, "S", "conductance when off; on/off of 1e7, Agrawal 2022")
+    g_max: float = parameter(1.6e-5, "S", "conductance when on, 1.6 uA at v_read; Agrawal 2022")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, positive, "a number > 0", ["v_read"])
-        self.require_window(0.0, _FITTED_TO / self.v_read)
+    @property
+    def fitted_range(self) -> tuple[float, float]:
+        return 0.0, _FITTED_TO / self.v_read
 
     def _spread(self, g: Tensor, fit: tuple[float, float]) -> Tensor:
         a, b = fit
         return -(a * _NA / self.v_read) * torch.expm1(-g * (self.v_read / _NA) / b)
 
     def programming_std(self, g: Tensor) -> Tensor:
-        """S, of a target in S."""
         return self._spread(g, _SPREAD[0])
 
     def total_std(self, g: Tensor, day: int) -> Tensor:
-        """S, of a target in S, a number of days after programming."""
+        """Standard deviation in S a number of days after programming, for targets in S."""
         return self._spread(g, _SPREAD[day])
 
-    def read_std(self, g: Tensor) -> Tensor:
-        """S, of one read of `g` S."""
+    def read_std(self, g: Tensor, seconds: Tensor | float = 0.0) -> Tensor:
+        """Standard deviation in S of one read of `g` S, the same at any time."""
+        del seconds
         return self._spread(g, _READ)
 
     def shift(self, g: Tensor, seconds: Tensor | float) -> Tensor:
@@ -98,11 +100,20 @@ class Sonos(Statistical):
         return (y[i] + part * (y[i + 1] - y[i])).to(g.dtype) * (_NA / self.v_read)
 
     def retention_std(self, g: Tensor, seconds: Tensor | float) -> Tensor:
-        """S, of what is added to the error of writing; its variance is linear between days."""
+        """Standard deviation in S of what is added to the error of writing.
+
+        Its variance is linear between days.
+        """
         day, share = _day(seconds)
         variances = torch.stack([self._spread(g, fit).square() for fit in _SPREAD])
         low, high = _row(variances, day), _row(variances, day + 1)
         return (torch.lerp(low, high, share.to(g)) - variances[0]).clamp(min=0).sqrt()
+
+    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        require_time(seconds, _DAYS * DAY, "Sonos")
+        spread = self.retention_std(g, seconds) * z
+        moved = (g + self.shift(g, seconds) + spread).clamp(min=0)
+        return torch.where((seconds > 0).to(g.device), moved, g)
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return SonosProgramming(cell=self), SonosRetention(cell=self), SonosReadNoise(cell=self)
@@ -119,66 +130,26 @@ def _row(table: Tensor, index: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SonosProgramming(NonIdeality):
+class SonosProgramming(ProgrammingError):
     """The spread of day 0, new at every write."""
 
-    stage = Stage.PROGRAM
-    cell: Sonos = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        limits = (0.0, _FITTED_TO / self.cell.v_read)
-        return Scattered(z, self.cell.programming_std, limits, "Sonos")
-
 
 @dataclass(frozen=True, kw_only=True)
-class SonosRetention(NonIdeality):
+class SonosRetention(Relaxation):
     """Shift and widening within five days."""
 
-    stage = Stage.AGE
-    cell: Sonos = parameter(None, "1", "the cells that the effect belongs to")
+    cell: Sonos = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        if self.cell.g_max * self.cell.v_read > _DRIFTS_TO * 1.0001:
+        highest = self.cell.g_max * self.cell.v_read
+        if highest > _DRIFTS_TO * 1.0001:
             raise ConfigError(
-                f"Sonos: currents up to {self.cell.g_max * self.cell.v_read:.4g} A; retention is "
-                "fitted to 1.8e-06 A: lower g_max, or leave out 'sonos_retention'"
+                f"Sonos: currents up to {highest:.4g} A; retention is fitted to 1.8e-06 A: lower "
+                "g_max, or leave out 'sonos_retention'"
             )
-        z = per_write(ctx).random.normal(array.shape, device=ctx.torch_device)
-        return _Retaining(self.cell, z)
+        return super().bind(array, ctx)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SonosReadNoise(NonIdeality):
+class SonosReadNoise(CellReadNoise):
     """Noise of a read, the same at every age."""
-
-    stage = Stage.READ
-    cell: Sonos = parameter(None, "1", "the cells that the effect belongs to")
-
-    def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        del array, ctx
-        return _Noisy(self.cell)
-
-
-class _Retaining(nn.Module):
-    z: Tensor
-
-    def __init__(self, cell: Sonos, z: Tensor) -> None:
-        super().__init__()
-        self.cell = cell
-        self.register_buffer("z", z)
-
-    def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
-        require_time(seconds, _DAYS * DAY, "Sonos")
-        spread = self.cell.retention_std(g, seconds) * self.z.to(g.dtype)
-        moved = (g + self.cell.shift(g, seconds) + spread).clamp(min=0)
-        return torch.where((seconds > 0).to(g.device), moved, g)
-
-
-class _Noisy(Gaussian):
-    def __init__(self, cell: Sonos) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def variance(self, x: Tensor) -> Tensor:
-        return self.cell.read_std(x).square()

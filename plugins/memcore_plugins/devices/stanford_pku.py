@@ -1,28 +1,15 @@
 """Stanford-PKU RRAM: a filament's gap that field and heat open and close."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    exp,
-    filled,
-    fraction,
-    log,
-    positive,
-    published,
-    require,
-    require_ascending,
-    unit_interval,
-)
-from memcore_plugins.devices._switching import advance
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import VOLT_PER_KELVIN, advance, as_state, exp, filled, fraction, log
 
-VOLT_PER_KELVIN: Final = 1.380649e-23 / 1.602176634e-19  #: k/q
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
 _NO_COMPLIANCE: Final = 1e3  #: A
 _NEWTON: Final = 12
@@ -30,35 +17,6 @@ _NEWTON: Final = 12
 
 def _any(value: Parameter) -> bool:
     return isinstance(value, Tensor) or value != 0
-
-
-def _bilayer(
-    hfox: str,
-    gamma0: tuple[float, float],
-    beta: tuple[float, float],
-    t_ox: float,
-    gaps: tuple[float, float],
-) -> Preset:
-    return published(
-        f"Jiang 2016, table I, TiOx/HfOx with {hfox} nm HfOx, read in the paper (R_th printed as "
-        "about 500, 5e5 K/W needed to heat; f_min of release 1.0.0, 1 mA assumed)",
-        g0=0.15e-9,
-        V0=0.35,
-        I0=0.2e-3,
-        v0=5e6,
-        Ea=1.24,
-        T0=300.0,
-        r_th=5e5,
-        alpha=1.0,
-        gamma0_set=gamma0[0],
-        gamma0_reset=gamma0[1],
-        beta_set=beta[0],
-        beta_reset=beta[1],
-        t_ox=t_ox,
-        g_min=gaps[0],
-        g_max=gaps[1],
-        i_max=1e-3,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,43 +45,56 @@ class StanfordPku(Memristor):
     and thousands of kelvin.
     """
 
-    g0: Parameter = parameter(0.25e-9, "m", "decay of the current with the gap; release 1.0.0")
-    V0: Parameter = parameter(0.25, "V", "curvature of the current; release 1.0.0")
-    I0: Parameter = parameter(1e-3, "A", "current scale; release 1.0.0")
-    v0: Parameter = parameter(10.0, "m/s", "attempt velocity; release 1.0.0")
-    Ea: Parameter = parameter(0.6, "eV", "activation energy of ion hopping; release 1.0.0")
-    gamma0_set: Parameter = parameter(16.0, "1", "field enhancement in SET; release 1.0.0")
-    gamma0_reset: Parameter = parameter(16.0, "1", "field enhancement in RESET; release 1.0.0")
-    beta_set: Parameter = parameter(0.8, "1", "its loss with the gap in SET; release 1.0.0")
-    beta_reset: Parameter = parameter(0.0, "1", "its loss with the gap in RESET; release 1.0.0")
-    alpha: Parameter = parameter(3.0, "1", "exponent of that loss; release 1.0.0")
-    a0: Parameter = parameter(0.25e-9, "m", "hopping distance; release 1.0.0")
-    t_ox: Parameter = parameter(12e-9, "m", "oxide thickness; release 1.0.0")
-    f_min: Parameter = parameter(1.4e9, "V/m", "least field that moves the gap; release 1.0.0")
-    T0: Parameter = parameter(298.0, "K", "ambient; release 1.0.0")
-    r_th: Parameter = parameter(2.1e3, "K/W", "thermal resistance; release 1.0.0")
-    g_min: Parameter = parameter(0.2e-9, "m", "smallest gap; release 1.0.0")
-    g_max: Parameter = parameter(1.7e-9, "m", "largest gap; release 1.0.0")
-    r_series: Parameter = parameter(0.0, "ohm", "in series with the gap; not in the release")
-    i_max: Parameter = parameter(1e3, "A", "compliance while v > 0, 1e3: none; not in the release")
-    delta_g0: Parameter = parameter(0.0, "m/s", "noise; release 1.0.0 has 0.02 when switched on")
-    T_crit: Parameter = parameter(450.0, "K", "where noise sets in; release 1.0.0")
-    T_smth: Parameter = parameter(500.0, "K", "how sharply; release 1.0.0")
-    dt_ref: float = parameter(1e-9, "s", "step at which delta_g0 has its published meaning")
-    s0: Parameter = parameter(1.0, "1", "state of fresh cells, 0 at g_min and 1 at g_max")
-    substeps: int = parameter(4, "1", "sub-steps per call")
-
-    def __post_init__(self) -> None:
-        above = ["g0", "V0", "I0", "v0", "Ea", "gamma0_set", "gamma0_reset", "alpha", "a0", "t_ox"]
-        above += ["T0", "g_min", "g_max", "i_max", "T_crit", "T_smth", "dt_ref", "substeps"]
-        require(self, positive, "a number > 0", above)
-        from_zero = ["beta_set", "beta_reset", "f_min", "r_th", "r_series", "delta_g0"]
-        require(self, lambda x: x >= 0, "a number >= 0", from_zero)
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "g_min", "g_max")
+    g0: Parameter = parameter(
+        0.25e-9, "m", "decay of the current with the gap; release 1.0.0", above=0
+    )
+    V0: Parameter = parameter(0.25, "V", "curvature of the current; release 1.0.0", above=0)
+    I0: Parameter = parameter(1e-3, "A", "current scale; release 1.0.0", above=0)
+    v0: Parameter = parameter(10.0, "m/s", "attempt velocity; release 1.0.0", above=0)
+    Ea: Parameter = parameter(0.6, "eV", "activation energy of ion hopping; release 1.0.0", above=0)
+    gamma0_set: Parameter = parameter(16.0, "1", "field enhancement in SET; release 1.0.0", above=0)
+    gamma0_reset: Parameter = parameter(
+        16.0, "1", "field enhancement in RESET; release 1.0.0", above=0
+    )
+    beta_set: Parameter = parameter(
+        0.8, "1", "loss of field enhancement with the gap in SET; release 1.0.0", at_least=0
+    )
+    beta_reset: Parameter = parameter(
+        0.0, "1", "loss of field enhancement with the gap in RESET; release 1.0.0", at_least=0
+    )
+    alpha: Parameter = parameter(3.0, "1", "exponent of that loss; release 1.0.0", above=0)
+    a0: Parameter = parameter(0.25e-9, "m", "hopping distance; release 1.0.0", above=0)
+    t_ox: Parameter = parameter(12e-9, "m", "oxide thickness; release 1.0.0", above=0)
+    f_min: Parameter = parameter(
+        1.4e9, "V/m", "least field that moves the gap; release 1.0.0", at_least=0
+    )
+    T0: Parameter = parameter(298.0, "K", "ambient temperature; release 1.0.0", above=0)
+    r_th: Parameter = parameter(2.1e3, "K/W", "thermal resistance; release 1.0.0", at_least=0)
+    g_min: Parameter = parameter(0.2e-9, "m", "smallest gap; release 1.0.0", above=0, below="g_max")
+    g_max: Parameter = parameter(1.7e-9, "m", "largest gap; release 1.0.0", above=0)
+    r_series: Parameter = parameter(
+        0.0, "ohm", "resistance in series with the gap; not in the release", at_least=0
+    )
+    i_max: Parameter = parameter(
+        1e3, "A", "compliance current while v > 0, 1e3 for none; not in the release", above=0
+    )
+    delta_g0: Parameter = parameter(
+        0.0, "m/s", "noise of the gap; release 1.0.0 has 0.02 when switched on", at_least=0
+    )
+    T_crit: Parameter = parameter(
+        450.0, "K", "temperature at which noise sets in; release 1.0.0", above=0
+    )
+    T_smth: Parameter = parameter(500.0, "K", "width of the onset of noise; release 1.0.0", above=0)
+    dt_ref: float = parameter(
+        1e-9, "s", "step at which delta_g0 has its published meaning", above=0
+    )
+    s0: Parameter = parameter(
+        1.0, "1", "state of fresh cells, 0 at g_min and 1 at g_max", within=(0, 1)
+    )
+    substeps: int = parameter(4, "1", "number of sub-steps per call", above=0)
 
     def gap(self, s: Tensor) -> Tensor:
-        """G in m of a normalised state."""
+        """Gap g in m of a normalised state."""
         return self.g_min + (self.g_max - self.g_min) * s
 
     def conductance(self, state: Tensor) -> Tensor:
@@ -212,15 +183,3 @@ class StanfordPku(Memristor):
         scale = self.V0 / self.I0
         low, high = (scale * exp(g / self.g0) + self.r_series for g in (self.g_max, self.g_min))
         return 1 / low, 1 / high
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "v1_0_0": published("Verilog-A release 1.0.0, constants read there; no compliance"),
-        "dynamic": published(
-            "Verilog-A release 1.0.0 with its variation on, constants read there; 1 mA assumed",
-            delta_g0=0.02,
-            i_max=1e-3,
-        ),
-        "hfox_1p7nm": _bilayer("1.7", (16.8, 20.1), (1.1, 12.6), 6.7e-9, (0.16e-9, 1.21e-9)),
-        "hfox_2p1nm": _bilayer("2.1", (17.8, 21.3), (1.2, 14.5), 7.1e-9, (0.20e-9, 1.15e-9)),
-        "hfox_3p3nm": _bilayer("3.3", (20.8, 24.9), (4.8, 19.0), 8.3e-9, (0.34e-9, 1.09e-9)),
-    }

@@ -16,8 +16,7 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore_plugins.devices._parameters import positive, require
-from memcore_plugins.devices._statistical import Unpulsed, per_write, require_inside
+from memcore.modelling import Unpulsed, per_write, require_inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,33 +35,25 @@ class SttMram(Unpulsed):
     more than one bit need slicing. Resistances are normal, with the same factor in both states.
     """
 
-    ra: float = parameter(7.5e-12, "ohm m^2", "resistance-area product; 5 to 10 ohm um^2 [reviews]")
-    area: float = parameter(1.96e-15, "m^2", "of the junction; assumed, 50 nm across")
-    tmr: float = parameter(1.5, "1", "magnetoresistance at 0 V; 1 to 2 [reviews]")
-    v_half: float = parameter(0.5, "V", "where it has halved; about 0.5 V [reviews]")
-    v_read: float = parameter(0.1, "V", "where conductance means I / V; assumed")
-    delta: float = parameter(60.0, "1", "thermal stability; 40 to 80 [reviews]")
-    tau0: float = parameter(1e-9, "s", "attempt time; 1 ns [reviews]")
-    std: float = parameter(0.05, "1", "relative spread of resistances; 0.03 to 0.06 [reviews]")
-    overdrive: float = parameter(1.5, "1", "write current over critical current; assumed")
-    write_time: float = parameter(2e-8, "s", "duration of the write pulse; assumed")
-    tau_d: float = parameter(1e-9, "s", "time of the precession; assumed")
-
-    def __post_init__(self) -> None:
-        names = ["ra", "area", "v_half", "v_read", "tau0", "write_time", "tau_d"]
-        require(self, positive, "a number > 0", names)
-        for name, low, high in (
-            ("ra", 5e-12, 1e-11),
-            ("tmr", 1.0, 2.0),
-            ("delta", 40.0, 80.0),
-            ("std", 0.0, 0.06),
-        ):
-            value = getattr(self, name)
-            if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
-                raise ConfigError(
-                    f"SttMram: {name}={value!r}; the model holds from {low:g} to {high:g}"
-                )
-        require(self, lambda i: i > 1, "a current above the critical one, > 1", ["overdrive"])
+    ra: float = parameter(
+        7.5e-12, "ohm m^2", "resistance-area product; typical of reviews", within=(5e-12, 1e-11)
+    )
+    area: float = parameter(1.96e-15, "m^2", "area of the junction; assumed, 50 nm across", above=0)
+    tmr: float = parameter(1.5, "1", "magnetoresistance at 0 V; typical of reviews", within=(1, 2))
+    v_half: float = parameter(
+        0.5, "V", "voltage at which it has halved; about 0.5 V, typical of reviews", above=0
+    )
+    v_read: float = parameter(
+        0.1, "V", "voltage at which conductance means I / V; assumed", above=0
+    )
+    delta: float = parameter(60.0, "1", "thermal stability; typical of reviews", within=(40, 80))
+    tau0: float = parameter(1e-9, "s", "attempt time; 1 ns, typical of reviews", above=0)
+    std: float = parameter(
+        0.05, "1", "relative spread of resistances; typical of reviews", within=(0, 0.06)
+    )
+    overdrive: float = parameter(1.5, "1", "write current over critical current; assumed", above=1)
+    write_time: float = parameter(2e-8, "s", "duration of the write pulse; assumed", above=0)
+    tau_d: float = parameter(1e-9, "s", "time constant of the precession; assumed", above=0)
 
     def magnetoresistance(self, voltage: float) -> float:
         """R_AP / R_P - 1 at a voltage."""
@@ -104,7 +95,7 @@ class SttMramWriting(NonIdeality):
     """
 
     stage = Stage.PROGRAM
-    cell: SttMram = parameter(None, "1", "the cells that the effect belongs to")
+    cell: SttMram = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         u = per_write(ctx).random.uniform(array.shape, device=ctx.torch_device)
@@ -116,7 +107,7 @@ class SttMramSpread(NonIdeality):
     """Junctions differ in area and barrier, for life."""
 
     stage = Stage.PROGRAM
-    cell: SttMram = parameter(None, "1", "the cells that the effect belongs to")
+    cell: SttMram = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         resistance = Normal(1.0, self.cell.std, min=0.1)
@@ -129,7 +120,7 @@ class SttMramRetention(NonIdeality):
     """A bit flips once, at a time of its own."""
 
     stage = Stage.AGE
-    cell: SttMram = parameter(None, "1", "the cells that the effect belongs to")
+    cell: SttMram = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         u = per_write(ctx).random.uniform(array.shape, device=ctx.torch_device).double()

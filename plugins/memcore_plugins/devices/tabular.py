@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -20,19 +20,28 @@ from memcore import (
     fitting,
     parameter,
 )
-from memcore_plugins.devices._family import Family, Product, family_of
-from memcore_plugins.devices._measured import Runs, made_of, names_of, runs_of
-from memcore_plugins.devices._parameters import fraction, require
-from memcore_plugins.devices._pulsed import Pulsed, tensor
-from memcore_plugins.devices._tables import (
+from memcore.fitting.curves import (
+    IVFamily,
+    Runs,
+    curves_of,
+    family_of,
+    names_of,
+    runs_of,
+    tabulation_of_currents,
+    tabulation_of_runs,
+)
+from memcore.modelling import (
     Curves,
+    Family,
+    FamilyProduct,
+    Pulsed,
     PulseTables,
     Rows,
     deviations,
     pulse_tables,
     require_rows,
+    tensor,
 )
-from memcore_plugins.devices._tabulation import of_curves, of_runs
 
 #: Trains with noise are drawn pulse by pulse; after this many lengths of a curve they have arrived.
 _LENGTHS: Final = 4
@@ -71,30 +80,48 @@ class Tabular(Pulsed):
     ltp: Rows = parameter(
         ((1e-5, 3.1e-5, 4.7e-5, 6e-5, 7e-5, 7.8e-5, 8.5e-5, 9.1e-5, 9.6e-5, 1e-4),),
         "S",
-        "before and after each SET pulse, a row for each device; illustration",
+        "conductance before and after each SET pulse, a row for each device; illustration",
     )
     ltd: Rows = parameter(
         ((1e-4, 7.2e-5, 5.2e-5, 3.8e-5, 2.8e-5, 2.1e-5, 1.7e-5, 1.4e-5, 1.2e-5, 1e-5),),
         "S",
-        "before and after each RESET pulse, a row for each device; illustration",
+        "conductance before and after each RESET pulse, a row for each device; illustration",
     )
     std_set: tuple[float, ...] = parameter(
-        (), "S", "deviation of a SET pulse at equally spaced conductances of the window"
+        (),
+        "S",
+        "standard deviation of a SET pulse at equally spaced conductances of the window",
+        at_least=0,
     )
-    std_reset: tuple[float, ...] = parameter((), "S", "deviation of a RESET pulse, likewise")
+    std_reset: tuple[float, ...] = parameter(
+        (), "S", "standard deviation of a RESET pulse, likewise", at_least=0
+    )
     iv_voltage: tuple[float, ...] = parameter(
-        (), "V", "of the measured currents, with 0, ascending"
+        (), "V", "voltages of the measured currents, ascending, 0 among them"
     )
-    iv_current: Rows = parameter((), "A", "a row for each state, by ascending conductance")
-    read_voltage: float = parameter(0.2, "V", "at which currents tell the conductance; round")
+    iv_current: Rows = parameter(
+        (), "A", "measured currents, a row for each state by ascending conductance"
+    )
+    read_voltage: float = parameter(
+        0.2, "V", "voltage at which currents tell the conductance; a round number"
+    )
     x0: Parameter = parameter(0.0, "1", "position of fresh cells, 0 at the lowest conductance")
-    c2c: float = parameter(1.0, "1", "how much of the deviation of pulses acts; 0 is none")
-    d2d: bool = parameter(True, "1", "whether cells are single measured devices, or all the mean")
-    read_std: float = parameter(0.0, "S", "deviation of a read in the data; a record")
-    departure: float = parameter(
-        0.0, "1", "rms distance of the data from monotone curves, over the window; a record"
+    c2c: float = parameter(1.0, "1", "factor of the deviation of pulses; 0 for none")
+    d2d: bool = parameter(
+        True, "1", "whether each cell is one of the measured devices, or all are their mean"
     )
-    which: Tensor | None = parameter(None, "1", "the measured device that a cell is; drawn")
+    read_std: float = parameter(
+        0.0, "S", "standard deviation of a read in the data; a record without effect", at_least=0
+    )
+    departure: float = parameter(
+        0.0,
+        "1",
+        "rms distance of the data from monotone curves, over the window; a record without effect",
+        at_least=0,
+    )
+    which: Tensor | None = parameter(
+        None, "1", "index of the measured device that each cell is; drawn"
+    )
 
     _tables: ClassVar[PulseTables | None] = None
     _family: ClassVar[Family | None] = None
@@ -102,24 +129,27 @@ class Tabular(Pulsed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, lambda value: value >= 0, "a number >= 0", ["read_std", "departure"])
-        for name, sign in (("ltp", 1), ("ltd", -1)):
-            rows = require_rows(tuple(map(tuple, getattr(self, name))), name, sign)
-            object.__setattr__(self, name, rows)
-        self._require_stds()
+        for name in ("std_set", "std_reset", "iv_voltage"):
+            self._set(name, tuple(float(value) for value in getattr(self, name)))
+        for name in ("ltp", "ltd", "iv_current"):
+            self._set(name, tuple(tuple(map(float, row)) for row in getattr(self, name)))
+        require_rows(self.ltp, "ltp")
+        require_rows(self.ltd, "ltd", falling=True)
         if len(self.ltp) != len(self.ltd):
             raise ConfigError(
                 f"Tabular: {len(self.ltp)} rows of ltp and {len(self.ltd)} of ltd; expected one of "
                 "each for every device"
             )
-        if self.ltp:
-            object.__setattr__(self, "_tables", pulse_tables(self.ltp, self.ltd))
-        if self.iv_current or self.iv_voltage:
-            self._require_curves()
-            family = Family.of(self.iv_voltage, self.iv_current, self.read_voltage)
-            object.__setattr__(self, "_family", family)
         if not self.ltp and not self.iv_current:
             raise ConfigError("Tabular: neither ltp and ltd nor iv_current; expected measured data")
+        self._set("_std", deviations(self.std_set, self.std_reset))
+        if self.ltp:
+            self._set("_tables", pulse_tables(self.ltp, self.ltd))
+        if self.iv_current or self.iv_voltage:
+            self._set("_family", Family.of(self.iv_voltage, self.iv_current, self.read_voltage))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     # -- of data -----------------------------------------------------------------------------------
 
@@ -140,12 +170,7 @@ class Tabular(Pulsed):
         Raises:
             ConfigError: the data do not fit.
         """
-        runs = Runs(_runs(ltp, "ltp"), _runs(ltd, "ltd"))
-        if len(runs.up) != len(runs.down):
-            raise ConfigError(
-                f"ltp has {len(runs.up)} devices and ltd {len(runs.down)}; expected the same ones"
-            )
-        return cls(**{**made_of(runs)._asdict(), **parameters})
+        return cls(**{**curves_of(Runs.of(ltp, ltd))._asdict(), **parameters})
 
     @classmethod
     def from_iv(
@@ -164,19 +189,8 @@ class Tabular(Pulsed):
         Raises:
             ConfigError: the data do not fit.
         """
-        if current.dim() != 2 or voltage.dim() not in (1, 2):
-            raise ConfigError(
-                f"voltage has shape {tuple(voltage.shape)} and current {tuple(current.shape)}; "
-                "expected [samples] and [states, samples]"
-            )
-        volts = voltage.expand_as(current) if voltage.dim() == 1 else voltage
-        curves = [
-            fitting.IVCurve(voltage=v, current=i) for v, i in zip(volts, current, strict=True)
-        ]
-        grid, rows, far, _ = family_of(curves, read_voltage)
-        made: dict[str, Any] = {"ltp": (), "ltd": (), "departure": far}
-        made |= {"iv_voltage": grid, "iv_current": rows, "read_voltage": read_voltage}
-        return cls(**{**made, **parameters})
+        made = _of_currents(IVFamily.of(voltage, current, read_voltage))
+        return cls(**{**made, "read_voltage": read_voltage, **parameters})
 
     @classmethod
     def from_csv(
@@ -211,22 +225,18 @@ class Tabular(Pulsed):
         pulses = [record for record in records if isinstance(record, fitting.PulseData)]
         if pulses:
             runs = runs_of(pulses)
-            known = made_of(runs, names_of(pulses))._asdict()
+            known = curves_of(runs, names_of(pulses))._asdict()
             made = dataclasses.replace(self, **known, iv_voltage=(), iv_current=())
-            return of_runs(made, runs, made._tables_of_pulses())
+            return tabulation_of_runs(made, runs, made._tables_of_pulses(), made.departure)
         curves = [record for record in records if isinstance(record, fitting.IVCurve)]
-        grid, rows, far, mirrored = family_of(curves, self.read_voltage)
-        made = dataclasses.replace(
-            self, ltp=(), ltd=(), std_set=(), std_reset=(), iv_voltage=grid, iv_current=rows,
-            departure=far,
-        )  # fmt: skip
-        return of_curves(made, curves, made._family_of_currents(), mirrored)
+        measured = family_of(curves, self.read_voltage)
+        made = dataclasses.replace(self, **_of_currents(measured), std_set=(), std_reset=())
+        family = made._family_of_currents()
+        return tabulation_of_currents(
+            made, curves, family, self.read_voltage, mirrored=measured.mirrored
+        )
 
     # -- the window --------------------------------------------------------------------------------
-
-    @property
-    def ends(self) -> tuple[Parameter, Parameter]:
-        return 0.0, 1.0
 
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         if self._tables is None:
@@ -235,14 +245,6 @@ class Tabular(Pulsed):
             return self._tables.window
         low, high = (end.to(self.which.device) for end in self._tables[:2])
         return low[self.which], high[self.which]
-
-    def conductance(self, state: Tensor) -> Tensor:
-        low, high = (tensor(end, state) for end in self.conductance_range())
-        return low + (high - low) * self.position(state)
-
-    def state_of(self, conductance: Tensor) -> Tensor:
-        low, high = (tensor(end, conductance) for end in self.conductance_range())
-        return self.state_at(fraction(conductance, low, high))
 
     def current(self, state: Tensor, voltage: Tensor) -> Tensor:
         g = self.conductance(state)
@@ -291,29 +293,22 @@ class Tabular(Pulsed):
         return self.c2c * torch.where(up, rising, falling) / (high - low)
 
     @property
-    def _noisy(self) -> bool:
+    def noisy(self) -> bool:
         return self.c2c > 0 and any(std > 0 for std in (*self.std_set, *self.std_reset))
 
     @property
+    def most_pulses(self) -> float:
+        longest = self._longest  # also refuses pulses where none were measured
+        return longest if self.noisy else inf
+
+    @property
+    def singles(self) -> int:  # type: ignore[override]
+        """All pulses, if they are noisy: what a pulse adds depends on where it begins."""
+        return self._longest if self.noisy else 0
+
+    @property
     def _longest(self) -> int:
-        lengths = [len(row) for row in (*self.ltp, *self.ltd)]
-        return max(_SHORTEST, _LENGTHS * max(lengths, default=0))
-
-    def _moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
-        self._tables_of_pulses()
-        if self._noisy:
-            count, most = count.clamp(-self._longest, self._longest), min(most, self._longest)
-        return super()._moved(state, count, most, ctx)
-
-    def _plan(self) -> tuple[int, int]:
-        return (self._longest, 0) if self._noisy else (0, 0)
-
-    def _jump(
-        self, w: Tensor, up: Tensor, count: Tensor, single: bool, ctx: Context, key: int
-    ) -> Tensor:
-        if not self._noisy:
-            return self.flow(w, up, count)
-        return super()._jump(w, up, count, single, ctx, key)
+        return max(_SHORTEST, _LENGTHS * self._tables_of_pulses().curves.values.shape[1])
 
     def _tables_of_pulses(self) -> PulseTables:
         if self._tables is None:
@@ -327,62 +322,25 @@ class Tabular(Pulsed):
         assert self._family is not None  # `__post_init__` wants pulses or currents
         return self._family
 
-    # -- checks ------------------------------------------------------------------------------------
-
-    def _require_stds(self) -> None:
-        for name in ("std_set", "std_reset"):
-            values = tuple(float(std) for std in getattr(self, name))
-            if not all(0 <= std < float("inf") for std in values):
-                raise ConfigError(f"Tabular: {name}={values!r}; expected siemens >= 0")
-            object.__setattr__(self, name, values)
-        object.__setattr__(self, "_std", deviations(self.std_set, self.std_reset))
-
-    def _require_curves(self) -> None:
-        require(self, lambda v: abs(v) > 0, "volts but 0", ["read_voltage"])
-        volts = tuple(float(v) for v in self.iv_voltage)
-        rows = tuple(tuple(float(i) for i in row) for row in self.iv_current)
-        object.__setattr__(self, "iv_voltage", volts)
-        object.__setattr__(self, "iv_current", rows)
-        rising = all(a < b for a, b in pairwise(volts)) and 0.0 in volts
-        fits = rising and all(
-            len(row) == len(volts)
-            and row[volts.index(0.0)] == 0
-            and all(a <= b for a, b in pairwise(row))
-            for row in rows
-        )
-        if not (fits and volts[0] < 0 < volts[-1] and volts[0] <= self.read_voltage <= volts[-1]):
-            raise ConfigError(
-                f"Tabular: {len(rows)} rows of iv_current at {len(volts)} voltages, read_voltage="
-                f"{self.read_voltage!r}; expected voltages of both signs and 0 that ascend, with "
-                "currents that never fall and are 0 at 0 V: Tabular.from_iv makes them so"
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredCurves(NonIdeality):
     """Cells whose currents are interpolated between the measured curves."""
 
     stage = Stage.MVM
-    cell: Tabular = parameter(None, "1", "the cells that the effect belongs to")
+    cell: Tabular = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del array
-        return Product(self.cell._family_of_currents()).to(ctx.torch_device)
+        return FamilyProduct(self.cell._family_of_currents()).to(ctx.torch_device)
 
 
-def _runs(table: Tensor, name: str) -> Tensor:
-    """[devices, cycles, pulses + 1] float64."""
-    runs = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
-    if not 1 <= runs.dim() <= 3 or runs.shape[-1] < 3:
-        raise ConfigError(
-            f"{name} has shape {tuple(runs.shape)}; expected [devices, cycles, pulses + 1], two or "
-            "more pulses"
-        )
-    runs = runs.reshape(*[1] * (3 - runs.dim()), *runs.shape)
-    known = runs.isfinite()
-    if not bool(known[..., 1:].any(1).all()) or not bool((runs[known] > 0).all()):
-        raise ConfigError(
-            f"{name} has values <= 0, or pulses after which no cycle of a device was read; "
-            "expected siemens > 0"
-        )
-    return runs
+def _of_currents(family: IVFamily) -> dict[str, Any]:
+    """Parameters of a device of measured currents."""
+    return {
+        "ltp": (),
+        "ltd": (),
+        "iv_voltage": family.voltage,
+        "iv_current": family.current,
+        "departure": family.departure,
+    }

@@ -1,28 +1,14 @@
 """TEAM: a device with current thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    log,
-    negative,
-    number,
-    positive,
-    published,
-    require,
-    require_ascending,
-    require_choice,
-    unit_interval,
-)
-from memcore_plugins.devices._switching import advance
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import advance, as_state, filled, fraction, log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,34 +31,37 @@ class Team(Memristor):
 
     polarity: ClassVar[int] = -1
 
-    r_on: Parameter = parameter(50.0, "ohm", "at x_on; fig 10")
-    r_off: Parameter = parameter(1e3, "ohm", "at x_off; fig 10")
-    i_on: Parameter = parameter(-8.9e-6, "A", "threshold towards r_on, negative; fig 10")
-    i_off: Parameter = parameter(115e-6, "A", "threshold towards r_off; fig 10")
-    k_on: Parameter = parameter(-4.68e-22, "m/s", "speed towards x_on, negative; fig 10")
-    k_off: Parameter = parameter(1.46e-18, "m/s", "speed towards x_off; fig 10")
-    alpha_on: Parameter = parameter(10.0, "1", "exponent towards r_on; fig 10")
-    alpha_off: Parameter = parameter(10.0, "1", "exponent towards r_off; fig 10")
-    x_on: Parameter = parameter(0.0, "m", "position at r_on; fig 10")
+    r_on: Parameter = parameter(50.0, "ohm", "resistance at x_on; fig 10", above=0, below="r_off")
+    r_off: Parameter = parameter(1e3, "ohm", "resistance at x_off; fig 10", above=0)
+    i_on: Parameter = parameter(
+        -8.9e-6,
+        "A",
+        "threshold towards r_on, negative; fig 10",
+        below=0,
+        remedy="magnitudes are often printed; give it its sign",
+    )
+    i_off: Parameter = parameter(115e-6, "A", "threshold towards r_off; fig 10", above=0)
+    k_on: Parameter = parameter(
+        -4.68e-22,
+        "m/s",
+        "speed towards x_on, negative; fig 10",
+        below=0,
+        remedy="magnitudes are often printed; give it its sign",
+    )
+    k_off: Parameter = parameter(1.46e-18, "m/s", "speed towards x_off; fig 10", above=0)
+    alpha_on: Parameter = parameter(10.0, "1", "exponent towards r_on; fig 10", above=0)
+    alpha_off: Parameter = parameter(10.0, "1", "exponent towards r_off; fig 10", above=0)
+    x_on: Parameter = parameter(0.0, "m", "position at r_on; fig 10", below="x_off")
     x_off: Parameter = parameter(3e-9, "m", "position at r_off; fig 10")
-    a_on: Parameter = parameter(1.8e-9, "m", "where the window ends x; fig 10")
-    a_off: Parameter = parameter(1.2e-9, "m", "where the window ends x; fig 10")
-    w_c: Parameter = parameter(107e-12, "m", "width of the window's flanks; fig 10")
-    s0: Parameter = parameter(0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
-    iv: Literal["linear", "exponential"] = parameter("linear", "1", "R(x), linear or exponential")
-    window: Literal["team", "none"] = parameter("team", "1", "exponential, or none")
-    substeps: int = parameter(16, "1", "sub-steps per call")
-
-    def __post_init__(self) -> None:
-        above = ["r_on", "r_off", "i_off", "k_off", "alpha_on", "alpha_off", "w_c", "substeps"]
-        require(self, positive, "a number > 0", above)
-        require(self, negative, "a number < 0 (magnitudes are often printed)", ["i_on", "k_on"])
-        require(self, number, "a number", ["a_on", "a_off"])
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "r_on", "r_off")
-        require_ascending(self, "x_on", "x_off")
-        require_choice(self, "iv", ("linear", "exponential"))
-        require_choice(self, "window", ("team", "none"))
+    a_on: Parameter = parameter(1.8e-9, "m", "position at which the window of SET ends; fig 10")
+    a_off: Parameter = parameter(1.2e-9, "m", "position at which the window of RESET ends; fig 10")
+    w_c: Parameter = parameter(107e-12, "m", "width of the window's flanks; fig 10", above=0)
+    s0: Parameter = parameter(
+        0.5, "1", "state of fresh cells, 0 at r_on and 1 at r_off", within=(0, 1)
+    )
+    iv: Literal["linear", "exponential"] = parameter("linear", "1", "form of R(x)")
+    window: Literal["team", "none"] = parameter("team", "1", "window function")
+    substeps: int = parameter(16, "1", "number of sub-steps per call", above=0)
 
     def conductance(self, state: Tensor) -> Tensor:
         s = state[0]
@@ -107,34 +96,3 @@ class Team(Memristor):
         if self.iv == "linear":
             return as_state(fraction(r, self.r_on, self.r_off))
         return as_state(fraction(r.log(), log(self.r_on), log(self.r_off)))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "fit": published(
-            "Kvatinsky 2013, figs 10, 12 and 13, read in the paper (printed in nm/s, i_on as a "
-            "magnitude)",
-            "0.1 uA to 1 mA",
-        ),
-        "pickett": published(
-            "Kvatinsky 2013, fig 14, fit of Pickett's model, read in the paper (k_on and i_on "
-            "printed as magnitudes)",
-            "mean error 0.2 %, largest 12.77 %",
-            r_on=1e3,
-            r_off=100e3,
-            k_on=-4.13e-42,
-            k_off=4.13e-42,
-            alpha_on=25.0,
-            alpha_off=25.0,
-            substeps=32,  # for the steeper power
-        ),
-        "technion": published(
-            "Kvatinsky et al., CCIT report, defaults of the Verilog-A listing, read there (i_on "
-            "printed as a magnitude)",
-            r_on=100.0,
-            r_off=200e3,
-            k_on=-8e-13,
-            k_off=8e-13,
-            alpha_on=3.0,
-            alpha_off=3.0,
-            a_on=2e-9,
-        ),
-    }

@@ -1,25 +1,13 @@
 """VTEAM: a device with voltage thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from memcore import Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    filled,
-    fraction,
-    log,
-    negative,
-    positive,
-    published,
-    require,
-    require_ascending,
-    require_choice,
-    unit_interval,
-)
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import as_state, filled, fraction, log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +31,34 @@ class Vteam(Memristor):
 
     polarity: ClassVar[int] = -1
 
-    r_on: Parameter = parameter(50.0, "ohm", "at x_on; demonstration set")
-    r_off: Parameter = parameter(1e3, "ohm", "at x_off; demonstration set")
-    v_on: Parameter = parameter(-0.2, "V", "threshold towards r_on, negative; demonstration set")
-    v_off: Parameter = parameter(0.02, "V", "threshold towards r_off; demonstration set")
-    k_on: Parameter = parameter(-10.0, "m/s", "speed towards x_on, negative; demonstration set")
-    k_off: Parameter = parameter(5e-4, "m/s", "speed towards x_off; demonstration set")
-    alpha_on: Parameter = parameter(3.0, "1", "exponent towards r_on; demonstration set")
-    alpha_off: Parameter = parameter(1.0, "1", "exponent towards r_off; demonstration set")
-    x_on: Parameter = parameter(0.0, "m", "position at r_on; demonstration set")
+    r_on: Parameter = parameter(
+        50.0, "ohm", "resistance at x_on; demonstration set", above=0, below="r_off"
+    )
+    r_off: Parameter = parameter(1e3, "ohm", "resistance at x_off; demonstration set", above=0)
+    v_on: Parameter = parameter(
+        -0.2,
+        "V",
+        "threshold towards r_on, negative; demonstration set",
+        below=0,
+        remedy="magnitudes are often printed; give it its sign",
+    )
+    v_off: Parameter = parameter(0.02, "V", "threshold towards r_off; demonstration set", above=0)
+    k_on: Parameter = parameter(
+        -10.0,
+        "m/s",
+        "speed towards x_on, negative; demonstration set",
+        below=0,
+        remedy="magnitudes are often printed; give it its sign",
+    )
+    k_off: Parameter = parameter(5e-4, "m/s", "speed towards x_off; demonstration set", above=0)
+    alpha_on: Parameter = parameter(3.0, "1", "exponent towards r_on; demonstration set", above=0)
+    alpha_off: Parameter = parameter(1.0, "1", "exponent towards r_off; demonstration set", above=0)
+    x_on: Parameter = parameter(0.0, "m", "position at r_on; demonstration set", below="x_off")
     x_off: Parameter = parameter(3e-9, "m", "position at r_off; demonstration set")
-    s0: Parameter = parameter(1.0, "1", "state of fresh cells, 0 at r_on and 1 at r_off")
-    iv: Literal["linear", "exponential"] = parameter("linear", "1", "R(x), linear or exponential")
-
-    def __post_init__(self) -> None:
-        above = ["r_on", "r_off", "v_off", "k_off", "alpha_on", "alpha_off"]
-        require(self, positive, "a number > 0", above)
-        require(self, negative, "a number < 0 (magnitudes are often printed)", ["v_on", "k_on"])
-        require(self, unit_interval, "a number in [0, 1]", ["s0"])
-        require_ascending(self, "r_on", "r_off")
-        require_ascending(self, "x_on", "x_off")
-        require_choice(self, "iv", ("linear", "exponential"))
+    s0: Parameter = parameter(
+        1.0, "1", "state of fresh cells, 0 at r_on and 1 at r_off", within=(0, 1)
+    )
+    iv: Literal["linear", "exponential"] = parameter("linear", "1", "form of R(x)")
 
     def conductance(self, state: Tensor) -> Tensor:
         s = state[0]
@@ -91,45 +86,3 @@ class Vteam(Memristor):
         if self.iv == "linear":
             return as_state(fraction(r, self.r_on, self.r_off))
         return as_state(fraction(r.log(), log(self.r_on), log(self.r_off)))
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "demo": published(
-            "demonstration set as shipped in public simulators; constants read there",
-            "illustration",
-        ),
-        "pt_hf_ti": published(
-            "Kvatinsky 2015, fit of a Pt-Hf-Ti device; read in third-party replicas only, verify "
-            "before publishing; x range not given: 0 to 10 nm as in one of them",
-            r_on=100.0,
-            r_off=2.5e3,
-            v_on=-0.53,
-            v_off=0.5,
-            k_on=-80.0,
-            k_off=4.03e-8,
-            x_off=1e-8,
-        ),
-        "ferroelectric": published(
-            "Kvatinsky 2015, fit of a ferroelectric device; read in third-party replicas only, "
-            "verify before publishing; x range not given: 0 to 3 nm assumed",
-            r_on=150e3,
-            r_off=50e6,
-            v_on=-5.7,
-            v_off=1.4,
-            k_on=-30.0,
-            k_off=1e-4,
-            alpha_on=5.0,
-            alpha_off=5.0,
-        ),
-        "magic": published(
-            "constants of public SPICE netlists of the MAGIC logic family",
-            "digital logic at 1 to 2 V",
-            r_on=1e3,
-            r_off=300e3,
-            v_on=-1.5,
-            v_off=0.3,
-            k_on=-216.2,
-            k_off=0.091,
-            alpha_on=4.0,
-            alpha_off=4.0,
-        ),
-    }

@@ -1,22 +1,14 @@
 """Yakopcic's generalised model: thresholds, sinh current, damped motion near the ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Memristor, Parameter, Preset, parameter
-from memcore_plugins.devices._parameters import (
-    as_state,
-    exp,
-    filled,
-    positive,
-    published,
-    require,
-    unit_interval,
-)
+from memcore import Context, Memristor, Parameter, parameter
+from memcore.modelling import as_state, exp, filled
 
 X_MIN: Final = 1e-6  #: x = 0 would be an open circuit for ever
 _SUBSTEPS: Final = 4
@@ -42,28 +34,23 @@ class Yakopcic(Memristor):
     conductance is that of small positive signals, a1 b x.
     """
 
-    a1: Parameter = parameter(0.17, "A", "current for v >= 0; Oblea")
-    a2: Parameter = parameter(0.17, "A", "current for v < 0; Oblea")
-    b: Parameter = parameter(0.05, "1/V", "curvature of the current; Oblea")
-    A_p: Parameter = parameter(4000.0, "1/s", "speed for v > V_p; Oblea")
-    A_n: Parameter = parameter(4000.0, "1/s", "speed for v < -V_n; Oblea")
-    V_p: Parameter = parameter(0.16, "V", "positive threshold; Oblea")
-    V_n: Parameter = parameter(0.15, "V", "magnitude of the negative threshold; Oblea")
-    alpha_p: Parameter = parameter(1.0, "1", "damping of the rising state; Oblea")
-    alpha_n: Parameter = parameter(5.0, "1", "damping of the falling state; Oblea")
-    x_p: Parameter = parameter(0.3, "1", "where damping of the rising state begins; Oblea")
-    x_n: Parameter = parameter(0.5, "1", "1 - x where damping of the falling state begins; Oblea")
-    x0: Parameter = parameter(0.11, "1", "state of fresh cells, 1 is the most conductive; Oblea")
-    eta: int = parameter(1, "1", "1 if positive voltage raises x, -1 if it lowers x")
-
-    def __post_init__(self) -> None:
-        above = ["a1", "a2", "b", "A_p", "A_n", "V_p", "V_n"]
-        require(self, positive, "a number > 0", above)
-        require(self, lambda a: a >= 0, "a number >= 0", ["alpha_p", "alpha_n"])
-        require(self, lambda x: (x >= 0) & (x < 1), "a number in [0, 1)", ["x_p", "x_n"])
-        require(self, unit_interval, "a number in [0, 1]", ["x0"])
-        if self.eta not in (1, -1):
-            raise ConfigError(f"Yakopcic: eta={self.eta!r}; expected 1 or -1")
+    a1: Parameter = parameter(0.17, "A", "scale of the current for v >= 0; Oblea", above=0)
+    a2: Parameter = parameter(0.17, "A", "scale of the current for v < 0; Oblea", above=0)
+    b: Parameter = parameter(0.05, "1/V", "curvature of the current; Oblea", above=0)
+    A_p: Parameter = parameter(4000.0, "1/s", "speed for v > V_p; Oblea", above=0)
+    A_n: Parameter = parameter(4000.0, "1/s", "speed for v < -V_n; Oblea", above=0)
+    V_p: Parameter = parameter(0.16, "V", "positive threshold; Oblea", above=0)
+    V_n: Parameter = parameter(0.15, "V", "magnitude of the negative threshold; Oblea", above=0)
+    alpha_p: Parameter = parameter(1.0, "1", "damping of the rising state; Oblea", at_least=0)
+    alpha_n: Parameter = parameter(5.0, "1", "damping of the falling state; Oblea", at_least=0)
+    x_p: Parameter = parameter(
+        0.3, "1", "position x beyond which rising is damped; Oblea", at_least=0, below=1
+    )
+    x_n: Parameter = parameter(
+        0.5, "1", "position 1 - x beyond which falling is damped; Oblea", at_least=0, below=1
+    )
+    x0: Parameter = parameter(0.11, "1", "state x of fresh cells; Oblea", within=(0, 1))
+    eta: int = parameter(1, "1", "1 if positive voltage raises x, else -1", choices=(1, -1))
 
     @property
     def polarity(self) -> int:  # type: ignore[override]
@@ -102,62 +89,6 @@ class Yakopcic(Memristor):
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         highest = self.a1 * self.b
         return X_MIN * highest, highest
-
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "oblea_sine": published(
-            "Yakopcic 2011 and 2013, fit to Oblea's device; constants of public implementations",
-            "0.45 V sine, 100 Hz",
-        ),
-        "oblea_pulse": published(
-            "Yakopcic 2013, fit to Oblea's device; constants of public implementations",
-            "0.25 V pulses",
-            a1=0.097,
-            a2=0.097,
-            x0=0.001,
-        ),
-        "miao": published(
-            "Yakopcic 2013, fit to Miao's device; constants of public implementations, of which "
-            "one has V_p = 0.09: with 0.9 the drive below never reaches the threshold",
-            "triangle +0.75 to -1.25 V, 20 s",
-            a1=0.11,
-            a2=0.11,
-            b=0.5,
-            A_p=7.5,
-            A_n=2.0,
-            V_p=0.9,
-            V_n=0.75,
-        ),
-        "jo": published(
-            "Yakopcic 2013, fit to Jo's device; constants of public implementations",
-            "+-4 V",
-            a1=3.7e-7,
-            a2=4.35e-7,
-            b=0.7,
-            A_p=0.005,
-            A_n=0.08,
-            V_p=1.5,
-            V_n=0.5,
-            alpha_p=1.2,
-            alpha_n=3.0,
-            x_p=0.2,
-            x_n=0.5,
-            x0=0.1,
-        ),
-        "alternative": published(
-            "constants of a public implementation, device not named (x0 is ours)",
-            a1=7e-5,
-            a2=7e-5,
-            b=1.9,
-            A_p=1.0,
-            A_n=1.0,
-            V_p=0.4,
-            V_n=0.3,
-            alpha_p=3.0,
-            alpha_n=8.0,
-            x_p=0.9,
-            x_n=0.7,
-        ),
-    }
 
 
 def _travel(x: Tensor, push: Tensor, alpha: Tensor, start: Tensor) -> Tensor:

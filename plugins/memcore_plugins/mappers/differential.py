@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Context, Mapped, Mapper, Memristor, Part, parameter
+from memcore import Context, Mapped, Mapper, Memristor, Part, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,19 +21,15 @@ class Differential(Mapper):
     """
 
     linear_in: Literal["conductance", "resistance"] = parameter(
-        "conductance", "1", "the quantity that is proportional to the weight"
+        "conductance", "1", "quantity that is proportional to the weight"
     )
     clip: float | None = parameter(
-        None, "1", "quantile of |w| that is mapped to the end of the window; None for the maximum"
+        None,
+        "1",
+        "quantile of |w| that is mapped to the end of the window; None for the maximum",
+        above=0,
+        at_most=1,
     )
-
-    def __post_init__(self) -> None:
-        if self.linear_in not in ("conductance", "resistance"):
-            raise ConfigError(
-                f"linear_in={self.linear_in!r}; expected 'conductance' or 'resistance'"
-            )
-        if self.clip is not None and not 0 < self.clip <= 1:
-            raise ConfigError(f"clip={self.clip!r}; expected a quantile in (0, 1] or None")
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
         del ctx

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcore import ConfigError, Context, Mapped, Mapper, Memristor, Part, Reference, parameter
+from memcore import Context, Mapped, Mapper, Memristor, Part, Reference, parameter
 from memcore_plugins.mappers.differential import largest
 
 
@@ -18,12 +18,12 @@ class Offset(Mapper):
     """
 
     clip: float | None = parameter(
-        None, "1", "quantile of |w| that is mapped to the end of the window; None for the maximum"
+        None,
+        "1",
+        "quantile of |w| that is mapped to the end of the window; None for the maximum",
+        above=0,
+        at_most=1,
     )
-
-    def __post_init__(self) -> None:
-        if self.clip is not None and not 0 < self.clip <= 1:
-            raise ConfigError(f"clip={self.clip!r}; expected a quantile in (0, 1] or None")
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
         del ctx

@@ -19,48 +19,47 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import (
-    drawn,
-    not_negative,
-    positive,
-    require,
-    require_choice,
-)
+from memcore.modelling import drawn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wear(NonIdeality):
-    """An effect whose cells fail beyond a threshold; a NonIdeality only through its subclasses."""
+    """The law of effects whose cells fail beyond a threshold: retention and endurance."""
 
     stage = Stage.AGE
     form: ClassVar["type[Worn]"]
 
-    mode: Literal["gradual", "sudden"] = parameter("gradual", "1", "how a cell fails")
-    p0_lrs: Parameter = parameter(1e6, "count", "scale of the threshold in LRS; a round number")
-    p1_lrs: float = parameter(0.0, "1/m", "its dependence on the cell size")
-    p2_lrs: float = parameter(1.0, "1", "its dependence on the temperature; a round number")
+    mode: Literal["gradual", "sudden"] = parameter(
+        "gradual", "1", "whether a cell fails gradually or suddenly"
+    )
+    p0_lrs: Parameter = parameter(
+        1e6, "count", "scale of the threshold in LRS; a round number", above=0, finite=False
+    )
+    p1_lrs: float = parameter(0.0, "1/m", "growth of ln(threshold) with the cell size in LRS")
+    p2_lrs: float = parameter(
+        1.0, "1", "growth of ln(threshold) with the temperature term in LRS; a round number"
+    )
     p3_lrs: float = parameter(0.1, "1", "speed of the gradual failure of LRS; a round number")
-    p0_hrs: Parameter = parameter(1e6, "count", "scale of the threshold in HRS; a round number")
-    p1_hrs: float = parameter(0.0, "1/m", "its dependence on the cell size")
-    p2_hrs: float = parameter(1.0, "1", "its dependence on the temperature; a round number")
+    p0_hrs: Parameter = parameter(
+        1e6, "count", "scale of the threshold in HRS; a round number", above=0, finite=False
+    )
+    p1_hrs: float = parameter(0.0, "1/m", "growth of ln(threshold) with the cell size in HRS")
+    p2_hrs: float = parameter(
+        1.0, "1", "growth of ln(threshold) with the temperature term in HRS; a round number"
+    )
     p3_hrs: float = parameter(-0.1, "1", "speed of the gradual failure of HRS; a round number")
-    cell_size: float = parameter(1e-8, "m", "s; a round number")
-    threshold: float = parameter(298.0, "K", "T_th, above which the temperature counts")
+    cell_size: float = parameter(1e-8, "m", "size s of a cell; a round number", at_least=0)
+    threshold: float = parameter(
+        298.0, "K", "temperature T_th above which the temperature counts", above=0
+    )
     stable: float | None = parameter(
-        None, "ohm", "where failed cells end up; None for the geometric middle of each window"
+        None,
+        "ohm",
+        "resistance of failed cells; None for the geometric middle of each window",
+        above=0,
     )
 
     neutral: ClassVar = {"p0_lrs": math.inf, "p0_hrs": math.inf}
-
-    def __post_init__(self) -> None:
-        require_choice(self, "mode", ("gradual", "sudden"))
-        require(self, lambda p: p > 0, "a number > 0", ["p0_lrs", "p0_hrs"])
-        exponents = [f"{p}_{state}" for p in ("p1", "p2", "p3") for state in ("lrs", "hrs")]
-        require(self, math.isfinite, "a finite number", exponents)
-        require(self, not_negative, "a number >= 0", ["cell_size"])
-        require(self, positive, "a number > 0", ["threshold"])
-        if self.stable is not None:
-            require(self, positive, "a number > 0, or None", ["stable"])
 
     def exponents(self, temperature: Tensor) -> Tensor:
         """`p1 s + p2 min(T_th / T, 1)` of LRS and of HRS, [2, *temperature]."""

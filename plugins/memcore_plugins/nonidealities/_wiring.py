@@ -1,6 +1,5 @@
-"""What the effects of line resistance have in common: the wires, and sources of their numbers."""
+"""What effects of line resistance have in common: the wires, and the sources of their numbers."""
 
-import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, NamedTuple
@@ -36,18 +35,10 @@ METALS: Final = MappingProxyType(
     }
 )
 
-_RESISTANCES: Final = ("segment", "word_line", "bit_line", "driver", "sense")
-
-_PITCHES: Final = (1e-9, 1e-3)  #: m; beyond, another unit was meant
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring(NonIdeality):
-    """Resistances of word lines, bit lines and what they end in; a NonIdeality through subclasses.
+    """Resistances of word lines, bit lines and what they end in, for all effects of wires.
 
     Give `segment`, or `node` (and `pitch`), from which it follows; `word_line` and `bit_line`
     override it.
@@ -63,44 +54,54 @@ class Wiring(NonIdeality):
     }
 
     segment: float | None = parameter(
-        None, "ohm", "one segment of a word line and of a bit line; 1 ohm unless a node is given"
+        None,
+        "ohm",
+        "resistance of one segment of a word line or bit line; 1 ohm unless a node is given",
+        at_least=0,
     )
-    node: int | None = parameter(None, "nm", "technology node: 130, 90, 65, 45, 32, 22, 14, 10, 7")
+    node: int | None = parameter(
+        None,
+        "nm",
+        "technology node, from which the resistance of a segment follows",
+        choices=tuple(METALS),
+        remedy="give nm, or a segment",
+    )
     pitch: float | None = parameter(
         None,
         "m",
-        "distance of two cells, 1 nm to 1 mm, which makes the segment; twice the wire's width",
+        "distance of neighbouring cells, the length of a segment; None for twice the wire's width",
+        within=(1e-9, 1e-3),
+        remedy="80e-9 is 80 nm",
     )
-    word_line: float | None = parameter(None, "ohm", "one segment of a word line, if different")
-    bit_line: float | None = parameter(None, "ohm", "one segment of a bit line, if different")
-    driver: float = parameter(0.0, "ohm", "source of a word line")
-    sense: float = parameter(0.0, "ohm", "what a bit line ends in, a virtual ground")
+    word_line: float | None = parameter(
+        None, "ohm", "resistance of one segment of a word line, if it differs", at_least=0
+    )
+    bit_line: float | None = parameter(
+        None, "ohm", "resistance of one segment of a bit line, if it differs", at_least=0
+    )
+    driver: float = parameter(
+        0.0, "ohm", "resistance of the source that drives a word line", at_least=0
+    )
+    sense: float = parameter(
+        0.0, "ohm", "resistance between a bit line and its virtual ground", at_least=0
+    )
 
     def __post_init__(self) -> None:
-        for name in _RESISTANCES:
-            value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 <= value < math.inf):
-                raise ConfigError(f"{name}={value!r}; expected ohm, a finite number >= 0")
-        if self.node is not None and self.node not in METALS:
-            known = ", ".join(map(str, METALS))
-            raise ConfigError(f"node={self.node!r}; expected nm, one of {known}, or a segment")
+        super().__post_init__()
         if self.node is not None and self.segment is not None:
             raise ConfigError(
-                f"segment={self.segment!r} and node={self.node!r}; expected one of the two"
+                f"{type(self).__name__}: segment={self.segment!r} and node={self.node!r}; "
+                "expected one of the two"
             )
         if self.pitch is not None and self.node is None:
-            raise ConfigError(f"pitch={self.pitch!r} without a node; expected node=..., in nm")
-        shortest, longest = _PITCHES
-        if self.pitch is not None and not (
-            _is_number(self.pitch) and shortest <= self.pitch <= longest
-        ):
             raise ConfigError(
-                f"pitch={self.pitch!r}; expected m, {shortest!r} to {longest!r}: 80e-9 is 80 nm"
+                f"{type(self).__name__}: pitch={self.pitch!r} without a node; expected node=... "
+                "in nm"
             )
 
     @property
     def segment_resistance(self) -> float:
-        """One segment in ohm, where `word_line` and `bit_line` say nothing else."""
+        """Resistance of a segment in ohm where `word_line` and `bit_line` say nothing else."""
         if self.node is None:
             return 1.0 if self.segment is None else self.segment
         metal = METALS[self.node]
@@ -108,7 +109,7 @@ class Wiring(NonIdeality):
 
     @property
     def resistances(self) -> tuple[float, float]:
-        """Segments of the word lines and of the bit lines in ohm."""
+        """Resistance in ohm of a segment of the word lines and of the bit lines."""
         word = self.segment_resistance if self.word_line is None else self.word_line
         bit = self.segment_resistance if self.bit_line is None else self.bit_line
         return word, bit

@@ -15,7 +15,6 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import not_negative, require, require_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +30,19 @@ class CycleToCycle(NonIdeality):
     stage = Stage.PROGRAM
 
     std: float = parameter(
-        0.05, "1", "spread of the factor: of its logarithm, if it is lognormal; a round number"
+        0.05,
+        "1",
+        "standard deviation of the factor, or of its logarithm if it is lognormal; a round number",
+        at_least=0,
     )
-    absolute: float = parameter(0.0, "S", "spread that does not depend on the target")
+    absolute: float = parameter(
+        0.0, "S", "standard deviation that does not depend on the target", at_least=0
+    )
     distribution: Literal["lognormal", "normal"] = parameter(
-        "lognormal", "1", "lognormal about 1, or normal about 1 and above 0"
+        "lognormal", "1", "distribution of the factor: lognormal about 1, or normal about 1 above 0"
     )
 
     neutral: ClassVar = {"std": 0.0, "absolute": 0.0}
-
-    def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["std", "absolute"])
-        require_choice(self, "distribution", ("lognormal", "normal"))
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         write = ctx.random.child("write", ctx.writes)

@@ -8,7 +8,6 @@ from torch import nn
 from memcore import (
     Affine,
     ArrayInfo,
-    ConfigError,
     Context,
     LogNormal,
     NonIdeality,
@@ -29,18 +28,17 @@ class DeviceToDevice(NonIdeality):
 
     stage = Stage.PROGRAM
 
-    std: float = parameter(0.1, "1", "spread of the factor: of its logarithm, if it is lognormal")
+    std: float = parameter(
+        0.1,
+        "1",
+        "standard deviation of the factor, or of its logarithm if it is lognormal",
+        at_least=0,
+    )
     distribution: Literal["lognormal", "normal"] = parameter(
-        "lognormal", "1", "lognormal about 1, or normal about 1 and above 0"
+        "lognormal", "1", "distribution of the factor: lognormal about 1, or normal about 1 above 0"
     )
 
     neutral: ClassVar = {"std": 0.0}
-
-    def __post_init__(self) -> None:
-        if not self.std >= 0:
-            raise ConfigError(f"std={self.std!r}; expected a number >= 0")
-        if self.distribution not in ("lognormal", "normal"):
-            raise ConfigError(f"distribution={self.distribution!r}; expected lognormal or normal")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         factor = (

@@ -7,15 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from memcore import Aging, ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
-from memcore_plugins.nonidealities._parameters import (
-    EV_PER_KELVIN,
-    drawn,
-    not_negative,
-    positive,
-    require,
-)
+from memcore.modelling import VOLT_PER_KELVIN, drawn
 
-_LEAST = 1e-7  #: of g0: where the logarithm stops
+_LEAST = 1e-7  #: share of g0 below which the logarithm stops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +30,23 @@ class Drift(NonIdeality):
 
     stage = Stage.AGE
 
-    nu: Parameter = parameter(0.1, "1", "exponent at g0; Boybat 2018, amorphous phase")
-    k: float = parameter(0.0, "1", "fall of the exponent with ln G; 0 for none, Oh 2019")
-    g0: float | None = parameter(None, "S", "where nu holds; None for the highest nominal level")
-    t0: float = parameter(20.0, "s", "time of the first read; Joshi 2020")
-    activation: float = parameter(0.0, "eV", "Ea of the pace at another temperature; 0 for none")
+    nu: Parameter = parameter(
+        0.1, "1", "drift exponent at the conductance g0; Boybat 2018, amorphous phase", at_least=0
+    )
+    k: float = parameter(
+        0.0, "1", "decrease of the exponent with ln G, 0 for none; Oh 2019", at_least=0
+    )
+    g0: float | None = parameter(
+        None, "S", "conductance at which nu holds; None for the highest nominal one", above=0
+    )
+    t0: float = parameter(
+        20.0, "s", "time of the first read after programming; Joshi 2020", above=0
+    )
+    activation: float = parameter(
+        0.0, "eV", "activation energy of the drift at other temperatures; 0 for none", at_least=0
+    )
 
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}
-
-    def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["nu", "k", "activation"])
-        require(self, positive, "a number > 0", ["t0"])
-        if self.g0 is not None:
-            require(self, positive, "a number > 0, or None", ["g0"])
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         g0 = self.g0 or array.nominal.nominal_range()[1]
@@ -69,7 +67,7 @@ class _PowerLaw(Aging):
 
     def acceleration(self, temperature: Tensor) -> Tensor:
         colder = 1 / self.temperature - 1 / temperature
-        return (colder * (self.activation / EV_PER_KELVIN)).exp()
+        return (colder * (self.activation / VOLT_PER_KELVIN)).exp()
 
     def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
         nu = self.nu - self.k * (g / self.g0).clamp(min=_LEAST).log() if self.k else self.nu

@@ -36,7 +36,11 @@ class Endurance(Wear):
 
     form = _Cycled
 
-    p0_lrs: Parameter = parameter(1e6, "cycles", "scale of the threshold in LRS; a round number")
-    p0_hrs: Parameter = parameter(1e6, "cycles", "scale of the threshold in HRS; a round number")
+    p0_lrs: Parameter = parameter(
+        1e6, "cycles", "scale of the threshold in LRS; a round number", above=0, finite=False
+    )
+    p0_hrs: Parameter = parameter(
+        1e6, "cycles", "scale of the threshold in HRS; a round number", above=0, finite=False
+    )
 
     neutral: ClassVar = Wear.neutral

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, ConfigError, Context, NonIdeality, Parameter, Stage, parameter
+from memcore import ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +19,14 @@ class FiniteStates(NonIdeality):
 
     stage = Stage.PROGRAM
 
-    states: int = parameter(16, "1", "number of levels, at least 2; need not be a power of two")
+    states: int = parameter(
+        16, "1", "number of levels, which need not be a power of two", at_least=2
+    )
     uniform_in: Literal["conductance", "resistance"] = parameter(
-        "conductance", "1", "the quantity in which levels are equidistant"
+        "conductance", "1", "quantity in which the levels are equidistant"
     )
 
     neutral: ClassVar = {"states": 1 << 24}
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.states, int) and self.states >= 2):
-            raise ConfigError(f"states={self.states!r}; expected an integer >= 2")
-        if self.uniform_in not in ("conductance", "resistance"):
-            raise ConfigError(
-                f"uniform_in={self.uniform_in!r}; expected 'conductance' or 'resistance'"
-            )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx

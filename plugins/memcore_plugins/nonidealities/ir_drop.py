@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import nn
 
-from memcore import ArrayInfo, ConfigError, Context, Wired, parameter
+from memcore import ArrayInfo, Context, Wired, parameter
 from memcore_plugins.nonidealities._wiring import Wiring
 
 
@@ -27,34 +27,23 @@ class IrDrop(Wiring):
     """
 
     drive: Literal["left", "right", "both"] = parameter(
-        "left", "1", "the ends of the word lines that are driven"
+        "left", "1", "ends of the word lines that are driven"
     )
     sense_at: Literal["bottom", "top", "both"] = parameter(
-        "bottom", "1", "the ends of the bit lines that are sensed"
+        "bottom", "1", "ends of the bit lines that are sensed"
     )
     columns: Literal["separate", "shared"] = parameter(
         "separate",
         "1",
-        "positive and negative columns: in arrays of their own, or side by side on word lines that "
-        "they share; a reference column always shares the word lines of its array",
+        "whether positive and negative columns are in separate arrays or side by side on shared "
+        "word lines; a reference column always shares the word lines of its array",
     )
     placement: Literal["as_mapped", "sorted"] = parameter(
         "as_mapped",
         "1",
-        "the order of the lines; sorted: word lines that conduct more nearer to the sense nodes, "
-        "bit lines that conduct more nearer to the drivers",
+        "order of the lines: as the mapper placed them, or sorted, so that word lines that conduct "
+        "more are nearer to the sense nodes, and bit lines that conduct more to the drivers",
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, choices in (
-            ("drive", ("left", "right", "both")),
-            ("sense_at", ("bottom", "top", "both")),
-            ("columns", ("separate", "shared")),
-            ("placement", ("as_mapped", "sorted")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         wired = Wired(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, ConfigError, Context, NoEffectWarning, NonIdeality, parameter
+from memcore import ArrayInfo, Context, NoEffectWarning, NonIdeality, parameter
 from memcore_plugins.nonidealities._wiring import Wiring
 from memcore_plugins.nonidealities.ir_drop import IrDrop
 
@@ -25,13 +25,11 @@ class IrDropProfile(Wiring):
     """
 
     read_voltage: float | None = parameter(
-        None, "V", "largest input; None: the read_voltage of the CrossbarConfig"
+        None,
+        "V",
+        "largest input voltage; None for the read_voltage of the CrossbarConfig",
+        above=0,
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.read_voltage is not None and not self.read_voltage > 0:
-            raise ConfigError(f"read_voltage={self.read_voltage!r}; expected V > 0")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         self._warn_of_what_does_not_act()

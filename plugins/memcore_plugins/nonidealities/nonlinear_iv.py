@@ -1,7 +1,6 @@
 """Cells whose current is not proportional to the voltage."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -21,7 +20,7 @@ from memcore import (
     circuit,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import drawn, positive, require, require_choice
+from memcore.modelling import drawn
 
 #: Currents of single cells that are held at once, 64 MB of float32.
 _CHUNK = 1 << 24
@@ -50,25 +49,27 @@ class NonlinearIV(NonIdeality):
 
     stage = Stage.MVM
 
-    law: Literal["sinh", "polynomial"] = parameter("sinh", "1", "the shape of I(V)")
-    v0: Parameter = parameter(0.25, "V", "of sinh; Stanford-PKU, release 1.0.0")
+    law: Literal["sinh", "polynomial"] = parameter("sinh", "1", "shape of I(V)")
+    v0: Parameter = parameter(
+        0.25, "V", "voltage scale of sinh; Stanford-PKU, release 1.0.0", above=0
+    )
     coefficients: tuple[float, ...] = parameter(
-        (0.0, -0.25), "V^-1, V^-2, ...", "c2, c3, ... of the polynomial, relative to the first term"
+        (0.0, -0.25),
+        "V^-1, V^-2, ...",
+        "coefficients c2, c3, ... of the polynomial, relative to the first term",
     )
     read_voltage: float | None = parameter(
-        None, "V", "where I = G V; None: that of the CrossbarConfig, or 0.2 V without one"
+        None,
+        "V",
+        "voltage at which I = G V; None for that of the CrossbarConfig, 0.2 V without one",
+        above=0,
     )
 
     neutral: ClassVar = {"law": "polynomial", "coefficients": ()}
 
     def __post_init__(self) -> None:
-        require_choice(self, "law", ("sinh", "polynomial"))
-        require(self, positive, "a number > 0", ["v0"])
-        if self.read_voltage is not None:
-            require(self, positive, "a number > 0", ["read_voltage"])
+        super().__post_init__()
         object.__setattr__(self, "coefficients", tuple(self.coefficients))
-        if not all(math.isfinite(c) for c in self.coefficients):
-            raise ConfigError(f"coefficients={self.coefficients!r}; expected finite numbers")
         if self.law == "polynomial":
             self._require_passive()
 
@@ -81,13 +82,13 @@ class NonlinearIV(NonIdeality):
         wrong = volts[_slope(volts, self.coefficients) <= 0]
         if len(wrong):
             raise ConfigError(
-                f"coefficients={self.coefficients!r} let a cell deliver power at "
+                f"NonlinearIV: coefficients={self.coefficients!r} let a cell deliver power at "
                 f"{float(wrong[0]):.3g} V; expected V I > 0 up to read_voltage="
                 f"{self._read_voltage!r}: lower the coefficients or the voltage"
             )
 
     def current(self, conductance: Tensor, voltage: Tensor) -> Tensor:
-        """Of cells with the nominal curve, A."""
+        """Current in A of cells with the nominal curve."""
         nominal = self.v0.nominal if isinstance(self.v0, Distribution) else self.v0
         volts: Tensor = self._curve(torch.as_tensor(nominal, dtype=voltage.dtype))(voltage)
         return conductance * volts
@@ -104,7 +105,9 @@ class NonlinearIV(NonIdeality):
             return dataclasses.replace(self, read_voltage=array.read_voltage).bind(array, ctx)
         v0 = drawn(self.v0, "v0", array, ctx)
         if not v0.is_meta and not bool((v0 > 0).all()):
-            raise ConfigError(f"v0={self.v0!r} draws values <= 0; give the distribution a min > 0")
+            raise ConfigError(
+                f"NonlinearIV: v0={self.v0!r} draws values <= 0; give the distribution a min > 0"
+            )
         curve = self._curve(v0)
         return _OneCurve(curve) if v0.dim() == 0 else _CurveOfEachCell(curve)
 

@@ -19,7 +19,6 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import not_negative, require, require_choice
 
 #: Reads after which a cell that moves at all has moved.
 _MANY = 1e12
@@ -43,25 +42,27 @@ class ReadDisturb(NonIdeality):
     stage = Stage.AGE
 
     voltage: float | None = parameter(
-        None, "V", "of a read; None: the read_voltage of the CrossbarConfig"
+        None, "V", "voltage of a read; None for the read_voltage of the CrossbarConfig"
     )
-    duration: float = parameter(1e-7, "s", "of a read; a round number")
-    rate: float | None = parameter(None, "1", "share of the way per read, instead of the dynamics")
-    towards: Literal["lrs", "hrs"] = parameter("lrs", "1", "the end to which `rate` leads")
+    duration: float = parameter(1e-7, "s", "duration of a read; a round number", at_least=0)
+    rate: float | None = parameter(
+        None,
+        "1",
+        "share of the remaining way that each read takes, instead of the dynamics",
+        at_least=0,
+    )
+    towards: Literal["lrs", "hrs"] = parameter(
+        "lrs", "1", "end of the window to which `rate` leads"
+    )
 
     neutral: ClassVar = {"duration": 0.0, "rate": None}
 
     def __post_init__(self) -> None:
-        if self.voltage is not None:
-            require(self, lambda v: abs(v) < float("inf"), "a finite number", ["voltage"])
-        require(self, not_negative, "a number >= 0", ["duration"])
-        if self.rate is not None:
-            require(self, not_negative, "a number >= 0, or None", ["rate"])
-        require_choice(self, "towards", ("lrs", "hrs"))
+        super().__post_init__()
         if self.rate is None and self.towards != "lrs":
             raise ConfigError(
-                f"towards={self.towards!r} without rate=; the dynamics of a device lead where the "
-                "sign of the voltage does: give rate=, or the opposite voltage"
+                f"ReadDisturb: towards={self.towards!r} without rate=; the dynamics of a device "
+                "lead where the sign of the voltage does: give rate=, or the opposite voltage"
             )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:

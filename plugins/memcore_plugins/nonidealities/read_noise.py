@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from memcore import ArrayInfo, ConfigError, Context, Gaussian, NonIdeality, Stage, parameter
+from memcore import ArrayInfo, Context, Gaussian, NonIdeality, Stage, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +18,14 @@ class ReadNoise(NonIdeality):
 
     stage = Stage.READ
 
-    relative: float = parameter(0.01, "1", "standard deviation as a fraction of the conductance")
-    std: float = parameter(0.0, "S", "standard deviation that does not depend on the conductance")
+    relative: float = parameter(
+        0.01, "1", "standard deviation as a fraction of the conductance", at_least=0
+    )
+    std: float = parameter(
+        0.0, "S", "standard deviation that does not depend on the conductance", at_least=0
+    )
 
     neutral: ClassVar = {"relative": 0.0, "std": 0.0}
-
-    def __post_init__(self) -> None:
-        if not (self.relative >= 0 and self.std >= 0):
-            raise ConfigError(
-                f"relative={self.relative!r}, std={self.std!r}; expected numbers >= 0"
-            )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del array, ctx

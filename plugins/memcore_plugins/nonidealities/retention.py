@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from memcore import Parameter, parameter
-from memcore_plugins.nonidealities._parameters import EV_PER_KELVIN, not_negative, positive, require
+from memcore.modelling import VOLT_PER_KELVIN
 from memcore_plugins.nonidealities._wear import Wear, Worn
 
 
@@ -39,18 +39,21 @@ class Retention(Wear):
 
     form = _Retained
 
-    p0_lrs: Parameter = parameter(1e6, "s", "scale of the threshold in LRS; a round number")
-    p0_hrs: Parameter = parameter(1e6, "s", "scale of the threshold in HRS; a round number")
-    activation: float = parameter(0.0, "eV", "Ea of both states; 0 leaves T to p2")
-    reference: float = parameter(300.0, "K", "T_ref of the activation")
+    p0_lrs: Parameter = parameter(
+        1e6, "s", "scale of the threshold in LRS; a round number", above=0, finite=False
+    )
+    p0_hrs: Parameter = parameter(
+        1e6, "s", "scale of the threshold in HRS; a round number", above=0, finite=False
+    )
+    activation: float = parameter(
+        0.0, "eV", "activation energy of both states; 0 leaves the temperature to p2", at_least=0
+    )
+    reference: float = parameter(
+        300.0, "K", "reference temperature T_ref of the activation", above=0
+    )
 
     neutral: ClassVar = Wear.neutral
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, not_negative, "a number >= 0", ["activation"])
-        require(self, positive, "a number > 0", ["reference"])
-
     def log_threshold(self, temperature: Tensor) -> Tensor:
-        arrhenius = (1 / temperature - 1 / self.reference) * (self.activation / EV_PER_KELVIN)
+        arrhenius = (1 / temperature - 1 / self.reference) * (self.activation / VOLT_PER_KELVIN)
         return super().log_threshold(temperature) + arrhenius

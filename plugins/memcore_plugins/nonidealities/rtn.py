@@ -17,7 +17,6 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import not_negative, positive, require
 
 #: What remains of the correlation with the reads that are no longer looked at, exp(-12).
 _FORGOTTEN = 12.0
@@ -50,27 +49,44 @@ class TelegraphNoise(NonIdeality):
 
     stage = Stage.READ
 
-    amplitude: float = parameter(0.05, "1", "median of A = dR/R in LRS; a round number")
-    spread: float = parameter(0.5, "1", "standard deviation of ln A over the cells; a round number")
-    slope: float = parameter(0.0, "1", "of ln a over ln R_0; 0 for one amplitude in every state")
-    largest: float = parameter(0.5, "1", "at which the amplitude saturates; a round number")
-    share: float = parameter(0.3, "1", "of the cells that have a trap; a round number")
-    tau_c: float = parameter(1e-3, "s", "mean time until an empty trap captures an electron")
-    tau_e: float = parameter(1e-3, "s", "mean time until an occupied trap emits it")
-    interval: float = parameter(math.inf, "s", "between two reads; infinite: far apart")
+    amplitude: float = parameter(
+        0.05,
+        "1",
+        "median amplitude A = dR/R in the low-resistance state; a round number",
+        at_least=0,
+    )
+    spread: float = parameter(
+        0.5, "1", "standard deviation of ln A from cell to cell; a round number", at_least=0
+    )
+    slope: float = parameter(
+        0.0, "1", "increase of ln A with ln R; 0 for the same amplitude in every state", at_least=0
+    )
+    largest: float = parameter(0.5, "1", "largest amplitude; a round number", at_least=0)
+    share: float = parameter(
+        0.3, "1", "share of the cells that have a trap; a round number", within=(0, 1)
+    )
+    tau_c: float = parameter(
+        1e-3, "s", "mean time until an empty trap captures an electron", above=0
+    )
+    tau_e: float = parameter(1e-3, "s", "mean time until an occupied trap emits it", above=0)
+    interval: float = parameter(
+        math.inf,
+        "s",
+        "time between two reads; infinite for reads that are far apart",
+        above=0,
+        finite=False,
+    )
 
     neutral: ClassVar = {"amplitude": 0.0}
 
     def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["amplitude", "spread", "slope", "largest"])
-        require(self, lambda x: 0 <= x <= 1, "a share between 0 and 1", ["share"])
-        require(self, positive, "a number > 0", ["tau_c", "tau_e"])
-        require(self, lambda x: x > 0, "a number > 0", ["interval"])
+        super().__post_init__()
         if self.memory > _LONGEST:
             raise ConfigError(
-                f"interval={self.interval!r} with tau_c={self.tau_c!r} and tau_e={self.tau_e!r}: "
-                f"a read would depend on {self.memory} reads before it, at most {_LONGEST} are "
-                "followed; take a longer interval, or leave it out for reads that are far apart"
+                f"TelegraphNoise: interval={self.interval!r} with tau_c={self.tau_c!r} and "
+                f"tau_e={self.tau_e!r}: a read would depend on {self.memory} reads before it, at "
+                f"most {_LONGEST} are followed; take a longer interval, or leave it out for reads "
+                "that are far apart"
             )
 
     @property
@@ -85,7 +101,7 @@ class TelegraphNoise(NonIdeality):
 
     @property
     def memory(self) -> int:
-        """How many earlier reads matter to a read."""
+        """Number of earlier reads that matter to a read."""
         decays = self.interval * (1 / self.tau_c + 1 / self.tau_e)
         return 0 if decays > _FORGOTTEN else math.ceil(_FORGOTTEN / decays)
 

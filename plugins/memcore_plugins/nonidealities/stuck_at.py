@@ -21,23 +21,29 @@ class StuckAt(NonIdeality):
 
     stage = Stage.PROGRAM
 
-    p_lrs: float = parameter(0.0, "1", "share stuck at the high end of their own window")
-    p_hrs: float = parameter(0.0, "1", "share stuck at the low end of their own window")
-    p_other: float = parameter(0.0, "1", "share stuck at `conductance`")
-    conductance: float | None = parameter(None, "S", "where the cells of `p_other` are stuck")
+    p_lrs: float = parameter(
+        0.0, "1", "share of cells stuck at the high end of their own window", within=(0, 1)
+    )
+    p_hrs: float = parameter(
+        0.0, "1", "share of cells stuck at the low end of their own window", within=(0, 1)
+    )
+    p_other: float = parameter(0.0, "1", "share of cells stuck at `conductance`", within=(0, 1))
+    conductance: float | None = parameter(
+        None, "S", "conductance at which the cells of `p_other` are stuck", at_least=0
+    )
 
     neutral: ClassVar = {"p_lrs": 0.0, "p_hrs": 0.0, "p_other": 0.0}
 
     def __post_init__(self) -> None:
-        shares = (self.p_lrs, self.p_hrs, self.p_other)
-        if min(shares) < 0 or sum(shares) > 1:
+        super().__post_init__()
+        if self.p_lrs + self.p_hrs + self.p_other > 1:
             raise ConfigError(
-                f"p_lrs={self.p_lrs!r}, p_hrs={self.p_hrs!r}, p_other={self.p_other!r}; "
+                f"StuckAt: p_lrs={self.p_lrs!r}, p_hrs={self.p_hrs!r}, p_other={self.p_other!r}; "
                 "expected shares >= 0 that add up to at most 1"
             )
-        if self.p_other and not (self.conductance is not None and self.conductance >= 0):
+        if self.p_other and self.conductance is None:
             raise ConfigError(
-                f"conductance={self.conductance!r} with p_other={self.p_other!r}; "
+                f"StuckAt: conductance=None with p_other={self.p_other!r}; "
                 "expected the conductance in S at which these cells are stuck"
             )
 

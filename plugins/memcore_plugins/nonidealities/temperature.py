@@ -17,17 +17,12 @@ from memcore import (
     Steady,
     parameter,
 )
-from memcore_plugins.nonidealities._parameters import (
-    EV_PER_KELVIN,
-    not_negative,
-    positive,
-    require,
-)
+from memcore.modelling import VOLT_PER_KELVIN
 
 
 @dataclass(frozen=True, kw_only=True)
 class Temperature(NonIdeality):
-    """What cells that were programmed at T_0 conduct at the temperature T of the arrays:
+    """Conductance at the temperature T of the arrays of cells that were programmed at T_0:
 
         G(T) = G exp(-E(G)/k (1/T - 1/T_0)) / (1 + alpha x (T - T_0))
         E(G) = ea_hrs + (ea_lrs - ea_hrs) x,   x = ln(G / G_min) / ln(G_max / G_min) in [0, 1]
@@ -42,17 +37,18 @@ class Temperature(NonIdeality):
 
     stage = Stage.READ
 
-    ea_hrs: float = parameter(0.05, "eV", "activation energy at the lowest conductance; mid-range")
-    ea_lrs: float = parameter(0.0, "eV", "activation energy at the highest conductance")
-    alpha: float = parameter(1e-3, "1/K", "relative rise of the resistance at the highest one")
-    reference: float = parameter(300.0, "K", "T_0, at which the cells were programmed")
+    ea_hrs: float = parameter(
+        0.05, "eV", "activation energy at the lowest conductance; mid-range", at_least=0
+    )
+    ea_lrs: float = parameter(0.0, "eV", "activation energy at the highest conductance", at_least=0)
+    alpha: float = parameter(
+        1e-3, "1/K", "relative rise of the resistance at the highest conductance"
+    )
+    reference: float = parameter(
+        300.0, "K", "temperature T_0 at which the cells were programmed", above=0
+    )
 
     neutral: ClassVar = {"ea_hrs": 0.0, "ea_lrs": 0.0, "alpha": 0.0}
-
-    def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["ea_hrs", "ea_lrs"])
-        require(self, math.isfinite, "a finite number", ["alpha"])
-        require(self, positive, "a number > 0", ["reference"])
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         t = ctx.temperature
@@ -66,10 +62,10 @@ class Temperature(NonIdeality):
         growth = self.alpha * (t - self.reference)
         if growth <= -1:
             raise ConfigError(
-                f"alpha={self.alpha!r} 1/K makes the resistance negative at {t:g} K; expected "
-                f"alpha (T - {self.reference:g}) > -1"
+                f"Temperature: alpha={self.alpha!r} 1/K makes the resistance negative at {t:g} K; "
+                f"expected alpha (T - {self.reference:g}) > -1"
             )
-        beta = (1 / t - 1 / self.reference) / EV_PER_KELVIN
+        beta = (1 / t - 1 / self.reference) / VOLT_PER_KELVIN
         low, high = array.nominal.nominal_range()
         ends = (self.ea_hrs * beta, self.ea_lrs * beta)
         return _AtTemperature(ends, growth, (low, high))

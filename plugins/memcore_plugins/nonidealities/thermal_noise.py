@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore import ArrayInfo, Context, Gaussian, NonIdeality, Stage, parameter
-from memcore_plugins.nonidealities._parameters import BOLTZMANN, CHARGE, not_negative, require
+from memcore.modelling import BOLTZMANN, CHARGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,12 @@ class ThermalNoise(NonIdeality):
 
     stage = Stage.CURRENT
 
-    bandwidth: float = parameter(1e7, "Hz", "of the read; that of a public simulator")
-    shot: bool = parameter(True, "1", "whether the shot noise is added")
+    bandwidth: float = parameter(
+        1e7, "Hz", "bandwidth of the read; that of a public simulator", at_least=0
+    )
+    shot: bool = parameter(True, "1", "whether shot noise is added to the thermal noise")
 
     neutral: ClassVar = {"bandwidth": 0.0}
-
-    def __post_init__(self) -> None:
-        require(self, not_negative, "a number >= 0", ["bandwidth"])
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         thermal = 4 * BOLTZMANN * ctx.temperature * self.bandwidth

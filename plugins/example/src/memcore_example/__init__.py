@@ -1,1 +1,1 @@
-"""A device and a non-ideality for memcore, found through entry points."""
+"""Two devices and a non-ideality for memcore, found through entry points."""

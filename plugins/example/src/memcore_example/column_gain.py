@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from memcore import Affine, ArrayInfo, ConfigError, Context, NonIdeality, Stage, parameter
+from memcore import Affine, ArrayInfo, Context, NonIdeality, Stage, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +18,7 @@ class ExampleColumnGain(NonIdeality):
     stage = Stage.CURRENT
     neutral: ClassVar = {"std": 0.0}
 
-    std: float = parameter(0.02, "1", "spread of the gains; a round number")
-
-    def __post_init__(self) -> None:
-        if not self.std >= 0:
-            raise ConfigError(f"std={self.std!r}; expected a number >= 0")
+    std: float = parameter(0.02, "1", "standard deviation of the gains; a round number", at_least=0)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         lines = (array.arrays, array.cols)

@@ -22,10 +22,14 @@ class ExampleRram(Memristor):
     exactly.
     """
 
-    r_on: Parameter = parameter(1e4, "ohm", "lowest resistance; invented")
-    r_off: Parameter = parameter(2e5, "ohm", "highest resistance; invented")
-    rate: Parameter = parameter(4e-7, "1/s", "hops at no voltage, either way; invented")
-    v_0: Parameter = parameter(0.035, "V", "voltage for e times the rate; invented")
+    r_on: Parameter = parameter(1e4, "ohm", "lowest resistance; invented", above=0, below="r_off")
+    r_off: Parameter = parameter(2e5, "ohm", "highest resistance; invented", above=0)
+    rate: Parameter = parameter(
+        4e-7, "1/s", "rate of hops at no voltage, either way; invented", above=0
+    )
+    v_0: Parameter = parameter(
+        0.035, "V", "voltage that multiplies the rate by e; invented", above=0
+    )
 
     def conductance(self, state: Tensor) -> Tensor:
         (x,) = state

@@ -1,0 +1,291 @@
+"""The values that a parameter may take: data of its field, checked when a plugin is built."""
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Final, Literal, Self, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+from memcore.contracts.distributions import Distribution
+from memcore.errors import ConfigError
+
+#: A number, or the name of another parameter of the same plugin.
+Bound = float | str
+
+_LONGEST: Final = 80  #: characters of a value that a message shows
+_NUMBERS: Final = frozenset({float, int, Distribution, Tensor})
+_COMPARED: Final[dict[str, tuple[str, Callable[[Any, Any], Any]]]] = {
+    "above": (">", operator.gt),
+    "at_least": (">=", operator.ge),
+    "below": ("<", operator.lt),
+    "at_most": ("<=", operator.le),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """What `memcore.parameter` says of the values of a parameter.
+
+    Args:
+        above: the values are greater than this number or parameter.
+        at_least: they are at least this.
+        below: they are less than this.
+        at_most: they are at most this.
+        choices: or they are one of these.
+        finite: whether infinity is refused; not-a-number always is.
+        remedy: what to do about a value outside.
+    """
+
+    above: Bound | None = None
+    at_least: Bound | None = None
+    below: Bound | None = None
+    at_most: Bound | None = None
+    choices: tuple[Any, ...] = ()
+    finite: bool = True
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        return ", ".join(filter(None, [self.interval, *self._signs(str)]))
+
+    @property
+    def interval(self) -> str:
+        """The bounds that are numbers: `> 0`, `in [0, 1)`, empty if there are none."""
+        signs = self._signs(float)
+        if {sign[0] for sign in signs} != {">", "<"}:
+            return ", ".join(signs)
+        (low, first), (high, last) = (sign.split() for sign in signs)
+        return f"in {'[' if '=' in low else '('}{first}, {last}{']' if '=' in high else ')'}"
+
+    def holds(self, value: Any) -> Any:
+        """Whether a number, or elementwise a tensor, lies within the bounds that are numbers."""
+        fits: Any
+        if isinstance(value, Tensor):
+            fits = value.isfinite() if self.finite else ~value.isnan()
+        else:
+            fits = math.isfinite(value) if self.finite else not math.isnan(value)
+        for _, compare, bound in self._bounds(float):
+            fits = fits & compare(value, bound)
+        return fits
+
+    def relations(self) -> Iterator[tuple[str, Callable[[Any, Any], Any], str]]:
+        """Sign, comparison and name of each bound that is another parameter."""
+        yield from self._bounds(str)
+
+    def _bounds(self, kind: type) -> Iterator[tuple[str, Callable[[Any, Any], Any], Any]]:
+        for name, (sign, compare) in _COMPARED.items():
+            bound = getattr(self, name)
+            if bound is not None and isinstance(bound, str) == (kind is str):
+                yield sign, compare, bound
+
+    def _signs(self, kind: type) -> list[str]:
+        return [f"{sign} {_text(bound)}" for sign, _, bound in self._bounds(kind)]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How the values of one field are checked.
+
+    Args:
+        name: of the field.
+        unit: of the field.
+        range: of its numbers.
+        names: strings, or other values, that are allowed besides.
+        number: whether numbers are allowed; anything is, if neither is said.
+        whole: whether they are integers.
+        several: whether they come as tuples only.
+        flag: whether it is True or False.
+        optional: whether None is allowed.
+        kinds: types besides numbers that its annotation names; distributions and tensors are
+            allowed only where it does.
+    """
+
+    name: str
+    unit: str
+    range: Range
+    names: tuple[Any, ...]
+    number: bool
+    whole: bool
+    several: bool
+    flag: bool
+    optional: bool
+    kinds: frozenset[Any]
+
+    @classmethod
+    def of(cls, field: dataclasses.Field[Any], annotation: Any, range: Range) -> Self:
+        members = _members(annotation)
+        literals = [value for m in members if get_origin(m) is Literal for value in get_args(m)]
+        plain = {get_origin(m) or m for m in members} - {NoneType, Literal}
+        entries = {kind for m in members if get_origin(m) is tuple for kind in get_args(m)}
+        default = field.default
+        numeric = isinstance(default, Real) and not isinstance(default, bool)
+        typed = bool(plain) and plain - {tuple} <= _NUMBERS and entries - {...} <= _NUMBERS
+        bounded = any(getattr(range, name) is not None for name in _COMPARED)
+        return cls(
+            name=field.name,
+            unit=field.metadata["unit"],
+            range=range,
+            names=range.choices or tuple(literals),
+            number=not range.choices and (numeric or typed or bounded),
+            whole=plain == {int},
+            several=plain == {tuple},
+            flag=isinstance(default, bool) and not range.choices,
+            optional=default is None or NoneType in members,
+            kinds=frozenset(plain or _NUMBERS),
+        )
+
+    def fits(self, value: Any) -> bool:
+        if (value is None and self.optional) or not (self.number or self.names or self.flag):
+            return True
+        if self.flag:
+            return isinstance(value, bool)
+        if isinstance(value, str) or not self.number:
+            return not isinstance(value, Tensor) and value in self.names
+        return all(map(self._fits, _entries(value))) and (
+            isinstance(value, list | tuple) or not self.several
+        )
+
+    def _fits(self, value: Any) -> bool:
+        if any(
+            isinstance(value, kind) and kind not in self.kinds for kind in (Tensor, Distribution)
+        ):
+            return False
+        if isinstance(value, Tensor):
+            return not _known(value) or bool(self.range.holds(_extremes(value)).all())
+        nominal: Any = value.nominal if isinstance(value, Distribution) else value
+        kind = Integral if self.whole else Real
+        if isinstance(nominal, bool) or not isinstance(nominal, kind):
+            return False
+        return bool(self.range.holds(nominal))
+
+    @property
+    def expected(self) -> str:
+        """What completes `expected ...`."""
+        number = "numbers" if self.several else "integer" if self.whole else "number"
+        finite = "finite " if self.range.finite and not self.whole else ""
+        article = "" if self.several else "a " if finite or not self.whole else "an "
+        unit = f" of {self.unit}" if self.unit not in ("", "1") else ""
+        words = f"{article}{finite}{number}{unit} {self.range.interval}".rstrip()
+        allowed = [words] if self.number else []
+        if self.flag:
+            allowed = ["True or False"]
+        if self.names:
+            allowed.append(f"one of {', '.join(map(str, self.names))}")
+        if self.optional:
+            allowed.append("None")
+        remedy = f": {self.range.remedy}" if self.range.remedy else ""
+        return ", or ".join(allowed) + remedy
+
+
+def check(plugin: object) -> None:
+    """Refuse parameters outside of what their fields allow.
+
+    Of a distribution the nominal value is looked at, of a tensor every entry.
+
+    Raises:
+        ConfigError: naming the class, the parameter, what came and what was expected.
+    """
+    who, rules = type(plugin).__name__, _rules(type(plugin))  # type: ignore[arg-type]
+    for rule in rules:
+        value = getattr(plugin, rule.name)
+        if not rule.fits(value):
+            raise ConfigError(f"{who}: {_complaint(rule, value)}")
+    for rule in rules:
+        for sign, compare, other in rule.range.relations():
+            mine, theirs = (_nominal(getattr(plugin, name)) for name in (rule.name, other))
+            if None not in (mine, theirs) and not compare(mine, theirs):
+                raise ConfigError(
+                    f"{who}: {rule.name}={mine!r} and {other}={theirs!r}; "
+                    f"expected {rule.name} {sign} {other}"
+                )
+
+
+def allowed(plugin: type) -> dict[str, str]:
+    """What each parameter of a plugin may be, in short: `> 0`, `in [0, 1]`, `one of a, b`.
+
+    Parameters that may be anything are left out.
+    """
+    shown = {
+        rule.name: str(dataclasses.replace(rule.range, choices=rule.names))
+        for rule in _rules(plugin)
+    }
+    return {name: text for name, text in shown.items() if text}
+
+
+def _complaint(rule: _Rule, value: Any) -> str:
+    drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
+    if drawn and value.numel() > 1:
+        wrong = int((~rule.range.holds(value)).sum())
+        return (
+            f"{wrong} of {value.numel()} cells drew {rule.name} outside its range; expected "
+            f"{rule.expected}: give the distribution a min or a max"
+        )
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+    return f"{rule.name}={shown}; expected {rule.expected}"
+
+
+@cache
+def _rules(cls: type) -> tuple[_Rule, ...]:
+    fields = [f for f in dataclasses.fields(cls) if f.init and "unit" in f.metadata]
+    return tuple(_Rule.of(f, _annotation(cls, f), _range(cls, f.name)) for f in fields)
+
+
+def _range(cls: type, name: str) -> Range:
+    """The range of a parameter; declared anew, it keeps that of the base unless it says one."""
+    declared = (getattr(base, "__dataclass_fields__", {}).get(name) for base in cls.__mro__)
+    ranges = (field.metadata.get("range", Range()) for field in declared if field is not None)
+    return next((range for range in ranges if range != Range()), Range())
+
+
+def _annotation(cls: type, field: dataclasses.Field[Any]) -> Any:
+    if not isinstance(field.type, str):
+        return field.type
+    try:
+        return get_type_hints(cls)[field.name]
+    except (NameError, TypeError):  # a type that only type checkers know
+        return None
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if annotation is None:
+        return ()
+    if get_origin(annotation) in (Literal, tuple) or not get_args(annotation):
+        return (annotation,)
+    return tuple(get_args(annotation))
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _entries(item)
+    else:
+        yield value
+
+
+def _known(value: Tensor) -> bool:
+    return not (value.is_meta or not value.numel() or torch.compiler.is_compiling())
+
+
+def _extremes(value: Tensor) -> Tensor:
+    # Ranges are intervals, so the two extremes speak for all entries in one pass.
+    return torch.stack(value.detach().aminmax())
+
+
+def _nominal(value: Any) -> Any:
+    """A number to compare with; None for drawn tensors, single cells of which may cross."""
+    if isinstance(value, Tensor):
+        return None
+    return value.nominal if isinstance(value, Distribution) else value
+
+
+def _text(bound: Bound) -> str:
+    return bound if isinstance(bound, str) else f"{bound:.6g}"
