@@ -20,6 +20,7 @@ FAMILY = {
 PROTOCOLS = {
     "NotImplementedError": "a method that a plugin may leave out, or that a contract leaves open",
     "AttributeError": "`__getattr__` of a module",
+    "KeyError": "`__getitem__` of a mapping",
     "AssertionError": "a check of the conformance kit that fails",
     "SystemExit": "the exit status of a command",
     "click.UsageError": "options of a command that exclude each other",

@@ -23,6 +23,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from memcore._text import hint
 from memcore.contracts.distributions import DISTRIBUTIONS
 from memcore.contracts.parameters import Preset
 from memcore.errors import ConfigError
@@ -94,7 +95,7 @@ def read(path: Path) -> Preset:
             source=provenance["source"],
             validity=provenance.get("validity", ""),
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ConfigError) as error:
         raise ConfigError(f"preset file '{path}' cannot be read: {error}") from None
     except KeyError as error:
         raise ConfigError(
@@ -110,6 +111,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         ((kind, arguments),) = value.items() if len(value) == 1 else ((str(dict(value)), {}),)
         if kind not in DISTRIBUTIONS:
-            raise TypeError(f"no distribution {kind!r}; there are {', '.join(DISTRIBUTIONS)}")
+            raise ConfigError(f"there is no distribution {kind!r}{hint(kind, DISTRIBUTIONS)}")
         return DISTRIBUTIONS[kind](**arguments)
     return value
