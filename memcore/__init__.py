@@ -70,6 +70,7 @@ _MODULES: dict[str, str] = {
             "spice",
             "study",
             "testing",
+            "writing",
         ]
     },
     "stimuli": "dynamics.stimuli",

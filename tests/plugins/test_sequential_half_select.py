@@ -170,7 +170,7 @@ def test_reads_carry_noise_and_a_rewrite_draws_it_anew(arrays, ctx):
 
 
 def test_cuts_trains_into_common_pulses():
-    from memcore_plugins.programmers._selections import slots
+    from memcore.writing import slots
 
     count = np.array([[3], [0], [7], [7], [12], [40]])
     total = sum(pulses * some for pulses, some in slots(count))

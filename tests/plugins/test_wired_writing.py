@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
-from memcore_plugins.programmers._lines import Network
 
 import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
+from memcore.writing import Network
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]
