@@ -8,6 +8,7 @@ change, `parts_of`. Searches for voltages and widths look at the nominal device,
 
 from memcore.circuit import Scheme
 from memcore.dynamics.probe import Probe, Pulse
+from memcore.writing.aim import Aim
 from memcore.writing.cells import (
     CellModel,
     CellParameters,
@@ -31,7 +32,7 @@ from memcore.writing.ramps import Ramps, growing_widths
 from memcore.writing.reads import Reads
 from memcore.writing.responses import Numbers, Response, Trains, as_numbers, response
 from memcore.writing.selections import SHARES, Counts, Selection, selections, slots
-from memcore.writing.sequence import Aim, ArrayCells, SequentialLoop
+from memcore.writing.sequence import ArrayCells, SequentialLoop
 from memcore.writing.single import ChosenCells, Pulsed, Reading, SingleCells
 from memcore.writing.trains import ByNetwork, ByShares, Part, Seen, Train, View, parts_of
 from memcore.writing.verify import VerifyLoop

@@ -58,6 +58,13 @@ def of_cells(ctx: Context, cells: Tensor, *names: str | int) -> Context:
         ctx: of this writing, usually `ctx.child("write", ctx.writes)`.
         cells: int64, numbers of the cells in the arrays, in the order of the states.
         names: of what is drawn, such as `"pulse", 3`: other names give other draws.
+
+    Examples:
+        >>> from memcore.testing.cases import context
+        >>> from memcore.writing import of_cells
+        >>> ctx = of_cells(context(), torch.tensor([2, 5]), "pulse", 3)
+        >>> ctx.random.normal((2,)).shape
+        torch.Size([2])
     """
     random = CellStream(ctx.random.seed, (*ctx.random.path, *map(str, names)), cells.flatten())
     return dataclasses.replace(ctx, random=random)
@@ -167,6 +174,13 @@ def beginning(array: ArrayInfo, like: Tensor, ctx: Context) -> Tensor:
 
     Returns:
         [k, arrays, rows, cols].
+
+    Examples:
+        >>> from memcore.testing.cases import array, context
+        >>> from memcore.writing import beginning
+        >>> info = array(arrays=2, rows=4, cols=3)
+        >>> beginning(info, torch.zeros(2, 4, 3), context()).shape
+        torch.Size([1, 2, 4, 3])
     """
     if array.present is None:
         state = array.device.initial_state(array.shape, ctx.child("initial"))
@@ -183,6 +197,14 @@ def report(array: ArrayInfo, target: Tensor, state: Tensor, **cells: Tensor) -> 
         target: [arrays, rows, cols] in S; errors are counted from it.
         state: [k, ...], one element per cell and state variable.
         cells: fields of `Programmed` with one element per cell, `conductance` among them.
+
+    Examples:
+        >>> from memcore.testing.cases import array
+        >>> from memcore.writing import report
+        >>> info, g = array(arrays=1, rows=2, cols=2), torch.full((4,), 2e-5)
+        >>> report(info, torch.full((1, 2, 2), 1e-5), g[None], conductance=g).error[0]
+        tensor([[1.0000e-05, 1.0000e-05],
+                [1.0000e-05, 1.0000e-05]])
     """
     shaped = {name: value.view(array.shape) for name, value in cells.items()}
     error = shaped["conductance"] - target

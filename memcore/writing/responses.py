@@ -132,6 +132,13 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
         pulse: each of the train.
         most: number of pulses of the longest train.
         start: state [k, 1, copies] at the beginning, `probe.fresh()` for instance.
+
+    Examples:
+        >>> from memcore.writing import Probe, Pulse, response
+        >>> probe = Probe(memcore.devices["ideal"](), up=True)
+        >>> rise = response(probe, Pulse(1.0, 1e-8), 50, probe.fresh())
+        >>> int(rise.counts[-1])
+        50
     """
     device, ctx, state = probe.device, Context(random=Stream(0).child("probe")), start
     v = each(torch.tensor([pulse.voltage], dtype=torch.float64))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.records import Context, Programmed
+from memcore.writing.aim import Aim
 from memcore.writing.cells import CellParameters, beginning, of_cells, report
 from memcore.writing.options import ReadOptions
 from memcore.writing.reads import Reads
@@ -55,43 +56,6 @@ class ArrayCells:
 
 
 @dataclass(frozen=True, eq=False)
-class Aim:
-    """Where cells should go, as the controller calculates it.
-
-    Args:
-        goal: targets in S, [arrays, rows x cols].
-        within: accepted error in S.
-        most: number of pulses of the longest train.
-        responses: of the nominal device to SET and to RESET pulses.
-        positions: of the targets in the responses.
-    """
-
-    goal: Numbers
-    within: float
-    most: int
-    responses: tuple[Response, Response]
-    positions: tuple[Numbers, Numbers]
-
-    @classmethod
-    def at(
-        cls, goal: Numbers, within: float, most: int, responses: tuple[Response, Response]
-    ) -> "Aim":
-        """Aim at targets in S."""
-        rise, fall = responses
-        return cls(goal, within, most, responses, (rise.position(goal), fall.position(goal)))
-
-    def wanted(self, index: int, read: Numbers, cells: slice) -> Counts:
-        """Number of pulses of one response that the selected cells get after a read in S."""
-        response, missing = self.responses[index], self.goal[:, cells] - read
-        off = (missing if response.up else -missing) > self.within
-        if not off.any():
-            return off.astype(np.int64)
-        needed = response.needed(read, self.positions[index][:, cells], self.goal[:, cells])
-        count: Counts = (off * needed.clip(0, self.most)).astype(np.int64)
-        return count
-
-
-@dataclass(frozen=True, eq=False)
 class _Books:
     """What was spent on each cell [arrays, rows x cols], counted in place."""
 
@@ -125,6 +89,21 @@ class SequentialLoop:
         target: [arrays, rows, cols] in S.
         order: `"cell"` or `"row"`.
         accuracy: largest error of each part of a train in S.
+
+    Examples:
+        >>> from memcore import writing
+        >>> from memcore.testing.cases import array, context
+        >>> info, target = array(arrays=1, rows=2, cols=2), torch.full((1, 2, 2), 5e-5)
+        >>> responses = writing.Trains(most=1000).responses(info.nominal)
+        >>> cells = writing.ArrayCells.of(info, target, context(), reads=writing.ReadOptions())
+        >>> path = writing.Path.of(info, 0.0, target.device)
+        >>> alone = writing.ByShares(path, cells.number, shares=(0.0, 0.0))
+        >>> aim = writing.Aim.at(writing.as_numbers(target.view(1, 4)), 1e-6, 1000, responses)
+        >>> loop = writing.SequentialLoop(
+        ...     cells, alone, aim, target, order="cell", accuracy=1e-7
+        ... )
+        >>> bool(loop.run(passes=2).verified.all())
+        True
     """
 
     def __init__(

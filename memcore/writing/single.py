@@ -1,7 +1,7 @@
 """Cells that are written one at a time: pulsed and read in any order, each behind its own path."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -176,11 +176,12 @@ class ChosenCells:
         applied = (
             voltage if isinstance(voltage, Tensor) else state.new_full(state[0].shape, voltage)
         )
-        energy = torch.zeros_like(applied)
+        energies = []
         for part in range(parts):
             seen = path.seen(applied, self.device, state, self.number)
             ctx = of_cells(draws, self.number, *names, *([part] if part else []))
             after = self.device.step(state, seen, width / parts, ctx)
             current = self.device.current(state, seen) + self.device.current(after, seen)
-            energy, state = energy + (0.5 * width / parts) * voltage * current, after
-        return Pulsed(state, energy)
+            energies.append((0.5 * width / parts) * voltage * current)
+            state = after
+        return Pulsed(state, reduce(torch.add, energies))

@@ -173,8 +173,8 @@ def parts_of(
 ) -> Iterator[Part]:
     """Cut a train into parts so short that it makes no difference which voltage they are at.
 
-    Each part is tried with the voltages of its beginning and with the mean of both ends, and halved
-    until the two differ by no more than `accuracy`.
+    Each is tried with the voltages of its beginning and with the mean of both ends, and halved
+    until the two differ by no more than `accuracy`. `SequentialLoop` applies them.
 
     Args:
         train: to the selected cells.
@@ -185,7 +185,7 @@ def parts_of(
         accuracy: largest difference of conductances in S.
 
     Yields:
-        The parts in order; the first alone is the whole train where the voltages are steady.
+        The parts in order; where voltages are steady, the whole train at once.
     """
     seen = view.seen(train, state)
     if view.steady:

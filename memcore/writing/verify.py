@@ -7,7 +7,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from memcore.contracts.array import ArrayInfo
 from memcore.contracts.records import Programmed
 from memcore.writing.ramps import Ramps
 from memcore.writing.single import ChosenCells, Reading, SingleCells
@@ -22,7 +21,7 @@ _EXPLAINED: Final = 4.0 * 2**0.5
 _DROP: Final = 0.2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class VerifyLoop:
     """Write-verify of the cells of an array.
 
@@ -31,26 +30,42 @@ class VerifyLoop:
         ramps: pulses of both directions.
         target: in S, [cells].
         within: half widths of the stop windows in S, [cells].
-        growth: ratio of the effects of subsequent pulses.
-        patience: number of pulses at the end of a ramp after which a cell is judged.
         max_pulses: most pulses of each cell.
         max_reversals: most reversals of each cell.
+        growth: ratio of the effects of subsequent pulses.
+        patience: number of pulses at the end of a ramp after which a cell is given up if they have
+            had no effect.
         centred: whether cells inside the stop window go on while that brings them nearer.
-        parts: of a pulse, where lines take part of its voltage.
+        parts: number of parts of a pulse, where lines take part of its voltage.
+
+    Examples:
+        >>> from memcore.testing.cases import array, context
+        >>> from memcore.writing import Pulse, Ramps, SingleCells, VerifyLoop
+        >>> info, how = array(arrays=1, rows=2, cols=2), memcore.programmers["open_loop"]()
+        >>> target = torch.full((1, 2, 2), 5e-5)
+        >>> loop = VerifyLoop(
+        ...     cells=SingleCells.of(info, target, context(), lines=how, reads=how),
+        ...     ramps=Ramps([Pulse(-1.0, 1e-8)], [Pulse(1.0, 1e-8)]),
+        ...     target=target.flatten(),
+        ...     within=torch.full((4,), 1e-6),
+        ...     max_pulses=100,
+        ... )
+        >>> bool((loop.run().error.abs() <= 1e-6).all())
+        True
     """
 
     cells: SingleCells
     ramps: Ramps
     target: Tensor
     within: Tensor
-    growth: float
-    patience: int
     max_pulses: int
-    max_reversals: int
-    centred: bool
-    parts: int
+    max_reversals: int = 30
+    growth: float = 1.0
+    patience: int = 5
+    centred: bool = True
+    parts: int = 1
 
-    def run(self, array: ArrayInfo, target: Tensor) -> Programmed:
+    def run(self) -> Programmed:
         """Write all cells and report them in the shape of the arrays."""
         now, chosen = Working.begin(self.cells, Goal(self.target, self.within)), self.cells.all
         sender, results = _Sender(self.ramps, self.parts, self.target), Results.of(now)
@@ -65,7 +80,8 @@ class VerifyLoop:
                 now = take(now, (~now.done).nonzero().squeeze(1))
                 chosen = self.cells.chosen(now.number)
             now = sender.sent(now, chosen, pulse)
-        return results.report(array, target)
+        array = self.cells.array
+        return results.report(array, self.target.view(array.shape))
 
     def _judged(self, now: Working, reading: Reading, pulse: int) -> tuple[Working, Tensor, Tensor]:
         """After a read: the cells with their next pulse; who is done; who is in its window."""

@@ -30,18 +30,18 @@ class OpenLoop(PulseOptions, LineOptions, ReadOptions):
     """Send each cell as many SET or RESET pulses as take the nominal device to the target.
 
     The response of the nominal device to identical pulses is simulated once and inverted; no cell
-    is looked at afterwards. What makes a cell differ from the nominal one, and half a step of the
-    response, stays as an error. `verified` says that the nominal device ends within 2 % of its
-    window of the target.
+    is looked at afterwards. Half a step of the response stays as an error, and so does everything
+    in which a cell differs from the nominal one. `verified` says that the nominal device ends
+    within 2 % of its window of the target.
 
-    The polarity is the device's. Voltages that are not given are the first of 1, 1.5, 2, 3, 0.5,
-    5, 0.2, 8, 0.1 V that take the nominal device across its window, widths divide this way into
-    `max_pulses`. Before a rewrite each cell is read once, with the noise of a read; its pulses take
-    the nominal device from there to the target. Otherwise cells are fresh.
+    The device knows the sign of its voltages. Voltages that are not given are the first of 1, 1.5,
+    2, 3, 0.5, 5, 0.2, 8, 0.1 V that take the nominal device across its window, and widths divide
+    this way into `max_pulses`. Before a rewrite each cell is read once, with the noise of a read,
+    and its pulses take the nominal device from there to the target. Otherwise cells are fresh.
 
-    The wires of the config and a `transistor` are in series with the cell that is written, which
-    moves by what is left of the voltage at the beginning of each pulse: far cells end short of
-    their targets.
+    The wires of the configuration and a `transistor` are in series with the cell that is written.
+    It moves by the voltage that is left at the beginning of each pulse, so that far cells end short
+    of their targets.
     """
 
     incremental = True

@@ -35,8 +35,8 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
     selected one, before or after their own turn. With `1t1r` the transistors of the other cells are
     off and nothing is disturbed.
 
-    The wires of the config, those of `ir_drop` for instance, act while the cells are written too:
-    every cell moves by the voltage that is left of it, solved with all cells of the array
+    The wires of the configuration, those of `ir_drop` for instance, act while the cells are written
+    too. Every cell moves by the voltage that is left of it, solved with all cells of the array
     (`memcore.circuit`), or, with `1t1r`, behind the lines that lead to it. As the voltage changes
     while cells move, a train is cut into parts, each so short that it makes no difference of more
     than `accuracy` whether cells see the voltage of its beginning or the mean of both ends. The
@@ -47,14 +47,14 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
     go over the array again; cells inside the tolerance are left alone, so that many passes are a
     write-verify in the array. By rows, all cells of a word line are written together, first those
     to SET, then those to RESET. `verified` is what a read after the last pass says; reads see the
-    cell alone. Energy is counted in the cells where it is spent, neighbours included, that of wires
-    and transistors in the selected ones; `time` and `pulses` for the selected cell alone.
+    cell alone. Energy is counted in the cells where it is spent, neighbours included, and that of
+    wires and transistors in the selected ones; `time` and `pulses` for the selected cell alone.
 
     Voltages that are not given are those among 0.1 to 8 V that take the nominal device across its
-    window and disturb its neighbours least, widths the longest that move no state of it further
-    than the tolerance. A device without a threshold cannot be written this
-    way: voltages of word and bit lines add up to single cells only where the response is
-    non-linear. A rewrite starts from what the cells hold.
+    window and disturb its neighbours least; widths are the longest that move no state of it further
+    than the tolerance. A device without a threshold cannot be written this way: voltages of word
+    and bit lines add up to single cells only where the response is non-linear. A rewrite starts
+    from what the cells hold.
     """
 
     incremental = True

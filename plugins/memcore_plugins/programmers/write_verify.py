@@ -36,22 +36,22 @@ class WriteVerify(PulseOptions, LineOptions, NoiseOptions):
     When a cell has crossed its target the direction is reversed and the ramp begins anew, so that
     an overshoot shrinks with every reversal. A cell is given up when pulses at the end of the ramp,
     `patience` of them and enough for the nominal device to cross its window, do not move it: it is
-    stuck, or its window ends before the target; so is one that uses up its pulses or reversals.
-    `verified` tells what the last verify read said, which noise may make lucky; `error` is the
-    true one.
+    stuck, or its window ends before the target. A cell is also given up when it has used up its
+    pulses or reversals. `verified` tells what the last verify read said, which may be good luck
+    where reads are noisy; `error` is the true error.
 
-    The polarity is the device's. Voltages and widths that are not given are found on the nominal
-    device: the first of 1, 1.5, 2, 3, 0.5, 5, 0.2, 8, 0.1 V that takes it across its window, and
-    the longest first pulse that moves no state of it further than the tolerance. A rewrite starts
-    from what the cells hold. All are written independently, and a verify read moves nothing; its
-    noise is that of the cells and of the config, unless it is given.
+    The device knows the sign of its voltages. Voltages and widths that are not given are searched
+    on the nominal device: the first of 1, 1.5, 2, 3, 0.5, 5, 0.2, 8, 0.1 V that takes it across its
+    window, and the longest first pulse that moves no state of it further than the tolerance. A
+    rewrite starts from what the cells hold. Cells are written independently, and a verify read
+    moves nothing; its noise is that of the cells and of the configuration, unless it is given.
 
-    That cells can be written independently takes an access transistor in each. The wires of the
-    config, those of `ir_drop` for instance, are then in series with the one cell that conducts,
-    `transistor` too: it moves by what is left of the voltage, found anew for each of `parts` of a
-    pulse, and takes more of them the farther it is. Verify reads see the cell alone; energy is that
-    of cell, transistor and wires. In a passive array neighbours are disturbed and sneak currents
-    flow: `sequential_half_select` with several passes verifies and writes there.
+    Cells can be written independently because each has an access transistor. The wires of the
+    configuration, those of `ir_drop` for instance, and the `transistor` are then in series with the
+    one cell that conducts. It moves by the voltage that is left, found anew for each of `parts` of
+    a pulse, and takes more pulses the farther it is. Verify reads see the cell alone; energy is
+    that of cell, transistor and wires. In a passive array neighbours are disturbed and sneak
+    currents flow: `sequential_half_select` with several passes verifies and writes there.
     """
 
     incremental = True
@@ -136,7 +136,7 @@ class WriteVerify(PulseOptions, LineOptions, NoiseOptions):
             max_reversals=self.max_reversals,
             centred=self.centred,
             parts=self.parts,
-        ).run(array, target)
+        ).run()
 
     def _patience(self, nominal: Memristor, ends: dict[bool, Pulse]) -> int:
         """Pulses at the end of a ramp that would take the nominal device across its window."""
