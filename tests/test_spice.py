@@ -333,6 +333,12 @@ def test_sorted_lines_are_checked_on_the_command_line():
     assert "These bit lines lie next to each other" in invoke("netlist", *arguments).output
 
 
+def test_schemes_may_be_typed_in_lower_case():
+    lower, upper = (invoke("netlist", "--scheme", scheme) for scheme in ("v/2", "V/2"))
+    assert lower.exit_code == upper.exit_code == 0, lower.output
+    assert lower.output == upper.output
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
 def test_conductances_come_from_a_file(tmp_path, suffix):
     path, out = tmp_path / f"g{suffix}", tmp_path / "array.cir"
