@@ -79,7 +79,7 @@ class Path:
             return voltage
         ohm = self.ohm[cells].to(voltage).view(voltage.shape)
         law = law_of(self.array, device, state)
-        return circuit.alone(voltage, device.conductance(state), ohm, law=law)
+        return circuit.single_cell_voltage(voltage, device.conductance(state), ohm, law=law)
 
     def warn_without_headroom(self, pulses: Sequence[Pulse]) -> None:
         """Warn where the farthest of the nominal cells no longer moves, though it would alone.
