@@ -74,6 +74,7 @@ _MODULES: dict[str, str] = {
             "spice",
             "study",
             "testing",
+            "writing",
         ]
     },
     "stimuli": "dynamics.stimuli",

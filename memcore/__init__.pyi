@@ -8,6 +8,7 @@ from memcore import plot as plot
 from memcore import spice as spice
 from memcore import study as study
 from memcore import testing as testing
+from memcore import writing as writing
 from memcore._version import __version__ as __version__
 from memcore.circuit.effective import effective_conductance as effective_conductance
 from memcore.contracts.array import ArrayInfo as ArrayInfo

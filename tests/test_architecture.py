@@ -32,6 +32,7 @@ ROOMS = (
     "memcore.modelling",
     "memcore.circuit",
     "memcore.dynamics",
+    "memcore.writing",
     "memcore.crossbar",
     "memcore.nn",
     "memcore.report",

@@ -106,12 +106,12 @@ def test_sneak_paths_of_a_floating_array(n, sneak, ratio):
     assert float(low / high) == pytest.approx(ratio, abs=6e-4)
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "v/3"])
+@pytest.mark.parametrize("scheme", ["V/2", "V/3"])
 def test_power_of_a_scheme(scheme):
     n, v = 8, 1.5
     found = solve(low_but_one(n), Wires(), Drive.select(n, n, 0, 0, v, scheme))
     half, third = 2 * (n - 1) / 4, (n * n - 1) / 9
-    expected = v**2 / R_L * (1 + (half if scheme == "v/2" else third))
+    expected = v**2 / R_L * (1 + (half if scheme == "V/2" else third))
     power = (found.cell_voltage * found.cell_current).sum()
     assert float(power) == pytest.approx(expected, rel=1e-12)
 
@@ -264,7 +264,23 @@ def test_devices_between_open_lines_converge(name, volt):
     assert float(floating.abs().max() / scale) < 1e-9
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])
+@pytest.mark.parametrize(
+    ("typed", "scheme"), [("v/2", "V/2"), ("v/3", "V/3"), ("Floating", "floating")]
+)
+def test_schemes_are_known_in_upper_and_lower_case(typed, scheme):
+    first, second = (Drive.select(4, 3, 2, 1, 1.5, name) for name in (typed, scheme))
+    assert torch.equal(first.word_line, second.word_line)
+    assert torch.equal(first.bit_line, second.bit_line)
+    assert circuit.scheme_named(typed) == scheme
+
+
+@pytest.mark.parametrize("scheme", ["V/4", 2])
+def test_an_unknown_scheme_is_refused(scheme):
+    with pytest.raises(ConfigError, match=f"scheme={scheme!r}; expected one of 'V/2', 'V/3'"):
+        Drive.select(4, 3, 2, 1, 1.5, scheme)
+
+
+@pytest.mark.parametrize("scheme", ["V/2", "V/3", "floating", "grounded"])
 @pytest.mark.parametrize("ohm", [0.0, 2.0, 50.0])
 @pytest.mark.parametrize(
     "series",

@@ -93,7 +93,7 @@ def test_a_law_of_a_device_takes_a_device_and_its_state(given):
         OfDevice(**{"device": VTEAM, "state": VTEAM.state_of(G), **given})
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "floating"])
+@pytest.mark.parametrize("scheme", ["V/2", "floating"])
 def test_a_batch_of_laws_is_a_batch_of_circuits(scheme):
     v0 = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)[:, None, None].expand(3, ROWS, COLS)
     drive = Drive.select(ROWS, COLS, 2, 1, 1.0, scheme)

@@ -104,7 +104,7 @@ def test_the_first_of_two_that_share_a_driver_relieves_the_other(v_th, voltage, 
 
 
 def test_half_selected_selectors_that_stay_off_are_resistors():
-    g, drive = cells(8, 6), Drive.select(8, 6, 3, 2, 1.4, "v/2")
+    g, drive = cells(8, 6), Drive.select(8, 6, 3, 2, 1.4, "V/2")
     chosen = torch.zeros(8, 6, dtype=torch.bool)
     chosen[3, 2] = True
     # Without a voltage of hold the branch of the selected one is a resistor as well.
@@ -123,7 +123,7 @@ def test_half_selected_selectors_that_stay_off_are_resistors():
 
 
 @pytest.mark.parametrize("law", [circuit.Ohmic(), circuit.Sinh(v0=0.2, read_voltage=0.2)])
-@pytest.mark.parametrize("scheme", ["v/2", "floating", "grounded"])
+@pytest.mark.parametrize("scheme", ["V/2", "floating", "grounded"])
 def test_every_selector_is_at_rest_on_its_branch(scheme, law):
     found = ramp(
         cells(7, 6), WIRES, Drive.select(7, 6, 3, 2, 1.9, scheme), series=SELECTOR, law=law
@@ -138,10 +138,10 @@ def test_every_selector_is_at_rest_on_its_branch(scheme, law):
 
 
 def test_what_has_switched_is_the_law_without_memory_for_selectors_of_that_state():
-    found = ramp(cells(7, 6), WIRES, Drive.select(7, 6, 3, 2, 1.9, "v/2"), series=SELECTOR)
+    found = ramp(cells(7, 6), WIRES, Drive.select(7, 6, 3, 2, 1.9, "V/2"), series=SELECTOR)
     v_th = torch.where(found.on, volts(V_HOLD), 100.0)
     state = ThresholdSelector(v_th=v_th, v_hold=V_HOLD, r_on=R_ON, r_off=R_OFF, smoothing=1e-4)
-    same = solve(cells(7, 6), WIRES, Drive.select(7, 6, 3, 2, 1.9, "v/2"), series=state)
+    same = solve(cells(7, 6), WIRES, Drive.select(7, 6, 3, 2, 1.9, "V/2"), series=state)
     torch.testing.assert_close(found.current, same.current, rtol=1e-8, atol=0)
 
 
@@ -167,7 +167,7 @@ def test_each_drive_of_a_batch_is_ramped_by_itself():
     assert int(back.on.sum()) > int(fresh.on.sum())
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "floating"])
+@pytest.mark.parametrize("scheme", ["V/2", "floating"])
 def test_each_memory_of_a_batch_is_ramped_by_itself(scheme):
     g, drive = cells(6, 4), Drive.select(6, 4, 3, 2, 0.9, scheme)
     on = Stream(2).uniform((3, 6, 4)) < 0.5

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 import memcore
 from memcore import ConfigError, plot, simulate, stimuli
 from memcore.cli.main import main
-from memcore.plot.notebook import loop, parameters
+from memcore.dynamics.sweep import liveliest_sweep
+from memcore.plot.notebook import parameters
 
 pytest.importorskip("matplotlib")
 
@@ -124,7 +125,7 @@ def test_importing_the_plots_does_not_import_matplotlib():
 
 @pytest.mark.parametrize("name", ["vteam", "linear_ion_drift", "data_driven", "mms", "yakopcic"])
 def test_the_loop_of_a_device_is_one_that_it_shows(name):
-    g = loop(memcore.devices[name]()).conductance
+    g = liveliest_sweep(memcore.devices[name]()).conductance
     assert g.max() > 1.2 * g.min()
 
 

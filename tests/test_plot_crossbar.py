@@ -50,7 +50,7 @@ def test_currents_of_both_signs_have_a_scale_about_zero():
 
 
 def test_what_leaks_the_other_way_takes_no_half_of_the_scale():
-    drive = Drive.select(6, 9, 2, 3, 1.0, "v/2")
+    drive = Drive.select(6, 9, 2, 3, 1.0, "V/2")
     solution = solve(1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double(), WIRES, drive)
     shown = 1e6 * solution.cell_current
     assert -0.02 < float(shown.min() / shown.max()) < 0
@@ -86,7 +86,7 @@ def test_text_stays_text_and_small_maps_stay_vectors(tmp_path, solution):
 
 
 def test_the_loss_is_what_is_applied_less_what_cells_have():
-    drive = Drive.select(6, 9, 2, 3, 1.0, "v/3")
+    drive = Drive.select(6, 9, 2, 3, 1.0, "V/3")
     g = 1e-6 + 1e-4 * Stream(0).uniform((6, 9)).double()
     solution = solve(g, WIRES, drive)
     ax = plot.crossbar(solution, "loss", drive=drive)

@@ -74,7 +74,7 @@ def test_netlists_of_resistors_are_the_circuit_that_is_solved(wiring, nodal):
     assert largest(solution, nodal(spice.netlist(G, V, wires=wires))) < 1e-9
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "v/3", "floating", "grounded"])
+@pytest.mark.parametrize("scheme", ["V/2", "V/3", "floating", "grounded"])
 def test_netlists_hold_what_write_schemes_apply(scheme, nodal):
     drive = Drive.select(7, 5, 5, 1, 1.2, scheme)
     solution = circuit.solve(G, WIRES, drive, tolerance=1e-13)
@@ -104,7 +104,7 @@ def test_ngspice_agrees_on_ohmic_cells(wiring):
 
 
 @ngspice
-@pytest.mark.parametrize("scheme", ["read", "v/2", "grounded"])
+@pytest.mark.parametrize("scheme", ["read", "V/2", "grounded"])
 @pytest.mark.parametrize("cells", CELLS)
 def test_ngspice_agrees_on_cells_that_are_not_ohmic(cells, scheme):
     drive = V if scheme == "read" else Drive.select(7, 5, 5, 1, 0.6, scheme)
@@ -319,7 +319,7 @@ def invoke(*arguments):
 @ngspice
 @pytest.mark.parametrize("cells", [[], ["--law", "sinh", "--series", "transistor"]])
 def test_a_random_array_is_checked_on_the_command_line(cells):
-    done = invoke("check", "--rows", 6, "--cols", 4, "--scheme", "v/2", *cells)
+    done = invoke("check", "--rows", 6, "--cols", 4, "--scheme", "V/2", *cells)
     assert done.exit_code == 0, done.output
     assert "6 word lines, 4 bit lines" in done.output
     assert invoke("check", "--tolerance", 1e-19, *cells).exit_code == 1
@@ -328,9 +328,15 @@ def test_a_random_array_is_checked_on_the_command_line(cells):
 @ngspice
 def test_sorted_lines_are_checked_on_the_command_line():
     arguments = ("--placement", "sorted", "--driver", 20, "--sense-at", "both")
-    done = invoke("check", *arguments, "--series", "selector", "--scheme", "v/2")
+    done = invoke("check", *arguments, "--series", "selector", "--scheme", "V/2")
     assert done.exit_code == 0, done.output
     assert "These bit lines lie next to each other" in invoke("netlist", *arguments).output
+
+
+def test_schemes_may_be_typed_in_lower_case():
+    lower, upper = (invoke("netlist", "--scheme", scheme) for scheme in ("v/2", "V/2"))
+    assert lower.exit_code == upper.exit_code == 0, lower.output
+    assert lower.output == upper.output
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
@@ -362,7 +368,7 @@ def test_a_file_without_numbers_is_an_error(tmp_path):
         (("--cols", 6), ""),  # the default, but given
         (("--r-on", 1), ""),
         (("--r-off", 1e9), ""),
-        (("--seed", 3, "--scheme", "v/2"), ""),
+        (("--seed", 3, "--scheme", "V/2"), ""),
         (("--v0", 0.3), "--law ohmic"),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_netlist_says_where_sorted_lines_lie():
     assert "Rb_0_1 b_0_1 b_2_1 4.0" in lines
 
 
-@pytest.mark.parametrize("scheme", ["v/2", "floating"])
+@pytest.mark.parametrize("scheme", ["V/2", "floating"])
 def test_a_write_scheme_selects_the_cell_by_its_number_wherever_it_lies(scheme, nodal):
     crossbar = Crossbar(G, nonidealities=[SORTED])
     drive = Drive.select(7, 5, 5, 1, 1.2, scheme)
@@ -76,7 +76,7 @@ def test_a_write_scheme_selects_the_cell_by_its_number_wherever_it_lies(scheme, 
 
 
 @ngspice
-@pytest.mark.parametrize("scheme", ["read", "v/2"])
+@pytest.mark.parametrize("scheme", ["read", "V/2"])
 def test_parameters_of_single_cells_follow_their_lines(scheme):
     crossbar = Crossbar(G, nonidealities=[SORTED])
     law = circuit.Sinh(v0=0.1 + 0.1 * Stream(5).uniform((7, 5)).double())

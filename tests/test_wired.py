@@ -297,7 +297,7 @@ def test_each_tile_has_its_own_solution():
 
 def test_a_write_scheme_drives_the_same_array():
     crossbar = Crossbar(conductances(6, 5), wires=WIRES)
-    solution = crossbar.solve(Drive.select(6, 5, 4, 3, 1.5, "v/2"))
+    solution = crossbar.solve(Drive.select(6, 5, 4, 3, 1.5, "V/2"))
     voltage = solution.cell_voltage
     assert int(voltage.argmax()) == 4 * 5 + 3
     assert 0.9 * 1.5 < float(voltage.max()) < 1.5

@@ -296,7 +296,7 @@ def _written(how: Any, device: Memristor, shape: tuple[int, int, int]) -> Tensor
 def crossbar(figure: Any) -> None:
     """Cell currents while one cell is written, and what wires lose in a read."""
     left, right = figure.subplots(1, 2)
-    drive = Drive.select(16, 16, 5, 3, 1.0, "v/2")
+    drive = Drive.select(16, 16, 5, 3, 1.0, "V/2")
     wires = memcore.Wires(word_line=2.0, bit_line=2.0, driver=50.0)
     written = solve(_spread(16, 1e-6, 1e-4), wires, drive)
     memcore.plot.crossbar(written, "current", drive=drive, ax=left)

@@ -6,7 +6,7 @@ with a transistor or a selector. Everything is in SI units.
 
 from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.currents import cell_currents
-from memcore.circuit.drive import Drive
+from memcore.circuit.drive import Drive, Scheme, scheme_named
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
 from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
@@ -27,6 +27,7 @@ __all__ = [
     "Ohmic",
     "Polynomial",
     "Ramped",
+    "Scheme",
     "Selector",
     "SeriesElement",
     "Sinh",
@@ -37,6 +38,7 @@ __all__ = [
     "cell_currents",
     "path_resistance",
     "ramp",
+    "scheme_named",
     "single_cell_voltage",
     "solve",
 ]

@@ -8,15 +8,29 @@ from torch import Tensor
 
 from memcore.errors import ConfigError
 
-Scheme = Literal["v/2", "v/3", "floating", "grounded"]
+Scheme = Literal["V/2", "V/3", "floating", "grounded"]
 
 #: Parts of the voltage on unselected word lines and unselected bit lines.
-_PARTS: dict[str, tuple[float, float]] = {
-    "v/2": (1 / 2, 1 / 2),
-    "v/3": (1 / 3, 2 / 3),
+_PARTS: dict[Scheme, tuple[float, float]] = {
+    "V/2": (1 / 2, 1 / 2),
+    "V/3": (1 / 3, 2 / 3),
     "floating": (0.0, 0.0),
     "grounded": (0.0, 0.0),
 }
+_SPELLED: dict[str, Scheme] = {scheme.lower(): scheme for scheme in _PARTS}
+
+
+def scheme_named(name: str) -> Scheme:
+    """A scheme as memcore spells it, "V/2" for "v/2"; upper and lower case mean the same.
+
+    Raises:
+        ConfigError: there is no such scheme.
+    """
+    scheme = _SPELLED.get(name.lower()) if isinstance(name, str) else None
+    if scheme is None:
+        known = ", ".join(map(repr, _PARTS))
+        raise ConfigError(f"scheme={name!r}; expected one of {known}")
+    return scheme
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,15 +79,15 @@ class Drive:
         row: int | Tensor,
         col: int | Tensor,
         voltage: float | Tensor,
-        scheme: Scheme = "v/2",
+        scheme: Scheme = "V/2",
         *,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
     ) -> Self:
         """Put `voltage` across one cell of `rows` x `cols` and less across the others.
 
-        The word line of the cell is at `voltage`, its bit line at 0 V. The others: "v/2" at half
-        the voltage; "v/3" word lines at a third, bit lines at two thirds; "floating" open;
+        The word line of the cell is at `voltage`, its bit line at 0 V. The others: "V/2" at half
+        the voltage; "V/3" word lines at a third, bit lines at two thirds; "floating" open;
         "grounded" at 0 V.
 
         Args:
@@ -95,7 +109,7 @@ class Drive:
         return cls.against(word, bit, whole, scheme)
 
     @classmethod
-    def against(cls, word: Tensor, bit: Tensor, voltage: Tensor, scheme: Scheme = "v/2") -> Self:
+    def against(cls, word: Tensor, bit: Tensor, voltage: Tensor, scheme: Scheme = "V/2") -> Self:
         """Put `voltage` across the cells where selected word lines and bit lines cross.
 
         Args:
@@ -108,9 +122,7 @@ class Drive:
         Raises:
             ConfigError: the scheme is not known.
         """
-        if scheme not in _PARTS:
-            known = ", ".join(map(repr, _PARTS))
-            raise ConfigError(f"Drive: scheme={scheme!r}; expected one of {known}")
+        scheme = scheme_named(scheme)
         rests = ~word.any(-1, keepdim=True)
         whole = torch.where(rests, 0, voltage)
         of_word, of_bit = _PARTS[scheme]

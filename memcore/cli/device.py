@@ -26,12 +26,13 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
 
     NAME may be a device file, such as mydevice.toml.
     """
-    from memcore.plot.notebook import loop, parameters
+    from memcore.dynamics.sweep import liveliest_sweep
+    from memcore.plot.notebook import parameters
     from memcore.registry.specs import plugin
 
     made = plugin("devices", name if preset is None else {"name": name, "preset": preset})
     cls = type(made)
-    trace = None if plot is None else loop(made)
+    trace = None if plot is None else liveliest_sweep(made)
     click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
     if preset is not None:
         click.echo(f"preset {preset}: {cls.presets[preset].source}")

@@ -23,7 +23,7 @@ _OHM = click.FloatRange(min=0)
 _ABOVE = click.FloatRange(min=0, min_open=True)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ENDS = {"drive": ("left", "right", "both"), "sense_at": ("bottom", "top", "both")}
-_SCHEMES = ("read", "v/2", "v/3", "floating", "grounded")
+_SCHEMES = ("read", "V/2", "V/3", "floating", "grounded")
 
 _OPTIONS = (
     click.argument("conductances", type=_FILE, required=False),
@@ -80,7 +80,7 @@ _OPTIONS = (
     ),
     click.option(
         "--scheme",
-        type=click.Choice(_SCHEMES),
+        type=click.Choice(_SCHEMES, case_sensitive=False),
         default="read",
         show_default=True,
         help="Voltages of the lines: random for read; the others select the cell in the middle.",

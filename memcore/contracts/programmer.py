@@ -1,7 +1,7 @@
 """`Programmer`: the contract of a routine that writes cells."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -16,8 +16,19 @@ class Programmer(Contract):
     kind = "programmers"
     #: Whether a rewrite starts from what the cells conduct, `array.present`, or from fresh cells.
     incremental: ClassVar[bool] = False
-    #: Whether pulses lose voltage in the lines, `array.wires`.
-    through_wires: ClassVar[bool] = False
+    #: What takes part of the voltage of a pulse: the path of lines that leads to the one cell that
+    #: conducts, the network of all lines and cells of an array, or nothing. Only programmers that
+    #: name one of the two are told `array.wires` and `array.layout`.
+    lines: ClassVar[Literal["path", "network"] | None] = None
+
+    @property
+    def through_lines(self) -> bool:
+        """Whether the wires of the configuration act on the pulses: if `lines` names any.
+
+        A programmer with a parameter that switches them off overrides this, as
+        `memcore.writing.LineOptions` does; it is then told of no wires.
+        """
+        return self.lines is not None
 
     @hookspec
     @abstractmethod

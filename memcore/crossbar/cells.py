@@ -215,9 +215,7 @@ class Cells(nn.Module):
     @property
     def _feels_wires(self) -> bool:
         programmer = self.config.programmer
-        if programmer is None or not programmer.through_wires:
-            return False
-        if getattr(programmer, "wires", "array") == "none":
+        if programmer is None or not programmer.through_lines:
             return False
         warn_of_approximate_wires(self.config.effects)
         return True

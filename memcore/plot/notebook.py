@@ -4,7 +4,6 @@ import dataclasses
 import html
 import inspect
 import io
-import math
 from typing import Any, Final
 
 import torch
@@ -12,12 +11,8 @@ from torch import Tensor
 
 from memcore.contracts.device import Memristor
 from memcore.contracts.ranges import allowed
-from memcore.dynamics import stimuli
-from memcore.dynamics.simulate import Trace, simulate
-from memcore.errors import ConfigError
+from memcore.dynamics.sweep import liveliest_sweep
 
-_AMPLITUDES: Final = (0.5, 1.0, 2.0, 4.0)
-_SAMPLES: Final = 600
 _LONGEST: Final = 60  #: characters of a table that is shown as it is
 
 
@@ -61,47 +56,11 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def loop(device: Memristor) -> Trace:
-    """The trace of two triangular sweeps of a fresh device, chosen so that it moves if it can.
-
-    Amplitude and speed are searched: the sweep is the one in which the conductance at zero voltage
-    changes most, slow ones preferred.
-
-    Raises:
-        ConfigError: the device has no dynamics, or no finite conductances.
-    """
-    plan = device.nominal()
-    best: tuple[float, Trace] | None = None
-    for amplitude in _AMPLITUDES:
-        for decade in range(0, -13, -2):
-            trace = _sweep(plan, amplitude, 10.0**decade)
-            g = trace.conductance
-            moved = (g.max() / g.min()).log().item()
-            if math.isfinite(moved) and (best is None or moved > 1.05 * best[0] + 1e-6):
-                best = (moved, trace)
-    if best is None:
-        raise ConfigError(
-            f"no sweep of {type(device).__name__} has finite conductances; expected some"
-        )
-    return best[1]
-
-
-def _sweep(device: Memristor, amplitude: float, duration: float) -> Trace:
-    dt = duration / _SAMPLES
-    voltage = stimuli.triangle(
-        amplitude * device.polarity, 1 / duration, dt=dt, periods=2, dtype=torch.float32
-    )
-    try:
-        return simulate(device, voltage, dt)
-    except NotImplementedError as error:
-        raise ConfigError(f"there is no loop to draw: {error}") from error
-
-
 def figure_svg(device: Memristor) -> str:
     """The loop of a device as an SVG element."""
     from memcore.plot import hysteresis
 
-    ax = hysteresis(loop(device))
+    ax = hysteresis(liveliest_sweep(device))
     buffer = io.StringIO()
     figure = ax.figure
     figure.set_size_inches(4.2, 3.0)  # type: ignore[union-attr]

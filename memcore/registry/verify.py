@@ -10,6 +10,7 @@ from memcore.contracts import BASES
 from memcore.contracts.contract import PROJECT, Contract, contract_of, specifications
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.layer import Layer
+from memcore.contracts.programmer import Programmer
 from memcore.contracts.records import Stage
 from memcore.errors import PluginLoadError
 
@@ -79,6 +80,11 @@ def verify(plugin: Any, kind: str, described: str) -> None:
         raise PluginLoadError(
             f"{described} does not say when it acts; add stage = Stage.PROGRAM, AGE, READ, MVM or "
             "CURRENT to the class"
+        )
+    if issubclass(plugin, Programmer) and plugin.lines not in ("path", "network", None):
+        raise PluginLoadError(
+            f"{described} has lines={plugin.lines!r}; expected 'path', 'network' or None: say what "
+            "takes part of the voltage of its pulses"
         )
     wrong = signature_error(plugin)
     if wrong is not None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memcore.testing import cases
     from memcore.testing.codes import assert_codes_close
     from memcore.testing.kit import Check, checks_for, parametrize_with_checks
 
@@ -25,15 +26,18 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name == "cases":
+        value = import_module("memcore.testing.cases")
+    elif name in _LAZY:
+        value = getattr(import_module(f"memcore.testing.{_LAZY[name]}"), name)
+    else:
         raise AttributeError(f"module 'memcore.testing' has no attribute {name!r}")
-    value = getattr(import_module(f"memcore.testing.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "cases"})
 
 
-__all__ = ["Check", "assert_codes_close", "checks_for", "parametrize_with_checks"]
+__all__ = ["Check", "assert_codes_close", "cases", "checks_for", "parametrize_with_checks"]

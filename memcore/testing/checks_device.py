@@ -146,9 +146,9 @@ def check_cells_do_not_see_each_other(device: Memristor) -> None:
     clear = [pulse for pulse in active(device) if abs(pulse.moved) >= WANTED[0]]
     for pulse in clear or [TriedPulse(1.0, 1e-6, 0.0)]:
         v = pulse.voltage * torch.linspace(0.5, 1, state.shape[1], dtype=torch.float64)
-        together = nominal.step(state, v, pulse.duration, context())
+        together = nominal.step(state, v, pulse.width, context())
         alone = [
-            nominal.step(state[:, i : i + 1], v[i : i + 1], pulse.duration, context())
+            nominal.step(state[:, i : i + 1], v[i : i + 1], pulse.width, context())
             for i in range(state.shape[1])
         ]
         g, each = (nominal.conductance(s) for s in (together, torch.cat(alone, dim=1)))
@@ -169,7 +169,7 @@ def check_inputs_stay_as_they_are(device: Memristor) -> None:
     untouched.require(device, "state_of")
     for pulse in (*active(device), None):
         v = torch.full(g.shape, pulse.voltage if pulse else 0.1, dtype=g.dtype)
-        duration = pulse.duration if pulse else 1e-9
+        duration = pulse.width if pulse else 1e-9
         calls: dict[str, Callable[[], object]] = {
             "conductance": partial(nominal.conductance, state),
             "current": partial(nominal.current, state, v),
@@ -194,7 +194,7 @@ def check_follows_the_dtype(device: Memristor) -> None:
         made["current"] = nominal.current(state, v)
         for pulse in active(device):
             made["step"] = nominal.step(
-                state, torch.full_like(v, pulse.voltage), pulse.duration, context()
+                state, torch.full_like(v, pulse.voltage), pulse.width, context()
             )
             results.setdefault(dtype, []).append(nominal.conductance(made["step"]))
         for method, result in made.items():

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from memcore.contracts.device import Memristor
+from memcore.dynamics.probe import VOLTAGES
 from memcore.testing.cases import compiled, context, fail
 from memcore.testing.pulses import (
     EXACT,
     ROUNDED,
-    VOLTAGES,
     TriedPulse,
     active,
     has_pulses,
@@ -142,7 +142,7 @@ def check_splitting_a_pulse_changes_nothing(device: Memristor) -> None:
     for pulse in active(device):
         v = torch.full(start.shape[1:], pulse.voltage, dtype=torch.float64)
         for factor in (0.1, 1.0, 4.0):
-            duration = factor * pulse.duration
+            duration = factor * pulse.width
             whole = nominal.step(start, v, duration, context(0, 0))
             half = nominal.step(start, v, duration / 2, context(0, 0))
             both = nominal.step(half, v, duration / 2, context(0, 1))
@@ -173,7 +173,7 @@ def check_halving_dt_converges(device: Memristor) -> None:
         return nominal.conductance(state)
 
     for pulse in active(device):
-        coarse, fine, limit = (end(pulse.voltage, 2 * pulse.duration, n) for n in (2, 8, 32))
+        coarse, fine, limit = (end(pulse.voltage, 2 * pulse.width, n) for n in (2, 8, 32))
         far, near = (float(travel(device, limit, g).abs().max()) for g in (coarse, fine))
         if not near <= 0.5 * far + 1e-4:
             fail(
@@ -213,7 +213,7 @@ def check_gradients(device: Memristor) -> None:
 def _stepped(device: Memristor, state: Tensor, pulse: TriedPulse, change: Tensor) -> Tensor:
     """The conductance after a pulse whose voltage is changed by a share, over the highest one."""
     voltage = pulse.voltage * (1 + change)
-    after = device.step(state, voltage, pulse.duration, context())
+    after = device.step(state, voltage, pulse.width, context())
     return device.conductance(after) / window(device)[1]
 
 
@@ -223,7 +223,7 @@ def check_compiles(device: Memristor) -> None:
     state = nominal.state_of(levels(device, dtype=torch.float32))
     pulse = next(active(device), None)
     v = torch.full(state.shape[1:], pulse.voltage if pulse else 0.1)
-    duration, ctx = pulse.duration if pulse else 1e-9, context()
+    duration, ctx = pulse.width if pulse else 1e-9, context()
     functions: dict[str, Callable[..., Tensor]] = {
         "conductance": lambda state, v: nominal.conductance(state),  # noqa: ARG005
         "current": nominal.current,

@@ -19,6 +19,7 @@ from memcore.testing import (
     checks_mapper,
     checks_nonideality,
     checks_programmer,
+    checks_programmer_lines,
 )
 from memcore.testing.cases import describe
 
@@ -30,7 +31,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "devices": (*checks_device.CHECKS, *checks_device_dynamics.CHECKS),
     "nonidealities": checks_nonideality.CHECKS,
     "mappers": checks_mapper.CHECKS,
-    "programmers": checks_programmer.CHECKS,
+    "programmers": (*checks_programmer.CHECKS, *checks_programmer_lines.CHECKS),
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
 }

@@ -1,4 +1,4 @@
-"""Finding the voltages and times at which a device moves: models differ by twenty decades."""
+"""Pulses that move a device by a good part of its window, for the checks of its dynamics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,33 +8,26 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.device import Memristor
+from memcore.dynamics import probe
+from memcore.dynamics.probe import ROUNDING, VOLTAGES
 from memcore.testing.cases import context, fail
 
 #: Rounding, as a share of the window: of float64, and of float32 through a steep model.
 EXACT = 1e-6
 ROUNDED = 1e-3
-#: V, the likeliest operating voltages first.
-VOLTAGES = (1.0, 1.5, 2.0, 3.0, 0.5, 5.0, 0.2, 8.0, 0.1)
-#: s, two per decade.
-DURATIONS = tuple(10.0 ** (n / 2) for n in range(-30, 11))
+_DURATIONS = probe.durations(2)
 #: A pulse is a good one if it moves the conductance by this share of the window.
 WANTED = (0.02, 0.25)
-#: Less than this is rounding.
-_MOVES = 1e-6
 
 
 @dataclass(frozen=True)
-class TriedPulse:
+class TriedPulse(probe.Pulse):
     """A constant voltage that moves a cell.
 
     Args:
-        voltage: voltage in V.
-        duration: duration in s.
         moved: change of the conductance as a share of the window, with its sign.
     """
 
-    voltage: float
-    duration: float
     moved: float
 
 
@@ -101,10 +94,9 @@ def _found(device: Memristor) -> tuple[TriedPulse | None, TriedPulse | None]:
     begun, voltage = (x.flatten() for x in torch.meshgrid(starts, signed, indexing="ij"))
     state = device.state_of(begun)
     with torch.no_grad():
-        steps = [device.step(state, voltage, duration, context()) for duration in DURATIONS]
-        after = torch.stack([device.conductance(step) for step in steps])
+        after = probe.scan(device, state, voltage, _DURATIONS, context())
         moved = travel(device, device.conductance(state), after)
-    positive, negative = moved.view(len(DURATIONS), len(starts), 2, len(VOLTAGES)).unbind(2)
+    positive, negative = moved.view(len(_DURATIONS), len(starts), 2, len(VOLTAGES)).unbind(2)
     return _best(positive, 1.0), _best(negative, -1.0)
 
 
@@ -132,13 +124,13 @@ def _best(moved: Tensor, sign: float) -> TriedPulse | None:
         column = int(good.any(0).any(0).nonzero()[0])
         longest = {int(start): int(row) for row, start in good[..., column].nonzero()}
         start, row = min(longest.items(), key=lambda item: item[1])
-    elif bool((size > _MOVES).any()):
-        score = torch.where(size > _MOVES, (size - WANTED[1]).abs(), torch.inf)
+    elif bool((size > ROUNDING).any()):
+        score = torch.where(size > ROUNDING, (size - WANTED[1]).abs(), torch.inf)
         place = torch.unravel_index(score.argmin(), score.shape)
         row, start, column = (int(i) for i in place)
     else:
         return None
-    return TriedPulse(sign * VOLTAGES[column], DURATIONS[row], float(moved[row, start, column]))
+    return TriedPulse(sign * VOLTAGES[column], _DURATIONS[row], float(moved[row, start, column]))
 
 
 def share(device: Memristor, a: Tensor, b: Tensor) -> float:
@@ -153,7 +145,7 @@ def is_random(device: Memristor) -> bool:
     for pulse in active(device):
         state = middle(nominal, 8)
         v = torch.full((8,), pulse.voltage, dtype=torch.float64)
-        a, b = (nominal.step(state, v, pulse.duration, context(seed)) for seed in (0, 1))
+        a, b = (nominal.step(state, v, pulse.width, context(seed)) for seed in (0, 1))
         if not torch.equal(a, b):
             return True
     return False
@@ -168,5 +160,5 @@ def reached(device: Memristor) -> Tensor:
     for pulse in active(device):
         v = torch.full(programmed.shape[1:], pulse.voltage, dtype=torch.float64)
         for factor in (1.0, 10.0, 1e4):
-            states.append(nominal.step(programmed, v, factor * pulse.duration, context()))
+            states.append(nominal.step(programmed, v, factor * pulse.width, context()))
     return torch.cat(states, dim=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memcore import LogNormal, devices, programmers
+from memcore import ConfigError, LogNormal, devices, programmers
 from memcore.testing import checks_for
 
 HALF_SELECT = programmers["sequential_half_select"]
@@ -169,8 +169,18 @@ def test_reads_carry_noise_and_a_rewrite_draws_it_anew(arrays, ctx):
     assert not torch.equal(first.conductance, other.conductance)
 
 
+def test_schemes_may_be_typed_in_lower_case():
+    assert HALF_SELECT(scheme="v/3") == HALF_SELECT(scheme="V/3")
+
+
+@pytest.mark.parametrize("scheme", ["V/4", "grounded"])
+def test_schemes_that_cannot_write_are_refused(scheme):
+    with pytest.raises(ConfigError, match=f"scheme='{scheme}'; expected one of 'V/2', 'V/3'"):
+        HALF_SELECT(scheme=scheme)
+
+
 def test_cuts_trains_into_common_pulses():
-    from memcore_plugins.programmers._selections import slots
+    from memcore.writing import slots
 
     count = np.array([[3], [0], [7], [7], [12], [40]])
     total = sum(pulses * some for pulses, some in slots(count))

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
-from memcore_plugins.programmers._lines import Network
 
 import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
+from memcore.writing import Network
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]
@@ -100,7 +100,7 @@ def test_cells_move_by_the_voltages_of_the_whole_circuit(arrays, ctx, scheme, or
             on = torch.zeros(3, dtype=torch.bool)
             on[columns] = True
             drive = Drive.against(
-                torch.arange(4) == row, on, sign * torch.tensor([whole]).double(), _name(scheme)
+                torch.arange(4) == row, on, sign * torch.tensor([whole]).double(), scheme
             )
             fits.append((solve(g.double(), WIRES, drive).device_voltage - seen).abs().max())
         assert min(fits) < 1e-6
@@ -108,10 +108,6 @@ def test_cells_move_by_the_voltages_of_the_whole_circuit(arrays, ctx, scheme, or
 
 def _subsets(count):
     return [[c for c in range(count) if mask >> c & 1] for mask in range(1, 1 << count)]
-
-
-def _name(scheme):
-    return {"V/2": "v/2", "V/3": "v/3", "floating": "floating"}[scheme]
 
 
 def test_sneak_currents_share_the_voltage_of_open_lines(arrays, ctx):
@@ -349,7 +345,7 @@ def test_selections_act_where_lines_lie(arrays, ctx, scheme, device, parts):
     law = circuit.OfDevice(
         device=device, state=torch.stack([layout.lay(row.view(4, 5, 3)) for row in state])
     )
-    drive = Drive.against(on.any(2), on.any(1), torch.tensor([1.2]).double(), _name(scheme))
+    drive = Drive.against(on.any(2), on.any(1), torch.tensor([1.2]).double(), scheme)
     g = layout.lay(targets(array, ctx))
     expected = solve(g, there.wires, drive, law=law)
     seen = layout.number(expected.device_voltage).reshape(4, 15)

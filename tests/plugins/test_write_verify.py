@@ -138,7 +138,7 @@ def test_limits_on_pulses_and_reversals_hold(arrays, ctx):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"growth": 1.0}, "growth=1.0; expected a ratio > 1"),
+        ({"growth": 1.0}, "growth=1.0; expected a finite number > 1"),
         ({"set_voltage": -1.0}, "set_voltage=-1.0.*knows the sign"),
         ({"tolerance": 0.0}, "tolerance=0.0; expected a finite number > 0"),
         ({"ramp": "time"}, "ramp='time'; expected one of width, amplitude, none"),

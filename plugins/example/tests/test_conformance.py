@@ -1,8 +1,9 @@
-"""What memcore asks of every device and every non-ideality."""
+"""What memcore asks of every device, every non-ideality and every programmer."""
 
 from memcore_example.column_gain import ExampleColumnGain
 from memcore_example.rram import ExampleRram
 from memcore_example.synapse import ExampleSynapse
+from memcore_example.two_speeds import ExampleTwoSpeeds
 
 from memcore.testing import parametrize_with_checks
 
@@ -13,6 +14,7 @@ from memcore.testing import parametrize_with_checks
     ExampleSynapse(),
     ExampleSynapse.preset("fine"),
     ExampleColumnGain(),
+    ExampleTwoSpeeds(),
 )
 def test_conforms(check):
     check()

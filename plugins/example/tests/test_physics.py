@@ -1,5 +1,6 @@
 """What the docstrings claim."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from memcore_example.column_gain import ExampleColumnGain
 from memcore_example.rram import ExampleRram
 from memcore_example.synapse import ExampleSynapse
+from memcore_example.two_speeds import ExampleTwoSpeeds
 
 import memcore
 from memcore.testing.cases import array, context
@@ -16,6 +18,7 @@ def test_all_are_found_by_name():
     assert memcore.devices["example_synapse"] is ExampleSynapse
     assert memcore.devices["example_rram"] is ExampleRram
     assert memcore.nonidealities["example_column_gain"] is ExampleColumnGain
+    assert memcore.programmers["example_two_speeds"] is ExampleTwoSpeeds
 
 
 def after(voltage: float, seconds: float, x: float) -> float:
@@ -76,3 +79,28 @@ def test_gains_spread_as_declared_and_stay_for_life():
 def test_negative_spread_is_refused():
     with pytest.raises(memcore.ConfigError, match=r"std=-0\.1; expected a finite number >= 0"):
         ExampleColumnGain(std=-0.1)
+
+
+def written(how: ExampleTwoSpeeds, **told) -> memcore.Programmed:
+    info = dataclasses.replace(array(device=ExampleRram(), rows=8, cols=8), **told)
+    low, high = info.nominal.nominal_range()
+    share = context(0, "targets").random.uniform(info.shape)
+    return how.program(info, low + (0.1 + 0.8 * share) * (high - low), context())
+
+
+def test_coarse_pulses_save_time_and_fine_ones_end_as_near_to_the_target():
+    low, high = ExampleRram().nominal_range()
+    both, fine = (
+        written(ExampleTwoSpeeds(coarse=coarse, max_pulses=1000)) for coarse in (0.1, 0.01)
+    )
+    assert both.pulses.mean() < 0.5 * fine.pulses.mean()
+    for done in (both, fine):
+        assert done.verified.all()
+        assert done.error.abs().max() <= 0.0101 * (high - low)
+
+
+def test_far_cells_take_more_pulses_and_still_arrive():
+    wires = memcore.Wires(word_line=50.0, bit_line=50.0)
+    done, plain = written(ExampleTwoSpeeds(), wires=wires), written(ExampleTwoSpeeds())
+    assert done.verified.all()
+    assert done.pulses[:, 0, -1].mean() > plain.pulses[:, 0, -1].mean()

@@ -12,10 +12,10 @@ from memcore import ArrayInfo, Context, Programmed, Programmer
 class Direct(Programmer):
     """Put every cell into the state that would give the target on the nominal device.
 
-    Cells whose parameters differ from the nominal ones miss the target by what the difference
-    makes of that state: device-to-device spread moves every cell, not only those at the ends of
-    the window. A target outside the window gives the nearest end. What the cells were before does
-    not matter, unless they are stuck.
+    A cell whose parameters differ from the nominal ones conducts something else in that state:
+    device-to-device spread moves every cell, not only those at the ends of the window. A target
+    outside the window gives the nearest end. What the cells were before does not matter, unless
+    they are stuck.
     """
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:

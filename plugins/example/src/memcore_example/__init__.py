@@ -1,1 +1,1 @@
-"""Two devices and a non-ideality for memcore, found through entry points."""
+"""Two devices, a non-ideality and a programmer for memcore, found through entry points."""

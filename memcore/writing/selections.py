@@ -1,6 +1,6 @@
 """Which cells see which share of a pulse when a cell or a row of an array is selected."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,22 +10,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from memcore import circuit
+
+#: Numbers of pulses, [arrays, selected].
 Counts = npt.NDArray[np.int64]
 
-#: So many different trains are applied one by one, more of them by the bits of their counts.
+#: Share of the voltage on the other cells of the selected lines, and on all the rest; of floating
+#: lines the most that ideal ones can bring about.
+SHARES: Final[Mapping[circuit.Scheme, tuple[float, float]]] = {
+    "V/2": (1 / 2, 0.0),
+    "V/3": (1 / 3, -1 / 3),
+    "floating": (1 / 2, 0.0),
+}
+
+#: Up to so many different counts are applied one by one, more of them by their bits.
 _FEW: Final = 3
 
 
 @dataclass(frozen=True)
 class Selection:
-    """One turn in the sequence; cells of an array are numbered in C order.
+    """One turn in the sequence; the cells of an array are numbered in C order.
 
     Args:
-        cells: the selected ones.
-        touched: all that see a voltage, an index into the cells.
-        own: where the selected ones are among these.
-        drive: from what is driven, 0 or 1, [arrays, selected], to the share of the voltage that
-            each touched cell sees, [arrays, touched].
+        cells: numbers of the selected cells.
+        touched: numbers of all cells that see a voltage.
+        own: positions of the selected cells among the touched ones.
+        drive: function from which of the selected cells are driven, 0 or 1, [arrays, selected], to
+            the share of the voltage that each touched cell sees, [arrays, touched].
     """
 
     cells: slice
@@ -40,32 +51,33 @@ def selections(
     """All turns of one pass over an array.
 
     Args:
-        rows: word lines.
-        cols: bit lines.
-        shares: of the voltage on the other cells of selected lines, and on all the rest; None if
-            a network says what each cell sees.
-        order: `"cell"` or `"row"`.
-        like: a tensor of the dtype and the device of the arrays.
+        rows: number of word lines.
+        cols: number of bit lines.
+        shares: of the voltage on the other cells of selected lines, and on all the rest, such as
+            `SHARES["V/2"]`; (0, 0) where the transistors of the other cells are off; None if a
+            network says what each cell sees.
+        order: `"cell"` selects cell after cell, `"row"` all cells of a word line at a time.
+        like: a tensor with the dtype and the device of the arrays.
+
+    Examples:
+        >>> from memcore.writing import SHARES, selections
+        >>> first = next(selections(2, 3, SHARES["V/2"], "cell", torch.zeros(())))
+        >>> first.touched, first.drive(torch.ones(1, 1))  # the cell, then its lines
+        (tensor([0, 1, 2, 3]), tensor([[1.0000, 0.5000, 0.5000, 0.5000]]))
     """
-    if shares is None:
+    if shares is None or not any(shares):
         step = cols if order == "row" else 1
         for first in range(0, rows * cols, step):
             line = slice(first, first + step)
-            yield Selection(line, slice(0, rows * cols), line, _same)
-        return
-    alone = not any(shares)
-    if order == "row":
+            if shares is None:
+                yield Selection(line, slice(0, rows * cols), line, _same)
+            else:
+                yield Selection(line, line, slice(0, step), _same)
+    elif order == "row":
         for row in range(rows):
             line = slice(row * cols, (row + 1) * cols)
-            if alone:
-                yield Selection(line, line, slice(0, cols), _same)
-            else:
-                drive = partial(_row_drive, row, rows, shares)
-                yield Selection(line, slice(0, rows * cols), line, drive)
-        return
-    if alone:
-        for cell in range(rows * cols):
-            yield Selection(slice(cell, cell + 1), slice(cell, cell + 1), slice(0, 1), _same)
+            drive = partial(_row_drive, row, rows, shares)
+            yield Selection(line, slice(0, rows * cols), line, drive)
     elif shares[1]:
         yield from _cells_of_all(rows, cols, shares, like)
     else:
@@ -115,10 +127,22 @@ def _row_drive(row: int, rows: int, shares: tuple[float, float], driven: Tensor)
 
 
 def slots(count: Counts) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
-    """Cut trains of `count` pulses into pulses of a common length, and who gets each.
+    """Cut trains of different lengths into trains of a common length, and who gets each.
 
     A few different counts are taken as they are, many by their bits, so that the work grows with
     the logarithm of the longest train. At a constant voltage the time is all that matters.
+
+    Args:
+        count: pulses of each cell, [arrays, selected].
+
+    Yields:
+        A number of pulses, and which cells get so many.
+
+    Examples:
+        >>> import numpy as np
+        >>> from memcore.writing import slots
+        >>> [pulses for pulses, cells in slots(np.array([[3, 0, 7, 3]]))]
+        [3, 7]
     """
     if not count.any():
         return

@@ -1,0 +1,126 @@
+"""Parameters that several programmers share: a programmer inherits those that it has."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.parameters import parameter
+from memcore.contracts.programmer import Programmer
+
+_SIGN = "give a magnitude, the device knows the sign of its voltages"
+
+
+@dataclass(frozen=True)
+class WantedPulse:
+    """What a user asks of the pulses of one direction.
+
+    Args:
+        voltage: magnitude in V; None searches for one that moves the nominal device.
+        width: in s; None searches for one.
+    """
+
+    voltage: float | None = None
+    width: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulseOptions:
+    """Voltages and widths of SET and RESET pulses.
+
+    Examples:
+        >>> from memcore.writing import PulseOptions
+        >>> PulseOptions(set_voltage=1.2).wanted(up=True)
+        WantedPulse(voltage=1.2, width=None)
+    """
+
+    set_voltage: float | None = parameter(
+        None,
+        "V",
+        "Magnitude of SET pulses, of the first one where they grow; None searches for one that "
+        "moves the nominal device",
+        above=0,
+        remedy=_SIGN,
+    )
+    reset_voltage: float | None = parameter(
+        None, "V", "Magnitude of RESET pulses, likewise", above=0, remedy=_SIGN
+    )
+    set_width: float | None = parameter(
+        None,
+        "s",
+        "Width of SET pulses, of the first one where they grow; None searches for one",
+        above=0,
+    )
+    reset_width: float | None = parameter(None, "s", "Width of RESET pulses, likewise", above=0)
+
+    def wanted(self, *, up: bool) -> WantedPulse:
+        """What is asked of the SET (`up`) or of the RESET pulses."""
+        if up:
+            return WantedPulse(self.set_voltage, self.set_width)
+        return WantedPulse(self.reset_voltage, self.reset_width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOptions(Programmer):
+    """The lines that pulses pass through; the class says in `lines` what they take part of."""
+
+    wires: Literal["array", "none"] = parameter(
+        "array",
+        "1",
+        "Lines that pulses pass through: those of the array, as configured for reading, or none",
+    )
+    transistor: float = parameter(
+        0.0, "ohm", "Resistance of the access transistor while it is on", at_least=0
+    )
+
+    @property
+    def through_lines(self) -> bool:
+        return super().through_lines and self.wires == "array"
+
+    def behind_lines(self, array: ArrayInfo) -> ArrayInfo:
+        """The array as pulses find it: without its wires if they are left out."""
+        return array if self.through_lines else array.with_ideal_lines()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a read between pulses costs; its noise is the one that the configuration has."""
+
+    read_voltage: float | None = parameter(
+        None,
+        "V",
+        "Voltage of a read between pulses, for its energy; None takes that of the configuration",
+        at_least=0,
+    )
+    read_time: float = parameter(
+        1e-7, "s", "Duration of a read between pulses, for time and energy", at_least=0
+    )
+
+    @property
+    def noise(self) -> tuple[float, float] | None:
+        """Standard deviation of a read as a share of G, and in S; None: as configured."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions(ReadOptions):
+    """What a read between pulses costs, and its noise."""
+
+    read_noise: float | None = parameter(
+        None,
+        "1",
+        "Standard deviation of a read between pulses as a share of the conductance; None takes the "
+        "noise that the configuration has for any read",
+        at_least=0,
+    )
+    read_noise_std: float | None = parameter(
+        None,
+        "S",
+        "Standard deviation of a read between pulses that does not depend on the conductance",
+        at_least=0,
+    )
+
+    @property
+    def noise(self) -> tuple[float, float] | None:
+        if self.read_noise is None and self.read_noise_std is None:
+            return None
+        return self.read_noise or 0.0, self.read_noise_std or 0.0
