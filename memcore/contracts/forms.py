@@ -110,18 +110,28 @@ class Steady(nn.Module):
 
 
 class UniformLevels(nn.Module):
-    """Round to the nearest of the levels `step * lo, ..., step * hi` (lo and hi are integers)."""
+    """Round to the nearest of equidistant levels.
+
+    Args:
+        step: distance of two levels, in the unit of x.
+        lo: the lowest level is `offset + step * lo`, lo an integer.
+        hi: the highest level is `offset + step * hi`.
+        offset: of all levels, in the unit of x; with one, kernels do not fuse the form.
+    """
 
     step: Tensor
 
-    def __init__(self, step: Tensor | float, lo: float, hi: float) -> None:
+    def __init__(self, step: Tensor | float, lo: float, hi: float, *, offset: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("step", _buffer(step).reshape(-1))
         self.lo = float(lo)
         self.hi = float(hi)
+        self.offset = float(offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantise; the gradient passes straight through inside the range and stops outside."""
+        if self.offset:
+            return quantize.uniform(x - self.offset, self.step, self.lo, self.hi) + self.offset
         return quantize.uniform(x, self.step, self.lo, self.hi)
 
 

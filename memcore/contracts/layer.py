@@ -99,6 +99,11 @@ class Layer(nn.Module):
             setattr(self, constant, getattr(module, constant))
         for name, parameter in module._parameters.items():
             self.register_parameter(name, parameter)
+        for name, buffer in module._buffers.items():
+            self.register_buffer(name, buffer, name not in module._non_persistent_buffers_set)
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor):  # computed from parameters, as a pruned weight is
+                setattr(self, name, value)
         self.matrices = nn.ModuleDict()
         self.train(module.training)
         for hooks in _HOOKS:  # shared, so that a handle from before still removes its hook
@@ -123,11 +128,13 @@ class Layer(nn.Module):
     def digital(self) -> nn.Module:
         """The digital module with the present parameters."""
         module: nn.Module = self.__dict__["_digital"]
-        for name in module._parameters:
-            value = self._parameters[name] if name in self._parameters else getattr(self, name)
-            if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-                value = nn.Parameter(value.detach().clone())  # computed, as pruned weights are
-            module._parameters[name] = value
+        for name in [name for name in module._parameters if name not in self._parameters]:
+            del module._parameters[name]  # computed from others by now, as a pruned weight is
+        module._parameters.update(self._parameters)
+        module._buffers.update(self._buffers)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(module, name, value)
         return module.train(self.training)
 
     @property
@@ -154,7 +161,7 @@ def _names_of_before(
     error_msgs: list[str],
 ) -> None:
     """Take a state of before, and say what a state of a digital network does to a chip."""
-    del local_metadata, missing_keys, unexpected_keys
+    del local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     # The arrays of the only matrix were under `crossbar`.
     old = f"{prefix}crossbar."
     for key in [key for key in state_dict if key.startswith(old)]:
@@ -164,14 +171,9 @@ def _names_of_before(
     cells = any(key.startswith(f"{prefix}matrices.") for key in state_dict)
     if not parameters or cells:
         return
-    what = (
+    warn(
         f"the state has parameters of {prefix[:-1] or 'the layer'}, but not its cells: it is that "
-        "of a digital network"
+        "of a digital network; expected the state of a chip, or load_state_dict(state, "
+        "strict=False) and then memcore.program(model), to write them",
+        StaleCellsWarning,
     )
-    if strict:
-        error_msgs.append(
-            f"{what}; expected the state of a chip, or load_state_dict(state, strict=False) and "
-            "then memcore.program(model)"
-        )
-    else:
-        warn(f"{what}; expected memcore.program(model) next, to write them", StaleCellsWarning)

@@ -55,7 +55,9 @@ class Calibrated(nn.Module):
             return None
         forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
         uniform = [form for form in forms if isinstance(form, UniformLevels)]
-        fits = len(uniform) == len(forms) and all(form.step.numel() == 1 for form in uniform)
+        fits = len(uniform) == len(forms) and all(
+            form.step.numel() == 1 and not form.offset for form in uniform
+        )
         return uniform if fits else None
 
     def forward(self, values: Tensor) -> Tensor:

@@ -4,14 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from memcore.crossbar.calibrated import Calibrated
-from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
+from memcore.errors import ConfigError, NoEffectWarning, warn
+from memcore.nn.clipping import warn_of_clipping
 from memcore.nn.feeding import Batches, Forward, again, batches, run
 from memcore.nn.matrix import Matrix
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import named_matrices, unique_matrices
-
-#: Share of clipped values above which `calibrate` warns.
-_CLIPPED = 0.01
 
 
 @torch.no_grad()
@@ -58,7 +56,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
             for matrix, number in zip(every, reads, strict=True):
                 matrix.crossbar.reads.copy_(number)
     _warn_of_unseen(model)
-    _warn_of_clipping(model)
+    warn_of_clipping(model)
 
 
 def _observe(
@@ -95,18 +93,6 @@ def _warn_of_unseen(model: nn.Module) -> None:
             "such layers out",
             NoEffectWarning,
         )
-
-
-def _warn_of_clipping(model: nn.Module) -> None:
-    for name, (_, matrix) in named_matrices(model).items():
-        for kind, port in (("DAC", matrix.crossbar.input), ("ADC", matrix.crossbar.output)):
-            if port.clipped is not None and port.clipped > _CLIPPED:
-                warn(
-                    f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
-                    f"values, beyond {port.range.tolist()}; expected a range that holds them: "
-                    "full_scale=None calibrates",
-                    SaturationWarning,
-                )
 
 
 def has_range(matrix: Matrix, *names: str) -> bool:

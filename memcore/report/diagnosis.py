@@ -1,7 +1,8 @@
 """Why the accuracy is what it is: the error budget."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from memcore._text import aligned
 from memcore.contracts.layer import Layer
 from memcore.errors import ConfigError, NoEffectWarning, warn
+from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Forward, joined, run, tensors
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import require_layers, unique_matrices
@@ -17,6 +19,9 @@ from memcore.report.chip import called, reads_unused, stale_matrices, warn_of_st
 from memcore.report.ideal import relative
 from memcore.report.summary import effects
 from memcore.report.variants import swapped, with_effects, with_exact
+
+#: Share of clipped values from which it is shown.
+_SHOWN = 1e-3
 
 Metric = Callable[[Any, Any], float]
 Loader = Iterable[tuple[Any, Any]]
@@ -64,6 +69,8 @@ class Diagnosis:
         actual: of the arrays as configured.
         effects: one entry for each configured effect.
         approximations: one entry for each configured effect that approximates another one.
+        clipped: share of the values that converters clip, by the name of the matrix and "DAC" or
+            "ADC", of the chip in hand.
     """
 
     digital: float
@@ -71,6 +78,7 @@ class Diagnosis:
     actual: float
     effects: tuple[Effect, ...]
     approximations: tuple[Approximation, ...] = ()
+    clipped: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         rows = [("effect", "alone", "cost alone", "left out", "gain left out", "")]
@@ -94,7 +102,12 @@ class Diagnosis:
             f"(root mean square) and the metric is {each.exact:.4g}"
             for each in self.approximations
         ]
-        return "\n".join([head, *aligned(rows), *notes])
+        clips = [
+            f"the {kind} of {name or 'the model'} clips {100 * share:.3g} % of its values"
+            for (name, kind), share in self.clipped.items()
+            if share > _SHOWN
+        ]
+        return "\n".join([head, *aligned(rows), *notes, *clips])
 
 
 def accuracy(output: Tensor, target: Tensor) -> float:
@@ -157,10 +170,15 @@ def diagnose(
         for name, variant in exact
         if variant is not None
     )
+    with evaluating(model), swapped(model, copy.deepcopy(layers)) as arrays:
+        shares = clipped(arrays, lambda: [run(arrays, inputs, forward) for inputs in batches])
+        warn_of_clipping(arrays)
     _warn_of_idle(budget)
     warn_of_unread([name for name in layers if name not in used])
     warn_of_stale(stale_matrices(model))
-    return Diagnosis(judge(digital), judge(ideal), judge(actual), tuple(budget), approximations)
+    return Diagnosis(
+        judge(digital), judge(ideal), judge(actual), tuple(budget), approximations, shares
+    )
 
 
 def _read(loader: object) -> tuple[list[Any], Any]:

@@ -25,21 +25,45 @@ def test_a_symmetric_converter_has_an_odd_number_of_levels(bits, step):
 
 @pytest.mark.parametrize(("bits", "step"), [(2, 0.66667), (4, 0.13333), (8, 0.0078431)])
 def test_an_asymmetric_converter_has_all_its_levels(bits, step):
-    form = quantiser(bits=bits, symmetric=False)
+    form = quantiser(1.0, 3.0, bits=bits, symmetric=False)
     assert form.step.item() == pytest.approx(step, rel=1e-4)
     assert form.hi - form.lo + 1 == 2**bits
 
 
 @given(RANGES, st.integers(2, 12), st.booleans())
-def test_zero_is_a_level_and_values_in_range_err_by_half_a_step(ends, bits, symmetric):
+def test_values_in_range_err_by_half_a_step_and_zero_in_it_not_at_all(ends, bits, symmetric):
     form = quantiser(*ends, bits=bits, symmetric=symmetric)
-    assert form(torch.zeros(1, dtype=torch.float64)).item() == 0
+    if symmetric or ends[0] <= 0 <= ends[1]:
+        assert form(torch.zeros(1, dtype=torch.float64)).item() == 0
     x = torch.linspace(*ends, 200, dtype=torch.float64)
-    # A range whose zero is moved onto a level may lose half a step at one end.
-    assert ((form(x) - x).abs() <= form.step * (0.5 if symmetric else 1.0) + 1e-9).all()
-    codes = form(x) / form.step
-    assert (codes.diff() >= 0).all()
+    assert ((form(x) - x).abs() <= 0.5 * form.step + 1e-9).all()
+    codes = (form(x) - form.offset) / form.step
+    assert (codes.diff() >= -1e-6).all()
     torch.testing.assert_close(codes, codes.round())
+
+
+@pytest.mark.parametrize("ends", [(20e-6, 40e-6), (-5e-5, -1e-5), (0.0, 3.0), (-3.0, 0.0)])
+def test_a_range_is_what_was_asked_for(ends):
+    """Zero need not be in it."""
+    form = quantiser(*ends, bits=8, symmetric=False)
+    far = torch.tensor([-1e3, 1e3], dtype=torch.float64)
+    assert form(far).tolist() == pytest.approx(list(ends), rel=1e-12)
+    assert len(form(torch.linspace(*ends, 5000, dtype=torch.float64)).unique()) == 256
+
+
+@given(RANGES, st.integers(2, 12))
+def test_a_range_around_zero_reaches_less_than_a_step_further(ends, bits):
+    form = quantiser(*ends, bits=bits, symmetric=False)
+    low, high = form(torch.tensor([-1e9, 1e9], dtype=torch.float64)).tolist()
+    step = form.step.item() * (1 + 1e-9)
+    assert ends[0] - step < low <= ends[0] + 1e-9
+    assert ends[1] - 1e-9 <= high < ends[1] + step
+
+
+def test_without_a_choice_values_of_one_sign_are_unsigned():
+    assert quantiser(0.0, 2.0, bits=4).hi - quantiser(0.0, 2.0, bits=4).lo == 15
+    signed = quantiser(-0.1, 2.0, bits=4)
+    assert (signed.lo, signed.hi) == (-7, 7)
 
 
 @given(RANGES, st.integers(2, 12), st.booleans())
@@ -94,7 +118,7 @@ def test_an_all_zero_signal_still_makes_a_converter(symmetric):
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"bits": 1}, "bits=1; expected an integer from 2"),
+        ({"bits": 1, "symmetric": True}, "bits=1; expected an integer from 2"),
         ({"bits": 25}, "24"),
         ({"calibration": "mean"}, "calibration='mean'; expected one of max, percentile"),
         ({"percentile": 20.0}, "percentile=20.0"),
