@@ -47,11 +47,14 @@ class ReadPlan:
     @property
     def row_groups(self) -> int:
         """Groups of word lines of all tiles that the inputs of one matrix are spread over."""
+        full = (self.tiling.row_tiles - 1) * -(-self.tiling.array_rows // self.group_rows)
+        return full - (-self.last_rows // self.group_rows)
+
+    @property
+    def last_rows(self) -> int:
+        """Word lines of the last of the tiles that the inputs of one matrix are spread over."""
         t = self.tiling
-        *full, last = [t.array_rows] * (t.row_tiles - 1) + [
-            t.rows - (t.row_tiles - 1) * t.array_rows
-        ]
-        return sum(-(-rows // self.group_rows) for rows in (*full, last))
+        return t.rows - (t.row_tiles - 1) * t.array_rows
 
     def cut(self, x: Tensor, dim: int) -> Tensor:
         """Cut the inputs, dimension `dim` of x, into [..., groups of word lines, rows, ...]."""
@@ -64,7 +67,8 @@ class ReadPlan:
         missing = -rows % at_once
         padded = F.pad(tiles, (*(0, 0) * tail, 0, missing)) if missing else tiles
         shape = padded.shape
-        return padded.reshape(*shape[:dim], -1, at_once, *shape[dim + 2 :])
+        groups = padded.reshape(*shape[:dim], -1, at_once, *shape[dim + 2 :])
+        return groups.narrow(dim, 0, self.row_groups)  # a shorter last tile has fewer of them
 
     @property
     def values(self) -> tuple[int, ...]:
