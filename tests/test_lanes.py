@@ -27,6 +27,7 @@ from memcore import (
     UniformLevels,
 )
 from memcore.crossbar.readers import Electrical, Exact, Tiled
+from memcore.crossbar.readers.phases import in_phases
 from memcore.testing.cases import ReferenceDevice
 
 #: Conductances of the device are 1, 2, 3 or 4 times this, for the digits 0, 1, 2 and 3.
@@ -371,6 +372,25 @@ def test_a_mapped_bias_is_driven_in_steps_too(dac):
     mem = converted(layer, dac=dac, bias="mapped", nonidealities=[Nodal()])
     with torch.no_grad():
         torch.testing.assert_close(mem(x), layer(x), rtol=1e-4, atol=5e-3)
+
+
+@serial
+def test_the_constant_input_counts_1_and_no_line_of_twos_complement_is_driven_negative(dac):
+    levels = dac.bind(torch.zeros(2), None)
+    phases = in_phases(levels, torch.zeros(1, 1, 3), constant=True)
+    constant = [lines[0, 0, -1] for lines, _ in phases]
+
+    total = sum(place * each for each, (_, place) in zip(constant, phases, strict=True))
+    assert float(total) == pytest.approx(1.0)
+    assert min(constant) >= 0
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "bits"), [(-8, 7, 2), (-7, 7, 1), (-8, 8, 1), (-6, 5, 1), (1, 5, 1)]
+)
+def test_codes_without_a_twos_complement_are_refused(lo, hi, bits):
+    with pytest.raises(memcore.ConfigError, match=rf"codes from {lo} to {hi} in steps of {bits}"):
+        SerialLevels(1.0, lo, hi, bits_per_step=bits, signed="twos_complement")
 
 
 def test_each_step_draws_noise_of_its_own():
