@@ -29,7 +29,7 @@ class Good(Layer):
     replaces = (LowRank,)
 
     @classmethod
-    def examples(cls):
+    def trials(cls):
         return [(LowRank(6, 3, 5), (torch.randn(4, 6),))]
 
     def operands(self):
@@ -61,7 +61,7 @@ class PackedLayer(Layer):
     replaces = (Packed,)
 
     @classmethod
-    def examples(cls):
+    def trials(cls):
         return [(Packed(), (torch.randn(4, 6), torch.rand(5)))]
 
     def operands(self):
@@ -222,8 +222,8 @@ def _of(function):
 SLOPPY = [
     ("fulfils_its_contract", {"forward": Layer.forward}, "does not define forward"),
     ("fulfils_its_contract", {"replaces": ()}, "has replaces = ()"),
-    ("accepts_its_examples", {"replaces": (nn.Linear,)}, "but an example is of"),
-    ("accepts_its_examples", {"refuses": _of(lambda cls, m: None)}, "refuses returns None"),
+    ("accepts_its_trials", {"replaces": (nn.Linear,)}, "but a trial is of"),
+    ("accepts_its_trials", {"refuses": _of(lambda cls, m: None)}, "refuses returns None"),
     (
         "operands_have_names_and_shapes",
         {"operands": counted_operands},
@@ -300,7 +300,7 @@ def test_every_check_of_layers_was_seen_to_fail():
     assert {check.name for check in checks_for(Good)} == seen
 
 
-def test_check_that_crashes_names_the_layer_and_its_example():
+def test_check_that_crashes_names_the_layer_and_its_trial():
     def forward(self, x):
         raise ZeroDivisionError("no outputs")
 
@@ -309,9 +309,9 @@ def test_check_that_crashes_names_the_layer_and_its_example():
         check()
 
 
-def test_layer_without_examples_is_refused_with_an_example():
-    with pytest.raises(ValueError, match=r"Sloppy has no examples .* classmethod examples"):
-        list(checks_for(layer(examples=_of(lambda cls: ()))))
+def test_layer_without_trials_is_refused_with_an_example():
+    with pytest.raises(ValueError, match=r"Sloppy has no trials; define a classmethod trials"):
+        list(checks_for(layer(trials=_of(lambda cls: ()))))
 
 
 def test_converted_layer_instead_of_its_class_is_refused():
@@ -319,7 +319,7 @@ def test_converted_layer_instead_of_its_class_is_refused():
         list(checks_for(Linear(nn.Linear(2, 2))))
 
 
-def test_examples_are_the_same_every_time_and_leave_global_randomness_alone():
+def test_trials_are_the_same_every_time_and_leave_global_randomness_alone():
     before = torch.random.get_rng_state()
     one, other = (next(iter(checks_for(Good))).case for _ in range(2))
     assert torch.equal(one.inputs[0], other.inputs[0])

@@ -43,7 +43,7 @@ class MatrixModule(Protocol):
 
 Build = Callable[[str, Operand], nn.Module]
 #: A digital module, and the arguments of a call of it.
-Example = tuple[nn.Module, tuple[Tensor, ...]]
+Trial = tuple[nn.Module, tuple[Tensor, ...]]
 
 
 class Layer(nn.Module):
@@ -83,7 +83,7 @@ class Layer(nn.Module):
         return ""
 
     @classmethod
-    def examples(cls) -> Iterable[Example]:
+    def trials(cls) -> Iterable[Trial]:
         """Digital modules that it replaces, each with the arguments of a call, in float32.
 
         The conformance kit tries the layer on them: `memcore.testing.checks_for(cls)`.

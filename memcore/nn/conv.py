@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.contracts.layer import Example, Operand
+from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.single import SingleMatrix
 
@@ -34,7 +34,7 @@ class Conv(SingleMatrix):
         self._padding = padding
 
     @classmethod
-    def examples(cls) -> list[Example]:
+    def trials(cls) -> list[Trial]:
         return [
             (nn.Conv1d(2, 4, 3, padding="same", padding_mode="circular"), (torch.randn(3, 2, 8),)),
             (nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2), (torch.randn(2, 4, 6, 5),)),

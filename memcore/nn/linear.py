@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.contracts.layer import Example, Operand
+from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.single import SingleMatrix
 
@@ -18,7 +18,7 @@ class Linear(SingleMatrix):
     out_features: int
 
     @classmethod
-    def examples(cls) -> list[Example]:
+    def trials(cls) -> list[Trial]:
         return [
             (nn.Linear(7, 5), (torch.randn(6, 7),)),
             (nn.Linear(9, 4, bias=False), (torch.randn(2, 3, 9),)),

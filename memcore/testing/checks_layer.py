@@ -1,4 +1,4 @@
-"""What every layer promises, on each of its examples."""
+"""What every layer promises, in each of its trials."""
 
 import copy
 import pickle
@@ -48,18 +48,18 @@ def check_fulfils_its_contract(case: LayerCase) -> None:
         raise AssertionError(str(error)) from None
 
 
-def check_accepts_its_examples(case: LayerCase) -> None:
-    """An example is of a class that it replaces, and `refuses` says "" of it."""
+def check_accepts_its_trials(case: LayerCase) -> None:
+    """A trial is of a class that it replaces, and `refuses` says "" of it."""
     names = [each if isinstance(each, str) else class_name(each) for each in case.layer.replaces]
     if class_name(type(case.module)) not in names:
         case.fail(
-            f"it replaces {', '.join(names)}, but an example is of {class_name(type(case.module))}",
-            "give examples of what it replaces",
+            f"it replaces {', '.join(names)}, but a trial is of {class_name(type(case.module))}",
+            "try what it replaces",
         )
     refused = case.layer.refuses(case.module)
     if refused != "":
         case.fail(
-            f"refuses returns {refused!r} for an example",
+            f"refuses returns {refused!r} for a trial",
             'return "" for what can be converted, and else why not, as text',
         )
 
@@ -403,7 +403,7 @@ def check_compiles(case: LayerCase) -> None:
 
 CHECKS: tuple[Callable[[LayerCase], None], ...] = (
     check_fulfils_its_contract,
-    check_accepts_its_examples,
+    check_accepts_its_trials,
     check_operands_have_names_and_shapes,
     check_equals_the_digital_module,
     check_gradients_are_those_of_the_digital_module,

@@ -48,7 +48,7 @@ class Check:
     function: Function
     plugin: Contract | type[Layer]
     device: Memristor | None = None  #: to which `plugin` belongs, if it is one of its effects
-    case: LayerCase | None = None  #: the example on which `plugin` is tried, if it is a layer
+    case: LayerCase | None = None  #: the trial of `plugin`, if it is a layer
 
     @property
     def name(self) -> str:
@@ -81,11 +81,11 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
 
     Args:
         plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model;
-            or the class of a layer, which is tried on each of its `examples`.
+            or the class of a layer, which is tried in each of its `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.
-        ConfigError: a layer has no examples.
+        ConfigError: a layer has no trials.
 
     Examples:
         >>> for check in checks_for(MyRram()):  # doctest: +SKIP
@@ -112,7 +112,7 @@ def _checks_for_layer(layer: type[Layer]) -> Iterator[Check]:
     cases = LayerCase.all_of(layer)
     if not cases:
         raise ConfigError(
-            f"{layer.__name__} has no examples to be tried on; define a classmethod examples that "
+            f"{layer.__name__} has no trials; define a classmethod trials that "
             "returns digital modules with the arguments of a call: "
             "[(torch.nn.Linear(7, 5), (torch.randn(6, 7),))]"
         )

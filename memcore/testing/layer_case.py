@@ -1,4 +1,4 @@
-"""A layer on one of its examples: digital, and converted in the ways that the checks need."""
+"""A layer in one of its trials: digital, and converted in the ways that the checks need."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class LayerCase:
-    """A layer class and one of its examples.
+    """A layer class and one of its trials.
 
     Args:
         layer: the class that is checked.
@@ -69,10 +69,10 @@ class LayerCase:
 
     @classmethod
     def all_of(cls, layer: type[Layer]) -> list["LayerCase"]:
-        """A case for each example, with the same numbers every time."""
+        """A case for each trial, with the same numbers every time."""
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
-            every = [(module.eval(), tuple(inputs)) for module, inputs in layer.examples()]
+            every = [(module.eval(), tuple(inputs)) for module, inputs in layer.trials()]
         return [cls(layer, module, inputs) for module, inputs in every]
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
 def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
     """Each bundled plugin: its name, that of a parameter set, and an instance of it.
 
-    Layers are classes, which are tried on their examples.
+    Layers are classes, which are tried.
     """
     for registry in memcore.registries().values():
         for name in registry:
@@ -60,8 +60,8 @@ def cases() -> Iterator[object]:
             own = check.plugin is plugin
             reason = EXCEPTIONS.get(name, {}).get(check.name) if own else None
             marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            example = "" if check.case is None else type(check.case.module).__name__
-            parts = (name, preset, "" if own else type(check.plugin).__name__, example)
+            tried = "" if check.case is None else type(check.case.module).__name__
+            parts = (name, preset, "" if own else type(check.plugin).__name__, tried)
             label = "-".join(filter(None, parts))
             yield pytest.param(check, id=f"{label}-{check.name}", marks=marks)
         compiled.add(code_path(plugin))
