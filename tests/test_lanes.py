@@ -220,6 +220,36 @@ def test_slices_of_a_grouped_convolution_compute_the_integer_product(way, reader
         assert_integers(mem(x), layer(x))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Sliced):
+    """Integers times 1, 2, 3, ..., each output with a scale of its own."""
+
+    def map(self, weight, device, ctx):
+        scale = torch.arange(1, weight.shape[-1] + 1).to(weight)
+        mapped = Sliced.map(self, (weight / scale).round(), device, ctx)
+        return Mapped(parts=mapped.parts, gain=mapped.gain[:, None] * scale)
+
+
+@readers
+@pytest.mark.parametrize("adc_per", ["output", "column"])
+@pytest.mark.parametrize("signs", ["differential", "reference"])
+@pytest.mark.parametrize("bias", ["digital", "mapped"])
+def test_outputs_may_have_a_scale_of_their_own(way, reader, adc_per, signs, bias):
+    layer = of_integers(nn.Conv1d(6, 8, 3, groups=2))
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            scale = torch.arange(1.0, 5.0).repeat(2)
+            parameter.mul_(scale.view(-1, *[1] * (parameter.dim() - 1)))
+    x = integers(-PEAK, PEAK, 2, 6, 5)
+    mem = converted(
+        layer, mapper=Scaled(signs=signs), adc_per=adc_per, tile=(4, 3), bias=bias, **way
+    )
+
+    assert is_read_by(mem, reader)
+    with torch.no_grad():
+        assert_integers(mem(x), layer(x))
+
+
 def test_gradients_are_those_of_the_digital_layer():
     layer = of_integers(nn.Linear(11, 5))
     mem = converted(layer, adc=True, tile=(4, 3), rows_at_once=2)
@@ -275,6 +305,23 @@ class Constant(Mapper):
     def map(self, weight, device, ctx):
         target = torch.full_like(weight, UNIT)
         return Mapped(parts=(Part(target=target),), gain=weight.new_tensor([1 / UNIT]))
+
+
+@pytest.mark.parametrize("products", [[], [Nodal()]], ids=["product", "circuit"])
+def test_the_noise_of_a_reference_cell_is_common_to_the_outputs_of_its_lane(products):
+    layer = nn.Linear(1, 3, bias=False)
+    nn.init.zeros_(layer.weight)
+    noise = {"name": "read_noise", "std": 1e-7, "relative": 0.0}
+    mem = converted(
+        layer, mapper=Sliced(signs="reference"), nonidealities=[*products, noise], tile=None
+    )
+    with torch.no_grad():
+        y = mem(torch.ones(20_000, 1)) / 1e-7 * UNIT
+
+    # Gains are 1, 4 and 16; a weight and the reference beside it draw one number each.
+    one = 1 + 4**2 + 16**2
+    wanted = one * (torch.eye(3) + torch.ones(3, 3))
+    torch.testing.assert_close(torch.cov(y.T), wanted, rtol=0.05, atol=0.03 * one)
 
 
 # -- ranges ----------------------------------------------------------------------------------------
