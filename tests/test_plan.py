@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import memcore
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.tiling import Tiling
 
@@ -37,6 +38,7 @@ def plans(draw):
         dac_bits=draw(st.sampled_from([None, 0, 6])),
         adc_bits=draw(st.sampled_from([0, 8])),
         per_column=draw(st.booleans()),
+        constant=draw(st.booleans()),
     )
 
 
@@ -58,7 +60,8 @@ def counted(plan, vectors):
     widths = cuts(tiling.cols, tiling.data_cols)
     parts = list(zip(tiling.shared, tiling.lanes, strict=True))
     for vector, _, group in product(range(vectors), range(len(plan.places)), range(tiling.groups)):
-        counts["applied"] += tiling.rows
+        counts["applied"] += tiling.rows - 1
+        counts["applied"] += 0 if plan.constant else 1  # the last word line
         for lines, (place, width) in product(word_line_groups(plan), enumerate(widths)):
             first = sum(widths[:place])
             outputs = [(vector, group, column) for column in range(first, first + width)]
@@ -151,3 +154,13 @@ def test_a_plain_read_on_one_array_takes_one_read_of_each_part(mapping):
     assert activity.reads == tiling.full_parts
     assert activity.adc_conversions == {(lane, 8): 6 for lane in range(lanes)}
     assert activity.shift_adds == 6 * (lanes - 1)
+
+
+def test_a_mapped_bias_drives_a_word_line_but_no_dac():
+    dac = {"name": "uniform", "full_scale": 1.0}
+    config = memcore.CrossbarConfig(device="ideal", bias="mapped", dac=dac)
+    mem = memcore.convert(torch.nn.Linear(3, 2), config)
+    activity = mem.crossbar.plan.activity(1)
+
+    assert activity.dac_conversions == {8: 3}
+    assert activity.drives == 2 * 4

@@ -24,6 +24,7 @@ class ReadPlan:
         dac_bits: bits of a DAC, 0 if it does not say; None for exact inputs.
         adc_bits: bits of an ADC, 0 if it does not say; None for exact outputs.
         per_column: whether each column is converted, or each lane after the analogue sum.
+        constant: whether the last word line is driven by a constant input of 1, past the DAC.
     """
 
     tiling: Tiling
@@ -32,6 +33,7 @@ class ReadPlan:
     dac_bits: int | None = None
     adc_bits: int | None = None
     per_column: bool = False
+    constant: bool = False
 
     @property
     def group_rows(self) -> int:
@@ -80,7 +82,7 @@ class ReadPlan:
         """What reading so many vectors takes."""
         t, steps = self.tiling, vectors * len(self.places)
         arrays = t.full_parts * t.groups * t.col_tiles
-        inputs = steps * t.groups * t.rows
+        inputs = steps * t.groups * (t.rows - self.constant)
         converted = self._conversions(steps)
         results = len(self.places) * self.row_groups * len(self.values)
         digital = self.adc_bits is not None
