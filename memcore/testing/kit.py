@@ -18,6 +18,7 @@ from memcore.testing import (
     checks_device,
     checks_device_dynamics,
     checks_layer,
+    checks_layer_life,
     checks_mapper,
     checks_nonideality,
     checks_programmer,
@@ -37,7 +38,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "programmers": (*checks_programmer.CHECKS, *checks_programmer_lines.CHECKS),
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
-    "layers": checks_layer.CHECKS,
+    "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
 
@@ -117,7 +118,7 @@ def _checks_for_layer(layer: type[Layer]) -> Iterator[Check]:
             "[(torch.nn.Linear(7, 5), (torch.randn(6, 7),))]"
         )
     for case in cases:
-        yield from (Check(function, layer, case=case) for function in checks_layer.CHECKS)
+        yield from (Check(function, layer, case=case) for function in CHECKS["layers"])
 
 
 def _checks_for_effects(device: Memristor) -> Iterator[Check]:

@@ -122,6 +122,31 @@ class LayerCase:
         return matrices(model.inner)
 
 
+def require_equal(
+    case: LayerCase, what: str, found: Tensor, wanted: Tensor, tolerance: float, way: Any
+) -> None:
+    """Fail unless what came for a way of reading is what was wanted, relative to the largest."""
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        case.fail(
+            f"{what} are {found.dtype} {tuple(found.shape)}, those of the digital module "
+            f"{wanted.dtype} {tuple(wanted.shape)}",
+            "return what the digital module returns",
+        )
+    scale = float(wanted.abs().max()) or 1.0
+    error = float((found - wanted).abs().max()) / scale
+    if not error <= tolerance:
+        case.fail(
+            f"{what} are off by {100 * error:.3g} % on ideal arrays{named(way)}",
+            "compare forward with that of the digital module, bias and dtype included",
+        )
+
+
+def named(way: dict[str, Any]) -> str:
+    """The settings of a way of reading, for messages."""
+    settings = ", ".join(f"{key}={value!r}" for key, value in way.items())
+    return f" with {settings}" if settings else ""
+
+
 @contextmanager
 def registered(layer: type[Layer]) -> Iterator[None]:
     """For a while, the layer is what takes the place of the modules that it replaces."""
