@@ -100,7 +100,7 @@ def _warn_of_unseen(model: nn.Module) -> None:
 def _warn_of_clipping(model: nn.Module) -> None:
     for name, (_, matrix) in named_matrices(model).items():
         for kind, port in (("DAC", matrix.crossbar.input), ("ADC", matrix.crossbar.output)):
-            if port.clipped is not None and port.clipped > _CLIPPED:
+            if port.is_fixed and port.clipped is not None and port.clipped > _CLIPPED:
                 warn(
                     f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
                     f"values, beyond {port.range.tolist()}; expected a range that holds them: "
