@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -597,6 +598,18 @@ class Loss(NonIdeality):
 
     def bind(self, array, ctx):
         return Retention()
+
+
+def test_calibrated_range_that_later_inputs_exceed_is_no_mistake():
+    """The converters of one layer, once they are in use, change the inputs of the next one."""
+    model = nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 5))
+    coarse = {"name": "uniform", "bits": 3}
+    config = CrossbarConfig(device="ideal", dac=coarse, adc=coarse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(20):
+            x = memcore.Stream(seed).normal((4, 6))
+            memcore.convert(model, config, calibration=x)
 
 
 def test_ageing_without_an_effect_of_time_warns():

@@ -89,6 +89,16 @@ def test_broken_hooks_leave_the_others_usable(site, hooks, source):
     assert "measured_a" in memcore.devices
 
 
+def test_author_who_converts_modules_in_a_hook_is_told_to_write_a_layer(site, hooks):
+    source = "import memcore\n@memcore.hookimpl\ndef memcore_convert_module(module, config): pass"
+    site.install("memcore-old", {HOOKS: {"old": "old"}}, modules={"old": source})
+
+    with pytest.warns(
+        MemcoreWarning, match=r"hooks 'old' .* PluginLoadError: .* subclass memcore\.Layer, .*group"
+    ):
+        hooks()
+
+
 def test_plugin_that_looks_for_an_unknown_name_while_it_registers_does_not_hang(site, hooks):
     source = """
 import memcore

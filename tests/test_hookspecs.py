@@ -71,6 +71,31 @@ def test_swapped_arguments_are_shown_beside_the_right_ones():
     )
 
 
+@pytest.mark.parametrize("name", ["combine", "decode"])
+def test_mapper_of_before_is_told_what_to_return_instead(name):
+    def map(self, weight, device, ctx):
+        return memcore.Mapped(parts=(memcore.Part(target=weight),), gain=torch.ones(1))
+
+    methods = {"map": map, name: lambda self, current: current[0] - current[1]}
+    old = dataclass(frozen=True, kw_only=True)(type("Old", (memcore.Mapper,), methods))
+
+    text = refused(old, "mappers")
+    assert f"defines {name}, which nothing calls" in text
+    assert "return memcore.Mapped(parts=(Part(target=plus), Part(target=minus, sign=-1))" in text
+
+
+def test_layer_says_what_it_replaces_and_what_it_computes():
+    class Nothing(memcore.Layer):
+        def forward(self, x):
+            return x
+
+    class Names(Nothing):
+        replaces = ("acme.nn.Gate",)
+
+    assert "has replaces = (); expected the modules" in refused(Nothing, "layers")
+    assert "does not define operands" in refused(Names, "layers")
+
+
 def test_missing_argument_is_an_error():
     @dataclass(frozen=True, kw_only=True)
     class Short(Rram):

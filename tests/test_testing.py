@@ -22,8 +22,10 @@ from memcore import (
     Mapper,
     Memristor,
     NonIdeality,
+    Part,
     Programmed,
     Programmer,
+    Reference,
     Stage,
     UniformLevels,
 )
@@ -33,7 +35,7 @@ from memcore.testing import (
     checks_programmer_lines,
     parametrize_with_checks,
 )
-from memcore.testing.cases import ReferenceDevice
+from memcore.testing.cases import ReferenceDevice, context
 
 pytest_plugins = ["pytester"]
 
@@ -129,13 +131,41 @@ class TwoColumns(Mapper):
         low, high = device.conductance_range()
         peak = weight.abs().amax().clamp(min=1e-30)
         plus, minus = weight.clamp(min=0) / peak, (-weight).clamp(min=0) / peak
-        return Mapped(
-            targets=(low + (high - low) * plus, low + (high - low) * minus),
-            gain=peak / (high - low),
+        parts = (
+            Part(target=low + (high - low) * plus),
+            Part(target=low + (high - low) * minus, sign=-1),
         )
+        return Mapped(parts=parts, gain=(peak / (high - low)).reshape(1))
 
-    def combine(self, current):
-        return current[0] - current[1]
+
+@dataclass(frozen=True, kw_only=True)
+class TwoLanes(Mapper):
+    """The share of a weight in steps of 1/8, and the rest, each in a lane with a reference."""
+
+    def map(self, weight, device, ctx):
+        low, high = device.conductance_range()
+        peak = weight.abs().amax(dim=(0, 1)).clamp(min=1e-30)
+        share = (weight / peak + 1) / 2
+        coarse = (8 * share).floor().clamp(max=7) / 8
+        parts = []
+        for lane, (values, zero) in enumerate([(coarse, 0.5), (8 * (share - coarse), 0.0)]):
+            reference = weight.new_full((*weight.shape[:2], 1), low + (high - low) * zero)
+            parts += [
+                Part(target=low + (high - low) * values, lane=lane),
+                Reference(target=reference, lane=lane),
+            ]
+        of_one = 2 * peak / (high - low)
+        return Mapped(parts=tuple(parts), gain=torch.stack([of_one, of_one / 8]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding(TwoColumns):
+    """Seven levels of either sign."""
+
+    def map(self, weight, device, ctx):
+        step = weight.abs().amax() / 7
+        rounded = torch.where(step > 0, (weight / step).round() * step, 0 * weight)
+        return dataclasses.replace(TwoColumns.map(self, rounded, device, ctx), step=step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +191,13 @@ class MidTread(Converter):
 
 @dataclass(frozen=True, kw_only=True)
 class Tariff(CostModel):
-    def estimate(self, events, array):
-        energy = 1e-15 * events.reads * array.rows + 1e-12 * (events.pulses + events.conversions)
-        return Cost(energy=energy, time=1e-8 * events.reads, area=1e-12 * array.rows * array.cols)
+    def estimate(self, activity, array):
+        counts = activity.pulses + activity.conversions
+        return Cost(
+            energy=1e-15 * activity.reads * array.rows + 1e-12 * counts,
+            time=1e-8 * activity.reads,
+            area=1e-12 * array.rows * array.cols,
+        )
 
 
 GOOD = (
@@ -175,6 +209,8 @@ GOOD = (
     Wires(),
     ColumnGain(),
     TwoColumns(),
+    TwoLanes(),
+    Rounding(),
     Write(),
     MidTread(),
     Tariff(),
@@ -499,19 +535,28 @@ EFFECTS = [
 ]
 
 
-def mapper(**methods):
-    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (TwoColumns,), methods))()
+def mapper(method):
+    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (TwoColumns,), {"map": method}))()
 
 
-def remap(**changes):
-    """A `map` that changes what the good one returns."""
+def remap(good=TwoColumns, part=None, **changes):
+    """A `map` that changes what the good one returns, and each of its parts."""
 
     def sloppy(self, weight, device, ctx):
-        mapped = TwoColumns.map(self, weight, device, ctx)
+        mapped = good.map(self, weight, device, ctx)
         values = {key: change(getattr(mapped, key)) for key, change in changes.items()}
+        if part is not None:
+            values["parts"] = tuple(
+                dataclasses.replace(each, **part(index, each))
+                for index, each in enumerate(mapped.parts)
+            )
         return dataclasses.replace(mapped, **values)
 
     return sloppy
+
+
+def retarget(change):
+    return remap(part=lambda index, each: {"target": change(each.target)})
 
 
 def greedy_map(self, weight, device, ctx):
@@ -519,57 +564,91 @@ def greedy_map(self, weight, device, ctx):
     return TwoColumns.map(self, weight, device, ctx)
 
 
-def dithered_map(self, weight, device, ctx):
-    mapped = TwoColumns.map(self, weight, device, ctx)
-    return dataclasses.replace(
-        mapped, targets=tuple(t * (1 + 1e-9 * torch.rand(1)) for t in mapped.targets)
-    )
+class Moody(TwoColumns):
+    def map(self, weight, device, ctx):
+        mapped = TwoColumns.map(self, weight, device, ctx)
+        deeper = len(ctx.random.path) - len(context().random.path)
+        return dataclasses.replace(mapped, gain=mapped.gain * deeper)
 
 
 def unguarded_map(self, weight, device, ctx):
     peak = weight.abs().amax()
     low, high = device.conductance_range()
-    targets = tuple(low + (high - low) * (s * weight).clamp(min=0) / peak for s in (1, -1))
-    return Mapped(targets=targets, gain=peak / (high - low))
+    plus, minus = (low + (high - low) * (s * weight).clamp(min=0) / peak for s in (1, -1))
+    parts = (Part(target=plus), Part(target=minus, sign=-1))
+    return Mapped(parts=parts, gain=(peak / (high - low)).reshape(1))
 
 
 MAPPERS = [
+    ("targets_have_the_weights_shape", retarget(lambda t: t.flatten(1)), "of part 0 is (3, 35)"),
     (
         "targets_have_the_weights_shape",
-        {"map": remap(targets=lambda ts: tuple(t.flatten(1) for t in ts))},
-        "part 0 of the targets is (3, 35)",
+        remap(TwoLanes, parts=lambda ps: tuple(Part(target=p.target, lane=p.lane) for p in ps)),
+        "the target of part 1 is (3, 7, 1)",
     ),
-    ("targets_have_the_weights_shape", {"map": remap(gain=lambda g: 1.0)}, "the gain is 1.0"),
+    ("targets_have_the_weights_shape", remap(gain=lambda g: 1.0), "the gain is 1.0"),
+    ("targets_have_the_weights_shape", remap(gain=lambda g: g[0]), "return a tensor [lanes] or"),
+    (
+        "targets_have_the_weights_shape",
+        remap(TwoLanes, gain=lambda g: g[0]),
+        "return a tensor [lanes] or",
+    ),
     (
         "targets_lie_in_the_window",
-        {"map": remap(targets=lambda ts: tuple(t / 2 for t in ts), gain=lambda g: 2 * g)},
+        retarget(lambda t: t / 2),
         "targets of normal weights lie in [5e-06, 5e-05] S",
     ),
-    ("decode_gives_the_weights_back", {"map": remap(gain=lambda g: 1.01 * g)}, "off by 1 %"),
     (
-        "product_gives_the_product",
-        {"decode": lambda self, current, mapped: self.combine(current).abs() * mapped.gain},
-        "outputs are off by",
+        "lanes_are_counted",
+        remap(TwoLanes, part=lambda index, each: {"lane": 2 * each.lane}),
+        "lanes are [0, 2]",
     ),
-    ("zero_weights", {"map": unguarded_map}, "zero weights come back as up to nan"),
-    ("combine_is_linear", {"combine": lambda self, current: current[0] - current[1] + 1}, "is not"),
     (
-        "combine_is_linear",
-        {"combine": lambda self, current: current},
-        "combine turns (2, 4, 5) into",
+        "lanes_are_counted",
+        remap(TwoLanes, parts=lambda ps: (ps[1], ps[0], *ps[2:])),
+        "lane 0 begins with a reference column",
     ),
-    ("inputs_stay_as_they_are", {"map": greedy_map}, "map wrote into its input 'weight'"),
     (
-        "inputs_stay_as_they_are",
-        {"combine": lambda self, current: current[0].sub_(current[1])},
-        "decode wrote into its input 'current'",
+        "lanes_are_counted",
+        remap(TwoLanes, parts=lambda ps: ps[:3]),
+        "the lanes have [1, 0] reference columns",
     ),
+    (
+        "lanes_are_counted",
+        remap(part=lambda index, each: {"sign": 0.5}),
+        "the sign of part 0 is 0.5",
+    ),
+    ("parts_give_the_weights_back", remap(gain=lambda g: 1.01 * g), "off by 1 %"),
+    (
+        "parts_give_the_weights_back",
+        remap(part=lambda index, each: {"sign": 1}),
+        "normal weights come back as (3, 7, 5), off by",
+    ),
+    (
+        "parts_give_the_weights_back",
+        remap(TwoLanes, gain=lambda g: g.flip(0)),
+        "normal weights come back as (3, 7, 5), off by",
+    ),
+    (
+        "parts_give_the_weights_back",
+        remap(Rounding, step=lambda step: 0.5 * step),
+        "a mapper that rounds says the weight of one step",
+    ),
+    ("step_is_a_weight", remap(step=lambda step: 100.0), "the step of normal weights up to"),
+    ("step_is_a_weight", remap(step=lambda step: torch.tensor(torch.nan)), "is nan"),
+    ("arrays_compute_the_product", Moody.map, "outputs are off by"),
+    ("zero_weights", unguarded_map, "zero weights come back as up to nan"),
+    ("inputs_stay_as_they_are", greedy_map, "map wrote into its input 'weight'"),
     (
         "follows_the_dtype",
-        {"map": remap(targets=lambda ts: tuple(t.float() for t in ts))},
+        retarget(lambda t: t.float()),
         "targets of torch.float64 weights are torch.float32",
     ),
-    ("randomness_is_keyed", {"map": dithered_map}, "randomness outside ctx.random"),
+    (
+        "randomness_is_keyed",
+        retarget(lambda t: t * (1 + 1e-9 * torch.rand(1))),
+        "randomness outside ctx.random",
+    ),
 ]
 
 
@@ -695,18 +774,26 @@ def cost(estimate):
 
 
 COSTS = [
-    ("nothing_costs_nothing", lambda s, events, array: Cost(energy=1e-9), "no events cost 1e-09 J"),
+    (
+        "nothing_costs_nothing",
+        lambda s, activity, array: Cost(energy=1e-9),
+        "no activity",
+    ),
     (
         "costs_are_not_negative",
-        lambda s, events, array: Cost(energy=-1.0 * events.reads),
+        lambda s, activity, array: Cost(energy=-1.0 * activity.reads),
         "energy of",
     ),
-    ("costs_are_not_negative", lambda s, events, array: 3.0, "estimate returns 3.0"),
-    ("costs_add", lambda s, events, array: Cost(time=events.reads**2), "time of two runs is"),
-    ("costs_add", lambda s, events, array: Cost(area=events.reads), "area depends on the events"),
+    ("costs_are_not_negative", lambda s, activity, array: 3.0, "estimate returns 3.0"),
+    ("costs_add", lambda s, activity, array: Cost(time=activity.reads**2), "time of two runs is"),
+    (
+        "costs_add",
+        lambda s, activity, array: Cost(area=activity.reads),
+        "area depends on",
+    ),
     (
         "cost_follows_the_array",
-        lambda s, events, array: Cost(energy=events.reads / array.rows),
+        lambda s, activity, array: Cost(energy=activity.reads / array.rows),
         "falls when rows and columns double",
     ),
 ]
@@ -737,7 +824,7 @@ class Misspelt(Good):
 SLOPPY = [
     *((f"check_{name}", device(**methods), text) for name, methods, text in DEVICES),
     *((f"check_{name}", plugin, text) for name, plugin, text in EFFECTS),
-    *((f"check_{name}", mapper(**methods), text) for name, methods, text in MAPPERS),
+    *((f"check_{name}", mapper(method), text) for name, method, text in MAPPERS),
     *((f"check_{name}", programmer(method), text) for name, method, text in PROGRAMMERS),
     *((f"check_{name}", converter(spoil), text) for name, spoil, text in SPOILT),
     *((f"check_{name}", cost(estimate), text) for name, estimate, text in COSTS),
@@ -861,7 +948,7 @@ def test_kit_works_in_a_foreign_test_file(pytester):
         """
         from dataclasses import dataclass
         from memcore.testing import parametrize_with_checks
-        from memcore.testing.cases import ReferenceDevice
+        from memcore.testing.cases import ReferenceDevice, context
 
         @dataclass(frozen=True, kw_only=True)
         class Leaky(ReferenceDevice):
@@ -972,7 +1059,7 @@ def test_registry_fixture_forgets_what_a_test_registered(pytester):
     pytester.makepyfile(
         """
         import memcore
-        from memcore.testing.cases import ReferenceDevice
+        from memcore.testing.cases import ReferenceDevice, context
 
         def test_first(registry):
             registry()["devices"].register("mine", ReferenceDevice)

@@ -44,6 +44,46 @@ BROKEN_ENTRIES = {
 }
 BROKEN_MODULES = {"memcore_broken": BROKEN, "memcore_broken_jax": "import no_such_jax\n"}
 
+#: What a layer of memcore lives through, of one that memcore does not know.
+LIFE = """
+import torch
+from memcore_example.gated import GatedLinear, MemristiveGatedLinear
+from torch import nn
+
+import memcore
+
+model = nn.Sequential(GatedLinear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+x, names = torch.randn(32, 6), ["0.value", "0.gate", "2"]
+config = memcore.CrossbarConfig(
+    device="example_rram", nonidealities=["drift", "example_column_gain"], adc="uniform"
+)
+mem = memcore.convert(model, config, calibration=x)
+assert type(mem[0]) is MemristiveGatedLinear
+assert [layer.name for layer in memcore.summary(mem).layers] == names
+assert [layer.name for layer in memcore.yields.yield_report(mem).layers] == names
+assert memcore.check_ideal(mem, x)
+
+with torch.no_grad():
+    fresh, digital = mem(x), model(x)
+    memcore.age(mem, seconds=1e5)
+    assert not torch.equal(mem(x), fresh)
+    memcore.program(mem)
+    assert torch.equal(mem(x), fresh)
+
+memcore.age(mem, seconds=1e5)
+budget = memcore.diagnose(mem, [(x, digital)], lambda y, wanted: -float((y - wanted).norm()))
+assert [effect.name for effect in budget.effects if effect.acts] == [
+    "drift", "example_column_gain", "adc"
+]
+assert "memcore-example" in str(memcore.provenance(mem))
+
+back = memcore.revert_(mem)
+assert type(back[0]) is GatedLinear
+with torch.no_grad():
+    assert torch.equal(back(x), digital)
+print("lived")
+"""
+
 
 # -- in this process -------------------------------------------------------------------------------
 
@@ -170,6 +210,7 @@ def test_third_party_package_lives_and_goes(tmp_path):
     wheel = build(source, tmp_path, ["setuptools"])
     there.pip("install", "--quiet", "--no-deps", "--no-index", wheel)
     assert_found(there)
+    assert "lived" in there.run("python", "-c", LIFE)
     assert_study_runs(there, write_study(tmp_path))
 
     install_broken(there.site)
@@ -198,6 +239,7 @@ def assert_found(there: Environment) -> None:
     table = there.run("memcore", "plugins", "--check")
     assert "broken" not in table
     assert "example_column_gain" in table
+    assert "example_gated" in table
 
 
 def assert_study_runs(there: Environment, study: Path) -> None:

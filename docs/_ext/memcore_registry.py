@@ -6,7 +6,8 @@ The pages therefore show what is installed, third-party packages included.
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,13 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     provider = memcore.registries()[kind].provider(name)
     facts = [_fact(cls, key, label) for key, label in _FACTS.items() if hasattr(cls, key)]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
+    if hasattr(cls, "replaces"):
+        facts.append(f"replaces {', '.join(f'`{_named(each)}`' for each in cls.replaces)}")
     if (_PHYSICS / f"{name}.md").exists():
         facts.append(f"[physics](../physics/{name}.md)")
     yield from (f"(plugin-{kind}-{name})=", f"### `{name}`", "", "; ".join([source, *facts]), "")
     yield from (*_documentation(cls), "")
-    fields = [field for field in dataclasses.fields(cls) if field.init]
+    fields = [field for field in _fields(cls) if field.init]
     if fields:
         yield from ("| Parameter | Default | Unit | Range | Meaning |", "|---|---|---|---|---|")
         yield from (_row(cls, field) for field in fields)
@@ -66,6 +69,18 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     for preset, found in sorted(getattr(cls, "presets", {}).items()):
         yield f"- preset `{preset}`: {_preset(found)}"
     yield ""
+
+
+def _fields(cls: type) -> Iterable[dataclasses.Field[Any]]:
+    """The parameters; a layer is a module and has none."""
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
+def _named(module: type | str) -> str:
+    if isinstance(module, str):
+        return module
+    public = getattr(sys.modules.get("torch.nn"), module.__name__, None) is module
+    return f"torch.nn.{module.__name__}" if public else f"{module.__module__}.{module.__name__}"
 
 
 def _fact(cls: type, key: str, label: str) -> str:

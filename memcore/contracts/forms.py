@@ -147,8 +147,11 @@ class SerialLevels(UniformLevels):
         hi: highest code, an integer.
         bits_per_step: bits of one digit.
         signed: "magnitude" gives each digit the sign of the value; "twos_complement" has digits of
-            at least 0, and the last place counts negative where `lo` is negative. The latter wants
-            `lo = -2^(k-1)` or 0 and one bit for a step.
+            at least 0, and the last place counts negative where `lo` is negative. With a negative
+            `lo`, the latter wants `lo = -2^(k-1)`, `hi < 2^(k-1)` and one bit for a step.
+
+    Raises:
+        ConfigError: these codes have no two's complement, or a step has less than one bit.
     """
 
     def __init__(
@@ -161,6 +164,10 @@ class SerialLevels(UniformLevels):
         signed: Literal["magnitude", "twos_complement"] = "magnitude",
     ) -> None:
         super().__init__(step, lo, hi)
+        if signed == "twos_complement":
+            _require_twos_complement(int(lo), int(hi), bits_per_step)
+        if bits_per_step < 1:
+            raise ConfigError(f"bits_per_step={bits_per_step!r}; expected an integer >= 1")
         self.bits_per_step = bits_per_step
         self.signed = signed
         largest = max(abs(lo), abs(hi)) if signed == "magnitude" else hi - lo
@@ -190,6 +197,18 @@ class SerialLevels(UniformLevels):
         peak = self.step * max(abs(self.lo), abs(self.hi))
         drives: Tensor = torch.stack(digits) * (peak / (base - 1))
         return drives
+
+
+def _require_twos_complement(lo: int, hi: int, bits_per_step: int) -> None:
+    if lo == 0 <= hi:
+        return
+    if lo < 0 <= hi < -lo and -lo & (-lo - 1) == 0 and bits_per_step == 1:
+        return
+    raise ConfigError(
+        f"codes from {lo} to {hi} in steps of {bits_per_step} bit(s) have no two's complement; "
+        "expected lo = -2^(k-1), hi < 2^(k-1) and one bit for a step, or lo = 0; or "
+        'signed="magnitude"'
+    )
 
 
 class Lookup(nn.Module):

@@ -1,7 +1,7 @@
 """`Layer`: the contract of a layer whose matrices are on crossbars."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class MatrixModule(Protocol):
 
 
 Build = Callable[[str, Operand], nn.Module]
+#: A digital module, and the arguments of a call of it.
+Trial = tuple[nn.Module, tuple[Tensor, ...]]
 
 
 class Layer(nn.Module):
@@ -79,6 +81,14 @@ class Layer(nn.Module):
         """
         del module
         return ""
+
+    @classmethod
+    def trials(cls) -> Iterable[Trial]:
+        """Digital modules that it replaces, each with the arguments of a call, in float32.
+
+        The conformance kit tries the layer on them: `memcore.testing.checks_for(cls)`.
+        """
+        return ()
 
     @classmethod
     def of(cls, module: nn.Module, build: Build) -> Self:

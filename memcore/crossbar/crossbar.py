@@ -247,7 +247,7 @@ class Crossbar(nn.Module):
 
     def _choose(self, settled: Tensor, effective: Tensor, folded: Tensor) -> None:
         """Take the fastest reader that does what converters and effects want."""
-        self.plan = plan_of(self.cells, self.input)
+        self.plan = plan_of(self.cells, self.input, constant=self.constant)
         self._volts = self.input_scale
         reader = choose(
             self.cells,

@@ -24,6 +24,7 @@ class ReadPlan:
         dac_bits: bits of a DAC, 0 if it does not say; None for exact inputs.
         adc_bits: bits of an ADC, 0 if it does not say; None for exact outputs.
         per_column: whether each column is converted, or each lane after the analogue sum.
+        constant: whether the last word line is driven by a constant input of 1, past the DAC.
     """
 
     tiling: Tiling
@@ -32,6 +33,7 @@ class ReadPlan:
     dac_bits: int | None = None
     adc_bits: int | None = None
     per_column: bool = False
+    constant: bool = False
 
     @property
     def group_rows(self) -> int:
@@ -47,11 +49,14 @@ class ReadPlan:
     @property
     def row_groups(self) -> int:
         """Groups of word lines of all tiles that the inputs of one matrix are spread over."""
+        full = (self.tiling.row_tiles - 1) * -(-self.tiling.array_rows // self.group_rows)
+        return full - (-self.last_rows // self.group_rows)
+
+    @property
+    def last_rows(self) -> int:
+        """Word lines of the last of the tiles that the inputs of one matrix are spread over."""
         t = self.tiling
-        *full, last = [t.array_rows] * (t.row_tiles - 1) + [
-            t.rows - (t.row_tiles - 1) * t.array_rows
-        ]
-        return sum(-(-rows // self.group_rows) for rows in (*full, last))
+        return t.rows - (t.row_tiles - 1) * t.array_rows
 
     def cut(self, x: Tensor, dim: int) -> Tensor:
         """Cut the inputs, dimension `dim` of x, into [..., groups of word lines, rows, ...]."""
@@ -64,7 +69,8 @@ class ReadPlan:
         missing = -rows % at_once
         padded = F.pad(tiles, (*(0, 0) * tail, 0, missing)) if missing else tiles
         shape = padded.shape
-        return padded.reshape(*shape[:dim], -1, at_once, *shape[dim + 2 :])
+        groups = padded.reshape(*shape[:dim], -1, at_once, *shape[dim + 2 :])
+        return groups.narrow(dim, 0, self.row_groups)  # a shorter last tile has fewer of them
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -76,7 +82,7 @@ class ReadPlan:
         """What reading so many vectors takes."""
         t, steps = self.tiling, vectors * len(self.places)
         arrays = t.full_parts * t.groups * t.col_tiles
-        inputs = steps * t.groups * t.rows
+        inputs = steps * t.groups * (t.rows - self.constant)
         converted = self._conversions(steps)
         results = len(self.places) * self.row_groups * len(self.values)
         digital = self.adc_bits is not None

@@ -56,7 +56,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
             for matrix, number in zip(every, reads, strict=True):
                 matrix.crossbar.reads.copy_(number)
     _warn_of_unseen(model)
-    warn_of_clipping(model)
+    warn_of_clipping(model, fixed=True)
 
 
 def _observe(

@@ -37,14 +37,18 @@ def clipped(model: nn.Module, work: Callable[[], object]) -> dict[tuple[str, str
     }
 
 
-def warn_of_clipping(model: nn.Module) -> None:
+def warn_of_clipping(model: nn.Module, *, fixed: bool = False) -> None:
     """Say which converters clipped many values when they were looked at last.
+
+    Args:
+        model: a converted network.
+        fixed: whether only fixed ranges are looked at; a calibrated one clips what it was told to.
 
     Warns:
         SaturationWarning: there are some.
     """
     for name, kind, port in _ports(model):
-        if port.clipped is not None and port.clipped > _MANY:
+        if port.clipped is not None and port.clipped > _MANY and (port.is_fixed or not fixed):
             warn(
                 f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
                 f"values, beyond {port.range.tolist()}; expected a range that holds them: "

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.contracts.layer import Operand
+from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.single import SingleMatrix
 
@@ -32,6 +32,14 @@ class Conv(SingleMatrix):
         super().__init__(module)
         padding: list[int] = module._reversed_padding_repeated_twice  # type: ignore[assignment]
         self._padding = padding
+
+    @classmethod
+    def trials(cls) -> list[Trial]:
+        return [
+            (nn.Conv1d(2, 4, 3, padding="same", padding_mode="circular"), (torch.randn(3, 2, 8),)),
+            (nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2), (torch.randn(2, 4, 6, 5),)),
+            (nn.Conv3d(2, 3, 2, dilation=2, bias=False), (torch.randn(2, 2, 4, 4, 4),)),
+        ]
 
     def operands(self) -> dict[str, Operand]:
         weight = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.contracts.layer import Operand
+from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.single import SingleMatrix
 
@@ -16,6 +16,13 @@ class Linear(SingleMatrix):
 
     in_features: int
     out_features: int
+
+    @classmethod
+    def trials(cls) -> list[Trial]:
+        return [
+            (nn.Linear(7, 5), (torch.randn(6, 7),)),
+            (nn.Linear(9, 4, bias=False), (torch.randn(2, 3, 9),)),
+        ]
 
     def operands(self) -> dict[str, Operand]:
         return {"weight": Operand(self.weight.unsqueeze(0), self.bias)}

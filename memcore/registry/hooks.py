@@ -6,7 +6,7 @@ functions with `@memcore.hookimpl`.
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 from torch import nn
@@ -14,12 +14,9 @@ from torch import nn
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.contract import PROJECT, hookspec
 from memcore.contracts.records import Programmed
-from memcore.errors import MemcoreWarning
+from memcore.errors import MemcoreWarning, PluginLoadError
 from memcore.registry.registry import Registry
 from memcore.registry.scan import Provider
-
-if TYPE_CHECKING:
-    pass
 
 
 class Hooks:
@@ -70,6 +67,12 @@ def load(
 
 def check(plugin: Any) -> None:
     """Compare a plugin's hooks with the specifications, in a manager that nobody else uses."""
+    if hasattr(plugin, "memcore_convert_module"):
+        raise PluginLoadError(
+            "memcore_convert_module is no hook any more; a layer is a plugin now: subclass "
+            "memcore.Layer, with replaces, operands and forward, name the class in the entry-point "
+            "group 'memcore.layers', and remove the function"
+        )
     trial = pluggy.PluginManager(PROJECT)
     trial.add_hookspecs(Hooks)
     trial.register(plugin)

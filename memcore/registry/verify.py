@@ -10,6 +10,7 @@ from memcore.contracts import BASES
 from memcore.contracts.contract import PROJECT, Contract, contract_of, specifications
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.layer import Layer
+from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
 from memcore.contracts.records import Stage
 from memcore.errors import PluginLoadError
@@ -76,6 +77,8 @@ def verify(plugin: Any, kind: str, described: str) -> None:
     missing = sorted(getattr(plugin, "__abstractmethods__", ()))
     if missing:
         raise PluginLoadError(f"{described} does not define {', '.join(missing)}")
+    if issubclass(plugin, Mapper):
+        _verify_mapper(plugin, described)
     if issubclass(plugin, NonIdeality) and not isinstance(getattr(plugin, "stage", None), Stage):
         raise PluginLoadError(
             f"{described} does not say when it acts; add stage = Stage.PROGRAM, AGE, READ, MVM or "
@@ -89,6 +92,17 @@ def verify(plugin: Any, kind: str, described: str) -> None:
     wrong = signature_error(plugin)
     if wrong is not None:
         raise PluginLoadError(f"{described}: {wrong}")
+
+
+def _verify_mapper(plugin: type[Mapper], described: str) -> None:
+    for name in ("combine", "decode"):
+        if hasattr(plugin, name):
+            raise PluginLoadError(
+                f"{described} defines {name}, which nothing calls: what it did is data now; return "
+                "memcore.Mapped(parts=(Part(target=plus), Part(target=minus, sign=-1)), "
+                "gain=gain.reshape(1)) from map, with memcore.Reference for a reference column, "
+                f"and remove {name}"
+            )
 
 
 def _verify_layer(plugin: type[Layer], described: str) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcore.contracts.mapper import Mapped, Mapper, Reference, added, subtracted
+from memcore.contracts.mapper import Mapped, Mapper, Reference
+from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.crossbar import Crossbar
 from memcore.testing.cases import (
     ReferenceDevice,
     Untouched,
@@ -61,7 +63,10 @@ def check_targets_have_the_weights_shape(mapper: Mapper) -> None:
 
 
 def check_lanes_are_counted(mapper: Mapper) -> None:
-    """Lanes are numbered from 0, signs are +1 or -1, a lane begins with columns of its own."""
+    """Lanes count from 0, signs are +1 or -1, and all lanes have equally many references.
+
+    A lane begins with columns of its own, beside which its reference columns lie.
+    """
     parts = _map(mapper, _weights()["normal"]).parts
     lanes = sorted({part.lane for part in parts})
     if lanes != list(range(len(lanes))):
@@ -73,6 +78,13 @@ def check_lanes_are_counted(mapper: Mapper) -> None:
         first = next(part for part in parts if part.lane == lane)
         if isinstance(first, Reference):
             fail(mapper, f"lane {lane} begins with a reference column", "put its columns first")
+    counts = [sum(isinstance(p, Reference) for p in parts if p.lane == lane) for lane in lanes]
+    if len(set(counts)) > 1:
+        fail(
+            mapper,
+            f"the lanes have {counts} reference columns",
+            "give each lane equally many: arrays have the same size in all lanes",
+        )
 
 
 def check_targets_lie_in_the_window(mapper: Mapper) -> None:
@@ -107,19 +119,36 @@ def check_parts_give_the_weights_back(mapper: Mapper) -> None:
             )
 
 
-def check_product_gives_the_product(mapper: Mapper) -> None:
-    """Currents, subtracted and added, are outputs: x G is x W."""
+def check_step_is_a_weight(mapper: Mapper) -> None:
+    """`step`, by half of which rounding may be off, is finite and no larger than the weights."""
+    for name, weight in _weights().items():
+        step = torch.as_tensor(_map(mapper, weight).step)
+        largest = float(weight.abs().max())
+        if not bool(((step >= 0) & (step <= 2 * largest)).all()):
+            fail(
+                mapper,
+                f"the step of {name} weights up to {largest:.3g} is {step.tolist()}",
+                "return the weight of one step of rounding, or 0 if nothing is rounded",
+            )
+
+
+def check_arrays_compute_the_product(mapper: Mapper) -> None:
+    """On tiles of ideal cells, what is read is the product, up to half a step for each weight."""
     weight = _weights()["normal"]
-    x = context(0, "inputs").random.normal((4, _SHAPE[0], 1, _SHAPE[1]), dtype=weight.dtype)
-    mapped = _map(mapper, weight)
-    currents = torch.stack([(x @ part).squeeze(-2) for part in _parts(mapped)])
-    actual = added(subtracted(currents, mapped.parts), mapped.gain)
-    wanted = (x @ mapped.weight()).squeeze(-2)
-    if not torch.allclose(actual, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max())):
+    x = context(0, "inputs").random.normal((4, _SHAPE[0], _SHAPE[1]), dtype=weight.dtype)
+    crossbar = Crossbar.of_weight(
+        weight,
+        CrossbarConfig(device=ReferenceDevice(), mapper=mapper, tile=(3, 4)),
+        context(0, "chip").random,
+    )
+    wanted = torch.einsum("ngr,grc->ngc", x, weight)
+    half = 0.5 * float(torch.as_tensor(_map(mapper, weight).step).max())
+    off = (crossbar(x) - wanted).abs() - half * x.abs().sum(-1, keepdim=True)
+    if not float(off.max()) <= 1e-4 * float(wanted.abs().max()):
         fail(
             mapper,
-            f"outputs are off by {float((actual - wanted).abs().max()):.2g}",
-            "let a reference column take away what the offset of the conductances adds",
+            f"outputs are off by {float((crossbar(x) - wanted).abs().max()):.2g}",
+            "map weights in one way, whatever ctx is; let it decide about what is drawn only",
         )
 
 
@@ -171,7 +200,8 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     check_targets_lie_in_the_window,
     check_lanes_are_counted,
     check_parts_give_the_weights_back,
-    check_product_gives_the_product,
+    check_step_is_a_weight,
+    check_arrays_compute_the_product,
     check_zero_weights,
     check_inputs_stay_as_they_are,
     check_follows_the_dtype,

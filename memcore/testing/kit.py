@@ -9,6 +9,7 @@ import pytest
 from memcore._text import hint
 from memcore.contracts.contract import Contract, contract_of
 from memcore.contracts.device import Memristor
+from memcore.contracts.layer import Layer
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.testing import (
     checks_common,
@@ -16,12 +17,15 @@ from memcore.testing import (
     checks_cost,
     checks_device,
     checks_device_dynamics,
+    checks_layer,
+    checks_layer_life,
     checks_mapper,
     checks_nonideality,
     checks_programmer,
     checks_programmer_lines,
 )
 from memcore.testing.cases import describe
+from memcore.testing.layer_case import LayerCase
 
 Function = Callable[..., None]
 #: Why a check is expected to fail, by its name; or a function of the plugin that tells so.
@@ -34,6 +38,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "programmers": (*checks_programmer.CHECKS, *checks_programmer_lines.CHECKS),
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
+    "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
 
@@ -42,8 +47,9 @@ class Check:
     """One promise of one plugin; calling it raises an `AssertionError` if it is broken."""
 
     function: Function
-    plugin: Contract
+    plugin: Contract | type[Layer]
     device: Memristor | None = None  #: to which `plugin` belongs, if it is one of its effects
+    case: LayerCase | None = None  #: the trial of `plugin`, if it is a layer
 
     @property
     def name(self) -> str:
@@ -52,43 +58,67 @@ class Check:
 
     def __call__(self) -> None:
         """Run the check; an error inside the plugin is a broken promise too."""
+        arguments = [self.plugin if self.case is None else self.case]
         try:
-            if self.device is None:
-                self.function(self.plugin)
-            else:
-                self.function(self.plugin, self.device)
+            self.function(*arguments, *([] if self.device is None else [self.device]))
         except AssertionError:
             raise
         except Exception as error:
             raise AssertionError(
-                f"{describe(self.plugin)}: {self.name} ended with {type(error).__name__}: {error}; "
+                f"{self._described}: {self.name} ended with {type(error).__name__}: {error}; "
                 "make the call in the traceback above work"
             ) from error
 
+    @property
+    def _described(self) -> str:
+        return str(self.case) if isinstance(self.plugin, type) else describe(self.plugin)
+
     def __str__(self) -> str:
-        return f"{describe(self.plugin)}-{self.name}"
+        return f"{self._described}-{self.name}"
 
 
-def checks_for(plugin: Contract) -> Iterator[Check]:
+def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
     """All checks of a plugin, and those of the effects that a device brings along.
 
     Args:
-        plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model.
+        plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model;
+            or the class of a layer, which is tried in each of its `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.
+        ConfigError: a layer has no trials.
 
     Examples:
         >>> for check in checks_for(MyRram()):  # doctest: +SKIP
         ...     check()
     """
+    if isinstance(plugin, type) and issubclass(plugin, Layer):
+        yield from _checks_for_layer(plugin)
+        return
     if not isinstance(plugin, Contract) or contract_of(type(plugin)) is None:
-        hint = "; pass an instance, MyRram(), not the class" if isinstance(plugin, type) else ""
-        raise ArgumentTypeError(f"{plugin!r} is no memcore plugin{hint}")
+        raise ArgumentTypeError(f"{plugin!r} is no memcore plugin{_remedy(plugin)}")
     for function in (*checks_common.CHECKS, *CHECKS[plugin.kind]):
         yield Check(function, plugin)
     if isinstance(plugin, Memristor):
         yield from _checks_for_effects(plugin)
+
+
+def _remedy(plugin: Any) -> str:
+    if isinstance(plugin, Layer):
+        return f"; pass the class, {type(plugin).__name__}, not a converted layer"
+    return "; pass an instance, MyRram(), not the class" if isinstance(plugin, type) else ""
+
+
+def _checks_for_layer(layer: type[Layer]) -> Iterator[Check]:
+    cases = LayerCase.all_of(layer)
+    if not cases:
+        raise ConfigError(
+            f"{layer.__name__} has no trials; define a classmethod trials that "
+            "returns digital modules with the arguments of a call: "
+            "[(torch.nn.Linear(7, 5), (torch.randn(6, 7),))]"
+        )
+    for case in cases:
+        yield from (Check(function, layer, case=case) for function in CHECKS["layers"])
 
 
 def _checks_for_effects(device: Memristor) -> Iterator[Check]:
@@ -98,12 +128,13 @@ def _checks_for_effects(device: Memristor) -> Iterator[Check]:
 
 
 def parametrize_with_checks(
-    *plugins: Contract, expected_failures: ExpectedFailures | None = None
+    *plugins: Contract | type[Layer], expected_failures: ExpectedFailures | None = None
 ) -> pytest.MarkDecorator:
     """Parametrise a test over all checks of some plugins.
 
     Args:
-        plugins: instances of plugins; several parameter sets of one class are welcome.
+        plugins: instances of plugins, and classes of layers; several parameter sets of one class
+            are welcome.
         expected_failures: check names with the reason why each cannot hold; a check that holds
             all the same then fails the test, so that the list stays true. A function of the
             plugin or of an effect that a device brings gives each its own.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import memcore
-from memcore import Contract
+from memcore import Contract, Layer
 from memcore.testing import checks_for
 
 #: What a model does not promise, by its nature or its numerics, by registry name.
@@ -24,20 +24,28 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
 }
 
 
-def bundled() -> Iterator[tuple[str, str, Contract]]:
-    """Each bundled plugin: its name, that of a parameter set, and an instance of it."""
+def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
+    """Each bundled plugin: its name, that of a parameter set, and an instance of it.
+
+    Layers are classes, which are tried.
+    """
     for registry in memcore.registries().values():
         for name in registry:
             if registry.provider(name).distribution == "memcore":
                 plugin = registry[name]
+                if registry is memcore.layers:
+                    yield name, "", plugin
+                    continue
                 yield name, "", plugin()
                 for preset in getattr(plugin, "presets", ()):
                     if plugin.preset(preset) != plugin():
                         yield name, preset, plugin.preset(preset)
 
 
-def code_path(plugin: Contract) -> tuple[object, ...]:
+def code_path(plugin: Contract | type[Layer]) -> tuple[object, ...]:
     """What decides which code runs: the class and the parameters that are no numbers."""
+    if isinstance(plugin, type):
+        return (plugin,)
     values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
     return (type(plugin), *(value for value in values if not isinstance(value, float)))
 
@@ -52,7 +60,8 @@ def cases() -> Iterator[object]:
             own = check.plugin is plugin
             reason = EXCEPTIONS.get(name, {}).get(check.name) if own else None
             marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            parts = (name, preset, "" if own else type(check.plugin).__name__)
+            tried = "" if check.case is None else type(check.case.module).__name__
+            parts = (name, preset, "" if own else type(check.plugin).__name__, tried)
             label = "-".join(filter(None, parts))
             yield pytest.param(check, id=f"{label}-{check.name}", marks=marks)
         compiled.add(code_path(plugin))

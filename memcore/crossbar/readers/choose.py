@@ -28,7 +28,7 @@ class Derived(NamedTuple):
     volts: float
 
 
-def plan_of(cells: Cells, dac: Calibrated | None = None) -> ReadPlan:
+def plan_of(cells: Cells, dac: Calibrated | None = None, *, constant: bool = False) -> ReadPlan:
     """How one vector is read; in one phase as long as the DAC has no range."""
     config = cells.config
     form = None if dac is None else dac.form
@@ -39,6 +39,7 @@ def plan_of(cells: Cells, dac: Calibrated | None = None) -> ReadPlan:
         dac_bits=None if config.dac is None else config.dac.resolution,
         adc_bits=None if config.adc is None else config.adc.resolution,
         per_column=config.adc is not None and config.adc_per == "column",
+        constant=constant,
     )
 
 

@@ -124,19 +124,24 @@ class Electrical(nn.Module):
         assert self.settled is not None
         (effects,) = self._effects
         tiling, pieces = self.plan.tiling, []
-        for lines in self._groups(tiling.spread(voltage)):
+        for lines, tiles in self._groups(tiling.spread(voltage)):
             current = effects.currents(lines, self.settled, numbers, self.effective)
-            pieces.append(self._values(tiling.gather(current)))
+            pieces.append(self._values(tiling.gather(current)[:, :, :, :tiles]))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=3)
 
-    def _groups(self, v: Tensor) -> list[Tensor]:
-        """Word-line voltages [n, arrays, rows] of one group at a time, the others at 0 V."""
-        rows, at_once = v.shape[-1], self.plan.group_rows
+    def _groups(self, v: Tensor) -> list[tuple[Tensor, int]]:
+        """Word-line voltages [n, arrays, rows] of one group at a time, the others at 0 V.
+
+        With each, the number of tiles that have such a group: a shorter last one may not.
+        """
+        rows, at_once, tiles = v.shape[-1], self.plan.group_rows, self.plan.tiling.row_tiles
         if self.plan.adc_bits is None or at_once >= rows:
-            return [v]
-        at = torch.arange(rows, device=v.device)
-        firsts = range(0, rows, at_once)
-        return [torch.where((at >= k) & (at < k + at_once), v, 0.0) for k in firsts]
+            return [(v, tiles)]
+        at, groups = torch.arange(rows, device=v.device), []
+        for k in range(0, rows, at_once):
+            lines = torch.where((at >= k) & (at < k + at_once), v, 0.0)
+            groups.append((lines, tiles - (k >= self.plan.last_rows)))
+        return groups
 
     def added(self, digital: Tensor) -> Tensor:
         """Outputs [n, groups, cols] of digitised values [values, n, groups, cols] A."""

@@ -14,10 +14,11 @@ def drive(x: Tensor, constant: bool, value: float = 1.0) -> Tensor:
 def in_phases(dac: SerialLevels, x: Tensor, constant: bool) -> list[tuple[Tensor, float]]:
     """What drives the word lines in each phase, and what the phase counts for.
 
-    The constant input is applied in the phase of the largest place.
+    The constant input is applied in the phase of the largest place that counts positive, as two's
+    complement drives no word line with a negative voltage.
     """
     places = dac.places
-    top = max(range(len(places)), key=lambda k: abs(places[k]))
+    top = places.index(max(places))
     return [
         (drive(digits, constant, 1 / place if k == top else 0.0), place)
         for k, (digits, place) in enumerate(zip(dac.digits(x), places, strict=True))

@@ -1,6 +1,7 @@
-"""What memcore asks of every device, every non-ideality and every programmer."""
+"""What memcore asks of every plugin of a kind."""
 
 from memcore_example.column_gain import ExampleColumnGain
+from memcore_example.gated import MemristiveGatedLinear
 from memcore_example.rram import ExampleRram
 from memcore_example.synapse import ExampleSynapse
 from memcore_example.two_speeds import ExampleTwoSpeeds
@@ -15,6 +16,7 @@ from memcore.testing import parametrize_with_checks
     ExampleSynapse.preset("fine"),
     ExampleColumnGain(),
     ExampleTwoSpeeds(),
+    MemristiveGatedLinear,
 )
 def test_conforms(check):
     check()
