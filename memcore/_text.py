@@ -4,8 +4,11 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
+from typing import Final
 
 from memcore.errors import MissingPackageError
+
+_LONGEST: Final = 80  #: characters of a value that a message shows
 
 
 def nearest(word: str, words: Iterable[str], most: int = 1) -> list[str]:
@@ -22,6 +25,20 @@ def hint(word: str, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, or all there are."""
     every = list(words)
     return did_you_mean(word, every) or f"; there are {', '.join(every) or 'none'}"
+
+
+def printable(text: object) -> str:
+    """A text that controls no terminal: what cannot be printed, line ends aside, is escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: short, whatever it is."""
+    try:
+        text = printable(repr(value))
+    except Exception:  # an integer of thousands of digits, or an object that cannot be shown
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def aligned(

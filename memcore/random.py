@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError
+from memcore import _check
 from memcore.ops import philox
 
 
@@ -41,8 +41,8 @@ class Stream:
     key: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or not -(2**63) <= self.seed < 2**63:
-            raise ConfigError(f"seed={self.seed!r}; expected an integer of 64 bits")
+        seed = _check.integer("seed", self.seed, what="an integer of 64 bits")
+        object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "key", _key(self.seed, self.path))
 
     def child(self, *names: str | int) -> "Stream":

@@ -23,6 +23,7 @@ ROOMS = (
     "memcore.errors",
     "memcore._text",
     "memcore._display",
+    "memcore._check",
     "memcore._moved",
     "memcore.native",
     "memcore.ops",

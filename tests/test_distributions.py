@@ -117,10 +117,15 @@ def test_nothing_is_drawn_for_no_cells():
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Normal(1.0, -1.0), "std=-1.0"),
+        (lambda: Normal(1.0, -1.0), "std of Normal=-1.0; expected a finite number >= 0"),
+        (lambda: Normal(1.0, ""), "std of Normal=''"),
+        (lambda: Normal(True, 1.0), "mean of Normal=True"),
+        (lambda: Normal(1e301, 1.0), "mean of Normal=1e.301; expected a finite number up to 1e"),
+        (lambda: Normal(1.0, 1.0, min="a"), "min of Normal='a'; expected a number or None"),
+        (lambda: Uniform(0.0, 10**400), "max of Uniform=1000"),
         (lambda: Normal(0.0, 1.0, min=9.0), "only .* % of the draws fall inside the bounds"),
         (lambda: Normal(0.0, 1.0, min=1.0, max=-1.0), "expected min < max"),
-        (lambda: LogNormal(0.0, 1.0), "expected median > 0"),
+        (lambda: LogNormal(0.0, 1.0), "median of LogNormal=0.0; expected a finite number > 0"),
         (lambda: LogNormal(1.0, 1.0, max=0.0), "fall inside the bounds"),
         (lambda: Uniform(2.0, 1.0), "expected min <= max"),
         (lambda: Normal(50, 10, min=60, max=55), r"max=55\): min is above max; expected min < max"),

@@ -114,3 +114,55 @@ def memcore_register(registries):
         pytest.raises(UnknownPluginError, match="no device named 'other'"),
     ):
         memcore.devices["other"]
+
+
+CALLED = {
+    "memcore_array_programmed": "array, programmed",
+    "memcore_model_converted": "model, report",
+    "memcore_report": "model",
+}
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "1 / 0", "raise GeneratorExit"])
+def test_hook_that_fails_is_named_and_stops_nobody_else(site, hooks, ending):
+    functions = [f"@memcore.hookimpl\ndef {n}({a}): {ending}" for n, a in CALLED.items()]
+    source = "import memcore, sys\n" + "\n".join(functions)
+    site.install("memcore-broken", {HOOKS: {"broken": "broken"}}, modules={"broken": source})
+    site.install("memcore-acme", {HOOKS: {"acme": "acme"}}, modules={"acme": GOOD})
+
+    with pytest.warns(MemcoreWarning, match="of memcore-broken:broken failed") as caught:
+        summary = memcore.summary(
+            memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
+        )
+
+    assert {str(w.message).split()[0] for w in caught} == CALLED.keys()
+    assert ("good", "Linear") in summary.notes
+
+
+def test_hooks_that_end_the_process_on_import_end_nothing_but_themselves(site, hooks):
+    site.install("memcore-bad", {HOOKS: {"bad": "bad"}}, modules={"bad": "import sys\nsys.exit()"})
+    with pytest.warns(MemcoreWarning, match="hooks 'bad' .* are not used: SystemExit"):
+        mem = memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
+    assert memcore.summary(mem).notes == ()
+
+
+@pytest.mark.parametrize("answer", ["'text'", "3", "['text']", "[('title',)]", "[('a', 3)]", "[3]"])
+def test_hook_that_returns_no_lines_is_named(site, hooks, answer):
+    source = f"import memcore\n@memcore.hookimpl\ndef memcore_report(model): return {answer}"
+    site.install("memcore-bad", {HOOKS: {"bad": "bad"}}, modules={"bad": source})
+    mem = memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
+
+    with pytest.warns(MemcoreWarning, match=r"of memcore-bad:bad returned .*; expected a list of"):
+        assert memcore.summary(mem).notes == ()
+
+
+def test_check_of_plugins_shows_those_that_end_the_process(site, hooks):
+    from click.testing import CliRunner
+
+    from memcore.cli.main import main
+
+    site.install("memcore-bad", {HOOKS: {"bad": "bad"}}, modules={"bad": "import sys\nsys.exit()"})
+    result = CliRunner().invoke(main, ["plugins", "--check"])
+    assert result.exit_code == 1
+    assert "broken" in result.output
+    assert "SystemExit" in result.output

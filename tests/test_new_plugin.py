@@ -51,7 +51,19 @@ def test_name_without_the_prefix_is_kept_whole(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "My-Lab", "memcore-2d", "memcore_mylab", "a--b", "class", "memcore-", "../x", "a b"],
+    [
+        "",
+        "My-Lab",
+        "memcore-2d",
+        "memcore_mylab",
+        "a--b",
+        "class",
+        "memcore-",
+        "../x",
+        "a b",
+        "memcore-x\n",
+        "a\n",
+    ],
 )
 def test_name_that_cannot_be_a_package_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="cannot name a plugin package; expected lower-case"):
@@ -63,6 +75,29 @@ def test_name_that_cannot_be_a_package_is_refused(tmp_path, name):
 def test_name_of_memcore_itself_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="would hide memcore itself"):
         create(name, tmp_path / "made")
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy", "os", "json", "pytest", "test", "click"])
+def test_name_of_a_package_that_others_need_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match=f"would hide the package {name}.*'memcore-{name}'"):
+        create(name, tmp_path / "made")
+
+
+def test_failure_leaves_nothing_half_renamed(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("memcore.cli.new_plugin._rename", full)
+    with pytest.raises(ConfigError, match="cannot be made: No space left on device; name a folder"):
+        create("memcore-mylab", tmp_path / "made")
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_folder_is_filled(tmp_path):
+    (tmp_path / "made").mkdir()
+    folder = create("memcore-mylab", tmp_path / "made")
+    assert (folder / "src" / "memcore_mylab" / "rram.py").is_file()
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_existing_folder_is_not_written_into(tmp_path):

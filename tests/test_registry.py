@@ -156,7 +156,7 @@ def test_every_registry_names_its_group_and_what_it_holds(kind):
 
 def install_bundled(site):
     """Put a made-up memcore in front of the real one."""
-    site.install("memcore", {DEVICES: {"vteam": "bundled:Cell"}}, modules={"bundled": DEVICE})
+    site.install("memcore", {DEVICES: {"vteam": "memcore_plugins.devices.vteam:Vteam"}})
     site.install("memcore-acme", {DEVICES: {"vteam": "acme:Cell"}}, modules={"acme": DEVICE})
 
 
@@ -166,10 +166,10 @@ def test_bundled_name_keeps_its_meaning_and_the_clash_is_warned_of_once(site):
     with pytest.warns(PluginShadowWarning) as caught:
         found = memcore.devices["vteam"]
 
-    assert found.__module__ == "bundled"
+    assert found.__module__ == "memcore_plugins.devices.vteam"
     assert [str(w.message) for w in caught] == [
         "device 'vteam' is provided by 2 distributions:\n"
-        "  memcore 0.3 (bundled:Cell)\n"
+        "  memcore 0.3 (memcore_plugins.devices.vteam:Vteam)\n"
         "  memcore-acme 0.3 (acme:Cell)\n"
         'say which one: devices["memcore-acme:vteam"]'
     ]
@@ -183,7 +183,7 @@ def test_shadowed_plugin_is_reached_through_its_distribution(site, name):
     install_bundled(site)
 
     assert memcore.devices[name].__module__ == "acme"
-    assert memcore.devices["memcore:vteam"].__module__ == "bundled"
+    assert memcore.devices["memcore:vteam"].__module__ == "memcore_plugins.devices.vteam"
     assert name in memcore.devices
 
 
@@ -309,6 +309,49 @@ def test_environment_says_whose_plugins_are_seen(site, monkeypatch, variable, va
     assert set(memcore.devices) == bundled | expected
 
 
+def test_distribution_that_calls_itself_memcore_is_held_back_like_others(site, monkeypatch):
+    site.install("memcore", {DEVICES: {"one": "other:Cell"}}, modules={"other": DEVICE})
+    assert "one" in memcore.devices
+    monkeypatch.setenv("MEMCORE_PLUGINS", "memcore-acme")
+    memcore.devices.refresh()
+
+    assert "one" not in memcore.devices
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "raise GeneratorExit", "raise BaseException"])
+def test_plugin_that_ends_the_process_ends_nothing_but_itself(site, ending):
+    source = f"import sys\n{ending}"
+    site.install("memcore-broken", {DEVICES: {"one": "broken:Cell"}}, modules={"broken": source})
+
+    with pytest.raises(
+        PluginLoadError, match=r"device 'one' from memcore-broken .* failed to import"
+    ):
+        memcore.devices["one"]
+    assert issubclass(memcore.devices["vteam"], memcore.Memristor)
+
+
+def test_interrupt_by_the_user_passes(site):
+    source = "raise KeyboardInterrupt"
+    site.install("memcore-slow", {DEVICES: {"one": "slow_one:Cell"}}, modules={"slow_one": source})
+    with pytest.raises(KeyboardInterrupt):
+        memcore.devices["one"]
+
+
+def test_metadata_control_no_terminal(site):
+    site.install("memcore-acme", {DEVICES: {"one\x1b[2J": "acme\x07:Cell"}}, version="0.3\x1b]0;x")
+
+    (found,) = [p for p in memcore.devices.providers() if p.name.startswith("one")]
+    assert (found.name, found.target) == (r"one\x1b[2J", r"acme\x07:Cell")
+    assert "\x1b" not in f"{found}{memcore.devices!r}"
+
+
+@pytest.mark.parametrize("name", [2, None, ("vteam",), ["vteam"], b"vteam"])
+def test_what_is_no_name_is_an_unknown_name(name):
+    with pytest.raises(UnknownPluginError, match="names no device; expected a string, one of"):
+        memcore.devices[name]
+    assert name not in memcore.devices
+
+
 # -- this process ---------------------------------------------------------------------------------
 
 
@@ -358,6 +401,8 @@ def test_registering_checks_name_and_contract(cell):
     memcore.devices.register("mine", cell)
     with pytest.raises(PluginLoadError, match="names are lower-case"):
         memcore.devices.register("Not-A-Name", cell)
+    with pytest.raises(PluginLoadError, match="names are lower-case"):
+        memcore.devices.register("mine\n", cell)
     with pytest.raises(PluginLoadError, match=r"expected a subclass of memcore\.Memristor"):
         memcore.devices.register("number", 3)
     assert "number" not in memcore.devices

@@ -71,8 +71,8 @@ def test_a_staircase_includes_both_ends_and_comes_back():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: stimuli.sine(1.0, 0.0, dt=1.0), "frequency is 0.0; expected a finite number > 0"),
-        (lambda: stimuli.sine(1.0, 1.0, dt=0.0), "dt is 0.0; expected"),
+        (lambda: stimuli.sine(1.0, 0.0, dt=1.0), "frequency=0.0; expected a finite number > 0"),
+        (lambda: stimuli.sine(1.0, 1.0, dt=0.0), "dt=0.0; expected"),
         (lambda: stimuli.sine(1.0, 1.0, dt=9.0), "at least 4 samples in a period: dt <= 0.25"),
         (lambda: stimuli.sine(1.0, 1.0, dt=1.0), "a period is 1 s, but dt=1.0 s; expected"),
         (
@@ -93,7 +93,7 @@ def test_a_staircase_includes_both_ends_and_comes_back():
         (lambda: stimuli.pulse_train(1.0, 1.5, width=1, gap=1, dt=1), "count=1.5; expected an int"),
         (lambda: stimuli.ltp_ltd(1, -1, 1, width=1, gap=0, dt=1, cycles=2.0), "cycles=2.0; expect"),
         (lambda: stimuli.pulse_train(1.0, 0, width=1.0, gap=0.0, dt=1.0), "count=0; expected"),
-        (lambda: stimuli.pulse_train(1.0, 1, width=-1.0, gap=0.0, dt=1.0), "width is -1.0"),
+        (lambda: stimuli.pulse_train(1.0, 1, width=-1.0, gap=0.0, dt=1.0), "width=-1.0"),
         (lambda: stimuli.pulse_train(1.0, 1, width=1.0, gap=-1.0, dt=1.0), "gap=-1.0"),
         (lambda: stimuli.staircase(0.0, 1.0, 0, width=1.0, dt=1.0), "steps=0"),
         (lambda: stimuli.ltp_ltd(1, -1, 1, width=1.0, gap=0, dt=1.0, cycles=0), "cycles=0"),

@@ -1,5 +1,6 @@
 """The command line: run a study, look at what is installed, start a plugin of one's own."""
 
+import errno
 import json
 import logging
 import os
@@ -7,12 +8,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import memcore
-from memcore._text import aligned, install
+from memcore._text import aligned, install, printable
 from memcore._version import __version__
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
@@ -36,12 +37,21 @@ class _Program(click.Group):
         except MemcoreError as error:
             if ctx.params.get("traceback"):
                 raise
-            click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            click.echo(str(error), err=True)
-            ctx.exit(2)
+            self._end(ctx, str(error))
+        except OSError as error:
+            if ctx.params.get("traceback") or error.errno == errno.EPIPE:  # which click ends on
+                raise
+            where = "" if error.filename is None else f"'{error.filename}': "
+            self._end(ctx, f"{where}{error.strerror or error}")
         except KeyboardInterrupt:
             click.echo("\ninterrupted; the same command goes on where this one stopped", err=True)
             ctx.exit(130)
+
+    @staticmethod
+    def _end(ctx: click.Context, message: str) -> NoReturn:
+        click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        click.echo(printable(message), err=True)
+        ctx.exit(2)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -262,9 +272,16 @@ def _plugin_row(
         try:
             load()
             row["status"] = "ok"
-        except Exception as error:  # whatever a third party's module does on import
-            row |= {"status": "broken", "error": str(error)}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a third party's module does on import
+            row |= {"status": "broken", "error": _words(error)}
     return row
+
+
+def _words(error: BaseException) -> str:
+    text = str(error) if isinstance(error, MemcoreError) else f"{type(error).__name__}: {error}"
+    return printable(text)
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: list[str]) -> None:

@@ -3,13 +3,18 @@
 import keyword
 import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from memcore.errors import ConfigError
 
-_DISTRIBUTION: Final = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
+_DISTRIBUTION: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+#: Packages that nobody should hide, wherever this runs.
+_TAKEN: Final = frozenset({"numpy", "pip", "pytest", "scipy", "setuptools", "torch", "torchvision"})
 _TEMPLATE: Final = "memcore-example"
 #: What builds and test runs leave in a checkout.
 _LEFTOVERS: Final = ("__pycache__", "*.egg-info", ".pytest_cache", "build", "dist", "results")
@@ -33,14 +38,36 @@ def create(name: str, destination: str | Path) -> Path:
     folder = Path(destination)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"'{folder}' exists already; name a folder that does not")
-    shutil.copytree(
-        template(), folder, ignore=shutil.ignore_patterns(*_LEFTOVERS), dirs_exist_ok=True
-    )
+    source = template()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-plugin-", dir=folder.parent) as beside:
+            made = Path(beside) / "made"
+            shutil.copytree(source, made, ignore=shutil.ignore_patterns(*_LEFTOVERS))
+            _rename(made, words)
+            _move(made, folder)
+    except OSError as error:
+        raise ConfigError(
+            f"'{folder}' cannot be made: {error.strerror or error}; name a folder that can be "
+            "written to"
+        ) from error
+    return folder
+
+
+def _rename(folder: Path, words: dict[str, str]) -> None:
     for path in _deepest_first(folder):
         if path.is_file():
             path.write_text(_replace(path.read_text(encoding="utf-8"), words), encoding="utf-8")
         path.rename(path.with_name(_replace(path.name, words)))
-    return folder
+
+
+def _move(made: Path, folder: Path) -> None:
+    """All of a finished folder at once; piece by piece into one that exists already."""
+    if not folder.exists():
+        made.rename(folder)
+        return
+    for path in made.iterdir():
+        path.rename(folder / path.name)
 
 
 def template() -> Path:
@@ -70,12 +97,24 @@ def _renamed(name: str) -> dict[str, str]:
         )
     if package == "memcore" or short == "plugins":
         raise ConfigError(f"{name!r} would hide memcore itself; name it 'memcore-mylab', say")
+    if _is_taken(package):
+        raise ConfigError(
+            f"{name!r} would hide the package {package} that is installed here; name it "
+            f"'memcore-{name}', say"
+        )
     return {
         _TEMPLATE: name,
         _TEMPLATE.replace("-", "_"): package,
         "Example": "".join(word.capitalize() for word in short.split("_")),
         "example": short,
     }
+
+
+def _is_taken(package: str) -> bool:
+    """Whether a package of that name would stand in the way of another one."""
+    if package.startswith("memcore_"):  # a plugin, perhaps this one, made anew
+        return False
+    return package in _TAKEN or package in sys.stdlib_module_names or find_spec(package) is not None
 
 
 def _replace(text: str, words: dict[str, str]) -> str:

@@ -9,6 +9,8 @@ from typing import ClassVar, NoReturn
 import torch
 from torch import Tensor
 
+from memcore import _check
+from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.random import Stream
 
@@ -32,6 +34,11 @@ class Distribution(ABC):
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         """Draw one value per cell, float32 [*shape]."""
+
+    def _require(self, name: str, **bounds: float) -> None:
+        """Refuse what is no number within the bounds of `_check.number`; keep it as a float."""
+        value = _check.number(f"{name} of {type(self).__name__}", getattr(self, name), **bounds)
+        object.__setattr__(self, name, value)
 
     def _undrawn(self, *_: object) -> NoReturn:
         raise ArgumentTypeError(
@@ -61,6 +68,11 @@ class _Truncated(Distribution):
         """The parameter for a standard normal draw."""
 
     def _validate(self, least: float | None, most: float | None) -> None:
+        for name, bound in (("min", least), ("max", most)):
+            if bound is not None and not (_check.is_number(bound) and not math.isnan(bound)):
+                raise ConfigError(
+                    f"{name} of {type(self).__name__}={shown(bound)}; expected a number or None"
+                )
         if least is not None and most is not None and least > most:
             raise ConfigError(f"{self!r}: min is above max; expected min < max")
         low, high = self.bounds
@@ -106,8 +118,8 @@ class Normal(_Truncated):
     max: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.std >= 0:
-            raise ConfigError(f"std={self.std!r} of a Normal; expected a number >= 0")
+        self._require("mean")
+        self._require("std", at_least=0)
         self._validate(self.min, self.max)
 
     @property
@@ -136,8 +148,8 @@ class LogNormal(_Truncated):
     max: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.median > 0 or not self.sigma >= 0:
-            raise ConfigError(f"{self!r}; expected median > 0 and sigma >= 0")
+        self._require("median", above=0)
+        self._require("sigma", at_least=0)
         self._validate(self.min, self.max)
 
     @property
@@ -167,6 +179,8 @@ class Uniform(Distribution):
     max: float
 
     def __post_init__(self) -> None:
+        self._require("min")
+        self._require("max")
         if not self.min <= self.max:
             raise ConfigError(f"{self!r}; expected min <= max")
 

@@ -13,13 +13,14 @@ from typing import Any, Final, Literal, Self, get_args, get_origin, get_type_hin
 import torch
 from torch import Tensor
 
+from memcore import _check
+from memcore._text import shown
 from memcore.contracts.distributions import Distribution
 from memcore.errors import ConfigError
 
 #: A number, or the name of another parameter of the same plugin.
 Bound = float | str
 
-_LONGEST: Final = 80  #: characters of a value that a message shows
 _NUMBERS: Final = frozenset({float, int, Distribution, Tensor})
 _COMPARED: Final[dict[str, tuple[str, Callable[[Any, Any], Any]]]] = {
     "above": (">", operator.gt),
@@ -70,8 +71,10 @@ class Range:
         fits: Any
         if isinstance(value, Tensor):
             fits = value.isfinite() if self.finite else ~value.isnan()
+        elif not _check.is_number(value):
+            return False
         else:
-            fits = math.isfinite(value) if self.finite else not math.isnan(value)
+            fits = abs(value) <= _check.LARGEST or (math.isinf(value) and not self.finite)
         for _, compare, bound in self._bounds(float):
             fits = fits & compare(value, bound)
         return fits
@@ -148,7 +151,7 @@ class _Rule:
         if self.flag:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
-            return not isinstance(value, Tensor) and value in self.names
+            return not isinstance(value, Tensor | list) and value in self.names
         return all(map(self._fits, _entries(value))) and (
             isinstance(value, list | tuple) or not self.several
         )
@@ -159,10 +162,14 @@ class _Rule:
         ):
             return False
         if isinstance(value, Tensor):
+            if not _check.is_plain(value):
+                return value.is_meta
             return not _known(value) or bool(self.range.holds(_extremes(value)).all())
         nominal: Any = value.nominal if isinstance(value, Distribution) else value
         kind = Integral if self.whole else Real
         if isinstance(nominal, bool) or not isinstance(nominal, kind):
+            return False
+        if self.whole and nominal not in _check.INTEGERS:
             return False
         return bool(self.range.holds(nominal))
 
@@ -228,9 +235,7 @@ def _complaint(rule: _Rule, value: Any) -> str:
             f"{wrong} of {value.numel()} cells drew {rule.name} outside its range; expected "
             f"{rule.expected}: give the distribution a min or a max"
         )
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
-    return f"{rule.name}={shown}; expected {rule.expected}"
+    return f"{rule.name}={shown(value)}; expected {rule.expected}"
 
 
 @cache

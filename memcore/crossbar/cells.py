@@ -22,6 +22,7 @@ from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError, ConversionError
 from memcore.ops.surrogate import for_training
 from memcore.random import Stream
+from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
 
 
@@ -255,7 +256,12 @@ class Cells(nn.Module):
         self.register_buffer("before", written.array.present)
         self.register_buffer("programmed", written.conductance)
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
-        manager().hook.memcore_array_programmed(array=written.array, programmed=written.programmed)
+        call(
+            manager(),
+            Hooks.memcore_array_programmed,
+            array=written.array,
+            programmed=written.programmed,
+        )
         self.last = ArrayYield.of(written.programmed, written.target, written.array)
         for listener in self.listeners:
             listener(written)

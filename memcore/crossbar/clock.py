@@ -1,13 +1,12 @@
 """The simulated clock of one layer's arrays: how long, how hot, how often switched and read."""
 
-import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.contracts.forms import Count
 from memcore.errors import ConfigError
 
@@ -50,16 +49,10 @@ class Clock(nn.Module):
         Raises:
             ConfigError: what should be a number is none, or it is negative, infinite or NaN.
         """
-        if not _is_number(temperature) or not 0 < temperature < math.inf:
-            raise ConfigError(
-                f"temperature={temperature!r}; expected a finite number of K, above 0"
-            )
-        for name, value in passed.items():
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise ConfigError(
-                    f"{name}={value!r}; time only passes; expected a finite number >= 0"
-                )
-        row = [temperature, *(passed.get(count, 0.0) for count in _COUNTS)]
+        temperature = _check.number("temperature", temperature, unit="K", above=0)
+        row = [temperature]
+        for count in _COUNTS:
+            row.append(_check.number(count, passed.get(count, 0.0), at_least=0))
         new = self.segments.new_tensor([row])
         same = self.segments[:, :1] == temperature
         if bool(same.any()):
@@ -82,10 +75,23 @@ class Clock(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         kept = state_dict.get(f"{prefix}segments")
-        if kept is not None:  # another life may have had other temperatures
+        if isinstance(kept, Tensor):  # another life may have had other temperatures
+            _require_life(kept, f"{prefix}segments")
             self.segments = self.segments.new_zeros(kept.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
+def _require_life(segments: Tensor, name: str) -> None:
+    """Refuse what no clock shows."""
+    if segments.is_meta:
+        return
+    fits = segments.dim() == 2 and segments.shape[1] == 1 + len(_COUNTS)
+    if fits and bool(segments.isfinite().all() & (segments >= 0).all()):
+        fits = bool((segments[:, 0] > 0).all())
+    elif fits:
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"{name} of the state is no clock; expected [n, {1 + len(_COUNTS)}]: temperatures "
+            "in K, above 0, and for each seconds, cycles and reads, finite and not negative"
+        )

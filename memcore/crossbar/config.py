@@ -4,11 +4,11 @@ import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from memcore._text import hint
+from memcore import _check
+from memcore._text import hint, shown
 from memcore.contracts.contract import Contract
 from memcore.contracts.converter import Converter
 from memcore.contracts.device import Memristor
@@ -19,6 +19,8 @@ from memcore.contracts.records import Stage
 from memcore.errors import ConfigError
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, effect_names, plain, plugin
+
+_MOST_LINES: Final = 2**31  #: more than any array has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +106,18 @@ class CrossbarConfig:
     def _validate(self) -> None:
         tile = self.tile
         if tile is not None and not (
-            isinstance(tile, tuple)
-            and len(tile) == 2
-            and all(isinstance(n, int) and n > 0 for n in tile)
+            isinstance(tile, tuple) and len(tile) == 2 and all(_is_count(n) for n in tile)
         ):
-            raise ConfigError(f"tile={tile!r}; expected (word lines, bit lines) or None")
-        if self.rows_at_once is not None and not (
-            isinstance(self.rows_at_once, int) and self.rows_at_once > 0
-        ):
+            raise ConfigError(f"tile={shown(tile)}; expected (word lines, bit lines) or None")
+        if self.rows_at_once is not None and not _is_count(self.rows_at_once):
             raise ConfigError(
-                f"rows_at_once={self.rows_at_once!r}; expected a number of word lines or None"
+                f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
             )
         for name, unit in (("read_voltage", "V"), ("temperature", "K")):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 < value < inf):
-                raise ConfigError(f"{name}={value!r}; expected a number of {unit} > 0")
+            value = _check.number(name, getattr(self, name), unit=unit, above=0)
+            object.__setattr__(self, name, value)
         for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
-            if getattr(self, name) not in choices:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
         every = effect_names([*self.device.effects(), *self.nonidealities])
         for name in self.without:
@@ -149,6 +146,10 @@ class CrossbarConfig:
         Raises:
             ConfigError: naming the key, and the nearest that exists.
         """
+        if not isinstance(mapping, Mapping):
+            raise ConfigError(
+                f"the crossbar is {shown(mapping)}; expected a mapping of its settings"
+            )
         names = [field.name for field in dataclasses.fields(cls)]
         for key in mapping:
             if key not in names:
@@ -156,7 +157,7 @@ class CrossbarConfig:
         if "device" not in mapping:
             raise ConfigError(f"a crossbar needs a device; installed: {', '.join(devices)}")
         values = dict(mapping)
-        if values.get("tile") in ("none", False):
+        if values.get("tile") is False or values.get("tile") == "none":
             values["tile"] = None
         return cls(**values)
 
@@ -175,9 +176,13 @@ class CrossbarConfig:
         return dataclasses.replace(self, **changes)
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST_LINES
+
+
 def _sequence(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str | Mapping | Contract | type):
         return [value]
     if not isinstance(value, Iterable):
-        raise ConfigError(f"{name}={value!r}; expected a list of effects")
+        raise ConfigError(f"{name}={shown(value)}; expected a list of effects")
     return list(value)

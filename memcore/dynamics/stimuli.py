@@ -6,15 +6,16 @@ sample. Pulses are exact: their widths and gaps must be whole numbers of samples
 """
 
 import math
-from numbers import Integral
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.errors import ConfigError
 
 _LEAST: Final = 4  #: samples of a period: each quarter of a sweep has one
+_MOST: Final = 10**9  #: samples of a waveform, 4 GB of float32
 _ROUNDING: Final = 1e-6  #: share by which widths and gaps may miss a whole number of samples
 
 
@@ -41,7 +42,10 @@ def sine(
         ConfigError: a number that must be positive is not, or there are fewer than four samples in
             a period.
     """
+    amplitude = _check.number("amplitude", amplitude, unit="V")
+    offset = _check.number("offset", offset, unit="V")
     turns = _turns(frequency, periods, dt)
+    _require_dtype(dtype)
     return (amplitude * torch.sin(2 * math.pi * turns) + offset).to(dtype)
 
 
@@ -68,9 +72,11 @@ def triangle(
         ConfigError: a number that must be positive is not, or there are fewer than four samples in
             a period.
     """
+    amplitude = _check.number("amplitude", amplitude, unit="V")
+    second = -amplitude if negative is None else _check.number("negative", negative, unit="V")
     turns = _turns(frequency, periods, dt) % 1
+    _require_dtype(dtype)
     shape = 1 - (4 * (turns % 0.5) - 1).abs()
-    second = -amplitude if negative is None else negative
     return torch.where(turns < 0.5, amplitude * shape, second * shape).to(dtype)
 
 
@@ -99,11 +105,15 @@ def pulse_train(
     Raises:
         ConfigError: a number does not fit.
     """
-    if gap < 0:
-        raise ConfigError(f"gap={gap!r}; expected seconds >= 0")
-    on = torch.full((_whole("width", width, dt),), float(amplitude), dtype=dtype)
-    off = torch.full((_whole("gap", gap, dt) if gap else 0,), float(read), dtype=dtype)
-    return torch.cat([on, off]).repeat(_count("count", count))
+    gap = _check.number("gap", gap, unit="s", at_least=0)
+    high = _check.number("amplitude", amplitude, unit="V")
+    low = _check.number("read", read, unit="V")
+    count = _check.integer("count", count, at_least=1)
+    on, off = _whole("width", width, dt), _whole("gap", gap, dt) if gap else 0
+    _require_few(count * (on + off))
+    _require_dtype(dtype)
+    whole = torch.tensor([high, low], dtype=torch.float64).to(dtype)
+    return whole.repeat_interleave(torch.tensor([on, off])).repeat(count)
 
 
 def ltp_ltd(
@@ -138,7 +148,9 @@ def ltp_ltd(
         pulse_train(v, pulses, width=width, gap=gap, dt=dt, read=read, dtype=dtype)
         for v in (potentiation, depression)
     ]
-    return torch.cat(both).repeat(_count("cycles", cycles))
+    cycles = _check.integer("cycles", cycles, at_least=1)
+    _require_few(cycles * sum(map(len, both)))
+    return torch.cat(both).repeat(cycles)
 
 
 def staircase(
@@ -167,25 +179,31 @@ def staircase(
     Raises:
         ConfigError: a number does not fit.
     """
-    levels = torch.linspace(start, stop, _count("steps", steps), dtype=torch.float64).tolist()
+    start = _check.number("start", start, unit="V")
+    stop = _check.number("stop", stop, unit="V")
+    steps = _check.integer("steps", steps, at_least=1)
+    _require_few(steps)
+    levels = torch.linspace(start, stop, steps, dtype=torch.float64).tolist()
     levels += levels[-2::-1] if back else []
     return torch.cat([pulse_train(v, 1, width=width, gap=gap, dt=dt, dtype=dtype) for v in levels])
 
 
 def _turns(frequency: float, periods: float, dt: float) -> Tensor:
     """The middles of the samples in periods; float64, for phases grow and must stay accurate."""
-    period = 1 / _positive("frequency", frequency)
+    frequency, dt = _positive("frequency", frequency), _positive("dt", dt)
+    period = 1 / frequency
     if period / _positive("dt", dt) < _LEAST * (1 - _ROUNDING):
         raise ConfigError(
             f"a period is {period:.6g} s, but dt={dt!r} s; expected at least {_LEAST} samples in a "
             f"period: dt <= {period / _LEAST:.6g}"
         )
-    count = _samples("the duration", periods * period, dt)
+    count = _samples("the duration", _positive("periods", periods) * period, dt)
     return (torch.arange(count, dtype=torch.float64) + 0.5) * dt * frequency
 
 
 def _whole(name: str, duration: float, dt: float) -> int:
     """How many samples last exactly `duration`."""
+    duration, dt = _positive(name, duration), _positive("dt", dt)
     count = _samples(name, duration, dt)
     if abs(count * dt - duration) > _ROUNDING * duration:
         below = math.floor(duration / dt)
@@ -200,18 +218,24 @@ def _whole(name: str, duration: float, dt: float) -> int:
 def _samples(name: str, duration: float, dt: float) -> int:
     """How many samples last about `duration`, at least one."""
     count = round(_positive(name, duration) / _positive("dt", dt))
+    _require_few(count)
     if count < 1:
         raise ConfigError(f"{name} is {duration!r} s, but dt={dt!r} s; expected dt to be smaller")
     return count
 
 
 def _positive(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{name} is {value!r}; expected a finite number > 0")
-    return value
+    return _check.number(name, value, above=0)
 
 
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or value < 1:
-        raise ConfigError(f"{name}={value!r}; expected an integer >= 1")
-    return int(value)
+def _require_few(samples: int) -> None:
+    if samples > _MOST:
+        raise ConfigError(
+            f"the waveform has {samples:.3g} samples; expected at most {_MOST}: a larger dt, or "
+            "parts, each from the final state of the one before"
+        )
+
+
+def _require_dtype(dtype: object) -> None:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ConfigError(f"dtype={dtype!r}; expected one of floating point: torch.float32, say")

@@ -19,6 +19,7 @@ from memcore.nn.kinds import class_name, kind_of, kinds, why_not
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import layers, qualified, replace_module, weights_of
 from memcore.random import Stream
+from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
 
 Configs = CrossbarConfig | Mapping[str, Any]
@@ -126,7 +127,7 @@ def _convert(
         inside = f"{name}." if name else ""
     if not made:
         raise ConversionError(_nothing_converted(digital))
-    manager().hook.memcore_model_converted(model=model, report=digital)
+    call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
     if filter_fn is None and isinstance(config, CrossbarConfig):
         _warn_of_what_stayed(model, digital)
     if calibration is not None:

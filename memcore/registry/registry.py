@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from memcore._text import nearest
+from memcore._text import nearest, printable, shown
 from memcore.errors import (
     DuplicatePluginError,
     PluginLoadError,
@@ -17,11 +17,11 @@ from memcore.errors import (
     UnknownPluginError,
 )
 from memcore.registry.known import KNOWN
-from memcore.registry.scan import BUNDLED, THIS_PROCESS, Provider, Scan, normal
+from memcore.registry.scan import THIS_PROCESS, Provider, Scan, normal
 
 T = TypeVar("T")
 
-_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -48,6 +48,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._warned: set[str] = set()
 
     def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise UnknownPluginError(
+                f"{shown(name)} names no {self._singular}; expected a string, one of: "
+                f"{', '.join(self)}"
+            )
         loaded = self._loaded.get(name)
         if loaded is None:
             loaded = self._load(self.provider(name))
@@ -96,7 +101,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def providers(self) -> list[Provider]:
         """Every entry, shadowed ones too, sorted by name and distribution; imports nothing."""
         everything = [*self._registered.values(), *self._found()]
-        return sorted(everything, key=lambda p: (p.name, p.distribution != BUNDLED, p.distribution))
+        return sorted(everything, key=lambda p: (p.name, not p.is_bundled, p.distribution))
 
     def register(self, name: str, plugin: T, *, replace: bool = False) -> T:
         """Make `plugin` known under `name` in this process only (notebooks, tests).
@@ -136,15 +141,18 @@ class Registry(Mapping[str, T], Generic[T]):
     def _load(self, provider: Provider) -> T:
         try:
             plugin = provider.load()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module that calls sys.exit ends nothing but itself
             raise PluginLoadError(
-                f"{self._described(provider)} failed to import: {type(error).__name__}: {error}"
+                f"{self._described(provider)} failed to import: "
+                f"{printable(f'{type(error).__name__}: {error}')}"
             ) from error
         self._check(plugin, provider)
         return plugin  # type: ignore[no-any-return]
 
     def _check(self, plugin: Any, provider: Provider) -> None:
-        if not _NAME.match(provider.name):
+        if not isinstance(provider.name, str) or not _NAME.match(provider.name):
             raise PluginLoadError(
                 f"{self._described(provider)} has a name that nobody can use; "
                 "names are lower-case words, digits and underscores, starting with a letter"
@@ -159,12 +167,12 @@ class Registry(Mapping[str, T], Generic[T]):
         )
 
     def _resolve(self, name: str, candidates: list[Provider]) -> Provider:
-        candidates = sorted(candidates, key=lambda p: (p.distribution != BUNDLED, p.qualified))
+        candidates = sorted(candidates, key=lambda p: (not p.is_bundled, p.qualified))
         lines = [f"{self._singular} {name!r} is provided by {len(candidates)} distributions:"]
         lines += [f"  {candidate}" for candidate in candidates]
-        third = next(p for p in candidates if p.distribution != BUNDLED)
+        third = next(p for p in candidates if not p.is_bundled)
         lines.append(f'say which one: {self.kind}["{third.qualified}"]')
-        if candidates[0].distribution != BUNDLED:
+        if not candidates[0].is_bundled:
             raise DuplicatePluginError("\n".join(lines))
         if name not in self._warned:
             self._warned.add(name)

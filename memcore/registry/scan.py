@@ -1,5 +1,6 @@
 """The entry points of the environment: read once, when they are first asked for."""
 
+import json
 import os
 import re
 import threading
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from memcore._text import printable
 from memcore.errors import MemcoreWarning
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 BUNDLED: Final = "memcore"
+_PLUGINS: Final = "memcore_plugins"  #: where all bundled plugins live
 THIS_PROCESS: Final = "(this process)"
 
 
@@ -34,12 +37,19 @@ class Provider:
         """Import the plugin (at most once; Python caches modules)."""
         return self.object if self.entry_point is None else self.entry_point.load()
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it comes with memcore: its distribution's name alone says little."""
+        module = self.target.partition(":")[0].partition(".")[0].strip()
+        return normal(self.distribution) == BUNDLED and module == _PLUGINS
+
     @cached_property
     def origin(self) -> dict[str, Any]:
         """The origin of an installation that is not from an index (PEP 610), otherwise empty."""
-        if self.entry_point is None:
+        if self.entry_point is None or self.entry_point.dist is None:
             return {}
-        return _direct_url(self.distribution)
+        text = self.entry_point.dist.read_text("direct_url.json")
+        return dict(json.loads(text)) if text else {}
 
     @property
     def qualified(self) -> str:
@@ -48,18 +58,6 @@ class Provider:
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.target})".replace("  ", " ")
-
-
-def _direct_url(distribution: str) -> dict[str, Any]:
-    import json
-
-    try:
-        # `Distribution.origin` is in the standard library from 3.13 on.
-        from importlib_metadata import distribution as find
-    except ImportError:
-        from importlib.metadata import distribution as find  # type: ignore[assignment]
-    text = find(distribution).read_text("direct_url.json")
-    return dict(json.loads(text)) if text else {}
 
 
 class Scan:
@@ -133,7 +131,8 @@ def _entries_one_by_one() -> "list[EntryPoint]":
         except Exception as error:
             warnings.warn(
                 f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
-                f"read: {type(error).__name__}: {error}; reinstall or remove that package",
+                f"read: {printable(f'{type(error).__name__}: {error}')}; reinstall or remove that "
+                "package",
                 MemcoreWarning,
                 stacklevel=5,
             )
@@ -145,10 +144,11 @@ def _provider(entry: "EntryPoint") -> Provider | None:
     with suppress(Exception):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
     if name and version:
-        return Provider(entry.name, entry.value, name, version, entry)
+        # Whoever wrote the metadata: shown on terminals, they control none.
+        return Provider(*map(printable, (entry.name, entry.value, name, version)), entry)
     warnings.warn(
-        f"{entry.name!r} ({entry.value}) of the entry-point group {entry.group!r} is not used: the "
-        "metadata of its package cannot be read; reinstall or remove that package",
+        f"{entry.name!r} ({printable(entry.value)}) of the entry-point group {entry.group!r} is "
+        "not used: the metadata of its package cannot be read; reinstall or remove that package",
         MemcoreWarning,
         stacklevel=5,
     )
@@ -162,7 +162,7 @@ def _allowed(provider: Provider) -> bool:
     if distribution in denied or f"{distribution}:{provider.name}" in denied:
         return False
     allowed = _names("MEMCORE_PLUGINS")
-    return distribution == BUNDLED or allowed is None or distribution in allowed
+    return provider.is_bundled or allowed is None or distribution in allowed
 
 
 def _names(variable: str) -> set[str] | None:

@@ -13,6 +13,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.nn.kinds import kind_of, why_not
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices, weights_of
+from memcore.registry.hooks import notes
 from memcore.registry.instances import manager
 
 
@@ -97,11 +98,10 @@ def summary(model: nn.Module) -> Summary:
         for name, module in model.named_modules()
         if module not in inside and any(True for _ in module.parameters(recurse=False))
     ]
-    notes = [line for lines in manager().hook.memcore_report(model=model) for line in lines]
     return Summary(
         tuple(_summarise(name, layer, matrix) for name, (layer, matrix) in matrices.items()),
         tuple(digital),
-        tuple(notes),
+        tuple(notes(manager(), model)),
         weights_of(model),
     )
 
