@@ -1,6 +1,5 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
-import warnings
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from memcore.contracts.converter import Converter
 from memcore.contracts.forms import UniformLevels
 from memcore.contracts.records import Context
-from memcore.errors import CalibrationWarning, ConversionError
+from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
 
 #: Values that a range is taken from together.
 _KEPT = 1 << 22
@@ -35,7 +34,8 @@ class Calibrated(nn.Module):
         self.converter = converter
         self.lanes = lanes
         self._context = ctx
-        self.form: nn.Module | None = None
+        self.form: nn.Module | None
+        self.register_module("form", None)  # so that `bind` replaces it at once
         #: Share of the values beyond the range, of the batch that `note` saw last.
         self.clipped: float | None = None
         self._seen: list[Sample] = []
@@ -117,8 +117,8 @@ class Calibrated(nn.Module):
 
     def bind(self) -> None:
         """Derive the forms from the ranges."""
-        self.form = None
         if self.converter is None or not self.range.isfinite().all():
+            self.form = None
             return
         forms = [self._bound(self.converter, lane) for lane in range(len(self.range))]
         self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
@@ -126,6 +126,7 @@ class Calibrated(nn.Module):
     def _bound(self, converter: Converter, lane: int) -> nn.Module:
         ctx = self._context if lane == 0 else self._context.child("lane", lane)
         form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
+        _require_levels(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, value, persistent=False)
@@ -179,8 +180,33 @@ def _one_range_for_each_lane(
     """A state of before, whose only range is [2], is that of the first lane."""
     del calibrated, rest
     before = state_dict.get(f"{prefix}range")
+    if isinstance(before, Tensor) and not before.is_meta:
+        _require_range(before, f"{prefix}range")
     if before is not None and before.dim() == 1:
         state_dict[f"{prefix}range"] = before.unsqueeze(0)
+
+
+def _require_range(bounds: Tensor, name: str) -> None:
+    """Refuse in a state what is no range; one that is not known yet is NaN."""
+    low, high = (bounds[..., :1], bounds[..., 1:]) if bounds.dim() else (bounds, bounds)
+    if bool(bounds.isinf().any()) or bool((low > high).any()):
+        raise ConfigError(
+            f"{name} of the state is {bounds.tolist()}; expected finite lowest and highest values: "
+            "look at what saved it"
+        )
+
+
+def _require_levels(form: nn.Module, converter: Converter) -> None:
+    """Refuse levels that lie so close, or so far, that values between them are NaN."""
+    if not isinstance(form, UniformLevels) or form.step.is_meta:
+        return
+    least = torch.finfo(form.step.dtype).tiny
+    if bool((form.step.isfinite() & (form.step >= least)).all()):
+        return
+    raise ConfigError(
+        f"the levels of {type(converter).__name__} are {form.step.flatten()[0].item():.3g} apart; "
+        f"expected at least {least:.3g}: look at its full_scale and at the values it converts"
+    )
 
 
 def warn_uncalibrated(n: int) -> None:
@@ -190,9 +216,8 @@ def warn_uncalibrated(n: int) -> None:
             "converters have no range yet; expected ranges: call memcore.calibrate(model, inputs) "
             "before torch.compile"
         )
-    warnings.warn(
+    warn(
         f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "
         "pass calibration= to memcore.convert or call memcore.calibrate",
         CalibrationWarning,
-        stacklevel=4,
     )

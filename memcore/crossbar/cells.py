@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
@@ -144,19 +145,21 @@ class Cells(nn.Module):
         Raises:
             ConfigError: there are weights that are infinite or NaN.
         """
-        self._require_finite(weight)
+        _check.finite("weights", weight, self._whose, "what trained or loaded them")
         weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
         tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
         _require_gain(mapped, weight.shape[-1])
         unused, _ = self.config.device.nominal_range()
         target = tiling.split([part.target for part in mapped.parts], unused)
+        self.require_finite("target conductances", target)
         ctx, array = self.context(writes), self.array(tiling, writes)
         effects = self._bound(array, ctx)
         array = self._as_told(array, effects, target, present, ctx)
         programmed = self._program(array, target, ctx)
         g = programmed.conductance.expand(array.shape)
         g = Effects.written(g, self.config.effects, array, ctx)
+        self.require_finite("conductances", g)
         return Written(
             conductance=g.to(target.dtype).contiguous(),
             target=target,
@@ -181,15 +184,21 @@ class Cells(nn.Module):
             product.stay(before)
         return effects
 
-    def _require_finite(self, weight: Tensor) -> None:
-        if weight.is_meta or not weight.numel() or bool(_largest(weight).isfinite()):
-            return
-        wrong = int((~weight.isfinite()).sum())
-        if wrong:
-            raise ConfigError(
-                f"{wrong} of {weight.numel()} weights of {self.name or 'the layer'} are infinite "
-                "or NaN; expected finite weights: look at what trained or loaded them"
-            )
+    @property
+    def _whose(self) -> str:
+        return self.name or "the layer"
+
+    def require_finite(self, what: str, values: Tensor) -> None:
+        """Refuse what would make every output NaN, and say what could have caused it.
+
+        Raises:
+            ConfigError: there are infinite values or NaN.
+        """
+        config = self.config
+        parts = [config.device, config.mapper, config.programmer]
+        named = [type(part).__name__ for part in parts if part is not None]
+        causes = f"the parameters of {', '.join([*named, *config.effects])}"
+        _check.finite(what, values, self._whose, causes)
 
     def _as_told(
         self,
@@ -288,13 +297,6 @@ class Cells(nn.Module):
         return str(self.tiling)
 
 
-def _largest(weight: Tensor) -> Tensor:
-    """The largest magnitude, infinite or NaN if anything is."""
-    weight = weight.detach()
-    dense = weight if weight.is_contiguous() else weight.transpose(-1, -2)  # no copy is made
-    return torch.stack(dense.aminmax()).abs().max()
-
-
 def _require_gain(mapped: Mapped, cols: int) -> None:
     shape, lanes = tuple(mapped.gain.shape), mapped.lanes
     if shape not in ((lanes,), (lanes, cols)):
@@ -312,12 +314,25 @@ def _shape_like_loaded(
     cells: Cells, state_dict: dict[str, Tensor], prefix: str, *rest: Any
 ) -> None:
     del rest
+    for name in ("programmed", "before", "gain", "writes"):
+        _require_possible(f"{prefix}{name}", state_dict.get(f"{prefix}{name}"), name != "gain")
     if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
         kept = state_dict.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.programmed)
     gain = state_dict.get(f"{prefix}gain")
     if gain is not None and gain.dim() == 0:  # the gain of before, of the only lane
         state_dict[f"{prefix}gain"] = gain.reshape(1)
+
+
+def _require_possible(name: str, value: object, positive: bool) -> None:
+    """Refuse in a state what no cells have."""
+    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
+        return
+    _check.finite("values", value, f"{name} of the state", "what saved it")
+    if positive and bool((value < 0).any()):
+        raise ConfigError(
+            f"{name} of the state has negative values; expected values >= 0: look at what saved it"
+        )
 
 
 def _draw_as_loaded(cells: Cells, keys: Any) -> None:

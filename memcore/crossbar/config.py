@@ -114,7 +114,7 @@ class CrossbarConfig:
                 f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
             )
         for name, unit in (("read_voltage", "V"), ("temperature", "K")):
-            value = _check.number(name, getattr(self, name), unit=unit, above=0)
+            value = _check.number(name, getattr(self, name), unit=unit, above=0, largest=1e6)
             object.__setattr__(self, name, value)
         for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:

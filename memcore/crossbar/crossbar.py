@@ -33,6 +33,7 @@ from memcore.crossbar.given import (
     warn_of_gradients,
     window,
 )
+from memcore.crossbar.lock import Lock
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.product import require_circuit
 from memcore.crossbar.readers import Electrical, Exact, Reader
@@ -145,6 +146,7 @@ class Crossbar(nn.Module):
         self.config = config
         self.constant = constant
         self._observing: str | None = None
+        self._lock = Lock()
         #: What stands around the reader for a while, say to count what it does.
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
         self.cells = Cells(config, random, name, weight.device)
@@ -203,15 +205,17 @@ class Crossbar(nn.Module):
     @for_training
     def write(self, weight: Tensor) -> Programmed:
         """Program the arrays again, with new draws of what a rewrite draws anew."""
-        written = self.cells.write(weight)
-        self.refresh()
+        with self._lock:
+            written = self.cells.write(weight)
+            self.refresh()
         return written.programmed
 
     @for_training
     def repeat(self, other: Self, weight: Tensor) -> None:
         """Write as `other` was written last: with its draws, from what its cells were before."""
-        self.cells.repeat(other.cells, weight)
-        self.refresh()
+        with self._lock:
+            self.cells.repeat(other.cells, weight)
+            self.refresh()
 
     @for_training
     def age(
@@ -224,8 +228,9 @@ class Crossbar(nn.Module):
     ) -> None:
         """Let time pass on the simulated clock, see `memcore.age`."""
         at = self.config.temperature if temperature is None else temperature
-        self.cells.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
-        self.refresh()
+        with self._lock:
+            self.cells.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
+            self.refresh()
 
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
@@ -238,9 +243,11 @@ class Crossbar(nn.Module):
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
         settled = self.conductance
+        self.cells.require_finite("conductances", settled)
         effective = self.cells.effects.effective(settled)
         lanes = self.tiling.lane_matrices(effective, self.cells.parts)
         folded = in_order(added(lanes, self.gain).transpose(1, 2))
+        self.cells.require_finite("weights that the cells stand for", folded)
         self.input.bind()
         self.output.bind()
         self._choose(settled, effective, folded)
@@ -258,9 +265,9 @@ class Crossbar(nn.Module):
             fuse=self._observing is None,
             constant=self.constant,
         )
+        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = isinstance(reader, Exact) and self.is_set and self.around is None
-        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
 
     # Reading -------------------------------------------------------------------------------
 
@@ -296,11 +303,9 @@ class Crossbar(nn.Module):
             x: inputs.
             lines: what `driven` gave for them, if it is known already.
         """
-        if self._observing is not None:
+        if not self.is_set and self._is_observed(x):
             self._check_typical(x)
             return self._observe(x)
-        if not self.is_set:
-            self._take_ranges(x)
         if not self.cells.effects.is_stochastic:
             y: Tensor = self.reader(x, self.reads, lines)
             return y
@@ -308,19 +313,30 @@ class Crossbar(nn.Module):
         if before is not None:
             repeated: Tensor = self.reader(x, before, lines)
             return repeated
+        first = self._numbered(x.shape[0])
         if self.training:
-            self.recent.remember(x, self.reads)
-        y = self.reader(x, self.reads, lines)
-        self.reads.add_(x.shape[0])
-        return y
+            self.recent.remember(x, first)
+        noisy: Tensor = self.reader(x, first, lines)
+        return noisy
+
+    def _numbered(self, count: int) -> Tensor:
+        """The number of the first of so many reads, which no other thread's have."""
+        if torch.compiler.is_compiling():
+            first = self.reads.clone()
+            self.reads.add_(count)
+            return first
+        with self._lock:
+            first = self.reads.clone()
+            self.reads.add_(count)
+        return first
 
     def driven(self, x: Tensor) -> Tensor:
         """What drives the word lines, [n, groups, rows] in the unit of the inputs.
 
         It is what the DAC makes of them, and the constant input.
         """
-        if self._observing is None and not self.is_set:
-            self._take_ranges(x)
+        if not self.is_set:
+            self._is_observed(x)
         return drive(self.input(x), self.constant)
 
     def solve(self, v: Tensor | Drive) -> Solution:
@@ -368,15 +384,16 @@ class Crossbar(nn.Module):
         `"clipping"` leaves the ranges and counts what they clip. Meanwhile converters without a
         range pass values unchanged and no read number is used up.
         """
-        self._observing = port
-        if port == "input":
-            self.input.reset()
-        if port in ("input", "output"):
-            self.output.reset()
-        if port is None:
-            self.input.forget()
-            self.output.forget()
-        self.refresh()
+        with self._lock:
+            self._observing = port
+            if port == "input":
+                self.input.reset()
+            if port in ("input", "output"):
+                self.output.reset()
+            if port is None:
+                self.input.forget()
+                self.output.forget()
+            self.refresh()
 
     def _check_typical(self, x: Tensor) -> None:
         wrong = int((~x.isfinite()).sum())
@@ -404,6 +421,20 @@ class Crossbar(nn.Module):
         if self._observing == "output":
             self.output.observe(current)
         self.output.note(current)
+
+    def _is_observed(self, x: Tensor) -> bool:
+        """Whether a read sets ranges; where nobody calibrates, the first one has set them by now.
+
+        Other threads wait here until it has.
+        """
+        if torch.compiler.is_compiling():
+            if self._observing is None:
+                self._take_ranges(x)  # which refuses
+            return self._observing is not None
+        with self._lock:
+            if self._observing is None and not self.is_set:
+                self._take_ranges(x)
+            return self._observing is not None
 
     def _take_ranges(self, x: Tensor) -> None:
         """Calibrate on the batch at hand."""
