@@ -12,6 +12,8 @@ from memcore.errors import ConfigError
 
 #: The largest magnitude of a number; float32, in which cells are simulated, holds little more.
 LARGEST: Final = 1e38
+#: The smallest magnitude beside 0, for the same reason.
+SMALLEST: Final = 1e-37
 #: Seeds and other integers have 64 bits.
 INTEGERS: Final = range(-(2**63), 2**63)
 _DTYPES: Final = (torch.float64, torch.float32, torch.bfloat16, torch.float16)

@@ -7,14 +7,20 @@ size, the number of threads, the device or on compilation. The generator is Phil
 
 import hashlib
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._text import shown
+from memcore.errors import ConfigError
 from memcore.ops import philox
+
+_MOST: Final = 2**40  #: draws at once, more than any memory holds
 
 
 def _key(seed: int, path: tuple[str, ...]) -> int:
@@ -102,7 +108,18 @@ class Stream:
         device: torch.device | str | None,
     ) -> tuple[Tensor, int]:
         where = elements.device if elements is not None else device
-        return torch.tensor([round], dtype=torch.int64, device=where), math.prod(shape)
+        return torch.tensor([round], dtype=torch.int64, device=where), _size(shape)
+
+
+def _size(shape: Sequence[int]) -> int:
+    """How many numbers a shape holds."""
+    try:
+        size = math.prod(map(operator.index, shape))
+    except TypeError:
+        size = -1
+    if not 0 <= size < _MOST or (size and min(shape, default=1) < 0):
+        raise ConfigError(f"shape={shown(shape)}; expected integers >= 0, (3, 2) say")
+    return size
 
 
 class ReadStream:

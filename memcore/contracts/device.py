@@ -126,7 +126,13 @@ class Memristor(Contract):
 
     def nominal_range(self) -> tuple[float, float]:
         """The lowest and the highest nominal conductance in S, which a mapper plans with."""
-        lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
+        try:
+            lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            raise ConfigError(
+                f"{type(self).__name__} has no nominal range of conductances: {error}; expected "
+                "parameters that are numbers or distributions, not a tensor of values"
+            ) from error
         if not 0 < lowest < highest < math.inf:
             raise ConfigError(
                 f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "

@@ -74,7 +74,7 @@ class Range:
         elif not _check.is_number(value):
             return False
         else:
-            fits = abs(value) <= _check.LARGEST or (math.isinf(value) and not self.finite)
+            fits = _is_held(value) or (math.isinf(value) and not self.finite)
         for _, compare, bound in self._bounds(float):
             fits = fits & compare(value, bound)
         return fits
@@ -227,6 +227,11 @@ def allowed(plugin: type) -> dict[str, str]:
     return {name: text for name, text in shown.items() if text}
 
 
+def _is_held(value: Any) -> bool:
+    """Whether float32, in which cells are simulated, holds a number."""
+    return not value or _check.SMALLEST <= abs(value) <= _check.LARGEST
+
+
 def _complaint(rule: _Rule, value: Any) -> str:
     drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
     if drawn and value.numel() > 1:
@@ -235,7 +240,10 @@ def _complaint(rule: _Rule, value: Any) -> str:
             f"{wrong} of {value.numel()} cells drew {rule.name} outside its range; expected "
             f"{rule.expected}: give the distribution a min or a max"
         )
-    return f"{rule.name}={shown(value)}; expected {rule.expected}"
+    size = ""
+    if rule.number and _check.is_number(value) and math.isfinite(value) and not _is_held(value):
+        size = f", of magnitude {_check.SMALLEST:g} to {_check.LARGEST:g}"
+    return f"{rule.name}={shown(value)}; expected {rule.expected}{size}"
 
 
 @cache

@@ -1,12 +1,13 @@
 """Resistances of the wires of a crossbar."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from torch import Tensor
 
+from memcore import _check
+from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError
 
 
@@ -53,7 +54,7 @@ class Wires:
 
     def __post_init__(self) -> None:
         for name in ("word_line", "bit_line", "driver", "sense"):
-            _check(name, getattr(self, name))
+            _require(name, getattr(self, name))
         for name in ("first", "last"):
             if not isinstance(getattr(self, name), bool):
                 raise ArgumentTypeError(
@@ -63,7 +64,7 @@ class Wires:
             ("drive", ("left", "right", "both")),
             ("sense_at", ("bottom", "top", "both")),
         ):
-            if getattr(self, name) not in ends:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in ends:
                 wanted = ", ".join(map(repr, ends))
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected one of {wanted}")
 
@@ -78,8 +79,10 @@ class Wires:
         return dataclasses.replace(self, **changes) if changes else self
 
 
-def _check(name: str, value: object) -> None:
+def _require(name: str, value: object) -> None:
     if isinstance(value, Tensor):
+        if not (value.is_meta or _check.is_plain(value)):
+            _check.tensor(name, value, "that broadcasts to the segments", "ohm")
         if not value.is_floating_point():
             raise ArgumentTypeError(
                 f"{name} is a {value.dtype} tensor; expected ohm in floating point"
@@ -91,6 +94,6 @@ def _check(name: str, value: object) -> None:
             f"{name} has negative or infinite entries or NaN; expected ohm, at least 0"
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ArgumentTypeError(f"{name} is {value!r}; expected ohm as a number or a tensor")
-    if not math.isfinite(value) or value < 0:
-        raise ConfigError(f"{name} is {value!r} ohm; expected a finite number, at least 0")
+        raise ArgumentTypeError(f"{name} is {shown(value)}; expected ohm as a number or a tensor")
+    if not _check.is_number(value) or not 0 <= value <= _check.LARGEST:
+        raise ConfigError(f"{name} is {shown(value)} ohm; expected a finite number, at least 0")

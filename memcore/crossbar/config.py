@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from torch import Tensor
+
 from memcore import _check
 from memcore._text import hint, shown
 from memcore.contracts.contract import Contract
@@ -183,6 +185,6 @@ def _is_count(value: object) -> bool:
 def _sequence(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str | Mapping | Contract | type):
         return [value]
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, Tensor | bytes):
         raise ConfigError(f"{name}={shown(value)}; expected a list of effects")
     return list(value)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw
@@ -361,6 +362,8 @@ class Crossbar(nn.Module):
         """
         if not isinstance(v, Tensor | Drive):
             raise ConfigError(f"v is a {type(v).__name__}; expected a tensor of V, or a Drive")
+        if isinstance(v, Tensor):
+            _check.tensor("v", v, "[..., rows]", "V", any_real=True)
         circuit = self.circuit()
         lines = drive_of(v, self.tiling, len(circuit.g)) if isinstance(v, Tensor) else v
         solution = circuit.solve(lines)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement
 from memcore.circuit.per_cell import PerCell
 from memcore.contracts.array import ArrayInfo
@@ -59,21 +60,17 @@ def check(conductance: Tensor) -> None:
     Raises:
         ConfigError: it is not [rows, cols], or has negative or non-finite entries.
     """
-    if not isinstance(conductance, Tensor):
-        raise ConfigError(
-            f"conductance is a {type(conductance).__name__}; expected a tensor [rows, cols] in S: "
-            "use torch.as_tensor"
-        )
-    if not conductance.is_floating_point():
-        raise ConfigError(
-            f"conductance is {conductance.dtype}; expected S in floating point: use .double()"
-        )
+    _check.tensor("conductance", conductance, "[rows, cols]", "S")
     if conductance.dim() != 2 or not conductance.numel():
         raise ConfigError(
             f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
         )
     if not (conductance.isfinite().all() and (conductance >= 0).all()):
         raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+    if bool((conductance > _check.LARGEST).any()):
+        raise ConfigError(
+            f"conductance has entries above {_check.LARGEST:g} S; expected what cells conduct"
+        )
 
 
 def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
@@ -135,10 +132,7 @@ def check_rows(v: Tensor, rows: int) -> None:
     Raises:
         ConfigError: it is no tensor, or of another shape.
     """
-    if not isinstance(v, Tensor):
-        raise ConfigError(
-            f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use torch.as_tensor"
-        )
+    _check.tensor("v", v, f"[..., {rows}]", "V", any_real=True)
     if not v.dim() or v.shape[-1] != rows:
         raise ConfigError(
             f"v has shape {tuple(v.shape)}, but g has {rows} rows; expected v [..., {rows}] in V"

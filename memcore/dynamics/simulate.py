@@ -16,7 +16,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from memcore import native
+from memcore import _check, native
+from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.recording import Program, lower
@@ -172,8 +173,8 @@ def _choose(
     engine: str, device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context
 ) -> tuple[_Run, str]:
     """The function that carries the state along, and its name."""
-    if engine not in {"auto", "native", "python"}:
-        raise ConfigError(f"engine={engine!r}; expected 'auto', 'native' or 'python'")
+    if not isinstance(engine, str) or engine not in {"auto", "native", "python"}:
+        raise ConfigError(f"engine={shown(engine)}; expected 'auto', 'native' or 'python'")
     reason = "asked for" if engine == "python" else _obstacle(device, state, voltage)
     if not reason:
         try:
@@ -266,16 +267,15 @@ def _current(device: Memristor, states: Tensor, voltage: Tensor) -> Tensor:
 
 
 def _check_waveform(voltage: Tensor, dt: float) -> None:
-    if not isinstance(voltage, Tensor) or voltage.dtype not in {torch.float32, torch.float64}:
-        came = voltage.dtype if isinstance(voltage, Tensor) else type(voltage).__name__
-        raise ConfigError(f"voltage is {came}; expected a float32 or float64 tensor")
+    _check.tensor("voltage", voltage, "[time] or [time, *cells]", "V", any_real=True)
+    if voltage.dtype not in {torch.float32, torch.float64}:
+        raise ConfigError(f"voltage is {voltage.dtype}; expected a float32 or float64 tensor")
     if voltage.dim() == 0 or voltage.shape[0] == 0:
         raise ShapeError(
             f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "
             "with at least one sample"
         )
-    if not 0 < dt < math.inf:
-        raise ConfigError(f"dt={dt!r}; expected a finite number of seconds > 0")
+    _check.number("dt", dt, unit="s", above=0)
     if voltage.numel() and not bool(torch.isfinite(torch.stack(voltage.aminmax())).all()):
         wrong = int((~voltage.isfinite()).sum())
         raise ConfigError(
@@ -285,19 +285,21 @@ def _check_waveform(voltage: Tensor, dt: float) -> None:
 
 
 def _stride(record: object, samples: int) -> int:
-    if record == "all":
+    if isinstance(record, str) and record == "all":
         return 1
-    if record == "last":
+    if isinstance(record, str) and record == "last":
         return samples
     if isinstance(record, int) and not isinstance(record, bool) and record >= 1:
         return min(record, samples)
-    raise ConfigError(f"record={record!r}; expected 'all', 'last' or an integer >= 1")
+    raise ConfigError(f"record={shown(record)}; expected 'all', 'last' or an integer >= 1")
 
 
 def _sizes(shape: object) -> tuple[int, ...]:
     sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    if not all(isinstance(n, Integral) and int(n) >= 0 for n in sizes):
-        raise ConfigError(f"shape={shape!r}; expected how many cells, or a tuple of integers >= 0")
+    if not all(isinstance(n, Integral) and n is not True and 0 <= n < 2**40 for n in sizes):
+        raise ConfigError(
+            f"shape={shown(shape)}; expected how many cells, or a tuple of integers >= 0"
+        )
     return tuple(map(int, sizes))
 
 
@@ -307,6 +309,7 @@ def _cells(
     """The shape of the cells, on which all that has one must agree."""
     said = {"shape": shape} if shape else {}
     if state is not None:
+        _check.tensor("state", state, "[k, *cells]", "the device's units")
         if state.dim() == 0:
             raise ConfigError("state has no dimensions; expected [k, *cells]")
         said["state [k, *cells]"] = tuple(state.shape[1:])

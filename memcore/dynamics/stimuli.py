@@ -15,7 +15,7 @@ from memcore import _check
 from memcore.errors import ConfigError
 
 _LEAST: Final = 4  #: samples of a period: each quarter of a sweep has one
-_MOST: Final = 10**9  #: samples of a waveform, 4 GB of float32
+_MOST: Final = 2**25  #: samples of a waveform, a third of a second at 10 ns
 _ROUNDING: Final = 1e-6  #: share by which widths and gaps may miss a whole number of samples
 
 
@@ -182,7 +182,9 @@ def staircase(
     start = _check.number("start", start, unit="V")
     stop = _check.number("stop", stop, unit="V")
     steps = _check.integer("steps", steps, at_least=1)
-    _require_few(steps)
+    width, dt = _positive("width", width), _positive("dt", dt)
+    gap = _check.number("gap", gap, unit="s", at_least=0)
+    _require_few(steps * (width + gap) / dt)
     levels = torch.linspace(start, stop, steps, dtype=torch.float64).tolist()
     levels += levels[-2::-1] if back else []
     return torch.cat([pulse_train(v, 1, width=width, gap=gap, dt=dt, dtype=dtype) for v in levels])
@@ -228,7 +230,7 @@ def _positive(name: str, value: float) -> float:
     return _check.number(name, value, above=0)
 
 
-def _require_few(samples: int) -> None:
+def _require_few(samples: float) -> None:
     if samples > _MOST:
         raise ConfigError(
             f"the waveform has {samples:.3g} samples; expected at most {_MOST}: a larger dt, or "

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
@@ -17,7 +18,7 @@ from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
 from memcore.nn.kinds import class_name, kind_of, kinds, why_not
 from memcore.nn.matrix import Matrix
-from memcore.nn.walk import layers, qualified, replace_module, weights_of
+from memcore.nn.walk import layers, qualified, replace_module, require_module, weights_of
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
@@ -68,7 +69,7 @@ def convert_(
     calibration: Batches | None = None,
 ) -> nn.Module:
     """As `convert`, but in place, layer by layer: needs no second copy of the network."""
-    if kind_of(model) is not None:
+    if kind_of(require_module(model)) is not None:
         raise ConversionError(
             f"a {type(model).__name__} cannot replace itself in place; "
             "use model = memcore.convert(model, config)"
@@ -78,7 +79,7 @@ def convert_(
 
 def _copied(model: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(require_module(model))
     except RuntimeError as error:
         raise ConversionError(
             f"the network cannot be copied: {error}; expected parameters, not tensors computed "
@@ -108,6 +109,8 @@ def _convert(
         raise ConversionError(
             "the model has memristive layers already; call memcore.revert_(model) first"
         )
+    if filter_fn is not None and not callable(filter_fn):
+        raise ConfigError(f"filter_fn={shown(filter_fn)}; expected a function (module, name)")
     choose, known = _chooser(model, config), kinds()
     stream = Stream(seed)
     made: dict[nn.Module, nn.Module] = {}
@@ -192,14 +195,16 @@ def _chooser(model: nn.Module, config: Configs) -> Callable[[str], CrossbarConfi
         return lambda _: config
     if not isinstance(config, Mapping):
         raise ConfigError(
-            f"config is {config!r}; expected a CrossbarConfig or a mapping from name patterns"
+            f"config is {shown(config)}; expected a CrossbarConfig or a mapping from name patterns"
         )
     if "device" in config:
         whole = CrossbarConfig.from_mapping(config)
         return lambda _: whole
     for pattern, value in config.items():
+        if not isinstance(pattern, str):
+            raise ConfigError(f"config has the key {shown(pattern)}; expected a pattern of names")
         if not isinstance(value, CrossbarConfig):
-            raise ConfigError(f"config[{pattern!r}] is {value!r}; expected a CrossbarConfig")
+            raise ConfigError(f"config[{pattern!r}] is {shown(value)}; expected a CrossbarConfig")
         if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
             names = ", ".join(name for name, m in model.named_modules() if kind_of(m) is not None)
             raise ConfigError(f"config[{pattern!r}] fits no module; there are {names}")

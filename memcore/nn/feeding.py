@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memcore._text import shown
 from memcore.errors import ConfigError
 
 #: A batch, or batches; of (inputs, targets) the inputs are taken.
@@ -22,12 +23,18 @@ def run(model: nn.Module, inputs: Any, forward: Forward | None = None) -> Any:
     argument, unless `forward` says otherwise.
     """
     if forward is not None:
-        return forward(model, inputs)
+        return _callable(forward)(model, inputs)
     if isinstance(inputs, Mapping):
         return model(**inputs)
     if isinstance(inputs, tuple | list):
         return model(*inputs)
     return model(inputs)
+
+
+def _callable(forward: Forward) -> Forward:
+    if not callable(forward):
+        raise ConfigError(f"forward={shown(forward)}; expected a function (model, batch)")
+    return forward
 
 
 def inputs_of(model: nn.Module, batch: Any) -> Any:

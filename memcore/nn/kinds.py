@@ -8,7 +8,7 @@ from torch import nn
 from memcore.contracts.layer import Layer
 from memcore.errors import MemcoreWarning, PluginShadowWarning, RegistryError
 from memcore.registry.instances import layers as registry
-from memcore.registry.scan import BUNDLED, THIS_PROCESS, Provider
+from memcore.registry.scan import THIS_PROCESS, Provider
 
 
 def kinds() -> dict[str, type[Layer]]:
@@ -47,8 +47,8 @@ def class_name(cls: type) -> str:
 
 
 def _rank(provider: Provider) -> tuple[int, str, str]:
-    order = {THIS_PROCESS: 0, BUNDLED: 1}
-    return order.get(provider.distribution, 2), provider.distribution, provider.name
+    order = 0 if provider.distribution == THIS_PROCESS else 1 if provider.is_bundled else 2
+    return order, provider.distribution, provider.name
 
 
 def _loaded(provider: Provider) -> type[Layer] | None:

@@ -4,14 +4,27 @@ from typing import cast
 
 from torch import nn
 
+from memcore._text import shown
 from memcore.contracts.layer import Layer
-from memcore.errors import ConversionError
+from memcore.crossbar.crossbar import Crossbar
+from memcore.errors import ArgumentTypeError, ConversionError
 from memcore.nn.matrix import Matrix
+
+
+def require_module(model: object) -> nn.Module:
+    """The network itself.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"model={shown(model)}; expected a network, a torch.nn.Module")
+    return model
 
 
 def layers(model: nn.Module) -> dict[str, Layer]:
     """The converted layers by qualified name, a shared one under each of its names."""
-    named = model.named_modules(remove_duplicate=False)
+    named = require_module(model).named_modules(remove_duplicate=False)
     return {name: module for name, module in named if isinstance(module, Layer)}
 
 
@@ -22,6 +35,11 @@ def require_layers(model: nn.Module) -> dict[str, Layer]:
         ConversionError: there are none.
     """
     converted = layers(model)
+    if not converted and isinstance(model, Crossbar):
+        raise ConversionError(
+            "this Crossbar is no network; expected a converted one: a Crossbar has methods of its "
+            "own, such as age, write and solve"
+        )
     if not converted:
         raise ConversionError(
             f"this {type(model).__name__} has no memristive layer; call memcore.convert first"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
-from memcore._text import hint
+from memcore._text import hint, shown
 from memcore.contracts import CONTRACTS
 from memcore.contracts.contract import Contract
 from memcore.contracts.device import Memristor
@@ -56,7 +56,7 @@ def plugin(kind: str, spec: Any) -> Any:
             )
         return _build(registry[name], name, values)
     raise ConfigError(
-        f"{spec!r} is no {contract.__name__}; expected a name, a mapping with a name, or an "
+        f"{shown(spec)} is no {contract.__name__}; expected a name, a mapping with a name, or an "
         f"instance of memcore.{contract.__name__}"
     )
 
@@ -112,12 +112,15 @@ def _parse(name: str, key: str, kind: Any, value: Any) -> Any:
     if Distribution in get_args(kind):
         kind = float
     try:
-        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
+        parsed = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
             value
         )
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ConfigError(f"{name!r}: {key}={value!r}: {problem['msg']}") from error
+        raise ConfigError(f"{name!r}: {key}={shown(value)}: {problem['msg']}") from error
+    if isinstance(parsed, int | float) and isinstance(value, bool | str) and parsed is not value:
+        raise ConfigError(f"{name!r}: {key}={value!r}; expected a number")
+    return parsed
 
 
 def _distribution(name: str, key: str, value: Mapping[str, Any]) -> Distribution:

@@ -14,7 +14,7 @@ from memcore.contracts.cost import Activity, Cost
 from memcore.nn.counting import counting
 from memcore.nn.feeding import Batches, Forward, batches, run
 from memcore.nn.verbs import evaluating
-from memcore.nn.walk import named_matrices
+from memcore.nn.walk import named_matrices, require_layers
 from memcore.registry.specs import PluginSpec, plugin, provided_name
 
 
@@ -95,6 +95,7 @@ def cost(
         >>> memcore.cost(mem, torch.ones(5, 3), read_time=1e-8).total.time
         5e-08
     """
+    require_layers(network)
     spec: Any = {"name": model, **parameters} if isinstance(model, str) else model
     estimator = plugin("costs", spec)
     with evaluating(network), counting(network) as counts:

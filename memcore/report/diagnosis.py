@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memcore._text import aligned
+from memcore._text import aligned, shown
 from memcore.contracts.layer import Layer
 from memcore.errors import ConfigError, NoEffectWarning, warn
 from memcore.nn.clipping import clipped, warn_of_clipping
@@ -143,6 +143,8 @@ def diagnose(
         StaleCellsWarning: the parameters have changed since the cells were written.
     """
     layers = require_layers(model)
+    if metric is not None and not callable(metric):
+        raise ConfigError(f"metric={shown(metric)}; expected a function (outputs, targets)")
     configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
     names = list(dict.fromkeys(name for config in configs for name in effects(config)))
     batches, targets = _read(loader)

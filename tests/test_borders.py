@@ -1,0 +1,177 @@
+"""What the public borders refuse, in words, and what threads may do at once."""
+
+import copy
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+import memcore
+from memcore import ConfigError
+
+ADC = {"name": "uniform", "bits": 6}
+
+
+def converted(**settings):
+    torch.manual_seed(0)
+    return memcore.convert(
+        nn.Linear(8, 4), memcore.CrossbarConfig(**{"device": "ideal", **settings})
+    )
+
+
+def in_threads(work, count=4):
+    with ThreadPoolExecutor(count) as pool:
+        return [each.result() for each in [pool.submit(work, k) for k in range(count)]]
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_first_read_from_many_threads_calibrates_once(attempt):
+    mem = converted(dac=ADC, adc=ADC, tile=(4, 4))
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(attempt))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", memcore.CalibrationWarning)
+        expected = copy.deepcopy(mem)(x)
+        outputs = in_threads(lambda _: mem(x))
+    assert all(torch.equal(y, expected) for y in outputs)
+
+
+def test_every_noisy_read_of_any_thread_has_a_number_of_its_own():
+    mem = converted(nonidealities=[{"name": "read_noise", "std": 0.1}])
+    x = torch.ones(1, 8)
+
+    def many(_):
+        with torch.no_grad():
+            return [mem(x) for _ in range(50)]
+
+    outputs = torch.cat([y for part in in_threads(many) for y in part])
+    assert int(mem.crossbar.reads) == 200
+    assert len(outputs.unique(dim=0)) == 200
+
+
+def test_ageing_from_many_threads_loses_no_time():
+    mem = converted(device="pcm")
+    in_threads(lambda _: [memcore.age(mem, seconds=1.0) for _ in range(10)])
+    assert float(mem.crossbar.seconds) == 40.0
+
+
+def test_layer_with_its_lock_is_copied_and_pickled():
+    mem = converted(adc=ADC)
+    memcore.calibrate(mem, torch.randn(20, 8))
+    x = torch.randn(3, 8)
+    for twin in (copy.deepcopy(mem), pickle.loads(pickle.dumps(mem))):
+        assert torch.equal(twin(x), mem(x))
+
+
+# -- states ---------------------------------------------------------------------------------------
+
+CELLS = "matrices.weight.crossbar.cells"
+CROSSBAR = "matrices.weight.crossbar"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (f"{CELLS}.programmed", lambda g: g.fill_(float("nan"))),
+        (f"{CELLS}.programmed", lambda g: g.fill_(float("inf"))),
+        (f"{CELLS}.programmed", lambda g: g.neg_()),
+        (f"{CELLS}.gain", lambda gain: gain.fill_(float("nan"))),
+        (f"{CELLS}.clock.segments", lambda s: s[:, 0].zero_()),
+        (f"{CELLS}.clock.segments", lambda s: s[:, 1].fill_(-1.0)),
+        (f"{CELLS}.clock.segments", lambda s: s[:, 2].fill_(float("nan"))),
+        (f"{CROSSBAR}.output.range", lambda r: r.fill_(float("inf"))),
+        (f"{CROSSBAR}.output.range", lambda r: r.copy_(r.flip(1))),
+    ],
+)
+def test_state_that_no_chip_has_is_refused_by_name(name, change):
+    mem = converted(device="pcm", adc=ADC)
+    memcore.calibrate(mem, torch.randn(20, 8))
+    memcore.age(mem, seconds=10.0)
+    state = copy.deepcopy(mem.state_dict())
+    change(state[name])
+    with pytest.raises(ConfigError, match=f"{name} of the state"):
+        mem.load_state_dict(state)
+
+
+def test_state_of_a_chip_goes_back_and_forth():
+    mem, other = converted(device="pcm", adc=ADC), converted(device="pcm", adc=ADC)
+    memcore.calibrate(mem, torch.randn(20, 8))
+    memcore.age(mem, seconds=10.0)
+    other.load_state_dict(mem.state_dict())
+    x = torch.randn(3, 8)
+    assert torch.equal(mem(x), other(x))
+
+
+# -- values out of proportion ---------------------------------------------------------------------
+
+NORMAL = memcore.Normal(1e6, 1e7)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"nonidealities": [{"name": "d2d", "std": float("inf")}]},
+        {"nonidealities": [{"name": "read_noise", "std": float("inf")}]},
+        {"nonidealities": [{"name": "temperature", "reference": 1.0}]},
+        {"nonidealities": [{"name": "endurance", "p0_hrs": NORMAL}]},
+        {"device": {"name": "simmons", "phi0": 300.0}},
+        {"nonidealities": [{"name": "nonlinear_iv", "read_voltage": 1e-300}]},
+        {"read_voltage": 1e30},
+        {"nonidealities": [{"name": "rtn", "amplitude": 1e39}]},
+        {"adc": {"name": "uniform", "bits": 6, "full_scale": 1e-45}},
+        {"nonidealities": [{"name": "retention", "p0_lrs": 1e-300}]},
+        {"nonidealities": [{"name": "ir_drop_profile", "segment": 1e39}]},
+    ],
+    ids=str,
+)
+def test_values_out_of_proportion_are_refused_or_give_finite_outputs(settings):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", memcore.MemcoreWarning)
+            mem = converted(**settings)
+            memcore.age(mem, seconds=100.0, cycles=10.0)
+            outputs = mem(torch.ones(3, 8))
+    except memcore.MemcoreError as error:
+        assert "expected" in str(error)
+    else:
+        assert outputs.isfinite().all()
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+G = torch.full((3, 2), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: memcore.convert(None, memcore.CrossbarConfig(device="ideal")), "model=None; expec"),
+        (lambda: memcore.convert(nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal"), seed=2**64), "seed=18446744073709551616; expected an integer of 64 bits"),
+        (lambda: memcore.convert(nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal"), seed=True), "seed=True; expected an integer"),
+        (lambda: memcore.calibrate(converted(adc=ADC), 3), "the inputs are a int; expected a batch"),
+        (lambda: memcore.age(converted(), seconds=10**400), "seconds=1000.*; expected a finite number"),
+        (lambda: memcore.age(memcore.Crossbar(G), seconds=1.0), "a Crossbar has methods of its own"),
+        (lambda: memcore.Crossbar(G) @ torch.ones(3, dtype=torch.complex64), "v is torch.complex64; expected real values"),
+        (lambda: memcore.Crossbar(G).solve(torch.ones(3, dtype=torch.complex64)), "v is torch.complex64; expected real values"),
+        (lambda: memcore.Crossbar(G) @ torch.ones(3, device="meta"), "v is on the device meta; expected values"),
+        (lambda: memcore.Crossbar(G.to_sparse()), "conductance is sparse; expected a dense tensor"),
+        (lambda: memcore.Crossbar(G.to(torch.float8_e4m3fn)), "conductance is torch.float8_e4m3fn"),
+        (lambda: memcore.Crossbar(G.to("meta")), "conductance is on the device meta"),
+        (lambda: memcore.CrossbarConfig(device="ideal", tile=(True, 2)), r"tile=\(True, 2\); expected"),
+        (lambda: memcore.CrossbarConfig(device="ideal", temperature=True), "temperature=True; expected"),
+        (lambda: memcore.CrossbarConfig(device={"name": "ideal", "r_on": True}), "r_on=True"),
+        (lambda: memcore.CrossbarConfig(device={"name": "ideal", "r_on": "2"}), "r_on='2'"),
+        (lambda: memcore.stimuli.sine(1.0, "1e3", dt=1e-6), "frequency='1e3'; expected a finite number > 0"),
+        (lambda: memcore.simulate("vteam", torch.ones(3), True), "dt=True; expected a finite number of s > 0"),
+        (lambda: memcore.Wires(word_line=10**400), "word_line is 1000.* ohm; expected a finite number"),
+        (lambda: memcore.Stream(0).normal((3, -2)), r"shape=\(3, -2\); expected integers >= 0"),
+    ],
+)  # fmt: skip
+def test_argument_that_does_not_fit_is_named(call, message):
+    with pytest.raises(memcore.MemcoreError, match=message):
+        call()
