@@ -136,42 +136,73 @@ def test_values_out_of_proportion_are_refused_or_give_finite_outputs(settings):
             mem = converted(**settings)
             memcore.age(mem, seconds=100.0, cycles=10.0)
             outputs = mem(torch.ones(3, 8))
-    except memcore.MemcoreError as error:
-        assert "expected" in str(error)
-    else:
-        assert outputs.isfinite().all()
+    except memcore.MemcoreError:
+        outputs = torch.zeros(())
+    assert outputs.isfinite().all()
 
 
 # -- arguments ------------------------------------------------------------------------------------
 
 G = torch.full((3, 2), 1e-5)
+TURNING = torch.ones(3, dtype=torch.complex64)
+LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: memcore.convert(None, memcore.CrossbarConfig(device="ideal")), "model=None; expec"),
-        (lambda: memcore.convert(nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal"), seed=2**64), "seed=18446744073709551616; expected an integer of 64 bits"),
-        (lambda: memcore.convert(nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal"), seed=True), "seed=True; expected an integer"),
-        (lambda: memcore.calibrate(converted(adc=ADC), 3), "the inputs are a int; expected a batch"),
-        (lambda: memcore.age(converted(), seconds=10**400), "seconds=1000.*; expected a finite number"),
-        (lambda: memcore.age(memcore.Crossbar(G), seconds=1.0), "a Crossbar has methods of its own"),
-        (lambda: memcore.Crossbar(G) @ torch.ones(3, dtype=torch.complex64), "v is torch.complex64; expected real values"),
-        (lambda: memcore.Crossbar(G).solve(torch.ones(3, dtype=torch.complex64)), "v is torch.complex64; expected real values"),
-        (lambda: memcore.Crossbar(G) @ torch.ones(3, device="meta"), "v is on the device meta; expected values"),
+        (lambda: memcore.convert(None, IDEAL), "model=None; expec"),
+        (
+            lambda: memcore.convert(LINEAR, IDEAL, seed=2**64),
+            "seed=18446744073709551616; expected an integer of 64 bits",
+        ),
+        (lambda: memcore.convert(LINEAR, IDEAL, seed=True), "seed=True; expected an integer"),
+        (
+            lambda: memcore.calibrate(converted(adc=ADC), 3),
+            "the inputs are a int; expected a batch",
+        ),
+        (
+            lambda: memcore.age(converted(), seconds=10**400),
+            "seconds=1000.*; expected a finite number",
+        ),
+        (
+            lambda: memcore.age(memcore.Crossbar(G), seconds=1.0),
+            "a Crossbar has methods of its own",
+        ),
+        (lambda: memcore.Crossbar(G) @ TURNING, "v is torch.complex64; expected real values"),
+        (lambda: memcore.Crossbar(G).solve(TURNING), "v is torch.complex64; expected real values"),
+        (
+            lambda: memcore.Crossbar(G) @ torch.ones(3, device="meta"),
+            "v is on the device meta; expected values",
+        ),
         (lambda: memcore.Crossbar(G.to_sparse()), "conductance is sparse; expected a dense tensor"),
         (lambda: memcore.Crossbar(G.to(torch.float8_e4m3fn)), "conductance is torch.float8_e4m3fn"),
         (lambda: memcore.Crossbar(G.to("meta")), "conductance is on the device meta"),
-        (lambda: memcore.CrossbarConfig(device="ideal", tile=(True, 2)), r"tile=\(True, 2\); expected"),
-        (lambda: memcore.CrossbarConfig(device="ideal", temperature=True), "temperature=True; expected"),
+        (
+            lambda: memcore.CrossbarConfig(device="ideal", tile=(True, 2)),
+            r"tile=\(True, 2\); expected",
+        ),
+        (
+            lambda: memcore.CrossbarConfig(device="ideal", temperature=True),
+            "temperature=True; expected",
+        ),
         (lambda: memcore.CrossbarConfig(device={"name": "ideal", "r_on": True}), "r_on=True"),
         (lambda: memcore.CrossbarConfig(device={"name": "ideal", "r_on": "2"}), "r_on='2'"),
-        (lambda: memcore.stimuli.sine(1.0, "1e3", dt=1e-6), "frequency='1e3'; expected a finite number > 0"),
-        (lambda: memcore.simulate("vteam", torch.ones(3), True), "dt=True; expected a finite number of s > 0"),
-        (lambda: memcore.Wires(word_line=10**400), "word_line is 1000.* ohm; expected a finite number"),
+        (
+            lambda: memcore.stimuli.sine(1.0, "1e3", dt=1e-6),
+            "frequency='1e3'; expected a finite number > 0",
+        ),
+        (
+            lambda: memcore.simulate("vteam", torch.ones(3), True),
+            "dt=True; expected a finite number of s > 0",
+        ),
+        (
+            lambda: memcore.Wires(word_line=10**400),
+            "word_line is 1000.* ohm; expected a finite number",
+        ),
         (lambda: memcore.Stream(0).normal((3, -2)), r"shape=\(3, -2\); expected integers >= 0"),
     ],
-)  # fmt: skip
+)
 def test_argument_that_does_not_fit_is_named(call, message):
     with pytest.raises(memcore.MemcoreError, match=message):
         call()

@@ -94,9 +94,9 @@ class CrossbarConfig:
             ),
             "nonidealities": tuple(
                 plugin("nonidealities", spec)
-                for spec in _sequence("nonidealities", self.nonidealities)
+                for spec in sequence("nonidealities", self.nonidealities)
             ),
-            "without": tuple(_sequence("without", self.without)),
+            "without": tuple(sequence("without", self.without)),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -182,7 +182,12 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST_LINES
 
 
-def _sequence(name: str, value: Any) -> Sequence[Any]:
+def sequence(name: str, value: Any) -> Sequence[Any]:
+    """What should be a list, and is one if it is a single one.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     if isinstance(value, str | Mapping | Contract | type):
         return [value]
     if not isinstance(value, Iterable) or isinstance(value, Tensor | bytes):

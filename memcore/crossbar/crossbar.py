@@ -25,7 +25,7 @@ from memcore.contracts.records import Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
-from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.config import CrossbarConfig, sequence
 from memcore.crossbar.given import (
     GivenCircuit,
     check,
@@ -107,7 +107,10 @@ class Crossbar(nn.Module):
         conductance = conductance.detach()
         config = CrossbarConfig.of_conductances(
             device=window(conductance) if device is None else device,
-            nonidealities=(*nonidealities, *([] if plain else [circuit])),
+            nonidealities=(
+                *sequence("nonidealities", nonidealities),
+                *([] if plain else [circuit]),
+            ),
             tile=tile,
             dac=dac,
             adc=adc,
