@@ -115,7 +115,8 @@ def tensor(name: str, value: Any, shape: str, unit: str, *, any_real: bool = Fal
         )
     if not is_plain(value):
         raise ConfigError(
-            f"{name} is {_odd(value)}; expected a dense tensor {wanted}: use .to_dense()"
+            f"{name} is {_odd(value)}; expected a dense tensor {wanted}: use .to_dense() or "
+            ".float()"
         )
     if value.dtype not in _DTYPES and not (any_real and not value.is_floating_point()):
         raise ConfigError(
@@ -161,8 +162,11 @@ def is_plain(value: Tensor) -> bool:
         or value.is_quantized
         or value.is_meta
         or value.is_complex()
+        or (value.is_floating_point() and value.dtype not in _DTYPES)
     )
 
 
 def _odd(value: Tensor) -> str:
-    return "nested" if value.is_nested else "quantised" if value.is_quantized else "sparse"
+    if value.is_nested or value.layout is not torch.strided:
+        return "nested" if value.is_nested else "sparse"
+    return str(value.dtype)

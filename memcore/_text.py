@@ -38,6 +38,7 @@ def shown(value: object) -> str:
         text = printable(repr(value))
     except Exception:  # an integer of thousands of digits, or an object that cannot be shown
         text = f"a {type(value).__name__}"
+    text = " ".join(text.split()) if "\n" in text else text
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

@@ -121,7 +121,7 @@ def test_nothing_is_drawn_for_no_cells():
         (lambda: Normal(1.0, ""), "std of Normal=''"),
         (lambda: Normal(True, 1.0), "mean of Normal=True"),
         (lambda: Normal(1e301, 1.0), "mean of Normal=1e.301; expected a finite number up to 1e"),
-        (lambda: Normal(1.0, 1.0, min="a"), "min of Normal='a'; expected a number or None"),
+        (lambda: Normal(1.0, 1.0, min="a"), "min of Normal='a'; expected a number of magnitude"),
         (lambda: Uniform(0.0, 10**400), "max of Uniform=1000"),
         (lambda: Normal(0.0, 1.0, min=9.0), "only .* % of the draws fall inside the bounds"),
         (lambda: Normal(0.0, 1.0, min=1.0, max=-1.0), "expected min < max"),

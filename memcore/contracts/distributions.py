@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, NoReturn
 
 import torch
@@ -69,9 +70,10 @@ class _Truncated(Distribution):
 
     def _validate(self, least: float | None, most: float | None) -> None:
         for name, bound in (("min", least), ("max", most)):
-            if bound is not None and not (_check.is_number(bound) and not math.isnan(bound)):
+            if bound is not None and not _is_bound(bound):
                 raise ConfigError(
-                    f"{name} of {type(self).__name__}={shown(bound)}; expected a number or None"
+                    f"{name} of {type(self).__name__}={shown(bound)}; expected a number of "
+                    f"magnitude up to {_check.LARGEST:g}, or None"
                 )
         if least is not None and most is not None and least > most:
             raise ConfigError(f"{self!r}: min is above max; expected min < max")
@@ -192,6 +194,11 @@ class Uniform(Distribution):
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         return stream.uniform(shape, device=device).mul_(self.max - self.min).add_(self.min)
+
+
+def _is_bound(value: object) -> bool:
+    fits = isinstance(value, Real) and _check.is_number(value)
+    return fits and (abs(value) <= _check.LARGEST or math.isinf(value))
 
 
 def _inside(x: Tensor, low: float | None, high: float | None) -> Tensor:

@@ -234,6 +234,7 @@ def _is_held(value: Any) -> bool:
 
 def _complaint(rule: _Rule, value: Any) -> str:
     drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
+    drawn = drawn and _check.is_plain(value)
     if drawn and value.numel() > 1:
         wrong = int((~rule.range.holds(value)).sum())
         return (
