@@ -32,6 +32,11 @@ def is_number(value: object) -> bool:
     return True
 
 
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer of 64 bits; booleans are none."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) in INTEGERS
+
+
 def number(
     name: str,
     value: Any,
@@ -79,7 +84,7 @@ def integer(name: str, value: Any, *, at_least: int | None = None, what: str = "
     Raises:
         ConfigError: it is something else, or too small.
     """
-    fits = isinstance(value, Integral) and not isinstance(value, bool) and value in INTEGERS
+    fits = is_integer(value)
     if fits and (at_least is None or value >= at_least):
         return int(value)
     bound = "" if at_least is None else f" >= {at_least}"

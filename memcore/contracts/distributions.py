@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Distribution(ABC):
     ) -> Tensor:
         """Draw one value per cell, float32 [*shape]."""
 
-    def _require(self, name: str, **bounds: float) -> None:
+    def _require(self, name: str, **bounds: Any) -> None:
         """Refuse what is no number within the bounds of `_check.number`; keep it as a float."""
         value = _check.number(f"{name} of {type(self).__name__}", getattr(self, name), **bounds)
         object.__setattr__(self, name, value)
@@ -196,7 +196,7 @@ class Uniform(Distribution):
         return stream.uniform(shape, device=device).mul_(self.max - self.min).add_(self.min)
 
 
-def _is_bound(value: object) -> bool:
+def _is_bound(value: Any) -> bool:
     fits = isinstance(value, Real) and _check.is_number(value)
     return fits and (abs(value) <= _check.LARGEST or math.isinf(value))
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -296,7 +295,7 @@ def _stride(record: object, samples: int) -> int:
 
 def _sizes(shape: object) -> tuple[int, ...]:
     sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    if not all(isinstance(n, Integral) and n is not True and 0 <= n < 2**40 for n in sizes):
+    if not all(_check.is_integer(n) and 0 <= n < 2**40 for n in sizes):
         raise ConfigError(
             f"shape={shown(shape)}; expected how many cells, or a tuple of integers >= 0"
         )

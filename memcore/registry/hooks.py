@@ -114,7 +114,7 @@ def notes(manager: pluggy.PluginManager, model: nn.Module) -> list[tuple[str, st
     return found
 
 
-def _is_note(line: object) -> bool:
+def _is_note(line: Any) -> bool:
     pair = isinstance(line, list | tuple) and len(line) == 2
     return pair and all(isinstance(text, str) for text in line)
 

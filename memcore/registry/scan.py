@@ -145,7 +145,8 @@ def _provider(entry: "EntryPoint") -> Provider | None:
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
     if name and version:
         # Whoever wrote the metadata: shown on terminals, they control none.
-        return Provider(*map(printable, (entry.name, entry.value, name, version)), entry)
+        words = [printable(word) for word in (entry.name, entry.value, name, version)]
+        return Provider(words[0], words[1], words[2], words[3], entry)
     warnings.warn(
         f"{entry.name!r} ({printable(entry.value)}) of the entry-point group {entry.group!r} is "
         "not used: the metadata of its package cannot be read; reinstall or remove that package",
