@@ -152,6 +152,8 @@ class _Rule:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
             return not isinstance(value, Tensor | list) and value in self.names
+        if isinstance(value, list | tuple) and self.kinds <= {float, int, Distribution}:
+            return False
         return all(map(self._fits, _entries(value))) and (
             isinstance(value, list | tuple) or not self.several
         )

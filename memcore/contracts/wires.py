@@ -54,7 +54,10 @@ class Wires:
 
     def __post_init__(self) -> None:
         for name in ("word_line", "bit_line", "driver", "sense"):
-            _require(name, getattr(self, name))
+            value = getattr(self, name)
+            _require(name, value)
+            if not isinstance(value, Tensor):
+                object.__setattr__(self, name, float(value))
         for name in ("first", "last"):
             if not isinstance(getattr(self, name), bool):
                 raise ArgumentTypeError(

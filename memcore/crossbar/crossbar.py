@@ -402,6 +402,8 @@ class Crossbar(nn.Module):
             self.refresh()
 
     def _check_typical(self, x: Tensor) -> None:
+        name = f"the input of layer {self.cells.name!r}"
+        _check.tensor(name, x, "[n, groups, rows]", "units of the network")
         wrong = int((~x.isfinite()).sum())
         if wrong:
             raise ConfigError(
