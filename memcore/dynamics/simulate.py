@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from numbers import Integral
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +27,6 @@ from memcore.random import Stream
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, plugin
 
-_ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
 _ROUNDING = 1e-4  #: share by which rounding may carry a conductance out of its window
 _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
@@ -70,27 +69,6 @@ class Trace:
         rows, cells = self.current.shape[0], tuple(self.current.shape[1:])
         name = type(self.device).__name__
         return f"Trace({name}, {rows} samples of cells {cells}, engine={self.engine!r})"
-
-
-@dataclass(frozen=True)
-class StepStream(Stream):
-    """The stream of one step: what it draws is keyed by the cell and by the step's index."""
-
-    step: int = 0
-
-    def child(self, *names: str | int) -> "StepStream":
-        return StepStream(self.seed, (*self.path, *map(str, names)), self.step)
-
-    def normal(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
-        return super().normal(shape, round=round * _ROUNDS + self.step, **options)
-
-    def uniform(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
-        return super().uniform(shape, round=round * _ROUNDS + self.step, **options)
-
-    def bernoulli(
-        self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
-    ) -> Tensor:
-        return self.uniform(shape, device=device) < p
 
 
 def simulate(
@@ -249,7 +227,7 @@ def _loop(
     for k, now in enumerate(voltage):
         if stride and k % stride == 0:
             kept.append(state)
-        random = StepStream(ctx.random.seed, ctx.random.path, first_step + k)
+        random = ctx.random.of_step(first_step + k)
         state = device.step(state, now.expand(cells), dt, dataclasses.replace(ctx, random=random))
     return state, torch.stack(kept) if kept else state.new_empty((0, *state.shape))
 
