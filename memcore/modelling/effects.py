@@ -76,11 +76,11 @@ class ProgrammingError(NonIdeality):
     A device returns it from `effects()`. Give each device a subclass of its own, whose name is the
     name of the effect in reports:
 
-    ```python
-    @dataclass(frozen=True, kw_only=True)
-    class MyCellProgramming(ProgrammingError):
-        \"\"\"What write-verify leaves.\"\"\"
-    ```
+    For example::
+
+        @dataclass(frozen=True, kw_only=True)
+        class MyCellProgramming(ProgrammingError):
+            \"\"\"What write-verify leaves.\"\"\"
     """
 
     stage = Stage.PROGRAM

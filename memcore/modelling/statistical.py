@@ -65,15 +65,15 @@ class Statistical(Unpulsed):
     it (`aged`) and how noisy reads are (`read_std`), and returns effects of its own kinds of
     `ProgrammingError`, `Relaxation` and `CellReadNoise` from `effects()`:
 
-    ```python
-    @dataclass(frozen=True, kw_only=True)
-    class MyCell(Statistical):
-        def programming_std(self, g):
-            return 0.02 * g + 1e-7  # S
+    For example::
 
-        def effects(self):
-            return (MyCellProgramming(cell=self),)
-    ```
+        @dataclass(frozen=True, kw_only=True)
+        class MyCell(Statistical):
+            def programming_std(self, g):
+                return 0.02 * g + 1e-7  # S
+
+            def effects(self):
+                return (MyCellProgramming(cell=self),)
     """
 
     g_min: float = parameter(1e-7, "S", "lowest conductance", above=0, below="g_max")
