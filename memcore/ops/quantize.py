@@ -11,7 +11,6 @@ from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device
 
-
 #: The kernels find a level by a 32-bit index into tables twice as large.
 _MOST_LEVELS = 2**30
 

@@ -47,7 +47,7 @@ def small(): effective_conductance.solve(*(x[:2, :9, :9] for x in inputs), False
     "effective_conductance of one array": """
 inputs = [torch.rand(1, 256, 256) for _ in range(3)]
 def call(): effective_conductance.solve(*inputs, False, False)
-def small(): effective_conductance.solve(*(x[:, :9, :9] for x in inputs), False, False)
+def small(): effective_conductance.solve(*(x[:, :64, :64] for x in inputs), False, False)
 """,
     "effective_conductance_backward": """
 inputs = [torch.rand(4, 160, 160) for _ in range(4)]
