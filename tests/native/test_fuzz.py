@@ -202,11 +202,11 @@ def test_effective_conductance(arrays, rows, cols, seed, layout, dtype, both, se
     assert_same(effective_conductance.solve(*inputs, *ends), matrix, **tolerance)
     if ohm == 0 or dtype == torch.float32:
         return
-    grad = numbers(seed + 3, arrays, rows, cols).double()
+    grad = layout(numbers(seed + 3, arrays, rows, cols).double())
     expected = _effective_reference.backward(grad, *exact, *ends)
     leaves = [x.detach().requires_grad_() for x in inputs]
     kept = torch.autograd.grad(effective_conductance.solve(*leaves, *ends), leaves, grad)
-    for way in (kept, effective_conductance._BACKWARD(layout(grad), *inputs, *ends)):
+    for way in (kept, effective_conductance._BACKWARD(grad, *inputs, *ends)):
         for got, wanted in zip(way, expected, strict=True):
             size = float(wanted.abs().max()) if wanted.numel() else 0.0
             assert_same(got, wanted, rtol=1e-6, atol=1e-9 * size)
