@@ -1,7 +1,9 @@
+import contextlib
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from memcore.errors import StudyError
@@ -111,25 +113,51 @@ def test_a_torn_checkpoint_has_no_record(tmp_path: Path, content: bytes) -> None
     assert checkpoints.checkpoint_record(path) is None
 
 
-def test_a_state_dict_of_torch_save_is_taken_too(tmp_path: Path) -> None:
+def test_a_file_of_torch_save_is_never_unpickled_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, _ = small()
     path = tmp_path / "weights.pt"
-    torch.save({"state_dict": network.state_dict(), "epoch": 3}, path)
-    checkpoints.load_weights(network, path)
+    torch.save({"model_state_dict": network.state_dict(), "epoch": 3}, path)
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("unpickled"))
+    with pytest.raises(StudyError, match="memcore convert-checkpoint"):
+        checkpoints.load_weights(network, path)
 
 
-def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_listed_and_change_nothing(tmp_path: Path) -> None:
     network, _ = small()
-    state = network.state_dict()
+    before = checkpoints.digest(network)
+    state = {name: 2 * tensor for name, tensor in network.state_dict().items()}
     state["1.weight"] = torch.zeros(8, 63)
     state["head.bias"] = state.pop("3.bias")
-    torch.save(state, tmp_path / "weights.pt")
+    save_file(state, tmp_path / "weights.safetensors")
     with pytest.raises(StudyError) as caught:
-        checkpoints.load_weights(network, tmp_path / "weights.pt")
+        checkpoints.load_weights(network, tmp_path / "weights.safetensors")
     text = str(caught.value)
     assert "1.weight: shape [8, 63], the model has [8, 64]" in text
     assert "missing: 3.bias" in text
     assert "not in the model: head.bias" in text
+    assert checkpoints.digest(network) == before
+
+
+def test_a_common_beginning_of_all_names_is_recognised(tmp_path: Path) -> None:
+    network, _ = small()
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(StudyError, match=r"begin with 'module\.'.*\n.*--strip module\. "):
+        checkpoints.load_weights(network, tmp_path / "weights.safetensors")
+
+
+def test_a_state_that_is_no_tensor_is_named(tmp_path: Path) -> None:
+    class Odd(nn.Linear):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": 3}
+
+        def set_extra_state(self, state: object) -> None:
+            del state
+
+    with pytest.raises(StudyError, match="state '_extra_state' of Odd is dict; expected tensors"):
+        checkpoints.save_checkpoint(Odd(2, 2), tmp_path / "odd.safetensors", {})
 
 
 def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:
@@ -207,6 +235,28 @@ def test_an_interrupted_training_gives_the_same_weights(tmp_path: Path, optimize
     work.run(again, lines.append)
     assert lines[0] == "done before"
     assert checkpoints.digest(again) == checkpoints.digest(whole)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_training_goes_on_where_its_learning_rate_was(tmp_path: Path, left: int) -> None:
+    whole, data = small()
+    part = Split(data.train.images[: 64 + left], data.train.labels[: 64 + left])
+    data = Dataset(train=part, test=data.test)
+    recipe, rates = Recipe(epochs=3, batch=16), []
+    for snapshot in (None, tmp_path / "snapshot", tmp_path / "snapshot"):
+        lines: list[str] = []
+        network, _ = small()
+
+        def note(line: str, lines: list[str] = lines, network: nn.Module = network) -> None:
+            lines.append(f"{line} {checkpoints.digest(network)}")
+            if lines[0].startswith("loss") and len(lines) == 2 and snapshot is not None:
+                raise Stopped
+
+        with contextlib.suppress(Stopped):
+            Training(data, recipe, 5, CPU, snapshot).run(network, note)
+        rates.append(lines)
+    assert rates[1] == rates[0][:2]
+    assert rates[2][2] == rates[0][2]
 
 
 @pytest.mark.parametrize("spoil", [b"", b"nonsense", None])
