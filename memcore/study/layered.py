@@ -62,19 +62,28 @@ def arrays(crossbar: Mapping[str, Any]) -> Arrays:
     return found
 
 
+def require_layers(model: nn.Module, config: Arrays) -> None:
+    """Refuse patterns that fit nothing in a network.
+
+    Raises:
+        StudyError: names the pattern, and lists the layers that could be converted.
+    """
+    names = [name for name, _ in model.named_modules()]
+    for pattern in () if isinstance(config, CrossbarConfig) else config:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            there = ", ".join(name for name, each in model.named_modules() if kind_of(each))
+            raise StudyError(f"crossbar.{pattern} fits no layer of the network; there are {there}")
+
+
 def converted(model: nn.Module, config: Arrays, seed: int) -> nn.Module:
     """A memristive copy of a network.
 
     Raises:
-        StudyError: a pattern fits no module of the network; lists those that could be converted.
+        StudyError: a pattern fits no module of the network.
     """
     if isinstance(config, CrossbarConfig):
         return convert(model, config, seed=seed)
-    names = [name for name, _ in model.named_modules()]
-    for pattern in config:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            there = ", ".join(name for name, each in model.named_modules() if kind_of(each))
-            raise StudyError(f"crossbar.{pattern} fits no layer of the network; there are {there}")
+    require_layers(model, config)
     given = {pattern: each for pattern, each in config.items() if each is not None}
     return convert(
         model, given, seed=seed, filter_fn=lambda _, name: _chosen(config, name) is not None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from memcore.errors import MemcoreError
 from memcore.study.config import Study
 from memcore.study.files import digest_json
+from memcore.study.layered import patterns
 
 FORMAT: Final = 1
 #: What may change without changing a figure of the table.
@@ -83,6 +84,7 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
         sweeps[content.pop("name")] = content
     return {
         **{**study, "study": _without(study["study"], "study"), "sweep": sweeps},
+        "layers": patterns(study["crossbar"]),  # of which the first that fits counts
         "versions": dict(record["versions"]),
         "code": dict(record["code"]),
         "plugins": {

@@ -14,7 +14,7 @@ from memcore.study.config import Study, read
 from memcore.study.data import Dataset
 from memcore.study.evaluation import evaluate_chips, judged
 from memcore.study.files import encoded, locked, remove, write_atomic
-from memcore.study.layered import Arrays, each, told
+from memcore.study.layered import Arrays, each, require_layers, told
 from memcore.study.life import warn_if_nothing_passes
 from memcore.study.metrics import Metric, Score
 from memcore.study.plots import plot
@@ -106,7 +106,7 @@ class _Run:
     def finish(self, identity: str, todo: Sequence[Point], configs: Sequence[Arrays]) -> Results:
         self.store.report_strangers(todo)
         content = checkpoints.digest_dataset(self.dataset)
-        model = self._network(content)
+        model = self._network(content, configs)
         subject = Subject(identity, checkpoints.digest(model), content)
         baseline = self.store.baseline(subject) or self._baseline(model, subject)
         chips = self.study.study.chips
@@ -155,12 +155,14 @@ class _Run:
         self.store.write_baseline(score, subject)
         return score
 
-    def _network(self, content: str) -> nn.Module:
+    def _network(self, content: str, configs: Sequence[Arrays]) -> nn.Module:
         """The trained network: given, kept from an earlier run, or trained now."""
         general = self.study.study
         with torch.random.fork_rng():  # initial weights come from torch's global seed
             torch.manual_seed(general.seed)
             model = models.model(general.model, self.study.folder).to(self.device)
+            for config in configs:
+                require_layers(model, config)
             if general.checkpoint is not None:
                 path = checkpoints.located(general.checkpoint, self.study.folder)
                 LOG.info("using the weights of %s", path)
