@@ -1,4 +1,3 @@
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -235,28 +234,6 @@ def test_an_interrupted_training_gives_the_same_weights(tmp_path: Path, optimize
     work.run(again, lines.append)
     assert lines[0] == "done before"
     assert checkpoints.digest(again) == checkpoints.digest(whole)
-
-
-@pytest.mark.parametrize("left", [0, 1])
-def test_a_training_goes_on_where_its_learning_rate_was(tmp_path: Path, left: int) -> None:
-    whole, data = small()
-    part = Split(data.train.images[: 64 + left], data.train.labels[: 64 + left])
-    data = Dataset(train=part, test=data.test)
-    recipe, rates = Recipe(epochs=3, batch=16), []
-    for snapshot in (None, tmp_path / "snapshot", tmp_path / "snapshot"):
-        lines: list[str] = []
-        network, _ = small()
-
-        def note(line: str, lines: list[str] = lines, network: nn.Module = network) -> None:
-            lines.append(f"{line} {checkpoints.digest(network)}")
-            if lines[0].startswith("loss") and len(lines) == 2 and snapshot is not None:
-                raise Stopped
-
-        with contextlib.suppress(Stopped):
-            Training(data, recipe, 5, CPU, snapshot).run(network, note)
-        rates.append(lines)
-    assert rates[1] == rates[0][:2]
-    assert rates[2][2] == rates[0][2]
 
 
 @pytest.mark.parametrize("spoil", [b"", b"nonsense", None])

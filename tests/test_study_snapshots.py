@@ -22,9 +22,10 @@ class Stopped(Exception):
     """Stands for a power cut."""
 
 
-def small() -> tuple[nn.Module, Dataset]:
+def small(count: int = 65) -> tuple[nn.Module, Dataset]:
+    """A network and samples, of which one is too many for whole batches and left out."""
     torch.manual_seed(3)
-    images, labels = torch.randn(64, 12), torch.arange(64) % 4
+    images, labels = torch.randn(count, 12), torch.arange(count) % 4
     split = Split(images, labels)
     network = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
     return network, Dataset(train=split, test=split)
@@ -159,6 +160,22 @@ def test_a_snapshot_that_fails_half_way_changes_nothing(
     assert "s cannot be continued (it does not fit the network" in caplog.text
     assert len(lines) == 4
     assert digest == finished(RECIPES[0])
+
+
+def test_a_snapshot_continues_where_the_last_batch_is_small(tmp_path: Path) -> None:
+    network, data = small(70)
+    lines: list[str] = []
+
+    def stop(line: str) -> None:
+        lines.append(line)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        Training(data, RECIPES[0], 5, CPU, tmp_path / "s").run(network, stop)
+    again, whole = small(70)[0], small(70)[0]
+    Training(data, RECIPES[0], 5, CPU, tmp_path / "s").run(again)
+    Training(data, RECIPES[0], 5, CPU).run(whole)
+    assert checkpoints.digest(again) == checkpoints.digest(whole)
 
 
 def test_numbers_that_were_changed_are_noticed(

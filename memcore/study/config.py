@@ -249,8 +249,11 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     content, folder, label = _content(source)
-    if given:
-        content["study"] = {**dict(content.get("study", {})), **given}
+    general = content.get("study", {})
+    if given and isinstance(general, General):
+        general = general.model_dump(exclude_unset=True)
+    if given and isinstance(general, Mapping):
+        content["study"] = {**general, **given}
     try:
         return Study.model_validate({**content, "folder": folder})
     except ValidationError as error:
@@ -298,7 +301,8 @@ def _axis(name: str, axis: Any) -> Any:
         axis = {"values": axis}
     if not isinstance(axis, Mapping) or axis.get("moves"):
         return axis
-    return {**axis, "moves": {name: list(axis.get("values", []))}}
+    values = axis.get("values", [])
+    return {**axis, "moves": {name: values}} if isinstance(values, list | tuple) else axis
 
 
 def _shown(value: Any) -> str:

@@ -173,9 +173,10 @@ def csv_text(results: Results) -> str:
 
 def _harmless(cell: Any) -> Any:
     """A cell that no spreadsheet computes: words that begin like formulas are quoted."""
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+    if not isinstance(cell, str):
         return cell
-    return f"'{cell}"
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # the writer quotes this one only
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n")) else text
 
 
 def _figures(row: Row, results: Results) -> list[Any]:
