@@ -44,10 +44,10 @@ def test_a_study_that_ages_loses_what_the_aged_network_loses(tmp_path: Path) -> 
     assert old.correct == (count_correct(chip.eval(), data, data.test.head(100), general),)
 
 
-def test_an_effect_that_waits_in_vain_for_time_is_named() -> None:
+def test_an_effect_that_waits_in_vain_for_time_is_named(tmp_path: Path) -> None:
     axes = {"nonidealities.drift.nu": [0.0, 0.1, 5.0]}
     with pytest.warns(NoEffectWarning, match=r"sweep 's': drift had no effect.*give age, cycles"):
-        study.run(content(DRIFT, axes, samples=10))
+        study.run(content(DRIFT, axes, samples=10), tmp_path)
 
 
 def test_time_that_nothing_feels_is_named(tmp_path: Path) -> None:

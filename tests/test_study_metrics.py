@@ -172,6 +172,24 @@ def test_regressions_are_what_their_names_say() -> None:
     assert score("r2", a, b) == pytest.approx(sklearn.r2_score(b.numpy(), a.numpy()), rel=1e-6)
 
 
+@pytest.mark.parametrize("form", ["lambda x: (x, x[:, :2])", "lambda x: {'a': x, 'b': x[:, :2]}"])
+def test_a_network_may_have_several_inputs(folder: Path, form: str) -> None:
+    (folder / "own_two.py").write_text(
+        "import torch\nfrom torch import nn\nfrom memcore.study import Dataset, Split\n"
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.f, self.g = nn.Linear(4, 3), nn.Linear(2, 3)\n"
+        "    def forward(self, a, b):\n        return self.f(a) + self.g(b)\n"
+        "def data():\n    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))\n"
+        "    split = Split(x, x[:, :3].argmax(1))\n"
+        f"    return Dataset(train=split, test=split, prepare={form})\n"
+    )
+    general = {"model": "own_two:Net", "data": "own_two:data", "chips": 1}
+    crossbar = {"device": "ideal", "adc": "uniform"}
+    results = run(folder, general, crossbar=crossbar, sweep=[{"name": "s"}])
+    assert results.baseline > 0.8
+    assert results.rows[0].mean == pytest.approx(results.baseline, abs=0.1)
+
+
 @pytest.mark.parametrize("name", ["mse", "mae", "r2"])
 def test_a_column_beside_a_row_is_not_spread_into_a_square(name: str) -> None:
     targets = torch.arange(6.0)

@@ -63,15 +63,15 @@ class Dataset:
         train: samples for training the model and for calibrating converters.
         test: samples for the results, never for anything else.
         classes: number of labels.
-        prepare: function that is applied to each batch of images and returns the inputs of the
-            model (float32).
+        prepare: function that is applied to each batch of images and returns the input of the
+            model (float32); several in a tuple, or by keywords in a mapping.
         augment: keywords of `memcore.study.training.Recipe` that suit these images.
     """
 
     train: Split
     test: Split
     classes: int = 10
-    prepare: Callable[[Tensor], Tensor] = _unchanged
+    prepare: Callable[[Tensor], Any] = _unchanged
     augment: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

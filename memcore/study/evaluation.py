@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from memcore.errors import NoEffectWarning, StudyError
 from memcore.nn.calibration import calibrate
+from memcore.nn.feeding import run
 from memcore.random import Stream
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split
@@ -94,9 +95,12 @@ def _chip(
 ) -> nn.Module:
     chip = converted(model, config, seed).eval()
     if any(entry.dac is not None or entry.adc is not None for entry in each(config)):
-        images = dataset.train.images[: general.calibration].to(general.device)
+        inputs = dataset.prepare(dataset.train.images[: general.calibration].to(general.device))
         with warnings.catch_warnings():
             # Converters of a fixed range need no calibration; the file says so itself.
-            warnings.simplefilter("ignore", NoEffectWarning)
-            calibrate(chip, dataset.prepare(images))
+            warnings.filterwarnings("ignore", "no layer has a converter", NoEffectWarning)
+            if isinstance(inputs, Tensor):
+                calibrate(chip, inputs)
+            else:
+                calibrate(chip, [inputs], forward=run)
     return chip

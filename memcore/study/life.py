@@ -1,6 +1,5 @@
 """What the cells of a study live through between their writing and the evaluation."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
@@ -10,7 +9,7 @@ from torch import nn
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.records import Stage
 from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import NoEffectWarning, StudyError
+from memcore.errors import NoEffectWarning, StudyError, warn
 from memcore.nn.verbs import age
 from memcore.registry.specs import provided_name
 
@@ -85,11 +84,10 @@ def warn_if_nothing_passes(
     if any(each.age_temperature is not None for each in every):
         names["age_temperature"] = None
     if names:
-        warnings.warn(
+        warn(
             f"{what}: {', '.join(names)} had no effect, since nothing passes before the "
             "evaluation; give age, cycles or reads in [study], or make them an axis",
             NoEffectWarning,
-            stacklevel=4,
         )
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
 from memcore.errors import MemcoreError, StudyError
+from memcore.nn.feeding import run
 from memcore.random import Stream
 from memcore.study import snapshots
 from memcore.study.checkpoints import digest, digest_dataset
@@ -68,7 +69,7 @@ def forward(model: nn.Module, dataset: Dataset, images: Tensor, device: torch.de
         StudyError: the network or `prepare` fails on it, or the outputs are no tensor.
     """
     try:
-        outputs = model(dataset.prepare(images.to(device)))
+        outputs = run(model, dataset.prepare(images.to(device)))
     except MemcoreError:
         raise
     except Exception as error:  # whatever a network of one's own raises
