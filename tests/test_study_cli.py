@@ -1,8 +1,10 @@
 """The commands `run` and `demo` where something outside of them fails."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,39 @@ chips = 1
 samples = 20
 [crossbar]
 device = "ideal"
+"""
+
+BARS = """
+import torch
+from torch import nn
+from memcore.study import Dataset, Split
+
+def flat():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+
+def bars():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 4
+    images = 0.7 * torch.randn(400, 1, 4, 4, generator=generator)
+    images[torch.arange(400), 0, labels] += 1.0
+    return Dataset(train=Split(images[:200], labels[:200]), test=Split(images[200:], labels[200:]))
+"""
+BARS_TOML = """
+[study]
+model = "bars_killed:flat"
+data = "bars_killed:bars"
+chips = 25
+[train]
+epochs = 20
+lr = 0.05
+batch = 20
+[crossbar]
+device = { name = "ideal", r_on = 1e4, r_off = 1e5 }
+nonidealities = [{ name = "read_noise", relative = 0.0 }]
+[[sweep]]
+name = "noise"
+[sweep.axes]
+"nonidealities.read_noise.relative" = [0.0, 0.2, 0.8, 0.9]
 """
 
 
@@ -187,3 +222,45 @@ def test_odd_studies_are_errors_of_a_study(content: dict[str, Any], tmp_path: Pa
     with pytest.raises(StudyError):
         study.run(content, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "bars_killed.py").write_text(BARS)
+    toml = tmp_path / "study.toml"
+    toml.write_text(BARS_TOML)
+    folder = tmp_path / "killed"
+    for file in ("study.resolved.json", "model.safetensors", "points/noise-001.json"):
+        kill_when(toml, folder, file)
+        assert not (folder / "results.csv").exists()
+    study.run(toml, folder)
+    study.run(toml, tmp_path / "whole")
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def kill_when(toml: Path, folder: Path, file: str) -> None:
+    """Start a run in a process of its own and kill it as soon as the file is there."""
+    command = [sys.executable, "-m", "memcore", "run", str(toml), "--out", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    deadline = time.monotonic() + 60
+    while not (folder / file).exists():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_told_like_any_other_message(toml: Path) -> None:
+    toml.write_text(TOML + 'nonidealities = ["drift"]\n')
+    done = memcore("run", toml, "--out", toml.parent / "out")
+    assert done.exit_code == 0
+    assert "warning: sweep 'point': drift had no effect" in done.output
+    assert "NoEffectWarning" not in done.output

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -224,9 +225,18 @@ def _study(
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
     from memcore import study
 
-    results = study.run(source, out, fresh=fresh, progress=False if quiet else None, **overrides)
+    with warnings.catch_warnings():
+        warnings.showwarning = _tell
+        results = study.run(
+            source, out, fresh=fresh, progress=False if quiet else None, **overrides
+        )
     plot = results.plot if results.plot.exists() else "none; a warning says why"
     click.echo(f"{results}\n\ntable {results.csv}\nplot  {plot}")
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning like any other message: the line of code it came from helps nobody here."""
+    logging.getLogger("memcore.study").warning("%s", message)
 
 
 def _log_to_stderr(level: int) -> None:
@@ -255,8 +265,6 @@ class _Lines(logging.Handler):
 
 
 def _register_computed_names() -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemcoreWarning)  # broken hooks have a line of their own
         SCAN.announce()
