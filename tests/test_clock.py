@@ -48,7 +48,7 @@ def test_a_rewrite_starts_time_again_and_wears_the_cells():
         ({"seconds": -1.0}, r"seconds=-1\.0; time only passes"),
         ({"cycles": float("nan")}, "cycles=nan"),
         ({"reads": float("inf")}, "reads=inf"),
-        ({"seconds": "3600"}, "seconds='3600'; time only passes, expected a finite number"),
+        ({"seconds": "3600"}, "seconds='3600'; time only passes; expected a finite number"),
         ({"cycles": None}, "cycles=None"),
     ],
 )

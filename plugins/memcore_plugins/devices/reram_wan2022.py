@@ -40,9 +40,9 @@ class ReramWan2022(Statistical):
         2 days   0.782 + 20.274 x - 43.507 x^2 + 37.062 x^3 - 11.934 x^4
 
     The 1 s row is the error of writing; what comes on top, the variance at t less that at 1 s, is
-    relaxation, with one normal draw for each cell: a trajectory. Between the three times the
-    variance is linear in ln t. Wan et al., Nature 608:504 (2022); the quartics are constants of a
-    public simulator, read there; they scale with g_max, 40 uS being the reference.
+    relaxation, of the target as well, with one normal draw for each cell: a trajectory. Between the
+    three times the variance is linear in ln t. Wan et al., Nature 608:504 (2022); the quartics are
+    constants of a public simulator, read there; they scale with g_max, 40 uS being the reference.
     """
 
     g_min: float = parameter(
@@ -73,7 +73,7 @@ class ReramWan2022(Statistical):
         return (self._row(g, 0).square() + extra.square()).sqrt()
 
     def relaxation_std(self, g: Tensor, seconds: Tensor) -> Tensor:
-        """Standard deviation in S of what is added to the error at 1 s; 0 up to 1 s."""
+        """Standard deviation in S of what relaxation adds for targets in S; 0 up to 1 s."""
         rows = [self._row(g, row).square() for row in range(len(_TIMES))]
         at = [math.log(t) for t in _TIMES]
         variance, log = rows[0], seconds.clamp(min=1.0).log()
@@ -82,9 +82,9 @@ class ReramWan2022(Statistical):
             variance = variance + share * (high - low)
         return (variance - rows[0]).clamp(min=0).sqrt()
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
         require_time(seconds, 2 * DAY, "ReramWan2022")
-        std = self.relaxation_std(g.clamp(max=self.g_max), seconds)
+        std = self.relaxation_std(target.clamp(max=self.g_max), seconds)
         return (g + std * z).clamp(min=0)
 
     def effects(self) -> tuple[NonIdeality, ...]:
