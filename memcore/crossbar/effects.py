@@ -40,7 +40,7 @@ class Effects(nn.Module):
         #: Which ageing effects move cells that are stuck too.
         self._ages_stuck: list[bool] = []
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM or _is_off(effect):
+            if effect.stage is Stage.PROGRAM or is_off(effect):
                 continue
             bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
             if effect.stage is Stage.AGE:
@@ -72,7 +72,7 @@ class Effects(nn.Module):
     ) -> Tensor:
         """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM and not _is_off(effect):
+            if effect.stage is Stage.PROGRAM and not is_off(effect):
                 form = _checked(effect.bind(array, ctx.child(name)), name)
                 if isinstance(form, Gaussian):
                     raise ConfigError(
@@ -89,7 +89,7 @@ class Effects(nn.Module):
         """What the cells conduct that no pulse moves; the last effect that names a cell wins."""
         found: Tensor | None = None
         for name, effect in effects.items():
-            here = None if _is_off(effect) else effect.stuck_cells(array, ctx.child(name))
+            here = None if is_off(effect) else effect.stuck_cells(array, ctx.child(name))
             if here is not None:
                 found = here if found is None else torch.where(here.isnan(), found, here)
         return found
@@ -210,7 +210,7 @@ def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
             form.settle(conductance, seconds)
 
 
-def _is_off(effect: NonIdeality) -> bool:
+def is_off(effect: NonIdeality) -> bool:
     """Whether the parameters switch the effect off: then the arrays are read as without it."""
     values = {name: getattr(effect, name) for name in effect.neutral}
     if not values or any(isinstance(value, Tensor) for value in values.values()):
