@@ -91,7 +91,7 @@ class CrossbarConfig:
             "device": device,
             "mapper": None if self.mapper is None else plugin("mappers", self.mapper),
             "programmer": self._routine(device),
-            "_is_written_by_default": self.programmer in (None, "default"),
+            "_is_written_by_default": not _is_asked_for(self.programmer),
             "nonidealities": tuple(
                 plugin("nonidealities", spec)
                 for spec in _sequence("nonidealities", self.nonidealities)
@@ -109,8 +109,8 @@ class CrossbarConfig:
         """The routine that is asked for, or that of the device; none for given conductances."""
         if self.programmer is None and self.mapper is None:
             return None
-        asked = self.programmer not in (None, "default")
-        routine: Programmer = plugin("programmers", self.programmer if asked else device.programmer)
+        named = self.programmer if _is_asked_for(self.programmer) else device.programmer
+        routine: Programmer = plugin("programmers", named)
         return routine
 
     def _validate(self) -> None:
@@ -190,6 +190,10 @@ class CrossbarConfig:
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
+
+
+def _is_asked_for(programmer: object) -> bool:
+    return not (programmer is None or (isinstance(programmer, str) and programmer == "default"))
 
 
 def _sequence(name: str, value: Any) -> Sequence[Any]:

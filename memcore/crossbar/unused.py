@@ -55,7 +55,7 @@ def _pulses(config: CrossbarConfig) -> Iterator[str]:
     chosen, device = config.programmer, config.device
     if chosen is None or chosen.sends_pulses or device.programmer not in programmers:
         return
-    own: type[Programmer] = programmers[device.programmer]  # type: ignore[assignment]
+    own: type[Programmer] = programmers[device.programmer]
     if own.sends_pulses:
         name, kind = provided_name(chosen), provided_name(device)
         yield (

@@ -62,6 +62,8 @@ class JartVcmV1b(Memristor):
 
     polarity: ClassVar[int] = -1
 
+    feels_temperature: ClassVar[bool | None] = False  #: but for its own parameter, T0
+
     N_min: Parameter = parameter(
         8e23, "1/m^3", "least concentration; Bengel 2020", above=0, below="N_max"
     )
