@@ -178,7 +178,7 @@ def reram_wan2022(figure: Any) -> None:
     left.plot([], [], label="published", **DASHED)
     left.plot([], [], label="reference", **CROSSES)
     cubic = memcore.devices["reram_wan2022"].preset("cubic")
-    g, (write,) = cells(cubic, window(4, 40, 10))
+    g, (write,) = cells(cubic, window(4, 39.26, 10))
     spread(right, g[0, :, 0] / US, write(g), color=COLOURS[0], label="memcore, 1 s")
     published_fit = (1.053, 0.2374, -1.167e-2, 1.536e-4)
     published(right, fine([0, 40]), lambda us: polynomial(us, published_fit), "published")

@@ -237,6 +237,8 @@ class Cells(nn.Module):
         """Write a matrix as the next writing, which starts the clock again."""
         if not hasattr(self, "programmed"):
             written = self.written(weight, writes=0)
+            if self.config.programmer is not None:  # given conductances were not written
+                self.clock.rewrite(self.config.temperature)
         else:
             present = None
             if self._is_incremental:

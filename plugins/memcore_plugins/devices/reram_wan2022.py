@@ -25,6 +25,7 @@ _FITS: Final = (  # uS, ascending in g / g_max, at each of the times
     (0.701, 22.086, -50.773, 47.095, -16.458),
     (0.782, 20.274, -43.507, 37.062, -11.934),
 )
+_CUBIC_TO: Final = 39.26 * US  #: S, the highest conductance that the cubic fit was made for
 _CUBIC: Final = (1.053, 0.2374, -1.167e-2, 1.536e-4)  #: uS, ascending in uS, at 1 s
 
 
@@ -50,12 +51,12 @@ class ReramWan2022(Statistical):
     )
     g_max: float = parameter(40e-6, "S", "conductance in LRS; Wan 2022")
     fit: Literal["quartic", "cubic"] = parameter(
-        "quartic", "1", "fit of the error at 1 s; the cubic one knows no later time"
+        "quartic", "1", "fit of the error at 1 s; the cubic one ends at 39.26 uS and 1 s"
     )
 
     @property
     def fitted_range(self) -> tuple[float, float]:
-        return 0.0, min(self.g_max, 40 * US) if self.fit == "cubic" else self.g_max
+        return 0.0, _CUBIC_TO if self.fit == "cubic" else self.g_max
 
     def _row(self, g: Tensor, row: int) -> Tensor:
         std = polynomial(g / self.g_max, _FITS[row]).clamp(min=0)
