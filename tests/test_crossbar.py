@@ -424,3 +424,12 @@ def test_what_is_derived_is_not_stored():
 
 def test_a_crossbar_prints_its_geometry():
     assert "9 -> 4, 6 arrays of 4 x 4" in repr(of_weight(weights(1, 9, 4), tile=(4, 4)))
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda x: memcore.age(x, seconds=1.0), memcore.program, memcore.summary]
+)
+def test_verbs_of_networks_say_what_to_call_of_a_crossbar(verb):
+    crossbar = memcore.Crossbar(torch.full((3, 2), 1e-5))
+    with pytest.raises(memcore.ConversionError, match=r"crossbar\.age\(seconds"):
+        verb(crossbar)

@@ -19,6 +19,11 @@ class NonIdeality(Contract):
     stage: ClassVar[Stage]
     #: The parameters that switch the effect off, if it can be switched off.
     neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    #: Whether ageing moves cells too that no pulse moves. Cells that are shorted or open stay as
+    #: they are whatever passes, so by default it does not.
+    ages_stuck: ClassVar[bool] = False
+    #: Whether `bind` looks up `array.target`: then the cells remember it, also in a state.
+    needs_target: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod

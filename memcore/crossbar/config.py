@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from memcore._text import hint
 from memcore.contracts.contract import Contract
@@ -31,7 +31,8 @@ class CrossbarConfig:
     Args:
         device: the memristor; a parameter that is a distribution is drawn for every cell.
         mapper: from weights to conductances.
-        programmer: the routine that writes them.
+        programmer: the routine that writes them; `"default"` or None for the one that the device
+            names, `open_loop` if its physics is in its pulses, else `direct`.
         nonidealities: in the order in which those of one stage act, after those that belong to
             the device.
         without: names of effects to leave out, as `effects` has them.
@@ -42,14 +43,15 @@ class CrossbarConfig:
         bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
-        temperature: K.
+        temperature: K, of the arrays, for what feels it.
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
-            its own; None for all.
+            its own; None for all. Without an ADC and noise of the lines it changes no output, only
+            how many reads that takes.
     """
 
     device: Memristor
     mapper: Mapper | None = "differential"  # type: ignore[assignment]
-    programmer: Programmer | None = "direct"  # type: ignore[assignment]
+    programmer: Programmer | None = "default"  # type: ignore[assignment]
     nonidealities: tuple[NonIdeality, ...] = ()
     without: tuple[str, ...] = ()
     tile: tuple[int, int] | None = (128, 128)
@@ -61,6 +63,8 @@ class CrossbarConfig:
     temperature: float = 300.0
     rows_at_once: int | None = None
 
+    _is_written_by_default: ClassVar[bool] = True  #: whether nobody asked for the programmer
+
     if TYPE_CHECKING:
 
         def __init__(
@@ -68,7 +72,7 @@ class CrossbarConfig:
             *,
             device: PluginSpec,
             mapper: PluginSpec = "differential",
-            programmer: PluginSpec = "direct",
+            programmer: PluginSpec | None = "default",
             nonidealities: Sequence[PluginSpec] = (),
             without: Sequence[str] = (),
             tile: tuple[int, int] | None = (128, 128),
@@ -82,12 +86,12 @@ class CrossbarConfig:
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        device = plugin("devices", self.device)
         resolved: dict[str, Any] = {
-            "device": plugin("devices", self.device),
+            "device": device,
             "mapper": None if self.mapper is None else plugin("mappers", self.mapper),
-            "programmer": (
-                None if self.programmer is None else plugin("programmers", self.programmer)
-            ),
+            "programmer": self._routine(device),
+            "_is_written_by_default": not _is_asked_for(self.programmer),
             "nonidealities": tuple(
                 plugin("nonidealities", spec)
                 for spec in _sequence("nonidealities", self.nonidealities)
@@ -100,6 +104,14 @@ class CrossbarConfig:
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
         self._validate()
+
+    def _routine(self, device: Memristor) -> Programmer | None:
+        """The routine that is asked for, or that of the device; none for given conductances."""
+        if self.programmer is None and self.mapper is None:
+            return None
+        named = self.programmer if _is_asked_for(self.programmer) else device.programmer
+        routine: Programmer = plugin("programmers", named)
+        return routine
 
     def _validate(self) -> None:
         tile = self.tile
@@ -171,8 +183,17 @@ class CrossbarConfig:
         return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def replace(self, **changes: Any) -> "CrossbarConfig":
-        """A copy with some settings changed."""
+        """A copy with some settings changed.
+
+        Another device is written as it says, unless a programmer was asked for.
+        """
+        if self._is_written_by_default and self.programmer is not None:
+            changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
+
+
+def _is_asked_for(programmer: object) -> bool:
+    return not (programmer is None or (isinstance(programmer, str) and programmer == "default"))
 
 
 def _sequence(name: str, value: Any) -> Sequence[Any]:

@@ -40,6 +40,7 @@ from memcore.crossbar.readers.choose import Derived, choose, plan_of
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.tiling import Tiling, in_order
+from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
@@ -112,6 +113,7 @@ class Crossbar(nn.Module):
             read_voltage=1.0,
             temperature=temperature,
         )
+        warn_of_unused(config)
         self._setup(conductance.unsqueeze(0), config, Stream(seed), "", False)
 
     @classmethod

@@ -57,6 +57,7 @@ class Pulsed(Memristor):
     what is read differs from x.
     """
 
+    programmer = "open_loop"
     singles: ClassVar[int] = 0  #: pulses computed one by one before the others are taken at once
     #: Additive noise depends on where it acts: what part of the pulses left is taken at once.
     share: ClassVar[float] = 0.75

@@ -97,8 +97,8 @@ class Statistical(Unpulsed):
         """Standard deviation in S of a write, for targets in S; any shape."""
         raise NotImplementedError
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
-        """Conductances in S, `seconds` [] after a write that left `g` S.
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        """Conductances in S, `seconds` [] after a write that left `g` S of a `target` in S.
 
         `z` is a standard normal draw for each cell, the same at all times, so that each cell
         follows a path of its own.

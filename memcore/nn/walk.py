@@ -5,6 +5,7 @@ from typing import cast
 from torch import nn
 
 from memcore.contracts.layer import Layer
+from memcore.crossbar.crossbar import Crossbar
 from memcore.errors import ConversionError
 from memcore.nn.matrix import Matrix
 
@@ -22,6 +23,11 @@ def require_layers(model: nn.Module) -> dict[str, Layer]:
         ConversionError: there are none.
     """
     converted = layers(model)
+    if isinstance(model, Crossbar):
+        raise ConversionError(
+            "a Crossbar is no network; expected what memcore.convert returns: call the methods of "
+            "the crossbar, crossbar.age(seconds=...) for instance"
+        )
     if not converted:
         raise ConversionError(
             f"this {type(model).__name__} has no memristive layer; call memcore.convert first"

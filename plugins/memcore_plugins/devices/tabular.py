@@ -71,7 +71,7 @@ class Tabular(Pulsed):
     With `iv_current`, the current of a cell is interpolated between measured curves; its
     conductance is that at `read_voltage`. Arrays are then read with these curves (the effect
     `measured_curves`), and refuse voltages beyond the measured ones; `current` keeps I/V there.
-    Without pulses in the data no voltage moves a cell: write it with `direct`.
+    Without pulses in the data no voltage moves a cell, and `direct` writes it.
 
     `Tabular.from_pulses`, `Tabular.from_iv` and `memcore.fit("tabular", ...)` make one of data. The
     default curves are an illustration. The state is the place in a cell's own window.
@@ -235,6 +235,11 @@ class Tabular(Pulsed):
         return tabulation_of_currents(
             made, curves, family, self.read_voltage, mirrored=measured.mirrored
         )
+
+    @property
+    def programmer(self) -> str:  # type: ignore[override]
+        """Pulses, if any were measured."""
+        return "direct" if self._tables is None else super().programmer
 
     # -- the window --------------------------------------------------------------------------------
 
