@@ -1,22 +1,25 @@
 """The options of a fit as one value, and checks that they can act on the data and the device."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from memcore._text import hint
+from memcore.dynamics.load import Load
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.measurements import IVData, is_positive
-from memcore.fitting.search import LOSSES, SCALES
+from memcore.fitting.problem import LOSSES, SCALES
 
 #: Options that act without a search.
 _OF_FILES: Final = ("columns", "units", "delimiter")
-_ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date")
+_ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date", "progress")
 #: Options of a search, which the provenance records.
-_SEARCHED: Final = ("scale", "floor", "loss", "starts", "seed", "resample", "substeps")
+_SEARCHED: Final = (
+    *("scale", "floor", "loss", "starts", "seed", "resample", "substeps", "series", "limit"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +50,18 @@ class FitOptions:
         floor: share of the largest value below which the scales "relative" and "asinh" compare
             differences.
         loss: loss of the search: "linear" for least squares; the others tolerate outliers.
-        starts: number of places from which the search starts: the given start, and the best of
-            many random ones.
-        seed: random seed of the starts.
+        starts: number of searches: one from the given start, and others over the whole range that
+            the data suggest, until the model describes them or two end at the same place.
+        seed: random seed of the searches.
         resample: whether to resample uneven samples at their median interval, or a time step in s.
-        substeps: number of steps between two samples; with more than one, the voltage changes
-            linearly.
+        substeps: number of steps between two samples; with one, the voltage of a sample is held
+            until the next one, with more it changes linearly. By default both are tried, and the
+            provenance says which describes the data better.
+        series: resistance in series with the cell in ohm, where `voltage` is that of the source.
+        limit: current limit of the instrument in A. Samples at it are not compared, and the voltage
+            is tried as that of the cell itself and as that of a source, which falls at the limit.
         date: date of the measurement, for the provenance.
+        progress: function to call with a sentence now and then, such as `print`.
 
     Raises:
         ConfigError: an option has a value that does not fit.
@@ -73,8 +81,11 @@ class FitOptions:
     starts: int = 4
     seed: int = 0
     resample: bool | float = False
-    substeps: int = 1
+    substeps: int | None = None
+    series: float = 0.0
+    limit: float | None = None
     date: str = ""
+    progress: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         self._require_names()
@@ -90,6 +101,8 @@ class FitOptions:
         self._require("starts", _is_integer(self.starts) and self.starts >= 1, "an integer >= 1")
         self._require("seed", _is_integer(self.seed), "an integer")
         self._require("date", isinstance(self.date, str), "a text")
+        self._require("progress", self.progress is None or callable(self.progress), "a function")
+        self.load  # noqa: B018  # refuses what does not fit
 
     @classmethod
     def of(cls, options: Self | None, settings: Mapping[str, Any]) -> Self:
@@ -112,6 +125,11 @@ class FitOptions:
                 f"options is a {type(options).__name__}; expected FitOptions(...)"
             )
         return dataclasses.replace(cls() if options is None else options, **settings)
+
+    @property
+    def load(self) -> Load:
+        """What stands between the source and the cell."""
+        return Load(self.series, self.limit)
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -168,7 +186,7 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
         reasons |= {"delimiter": why, "dt": f"{why}: data have their times"}
     if not isinstance(measured, IVData):
         why = "is of currents in time, but data are of pulses or states"
-        reasons |= dict.fromkeys(("dt", "resample", "substeps"), why)
+        reasons |= dict.fromkeys(("dt", "resample", "substeps", "series", "limit"), why)
     if options.scale == "linear":
         reasons["floor"] = "acts with scale='relative' or 'asinh' only, but scale is 'linear'"
     changed = options.changed
