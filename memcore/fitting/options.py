@@ -3,18 +3,22 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from memcore._text import hint
 from memcore.dynamics.load import Load
 from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import IVData, is_positive
 from memcore.fitting.problem import LOSSES, SCALES
 
 #: Options that act without a search.
-_OF_FILES: Final = ("columns", "units", "delimiter")
+_DIALECT: Final = (
+    *("delimiter", "decimal", "encoding", "record", "marks", "missing", "transposed"),
+)
+_OF_FILES: Final = ("columns", "units", "read_voltage", *_DIALECT)
 _ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date", "progress")
 #: Options of a search, which the provenance records.
 _SEARCHED: Final = (
@@ -29,13 +33,21 @@ class FitOptions:
     Each option can also be given to `memcore.fit` by its keyword.
 
     Attributes:
-        columns: headings of the columns of a file, by what they hold: time, voltage and current;
-            or pulse, direction, and conductance or resistance. For a device that holds what was
-            measured there is also the column device; or the columns are voltage, current and
-            curve.
+        columns: headings of the columns of a file, or their numbers from 1, by what they hold:
+            time, voltage and current; or pulse, direction, and conductance, resistance or current;
+            or pulse, ltp and ltd. For a device that holds what was measured there is also the
+            column device; or the columns are voltage, current and curve.
         units: units of the columns of a file, such as "mV" or "uS", by what they hold; no unit is
             guessed.
-        delimiter: separator of the columns of a file.
+        delimiter: separator of the columns of a file; " " for any number of blanks.
+        decimal: character before the decimals in a file, "." or ",".
+        encoding: encoding of a file; by default that of its byte-order mark, else UTF-8 or Latin-1.
+        record: number of the record, from 1, in a file that holds several.
+        marks: what becomes of cells of a file that an instrument marks as no measurement, such as
+            9.91e37 or OVERFLOW: "refuse" them, or "drop" their samples.
+        missing: further cells that stand for no measurement, such as "-999".
+        transposed: whether each quantity of a file stands in a row, its name first.
+        read_voltage: voltage in V at which the currents after pulses were read.
         dt: time between two samples of a file without a column of times, in s.
         start: values at which the search starts, by name, or a preset of the device. Parameters
             that are not fitted keep the values of the device given; only where the device is given
@@ -67,9 +79,16 @@ class FitOptions:
         ConfigError: an option has a value that does not fit.
     """
 
-    columns: Mapping[str, str] | None = None
+    columns: Mapping[str, str | int] | None = None
     units: Mapping[str, str] | None = None
     delimiter: str = ","
+    decimal: str = "."
+    encoding: str | None = None
+    record: int | None = None
+    marks: Literal["refuse", "drop"] = "refuse"
+    missing: Sequence[str] = ()
+    transposed: bool = False
+    read_voltage: float | None = None
     dt: float | None = None
     start: str | Mapping[str, float] | None = None
     free: Sequence[str] | None = None
@@ -102,7 +121,12 @@ class FitOptions:
         self._require("seed", _is_integer(self.seed), "an integer")
         self._require("date", isinstance(self.date, str), "a text")
         self._require("progress", self.progress is None or callable(self.progress), "a function")
-        self.load  # noqa: B018  # refuses what does not fit
+        volts = self.read_voltage
+        fits = volts is None or (is_positive(volts) or (_is_real(volts) and is_positive(-volts)))
+        self._require("read_voltage", fits, "a voltage in V other than 0")
+        # These refuse what does not fit.
+        Load(self.series, self.limit)
+        Dialect(**self.dialect)
 
     @classmethod
     def of(cls, options: Self | None, settings: Mapping[str, Any]) -> Self:
@@ -130,6 +154,17 @@ class FitOptions:
     def load(self) -> Load:
         """What stands between the source and the cell."""
         return Load(self.series, self.limit)
+
+    @property
+    def dialect(self) -> dict[str, Any]:
+        """How a file is written, by the names in `fitting.Dialect`."""
+        return {name: getattr(self, name) for name in _DIALECT}
+
+    @property
+    def volts_of_reads(self) -> float | None:
+        """The voltage at which currents were read: `read_voltage`, or that of the device."""
+        fixed = self.fixed if isinstance(self.fixed, Mapping) else {}
+        return fixed.get("read_voltage") if self.read_voltage is None else self.read_voltage
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -165,6 +200,10 @@ def _mapping(name: str) -> str:
     return f"a mapping: {name}={{...}}"
 
 
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -183,7 +222,8 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
     reasons: dict[str, str] = {}
     if not isinstance(given, str | Path):
         why = "describes a file, but data is none"
-        reasons |= {"delimiter": why, "dt": f"{why}: data have their times"}
+        reasons |= dict.fromkeys((*_DIALECT, "read_voltage"), why)
+        reasons["dt"] = f"{why}: data have their times"
     if not isinstance(measured, IVData):
         why = "is of currents in time, but data are of pulses or states"
         reasons |= dict.fromkeys(("dt", "resample", "substeps", "series", "limit"), why)

@@ -176,6 +176,7 @@ class IVModel(Model):
     ) -> None:
         super().__init__(nominal, data.measured)
         self.voltage: Tensor = data.voltage
+        self.compared = data.compared
         self.conditions = conditions
         lowered = conditions.limit if conditions.lowered else None
         self._load = Load(conditions.series, lowered)
@@ -188,7 +189,7 @@ class IVModel(Model):
         self.notes = _shared(self._at, resample)
         self._applied = _waveform(data, self.dt, self._at, uneven, conditions)
         if conditions.limit is not None:
-            self.compared = data.current.abs() < (1 - _AT_LIMIT) * conditions.limit
+            self.compared = data.compared & (data.current.abs() < (1 - _AT_LIMIT) * conditions.limit)
 
     @property
     def steps(self) -> int:

@@ -86,14 +86,23 @@ def fit(
 def _tabulated(device: Tabulating, data: Any, options: FitOptions) -> Fit:
     """The device that holds the data."""
     require_no_search(device, options, data)
-    records = load_records(data, options.columns, options.units, options.delimiter)
+    records = load_records(
+        data, options.columns, options.units, options.volts_of_reads, **options.dialect
+    )
     dated = {"date": options.date} if options.date else {}
     return tabulate(device, records, {"memcore": __version__, **dated})
 
 
 def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[str]) -> Fit:
     """The device that fits the data best."""
-    measured = load(data, options.columns, options.units, options.delimiter, options.dt)
+    measured = load(
+        data,
+        options.columns,
+        options.units,
+        dt=options.dt,
+        read_voltage=options.volts_of_reads,
+        **options.dialect,
+    )
     require_acting(options, data, measured)
     fitted = axes(
         first,
@@ -117,7 +126,7 @@ def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[
     problems = [Problem.of(m, fitted, options.scale, options.floor, robust) for m in models]
     report = options.progress or (lambda text: None)
     solution = search(problems, options.loss, options.starts, options.seed, report)
-    remarks = (*notes, *plateaus(measured, options.limit))
+    remarks = (*notes, *measured.remarks, *plateaus(measured, options.limit))
     return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 

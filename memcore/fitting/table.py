@@ -1,8 +1,8 @@
-"""Measured columns from a CSV file, each with the meaning and the unit that the caller declares."""
+"""Measured columns from a text file, each with the meaning and the unit that the caller declares."""
 
-import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
-from memcore.fitting.units import Quantity, factor, is_relative
+from memcore.fitting.cells import direction, is_readable, number
+from memcore.fitting.dialect import Dialect, plain
+from memcore.fitting.units import Quantity, factor, is_relative, read
 
-#: Words of a direction, and the sign that they stand for.
-DIRECTIONS: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("up", "set", "ltp", "potentiation", "1", "+1", "1.0"), 1.0),
-    **dict.fromkeys(("down", "reset", "ltd", "depression", "-1", "-1.0"), -1.0),
-}
+#: The heading of a column, or its number from 1.
+Columns = Mapping[str, str | int]
+
+#: A unit at the end of a heading: "V (mV)", "V [mV]", "V / mV".
+_IN_HEADING: Final = re.compile(r"(?:\(([^()]*)\)|\[([^\[\]]*)\]|/\s*([^\s/]+))\s*\Z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,88 +27,324 @@ class Table:
     """Columns in SI units, and their origin.
 
     Attributes:
-        values: values of each quantity, float64 [rows]; a direction is 1 or -1, a label is the
-            number of labels that came before it.
+        values: values of each quantity, float64 [rows], NaN where a sample is dropped; a direction
+            is 1 or -1, a label is the number of labels that came before it.
         relative: the quantities that were given as a percentage or a pure number.
-        source: name of the file, its SHA-256, columns and units.
+        source: name of the file, its SHA-256, columns, units and dialect.
         labels: labels of a quantity, each with the line on which it stood first.
+        amplitudes: numbers that told a direction, [rows]; NaN where a word did.
+        notes: remarks for the user.
     """
 
     values: Mapping[str, Tensor]
     relative: frozenset[str]
     source: Mapping[str, object]
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    amplitudes: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     def where(self, chosen: Tensor) -> "Table":
         """The rows that a mask [rows] selects."""
-        return replace(self, values={name: v[chosen] for name, v in self.values.items()})
+        amplitudes = None if self.amplitudes is None else self.amplitudes[chosen]
+        values = {name: v[chosen] for name, v in self.values.items()}
+        return replace(self, values=values, amplitudes=amplitudes)
 
 
 def read_table(
     path: str | Path,
-    columns: Mapping[str, str] | None,
+    columns: Columns | None,
     units: Mapping[str, str] | None,
     quantities: Mapping[str, Quantity],
-    delimiter: str = ",",
+    dialect: Dialect | None = None,
 ) -> Table:
-    """Read the columns of a CSV file whose header is its first line that names all of them.
+    """Read the columns of a text file.
+
+    The header is the first line that names all columns; lines before it are skipped, and so is a
+    line of units below it, which must be the declared ones. Columns that are given by their number
+    need no header: the data begin with the first line in which all of them can be read.
 
     Args:
-        path: path of the file; lines before the header are skipped.
-        columns: heading of the column of each quantity.
+        path: path of the file.
+        columns: heading of the column of each quantity, or its number from 1. Headings are
+            compared without outer blanks, and look-alike characters count as one.
         units: unit of the column of each quantity.
         quantities: quantities that the columns may hold.
-        delimiter: separator of the columns.
+        dialect: how the file is written; None for commas and decimal points.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
     """
+    dialect = dialect or Dialect()
     columns, units = dict(columns or {}), dict(units or {})
     _check_names(columns, units, quantities)
-    _check_delimiter(delimiter)
     factors = {name: _factor(name, columns, units, quantities[name]) for name in columns}
     content = _content(Path(path))
-    rows = list(csv.reader(_text(content).splitlines(), delimiter=delimiter))
-    header, places = _header(rows, columns, path, delimiter)
+    reader = _Reader(path, dialect.rows(content, path), columns, units, quantities, dialect)
+    rows, places = reader.located()
+    return _collected(reader, rows, places, factors, content)
+
+
+def _collected(
+    reader: "_Reader",
+    rows: Sequence[tuple[int, list[str]]],
+    places: Mapping[str, int],
+    factors: Mapping[str, float],
+    content: bytes,
+) -> Table:
+    """The numbers of the rows."""
+    quantities, dialect = reader.quantities, reader.dialect
     labels: dict[str, dict[str, int]] = {
-        name: {} for name in columns if quantities[name].dimension == "label"
+        name: {} for name in places if quantities[name].dimension == "label"
     }
-    cells: dict[str, list[float]] = {name: [] for name in columns}
-    for number, row in _below(rows, header):
-        where = f"{path}, line {number}"
-        _require_as_wide(row, rows[header], where, delimiter)
+    cells: dict[str, list[float]] = {name: [] for name in places}
+    amplitudes: list[float] = []
+    for line, row in rows:
+        at = f"{reader.path}, line {line}"
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
             if name in labels:
-                cells[name].append(_counted(cell, name, labels[name], where, number))
+                cells[name].append(_counted(cell, name, labels[name], at, line))
+            elif not quantities[name].dimension:
+                sign, amplitude = direction(cell, name, dialect, at)
+                cells[name].append(sign)
+                amplitudes.append(torch.nan if amplitude is None else amplitude)
+            elif quantities[name].optional and not cell:
+                cells[name].append(torch.nan)
             else:
-                cells[name].append(_number(cell, name, quantities[name], where))
-    if not cells[next(iter(columns))]:
-        raise ConfigError(
-            f"'{path}' has no rows below its header in line {header + 1}; expected data there"
-        )
+                cells[name].append(
+                    number(cell, name, quantities[name], factors[name], dialect, at)
+                )
+    changed = {
+        name: value
+        for name in ("delimiter", "decimal", "encoding", "record", "marks", "missing", "transposed")
+        if (value := getattr(dialect, name)) != getattr(Dialect(), name)
+    }
     return Table(
-        {name: torch.tensor(v, dtype=torch.float64) * factors[name] for name, v in cells.items()},
-        frozenset(name for name, unit in units.items() if is_relative(unit)),
+        {name: torch.tensor(v, dtype=torch.float64) for name, v in cells.items()},
+        frozenset(name for name, unit in reader.units.items() if is_relative(unit)),
         {
-            "file": Path(path).name,
+            "file": Path(reader.path).name,
             "sha256": hashlib.sha256(content).hexdigest(),
-            "columns": columns,
-            "units": units,
+            "columns": dict(reader.columns),
+            "units": dict(reader.units),
+            **({"dialect": changed} if changed else {}),
         },
         labels,
+        torch.tensor(amplitudes, dtype=torch.float64) if amplitudes else None,
+        tuple(reader.notes),
     )
 
 
-def _below(rows: Sequence[list[str]], header: int) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header with their lines in the file, less blank ones and comments."""
-    for number, row in enumerate(rows[header + 1 :], start=header + 2):
-        if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
-            yield number, row
+class _Reader:
+    """Finds the rows of the data in a file."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        rows: list[list[str]],
+        columns: Columns,
+        units: Mapping[str, str],
+        quantities: Mapping[str, Quantity],
+        dialect: Dialect,
+    ) -> None:
+        self.path, self.rows = path, rows
+        self.columns, self.units, self.quantities = columns, units, quantities
+        self.dialect = dialect
+        self.notes: list[str] = []
+
+    def located(self) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
+        """The rows of the data with their lines in the file, and the place of each column."""
+        places = self._numbered()
+        if places is not None:
+            return self._without_header(places), places
+        headers = [k for k in range(len(self.rows)) if self._names_all(k)]
+        if not headers:
+            raise self._no_header()
+        header, end = self._record(headers)
+        cells = self._plain(header)
+        places = {}
+        for name, heading in self.columns.items():
+            wanted = plain(str(heading))
+            if cells.count(wanted) > 1:
+                raise ConfigError(
+                    f"'{self.path}' has {cells.count(wanted)} columns {heading!r}; expected one: "
+                    "rename the others, or give the number of the column"
+                )
+            places[name] = cells.index(wanted)
+            self._check_unit(name, wanted, f"the heading {heading!r}")
+        rows = list(self._below(header, end))
+        if rows and self._says_units(rows[0], places):
+            rows = rows[1:]
+        for line, row in rows:
+            self._require_as_wide(row, self.rows[header], line)
+        if not rows:
+            raise ConfigError(
+                f"'{self.path}' has no rows below its header in line {header + 1}; expected data "
+                "there"
+            )
+        return rows, places
+
+    # -- columns by number -------------------------------------------------------------------------
+
+    def _numbered(self) -> dict[str, int] | None:
+        """The places of columns that are given by their numbers; None where headings are."""
+        given = list(self.columns.values())
+        if any(self._names_all(k) for k in range(len(self.rows))):
+            return None
+        whole = [isinstance(g, int) and not isinstance(g, bool) for g in given]
+        digits = [isinstance(g, str) and g.strip().isdecimal() for g in given]
+        if not all(w or d for w, d in zip(whole, digits, strict=True)):
+            if any(whole):
+                raise ConfigError(
+                    f"columns has {given}; expected headings of all columns, or numbers of all"
+                )
+            return None
+        places = {name: int(column) - 1 for name, column in self.columns.items()}
+        if min(places.values()) < 0:
+            raise ConfigError(f"columns has {given}; expected numbers from 1, the first column")
+        return places
+
+    def _without_header(self, places: Mapping[str, int]) -> list[tuple[int, list[str]]]:
+        rows = list(self._below(-1, len(self.rows)))
+        begin = next((k for k, (_, row) in enumerate(rows) if self._readable(row, places)), None)
+        if begin is None:
+            widest = max((len(row) for _, row in rows), default=0)
+            raise ConfigError(
+                f"no line of '{self.path}' has numbers in the columns "
+                f"{', '.join(str(p + 1) for p in places.values())}; its lines have up to {widest} "
+                f"cells separated by {self.dialect.delimiter!r}; expected numbers of such columns"
+            )
+        return rows[begin:]
+
+    # -- headers and records -----------------------------------------------------------------------
+
+    def _plain(self, k: int) -> list[str]:
+        return [plain(cell) for cell in self.rows[k]]
+
+    def _names_all(self, k: int) -> bool:
+        wanted = {plain(str(heading)) for heading in self.columns.values()}
+        return wanted <= set(self._plain(k))
+
+    def _record(self, headers: Sequence[int]) -> tuple[int, int]:
+        """The header of the record that is meant, and the line after its end."""
+        record, count = self.dialect.record, len(headers)
+        if record is not None and record > count:
+            raise ConfigError(
+                f"record={record}, but '{self.path}' holds {count}; expected one from 1 to {count}"
+            )
+        if record is None and count > 1:
+            raise ConfigError(
+                f"'{self.path}' holds {count} records, the second with its heading in line "
+                f"{headers[1] + 1}; expected one: record=1 to {count} chooses"
+            )
+        chosen = (record or 1) - 1
+        begin = headers[chosen]
+        if chosen + 1 == count:
+            return begin, len(self.rows)
+        # Between two records stand a blank line or the head of the next one.
+        end = headers[chosen + 1]
+        blank = next(
+            (k for k in range(begin + 2, end) if not any(c.strip() for c in self.rows[k])), end
+        )
+        return begin, blank if blank < end else self._end(begin, end)
+
+    def _end(self, begin: int, end: int) -> int:
+        """The line after the last one before a header that may hold data."""
+        cells = self._plain(begin)
+        places = {name: cells.index(plain(str(h))) for name, h in self.columns.items()}
+        while end > begin + 1 and not self._readable(self.rows[end - 1], places):
+            end -= 1
+        return end
+
+    def _readable(self, row: Sequence[str], places: Mapping[str, int]) -> bool:
+        return all(
+            is_readable(row[p] if p < len(row) else "", self.quantities[name], self.dialect)
+            or (self.quantities[name].optional and not (row[p].strip() if p < len(row) else ""))
+            for name, p in places.items()
+        )
+
+    def _below(self, header: int, end: int) -> Iterator[tuple[int, list[str]]]:
+        """The rows below a header with their lines, less blank ones and comments."""
+        for k in range(header + 1, end):
+            row = self.rows[k]
+            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+                yield k + 1, row
+
+    def _no_header(self) -> ConfigError:
+        wanted = {plain(str(heading)) for heading in self.columns.values()}
+        best: list[str] = []
+        for k in range(len(self.rows)):
+            cells = self._plain(k)
+            if not best or len(wanted & set(cells)) > len(wanted & set(best)):
+                best = cells
+        missing = ", ".join(repr(c) for c in self.columns.values() if plain(str(c)) not in best)
+        there = ", ".join(map(repr, best)) or "nothing"
+        return ConfigError(
+            f"no line of '{self.path}' has the column {missing}; there is: {there} (columns are "
+            f"separated by {self.dialect.delimiter!r}){self._otherwise(wanted)}"
+        )
+
+    def _otherwise(self, wanted: set[str]) -> str:
+        """What would help where another delimiter shows all columns."""
+        lines = [self.dialect.delimiter.join(row) for row in self.rows]
+        for sign in (",", ";", "\t", "|"):
+            if sign == self.dialect.delimiter:
+                continue
+            for line in lines:
+                if wanted <= {plain(cell.strip('"')) for cell in line.split(sign)}:
+                    return f"; expected delimiter={sign!r}, by which they are"
+        if not any(any(cell.strip() for cell in row) for row in self.rows):
+            return "; expected a file that is not empty"
+        return "; expected headings as in the file, or the numbers of the columns"
+
+    # -- units -------------------------------------------------------------------------------------
+
+    def _says_units(self, first: tuple[int, list[str]], places: Mapping[str, int]) -> bool:
+        """Whether the first line below a header holds units, which are then looked at."""
+        line, row = first
+        said = {n: _bare(row[p]) for n, p in places.items() if p < len(row) and row[p].strip()}
+        numeric = {n: u for n, u in said.items() if self.quantities[n].has_unit}
+        if not numeric or any(read(unit) is None or unit == "1" for unit in numeric.values()):
+            return False
+        for name, unit in numeric.items():
+            self._compare(name, unit, f"line {line}")
+        return True
+
+    def _check_unit(self, name: str, heading: str, where: str) -> None:
+        found = _IN_HEADING.search(heading)
+        if found is not None:
+            self._compare(name, next(filter(None, found.groups()), "").strip(), where)
+
+    def _compare(self, name: str, said: str, where: str) -> None:
+        declared, known = read(self.units.get(name, "1")), read(said)
+        if known is None or declared is None or known == declared or known[0] == "number":
+            return
+        if not self.quantities[name].has_unit or name not in self.units:
+            return
+        self.notes.append(
+            f"{where} says that the unit of {name} is {said}, but {self.units[name]} is declared, "
+            "which counts: look at units"
+        )
+
+    def _require_as_wide(self, row: list[str], header: list[str], line: int) -> None:
+        """Refuse cells without a heading: those before them may have been shifted, too."""
+        if _width(row) <= _width(header):
+            return
+        sign = self.dialect.delimiter
+        decimal = ", perhaps decimal commas" if sign == "," else ""
+        raise ConfigError(
+            f"{self.path}, line {line} has {_width(row)} cells, the header {_width(header)}; "
+            f"expected a heading for every cell: {sign!r} may stand within a cell{decimal}, or a "
+            "heading be missing"
+        )
+
+
+def _bare(cell: str) -> str:
+    return plain(cell).strip("()[] ")
 
 
 def _check_names(
-    columns: Mapping[str, str], units: Mapping[str, str], quantities: Mapping[str, Quantity]
+    columns: Columns, units: Mapping[str, str], quantities: Mapping[str, Quantity]
 ) -> None:
     known = ", ".join(quantities)
     if not columns:
@@ -123,17 +361,7 @@ def _check_names(
             raise ConfigError(f"units has {key!r}, but columns has not; expected both or none")
 
 
-def _check_delimiter(delimiter: object) -> None:
-    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ConfigError(
-            f"delimiter={delimiter!r}; expected one character, such as ',' or ';' or '\\t': blanks "
-            "beside it do not count"
-        )
-
-
-def _factor(
-    name: str, columns: Mapping[str, str], units: Mapping[str, str], quantity: Quantity
-) -> float:
+def _factor(name: str, columns: Columns, units: Mapping[str, str], quantity: Quantity) -> float:
     if not quantity.has_unit:
         return 1.0
     if name not in units:
@@ -158,53 +386,6 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"data file '{path}' cannot be read: {error}") from None
 
 
-def _text(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:  # instruments write the micro sign in Latin-1
-        return content.decode("latin-1")
-
-
-def _header(
-    rows: Sequence[Sequence[str]], columns: Mapping[str, str], path: str | Path, delimiter: str
-) -> tuple[int, dict[str, int]]:
-    wanted = set(columns.values())
-    best: list[str] = []
-    for number, row in enumerate(rows):
-        cells = [cell.strip() for cell in row]
-        if wanted <= set(cells):
-            _require_single(cells, wanted, path)
-            return number, {name: cells.index(heading) for name, heading in columns.items()}
-        if not best or len(wanted & set(cells)) > len(wanted & set(best)):
-            best = cells
-    missing = ", ".join(repr(c) for c in columns.values() if c not in best)
-    there = ", ".join(map(repr, best)) or "nothing"
-    raise ConfigError(
-        f"no line of '{path}' has the column {missing}; there is: {there} (columns are separated "
-        f"by {delimiter!r})"
-    )
-
-
-def _require_single(cells: Sequence[str], wanted: Iterable[str], path: str | Path) -> None:
-    for heading in wanted:
-        if cells.count(heading) > 1:
-            raise ConfigError(
-                f"'{path}' has {cells.count(heading)} columns {heading!r}; expected one: rename "
-                "the others"
-            )
-
-
-def _require_as_wide(row: list[str], header: list[str], where: str, delimiter: str) -> None:
-    """Refuse cells without a heading: those before them may have been shifted, too."""
-    if _width(row) <= _width(header):
-        return
-    decimal = ", perhaps decimal commas" if delimiter == "," else ""
-    raise ConfigError(
-        f"{where} has {_width(row)} cells, the header {_width(header)}; expected a heading for "
-        f"every cell: {delimiter!r} may stand within a cell{decimal}, or a heading be missing"
-    )
-
-
 def _width(row: list[str]) -> int:
     """The number of cells without blank ones at the end."""
     return max((k for k, cell in enumerate(row, start=1) if cell.strip()), default=0)
@@ -227,17 +408,3 @@ def _counted(cell: str, name: str, known: dict[str, int], where: str, line: int)
             )
     known[cell] = line
     return len(known) - 1
-
-
-def _number(cell: str, name: str, quantity: Quantity, where: str) -> float:
-    if not quantity.dimension:
-        if cell.lower() not in DIRECTIONS:
-            raise ConfigError(
-                f"{where}: {name} is {cell!r}; expected one of {', '.join(DIRECTIONS)}"
-            )
-        return DIRECTIONS[cell.lower()]
-    try:
-        return float(cell)
-    except ValueError:
-        hint = " (with a decimal point)" if "," in cell else ""
-        raise ConfigError(f"{where}: {name} is {cell!r}; expected a number{hint}") from None
