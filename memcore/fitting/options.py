@@ -1,6 +1,7 @@
 """The options of a fit as one value, and checks that they can act on the data and the device."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -254,3 +255,19 @@ def require_no_search(device: object, options: FitOptions, given: object) -> Non
             "searched; expected values by name: fixed={name: value}"
         )
     require_acting(options, given, given)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function with each option in place of its `**settings`."""
+    given = inspect.signature(function)
+    kept = [p for p in given.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=field.type,
+        )
+        for field in dataclasses.fields(FitOptions)
+    ]
+    return given.replace(parameters=[*kept, *options])

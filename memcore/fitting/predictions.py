@@ -70,9 +70,8 @@ class Model(ABC):
         predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
-            if self.accepts(row):
-                shared = tuple(v for name, v in row.items() if name not in self._per_cell)
-                groups.setdefault(shared, []).append(index)
+            shared = tuple(v for name, v in row.items() if name not in self._per_cell)
+            groups.setdefault(shared, []).append(index)
         most = max(1, _AT_ONCE // max(1, self.steps))
         for group in groups.values():
             for part in (group[k : k + most] for k in range(0, len(group), most)):
@@ -96,9 +95,19 @@ class Model(ABC):
             with torch.no_grad():
                 return self._response(device, len(rows), seed).double().T
         except _REFUSED:
-            if len(rows) == 1:
-                return torch.full((1, len(self.measured)), torch.nan, dtype=torch.float64)
-            return torch.cat([self._together([row], seed) for row in rows])
+            return self._one_by_one(rows, seed)
+
+    def _one_by_one(self, rows: Sequence[Values], seed: int) -> Tensor:
+        """The same where some sets are refused: the others together, NaN for these."""
+        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        if len(rows) == 1:
+            return predicted
+        accepted = [k for k, row in enumerate(rows) if self.accepts(row)]
+        if len(accepted) < len(rows):
+            if accepted:
+                predicted[accepted] = self._together([rows[k] for k in accepted], seed)
+            return predicted
+        return torch.cat([self._together([row], seed) for row in rows])
 
     def require_repeatable(self, row: Values) -> None:
         """Refuse a device that draws at random.

@@ -16,7 +16,7 @@ import numpy as np
 from memcore.fitting.problem import Numbers, Problem
 
 _AWAY: Final = 3.0  #: uncertainties that a parameter is moved by
-_OBJECTS: Final = 4.0  #: variances of a sample, of the nine due, from which the data object
+_OBJECTS: Final = 8.0  #: variances of a sample, of the nine due, from which the data object
 _FURTHER: Final = 4.0  #: times the distance, where they do not
 _FAR: Final = 1.0  #: unit of the search; a parameter that can go so far is not determined
 _EVALUATIONS: Final = 25  #: of one fit of the others

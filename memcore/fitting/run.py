@@ -13,7 +13,12 @@ from memcore.contracts.device import Memristor
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.measurements import Data, load
-from memcore.fitting.options import FitOptions, require_acting, require_no_search
+from memcore.fitting.options import (
+    FitOptions,
+    require_acting,
+    require_no_search,
+    signature_of,
+)
 from memcore.fitting.plateau import plateaus
 from memcore.fitting.predictions import models_of, refusing_pulses
 from memcore.fitting.problem import Problem
@@ -81,6 +86,10 @@ def fit(
     if isinstance(first, Tabulating):
         return _tabulated(first, data, chosen)
     return _searched(first, data, chosen, notes)
+
+
+#: What editors and `help` show: every option by its name.
+fit.__signature__ = signature_of(fit)  # type: ignore[attr-defined]
 
 
 def _tabulated(device: Tabulating, data: Any, options: FitOptions) -> Fit:

@@ -33,7 +33,7 @@ _VOLTS: Final = (0.03, 0.98)
 _PER_VOLT: Final = (0.1, 20.0)
 _AMPERES: Final = (0.01, 1e3)  #: shares of the largest current
 _FASTER: Final = 10.0  #: than a sample, a rate may be
-_BEYOND: Final = 3.0  #: of the measured resistances, a factor on either side
+_BEYOND: Final = 100.0  #: times beyond the measured resistances those of the ends may lie
 _SEEN: Final = 0.05  #: share of the largest voltage below which a resistance is noise
 _FELT: Final = 0.01  #: the same of the current
 

@@ -206,16 +206,16 @@ class _Solver:
         """The best end of searches that move some of the parameters."""
         problems = [problem.over(axes) for problem in self.problems]
         self.report(f"search 1 of {starts}: from the given start")
-        best = self.settled(problems, problems[0].start)
+        best, least = self.settled(problems, problems[0].start), np.inf
         for k in range(1, starts):
             if best.described:
                 break
             place = self._explored(problems[-1], f"search {k + 1} of {starts}", seed * _SEEDS + k)
             found = self.settled(problems, place)
-            ends = sorted((found, best), key=lambda end: end.cost)
-            best = ends[0]
-            if ends[1].cost <= _AGAIN * best.cost:
+            best = min(found, best, key=lambda end: end.cost)
+            if max(least, found.cost) <= _AGAIN * best.cost:
                 break
+            least = min(least, found.cost)
         for problem in problems:
             if problem is not best.problem:
                 raced = _End(problem, self(problem, best.result.x, _RACE))

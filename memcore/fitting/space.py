@@ -47,7 +47,9 @@ class SearchAxis:
     suggested: tuple[float, float] | None = None
 
     def value(self, u: float) -> float:
-        """The parameter at a place of the search."""
+        """The parameter at a place of the search; exactly the start at that of the start."""
+        if u == self.place(self.start):
+            return self.start
         if self.log:
             return math.copysign(math.exp(u), self.start)
         return u * self.scale
