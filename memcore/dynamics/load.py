@@ -83,6 +83,9 @@ class Load:
         return torch.maximum(excess, (current - self.limit) * (most / self.limit))
 
 
+NO_LOAD: Final = Load()
+
+
 def loaded(device: Memristor, load: Load) -> Memristor:
     """The device whose `step` takes the voltage of the source in place of its own.
 
@@ -93,7 +96,7 @@ def loaded(device: Memristor, load: Load) -> Memristor:
         return device
     cls = type(device)
     kind = type(cls.__name__, (_Loaded, cls), {"__module__": cls.__module__, "_load": load})
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     vars(made).update(vars(device))
     return cast(Memristor, made)
 
@@ -104,10 +107,10 @@ class _Loaded:
     _load: Load
 
     def step(self: Any, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
-        load, bare = self._load, super()
+        load, bare = self._load, cast(Any, super())
         begin = load.across(self, state, voltage)
-        halfway = bare.step(state, begin, dt / 2, ctx.child("load"))  # type: ignore[misc]
-        moved: Tensor = bare.step(state, load.across(self, halfway, voltage), dt, ctx)  # type: ignore[misc]
+        halfway = bare.step(state, begin, dt / 2, ctx.child("load"))
+        moved: Tensor = bare.step(state, load.across(self, halfway, voltage), dt, ctx)
         return moved
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from memcore import native
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
-from memcore.dynamics.load import Load, loaded
+from memcore.dynamics.load import NO_LOAD, Load, loaded
 from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
@@ -61,7 +61,7 @@ class Trace:
     device: Memristor = field(repr=False)
     engine: str
     stride: int = 1
-    load: Load = Load()
+    load: Load = NO_LOAD
 
     @property
     def across(self) -> Tensor:
@@ -258,9 +258,7 @@ def _current(device: Memristor, states: Tensor, voltage: Tensor, load: Load) -> 
     parts = []
     for some, v in zip(torch.split(states, at_once), torch.split(voltage, at_once), strict=True):
         state, source = some.movedim(1, 0), _for_all(v, cells)
-        parts.append(
-            device.current(state, load.across(device, state, source) if load else source)
-        )
+        parts.append(device.current(state, load.across(device, state, source) if load else source))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 

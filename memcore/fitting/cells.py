@@ -37,7 +37,9 @@ _REMEDY: Final = (
 )
 
 
-def number(cell: str, name: str, quantity: Quantity, factor: float, dialect: Dialect, at: str) -> float:
+def number(
+    cell: str, name: str, quantity: Quantity, factor: float, dialect: Dialect, at: str
+) -> float:
     """The number of a cell in SI units; NaN where its sample is to be dropped.
 
     Args:

@@ -29,7 +29,14 @@ _BY_EAR: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_WORDS: Final = {"tab": "\t", "\\t": "\t", "blank": " ", "space": " ", "comma": ",", "semicolon": ";"}
+_WORDS: Final = {
+    "tab": "\t",
+    "\\t": "\t",
+    "blank": " ",
+    "space": " ",
+    "comma": ",",
+    "semicolon": ";",
+}
 MARKS: Final = ("refuse", "drop")
 
 

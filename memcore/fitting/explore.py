@@ -27,7 +27,7 @@ def explore(
     cost: Callable[[Numbers], Numbers],
     region: Numbers,
     seed: int,
-    report: Callable[[float, float], None] = lambda done, least: None,
+    report: Callable[[float], None],
 ) -> Numbers:
     """The best place of a region.
 
@@ -36,7 +36,7 @@ def explore(
         cost: cost of each of many places [places, parameters]; infinite where there is none.
         region: least and greatest place, [2, parameters].
         seed: random seed.
-        report: called with the share of the search that is done, and the least cost so far.
+        report: called with the share of the search that is done.
     """
     watch = _Watch(report)
     members = max(_FEWEST, _PER_AXIS * region.shape[1])
@@ -61,7 +61,7 @@ def explore(
 class _Watch:
     """Ends a search that gains nothing any more."""
 
-    def __init__(self, report: Callable[[float, float], None]) -> None:
+    def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
         self.least, self.mark = np.inf, np.inf
         self.generation, self.since = 0, 0
@@ -78,5 +78,5 @@ class _Watch:
         self.since = 0 if gained else self.since + 1
         if gained:
             self.mark = self.least
-        self.report(self.generation / _GENERATIONS, self.least)
+        self.report(self.generation / _GENERATIONS)
         return self.since >= _PATIENCE

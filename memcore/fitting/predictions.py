@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore.contracts import ranges
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.load import Load
@@ -70,8 +71,9 @@ class Model(ABC):
         predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
-            shared = tuple(v for name, v in row.items() if name not in self._per_cell)
-            groups.setdefault(shared, []).append(index)
+            if self._within(row):
+                shared = tuple(v for name, v in row.items() if name not in self._per_cell)
+                groups.setdefault(shared, []).append(index)
         most = max(1, _AT_ONCE // max(1, self.steps))
         for group in groups.values():
             for part in (group[k : k + most] for k in range(0, len(group), most)):
@@ -81,6 +83,19 @@ class Model(ABC):
     def accepts(self, row: Values) -> bool:
         """Whether the device can have these parameters."""
         return accepts(self.nominal, row)
+
+    def _within(self, row: Values) -> bool:
+        """Whether each parameter is in its range, and those that refer to others are, too.
+
+        What a device checks of parameters together it does when the whole group is made.
+        """
+        bare = object.__new__(type(self.nominal))
+        vars(bare).update({**vars(self.nominal), **row})
+        try:
+            ranges.check(bare)
+        except ConfigError:
+            return False
+        return True
 
     def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
@@ -198,7 +213,9 @@ class IVModel(Model):
         self.notes = _shared(self._at, resample)
         self._applied = _waveform(data, self.dt, self._at, uneven, conditions)
         if conditions.limit is not None:
-            self.compared = data.compared & (data.current.abs() < (1 - _AT_LIMIT) * conditions.limit)
+            self.compared = data.compared & (
+                data.current.abs() < (1 - _AT_LIMIT) * conditions.limit
+            )
 
     @property
     def steps(self) -> int:
@@ -358,9 +375,7 @@ def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
     return (f"{grid}: their times are rounded to these",) if points < samples / 2 else ()
 
 
-def _waveform(
-    data: IVData, dt: float, at: Tensor, uneven: bool, conditions: Conditions
-) -> Tensor:
+def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, conditions: Conditions) -> Tensor:
     """The voltage of every step: the last sample's, or on the line to the next one."""
     voltage: Tensor = data.voltage
     total = int(at[-1]) + 1

@@ -146,7 +146,7 @@ class Problem:
     def cost(self, places: Numbers) -> Numbers:
         """Mean square of the residuals at many places; of their magnitude, against outliers."""
         residuals = np.abs(self._at_all([self.values(p) for p in places])).clip(max=_WORST)
-        cost = residuals.mean(1) if self.robust else (residuals**2).mean(1)
+        cost: Numbers = residuals.mean(1) if self.robust else (residuals**2).mean(1)
         return np.nan_to_num(cost, nan=_WORST).clip(max=_WORST)
 
     def _at_all(self, rows: Sequence[Mapping[str, float]]) -> Numbers:

@@ -1,6 +1,7 @@
 """From the columns of a table to reads between pulses: how many pulses, and what was read."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
@@ -99,10 +100,10 @@ def _side_by_side(table: Table, columns: Mapping[str, Any], read_voltage: float 
             "pulse and device"
         )
     units: Any = table.source["units"]
-    known = {name: read(units[name]) for name in ("ltp", "ltd")}
+    known = {name: read(units[name]) or ("", 1.0) for name in ("ltp", "ltd")}
     sides = {
-        name: _conductance(table, name, known[name][0] if known[name] else "", read_voltage)
-        for name in known
+        name: _conductance(table, name, dimension, read_voltage)
+        for name, (dimension, _) in known.items()
     }
     rows = len(sides["ltp"])
     number = table.values.get("pulse", torch.arange(1.0, rows + 1, dtype=torch.float64))
@@ -110,7 +111,7 @@ def _side_by_side(table: Table, columns: Mapping[str, Any], read_voltage: float 
         raise ConfigError("pulse has fractions or is below 0; expected whole numbers of pulses")
     starts = [0, *(1 + (number.diff() <= 0).nonzero().flatten()).tolist(), rows]
     count, values = [], []
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         for name, sign in (("ltp", 1.0), ("ltd", -1.0)):
             side = sides[name][begin:end]
             read_there = side.isfinite()

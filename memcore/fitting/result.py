@@ -25,7 +25,7 @@ class FittedParameter:
         name: name of the parameter.
         value: value in SI units.
         uncertainty: standard uncertainty in the same unit; inf if the data say nothing, NaN if the
-            search did not arrive or the model misses the data, None if the parameter was not fitted.
+            search did not arrive or the model misses the data, None if it was not fitted.
         unit: unit of the parameter, "1" for a pure number.
         identifiable: whether the data determine it; None if it was not fitted.
         note: further remark.

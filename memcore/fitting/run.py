@@ -13,13 +13,13 @@ from memcore.contracts.device import Memristor
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.measurements import Data, load
+from memcore.fitting.oddities import oddities
 from memcore.fitting.options import (
     FitOptions,
     require_acting,
     require_no_search,
     signature_of,
 )
-from memcore.fitting.plateau import plateaus
 from memcore.fitting.predictions import models_of, refusing_pulses
 from memcore.fitting.problem import Problem
 from memcore.fitting.result import Fit, FittedParameter
@@ -133,9 +133,8 @@ def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[
     refusing_pulses(lambda: models[0].require_repeatable({}))
     robust = options.loss != "linear"
     problems = [Problem.of(m, fitted, options.scale, options.floor, robust) for m in models]
-    report = options.progress or (lambda text: None)
-    solution = search(problems, options.loss, options.starts, options.seed, report)
-    remarks = (*notes, *measured.remarks, *plateaus(measured, options.limit))
+    solution = search(problems, options.loss, options.starts, options.seed, options.progress)
+    remarks = (*notes, *measured.remarks, *oddities(measured, first, options.limit))
     return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 

@@ -67,7 +67,11 @@ class Optimum:
 
 
 #: Called with a sentence that says how far a search is.
-Report = Callable[[str], None]
+Report = Callable[[str], object]
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 def search(
@@ -75,7 +79,7 @@ def search(
     loss: str,
     starts: int,
     seed: int,
-    report: Report = lambda text: None,
+    report: Report | None = None,
 ) -> Optimum:
     """The best minimum that the given start and searches of the whole range lead to.
 
@@ -85,14 +89,14 @@ def search(
         starts: number of searches: one from the start, the others over the whole range. They end
             when the model describes the data, or twice at the same place.
         seed: random seed.
-        report: called with the progress.
+        report: called with the progress, None for no call.
 
     Raises:
         MissingPackageError: scipy is not installed.
     """
     axes = problems[0].axes
     moving, idle = divided(problems[-1], seed)
-    solve = _Solver(needed("scipy.optimize", "fitting", "fit"), problems, report)
+    solve = _Solver(needed("scipy.optimize", "fitting", "fit"), problems, report or _silent)
     end = solve.best(moving, starts, seed)
     more = [axis for axis in idle if acts(end.problem.over([*moving, axis]), end.values, axis)]
     if more:  # what changed nothing elsewhere does at the minimum
@@ -196,9 +200,7 @@ def _cost(result: Any) -> float:
 class _Solver:
     """The searches of one fit."""
 
-    def __init__(
-        self, optimize: ModuleType, problems: Sequence[Problem], report: Report
-    ) -> None:
+    def __init__(self, optimize: ModuleType, problems: Sequence[Problem], report: Report) -> None:
         self.optimize, self.problems, self.report = optimize, problems, report
         self.evaluations = 0
 
@@ -242,7 +244,7 @@ class _Solver:
         return _End(problem, best), scale
 
     def _explored(self, problem: Problem, name: str, seed: int) -> Numbers:
-        def told(done: float, least: float) -> None:
+        def told(done: float) -> None:
             self.report(f"{name}: {100 * done:.0f} % of the whole range searched")
 
         return explore(self.optimize, problem.cost, problem.region, seed, told)

@@ -69,7 +69,7 @@ class PulseCurves(NamedTuple):
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def _table(values: Tensor, name: str) -> Tensor:
+def _table(values: Tensor | None, name: str) -> Tensor:
     """[devices, cycles, pulses + 1] float64."""
     if values is None:
         other = "RESET" if name == "ltd" else "SET"
