@@ -199,23 +199,25 @@ class Tabular(Pulsed):
         *,
         columns: Mapping[str, str],
         units: Mapping[str, str],
-        delimiter: str = ",",
+        dialect: fitting.Dialect | None = None,
         **parameters: Any,
     ) -> Self:
-        """The device of a CSV file, as `memcore.fit` reads it.
+        """The device of a text file, as `memcore.fit` reads it.
 
         Args:
-            path: of the file.
-            columns: headings by meaning: direction, conductance or resistance, perhaps pulse and
-                device; or voltage, current and curve.
-            units: by meaning, such as `{"conductance": "uS"}`; none is guessed.
-            delimiter: between the columns.
+            path: path of the file.
+            columns: headings by meaning: direction, and conductance, resistance or current,
+                perhaps pulse and device; or ltp and ltd; or voltage, current and curve.
+            units: units by meaning, such as `{"conductance": "uS"}`; none is guessed.
+            dialect: how the file is written; None for commas and decimal points.
             parameters: `v_set`, `t_set`, `read_voltage` and others.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
         """
-        records = fitting.load_records(path, columns, units, delimiter)
+        written = vars(dialect) if dialect is not None else {}
+        volts = parameters.get("read_voltage")
+        records = fitting.load_records(path, columns, units, volts, **written)
         made = cls(**parameters).tabulated(records).device
         assert isinstance(made, cls)
         return made
