@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, Ohmic
-from memcore.circuit.series import SeriesElement
+from memcore.circuit.series import Between, GatedElement, SeriesElement, gated
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
 from memcore.contracts.layout import Layout
@@ -42,7 +42,7 @@ class ArrayCircuit:
         layout, law, series = self.layout, self.law, self.series
         if layout.row_order is not None or layout.col_order is not None:
             law = law if isinstance(law, Ohmic) else _PlacedLaw(law, layout)
-            series = None if series is None else _PlacedSeries(series, layout)
+            series = None if series is None else _placed_series(series, layout)
         found = solve(
             layout.place(self.g),
             Wires() if self.wires is None else self.wires.like(self.g),
@@ -83,6 +83,11 @@ class _PlacedLaw:
         return place(self.law.slope(restore(u), restore(g)))
 
 
+def _placed_series(element: SeriesElement, layout: Layout) -> SeriesElement:
+    gate = gated(element)
+    return _PlacedSeries(element, layout) if gate is None else _PlacedGate(element, gate, layout)
+
+
 class _PlacedSeries:
     """The same for what is in series with the memristors."""
 
@@ -94,3 +99,16 @@ class _PlacedSeries:
 
     def slope(self, u: Tensor) -> Tensor:
         return self.layout.place(self.element.slope(self.layout.restore(u)))
+
+
+class _PlacedGate(_PlacedSeries):
+    """The same for elements with a gate line."""
+
+    def __init__(self, element: SeriesElement, gate: GatedElement, layout: Layout) -> None:
+        super().__init__(element, layout)
+        self.gate, self.gate_line = gate, gate.gate_line
+
+    def between(self, upper: Tensor, lower: Tensor) -> Between:
+        restore = self.layout.restore
+        found = self.gate.between(restore(upper), restore(lower))
+        return Between(*map(self.layout.place, found))

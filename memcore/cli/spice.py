@@ -282,7 +282,7 @@ def _series(given: dict[str, Any]) -> "SeriesElement | None":
 
     known: dict[str, SeriesElement | None] = {
         "none": None,
-        "transistor": Transistor(gate_voltage=1.5),
+        "transistor": Transistor(gate_line=1.5),
         "selector": Selector(i0=1e-9, v0=0.09),
         "threshold": ThresholdSelector(v_th=0.3, v_hold=0.1, r_on=1e3, r_off=1e8),
     }

@@ -33,7 +33,7 @@ class GivenCircuit(NonIdeality):
         if not isinstance(self.wires, Wires):
             raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
         _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
-        _require_element("series", self.series, "Transistor(gate_voltage=1.5)", "u")
+        _require_element("series", self.series, "Transistor(gate_line=1.5)", "u")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
