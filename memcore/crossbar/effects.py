@@ -11,6 +11,7 @@ from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Stea
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.clock import Clock
+from memcore.crossbar.product import joined
 from memcore.errors import ConfigError
 from memcore.random import ReadStream
 
@@ -34,16 +35,20 @@ class Effects(nn.Module):
     def __init__(self, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> None:
         super().__init__()
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
+        products: dict[str, nn.Module] = {}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
         for name, effect in effects.items():
             if effect.stage is Stage.PROGRAM or _is_off(effect):
                 continue
-            bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
+            form = _checked(effect.bind(array, ctx.child(name)), name)
+            bound[effect.stage].append(form)
+            if effect.stage is Stage.MVM:
+                products[name] = form
             if effect.stage in self._keys:
                 self._keys[effect.stage].append(ctx.random.child(name, "read").key)
         self.aging = nn.ModuleList(bound[Stage.AGE])
         self.reading = nn.ModuleList(bound[Stage.READ])
-        self.product = bound[Stage.MVM][0] if bound[Stage.MVM] else None
+        self.product = joined(products)
         self.lines = nn.ModuleList(bound[Stage.CURRENT])
         self._steady = next(
             (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),

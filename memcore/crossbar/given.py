@@ -25,21 +25,26 @@ class GivenCircuit(NonIdeality):
     """Wires with resistances of their own, and cells that need not be ohmic."""
 
     stage = Stage.MVM
-    wires: Wires
+    wires: Wires | None = None
     law: CellLaw | None = None
     series: SeriesElement | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.wires, Wires):
+        if self.wires is not None and not isinstance(self.wires, Wires):
             raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
         _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
         _require_element("series", self.series, "Transistor(gate_line=1.5)", "u")
+
+    @property
+    def brings(self) -> frozenset[str]:
+        named = {"wires": self.wires, "law": self.law, "series": self.series}
+        return frozenset(name for name, each in named.items() if each is not None)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
         for element in (self.law, self.series):
             _require_shapes(element, array)
-        if self.law is None and self.series is None:
+        if self.wires is not None and self.law is None and self.series is None:
             return Wired(self.wires, array)
         return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
 
