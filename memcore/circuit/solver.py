@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit.cell import Cell, OperatingPoint
-from memcore.circuit.currents import check_iteration
+from memcore.circuit.currents import TOLERANCE, check_iteration
 from memcore.circuit.drive import Drive
 from memcore.circuit.gated import GatedCircuit
 from memcore.circuit.inputs import shape_of
@@ -22,7 +22,6 @@ from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
 from memcore.errors import ConvergenceError
 
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12
 _OHMIC = Ohmic()
 
@@ -73,7 +72,7 @@ def solve(
     with torch.no_grad():
         kind = _Circuit if gated(series) is None else GatedCircuit
         circuit = kind.of(g, wires, drive, law, series)
-        bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
+        bound = TOLERANCE[g.dtype] if tolerance is None else tolerance
         solution = circuit.solve(start, bound, iterations)
     if strict and not bool(solution.converged.all()):
         raise ConvergenceError(_unmet(solution, bound))

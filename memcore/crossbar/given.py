@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement
 from memcore.circuit.per_cell import PerCell
+from memcore.circuit.segments import require_siemens
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
@@ -62,7 +63,8 @@ def check(conductance: Tensor) -> None:
     """Refuse what is no matrix of conductances.
 
     Raises:
-        ConfigError: it is not [rows, cols], or has negative or non-finite entries.
+        ConfigError: it is not [rows, cols], or has entries that are negative, not finite or above
+            1 S.
     """
     if not isinstance(conductance, Tensor):
         raise ConfigError(
@@ -77,8 +79,7 @@ def check(conductance: Tensor) -> None:
         raise ConfigError(
             f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
         )
-    if not (conductance.isfinite().all() and (conductance >= 0).all()):
-        raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
+    require_siemens("conductance", conductance)
 
 
 def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
