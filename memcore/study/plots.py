@@ -63,13 +63,13 @@ def plot(results: Results, path: Path) -> None:
 
 def figure(results: Results) -> "Figure":
     """The same picture as a matplotlib figure, to be changed or saved in another format."""
-    from matplotlib.figure import Figure
+    from memcore.plot.figure import TextFigure
 
     sweeps = results.study.sweep
     columns = min(3, len(sweeps))
     lines = math.ceil(len(sweeps) / columns)
     width = 3.5 * columns + 0.4
-    drawn = Figure(figsize=(width, 3.4 * lines + 0.9), layout="constrained")
+    drawn = TextFigure(figsize=(width, 3.4 * lines + 0.9), layout="constrained")
     drawn.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]
     grid = drawn.subplots(lines, columns, sharey=True, squeeze=False)
     notes = [_note(sweep, results.study) for sweep in sweeps]
