@@ -136,9 +136,16 @@ def test_voltages_that_do_not_fit_are_refused(v, text):
         Crossbar(conductances(3, 2)) @ v
 
 
+def test_resistances_are_not_taken_for_conductances():
+    with pytest.raises(ConfigError, match=r"up to 1e\+04; expected siemens.* give 1 / R"):
+        Crossbar(torch.tensor([[1e4, 2.0], [3.0, 1.0]]))
+
+
 @pytest.mark.parametrize("g", [[[-1e-6]], [[float("nan")]], [[float("inf")]]])
 def test_impossible_conductances_are_refused(g):
-    with pytest.raises(ConfigError, match="negative or non-finite entries; expected S >= 0"):
+    with pytest.raises(
+        ConfigError, match=r"negative entries or NaN, or infinite ones .*; expected siemens"
+    ):
         Crossbar(torch.tensor(g))
 
 

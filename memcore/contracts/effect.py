@@ -43,6 +43,16 @@ class NonIdeality(Contract):
         """What this approximates, if it does: `memcore.diagnose` says how well."""
         return None
 
+    @property
+    def brings(self) -> frozenset[str]:
+        """What an effect of `Stage.MVM` brings to the circuit of an array.
+
+        Any of "wires", "law" and "series"; `bind` then returns a `Product` whose `circuit` has it.
+        Effects that bring different things are solved together, as one circuit. One that brings
+        nothing computes the product in a way of its own and stands alone.
+        """
+        return frozenset()
+
     @hookspec
     def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor | None:
         """S of the cells that no pulse moves, NaN for all others, [arrays, rows, cols].

@@ -138,9 +138,7 @@ class CrossbarConfig:
         for name in self.without:
             if name not in every:
                 raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
-        mvm = [name for name, effect in self.effects.items() if effect.stage is Stage.MVM]
-        if len(mvm) > 1:
-            raise ConfigError(f"{', '.join(mvm)} all compute the product; at most one can")
+        _require_one_product(self.effects)
 
     @property
     def effects(self) -> dict[str, NonIdeality]:
@@ -202,3 +200,31 @@ def _sequence(name: str, value: Any) -> Sequence[Any]:
     if not isinstance(value, Iterable):
         raise ConfigError(f"{name}={value!r}; expected a list of effects")
     return list(value)
+
+
+def _require_one_product(effects: Mapping[str, NonIdeality]) -> None:
+    """Refuse effects of which each has another answer to what multiplies the voltages."""
+    products = {name: each for name, each in effects.items() if each.stage is Stage.MVM}
+    if len(products) <= 1:
+        return
+    alone = [name for name, each in products.items() if not each.brings]
+    if alone:
+        raise ConfigError(
+            f"{', '.join(products)} all compute the product, {', '.join(alone)} in a way of its "
+            "own; expected one such effect alone, or effects that bring different parts of one "
+            "circuit: wires (ir_drop), a law (nonlinear_iv), what is in series (transistor, "
+            "selector)"
+        )
+    names: dict[str, str] = {}
+    for name, each in products.items():
+        for part in sorted(each.brings):
+            other = names.setdefault(part, name)
+            if other != name:
+                raise ConfigError(
+                    f"{other} and {name} both bring {_PARTS.get(part, part)} to the circuit of an "
+                    "array; expected one of them: leave the other out"
+                )
+
+
+#: Parts of a circuit, as they are called in messages.
+_PARTS = {"wires": "wires", "law": "a law of the cells", "series": "an element in series"}

@@ -100,8 +100,7 @@ class Crossbar(nn.Module):
     ) -> None:
         check(conductance)
         plain = wires is None and law is None and series is None
-        given = Wires() if wires is None else wires
-        circuit = GivenCircuit(wires=given, law=law, series=series)
+        circuit = GivenCircuit(wires=wires, law=law, series=series)
         warn_of_gradients(conductance, circuit)
         conductance = conductance.detach()
         config = CrossbarConfig.of_conductances(

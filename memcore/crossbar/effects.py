@@ -11,6 +11,7 @@ from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Stea
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.clock import Clock
+from memcore.crossbar.product import joined
 from memcore.errors import ConfigError
 from memcore.random import ReadStream
 
@@ -36,13 +37,17 @@ class Effects(nn.Module):
     def __init__(self, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> None:
         super().__init__()
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
+        products: dict[str, nn.Module] = {}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
         #: Which ageing effects move cells that are stuck too.
         self._ages_stuck: list[bool] = []
         for name, effect in effects.items():
             if effect.stage is Stage.PROGRAM or is_off(effect):
                 continue
-            bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
+            form = _checked(effect.bind(array, ctx.child(name)), name)
+            bound[effect.stage].append(form)
+            if effect.stage is Stage.MVM:
+                products[name] = form
             if effect.stage is Stage.AGE:
                 self._ages_stuck.append(effect.ages_stuck)
             if effect.stage in self._keys:
@@ -52,7 +57,7 @@ class Effects(nn.Module):
         #: Which cells are stuck, if that makes a difference to ageing.
         self.register_buffer("stays", None if stuck is None else ~stuck.isnan(), persistent=False)
         self.reading = nn.ModuleList(bound[Stage.READ])
-        self.product = bound[Stage.MVM][0] if bound[Stage.MVM] else None
+        self.product = joined(products)
         self.lines = nn.ModuleList(bound[Stage.CURRENT])
         self._steady = next(
             (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),

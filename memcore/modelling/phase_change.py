@@ -21,7 +21,7 @@ _LEAST: Final = 1e-7  #: share of g_max at which the logarithms of the fits stop
 class PhaseChange(Statistical):
     """A trajectory of drift and the noise of reads; a subclass gives the fits of a technology.
 
-        drift   g(t) = g ((t + t0) / t0)^-nu,   nu = |mean(G) + std(G) z|,   z ~ N(0, 1) of a cell
+        drift   g(t) = g ((t + t0) / t0)^-nu,   nu = abs(mean(G) + std(G) z),   z ~ N(0, 1)
         read    std = g(t) Q(g) sqrt(ln((t + t0 + t_read) / (2 t_read)))
 
     The fits `programming_std`, `drift_mean` and `drift_std` are those of the target G of a cell,

@@ -91,9 +91,10 @@ def _settings() -> Any:
 def _blank(width: float, height: float) -> "Figure":
     """An empty figure, saved with its own settings: text stays text, whatever the format."""
     import matplotlib
-    from matplotlib.figure import Figure
 
-    class Picture(Figure):
+    from memcore.plot.figure import TextFigure
+
+    class Picture(TextFigure):
         def savefig(self, *args: Any, **options: Any) -> None:
             with matplotlib.rc_context(_settings()):
                 super().savefig(*args, **options)
