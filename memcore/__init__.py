@@ -41,6 +41,7 @@ _NAMES: dict[str, str] = {
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",
+    "crossbar.product": "Solved",
     "crossbar.wired": "Wired",
     "dynamics.simulate": "Trace simulate",
     "errors": "ArgumentTypeError CalibrationWarning ConfigError ConvergenceError ConversionError "

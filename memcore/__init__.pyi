@@ -50,6 +50,7 @@ from memcore.contracts.records import Stage as Stage
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
+from memcore.crossbar.product import Solved as Solved
 from memcore.crossbar.wired import Wired as Wired
 from memcore.dynamics import stimuli as stimuli
 from memcore.dynamics.simulate import Trace as Trace

@@ -5,6 +5,7 @@ size, the number of threads, the device or on compilation. The generator is Phil
 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 """
 
+import dataclasses
 import hashlib
 import math
 import operator
@@ -21,6 +22,8 @@ from memcore.errors import ConfigError
 from memcore.ops import philox
 
 _MOST: Final = 2**40  #: draws at once, more than any memory holds
+#: Steps of a simulation before a second set of draws for the same cells would meet the first one.
+_STEPS = 1 << 40
 
 
 def _key(seed: int, path: tuple[str, ...]) -> int:
@@ -45,6 +48,8 @@ class Stream:
     seed: int
     path: tuple[str, ...] = ()
     key: int = field(init=False, repr=False, compare=False)
+    _cells: Tensor | None = field(default=None, repr=False, compare=False)
+    _step: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         seed = _check.integer("seed", self.seed, what="an integer of 64 bits")
@@ -53,7 +58,25 @@ class Stream:
 
     def child(self, *names: str | int) -> "Stream":
         """The independent stream of a named part: a layer, an effect, a write cycle."""
-        return Stream(self.seed, (*self.path, *map(str, names)))
+        return dataclasses.replace(self, path=(*self.path, *map(str, names)))
+
+    def of_cells(self, cells: Tensor) -> "Stream":
+        """The draws of some cells, the same whichever other cells are asked along with them.
+
+        Args:
+            cells: int64 [n], numbers of the cells in the arrays, in C order; draws of n values are
+                those of these cells.
+
+        Examples:
+            >>> few, one = (Stream(0).of_cells(torch.tensor(c)) for c in ([3, 7, 9], [7]))
+            >>> bool(few.normal((3,))[1] == one.normal((1,))[0])
+            True
+        """
+        return dataclasses.replace(self, _cells=cells)
+
+    def of_step(self, step: int) -> "Stream":
+        """The draws of one step of a simulation, keyed by the cell and by the index of the step."""
+        return dataclasses.replace(self, _step=step)
 
     def uniform(
         self,
@@ -73,7 +96,7 @@ class Stream:
             device: torch device of the result.
             dtype: dtype of the result, which is drawn as float32 and then cast.
         """
-        reads, size = self._arguments(shape, round, elements, device)
+        reads, size, elements = self._arguments(shape, round, elements, device)
         return philox.uniform(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
 
     def normal(
@@ -86,29 +109,36 @@ class Stream:
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """Standard normal draws; the arguments are those of `uniform`."""
-        reads, size = self._arguments(shape, round, elements, device)
+        reads, size, elements = self._arguments(shape, round, elements, device)
         return philox.normal(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
 
     def bernoulli(
         self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         """Booleans that are true with probability `p`."""
-        reads, size = self._arguments(shape, 0, None, device)
+        if self._cells is not None or self._step is not None:
+            return self.uniform(shape, device=device) < p
+        reads, size, _ = self._arguments(shape, 0, None, device)
         return philox.bernoulli(reads, size, self.key, p).view(tuple(shape))
 
     def at(self, reads: Tensor) -> "ReadStream":
         """Fresh draws for each of the numbered `reads`, int64 [n]."""
         return ReadStream(self.key, reads)
 
-    @staticmethod
     def _arguments(
+        self,
         shape: Sequence[int],
         round: int,
         elements: Tensor | None,
         device: torch.device | str | None,
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[Tensor, int, Tensor | None]:
+        size = _size(shape)
+        if self._cells is not None and size == self._cells.numel():
+            elements = self._cells
+        if self._step is not None:
+            round = round * _STEPS + self._step
         where = elements.device if elements is not None else device
-        return torch.tensor([round], dtype=torch.int64, device=where), _size(shape)
+        return torch.tensor([round], dtype=torch.int64, device=where), size, elements
 
 
 def _size(shape: Sequence[int]) -> int:

@@ -167,7 +167,7 @@ LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
         ),
         (
             lambda: memcore.age(memcore.Crossbar(G), seconds=1.0),
-            "a Crossbar has methods of its own",
+            "a Crossbar is no network",
         ),
         (lambda: memcore.Crossbar(G) @ TURNING, "v is torch.complex64; expected real values"),
         (lambda: memcore.Crossbar(G).solve(TURNING), "v is torch.complex64; expected real values"),

@@ -212,6 +212,45 @@ def test_open_lines_are_solved_no_further_than_the_tolerance(products):
     assert float(found.residual) <= 1e-10
 
 
+@pytest.mark.parametrize("ohm", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("seed", range(8))
+def test_lines_on_which_no_current_can_flow_have_the_potential_of_the_driven_one(ohm, seed):
+    g = 10 ** -(4 + 3 * Stream(seed).uniform((5, 4)).double())
+    drive = Drive(
+        word_line=torch.tensor([1.0, 0, 0, 0, 0], dtype=torch.float64),
+        floating_word_lines=torch.arange(5) > 0,
+        floating_bit_lines=torch.ones(4, dtype=torch.bool),
+    )
+    wires = Wires(word_line=ohm, bit_line=ohm)
+    for series in (None, circuit.Selector(i0=1e-7, v0=0.1), circuit.Transistor(gate_line=2.0)):
+        found = solve(g, wires, drive, series=series)
+        assert found.cell_current.abs().max() < 1e-15
+        torch.testing.assert_close(found.word_line, torch.ones_like(g), rtol=1e-9, atol=0)
+        torch.testing.assert_close(found.bit_line, torch.ones_like(g), rtol=1e-9, atol=0)
+
+
+def test_lines_at_one_potential_carry_no_current_between_open_lines():
+    drive = Drive(
+        word_line=torch.full((5,), 0.7, dtype=torch.float64),
+        floating_bit_lines=torch.ones(4, dtype=torch.bool),
+    )
+    found = solve(array(5, 4), Wires(word_line=2.0, bit_line=2.0), drive)
+    assert found.cell_current.abs().max() < 1e-15
+    torch.testing.assert_close(found.bit_line, 0.7 * torch.ones(5, 4).double(), rtol=1e-9, atol=0)
+
+
+def test_small_currents_between_open_lines_are_exact_beside_cells_that_conduct_well():
+    # One cell of 1e-12 S is all that the open lines have to the sensed one.
+    g = torch.tensor([[1e-3, 0.0], [1e-3, 1e-12]], dtype=torch.float64)
+    drive = Drive(
+        word_line=torch.tensor([1.0, 0.0], dtype=torch.float64),
+        floating_word_lines=torch.tensor([False, True]),
+        floating_bit_lines=torch.tensor([True, False]),
+    )
+    expected = 1 / (2 / 1e-3 + 1e12)
+    assert float(solve(g, Wires(), drive).current[1]) == pytest.approx(expected, rel=1e-8)
+
+
 def test_nothing_is_driven():
     found = solve(array(3, 3), WIRES, Drive.read(torch.zeros(3, dtype=torch.float64)), law=SINH)
     assert bool(found.converged)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memcore import ConfigError, Wires, circuit, devices, effective_conductance
+from memcore import ConfigError, Stream, Wires, circuit, devices, effective_conductance, spice
 from memcore.circuit import Drive, OfDevice, Selector, Sinh, Transistor, solve
 
 ROWS, COLS = 6, 4
@@ -11,6 +11,7 @@ G = torch.linspace(1e-5, 1e-4, ROWS * COLS, dtype=torch.float64).view(ROWS, COLS
 WIRES = Wires(word_line=1.0, bit_line=2.0)
 V = torch.linspace(0.1, 0.6, ROWS, dtype=torch.float64)
 VTEAM = devices["vteam"]()
+THRESHOLD = circuit.ThresholdSelector(v_th=0.8, v_hold=0.3, r_on=2e3, r_off=1e8)
 
 
 def ones(*shape):
@@ -104,3 +105,39 @@ def test_a_batch_of_laws_is_a_batch_of_circuits(scheme):
     alone = solve(G, WIRES, drive, law=Sinh(v0=0.2))
     atol = 1e-8 * float(alone.cell_current.abs().max())
     torch.testing.assert_close(together[1].cell_current, alone.cell_current, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(
+    "border",
+    [
+        lambda g: solve(g, Wires(), Drive.read(V)),
+        lambda g: effective_conductance(g, Wires(word_line=1.0)),
+        lambda g: circuit.cell_currents(V, g, Wires(word_line=1.0)),
+        lambda g: spice.netlist(g, V),
+        lambda g: circuit.ramp(g, Wires(), Drive.read(V), series=THRESHOLD),
+    ],
+)
+def test_resistances_are_not_taken_for_conductances(border):
+    with pytest.raises(ConfigError, match=r"up to 1e\+04; expected siemens.* give 1 / R"):
+        border(torch.full((6, 4), 1e4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "border",
+    [
+        lambda v: solve(G, Wires(), Drive.read(v)),
+        lambda v: circuit.cell_currents(v, G, Wires(word_line=1.0)),
+        lambda v: spice.netlist(G, v),
+    ],
+)
+def test_millivolts_are_not_taken_for_volts(border):
+    with pytest.raises(ConfigError, match="expected at most 1000 V: give volts"):
+        border(1e4 * V + 1e4)
+
+
+def test_currents_in_single_precision_keep_their_tolerance():
+    g = 1e-6 + 1e-4 * Stream(0).uniform((128, 128))
+    v, wires = 0.2 * Stream(1).uniform((128,)), Wires(word_line=2.0, bit_line=2.0)
+    found = circuit.cell_currents(v, g, wires)
+    exact = circuit.cell_currents(v.double(), g.double(), wires)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.max()))

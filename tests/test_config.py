@@ -126,7 +126,11 @@ def test_a_setting_that_is_no_positive_number_is_named(name, value):
         ({"device": "ideal", "nonidealities": ["d2q"]}, UnknownPluginError, "'d2d'"),
         ({"device": "ideal", "bias": "analog"}, ConfigError, "bias='analog'; expected one of"),
         ({"device": "ideal", "adc_per": "tile"}, ConfigError, "adc_per='tile'"),
-        ({"device": "ideal", "nonidealities": [Product(), Product()]}, ConfigError, "at most one"),
+        (
+            {"device": "ideal", "nonidealities": [Product(), Product()]},
+            ConfigError,
+            "in a way of its own",
+        ),
         (
             {"device": "ideal", "adc": {"name": "uniform", "preset": "x"}},
             ConfigError,

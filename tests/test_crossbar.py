@@ -136,9 +136,16 @@ def test_voltages_that_do_not_fit_are_refused(v, text):
         Crossbar(conductances(3, 2)) @ v
 
 
+def test_resistances_are_not_taken_for_conductances():
+    with pytest.raises(ConfigError, match=r"up to 1e\+04; expected siemens.* give 1 / R"):
+        Crossbar(torch.tensor([[1e4, 2.0], [3.0, 1.0]]))
+
+
 @pytest.mark.parametrize("g", [[[-1e-6]], [[float("nan")]], [[float("inf")]]])
 def test_impossible_conductances_are_refused(g):
-    with pytest.raises(ConfigError, match="negative or non-finite entries; expected S >= 0"):
+    with pytest.raises(
+        ConfigError, match=r"negative entries or NaN, or infinite ones .*; expected siemens"
+    ):
         Crossbar(torch.tensor(g))
 
 
@@ -424,3 +431,12 @@ def test_what_is_derived_is_not_stored():
 
 def test_a_crossbar_prints_its_geometry():
     assert "9 -> 4, 6 arrays of 4 x 4" in repr(of_weight(weights(1, 9, 4), tile=(4, 4)))
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda x: memcore.age(x, seconds=1.0), memcore.program, memcore.summary]
+)
+def test_verbs_of_networks_say_what_to_call_of_a_crossbar(verb):
+    crossbar = memcore.Crossbar(torch.full((3, 2), 1e-5))
+    with pytest.raises(memcore.ConversionError, match=r"crossbar\.age\(seconds"):
+        verb(crossbar)

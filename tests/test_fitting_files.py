@@ -60,7 +60,7 @@ def test_blanks_about_a_label_mean_nothing_and_its_case_must_not_tell_devices_ap
 def test_messages_call_devices_and_curves_by_their_labels(tmp_path):
     with pytest.raises(ConfigError, match=r"device 'C' \(from line 8 on\): count has shape \(1,\)"):
         pulses(tmp_path / "short.csv", [["A"] * 6, ["C"]])
-    with pytest.raises(ConfigError, match=r"device 'C' \(from line 8 on\): \[\]"):
+    with pytest.raises(ConfigError, match=r"no RESET pulses in device 'C' \(from line 8"):
         pulses(tmp_path / "half.csv", [["A"] * 6, ["C"] * 3])
     with pytest.raises(ConfigError, match=r"in device 'A' \(from line 2 on\) the conductance does"):
         pulses(tmp_path / "turned.csv", [["A"] * 6], runs=(35, 30, 20, 10, 15, 25))

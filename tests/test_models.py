@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from memcore.errors import StudyError
@@ -111,25 +112,51 @@ def test_a_torn_checkpoint_has_no_record(tmp_path: Path, content: bytes) -> None
     assert checkpoints.checkpoint_record(path) is None
 
 
-def test_a_state_dict_of_torch_save_is_taken_too(tmp_path: Path) -> None:
+def test_a_file_of_torch_save_is_never_unpickled_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, _ = small()
     path = tmp_path / "weights.pt"
-    torch.save({"state_dict": network.state_dict(), "epoch": 3}, path)
-    checkpoints.load_weights(network, path)
+    torch.save({"model_state_dict": network.state_dict(), "epoch": 3}, path)
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("unpickled"))
+    with pytest.raises(StudyError, match="memcore convert-checkpoint"):
+        checkpoints.load_weights(network, path)
 
 
-def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_listed_and_change_nothing(tmp_path: Path) -> None:
     network, _ = small()
-    state = network.state_dict()
+    before = checkpoints.digest(network)
+    state = {name: 2 * tensor for name, tensor in network.state_dict().items()}
     state["1.weight"] = torch.zeros(8, 63)
     state["head.bias"] = state.pop("3.bias")
-    torch.save(state, tmp_path / "weights.pt")
+    save_file(state, tmp_path / "weights.safetensors")
     with pytest.raises(StudyError) as caught:
-        checkpoints.load_weights(network, tmp_path / "weights.pt")
+        checkpoints.load_weights(network, tmp_path / "weights.safetensors")
     text = str(caught.value)
     assert "1.weight: shape [8, 63], the model has [8, 64]" in text
     assert "missing: 3.bias" in text
     assert "not in the model: head.bias" in text
+    assert checkpoints.digest(network) == before
+
+
+def test_a_common_beginning_of_all_names_is_recognised(tmp_path: Path) -> None:
+    network, _ = small()
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(StudyError, match=r"begin with 'module\.'.*\n.*--strip module\. "):
+        checkpoints.load_weights(network, tmp_path / "weights.safetensors")
+
+
+def test_a_state_that_is_no_tensor_is_named(tmp_path: Path) -> None:
+    class Odd(nn.Linear):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": 3}
+
+        def set_extra_state(self, state: object) -> None:
+            del state
+
+    with pytest.raises(StudyError, match="state '_extra_state' of Odd is dict; expected tensors"):
+        checkpoints.save_checkpoint(Odd(2, 2), tmp_path / "odd.safetensors", {})
 
 
 def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:

@@ -161,3 +161,24 @@ def test_the_command_names_what_it_does_not_know():
         done = CliRunner().invoke(main, words)
         assert done.exit_code == 2
         assert message in done.output
+
+
+@pytest.mark.parametrize("setting", ["path", "none"])
+def test_text_stays_text_in_files_whatever_is_set_globally(tmp_path, setting):
+    matplotlib = pytest.importorskip("matplotlib")
+    ax = memcore.plot.cumulative(memcore.devices["ideal"]())
+    with matplotlib.rc_context({"svg.fonttype": setting, "pdf.fonttype": 3}):
+        ax.figure.savefig(tmp_path / "picture.svg")
+        ax.figure.savefig(tmp_path / "picture.pdf")
+        assert matplotlib.rcParams["svg.fonttype"] == setting
+    drawing = (tmp_path / "picture.svg").read_text()
+    assert "part of the cells</text>" in drawing
+    pdf = (tmp_path / "picture.pdf").read_bytes()
+    assert b"/Type3" not in pdf
+    assert b"/CIDFontType2" in pdf
+
+
+def test_lines_differ_by_more_than_their_colour():
+    pytest.importorskip("matplotlib")
+    ax = memcore.plot.cumulative(memcore.devices["ideal"]())
+    assert len({line.get_linestyle() for line in ax.lines}) == 2

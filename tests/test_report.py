@@ -68,7 +68,7 @@ def test_an_ideal_layer_alone_has_no_effects_and_a_name():
 def test_provenance_traces_every_plugin_to_a_distribution_and_its_version(mem):
     entries = memcore.provenance(mem)
     assert [entry["name"] for entry in entries] == [
-        *("ideal", "offset", "direct", "read_noise", "stuck_at", "uniform")
+        *("ideal", "offset", "direct", "read_noise", "stuck_at", "uniform", "conv")
     ]
     for entry in entries:
         assert entry["distribution"] == "memcore"

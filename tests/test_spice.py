@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from memcore import ConfigError, Crossbar, MemcoreError, Stream, Wires, circuit, spice
+from memcore import ConfigError, Crossbar, MemcoreError, SpiceError, Stream, Wires, circuit, spice
 from memcore.circuit import Drive
 from memcore.cli.main import main
 from memcore.spice.check import compare
@@ -296,8 +296,8 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
         ({"cells": Crossbar(G), "array": 1}, "array=1 of conductances"),
         ({"cells": Crossbar(G), "v": V[:3]}, "expected one vector of 7 V"),
         ({"wires": Wires(driver=torch.ones(4))}, r"wires.driver has shape \[4\]"),
-        ({"cells": -G}, "negative or non-finite entries; expected S >= 0"),
-        ({"cells": G * torch.nan}, "negative or non-finite entries"),
+        ({"cells": -G}, "negative entries or NaN, or infinite ones .*; expected siemens"),
+        ({"cells": G * torch.nan}, "negative entries or NaN, or infinite ones"),
         ({"v": V / 0}, "word_line has infinite entries or NaN; expected V"),
         (
             {"v": Drive(word_line=V, bit_line=torch.full((5,), torch.nan).double())},
@@ -395,3 +395,19 @@ def test_a_netlist_needs_a_place(tmp_path):
     assert done.output.startswith(f"error: there is no folder '{tmp_path / 'none'}' to write")
     long = tmp_path / ("x" * 300)
     assert invoke("netlist", "-o", long).output.startswith(f"error: '{long}' cannot be written")
+
+
+def test_a_check_that_takes_long_says_so_and_can_be_limited(monkeypatch):
+    given = []
+
+    def run(deck, timeout):
+        given.append(timeout)
+        raise SpiceError("stopped")
+
+    monkeypatch.setattr(sys.modules["memcore.spice.check"], "run", run)
+    arguments = ["spice", "check", "--rows", "64", "--cols", "64", "--timeout", "7"]
+    done = CliRunner().invoke(main, arguments)
+    assert given == [7.0]
+    assert "ngspice takes about 5 s or more for 64 x 64 cells" in done.output
+    done = CliRunner().invoke(main, ["spice", "check"])
+    assert "takes about" not in done.output

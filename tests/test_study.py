@@ -3,11 +3,6 @@
 import csv
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -211,33 +206,6 @@ def test_one_chip_has_no_interval(toml: Path, tmp_path: Path) -> None:
     lines = list(csv.DictReader(results.csv.read_text().splitlines()))
     assert {line["ci95"] for line in lines} == {""}
     assert "±" not in str(results)
-
-
-def test_a_run_killed_again_and_again_ends_with_the_same_bytes(toml: Path, tmp_path: Path) -> None:
-    edited(toml, "chips = 3", "chips = 25")
-    edited(toml, "epochs = 4", "epochs = 20")
-    folder = tmp_path / "killed"
-    for file in ("study.resolved.json", "model.safetensors", "points/noise-001.json"):
-        kill_when(toml, folder, file)
-        assert not (folder / "results.csv").exists()
-    study.run(toml, folder)
-    study.run(toml, tmp_path / "whole")
-    assert contents(folder) == contents(tmp_path / "whole")
-
-
-def kill_when(toml: Path, folder: Path, file: str) -> None:
-    """Start a run in a process of its own and kill it as soon as the file is there."""
-    command = [sys.executable, "-m", "memcore", "run", str(toml), "--out", str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
-    deadline = time.monotonic() + 60
-    while not (folder / file).exists():
-        assert process.poll() is None, process.communicate()[1].decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
+import csv
+import html
+import io
 from pathlib import Path
 
 import pytest
 from scipy import stats
 
+from memcore.errors import StudyError
 from memcore.study import Results, Row, read
 from memcore.study.plots import COLOURS, effects, figure, plot
 from memcore.study.results import csv_text, t_quantile, table
@@ -116,3 +120,119 @@ def test_the_picture_is_the_same_every_time(tmp_path: Path) -> None:
 def test_a_panel_says_which_effects_are_on(tmp_path: Path) -> None:
     study = results(tmp_path).study
     assert effects(study, study.sweep[0]) == "ideal, r_on vary from cell to cell, finite states"
+
+
+def test_what_differs_between_the_points_of_a_sweep_is_not_said_of_all() -> None:
+    base = {"device": {"name": "vteam", "r_on": {"normal": {"mean": 50.0, "std": 1.0}}}}
+    sweeps = [
+        {"name": "devices", "axes": {"device": ["ideal", "linear_ion_drift"]}},
+        {"name": "set", "set": {"device": "ideal"}, "axes": {"read_voltage": [0.1, 0.2]}},
+        {
+            "name": "added",
+            "axes": {
+                "nonidealities": {
+                    "values": ["a", "b"],
+                    "moves": {"nonidealities": [[], ["finite_states"]]},
+                }
+            },
+        },
+        {"name": "aged", "set": {"age": 10.0, "nonidealities": ["drift"]}},
+        {"name": "layers", "set": {"classifier.device": "ideal"}},
+    ]
+    study = read({"crossbar": {**base, "classifier": {"adc": "uniform"}}, "sweep": sweeps})
+    assert [effects(study, sweep) for sweep in study.sweep] == [
+        "classifier: ADC uniform",
+        "ideal, classifier: ADC uniform",
+        "vteam, r_on vary from cell to cell, classifier: ADC uniform",
+        "vteam, r_on vary from cell to cell, drift, classifier: ADC uniform, 10 s after writing",
+        "vteam, r_on vary from cell to cell, classifier: ideal, ADC uniform",
+    ]
+
+
+def test_an_interval_of_a_proportion_stays_between_nothing_and_all(tmp_path: Path) -> None:
+    study = read(
+        {
+            "study": {"chips": 2},
+            "sweep": [
+                {
+                    "name": "s",
+                    "axes": {"x": {"values": [1, 2], "moves": {"tile": [[8, 8], [16, 16]]}}},
+                }
+            ],
+        }
+    )
+    rows = (row("s", 0, {"x": 1}, 200, 180), row("s", 1, {"x": 2}, 0, 20))
+    found = Results(study, 0.99, 200, rows, True, tmp_path)
+    for line in csv.DictReader(csv_text(found).splitlines()):
+        assert 0 <= float(line["low"]) <= float(line["mean"]) <= float(line["high"]) <= 1
+    assert rows[0].bounds == (pytest.approx(0.95 - rows[0].interval), 1.0)  # type: ignore[operator]
+    assert "95.00 (31.47 to 100.00)" in table(found)
+    bars = figure(found).axes[0].containers[0]
+    for stick in bars.lines[2][0].get_segments():
+        assert 0 <= stick[0, 1] <= stick[1, 1] <= 100
+
+
+@pytest.mark.parametrize("word", ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path, word: str) -> None:
+    axis = {"values": [word, "ok"], "moves": {"tile": [[8, 8], [16, 16]]}}
+    study = read({"sweep": [{"name": "s", "axes": {word: axis}}]})
+    rows = (row("s", 0, {word: word}, 150), row("s", 1, {word: -3.5}, 200))
+    text = csv_text(Results(study, 0.9, 200, rows, True, tmp_path))
+    head, first, second = csv.reader(io.StringIO(text))
+    assert head[1] == first[1] == "'" + word.replace("\r", "\n")
+    assert second[1] == "-3.5"  # a number is none
+    assert second[-1] == "-0.100000"
+
+
+@pytest.mark.parametrize("title", ["$\\bad$", "costs $5 to $10", "a_b^c {x}", "50 % $", "\\alpha"])
+def test_text_stays_text_in_the_picture(tmp_path: Path, title: str) -> None:
+    axis = {
+        "values": [title, "x"],
+        "moves": {"tile": [[8, 8], [16, 16]]},
+        "label": title,
+        "unit": title,
+    }
+    second = {"values": [title, "y"], "moves": {"mapper": ["offset", "differential"]}}
+    content = {
+        "study": {"title": title, "note": title},
+        "sweep": [{"name": "s", "title": title, "note": title, "axes": {"a": axis, "b": second}}],
+    }
+    settings = [{"a": a, "b": b} for a in (title, "x") for b in (title, "y")]
+    rows = tuple(row("s", k, each, 150, 160) for k, each in enumerate(settings))
+    found = Results(read(content), 0.9, 200, rows, True, tmp_path)
+    plot(found, tmp_path / "a.png")
+    drawn = figure(found)
+    drawn.savefig(tmp_path / "a.svg")
+    drawn.savefig(tmp_path / "a.pdf")
+    svg = html.unescape((tmp_path / "a.svg").read_text())
+    assert svg.count("<text") > 10
+    for shown in (title, f"{title} ({title})", f"b = {title}"):
+        assert f">{shown}</text>" in svg
+    assert b"/Type3" not in (tmp_path / "a.pdf").read_bytes()
+
+
+def test_series_differ_by_more_than_their_colour(tmp_path: Path) -> None:
+    axes = figure(results(tmp_path)).axes[0]
+    assert [bars.lines[0].get_marker() for bars in axes.containers] == ["o", "s"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "words"),
+    [
+        (["a", "b"], "log", 'expected "category" or "auto"'),
+        (["a", "b"], "linear", 'expected "category" or "auto"'),
+        ([0, 1], "log", "expected numbers above 0"),
+        ([-1.0, 1.0], "log", "expected numbers above 0"),
+        ([True, False], "log", 'expected "category" or "auto"'),
+        ([1.0, float("nan")], "auto", "no finite number"),
+        ([1.0, float("inf")], "auto", "no finite number"),
+        ([1, 10**400], "auto", "no finite number"),
+    ],
+)
+def test_a_scale_that_the_values_do_not_have_is_refused_at_once(
+    values: list[object], scale: str, words: str
+) -> None:
+    moves = {"tile": [[8, 8], [16, 16]]}
+    axis = {"values": values, "scale": scale, "moves": moves}
+    with pytest.raises(StudyError, match=words):
+        read({"sweep": [{"name": "s", "axes": {"x": axis}}]})

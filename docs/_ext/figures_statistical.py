@@ -178,7 +178,7 @@ def reram_wan2022(figure: Any) -> None:
     left.plot([], [], label="published", **DASHED)
     left.plot([], [], label="reference", **CROSSES)
     cubic = memcore.devices["reram_wan2022"].preset("cubic")
-    g, (write,) = cells(cubic, window(4, 40, 10))
+    g, (write,) = cells(cubic, window(4, 39.26, 10))
     spread(right, g[0, :, 0] / US, write(g), color=COLOURS[0], label="memcore, 1 s")
     published_fit = (1.053, 0.2374, -1.167e-2, 1.536e-4)
     published(right, fine([0, 40]), lambda us: polynomial(us, published_fit), "published")
@@ -243,20 +243,20 @@ def reram_milo(figure: Any) -> None:
     voltage = torch.linspace(-0.5, 0.5, 101, dtype=torch.float64)
     for (us, (a, b)), colour in zip(MILO_CURVATURE.items(), COLOURS, strict=False):
         at = torch.tensor(us * US, dtype=torch.float64)
-        beyond = (cell.curved_current(at, voltage) - at * voltage) / 1e-9
+        beyond = (cell.curved_current(at, voltage) - at * voltage) / US
         right.plot(voltage, beyond, color=colour, label=f"memcore, {us:g} µS")
         some = voltage[::10]
-        right.plot(some, 1e3 * (a * some**2 + b * some**3), **CROSSES)
+        right.plot(some, a * some**2 + b * some**3, **CROSSES)
     right.plot([], [], label="reference", **CROSSES)
     left.set_xlabel("target (µS)")
     left.set_ylabel("std of writing (µS)")
     right.set_xlabel("voltage (V)")
-    right.set_ylabel("current beyond Ohm's law (nA)")
+    right.set_ylabel("current beyond Ohm's law (µA)")
     legend(left)
-    legend(right, loc="upper center")
+    legend(right, loc="lower center")
 
 
-MILO_CURVATURE = {62.5: (0.0230932, 0.00280265), 110.0: (0.0263240, 0.00305297)}  #: uA/V^2, uA/V^3
+MILO_CURVATURE = {62.5: (-23.8389, 9.31972), 110.0: (-6.52441, -1.71007)}  #: uA/V^2, uA/V^3
 
 STATISTICAL: dict[str, tuple[Callable[[Any], None], float]] = {
     "pcm": (pcm, 3.0),

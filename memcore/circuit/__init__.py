@@ -9,8 +9,15 @@ from memcore.circuit.currents import cell_currents
 from memcore.circuit.drive import Drive, Scheme, scheme_named
 from memcore.circuit.laws import CellLaw, OfDevice, Ohmic, Polynomial, Sinh
 from memcore.circuit.ramp import Ramped, ramp
-from memcore.circuit.series import Selector, SeriesElement, ThresholdSelector, Transistor
-from memcore.circuit.single_cell import path_resistance, single_cell_voltage
+from memcore.circuit.series import (
+    Between,
+    GatedElement,
+    Selector,
+    SeriesElement,
+    ThresholdSelector,
+    Transistor,
+)
+from memcore.circuit.single_cell import path_resistance, path_resistances, single_cell_voltage
 from memcore.circuit.solution import Solution
 from memcore.circuit.solver import solve
 from memcore.errors import ConvergenceError
@@ -20,9 +27,11 @@ alone = single_cell_voltage
 
 __all__ = [
     "ArrayCircuit",
+    "Between",
     "CellLaw",
     "ConvergenceError",
     "Drive",
+    "GatedElement",
     "OfDevice",
     "Ohmic",
     "Polynomial",
@@ -37,6 +46,7 @@ __all__ = [
     "alone",
     "cell_currents",
     "path_resistance",
+    "path_resistances",
     "ramp",
     "scheme_named",
     "single_cell_voltage",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit.drive import Drive
+from memcore.circuit.laid import LaidLaw, laid_series
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
@@ -41,8 +42,9 @@ class ArrayCircuit:
         """By `memcore.circuit.solve`, [..., arrays, rows, cols] of lines as they are numbered."""
         layout, law, series = self.layout, self.law, self.series
         if layout.row_order is not None or layout.col_order is not None:
-            law = law if isinstance(law, Ohmic) else _PlacedLaw(law, layout)
-            series = None if series is None else _PlacedSeries(series, layout)
+            order = dataclasses.replace(layout, parts=1)
+            law = law if isinstance(law, Ohmic) else LaidLaw(law, order)
+            series = None if series is None else laid_series(series, order)
         found = solve(
             layout.place(self.g),
             Wires() if self.wires is None else self.wires.like(self.g),
@@ -66,31 +68,3 @@ def _placed(drive: Drive, layout: Layout, dtype: torch.dtype) -> Drive:
         floating_word_lines=None if word is None else layout.place_rows(word),
         floating_bit_lines=None if bit is None else layout.place_cols(bit),
     )
-
-
-class _PlacedLaw:
-    """A law whose parameters are those of numbered lines, for cells by their positions."""
-
-    def __init__(self, law: CellLaw, layout: Layout) -> None:
-        self.law, self.layout = law, layout
-
-    def current(self, u: Tensor, g: Tensor) -> Tensor:
-        place, restore = self.layout.place, self.layout.restore
-        return place(self.law.current(restore(u), restore(g)))
-
-    def slope(self, u: Tensor, g: Tensor) -> Tensor:
-        place, restore = self.layout.place, self.layout.restore
-        return place(self.law.slope(restore(u), restore(g)))
-
-
-class _PlacedSeries:
-    """The same for what is in series with the memristors."""
-
-    def __init__(self, element: SeriesElement, layout: Layout) -> None:
-        self.element, self.layout = element, layout
-
-    def current(self, u: Tensor) -> Tensor:
-        return self.layout.place(self.element.current(self.layout.restore(u)))
-
-    def slope(self, u: Tensor) -> Tensor:
-        return self.layout.place(self.element.slope(self.layout.restore(u)))

@@ -72,7 +72,7 @@ class Cell:
             return x / (1 + self.own * self.g)
         if self.series is None and not bool(self.own.any()):
             return x
-        return _root(self._excess(x), x, guess)
+        return root(self._excess(x), x, guess)
 
     def _excess(self, x: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """A function of the memristor's voltage that is 0 at the solution, and its slope > 0."""
@@ -90,7 +90,7 @@ class Cell:
         return memristor_only if self.series is None else joint
 
 
-def _root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: Tensor) -> Tensor:
+def root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: Tensor) -> Tensor:
     """The zero of a rising function between 0 and `end`: Newton, halving where that is slow."""
     low, high = end.clamp(max=0), end.clamp(min=0)
     x = torch.minimum(torch.maximum(guess, low), high)

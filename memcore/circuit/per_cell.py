@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
+
+#: V, beyond which another unit is meant: 200 mV is 0.2.
+MOST_VOLTS: Final = 1e3
 
 
 class PerCell:
@@ -24,6 +27,11 @@ def require(
             holds is not None and not bool(torch.as_tensor(holds(value)).all())
         ):
             raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected {expected}")
+
+
+def volts(value: Any) -> Any:
+    """Whether voltages are such as chips have: at most 1000 V, else millivolts are meant."""
+    return abs(value) <= MOST_VOLTS
 
 
 def _finite(value: Any) -> bool:

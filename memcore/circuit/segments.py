@@ -1,7 +1,7 @@
 """The segments of the wires of arrays, turned so that drivers are left and sense nodes below."""
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,9 @@ from torch import Tensor
 from memcore.contracts.wires import Wires
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops.checks import require_same_device, require_same_dtype
+
+#: S of a cell, beyond which another unit is meant.
+MOST_SIEMENS: Final = 1.0
 
 
 def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -93,11 +96,27 @@ def check_conductances(g: Tensor) -> None:
     check_cells(g)
     if torch.compiler.is_compiling() or g.is_meta or not g.numel():
         return
+    require_siemens("g", g)
+
+
+def require_siemens(name: str, g: Tensor) -> None:
+    """Refuse conductances that are none: negative or not finite, or resistances in ohm.
+
+    Raises:
+        ConfigError: saying which, and the way out.
+    """
+    if not g.numel():
+        return
     lowest, highest = map(float, g.detach().aminmax())  # NaN if there is one
     if not 0 <= lowest <= highest < math.inf:
         raise ConfigError(
-            f"g has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
+            f"{name} has negative entries or NaN, or infinite ones (lowest {lowest:.3g}, highest "
             f"{highest:.3g}); expected siemens, at least 0 and finite"
+        )
+    if highest > MOST_SIEMENS:
+        raise ConfigError(
+            f"{name} is up to {highest:.3g}; expected siemens, at most {MOST_SIEMENS:g} in a cell: "
+            f"for resistances in ohm give 1 / R, for microsiemens 1e-6 * {name}"
         )
 
 

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memcore.circuit.per_cell import PerCell, require
+from memcore.circuit.per_cell import PerCell, require, volts
 from memcore.errors import ConfigError
 
 
@@ -25,6 +25,48 @@ class SeriesElement(Protocol):
         """The derivative of the current with respect to the voltage, in S."""
 
 
+class Between(NamedTuple):
+    """The current through an element between two nodes, and how it goes with their potentials.
+
+    Attributes:
+        current: current from the upper to the lower node in A.
+        upper: its derivative with respect to the potential of the upper node in S, at least 0.
+        lower: its derivative with respect to the potential of the lower node in S, the sign
+            turned, so that it is at least 0.
+    """
+
+    current: Tensor
+    upper: Tensor
+    lower: Tensor
+
+
+@runtime_checkable
+class GatedElement(Protocol):
+    """An element in series with a third terminal, whose potential against ground is given.
+
+    Its current depends on the potentials of both of its nodes, not on their difference alone.
+    """
+
+    @property
+    def gate_line(self) -> float | Tensor | None:
+        """The potential of the third terminal in V; None if it follows the other ones."""
+
+    def between(self, upper: Tensor, lower: Tensor) -> Between:
+        """The current at potentials [..., rows, cols] in V of its nodes.
+
+        The upper node is on the side of the memristor and the word line, the lower one is the bit
+        line. The current is 0 where they have the same potential, never falls as that of the upper
+        node rises, and never rises as that of the lower node rises.
+        """
+
+
+def gated(element: object) -> GatedElement | None:
+    """The element itself if a line against ground controls it, else None."""
+    if isinstance(element, GatedElement) and element.gate_line is not None:
+        return element
+    return None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transistor(PerCell):
     """The access transistor of a 1T1R cell, a square law with linear and saturation region.
@@ -32,41 +74,107 @@ class Transistor(PerCell):
         I = B ((V_GS - V_T) U - U^2 / 2) (1 + m U)    for 0 <= U < V_GS - V_T
           = B/2 (V_GS - V_T)^2 (1 + m U)              beyond
           = 0                                         for V_GS <= V_T
+        V_T = V_T0 + gamma (sqrt(phi + V_SB) - sqrt(phi))
 
-    and I(-U) = -I(U): the source is the terminal of lower potential, whichever that is. V_GS is
-    meant against the cell's own source: the gate follows the potential of the source, so that what
-    wires drop does not change it, and there is no body effect.
+    and I(-U) = -I(U): the source is the terminal of lower potential, whichever that is. This is
+    the level-1 model of SPICE. The transistor lies between the memristor and the bit line.
+
+    With `gate_line` the gate is a line at a potential against ground, as on a chip. Where the
+    memristor is on the side of the source (a RESET with the bit line at the higher potential), the
+    voltage across the memristor takes from V_GS, so that less is left for it than in a SET. Drive
+    the lines as the chip does, with no potential below `body`.
+
+    With `gate_voltage` it is V_GS itself: the gate follows the potential of the source, whatever
+    voltage memristor and wires take, and both directions of the current are alike.
 
     Attributes:
-        gate_voltage: gate voltage V_GS in V: a number, or a tensor [rows, 1] where gates run along
-            word lines, [1, cols] where they run along bit lines, or [..., rows, cols].
-        threshold: threshold voltage V_T in V.
+        gate_voltage: gate voltage V_GS against the source in V: a number, or a tensor [rows, 1]
+            where gates run along word lines, [1, cols] where they run along bit lines, or
+            [..., rows, cols]. None where `gate_line` is given.
+        gate_line: potential of the gate line against ground in V, likewise. None where
+            `gate_voltage` is given.
+        threshold: threshold voltage V_T0 in V, without body effect.
         gain: gain B = mu C_ox W / L in A/V^2.
         modulation: channel-length modulation m in 1/V.
+        body_effect: coefficient gamma of the body effect in V^0.5; only with a `gate_line`.
+        surface_potential: surface potential phi in strong inversion, in V.
+        body: potential of the body against ground in V.
     """
 
-    gate_voltage: float | Tensor
+    gate_voltage: float | Tensor | None = None
+    gate_line: float | Tensor | None = None
     threshold: float | Tensor = 0.5
     gain: float | Tensor = 1e-3
     modulation: float = 0.0
+    body_effect: float | Tensor = 0.0
+    surface_potential: float = 0.7
+    body: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self, "gate_voltage threshold", expected="V")
+        if (self.gate_voltage is None) == (self.gate_line is None):
+            raise ConfigError(
+                f"Transistor: gate_voltage={self.gate_voltage!r} and gate_line={self.gate_line!r}; "
+                "expected one of the two: gate_line=... V against ground as on a chip, or "
+                "gate_voltage=... V against the source"
+            )
+        gate = "gate_line" if self.gate_voltage is None else "gate_voltage"
+        require(self, f"{gate} threshold body", volts, "V, at most 1000")
         require(self, "gain", lambda b: b > 0, "A/V^2, above 0")
         require(self, "modulation", lambda m: m >= 0, "1/V, at least 0")
+        require(self, "body_effect", lambda y: y >= 0, "V^0.5, at least 0")
+        require(self, "surface_potential", lambda p: p > 0, "V, above 0")
+        if self.gate_line is None and bool(torch.as_tensor(self.body_effect).any()):
+            raise ConfigError(
+                f"Transistor: body_effect={self.body_effect!r} with gate_voltage, a gate that "
+                "follows the source; expected gate_line=..., the potential against ground"
+            )
 
     def current(self, u: Tensor) -> Tensor:
-        size, channel, _ = self._channel(u)
+        """The current in A at voltages in V; with a `gate_line`, for a source at 0 V."""
+        size, channel, _ = self._alone(u)
         return u.sign() * channel * (1 + self.modulation * size)
 
     def slope(self, u: Tensor) -> Tensor:
-        size, channel, rise = self._channel(u)
+        size, channel, rise = self._alone(u)
         return rise * (1 + self.modulation * size) + self.modulation * channel
 
-    def _channel(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The magnitude of u, the current without modulation, and the slope of that current."""
+    def between(self, upper: Tensor, lower: Tensor) -> Between:
+        source, u = torch.minimum(upper, lower), upper - lower
+        over, fall = self._over(source)
+        over = over.clamp(min=0)
+        size, channel, rise = self._channel(u, over)
+        more = 1 + self.modulation * size
+        drain = rise * more + self.modulation * channel
+        side = drain + self.gain * torch.minimum(size, over) * more * fall
+        forward = u >= 0
+        return Between(
+            current=u.sign() * channel * more,
+            upper=torch.where(forward, drain, side),
+            lower=torch.where(forward, side, drain),
+        )
+
+    def _alone(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.gate_line is not None:
+            return self._channel(u, self._over(torch.zeros_like(u))[0].clamp(min=0))
+        assert self.gate_voltage is not None
         over = torch.as_tensor(self.gate_voltage - self.threshold, dtype=u.dtype, device=u.device)
-        over, size = over.clamp(min=0), u.abs()
+        return self._channel(u, over.clamp(min=0))
+
+    def _over(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """V_GS - V_T for potentials of the source, and how fast it falls with them."""
+        assert self.gate_line is not None
+        back, root = source - self.body, math.sqrt(self.surface_potential)
+        # A body above the source: the tangent, as in SPICE.
+        below = (root + back / (2 * root)).clamp(min=0)
+        bent = (self.surface_potential + back.clamp(min=0)).sqrt()
+        part = torch.where(back >= 0, bent, below)
+        steep = torch.where(back >= 0, 0.5 / bent, (below > 0).to(bent.dtype) * (0.5 / root))
+        over = self.gate_line - source - self.threshold - self.body_effect * (part - root)
+        return over, 1 + self.body_effect * steep
+
+    def _channel(self, u: Tensor, over: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The magnitude of u, the current without modulation, and the slope of that current."""
+        size = u.abs()
         linear = torch.minimum(size, over)
         return size, self.gain * linear * (over - linear / 2), self.gain * (over - linear)
 

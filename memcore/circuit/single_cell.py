@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from memcore.circuit.cell import Cell
+from memcore.circuit.cell import Cell, root
+from memcore.circuit.gated import GatedCell, GatedPoint
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines
-from memcore.circuit.series import SeriesElement
+from memcore.circuit.series import SeriesElement, gated
 from memcore.contracts.wires import Wires
 
 _OHMIC = Ohmic()
@@ -29,8 +30,17 @@ def path_resistance(
     Returns:
         [..., rows, cols] in ohm, float64.
     """
+    word, bit = path_resistances(rows, cols, wires, device=device)
+    return word + bit
+
+
+def path_resistances(
+    rows: int, cols: int, wires: Wires, *, device: torch.device | str | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `path_resistance`, the parts of the word line and of the bit line by themselves."""
     cells = torch.zeros(rows, cols, dtype=torch.float64, device=device)
-    return Lines.of(cells, wires).own
+    lines = Lines.of(cells, wires)
+    return lines.word.own, lines.bit.own
 
 
 def single_cell_voltage(
@@ -40,11 +50,16 @@ def single_cell_voltage(
     *,
     law: CellLaw = _OHMIC,
     series: SeriesElement | None = None,
+    bit_resistance: Tensor | None = None,
 ) -> Tensor:
     """The voltage that a memristor sees if no other cell conducts.
 
     The root U of `voltage` = U + U_series + R I(U): for an ohmic cell without a series element
     `voltage` / (1 + R G).
+
+    The gate line of a 1T1R cell has a potential against ground. Therefore the end of lower
+    potential is at 0 V: that of the bit line for positive voltages, that of the word line for
+    negative ones, as chips apply SET and RESET.
 
     Args:
         voltage: voltage between the ends of the lines in V, [*cells].
@@ -53,9 +68,38 @@ def single_cell_voltage(
             instance.
         law: current-voltage law of the memristors.
         series: element in series with each memristor besides, None for none.
+        bit_resistance: the part of R between the series element and the end of the bit line in
+            ohm, [*cells]; it matters to elements with a gate line only. None for nothing of R.
 
     Returns:
         [*cells] in V, across the memristor itself.
+
+    Examples:
+        >>> cell = torch.tensor([1e-4], dtype=torch.float64)
+        >>> access = Transistor(gate_line=1.6)
+        >>> single_cell_voltage(torch.tensor([1.0, -1.0]).double(), cell, 0 * cell, series=access)
+        tensor([ 0.9136, -0.7101], dtype=torch.float64)
     """
-    cell = Cell(law=law, series=series, g=g.expand_as(voltage), own=resistance.expand_as(voltage))
-    return cell.at(voltage, torch.zeros_like(voltage)).device
+    gate = gated(series)
+    g, resistance = g.expand_as(voltage), resistance.expand_as(voltage)
+    if gate is None:
+        cell = Cell(law=law, series=series, g=g, own=resistance)
+        return cell.at(voltage, torch.zeros_like(voltage)).device
+    bit = torch.zeros_like(resistance) if bit_resistance is None else bit_resistance
+    return _behind_gate(voltage, GatedCell(law=law, element=gate, g=g), resistance - bit, bit)
+
+
+def _behind_gate(voltage: Tensor, cell: GatedCell, word: Tensor, bit: Tensor) -> Tensor:
+    """The root of the current I that flows at the potentials which it leaves of the ends."""
+    guess = torch.zeros_like(voltage)
+
+    def at(current: Tensor) -> GatedPoint:
+        upper = voltage.clamp(min=0) - word * current
+        return cell.at(upper, (-voltage).clamp(min=0) + bit * current, guess)
+
+    def excess(current: Tensor) -> tuple[Tensor, Tensor]:
+        point = at(current)
+        return current - point.current, 1 + point.word * word + point.bit * bit
+
+    most = at(guess).current
+    return at(root(excess, most, most)).device

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcore.errors import ConfigError, ShapeError
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
@@ -63,3 +65,21 @@ class Solution:
     def driver_current(self) -> Tensor:
         """The currents of the drivers into the word lines in A, [..., rows]; 0 where they float."""
         return self.cell_current.sum(-1)
+
+
+def require_start(known: object, shape: tuple[int, ...]) -> None:
+    """Refuse what is no solution from which a circuit of `shape` [..., rows, cols] can start.
+
+    Raises:
+        ConfigError: it is no solution, or does not broadcast.
+    """
+    if not isinstance(known, Solution):
+        raise ConfigError(f"start is a {type(known).__name__}; expected a Solution of solve")
+    came = known.cell_current.shape
+    lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
+    more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
+    if more or came[-2:] != shape[-2:]:
+        raise ShapeError(
+            f"start is a solution of shape {list(came)}; expected one that broadcasts to "
+            f"{list(shape)}, as g and the drive have it"
+        )

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from memcore.circuit.cell import Cell, OperatingPoint
-from memcore.circuit.currents import check_iteration
+from memcore.circuit.currents import TOLERANCE, check_iteration
 from memcore.circuit.drive import Drive
+from memcore.circuit.gated import GatedCircuit
 from memcore.circuit.inputs import shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines, lines_of
 from memcore.circuit.newton_step import Floating, step
-from memcore.circuit.series import SeriesElement
-from memcore.circuit.solution import Solution
+from memcore.circuit.series import SeriesElement, gated
+from memcore.circuit.solution import Solution, require_start
+from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, ConvergenceError, ShapeError
+from memcore.errors import ConvergenceError
 
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _HALVINGS = 12
 _OHMIC = Ohmic()
 
@@ -69,12 +70,10 @@ def solve(
     """
     check_iteration(tolerance, iterations)
     with torch.no_grad():
-        circuit = _Circuit.of(g, wires, drive, law, series)
-        bound = _TOLERANCE[g.dtype] if tolerance is None else tolerance
-        begin = circuit.start() if start is None else circuit.near(start)
-        state, count = _newton(circuit, begin, bound, iterations)
-        residual = circuit.residual(state)
-        solution = circuit.solution(state, count, residual, residual <= bound)
+        kind = _Circuit if gated(series) is None else GatedCircuit
+        circuit = kind.of(g, wires, drive, law, series)
+        bound = TOLERANCE[g.dtype] if tolerance is None else tolerance
+        solution = circuit.solve(start, bound, iterations)
     if strict and not bool(solution.converged.all()):
         raise ConvergenceError(_unmet(solution, bound))
     return solution
@@ -113,25 +112,35 @@ class _Circuit:
     shape: tuple[int, ...]  # [..., rows, cols], of all vectors and arrays
     cell: Cell
     lines: Lines
-    floating: Floating | None
-    word: Tensor  # V
-    bit: Tensor  # V
+    ends: Terminals
 
     @classmethod
     def of(
         cls, g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
     ) -> Self:
         shape = shape_of(g, wires, drive, law, series)
-        word, bit, floating = _ends(g, drive, shape)
-        opened = (None, None) if floating is None else (floating.word, floating.bit)
+        ends = Terminals.of(g, drive, shape)
+        opened = (None, None) if ends.floating is None else (ends.floating.word, ends.floating.bit)
         lines = lines_of(g, wires, *opened)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
-        return cls(shape=shape, cell=cell, lines=lines, floating=floating, word=word, bit=bit)
+        return cls(shape=shape, cell=cell, lines=lines, ends=ends)
+
+    def solve(self, start: Solution | None, bound: float, iterations: int) -> Solution:
+        """By Newton's method, damped until the equations are closer to being met."""
+        begin = self.start() if start is None else self.near(start)
+        state, count = _newton(self, begin, bound, iterations)
+        residual = self.residual(state)
+        return self.solution(state, count, residual, residual <= bound)
+
+    @property
+    def floating(self) -> Floating | None:
+        """The floating lines."""
+        return self.ends.floating
 
     @cached_property
     def applied(self) -> Tensor:
         """The applied voltages, s in the equations."""
-        return self.word[..., :, None] - self.bit[..., None, :]
+        return self.ends.word[..., :, None] - self.ends.bit[..., None, :]
 
     def start(self) -> _State:
         """The state without currents, so that the first step has the slopes at 0 V."""
@@ -142,16 +151,8 @@ class _Circuit:
 
     def near(self, known: Solution) -> _State:
         """The state with the voltages and currents of a solution."""
-        if not isinstance(known, Solution):
-            raise ConfigError(f"start is a {type(known).__name__}; expected a Solution of solve")
-        shape, came = self.shape, known.cell_current.shape
-        lead = zip(reversed(came[:-2]), reversed(shape[:-2]), strict=False)
-        more = len(came) > len(shape) or any(a not in (1, b) for a, b in lead)
-        if more or came[-2:] != shape[-2:]:
-            raise ShapeError(
-                f"start is a solution of shape {list(came)}; expected one that broadcasts to "
-                f"{list(shape)}, as g and the drive have it"
-            )
+        require_start(known, self.shape)
+        shape = self.shape
         known = known.to(self.cell.g.dtype)
         device, current = known.device_voltage, known.cell_current
         x = known.cell_voltage + self.cell.own * current
@@ -178,20 +179,21 @@ class _Circuit:
         """The residual as in `Solution.residual`, [...]."""
         voltage = _largest(self.applied)
         current, slope = state.point.current, state.point.slope
-        missing = _largest(slope * state.loss)
-        if state.excess is not None:
-            missing = torch.maximum(missing, state.excess.abs().amax(-1))
+        # Where no current can flow, that of rounded voltages is all there is.
+        noise = self.ends.rounding(state.potential)[..., None, None]
+        missing = _largest(slope * (state.loss.abs() - noise).clamp(min=0))
+        if state.excess is not None and self.floating is not None:
+            rounding = self.floating.total(slope * noise).abs()
+            excess = (state.excess.abs() - rounding).clamp(min=0)
+            missing = torch.maximum(missing, excess.amax(-1))
         parts = (_ratio(_largest(state.loss), voltage), _ratio(missing, _largest(current)))
         return torch.maximum(*parts)
 
     def solution(
         self, state: _State, iterations: int, residual: Tensor, converged: Tensor
     ) -> Solution:
-        current, word, bit = state.point.current, self.word, self.bit
-        if self.floating is not None and state.potential is not None:
-            rows = word.shape[-1]
-            word = word + torch.where(self.floating.word, state.potential[..., :rows], 0)
-            bit = bit + torch.where(self.floating.bit, state.potential[..., rows:], 0)
+        current = state.point.current
+        word, bit = self.ends.potentials(state.potential)
         return Solution(
             word_line=word[..., :, None] - self.lines.word.drop(current),
             bit_line=bit[..., None, :] + self.lines.bit.drop(current),
@@ -285,29 +287,3 @@ def _largest(x: Tensor) -> Tensor:
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(a == 0, 0, a / b)
-
-
-def _ends(
-    g: Tensor, drive: Drive, shape: tuple[int, ...]
-) -> tuple[Tensor, Tensor, Floating | None]:
-    """The voltages of word lines [..., rows] and bit lines [..., cols], and the floating lines."""
-    *batch, rows, cols = shape
-    masks = drive.floating_word_lines, drive.floating_bit_lines
-    word = drive.word_line
-    bit = word.new_zeros(cols) if drive.bit_line is None else drive.bit_line
-    open_word, open_bit = (
-        torch.zeros(count, dtype=torch.bool, device=g.device) if mask is None else mask
-        for mask, count in zip(masks, (rows, cols), strict=True)
-    )
-    if bool((open_word.all(-1) & open_bit.all(-1)).any()):
-        raise ConfigError(
-            "all lines float, so that no potential is known; expected at least one driven line"
-        )
-    word, bit = torch.where(open_word, 0, word), torch.where(open_bit, 0, bit)
-    for name, volts in (("word_line", word), ("bit_line", bit)):
-        if not bool(volts.isfinite().all()):
-            raise ConfigError(f"drive.{name} has infinite entries or NaN; expected V")
-    if masks == (None, None):
-        return word, bit, None
-    floating = Floating(word=open_word.expand(*batch, rows), bit=open_bit.expand(*batch, cols))
-    return word, bit, floating

@@ -5,16 +5,19 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import memcore
 from memcore._text import aligned, install, printable
 from memcore._version import __version__
+from memcore.cli import checkpoint as cli_checkpoint
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
 from memcore.cli import spice as cli_spice
@@ -37,21 +40,31 @@ class _Program(click.Group):
         except MemcoreError as error:
             if ctx.params.get("traceback"):
                 raise
-            self._end(ctx, str(error))
+            _complain(str(error))
+            ctx.exit(2)
         except OSError as error:
-            if ctx.params.get("traceback") or error.errno == errno.EPIPE:  # which click ends on
-                raise
-            where = "" if error.filename is None else f"'{error.filename}': "
-            self._end(ctx, f"{where}{error.strerror or error}")
+            if error.errno == errno.EPIPE or ctx.params.get("traceback"):
+                raise  # nobody reads on, which is no mistake: click ends the program quietly
+            _forget_unwritten()
+            _complain(f"'{error.filename or 'the output'}': {error.strerror or error}")
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("\ninterrupted; the same command goes on where this one stopped", err=True)
             ctx.exit(130)
 
-    @staticmethod
-    def _end(ctx: click.Context, message: str) -> NoReturn:
-        click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-        click.echo(printable(message), err=True)
-        ctx.exit(2)
+
+def _complain(text: str) -> None:
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(printable(text), err=True)
+
+
+def _forget_unwritten() -> None:
+    """Let the interpreter not try again at its end what the output refuses, on a full disk."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,7 +103,7 @@ _FOLDER = OutputFolder()
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="File of weights to load instead of training.",
+    help="File of weights to load instead of training, in safetensors.",
 )
 @_TRAIN
 @click.option("--device", help="Torch device to compute on, such as cuda.")
@@ -200,6 +213,7 @@ def new_plugin(name: str, out: Path | None) -> None:
     click.echo(f"  pytest {folder or out or name}")
 
 
+main.add_command(cli_checkpoint.convert_checkpoint)
 main.add_command(cli_device.device)
 main.add_command(cli_fit.fit)
 main.add_command(cli_spice.spice)
@@ -211,8 +225,18 @@ def _study(
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
     from memcore import study
 
-    results = study.run(source, out, fresh=fresh, progress=False if quiet else None, **overrides)
-    click.echo(f"{results}\n\ntable {results.csv}\nplot  {results.plot}")
+    with warnings.catch_warnings():
+        warnings.showwarning = _tell
+        results = study.run(
+            source, out, fresh=fresh, progress=False if quiet else None, **overrides
+        )
+    plot = results.plot if results.plot.exists() else "none; a warning says why"
+    click.echo(f"{results}\n\ntable {results.csv}\nplot  {plot}")
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning like any other message: the line of code it came from helps nobody here."""
+    logging.getLogger("memcore.study").warning("%s", message)
 
 
 def _log_to_stderr(level: int) -> None:
@@ -229,17 +253,18 @@ class _Lines(logging.Handler):
         line = self.format(record)
         if record.levelno >= logging.WARNING:
             line = f"warning: {line}"
+        if sys.stderr is None:
+            return
         try:
             from tqdm import tqdm
         except ImportError:
             click.echo(line, err=True)
         else:
-            tqdm.write(line, file=sys.stderr)
+            with suppress(OSError):  # a message that nobody can read is no reason to stop
+                tqdm.write(line, file=sys.stderr)
 
 
 def _register_computed_names() -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemcoreWarning)  # broken hooks have a line of their own
         SCAN.announce()

@@ -23,6 +23,7 @@ _OHM = click.FloatRange(min=0)
 _ABOVE = click.FloatRange(min=0, min_open=True)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ENDS = {"drive": ("left", "right", "both"), "sense_at": ("bottom", "top", "both")}
+_SOON = 2.0  #: s that need no announcement
 _SCHEMES = ("read", "V/2", "V/3", "floating", "grounded")
 
 _OPTIONS = (
@@ -145,19 +146,41 @@ def spice() -> None:
     show_default=True,
     help="Largest relative difference that counts as agreement.",
 )
-def check(tolerance: float, **described: Any) -> None:
+@click.option(
+    "--timeout",
+    type=_ABOVE,
+    default=None,
+    help="Time in s after which ngspice is stopped  [default: no limit]",
+)
+def check(tolerance: float, timeout: float | None, **described: Any) -> None:
     """Solve a crossbar with memcore and with ngspice, and compare node by node.
 
-    The exit status is 1 if they do not agree.
+    The exit status is 1 if they do not agree. The time that ngspice takes grows with the square of
+    the number of cells and faster; where it is long, the command says so before.
     """
+    from memcore import Crossbar
     from memcore.spice import check as compare
 
-    _require_finite({"tolerance": tolerance})
+    _require_finite({"tolerance": tolerance, "timeout": timeout})
     g, drive, rest = _circuit(**described)
-    report = compare(g, drive, **rest, tolerance=tolerance)
+    _announce(*(g.circuit().g[0] if isinstance(g, Crossbar) else g).shape)
+    report = compare(g, drive, **rest, tolerance=tolerance, timeout=timeout)
     click.echo(str(report))
     if not report.ok:
         raise SystemExit(1)
+
+
+def _announce(rows: int, cols: int) -> None:
+    """Say how long ngspice takes, if that is long."""
+    from memcore.spice.ngspice import seconds_for
+
+    seconds = seconds_for(rows, cols)
+    if seconds > _SOON:
+        click.echo(
+            f"ngspice takes about {seconds:.0f} s or more for {rows} x {cols} cells; --timeout "
+            "limits it, fewer --rows and --cols take less",
+            err=True,
+        )
 
 
 @spice.command()
@@ -282,7 +305,7 @@ def _series(given: dict[str, Any]) -> "SeriesElement | None":
 
     known: dict[str, SeriesElement | None] = {
         "none": None,
-        "transistor": Transistor(gate_voltage=1.5),
+        "transistor": Transistor(gate_line=1.5),
         "selector": Selector(i0=1e-9, v0=0.09),
         "threshold": ThresholdSelector(v_th=0.3, v_hold=0.1, r_on=1e3, r_off=1e8),
     }

@@ -26,10 +26,12 @@ class ArrayInfo:
         name: the layer's qualified name.
         parts: of the weights that have arrays of their own, such as a positive and a negative one;
             the arrays of one part come one after another.
+        target: S, what the cells should hold, [arrays, rows, cols]; None while nothing is
+            written. Effects that look it up set `needs_target`.
         present: S, what the cells conduct when a rewrite begins, [arrays, rows, cols]; None if they
             are fresh, and for programmers that are not `incremental`.
         stuck: S, what the cells conduct that no pulse moves, NaN for all others, [arrays, rows,
-            cols]; None if there are none. Only programmers are told.
+            cols]; None if there are none.
         noises: of a read of each cell. Only programmers are told, for their verify reads.
         wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
         layout: where the lines lie that `wires` are about, and which parts share word lines.
@@ -43,6 +45,7 @@ class ArrayInfo:
     nominal: Memristor
     name: str = ""
     parts: int = 1
+    target: Tensor | None = None
     present: Tensor | None = None
     stuck: Tensor | None = None
     noises: tuple[Gaussian, ...] = ()

@@ -30,6 +30,9 @@ class Contract(ABC):
 
     api: ClassVar[int] = 1  #: the version of the contract that a plugin was written for
     kind: ClassVar[str]
+    #: Whether the temperature of the arrays changes what it does; a property may tell from the
+    #: parameters. None leaves it to memcore to see whether its methods read a temperature.
+    feels_temperature: ClassVar[bool | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -37,6 +37,9 @@ class Memristor(Contract):
     presets: ClassVar[Mapping[str, Preset]] = PresetsBeside()  # type: ignore[assignment]
     set_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that SETs, V and s
     reset_pulse: ClassVar[tuple[float, float] | None] = None  #: the pulse that RESETs, V and s
+    #: Name of the routine that writes these cells if a configuration names none; a device whose
+    #: physics is in its pulses names one that sends them.
+    programmer: ClassVar[str] = "direct"
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:

@@ -19,6 +19,11 @@ class NonIdeality(Contract):
     stage: ClassVar[Stage]
     #: The parameters that switch the effect off, if it can be switched off.
     neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    #: Whether ageing moves cells too that no pulse moves. Cells that are shorted or open stay as
+    #: they are whatever passes, so by default it does not.
+    ages_stuck: ClassVar[bool] = False
+    #: Whether `bind` looks up `array.target`: then the cells remember it, also in a state.
+    needs_target: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod
@@ -37,6 +42,16 @@ class NonIdeality(Contract):
     def exact(self) -> "NonIdeality | None":
         """What this approximates, if it does: `memcore.diagnose` says how well."""
         return None
+
+    @property
+    def brings(self) -> frozenset[str]:
+        """What an effect of `Stage.MVM` brings to the circuit of an array.
+
+        Any of "wires", "law" and "series"; `bind` then returns a `Product` whose `circuit` has it.
+        Effects that bring different things are solved together, as one circuit. One that brings
+        nothing computes the product in a way of its own and stands alone.
+        """
+        return frozenset()
 
     @hookspec
     def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor | None:

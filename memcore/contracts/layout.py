@@ -32,20 +32,21 @@ class Layout:
         return self.separate(self.restore(cells))
 
     def join(self, g: Tensor) -> Tensor:
-        """The cells on common word lines, [arrays / parts, rows, cols * parts]."""
+        """The cells on common word lines, [..., arrays / parts, rows, cols * parts]."""
         if self.parts == 1:
             return g
-        _, rows, cols = g.shape
-        pairs = g.view(self.parts, -1, rows, cols).permute(1, 2, 3, 0)
-        return pairs.reshape(-1, rows, cols * self.parts)
+        *lead, arrays, rows, cols = g.shape
+        count = arrays // self.parts
+        pairs = g.reshape(*lead, self.parts, count, rows, cols).movedim(-4, -1)
+        return pairs.reshape(*lead, count, rows, cols * self.parts)
 
     def separate(self, a: Tensor) -> Tensor:
         """The inverse of `join`."""
         if self.parts == 1:
             return a
-        count, rows, cols = a.shape
-        parts = a.view(count, rows, cols // self.parts, self.parts).permute(3, 0, 1, 2)
-        return parts.reshape(-1, rows, cols // self.parts)
+        *lead, count, rows, cols = a.shape
+        parts = a.reshape(*lead, count, rows, cols // self.parts, self.parts).movedim(-1, -4)
+        return parts.reshape(*lead, count * self.parts, rows, cols // self.parts)
 
     def place(self, cells: Tensor) -> Tensor:
         """Cells [..., rows, cols] of numbered lines, by their positions."""

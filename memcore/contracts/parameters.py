@@ -37,9 +37,9 @@ def parameter(
     allowed where it is the default or in the type. A subclass that declares a parameter anew, with
     another default, keeps the range unless it gives one.
 
-    ```python
-    r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")
-    ```
+    For example::
+
+        r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")
 
     Args:
         default: the value if none is given, in SI units.

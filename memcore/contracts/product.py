@@ -45,7 +45,8 @@ class Product(nn.Module):
     def circuit(self, g: Tensor) -> "ArrayCircuit | None":
         """The circuit that is solved for these currents, for conductances [arrays, rows, cols] S.
 
-        None if there is none: then `Crossbar.solve` and netlists refuse it.
+        With [reads, arrays, rows, cols] it is one of many vectors. None if there is none: then
+        `Crossbar.solve` and netlists refuse it.
         """
         del g
         return None

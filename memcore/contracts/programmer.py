@@ -20,6 +20,8 @@ class Programmer(Contract):
     #: conducts, the network of all lines and cells of an array, or nothing. Only programmers that
     #: name one of the two are told `array.wires` and `array.layout`.
     lines: ClassVar[Literal["path", "network"] | None] = None
+    #: Whether it moves cells by pulses; one that sets their state does not.
+    sends_pulses: ClassVar[bool] = True
 
     @property
     def through_lines(self) -> bool:

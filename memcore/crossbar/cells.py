@@ -70,6 +70,7 @@ class Cells(nn.Module):
     parts: tuple[Part, ...]
     last: ArrayYield
     programmed: Tensor
+    target: Tensor | None  #: of the cells in S, if an effect looks it up
     before: Tensor | None
     gain: Tensor
     writes: Tensor
@@ -153,9 +154,11 @@ class Cells(nn.Module):
         unused, _ = self.config.device.nominal_range()
         target = tiling.split([part.target for part in mapped.parts], unused)
         self.require_finite("target conductances", target)
-        ctx, array = self.context(writes), self.array(tiling, writes)
+        ctx = self.context(writes)
+        kept = target.clone() if self._needs_target else target  # weights may change in place
+        array = self._informed(self.array(tiling, writes), kept, ctx)
         effects = self._bound(array, ctx)
-        array = self._as_told(array, effects, target, present, ctx)
+        array = self._as_told(array, effects, target, present)
         programmed = self._program(array, target, ctx)
         g = programmed.conductance.expand(array.shape)
         g = Effects.written(g, self.config.effects, array, ctx)
@@ -175,6 +178,15 @@ class Cells(nn.Module):
         if self.config.programmer is None:
             return Programmed(conductance=target)
         return self.config.programmer.program(array, target, ctx.child("programmer"))
+
+    def _informed(self, array: ArrayInfo, target: Tensor | None, ctx: Context) -> ArrayInfo:
+        """With what is known of the single cells before any effect acts on them."""
+        stuck = Effects.stuck(self.config.effects, array, ctx)
+        return dataclasses.replace(array, target=target, stuck=stuck)
+
+    @property
+    def _needs_target(self) -> bool:
+        return any(effect.needs_target for effect in self.config.effects.values())
 
     def _bound(self, array: ArrayInfo, ctx: Context) -> Effects:
         effects = Effects(self.config.effects, array, ctx).to(self.seed.device)
@@ -206,7 +218,6 @@ class Cells(nn.Module):
         effects: Effects,
         target: Tensor,
         present: Tensor | None,
-        ctx: Context,
     ) -> ArrayInfo:
         """With what programmers alone are told."""
         circuit = circuit_of(effects.product, target)  # which also places lines, for life
@@ -216,7 +227,6 @@ class Cells(nn.Module):
         return dataclasses.replace(
             array,
             present=present.to(target.dtype) if present is not None and same else None,
-            stuck=Effects.stuck(self.config.effects, array, ctx),
             noises=tuple(form for form, _ in effects.noises),
             wires=wires,
             layout=Layout() if felt is None or wires is None else felt.layout,
@@ -237,6 +247,8 @@ class Cells(nn.Module):
         """Write a matrix as the next writing, which starts the clock again."""
         if not hasattr(self, "programmed"):
             written = self.written(weight, writes=0)
+            if self.config.programmer is not None:  # given conductances were not written
+                self.clock.rewrite(self.config.temperature)
         else:
             present = None
             if self._is_incremental:
@@ -262,6 +274,7 @@ class Cells(nn.Module):
         self.effects = written.effects
         self.parts = tuple(_without_target(part) for part in written.mapped.parts)
         self.writes.fill_(written.writes)
+        self.register_buffer("target", written.array.target if self._needs_target else None)
         self.register_buffer("before", written.array.present)
         self.register_buffer("programmed", written.conductance)
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
@@ -276,11 +289,12 @@ class Cells(nn.Module):
             listener(written)
 
     def _refresh_draws(self) -> None:
-        """Draw as the chip does whose state was loaded."""
+        """Draw as the chip does whose state was loaded, for the targets that it had."""
         seed = int(self.seed)
-        if seed != self.random.seed:
+        if seed != self.random.seed or self.target is not None:
             self.random = Stream(seed, self.random.path)
-            self.effects = self._bound(self.array(), self.context())
+            ctx = self.context()
+            self.effects = self._bound(self._informed(self.array(), self.target, ctx), ctx)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Cells":
         if fn(self.programmed.new_empty(0)).dtype == torch.float16:
@@ -319,6 +333,8 @@ def _shape_like_loaded(
     if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
         kept = state_dict.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.programmed)
+        if cells.target is not None:  # of before, which looked up what was programmed
+            state_dict.setdefault(f"{prefix}target", state_dict[f"{prefix}programmed"])
     gain = state_dict.get(f"{prefix}gain")
     if gain is not None and gain.dim() == 0:  # the gain of before, of the only lane
         state_dict[f"{prefix}gain"] = gain.reshape(1)

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from torch import Tensor
 
@@ -35,7 +35,8 @@ class CrossbarConfig:
     Args:
         device: the memristor; a parameter that is a distribution is drawn for every cell.
         mapper: from weights to conductances.
-        programmer: the routine that writes them.
+        programmer: the routine that writes them; `"default"` or None for the one that the device
+            names, `open_loop` if its physics is in its pulses, else `direct`.
         nonidealities: in the order in which those of one stage act, after those that belong to
             the device.
         without: names of effects to leave out, as `effects` has them.
@@ -46,14 +47,15 @@ class CrossbarConfig:
         bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
-        temperature: K.
+        temperature: K, of the arrays, for what feels it.
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
-            its own; None for all.
+            its own; None for all. Without an ADC and noise of the lines it changes no output, only
+            how many reads that takes.
     """
 
     device: Memristor
     mapper: Mapper | None = "differential"  # type: ignore[assignment]
-    programmer: Programmer | None = "direct"  # type: ignore[assignment]
+    programmer: Programmer | None = "default"  # type: ignore[assignment]
     nonidealities: tuple[NonIdeality, ...] = ()
     without: tuple[str, ...] = ()
     tile: tuple[int, int] | None = (128, 128)
@@ -65,6 +67,8 @@ class CrossbarConfig:
     temperature: float = 300.0
     rows_at_once: int | None = None
 
+    _is_written_by_default: ClassVar[bool] = True  #: whether nobody asked for the programmer
+
     if TYPE_CHECKING:
 
         def __init__(
@@ -72,7 +76,7 @@ class CrossbarConfig:
             *,
             device: PluginSpec,
             mapper: PluginSpec = "differential",
-            programmer: PluginSpec = "direct",
+            programmer: PluginSpec | None = "default",
             nonidealities: Sequence[PluginSpec] = (),
             without: Sequence[str] = (),
             tile: tuple[int, int] | None = (128, 128),
@@ -86,12 +90,12 @@ class CrossbarConfig:
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        device = plugin("devices", self.device)
         resolved: dict[str, Any] = {
-            "device": plugin("devices", self.device),
+            "device": device,
             "mapper": None if self.mapper is None else plugin("mappers", self.mapper),
-            "programmer": (
-                None if self.programmer is None else plugin("programmers", self.programmer)
-            ),
+            "programmer": self._routine(device),
+            "_is_written_by_default": not _is_asked_for(self.programmer),
             "nonidealities": tuple(
                 plugin("nonidealities", spec)
                 for spec in sequence("nonidealities", self.nonidealities)
@@ -104,6 +108,14 @@ class CrossbarConfig:
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
         self._validate()
+
+    def _routine(self, device: Memristor) -> Programmer | None:
+        """The routine that is asked for, or that of the device; none for given conductances."""
+        if self.programmer is None and self.mapper is None:
+            return None
+        named = self.programmer if _is_asked_for(self.programmer) else device.programmer
+        routine: Programmer = plugin("programmers", named)
+        return routine
 
     def _validate(self) -> None:
         tile = self.tile
@@ -125,9 +137,7 @@ class CrossbarConfig:
         for name in self.without:
             if name not in every:
                 raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
-        mvm = [name for name, effect in self.effects.items() if effect.stage is Stage.MVM]
-        if len(mvm) > 1:
-            raise ConfigError(f"{', '.join(mvm)} all compute the product; at most one can")
+        _require_one_product(self.effects)
 
     @property
     def effects(self) -> dict[str, NonIdeality]:
@@ -174,12 +184,21 @@ class CrossbarConfig:
         return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def replace(self, **changes: Any) -> "CrossbarConfig":
-        """A copy with some settings changed."""
+        """A copy with some settings changed.
+
+        Another device is written as it says, unless a programmer was asked for.
+        """
+        if self._is_written_by_default and self.programmer is not None:
+            changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST_LINES
+
+
+def _is_asked_for(programmer: object) -> bool:
+    return not (programmer is None or (isinstance(programmer, str) and programmer == "default"))
 
 
 def sequence(name: str, value: Any) -> Sequence[Any]:
@@ -193,3 +212,31 @@ def sequence(name: str, value: Any) -> Sequence[Any]:
     if not isinstance(value, Iterable) or isinstance(value, Tensor | bytes):
         raise ConfigError(f"{name}={shown(value)}; expected a list of effects")
     return list(value)
+
+
+def _require_one_product(effects: Mapping[str, NonIdeality]) -> None:
+    """Refuse effects of which each has another answer to what multiplies the voltages."""
+    products = {name: each for name, each in effects.items() if each.stage is Stage.MVM}
+    if len(products) <= 1:
+        return
+    alone = [name for name, each in products.items() if not each.brings]
+    if alone:
+        raise ConfigError(
+            f"{', '.join(products)} all compute the product, {', '.join(alone)} in a way of its "
+            "own; expected one such effect alone, or effects that bring different parts of one "
+            "circuit: wires (ir_drop), a law (nonlinear_iv), what is in series (transistor, "
+            "selector)"
+        )
+    names: dict[str, str] = {}
+    for name, each in products.items():
+        for part in sorted(each.brings):
+            other = names.setdefault(part, name)
+            if other != name:
+                raise ConfigError(
+                    f"{other} and {name} both bring {_PARTS.get(part, part)} to the circuit of an "
+                    "array; expected one of them: leave the other out"
+                )
+
+
+#: Parts of a circuit, as they are called in messages.
+_PARTS = {"wires": "wires", "law": "a law of the cells", "series": "an element in series"}

@@ -42,6 +42,7 @@ from memcore.crossbar.readers.choose import Derived, choose, plan_of
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.tiling import Tiling, in_order
+from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
@@ -101,8 +102,7 @@ class Crossbar(nn.Module):
     ) -> None:
         check(conductance)
         plain = wires is None and law is None and series is None
-        given = Wires() if wires is None else wires
-        circuit = GivenCircuit(wires=given, law=law, series=series)
+        circuit = GivenCircuit(wires=wires, law=law, series=series)
         warn_of_gradients(conductance, circuit)
         conductance = conductance.detach()
         config = CrossbarConfig.of_conductances(
@@ -117,6 +117,7 @@ class Crossbar(nn.Module):
             read_voltage=1.0,
             temperature=temperature,
         )
+        warn_of_unused(config)
         self._setup(conductance.unsqueeze(0), config, Stream(seed), "", False)
 
     @classmethod

@@ -11,6 +11,7 @@ from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Stea
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.clock import Clock
+from memcore.crossbar.product import joined
 from memcore.errors import ConfigError
 from memcore.random import ReadStream
 
@@ -31,19 +32,32 @@ class Effects(nn.Module):
         ctx: the layer's context; each effect draws from the stream of its name.
     """
 
+    stays: Tensor | None
+
     def __init__(self, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> None:
         super().__init__()
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
+        products: dict[str, nn.Module] = {}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
+        #: Which ageing effects move cells that are stuck too.
+        self._ages_stuck: list[bool] = []
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM or _is_off(effect):
+            if effect.stage is Stage.PROGRAM or is_off(effect):
                 continue
-            bound[effect.stage].append(_checked(effect.bind(array, ctx.child(name)), name))
+            form = _checked(effect.bind(array, ctx.child(name)), name)
+            bound[effect.stage].append(form)
+            if effect.stage is Stage.MVM:
+                products[name] = form
+            if effect.stage is Stage.AGE:
+                self._ages_stuck.append(effect.ages_stuck)
             if effect.stage in self._keys:
                 self._keys[effect.stage].append(ctx.random.child(name, "read").key)
         self.aging = nn.ModuleList(bound[Stage.AGE])
+        stuck = None if all(self._ages_stuck) else array.stuck
+        #: Which cells are stuck, if that makes a difference to ageing.
+        self.register_buffer("stays", None if stuck is None else ~stuck.isnan(), persistent=False)
         self.reading = nn.ModuleList(bound[Stage.READ])
-        self.product = bound[Stage.MVM][0] if bound[Stage.MVM] else None
+        self.product = joined(products)
         self.lines = nn.ModuleList(bound[Stage.CURRENT])
         self._steady = next(
             (i for i, form in enumerate(self.reading) if not isinstance(form, _STEADY)),
@@ -63,7 +77,7 @@ class Effects(nn.Module):
     ) -> Tensor:
         """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
         for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM and not _is_off(effect):
+            if effect.stage is Stage.PROGRAM and not is_off(effect):
                 form = _checked(effect.bind(array, ctx.child(name)), name)
                 if isinstance(form, Gaussian):
                     raise ConfigError(
@@ -80,7 +94,7 @@ class Effects(nn.Module):
         """What the cells conduct that no pulse moves; the last effect that names a cell wins."""
         found: Tensor | None = None
         for name, effect in effects.items():
-            here = None if _is_off(effect) else effect.stuck_cells(array, ctx.child(name))
+            here = None if is_off(effect) else effect.stuck_cells(array, ctx.child(name))
             if here is not None:
                 found = here if found is None else torch.where(here.isnan(), found, here)
         return found
@@ -96,12 +110,15 @@ class Effects(nn.Module):
         return conductance
 
     def aged(self, conductance: Tensor, clock: Clock) -> Tensor:
-        """What the cells hold by now, whatever a read makes of it."""
-        for form in self.aging:
+        """What the cells hold by now, whatever a read makes of it; stuck cells stay stuck."""
+        for form, ages_stuck in zip(self.aging, self._ages_stuck, strict=True):
             if isinstance(form, Aging):
-                conductance = form(conductance, clock.elapsed(form.clock, form.acceleration))
+                aged = form(conductance, clock.elapsed(form.clock, form.acceleration))
             else:
-                conductance = form(conductance, clock.seconds)
+                aged = form(conductance, clock.seconds)
+            if self.stays is not None and not ages_stuck:
+                aged = torch.where(self.stays, conductance, aged)
+            conductance = aged
         return conductance
 
     @property
@@ -198,7 +215,7 @@ def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
             form.settle(conductance, seconds)
 
 
-def _is_off(effect: NonIdeality) -> bool:
+def is_off(effect: NonIdeality) -> bool:
     """Whether the parameters switch the effect off: then the arrays are read as without it."""
     values = {name: getattr(effect, name) for name in effect.neutral}
     if not values or any(isinstance(value, Tensor) for value in values.values()):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from memcore import _check
 from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement
 from memcore.circuit.per_cell import PerCell
+from memcore.circuit.segments import require_siemens
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
@@ -26,21 +27,26 @@ class GivenCircuit(NonIdeality):
     """Wires with resistances of their own, and cells that need not be ohmic."""
 
     stage = Stage.MVM
-    wires: Wires
+    wires: Wires | None = None
     law: CellLaw | None = None
     series: SeriesElement | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.wires, Wires):
+        if self.wires is not None and not isinstance(self.wires, Wires):
             raise ConfigError(f"wires={self.wires!r}; expected memcore.Wires(word_line=..., ...)")
         _require_element("law", self.law, "Sinh(v0=0.25)", "u, g")
-        _require_element("series", self.series, "Transistor(gate_voltage=1.5)", "u")
+        _require_element("series", self.series, "Transistor(gate_line=1.5)", "u")
+
+    @property
+    def brings(self) -> frozenset[str]:
+        named = {"wires": self.wires, "law": self.law, "series": self.series}
+        return frozenset(name for name, each in named.items() if each is not None)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del ctx
         for element in (self.law, self.series):
             _require_shapes(element, array)
-        if self.law is None and self.series is None:
+        if self.wires is not None and self.law is None and self.series is None:
             return Wired(self.wires, array)
         return Solved(self.wires, Ohmic() if self.law is None else self.law, self.series)
 
@@ -58,19 +64,15 @@ def check(conductance: Tensor) -> None:
     """Refuse what is no matrix of conductances.
 
     Raises:
-        ConfigError: it is not [rows, cols], or has negative or non-finite entries.
+        ConfigError: it is not [rows, cols], or has entries that are negative, not finite or above
+            1 S.
     """
     _check.tensor("conductance", conductance, "[rows, cols]", "S")
     if conductance.dim() != 2 or not conductance.numel():
         raise ConfigError(
             f"conductance has shape {tuple(conductance.shape)}; expected [rows, cols] in S"
         )
-    if not (conductance.isfinite().all() and (conductance >= 0).all()):
-        raise ConfigError("conductance has negative or non-finite entries; expected S >= 0")
-    if bool((conductance > _check.LARGEST).any()):
-        raise ConfigError(
-            f"conductance has entries above {_check.LARGEST:g} S; expected what cells conduct"
-        )
+    require_siemens("conductance", conductance)
 
 
 def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:

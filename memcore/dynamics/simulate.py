@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from memcore import _check, native
 from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
+from memcore.dynamics.load import NO_LOAD, Load, loaded
 from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
@@ -27,7 +28,6 @@ from memcore.random import Stream
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, plugin
 
-_ROUNDS = 1 << 40  #: steps before a second round of draws would meet the first one
 _ROUNDING = 1e-4  #: share by which rounding may carry a conductance out of its window
 _AT_ONCE = 1 << 22  #: values for which the current is computed together
 
@@ -41,7 +41,7 @@ class Trace:
 
     Attributes:
         time: time of each row in s, [rows], float64.
-        voltage: voltages in V, [rows] if all cells share them, else [rows, *cells].
+        voltage: voltages of the source in V, [rows] if all cells share them, else [rows, *cells].
         current: currents in A, [rows, *cells].
         state: states, [rows, k, *cells].
         final: the state after the last sample, [k, *cells]: `simulate(..., state=trace.final)`
@@ -50,6 +50,7 @@ class Trace:
         engine: "native", or "python" and the reason.
         stride: number of samples from one row to the next; 1 if each sample of the waveform has its
             row.
+        load: what stands between the source and the cells.
     """
 
     time: Tensor
@@ -60,6 +61,15 @@ class Trace:
     device: Memristor = field(repr=False)
     engine: str
     stride: int = 1
+    load: Load = NO_LOAD
+
+    @property
+    def across(self) -> Tensor:
+        """Voltage across the cells at every recorded sample in V, [rows, *cells]."""
+        source = _for_all(self.voltage, self.state.shape[2:])
+        if not self.load:
+            return source.expand_as(self.current)
+        return self.load.across(self.device, self.state.movedim(1, 0), source)
 
     @property
     def conductance(self) -> Tensor:
@@ -72,27 +82,6 @@ class Trace:
         return f"Trace({name}, {rows} samples of cells {cells}, engine={self.engine!r})"
 
 
-@dataclass(frozen=True)
-class StepStream(Stream):
-    """The stream of one step: what it draws is keyed by the cell and by the step's index."""
-
-    step: int = 0
-
-    def child(self, *names: str | int) -> "StepStream":
-        return StepStream(self.seed, (*self.path, *map(str, names)), self.step)
-
-    def normal(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
-        return super().normal(shape, round=round * _ROUNDS + self.step, **options)
-
-    def uniform(self, shape: Sequence[int], *, round: int = 0, **options: Any) -> Tensor:
-        return super().uniform(shape, round=round * _ROUNDS + self.step, **options)
-
-    def bernoulli(
-        self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
-    ) -> Tensor:
-        return self.uniform(shape, device=device) < p
-
-
 def simulate(
     device: PluginSpec,
     voltage: Tensor,
@@ -103,6 +92,8 @@ def simulate(
     seed: int = 0,
     record: Literal["all", "last"] | int = "all",
     engine: Literal["auto", "native", "python"] = "auto",
+    series: float = 0.0,
+    limit: float | None = None,
 ) -> Trace:
     """Apply a voltage waveform to one device or to many.
 
@@ -127,6 +118,10 @@ def simulate(
         record: samples to keep: "all", every n-th for an integer, or only the "last".
         engine: "auto", "python", or "native", which makes it an error if the native engine cannot
             run the device.
+        series: resistance between the source and each cell, in ohm.
+        limit: current limit of the source in A: where a cell would draw more, the voltage across
+            it falls until it draws that much. A cell moves on within a step, so a step must be
+            short against a switching that the limit is to stop.
 
     Raises:
         ConfigError: an argument does not fit, or the native engine is demanded and cannot be had.
@@ -140,12 +135,13 @@ def simulate(
     """
     model: Memristor = device if isinstance(device, Memristor) else plugin("devices", device)
     _check_waveform(voltage, dt)
+    load = Load(series, limit)
     stride = _stride(record, voltage.shape[0])
     cells = _cells(model, voltage, state, _sizes(shape))
     ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
     drawn = model.sample(cells, ctx.child("device"))
     state = _first_state(drawn, voltage, state, cells, ctx)
-    run, used = _choose(engine, drawn, state, voltage, dt, ctx.child("step"))
+    run, used = _choose(engine, loaded(drawn, load), state, voltage, dt, ctx.child("step"))
     begin = voltage.shape[0] - 1 if record == "last" else 0
     if begin:
         state, _ = run(state, voltage[:begin], 0, 0)
@@ -155,12 +151,13 @@ def simulate(
     return Trace(
         time=time.to(voltage.device),
         voltage=kept,
-        current=_current(drawn, states, kept),
+        current=_current(drawn, states, kept, load),
         state=states,
         final=final,
         device=drawn,
         engine=used,
         stride=stride,
+        load=load,
     )
 
 
@@ -249,20 +246,25 @@ def _loop(
     for k, now in enumerate(voltage):
         if stride and k % stride == 0:
             kept.append(state)
-        random = StepStream(ctx.random.seed, ctx.random.path, first_step + k)
+        random = ctx.random.of_step(first_step + k)
         state = device.step(state, now.expand(cells), dt, dataclasses.replace(ctx, random=random))
     return state, torch.stack(kept) if kept else state.new_empty((0, *state.shape))
 
 
-def _current(device: Memristor, states: Tensor, voltage: Tensor) -> Tensor:
+def _current(device: Memristor, states: Tensor, voltage: Tensor, load: Load) -> Tensor:
     """The currents [rows, *cells], some rows at a time."""
     cells = states.shape[2:]
     at_once = max(1, _AT_ONCE // max(1, math.prod(cells)))
-    parts = [
-        device.current(some.movedim(1, 0), v if v.dim() > 1 else v.view(-1, *[1] * len(cells)))
-        for some, v in zip(torch.split(states, at_once), torch.split(voltage, at_once), strict=True)
-    ]
+    parts = []
+    for some, v in zip(torch.split(states, at_once), torch.split(voltage, at_once), strict=True):
+        state, source = some.movedim(1, 0), _for_all(v, cells)
+        parts.append(device.current(state, load.across(device, state, source) if load else source))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _for_all(voltage: Tensor, cells: Sequence[int]) -> Tensor:
+    """Voltages [rows] or [rows, *cells] in a shape that broadcasts with the cells."""
+    return voltage if voltage.dim() > 1 else voltage.view(-1, *[1] * len(cells))
 
 
 def _check_waveform(voltage: Tensor, dt: float) -> None:

@@ -2,6 +2,7 @@
 
 from memcore.fitting import curves
 from memcore.fitting.device_records import IVCurve, Records, load_records
+from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import IVData, PulseData
 from memcore.fitting.options import FitOptions
 from memcore.fitting.result import Fit, FittedParameter
@@ -11,6 +12,7 @@ from memcore.fitting.tabulated import Tabulating, Tabulation
 from memcore.fitting.units import Quantity
 
 __all__ = [
+    "Dialect",
     "Fit",
     "FitOptions",
     "FittedParameter",

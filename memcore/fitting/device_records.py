@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore.errors import ConfigError
-from memcore.fitting.measurements import PULSES, PulseData, settle
+from memcore.fitting.dialect import Dialect
+from memcore.fitting.measurements import OF_PULSES, PULSES, PulseData, settle
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
@@ -27,12 +28,14 @@ class IVCurve:
         current: currents in A, numbers or a tensor [samples].
         source: origin of the numbers, for the provenance.
         label: name of the curve in messages.
+        remarks: remarks for the user.
     """
 
     voltage: Any
     current: Any
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
     label: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         settle(self, ("voltage", "current"), least=2, label=self.label)
@@ -44,27 +47,32 @@ Records = Sequence[PulseData] | Sequence[IVCurve]
 
 def load_records(
     data: PulseData | IVCurve | Records | str | Path,
-    columns: Mapping[str, str] | None,
+    columns: Mapping[str, Any] | None,
     units: Mapping[str, str] | None,
-    delimiter: str = ",",
+    read_voltage: float | None = None,
+    **dialect: Any,
 ) -> Records:
-    """Take records as they are, or read them from a CSV file whose columns tell their kind.
+    """Take records as they are, or read them from a text file whose columns tell their kind.
 
     Args:
         data: the records, or the path of a file.
-        columns: headings by meaning: `direction`, `conductance` or `resistance`, and perhaps
-            `pulse` and `device`; or `voltage`, `current` and `curve`, which names the state.
+        columns: headings by meaning, or numbers from 1: `direction`, and `conductance`,
+            `resistance` or `current`, and perhaps `pulse` and `device`; or `ltp` and `ltd` in
+            place of direction and value; or `voltage`, `current` and `curve`, which names the
+            state.
         units: units by meaning; `device`, `curve` and `direction` have none.
-        delimiter: separator of the columns.
+        read_voltage: voltage at which currents after pulses were read, in V.
+        dialect: how the file is written, by the names in `fitting.Dialect`.
 
     Raises:
         ConfigError: a column, a unit or a number is missing or does not fit.
     """
     if isinstance(data, str | Path):
         columns, units = dict(columns or {}), dict(units or {})
-        if set(columns) & {"voltage", "current", "curve"}:
-            return _curves(read_table(data, columns, units, _CURVES, delimiter), columns)
-        return _pulses(read_table(data, columns, units, _PULSES, delimiter), columns)
+        written = Dialect(**dialect)
+        if set(columns) & {"voltage", "curve"} or not set(columns) & OF_PULSES:
+            return _curves(read_table(data, columns, units, _CURVES, written), columns)
+        return _pulses(read_table(data, columns, units, _PULSES, written), columns, read_voltage)
     if columns or units:
         raise ConfigError(
             f"columns and units describe a file, but data is {data!r}; leave them out"
@@ -74,31 +82,42 @@ def load_records(
         if isinstance(records, Sequence) and records and all(isinstance(x, kind) for x in records):
             return list(records)
     raise ConfigError(
-        f"data is {type(data).__name__}; expected the path of a CSV file, a fitting.PulseData for "
+        f"data is {type(data).__name__}; expected the path of a text file, a fitting.PulseData for "
         "each device or a fitting.IVCurve for each state"
     )
 
 
-def _pulses(table: Table, columns: Mapping[str, str]) -> list[PulseData]:
-    return [PulseData.from_table(part, columns, label) for label, part in _parts(table, "device")]
+def _pulses(
+    table: Table, columns: Mapping[str, Any], read_voltage: float | None
+) -> list[PulseData]:
+    return [
+        PulseData.from_table(part, columns, label, read_voltage)
+        for label, part in _parts(table, "device")
+    ]
 
 
-def _curves(table: Table, columns: Mapping[str, str]) -> list[IVCurve]:
+def _curves(table: Table, columns: Mapping[str, Any]) -> list[IVCurve]:
     missing = [name for name in _CURVES if name not in table.values]
     if missing:
         raise ConfigError(
             f"columns has {', '.join(columns)}; expected voltage, current and curve, which tells "
             "the states apart"
         )
-    return [
-        IVCurve(
-            voltage=part.values["voltage"],
-            current=part.values["current"],
-            source=part.source,
-            label=label,
+    curves = []
+    for label, part in _parts(table, "curve"):
+        known = part.values["voltage"].isfinite() & part.values["current"].isfinite()
+        dropped = int((~known).sum())
+        note = f"{dropped} samples that an instrument marks were left out"
+        curves.append(
+            IVCurve(
+                voltage=part.values["voltage"][known],
+                current=part.values["current"][known],
+                source=part.source,
+                label=label,
+                remarks=(*part.notes, *((note,) if dropped else ())),
+            )
         )
-        for label, part in _parts(table, "curve")
-    ]
+    return curves
 
 
 def _parts(table: Table, name: str) -> list[tuple[str, Table]]:

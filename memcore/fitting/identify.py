@@ -1,12 +1,12 @@
 """What the data tell about each parameter, and the parameters that they do not determine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from memcore.fitting.search import Numbers
+from memcore.fitting.problem import Numbers
 from memcore.fitting.space import SearchAxis
 
 #: A direction in which the data change by less than this share of the largest is not seen at all:
@@ -35,6 +35,29 @@ class Judgement:
     identifiable: tuple[bool, ...]
     unused: tuple[str, ...]
     combinations: tuple[str, ...]
+
+    def widened(self, least: Sequence[float], axes: Sequence[SearchAxis]) -> "Judgement":
+        """The same with uncertainties that are at least as large.
+
+        Args:
+            least: uncertainties in units of the search, [parameters].
+            axes: the parameters.
+        """
+        spread = np.maximum(self.uncertainty, np.array(least))
+        known = tuple(
+            bool(k and s / _unit(axis) <= _HUGE)
+            for k, s, axis in zip(self.identifiable, spread, axes, strict=True)
+        )
+        lost = [a.name for a, k, now in zip(axes, self.identifiable, known, strict=True) if k > now]
+        said = (
+            f"{', '.join(lost)} can go far while the others follow: the data give a limit at most",
+        )
+        return replace(
+            self,
+            uncertainty=spread,
+            identifiable=known,
+            combinations=(*self.combinations, *(said if lost else ())),
+        )
 
 
 def judge(jacobian: Numbers, noise: float, axes: Sequence[SearchAxis]) -> Judgement:

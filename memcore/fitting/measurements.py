@@ -11,19 +11,28 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
+from memcore.fitting.dialect import Dialect
+from memcore.fitting.reads import reads_of
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
 _IV: Final[Mapping[str, Quantity]] = {
     name: Quantity(name) for name in ("time", "voltage", "current")
 }
+_BOTH: Final = Quantity("conductance", others=("resistance", "current"), optional=True)
 #: What the columns of measured pulses may be.
 PULSES: Final[Mapping[str, Quantity]] = {
     "pulse": Quantity("number"),
     "direction": Quantity(""),
     "conductance": Quantity("conductance"),
     "resistance": Quantity("resistance"),
+    "current": Quantity("current"),
+    "ltp": _BOTH,
+    "ltd": _BOTH,
 }
+#: Columns that only measured pulses have.
+OF_PULSES: Final = frozenset(PULSES) - {"current"}
+_LARGEST: Final = 1e30  #: larger numbers are marks of an instrument
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,15 +44,28 @@ class IVData:
         voltage: voltages in V, as applied from `time` on.
         current: currents in A, measured at `time`.
         source: origin of the numbers, for the provenance.
+        compared: which samples count, truth values [samples]; the others only carry the voltage.
+            None for all.
+        remarks: remarks for the user.
     """
 
     time: Any
     voltage: Any
     current: Any
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
+    compared: Any = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         settle(self, ("time", "voltage", "current"), least=3)
+        given = torch.ones(len(self.time)) if self.compared is None else self.compared
+        compared = torch.as_tensor(given).bool()
+        if compared.shape != self.time.shape:
+            raise ConfigError(
+                f"compared has shape {tuple(compared.shape)}; expected {tuple(self.time.shape)}, a "
+                "truth value for each sample"
+            )
+        object.__setattr__(self, "compared", compared)
         step = self.time.diff()
         if not bool((step > 0).all()):
             first = int((step <= 0).nonzero()[0]) + 1
@@ -75,22 +97,23 @@ class IVData:
         columns: Mapping[str, str],
         units: Mapping[str, str],
         dt: float | None = None,
-        delimiter: str = ",",
+        **dialect: Any,
     ) -> "IVData":
-        """Read a CSV file.
+        """Read a text file of columns.
 
         Args:
             path: path of the file.
-            columns: headings of the columns of "time", "voltage" and "current".
+            columns: headings of the columns of "time", "voltage" and "current", or their numbers
+                from 1.
             units: units of these columns, such as `{"time": "ms", "voltage": "V", "current":
                 "uA"}`.
             dt: time between two samples in s, in place of a column of times.
-            delimiter: separator of the columns.
+            dialect: how the file is written, by the names in `fitting.Dialect`.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
         """
-        table = read_table(path, columns, units, _IV, delimiter)
+        table = read_table(path, columns, units, _IV, Dialect(**dialect))
         missing = [name for name in ("voltage", "current") if name not in table.values]
         if missing or ("time" in table.values) == (dt is not None):
             raise ConfigError(
@@ -102,7 +125,17 @@ class IVData:
             if not is_positive(dt):
                 raise ConfigError(f"dt={dt!r}; expected seconds > 0 between two samples")
             values["time"] = dt * torch.arange(len(values["current"]), dtype=torch.float64)
-        return cls(**values, source={**table.source, **({} if dt is None else {"dt": dt})})
+        known = values["time"].isfinite() & values["voltage"].isfinite()
+        values = {name: value[known] for name, value in values.items()}
+        compared = values["current"].isfinite()
+        values["current"] = values["current"].nan_to_num()
+        dropped = int((~known).sum()) + int((~compared).sum())
+        return cls(
+            **values,
+            compared=compared,
+            source={**table.source, **({} if dt is None else {"dt": dt})},
+            remarks=(*table.notes, *_dropped(dropped)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,12 +148,14 @@ class PulseData:
         conductance: conductances in S.
         source: origin of the numbers, for the provenance.
         label: name of the data in messages.
+        remarks: remarks for the user.
     """
 
     count: Any
     conductance: Any
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
     label: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         settle(self, ("count", "conductance"), least=3, label=self.label)
@@ -152,76 +187,56 @@ class PulseData:
         *,
         columns: Mapping[str, str],
         units: Mapping[str, str],
-        delimiter: str = ",",
+        read_voltage: float | None = None,
+        **dialect: Any,
     ) -> "PulseData":
-        """Read a CSV file, a row for each read.
+        """Read a text file of columns, a row for each read.
 
         Args:
             path: path of the file.
-            columns: headings of "direction" (up or down, set or reset, ltp or ltd, 1 or -1), of
-                "conductance" or "resistance", and perhaps of "pulse", the number of the last pulse
-                in order, 0 for the fresh cell; without it there is one pulse to each row.
-            units: unit of the conductance or the resistance.
-            delimiter: separator of the columns.
+            columns: headings of the columns, or their numbers from 1: "direction" (up or down, set
+                or reset, ltp or ltd, p or d, or the signed amplitude of the pulse, above 0 for
+                SET), one of "conductance", "resistance" and "current", and perhaps "pulse", the
+                number of the last pulse, 0 for a read before the first one; it may begin anew with
+                each direction, and without it there is one pulse to each row. Or "ltp" and "ltd",
+                two columns side by side, and perhaps "pulse".
+            units: units of the columns but "direction".
+            read_voltage: voltage of the reads in V, where currents were read.
+            dialect: how the file is written, by the names in `fitting.Dialect`.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
         """
-        return cls.from_table(read_table(path, columns, units, PULSES, delimiter), columns)
+        table = read_table(path, columns, units, PULSES, Dialect(**dialect))
+        return cls.from_table(table, columns, read_voltage=read_voltage)
 
     @classmethod
-    def from_table(cls, table: Table, columns: Mapping[str, str], label: str = "") -> "PulseData":
+    def from_table(
+        cls,
+        table: Table,
+        columns: Mapping[str, Any],
+        label: str = "",
+        read_voltage: float | None = None,
+    ) -> "PulseData":
         """The reads in the rows of a table.
 
         Args:
-            table: table with direction, conductance or resistance, and perhaps pulse.
+            table: table with the columns that `from_csv` names.
             columns: headings of the columns, for messages.
             label: name of the data in messages.
+            read_voltage: voltage of the reads in V, where currents were read.
 
         Raises:
             ConfigError: a column is missing or does not fit.
         """
+        count, conductance, remarks = reads_of(table, columns, label, read_voltage)
         return cls(
-            count=_counts(table, label),
-            conductance=conductance_of(table, columns),
+            count=count,
+            conductance=conductance,
             source=table.source,
             label=label,
+            remarks=(*table.notes, *remarks),
         )
-
-
-def conductance_of(table: Table, columns: Mapping[str, str]) -> Tensor:
-    """The conductances in S, from a column of conductances or of resistances.
-
-    Raises:
-        ConfigError: there is not exactly one of the two.
-    """
-    given = [name for name in ("conductance", "resistance") if name in table.values]
-    if len(given) != 1:
-        raise ConfigError(
-            f"columns has {', '.join(columns)}; expected one of conductance and resistance"
-        )
-    values = table.values[given[0]]
-    return values if given == ["conductance"] else 1 / values
-
-
-def _counts(table: Table, label: str) -> Tensor:
-    if "direction" not in table.values:
-        raise ConfigError(
-            'columns has no direction; expected columns={"direction": ...} with up or down in each '
-            "row, beside conductance or resistance"
-        )
-    direction = table.values["direction"]
-    if "pulse" not in table.values:
-        return direction
-    number = table.values["pulse"]
-    since = number.diff(prepend=number.new_zeros(1))
-    if not bool((since >= 0).all()):
-        raise ConfigError(
-            f"{label}{': ' if label else ''}the numbers of the pulses descend; expected them to "
-            "count on through ups and downs: leave the column out where there is one pulse to "
-            "each row"
-        )
-    return direction * since
 
 
 def _tensor(value: Any) -> Tensor:
@@ -235,10 +250,12 @@ Data = IVData | PulseData
 
 def load(
     data: Data | str | Path,
-    columns: Mapping[str, str] | None,
+    columns: Mapping[str, Any] | None,
     units: Mapping[str, str] | None,
-    delimiter: str = ",",
+    *,
     dt: float | None = None,
+    read_voltage: float | None = None,
+    **dialect: Any,
 ) -> Data:
     """Take data as they are, or read them from a file whose columns tell their kind.
 
@@ -253,13 +270,23 @@ def load(
         return data
     if not isinstance(data, str | Path):
         raise ConfigError(
-            f"data is {type(data).__name__}; expected the path of a CSV file, fitting.IVData or "
+            f"data is {type(data).__name__}; expected the path of a text file, fitting.IVData or "
             "fitting.PulseData"
         )
     columns, units = dict(columns or {}), dict(units or {})
-    if set(columns) & set(PULSES):
-        return PulseData.from_csv(data, columns=columns, units=units, delimiter=delimiter)
-    return IVData.from_csv(data, columns=columns, units=units, dt=dt, delimiter=delimiter)
+    if set(columns) & OF_PULSES:
+        if dt is not None:
+            raise ConfigError(
+                f"dt={dt!r} is of currents in time, but data are of pulses; leave dt out"
+            )
+        return PulseData.from_csv(
+            data, columns=columns, units=units, read_voltage=read_voltage, **dialect
+        )
+    return IVData.from_csv(data, columns=columns, units=units, dt=dt, **dialect)
+
+
+def _dropped(count: int) -> tuple[str, ...]:
+    return (f"{count} samples that an instrument marks were left out",) if count else ()
 
 
 def is_positive(value: object) -> bool:
@@ -284,6 +311,8 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
     for name in names:
         given = getattr(data, name)
         try:
+            if torch.as_tensor(given).is_complex():
+                raise TypeError("complex numbers")
             value = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(
@@ -297,6 +326,13 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
             bad = int((~value.isfinite()).sum())
             raise ConfigError(
                 f"{kind}: {bad} values of {name} are NaN or infinite; expected finite numbers"
+            )
+        if bool((value.abs() >= _LARGEST).any()):
+            first = int((value.abs() >= _LARGEST).nonzero()[0])
+            raise ConfigError(
+                f"{kind}: {name} is {float(value[first])!r} at sample {first}, which an instrument "
+                "writes where it has no measurement; expected measured values: leave these samples "
+                "out"
             )
         object.__setattr__(data, name, value)
     lengths = {name: len(getattr(data, name)) for name in names}

@@ -1,22 +1,30 @@
 """The options of a fit as one value, and checks that they can act on the data and the device."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from memcore._text import hint
+from memcore.dynamics.load import Load
 from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import IVData, is_positive
-from memcore.fitting.search import LOSSES, SCALES
+from memcore.fitting.problem import LOSSES, SCALES
 
 #: Options that act without a search.
-_OF_FILES: Final = ("columns", "units", "delimiter")
-_ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date")
+_DIALECT: Final = (
+    *("delimiter", "decimal", "encoding", "record", "marks", "missing", "transposed"),
+)
+_OF_FILES: Final = ("columns", "units", "read_voltage", *_DIALECT)
+_ALWAYS: Final = (*_OF_FILES, "start", "fixed", "date", "progress")
 #: Options of a search, which the provenance records.
-_SEARCHED: Final = ("scale", "floor", "loss", "starts", "seed", "resample", "substeps")
+_SEARCHED: Final = (
+    *("scale", "floor", "loss", "starts", "seed", "resample", "substeps", "series", "limit"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +34,21 @@ class FitOptions:
     Each option can also be given to `memcore.fit` by its keyword.
 
     Attributes:
-        columns: headings of the columns of a file, by what they hold: time, voltage and current;
-            or pulse, direction, and conductance or resistance. For a device that holds what was
-            measured there is also the column device; or the columns are voltage, current and
-            curve.
+        columns: headings of the columns of a file, or their numbers from 1, by what they hold:
+            time, voltage and current; or pulse, direction, and conductance, resistance or current;
+            or pulse, ltp and ltd. For a device that holds what was measured there is also the
+            column device; or the columns are voltage, current and curve.
         units: units of the columns of a file, such as "mV" or "uS", by what they hold; no unit is
             guessed.
-        delimiter: separator of the columns of a file.
+        delimiter: separator of the columns of a file; " " for any number of blanks.
+        decimal: character before the decimals in a file, "." or ",".
+        encoding: encoding of a file; by default that of its byte-order mark, else UTF-8 or Latin-1.
+        record: number of the record, from 1, in a file that holds several.
+        marks: what becomes of cells of a file that an instrument marks as no measurement, such as
+            9.91e37 or OVERFLOW: "refuse" them, or "drop" their samples.
+        missing: further cells that stand for no measurement, such as "-999".
+        transposed: whether each quantity of a file stands in a row, its name first.
+        read_voltage: voltage in V at which the currents after pulses were read.
         dt: time between two samples of a file without a column of times, in s.
         start: values at which the search starts, by name, or a preset of the device. Parameters
             that are not fitted keep the values of the device given; only where the device is given
@@ -47,21 +63,33 @@ class FitOptions:
         floor: share of the largest value below which the scales "relative" and "asinh" compare
             differences.
         loss: loss of the search: "linear" for least squares; the others tolerate outliers.
-        starts: number of places from which the search starts: the given start, and the best of
-            many random ones.
-        seed: random seed of the starts.
+        starts: number of searches: one from the given start, and others over the whole range that
+            the data suggest, until the model describes them or two end at the same place.
+        seed: random seed of the searches.
         resample: whether to resample uneven samples at their median interval, or a time step in s.
-        substeps: number of steps between two samples; with more than one, the voltage changes
-            linearly.
+        substeps: number of steps between two samples; with one, the voltage of a sample is held
+            until the next one, with more it changes linearly. By default both are tried, and the
+            provenance says which describes the data better.
+        series: resistance in series with the cell in ohm, where `voltage` is that of the source.
+        limit: current limit of the instrument in A. Samples at it are not compared, and the voltage
+            is tried as that of the cell itself and as that of a source, which falls at the limit.
         date: date of the measurement, for the provenance.
+        progress: function to call with a sentence now and then, such as `print`.
 
     Raises:
         ConfigError: an option has a value that does not fit.
     """
 
-    columns: Mapping[str, str] | None = None
+    columns: Mapping[str, str | int] | None = None
     units: Mapping[str, str] | None = None
     delimiter: str = ","
+    decimal: str = "."
+    encoding: str | None = None
+    record: int | None = None
+    marks: Literal["refuse", "drop"] = "refuse"
+    missing: Sequence[str] = ()
+    transposed: bool = False
+    read_voltage: float | None = None
     dt: float | None = None
     start: str | Mapping[str, float] | None = None
     free: Sequence[str] | None = None
@@ -73,8 +101,11 @@ class FitOptions:
     starts: int = 4
     seed: int = 0
     resample: bool | float = False
-    substeps: int = 1
+    substeps: int | None = None
+    series: float = 0.0
+    limit: float | None = None
     date: str = ""
+    progress: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         self._require_names()
@@ -90,6 +121,13 @@ class FitOptions:
         self._require("starts", _is_integer(self.starts) and self.starts >= 1, "an integer >= 1")
         self._require("seed", _is_integer(self.seed), "an integer")
         self._require("date", isinstance(self.date, str), "a text")
+        self._require("progress", self.progress is None or callable(self.progress), "a function")
+        volts = self.read_voltage
+        fits = volts is None or (is_positive(volts) or (_is_real(volts) and is_positive(-volts)))
+        self._require("read_voltage", fits, "a voltage in V other than 0")
+        # These refuse what does not fit.
+        Load(self.series, self.limit)
+        Dialect(**self.dialect)
 
     @classmethod
     def of(cls, options: Self | None, settings: Mapping[str, Any]) -> Self:
@@ -112,6 +150,22 @@ class FitOptions:
                 f"options is a {type(options).__name__}; expected FitOptions(...)"
             )
         return dataclasses.replace(cls() if options is None else options, **settings)
+
+    @property
+    def load(self) -> Load:
+        """What stands between the source and the cell."""
+        return Load(self.series, self.limit)
+
+    @property
+    def dialect(self) -> dict[str, Any]:
+        """How a file is written, by the names in `fitting.Dialect`."""
+        return {name: getattr(self, name) for name in _DIALECT}
+
+    @property
+    def volts_of_reads(self) -> float | None:
+        """The voltage at which currents were read: `read_voltage`, or that of the device."""
+        fixed = self.fixed if isinstance(self.fixed, Mapping) else {}
+        return fixed.get("read_voltage") if self.read_voltage is None else self.read_voltage
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -147,6 +201,10 @@ def _mapping(name: str) -> str:
     return f"a mapping: {name}={{...}}"
 
 
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -165,10 +223,11 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
     reasons: dict[str, str] = {}
     if not isinstance(given, str | Path):
         why = "describes a file, but data is none"
-        reasons |= {"delimiter": why, "dt": f"{why}: data have their times"}
+        reasons |= dict.fromkeys((*_DIALECT, "read_voltage"), why)
+        reasons["dt"] = f"{why}: data have their times"
     if not isinstance(measured, IVData):
         why = "is of currents in time, but data are of pulses or states"
-        reasons |= dict.fromkeys(("dt", "resample", "substeps"), why)
+        reasons |= dict.fromkeys(("dt", "resample", "substeps", "series", "limit"), why)
     if options.scale == "linear":
         reasons["floor"] = "acts with scale='relative' or 'asinh' only, but scale is 'linear'"
     changed = options.changed
@@ -196,3 +255,19 @@ def require_no_search(device: object, options: FitOptions, given: object) -> Non
             "searched; expected values by name: fixed={name: value}"
         )
     require_acting(options, given, given)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function with each option in place of its `**settings`."""
+    given = inspect.signature(function)
+    kept = [p for p in given.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=field.type,
+        )
+        for field in dataclasses.fields(FitOptions)
+    ]
+    return given.replace(parameters=[*kept, *options])

@@ -6,13 +6,17 @@ Sets of parameters become cells of one array, so that a Jacobian costs one simul
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, get_args, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from memcore.contracts import ranges
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
+from memcore.dynamics.load import Load
 from memcore.dynamics.simulate import simulate
 from memcore.errors import ConfigError
 from memcore.fitting.measurements import Data, IVData, PulseData, is_positive
@@ -24,6 +28,10 @@ Values = Mapping[str, float]
 UNIFORM: Final = 0.01
 _MOST_STEPS: Final = 10_000_000  #: of a resampled waveform
 _FEWEST: Final = 10  #: points of a grid
+_STRAIGHT: Final = 4  #: steps between two samples on a straight line, at most
+_FINE: Final = 1000  #: samples from which one step between two is enough
+_AT_LIMIT: Final = 0.01  #: share by which a current may be below a limit that it is at
+_SAME: Final = 1e-6  #: relative difference below which two predictions are one
 _AT_ONCE: Final = 1 << 24  #: values of a record
 #: What a model raises for parameters outside its range.
 _REFUSED: Final = (ConfigError, ArithmeticError, ValueError)
@@ -36,6 +44,7 @@ class Model(ABC):
         nominal: the device, each distribution at its nominal value.
         measured: measured values, float64 [samples].
         unit: unit of the measured values.
+        compared: which samples count, bool [samples].
         notes: remarks for the user.
     """
 
@@ -44,6 +53,7 @@ class Model(ABC):
 
     def __init__(self, nominal: Memristor, measured: Tensor) -> None:
         self.nominal, self.measured = nominal, measured
+        self.compared = torch.ones_like(measured, dtype=torch.bool)
         hints = get_type_hints(type(nominal))
         self._per_cell = {name for name, hint in hints.items() if Tensor in get_args(hint)}
 
@@ -61,7 +71,7 @@ class Model(ABC):
         predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
         for index, row in enumerate(rows):
-            if self.accepts(row):
+            if self._within(row):
                 shared = tuple(v for name, v in row.items() if name not in self._per_cell)
                 groups.setdefault(shared, []).append(index)
         most = max(1, _AT_ONCE // max(1, self.steps))
@@ -73,6 +83,19 @@ class Model(ABC):
     def accepts(self, row: Values) -> bool:
         """Whether the device can have these parameters."""
         return accepts(self.nominal, row)
+
+    def _within(self, row: Values) -> bool:
+        """Whether each parameter is in its range, and those that refer to others are, too.
+
+        What a device checks of parameters together it does when the whole group is made.
+        """
+        bare = object.__new__(type(self.nominal))
+        vars(bare).update({**vars(self.nominal), **row})
+        try:
+            ranges.check(bare)
+        except ConfigError:
+            return False
+        return True
 
     def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
@@ -87,9 +110,19 @@ class Model(ABC):
             with torch.no_grad():
                 return self._response(device, len(rows), seed).double().T
         except _REFUSED:
-            if len(rows) == 1:
-                return torch.full((1, len(self.measured)), torch.nan, dtype=torch.float64)
-            return torch.cat([self._together([row], seed) for row in rows])
+            return self._one_by_one(rows, seed)
+
+    def _one_by_one(self, rows: Sequence[Values], seed: int) -> Tensor:
+        """The same where some sets are refused: the others together, NaN for these."""
+        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        if len(rows) == 1:
+            return predicted
+        accepted = [k for k, row in enumerate(rows) if self.accepts(row)]
+        if len(accepted) < len(rows):
+            if accepted:
+                predicted[accepted] = self._together([rows[k] for k in accepted], seed)
+            return predicted
+        return torch.cat([self._together([row], seed) for row in rows])
 
     def require_repeatable(self, row: Values) -> None:
         """Refuse a device that draws at random.
@@ -119,46 +152,91 @@ def accepts(device: Memristor, row: Values) -> bool:
     return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What happens to a cell between two samples, of which a file of numbers says nothing.
+
+    Args:
+        substeps: number of steps between two samples.
+        linear: whether the voltage goes straight from one sample to the next, or is held.
+        series: resistance in series in ohm.
+        limit: current limit in A, None for none.
+        lowered: whether the voltage across the cell falls where the current is limited; otherwise
+            the voltage of the data is that of the cell. Samples at the limit are not compared.
+    """
+
+    substeps: int = 1
+    linear: bool = False
+    series: float = 0.0
+    limit: float | None = None
+    lowered: bool = False
+
+    def __str__(self) -> str:
+        said = ["straight lines between the voltages" if self.linear else "held voltages"]
+        if self.limit is not None:
+            said.append(
+                "voltages that fall where the current is limited"
+                if self.lowered
+                else "voltages of the cell itself"
+            )
+        return ", ".join(said)
+
+
 class IVModel(Model):
-    """The current under a measured voltage, which is held from each sample to the next one.
+    """The current under a measured voltage.
 
     Args:
         nominal: the device.
         data: measured data.
         resample: whether to accept uneven samples, with a step of their median interval, or the
             step in s.
-        substeps: number of steps between two samples; with more than one the voltage changes
-            linearly.
+        conditions: what happens between two samples.
     """
 
     unit = "A"
 
     def __init__(
-        self, nominal: Memristor, data: IVData, resample: bool | float, substeps: int
+        self, nominal: Memristor, data: IVData, resample: bool | float, conditions: Conditions
     ) -> None:
         super().__init__(nominal, data.measured)
         self.voltage: Tensor = data.voltage
+        self.compared = data.compared
+        self.conditions = conditions
+        lowered = conditions.limit if conditions.lowered else None
+        self._load = Load(conditions.series, lowered)
         step, uneven = _interval(data.time, resample)
-        self.dt = step / substeps
+        self.dt = step / conditions.substeps
         if uneven:
             self._at = ((data.time - data.time[0]) / self.dt).round().long()
         else:
-            self._at = torch.arange(len(data.time)) * substeps
+            self._at = torch.arange(len(data.time)) * conditions.substeps
         self.notes = _shared(self._at, resample)
-        self._applied = _waveform(data, self.dt, self._at, uneven, substeps)
+        self._applied = _waveform(data, self.dt, self._at, uneven, conditions)
+        if conditions.limit is not None:
+            self.compared = data.compared & (
+                data.current.abs() < (1 - _AT_LIMIT) * conditions.limit
+            )
 
     @property
     def steps(self) -> int:
         return len(self._applied)
 
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
-        trace = simulate(device, self._applied, self.dt, shape=(cells,), seed=seed)
+        load = {"series": self._load.series, "limit": self._load.limit}
+        trace = simulate(device, self._applied, self.dt, shape=(cells,), seed=seed, **load)  # type: ignore[arg-type]
         states = trace.state[self._at].movedim(1, 0)
-        return device.current(states, self.voltage.view(-1, 1)).expand(-1, cells)
+        source = self.voltage.view(-1, 1)
+        across = self._load.across(device, states, source) if self._load else source
+        current = device.current(states, across).expand(-1, cells)
+        limit = self.conditions.limit
+        return current if limit is None else current.clamp(-limit, limit)
 
 
 class PulseModel(Model):
     """The conductance after pulses.
+
+    Reads in one direction are predicted together where a device takes many pulses at once as well
+    as one by one.
 
     Args:
         nominal: the device.
@@ -170,6 +248,12 @@ class PulseModel(Model):
     def __init__(self, nominal: Memristor, data: PulseData) -> None:
         super().__init__(nominal, data.measured)
         self.count: Tensor = data.count
+        self._runs = [[int(count)] for count in self.count.tolist()]
+        single = self.predict([{}])[0]
+        self._runs = _runs(self.count)
+        together = self.predict([{}])[0]
+        if not torch.allclose(single, together, rtol=_SAME, atol=0):
+            self._runs = [[int(count)] for count in self.count.tolist()]
 
     @property
     def steps(self) -> int:
@@ -179,29 +263,77 @@ class PulseModel(Model):
         ctx = Context(random=Stream(seed).child("fit"))
         state = device.initial_state((cells,), ctx.child("initial")).double()
         conductances = []
-        for k, count in enumerate(self.count.tolist()):
-            if count:
-                pulses = torch.full((cells,), int(count), dtype=torch.int64)
-                state = device.pulses(state, pulses, ctx.child("pulse", k))
-            conductances.append(device.conductance(state).expand(cells))
-        return torch.stack(conductances)
+        for k, run in enumerate(self._runs):
+            count = torch.tensor(run, dtype=torch.int64).cumsum(0).view(-1, 1).expand(-1, cells)
+            states = state.unsqueeze(1).expand(-1, len(run), -1)
+            if any(run):
+                states = device.pulses(states, count, ctx.child("pulse", k))
+            conductances.append(device.conductance(states).expand(len(run), cells))
+            state = states[:, -1]
+        return torch.cat(conductances)
 
 
-def model_of(
-    nominal: Memristor, data: Data, *, resample: bool | float = False, substeps: int = 1
-) -> Model:
-    """The model that predicts such data.
+def _runs(count: Tensor) -> list[list[int]]:
+    """The numbers of pulses, read by read, cut where their direction changes."""
+    runs: list[list[int]] = []
+    for number in map(int, count.tolist()):
+        if runs and sum(runs[-1]) * number > 0:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
+
+
+def models_of(
+    nominal: Memristor,
+    data: Data,
+    *,
+    resample: bool | float = False,
+    substeps: int | None = None,
+    load: Load | None = None,
+) -> list[Model]:
+    """The models that may predict such data, one for each way to understand them.
+
+    Args:
+        nominal: the device.
+        data: measured data.
+        resample: whether to accept uneven samples, or a step in s.
+        substeps: number of steps between samples, 1 for a held voltage; None to try both a held
+            voltage and straight lines.
+        load: what stands between the source and the cell.
 
     Raises:
         ConfigError: the samples are uneven, or the device knows no pulses.
     """
-    if isinstance(data, IVData):
-        if not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1:
-            raise ConfigError(f"substeps={substeps!r}; expected an integer >= 1")
-        if not isinstance(resample, bool) and not is_positive(resample):
-            raise ConfigError(f"resample={resample!r}; expected True, False or seconds > 0")
-        return IVModel(nominal, data, resample, substeps)
-    return PulseModel(nominal, data)
+    if not isinstance(data, IVData):
+        return [PulseModel(nominal, data)]
+    if substeps is not None and (
+        not isinstance(substeps, int) or isinstance(substeps, bool) or substeps < 1
+    ):
+        raise ConfigError(f"substeps={substeps!r}; expected an integer >= 1")
+    if not isinstance(resample, bool) and not is_positive(resample):
+        raise ConfigError(f"resample={resample!r}; expected True, False or seconds > 0")
+    load = load or Load()
+    straight = 1 + min(_STRAIGHT - 1, _FINE // len(data.measured))
+    between = [(1, False), (straight, True)] if substeps is None else [(substeps, substeps > 1)]
+    lowered = (False, True) if load.limit is not None else (False,)
+    return [
+        IVModel(
+            nominal,
+            data,
+            resample,
+            Conditions(
+                substeps=steps, linear=line, series=load.series, limit=load.limit, lowered=low
+            ),
+        )
+        for low in lowered
+        for steps, line in between
+    ]
+
+
+def model_of(nominal: Memristor, data: Data, **options: Any) -> Model:
+    """The model that predicts such data, with held voltages unless there are substeps."""
+    return models_of(nominal, data, **{"substeps": 1, **options})[0]
 
 
 def refusing_pulses(call: Callable[[], Any]) -> Any:
@@ -243,7 +375,7 @@ def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
     return (f"{grid}: their times are rounded to these",) if points < samples / 2 else ()
 
 
-def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, substeps: int) -> Tensor:
+def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, conditions: Conditions) -> Tensor:
     """The voltage of every step: the last sample's, or on the line to the next one."""
     voltage: Tensor = data.voltage
     total = int(at[-1]) + 1
@@ -253,10 +385,15 @@ def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, substeps: int) 
             "coarser resample=seconds, or a part of the record"
         )
     steps = torch.arange(total)
-    if uneven or substeps == 1:
+    if not conditions.linear:
         return voltage[torch.searchsorted(at, steps, right=True) - 1]
+    if uneven:
+        middle = dt * (steps.double() + 0.5)
+        line = np.interp(middle.numpy(), (data.time - data.time[0]).numpy(), voltage.numpy())
+        return torch.from_numpy(line)
+    substeps = conditions.substeps
     left = (steps // substeps).clamp(max=len(voltage) - 2)
     share = (steps - left * substeps + 0.5) / substeps
     first, second = voltage[left], voltage[left + 1]
-    line: Tensor = first + (second - first) * share.clamp(max=1)
-    return line
+    straight: Tensor = first + (second - first) * share.clamp(max=1)
+    return straight

@@ -25,7 +25,7 @@ class FittedParameter:
         name: name of the parameter.
         value: value in SI units.
         uncertainty: standard uncertainty in the same unit; inf if the data say nothing, NaN if the
-            search did not arrive, None if the parameter was not fitted.
+            search did not arrive or the model misses the data, None if it was not fitted.
         unit: unit of the parameter, "1" for a pure number.
         identifiable: whether the data determine it; None if it was not fitted.
         note: further remark.
@@ -60,6 +60,8 @@ class Fit:
         voltage: voltage of each sample in V; None for pulses.
         measured: measured values in A or S.
         predicted: values predicted by the model in A or S.
+        misfit: how the model misses the data, empty if what is left over looks like noise. There
+            are no uncertainties then.
     """
 
     device: Memristor
@@ -73,6 +75,7 @@ class Fit:
     voltage: Tensor | None = field(repr=False)
     measured: Tensor = field(repr=False)
     predicted: Tensor = field(repr=False)
+    misfit: str = ""
 
     @property
     def identifiable(self) -> dict[str, bool]:

@@ -13,11 +13,19 @@ from memcore.contracts.device import Memristor
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.measurements import Data, load
-from memcore.fitting.options import FitOptions, require_acting, require_no_search
-from memcore.fitting.predictions import model_of, refusing_pulses
+from memcore.fitting.oddities import oddities
+from memcore.fitting.options import (
+    FitOptions,
+    require_acting,
+    require_no_search,
+    signature_of,
+)
+from memcore.fitting.predictions import models_of, refusing_pulses
+from memcore.fitting.problem import Problem
 from memcore.fitting.result import Fit, FittedParameter
-from memcore.fitting.search import Optimum, Problem, Scale, require_enough, search
-from memcore.fitting.space import SearchAxis, axes, numbers, units
+from memcore.fitting.scaling import DataScale
+from memcore.fitting.search import Optimum, require_enough, search
+from memcore.fitting.space import SearchAxis, axes, lengths, numbers, units
 from memcore.fitting.start import starting_device
 from memcore.fitting.tabulated import Tabulating, tabulate
 from memcore.registry.specs import PluginSpec, provided_name
@@ -80,29 +88,59 @@ def fit(
     return _searched(first, data, chosen, notes)
 
 
+#: What editors and `help` show: every option by its name.
+fit.__signature__ = signature_of(fit)  # type: ignore[attr-defined]
+
+
 def _tabulated(device: Tabulating, data: Any, options: FitOptions) -> Fit:
     """The device that holds the data."""
     require_no_search(device, options, data)
-    records = load_records(data, options.columns, options.units, options.delimiter)
+    records = load_records(
+        data, options.columns, options.units, options.volts_of_reads, **options.dialect
+    )
     dated = {"date": options.date} if options.date else {}
     return tabulate(device, records, {"memcore": __version__, **dated})
 
 
 def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[str]) -> Fit:
     """The device that fits the data best."""
-    measured = load(data, options.columns, options.units, options.delimiter, options.dt)
+    measured = load(
+        data,
+        options.columns,
+        options.units,
+        dt=options.dt,
+        read_voltage=options.volts_of_reads,
+        **options.dialect,
+    )
     require_acting(options, data, measured)
-    fitted = axes(first, free=options.free, fixed=tuple(options.fixed), bounds=options.bounds or {})
-    require_enough(len(measured.measured), len(fitted))
-    model = model_of(first, measured, resample=options.resample, substeps=options.substeps)
-    refusing_pulses(lambda: model.require_repeatable({}))
-    problem = Problem(model, fitted, Scale(options.scale, model.measured, options.floor))
-    solution = search(problem, options.loss, options.starts, options.seed)
-    return _result(problem, solution, measured, notes, _provenance(problem, measured, options))
+    fitted = axes(
+        first,
+        free=options.free,
+        fixed=tuple(options.fixed),
+        bounds=options.bounds or {},
+        scale=DataScale.of(measured, lengths(first)),
+    )
+    models = refusing_pulses(
+        lambda: models_of(
+            first,
+            measured,
+            resample=options.resample,
+            substeps=options.substeps,
+            load=options.load,
+        )
+    )
+    require_enough(int(models[0].compared.sum()), len(fitted))
+    refusing_pulses(lambda: models[0].require_repeatable({}))
+    robust = options.loss != "linear"
+    problems = [Problem.of(m, fitted, options.scale, options.floor, robust) for m in models]
+    solution = search(problems, options.loss, options.starts, options.seed, options.progress)
+    remarks = (*notes, *measured.remarks, *oddities(measured, first, options.limit))
+    return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 
 def _provenance(problem: Problem, data: Data, options: FitOptions) -> dict[str, Any]:
     first = problem.model.nominal
+    conditions = getattr(problem.model, "conditions", None)
     return {
         "memcore": __version__,
         "device": provided_name(first),
@@ -112,21 +150,22 @@ def _provenance(problem: Problem, data: Data, options: FitOptions) -> dict[str, 
         "free": [axis.name for axis in problem.axes],
         "bounds": {name: list(pair) for name, pair in (options.bounds or {}).items()},
         "settings": options.recorded,
+        **({"understood": str(conditions)} if conditions is not None else {}),
     }
 
 
 def _result(
-    problem: Problem,
-    solution: Optimum,
-    data: Data,
-    notes: Sequence[str],
-    provenance: Mapping[str, Any],
+    solution: Optimum, data: Data, notes: Sequence[str], provenance: Mapping[str, Any]
 ) -> Fit:
+    problem = solution.problem
     model, values = problem.model, problem.values(solution.place)
-    judgement = judge(solution.jacobian, solution.noise, problem.axes)
+    judgement = judge(solution.jacobian, solution.noise, problem.axes).widened(
+        [solution.spread.get(axis.name, 0.0) for axis in problem.axes], problem.axes
+    )
     predicted = model.predict([values])[0]
     rms, size = (
-        float(x.square().mean().sqrt()) for x in (predicted - model.measured, model.measured)
+        float(x[model.compared].square().mean().sqrt())
+        for x in (predicted - model.measured, model.measured)
     )
     device = dataclasses.replace(model.nominal, **values)  # type: ignore[type-var]
     return Fit(
@@ -141,6 +180,7 @@ def _result(
         voltage=data.applied,
         measured=model.measured,
         predicted=predicted,
+        misfit=solution.misfit,
     )
 
 
@@ -156,7 +196,7 @@ def _parameters(
             name=axis.name,
             value=axis.value(float(u)),
             uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread)
-            if solution.converged
+            if solution.converged and not solution.misfit
             else math.nan,
             unit=axis.unit,
             identifiable=identifiable,
@@ -179,6 +219,11 @@ def _at_bound(axis: SearchAxis, place: float) -> bool:
 
 def _warnings(problem: Problem, solution: Optimum, judgement: Judgement) -> tuple[str, ...]:
     lines = []
+    if solution.misfit:
+        lines.append(
+            f"{solution.misfit}; there are no uncertainties: compare the picture of the fit, give "
+            "another model or a better start, or say what the data hold besides the device"
+        )
     if judgement.unused:
         lines.append(
             f"the prediction does not depend on {', '.join(judgement.unused)}, whose values mean "

@@ -1,4 +1,4 @@
-"""The search: bounded least squares from several starts, with a loss that outliers cannot rule."""
+"""The search: bounded least squares from several places, with a loss that outliers cannot rule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,26 +6,18 @@ from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from memcore._text import needed
 from memcore.errors import ConfigError
-from memcore.fitting.predictions import Model
+from memcore.fitting.adequacy import misfit
+from memcore.fitting.explore import explore
+from memcore.fitting.identify import judge
+from memcore.fitting.influence import acts, divided
+from memcore.fitting.problem import LOSSES, Loss, Numbers, Problem
+from memcore.fitting.profile import Profile, profiled
 from memcore.fitting.space import SearchAxis
-from memcore.random import Stream
 
-Numbers = npt.NDArray[np.float64]
-
-SCALES: Final = ("linear", "relative", "asinh")
-_STEP: Final = 1e-5  #: of the difference quotients, in units of the search
-_POPULATION: Final = 256  #: places looked at together to find a further start
-_ELITE: Final = 24  #: of them, the best, about which the next ones are drawn
-_ROUNDS: Final = 8
-_WIDER: Final = 1.3  #: by how much more the next ones spread
-_RACE: Final = 20  #: evaluations before only the best starts go on
-_LEFT: Final = 2  #: how many these are
+_RACE: Final = 20  #: evaluations before only the best way to understand the data goes on
 _MOST: Final = 400  #: evaluations of one that goes on, once detours no longer help
 _BOUT: Final = 100  #: before, on and after a detour
 _DETOURS: Final = 3
@@ -34,121 +26,12 @@ _SAY: Final = 3  #: times the sensitivity that nine of ten samples stay below, a
 _REWEIGHTED: Final = 2  #: times that relative differences are taken anew
 _TOLERANCE: Final = 1e-12
 _TINY: Final = 1e-12
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A robust loss rho(z), z the square of a residual over the scale of good ones.
-
-    Args:
-        tuning: scale of good residuals in standard deviations, 95 % efficient for normal noise.
-        slope: first derivative rho'.
-        curvature: second derivative rho''.
-    """
-
-    tuning: float
-    slope: Callable[[Numbers], Numbers]
-    curvature: Callable[[Numbers], Numbers]
-
-
-#: By scipy's names; "linear" is the sum of squares.
-LOSSES: Final[Mapping[str, Loss]] = {
-    "linear": Loss(1.0, np.ones_like, np.zeros_like),
-    "soft_l1": Loss(1.345, lambda z: (1 + z) ** -0.5, lambda z: -0.5 * (1 + z) ** -1.5),
-    "huber": Loss(
-        1.345,
-        lambda z: np.maximum(z, 1) ** -0.5,
-        lambda z: np.where(z > 1, -0.5 * np.maximum(z, 1) ** -1.5, 0.0),
-    ),
-    "cauchy": Loss(2.385, lambda z: 1 / (1 + z), lambda z: -1 / (1 + z) ** 2),
-}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How predictions and data are compared.
-
-    Args:
-        kind: kind of the comparison: "linear" in shares of the largest measured value, "relative"
-            to each value, or by the difference of "asinh".
-        measured: measured values, [samples].
-        floor: share of the largest value below which values are compared by their difference.
-        reference: values to which "relative" refers, [samples]; None for the measured ones.
-    """
-
-    kind: str
-    measured: Tensor
-    floor: float
-    reference: Tensor | None = None
-
-    def residuals(self, predicted: Tensor) -> Numbers:
-        """The residuals of predictions, [rows, samples]."""
-        largest = self.measured.abs().max()
-        if self.kind == "asinh":
-            least = self.floor * largest
-            difference = torch.asinh(predicted / least) - torch.asinh(self.measured / least)
-        elif self.kind == "relative":
-            values = self.measured if self.reference is None else self.reference
-            size = values.abs().clamp(min=self.floor * largest)
-            difference = (predicted - self.measured) / size
-        else:
-            difference = (predicted - self.measured) / largest
-        residuals: Numbers = difference.numpy()
-        return residuals
-
-
-class Problem:
-    """Residuals and their derivatives at a place of the search, one simulation for both."""
-
-    def __init__(self, model: Model, axes: Sequence[SearchAxis], scale: Scale) -> None:
-        self.model, self.axes, self.scale = model, axes, scale
-        self._at: bytes = b""
-        self._found: tuple[Numbers, Numbers] | None = None
-
-    def values(self, place: Numbers) -> dict[str, float]:
-        """The parameters at a place."""
-        return {axis.name: axis.value(float(u)) for axis, u in zip(self.axes, place, strict=True)}
-
-    def residuals(self, place: Numbers) -> Numbers:
-        """The residuals at a place, [samples]."""
-        return self._evaluated(place)[0]
-
-    def jacobian(self, place: Numbers) -> Numbers:
-        """The derivatives of the residuals at a place, [samples, parameters]."""
-        return self._evaluated(place)[1]
-
-    def cost(self, places: Numbers) -> Numbers:
-        """Mean square of the residuals at many places, infinite where the device refuses."""
-        residuals = self.scale.residuals(self.model.predict([self.values(p) for p in places]))
-        cost: Numbers = np.nan_to_num((residuals**2).mean(1), nan=np.inf)
-        return cost
-
-    def relative_to_prediction(self, place: Numbers) -> "Problem":
-        """The same with differences relative to what is predicted at a place.
-
-        Relative to the measured values, those that noise made small would count most, and the fit
-        would be low by twice the relative variance of the noise.
-        """
-        predicted = self.model.predict([self.values(place)])[0]
-        return Problem(self.model, self.axes, replace(self.scale, reference=predicted))
-
-    def _evaluated(self, place: Numbers) -> tuple[Numbers, Numbers]:
-        if self._found is None or self._at != place.tobytes():
-            self._at, self._found = place.tobytes(), self._evaluate(place)
-        return self._found
-
-    def _evaluate(self, place: Numbers) -> tuple[Numbers, Numbers]:
-        shift = _STEP * np.eye(len(place))
-        places = np.concatenate([place[None], place + shift, place - shift])
-        rows = [self.values(p) for p in places]
-        residuals = self.scale.residuals(self.model.predict(rows))
-        base, (ahead, behind) = residuals[0], np.split(residuals[1:], 2)
-        # At an end of its range a device refuses one of the two neighbours.
-        forward, backward = (np.isfinite(side).all(1, keepdims=True) for side in (ahead, behind))
-        width = _STEP * (forward * 1.0 + backward * 1.0)
-        rise = np.where(forward, ahead, base) - np.where(backward, behind, base)
-        slope = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
-        return base, np.nan_to_num(slope).T
+_MANY: Final = 30  #: samples from which noise can tell that a search has arrived
+_AGAIN: Final = 1.01  #: times the least cost, that another search ends at the same place
+_UNMOVED: Final = 1e-2  #: of the variance of a sample, by which going back to a start may cost
+_IMPROVED: Final = 6  #: times that a better minimum, found on the way, is taken
+_ROUNDING: Final = 1e-6  #: of the largest value
+_SEEDS: Final = 1_000_003  #: apart, the seeds of two fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,54 +39,158 @@ class Optimum:
     """The end of the search.
 
     Attributes:
+        problem: the problem that describes the data best, with all its parameters.
         place: place of the minimum.
         residuals: residuals at the minimum, [samples].
         jacobian: derivatives of the residuals, [samples, parameters].
         noise: standard deviation of a residual, as the loss implies it.
         evaluations: number of simulations of all starts.
         converged: whether the search ended by itself.
+        misfit: how the model misses the data; empty if it does not.
+        spread: uncertainties in units of the search by name, where each parameter was moved.
     """
 
+    problem: Problem
     place: Numbers
     residuals: Numbers
     jacobian: Numbers
     noise: float
     evaluations: int
     converged: bool
+    misfit: str
+    spread: Mapping[str, float]
+
+    @property
+    def exact(self) -> bool:
+        """Whether only rounding is left over."""
+        return bool(self.noise <= _ROUNDING * np.abs(self.problem.scale.values).max())
 
 
-def search(problem: Problem, loss: str, starts: int, seed: int) -> Optimum:
-    """The best minimum that several starts lead to.
+#: Called with a sentence that says how far a search is.
+Report = Callable[[str], object]
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+def search(
+    problems: Sequence[Problem],
+    loss: str,
+    starts: int,
+    seed: int,
+    report: Report | None = None,
+) -> Optimum:
+    """The best minimum that the given start and searches of the whole range lead to.
+
+    Args:
+        problems: ways to understand the data, with the same parameters; the best one is kept.
+        loss: name of the loss.
+        starts: number of searches: one from the start, the others over the whole range. They end
+            when the model describes the data, or twice at the same place.
+        seed: random seed.
+        report: called with the progress, None for no call.
 
     Raises:
         MissingPackageError: scipy is not installed.
     """
-    optimize = needed("scipy.optimize", "fitting", "fit")
-    axes = problem.axes
-    limits = np.array([axis.limits for axis in axes]).T
-    solve = _Solver(optimize, problem, limits)
-    places = _starts(problem, starts, Stream(seed).child("fit"), limits)
-    if len(places) > _LEFT:
-        raced = sorted((solve(place, _RACE) for place in places), key=_cost)
-        places = [best.x for best in raced[:_LEFT]]
-    best = min((solve.through(place) for place in places), key=_cost)
-    for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
-        problem = solve.problem = problem.relative_to_prediction(best.x)
-        best = solve.through(best.x)
-    scale = 1.0
-    for _ in range(2 if loss != "linear" else 0):
-        scale = _spread(best.fun) * LOSSES[loss].tuning
-        best = solve.through(best.x, loss=loss, f_scale=scale)
-    place = np.asarray(best.x)
-    residuals = problem.residuals(place)
+    axes = problems[0].axes
+    moving, idle = divided(problems[-1], seed)
+    solve = _Solver(needed("scipy.optimize", "fitting", "fit"), problems, report or _silent)
+    end = solve.best(moving, starts, seed)
+    more = [axis for axis in idle if acts(end.problem.over([*moving, axis]), end.values, axis)]
+    if more:  # what changed nothing elsewhere does at the minimum
+        moving = [axis for axis in axes if axis in moving or axis in more]
+        end = solve.best(moving, starts, seed)
+    for _ in range(_IMPROVED):
+        weighted, scale = solve.weighted(end, loss)
+        optimum = _optimum(weighted, axes, loss, scale, solve.evaluations)
+        if loss != "linear" or not optimum.converged or optimum.misfit or optimum.exact:
+            break
+        profile = _profile(weighted, optimum, solve)
+        optimum = replace(optimum, spread=profile.spread, evaluations=solve.evaluations)
+        if profile.better is None:
+            break
+        end = _End(end.problem, solve.through(end.problem, profile.better))
+    return optimum
+
+
+def _profile(end: "_End", optimum: Optimum, solve: "_Solver") -> Profile:
+    """How far the parameters can go that the slopes determine."""
+    solve.report("uncertainties")
+    judged = judge(optimum.jacobian, optimum.noise, optimum.problem.axes)
+    spread = {
+        axis.name: float(sigma) if known else np.inf
+        for axis, sigma, known in zip(
+            optimum.problem.axes, judged.uncertainty, judged.identifiable, strict=True
+        )
+    }
+    return profiled(end.problem, end.result.x, spread, optimum.noise, solve)
+
+
+def _optimum(
+    end: "_End", axes: Sequence[SearchAxis], loss: str, scale: float, evaluations: int
+) -> Optimum:
+    """The end of the search with all parameters, those of no influence at their start."""
+    whole = end.problem.over(axes)
+    place = whole.start
+    for k, axis in enumerate(axes):
+        if axis.name in end.values:
+            place[k] = axis.place(end.values[axis.name])
+    moving = len(end.problem.axes)
+    noise = _noise(whole.residuals(place), moving, LOSSES[loss], scale)
+    place = _gone_back(whole, place, noise)
+    residuals = whole.residuals(place)
     return Optimum(
+        whole,
         place,
         residuals,
-        problem.jacobian(place),
-        _noise(residuals, len(axes), LOSSES[loss], scale),
-        solve.evaluations,
-        bool(best.status > 0),
+        whole.jacobian(place),
+        noise,
+        evaluations,
+        bool(end.result.status > 0),
+        misfit(residuals, whole.scale.values),
+        {},
     )
+
+
+def _gone_back(problem: Problem, place: Numbers, noise: float) -> Numbers:
+    """The place with each parameter at its start to which the data have no objection."""
+    judged = judge(problem.jacobian(place), noise, problem.axes)
+    start, best = problem.start, place.copy()
+    allowed = float(np.sum(problem.residuals(place) ** 2)) * (1 + _TINY) + _UNMOVED * noise**2
+    size = np.linalg.norm(problem.jacobian(place), axis=0)
+    for k in np.argsort(size, kind="stable"):
+        if judged.identifiable[k] or best[k] == start[k]:
+            continue
+        trial = best.copy()
+        trial[k] = start[k]
+        if float(np.sum(problem.residuals(trial) ** 2)) <= allowed:
+            best = trial
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """Where one search ended."""
+
+    problem: Problem
+    result: Any
+
+    @property
+    def cost(self) -> float:
+        return float(self.result.cost)
+
+    @property
+    def values(self) -> dict[str, float]:
+        return self.problem.values(self.result.x)
+
+    @property
+    def described(self) -> bool:
+        """Whether there are enough samples to tell, and what is left over is noise."""
+        residuals = self.problem.residuals(self.result.x)
+        enough = len(residuals) >= _MANY and self.result.status > 0
+        return enough and not misfit(residuals, self.problem.scale.values)
 
 
 def _cost(result: Any) -> float:
@@ -211,21 +198,66 @@ def _cost(result: Any) -> float:
 
 
 class _Solver:
-    """scipy's trust-region search of one problem."""
+    """The searches of one fit."""
 
-    def __init__(self, optimize: ModuleType, problem: Problem, limits: Numbers) -> None:
-        self.optimize, self.problem, self.limits = optimize, problem, limits
+    def __init__(self, optimize: ModuleType, problems: Sequence[Problem], report: Report) -> None:
+        self.optimize, self.problems, self.report = optimize, problems, report
         self.evaluations = 0
 
+    def best(self, axes: Sequence[SearchAxis], starts: int, seed: int) -> _End:
+        """The best end of searches that move some of the parameters."""
+        problems = [problem.over(axes) for problem in self.problems]
+        self.report(f"search 1 of {starts}: from the given start")
+        best, least = self.settled(problems, problems[0].start), np.inf
+        for k in range(1, starts):
+            if best.described:
+                break
+            place = self._explored(problems[-1], f"search {k + 1} of {starts}", seed * _SEEDS + k)
+            found = self.settled(problems, place)
+            best = min(found, best, key=lambda end: end.cost)
+            if max(least, found.cost) <= _AGAIN * best.cost:
+                break
+            least = min(least, found.cost)
+        for problem in problems:
+            if problem is not best.problem:
+                raced = _End(problem, self(problem, best.result.x, _RACE))
+                if raced.cost < best.cost / _AGAIN:
+                    raced = _End(problem, self.through(problem, raced.result.x))
+                best = min(best, raced, key=lambda end: end.cost)
+        return best
+
+    def settled(self, problems: Sequence[Problem], place: Numbers) -> _End:
+        """The minimum near a place, for the way to understand the data that begins best."""
+        raced = [_End(problem, self(problem, place, _RACE)) for problem in problems]
+        best = min(raced, key=lambda end: end.cost)
+        return _End(best.problem, self.through(best.problem, best.result.x))
+
+    def weighted(self, end: _End, loss: str) -> tuple[_End, float]:
+        """The end with relative differences and outliers weighted anew; the scale of good ones."""
+        problem, best, scale = end.problem, end.result, 1.0
+        for _ in range(_REWEIGHTED if problem.scale.kind == "relative" else 0):
+            problem = problem.relative_to_prediction(best.x)
+            best = self.through(problem, best.x)
+        for _ in range(2 if loss != "linear" else 0):
+            scale = _spread(best.fun) * LOSSES[loss].tuning
+            best = self.through(problem, best.x, loss=loss, f_scale=scale)
+        return _End(problem, best), scale
+
+    def _explored(self, problem: Problem, name: str, seed: int) -> Numbers:
+        def told(done: float) -> None:
+            self.report(f"{name}: {100 * done:.0f} % of the whole range searched")
+
+        return explore(self.optimize, problem.cost, problem.region, seed, told)
+
     def __call__(
-        self, place: Numbers, most: int, weight: Numbers | float = 1.0, **options: Any
+        self, problem: Problem, place: Numbers, most: int, weight: Any = 1.0, **options: Any
     ) -> Any:
-        problem, column = self.problem, np.reshape(weight, (-1, 1))
+        limits, column = problem.limits, np.reshape(weight, (-1, 1))
         result = self.optimize.least_squares(
             lambda place: weight * problem.residuals(place),
-            np.clip(place, *self.limits),
+            np.clip(place, *limits),
             jac=lambda place: column * problem.jacobian(place),
-            bounds=self.limits,
+            bounds=limits,
             max_nfev=most,
             **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
             **options,
@@ -233,24 +265,24 @@ class _Solver:
         self.evaluations += result.nfev
         return result
 
-    def through(self, place: Numbers, **options: Any) -> Any:
+    def through(self, problem: Problem, place: Numbers, **options: Any) -> Any:
         """Search to the end, by a detour where few samples are far more sensitive than others.
 
         They make a curved valley so narrow that a search which must descend creeps along it. With
         less say they let it pass; then they count in full again.
         """
-        best = self(place, _BOUT, **options)
+        best = self(problem, place, _BOUT, **options)
         for _ in range(_DETOURS):
-            weight = _held_back(self.problem.jacobian(best.x))
+            weight = _held_back(problem.jacobian(best.x))
             if weight.min() == 1:
                 break
-            passed = self(best.x, _BOUT, weight, **options)
-            again = self(passed.x, _BOUT, **options)
+            passed = self(problem, best.x, _BOUT, weight, **options)
+            again = self(problem, passed.x, _BOUT, **options)
             gained = again.cost < _GAIN * best.cost
             best = min(again, best, key=_cost)
             if not gained:
                 break
-        return best if best.status > 0 else self(best.x, _MOST, **options)
+        return best if best.status > 0 else self(problem, best.x, _MOST, **options)
 
 
 def _held_back(jacobian: Numbers) -> Numbers:
@@ -258,37 +290,6 @@ def _held_back(jacobian: Numbers) -> Numbers:
     size = np.linalg.norm(jacobian, axis=1)
     allowed = _SAY * float(np.quantile(size, 0.9))
     return np.minimum(1.0, allowed / np.maximum(size, _TINY)) if allowed else np.ones_like(size)
-
-
-def _starts(problem: Problem, count: int, stream: Stream, limits: Numbers) -> list[Numbers]:
-    """The given start, and good places found from random ones about it."""
-    axes = problem.axes
-    given = np.clip(np.array([axis.place(axis.start) for axis in axes]), *limits)
-    others = [_drawn(problem, stream.child(k)) for k in range(1, count)]
-    return [given, *(place for place in others if place is not None)]
-
-
-def _drawn(problem: Problem, stream: Stream) -> Numbers | None:
-    """A good start by cross-entropy: the mean of the best of many places centres the next ones.
-
-    Rubinstein, "The cross-entropy method", Methodol. Comput. Appl. Probab. 1:127 (1999).
-    """
-    shape = (_POPULATION, len(problem.axes))
-    low, high = np.array([axis.region for axis in problem.axes]).T
-    places = low + (high - low) * stream.uniform(shape).double().numpy()
-    best, least = None, np.inf
-    for turn in range(_ROUNDS):
-        cost = problem.cost(places)
-        order = np.argsort(cost, kind="stable")[:_ELITE]
-        order = order[np.isfinite(cost[order])]
-        if not len(order):
-            return best
-        if cost[order[0]] < least:
-            best, least = places[order[0]], cost[order[0]]
-        elite = places[order]
-        noise = stream.normal(shape, round=turn + 1).double().numpy()
-        places = np.clip(elite.mean(0) + _WIDER * elite.std(0) * noise, low, high)
-    return best
 
 
 def _spread(residuals: Numbers) -> float:

@@ -10,10 +10,12 @@ from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
 from memcore.fitting.predictions import accepts
+from memcore.fitting.scaling import DataScale
 
 _DECADES: Final = 8  #: how far a parameter of one sign may go from its start
-_AROUND: Final = 10.0  #: by which factor further starts are drawn about the given one
-_NUMBER: Final = 3.0  #: the same for a pure number, such as an exponent
+_AROUND: Final = 10.0  #: by which factor the search looks about a start that data do not scale
+_NUMBER: Final = 5.0  #: the same for a pure number, such as an exponent
+_BEYOND: Final = 1e3  #: by which factor a search may leave the range that the data suggest
 _OUTSIDE: Final = 1e-6
 
 
@@ -32,6 +34,7 @@ class SearchAxis:
         high: greatest value.
         log: whether the search is on a logarithmic scale.
         scale: size of one unit of the search on a linear scale.
+        suggested: least and greatest magnitude that the data suggest; None where they do not tell.
     """
 
     name: str
@@ -41,9 +44,12 @@ class SearchAxis:
     high: float
     log: bool
     scale: float
+    suggested: tuple[float, float] | None = None
 
     def value(self, u: float) -> float:
-        """The parameter at a place of the search."""
+        """The parameter at a place of the search; exactly the start at that of the start."""
+        if u == self.place(self.start):
+            return self.start
         if self.log:
             return math.copysign(math.exp(u), self.start)
         return u * self.scale
@@ -63,13 +69,25 @@ class SearchAxis:
         return value if self.log else self.scale
 
     @property
+    def scaled(self) -> bool:
+        """Whether the data suggest a range, or it has two ends by itself."""
+        return self.suggested is not None or not self.log
+
+    @property
     def region(self) -> tuple[float, float]:
-        """The limits between which further starts are drawn."""
+        """The places between which the whole range is searched."""
         low, high = self.limits
-        if high - low <= 2 * _DECADES:
-            return low, high
-        factor = _NUMBER if self.unit == "1" else _AROUND
-        middle, around = self.place(self.start), math.log(factor) if self.log else 1.0
+        if not self.log:
+            if math.isfinite(high - low):
+                return low, high
+            most = self.suggested[1] / self.scale if self.suggested else abs(self.place(self.start))
+            return max(low, -most - 1), min(high, most + 1)
+        if self.suggested is not None:
+            first, second = (math.log(value) for value in self.suggested)
+            inside = max(low, first), min(high, second)
+            return inside if inside[0] < inside[1] else (low, high)
+        middle = self.place(self.start)
+        around = math.log(_NUMBER if self.unit == "1" else _AROUND)
         return max(low, middle - around), min(high, middle + around)
 
 
@@ -89,6 +107,12 @@ def units(device: Memristor) -> dict[str, str]:
     """The unit of each parameter."""
     fields = dataclasses.fields(device)  # type: ignore[arg-type]
     return {field.name: field.metadata.get("unit", "1") for field in fields}
+
+
+def lengths(device: Memristor) -> list[float]:
+    """The lengths among the parameters, in m."""
+    unit = units(device)
+    return [abs(v) for name, v in numbers(device).items() if unit[name] == "m" and v]
 
 
 def require_known(argument: str, device: Memristor, names: Iterable[str]) -> None:
@@ -111,6 +135,7 @@ def axes(
     free: Sequence[str] | None,
     fixed: Sequence[str],
     bounds: Mapping[str, tuple[float, float]],
+    scale: DataScale | None = None,
 ) -> list[SearchAxis]:
     """The parameters to fit.
 
@@ -120,6 +145,7 @@ def axes(
             which say nothing of a scale.
         fixed: names of parameters not to fit.
         bounds: least and greatest values of some parameters.
+        scale: size of the data, which suggests where to search.
 
     Raises:
         ConfigError: a name is unknown, bounds do not fit, or nothing is left.
@@ -138,7 +164,7 @@ def axes(
     made = [
         axis
         for name in chosen
-        if (axis := _axis(device, name, unit[name], bounds.get(name), free is not None))
+        if (axis := _axis(device, name, unit[name], bounds.get(name), free is not None, scale))
     ]
     if not made:
         raise ConfigError(
@@ -153,15 +179,24 @@ def _axis(
     unit: str,
     bounds: tuple[float, float] | None,
     demanded: bool,
+    scale: DataScale | None,
 ) -> SearchAxis | None:
     start = numbers(device)[name]
+    suggested = scale.interval(unit) if scale is not None else None
     share = _is_share(device, name, unit)
     if bounds is not None:
         low, high = _checked(name, bounds, start)
         log = low * high > 0 and not share
-        scale = 1.0 if share else (high - low) / 2
+        size = 1.0 if share else (high - low) / 2
         return SearchAxis(
-            name=name, unit=unit, start=start, low=low, high=high, log=log, scale=scale
+            name=name,
+            unit=unit,
+            start=start,
+            low=low,
+            high=high,
+            log=log,
+            scale=size,
+            suggested=(min(abs(low), abs(high)), max(abs(low), abs(high))) if log else None,
         )
     if share:
         return SearchAxis(
@@ -175,11 +210,25 @@ def _axis(
             )
         return None
     log = not accepts(device, {name: -start})
-    near, far = start * 10.0**-_DECADES, start * 10.0**_DECADES
-    low, high = (min(near, far), max(near, far)) if log else (-math.inf, math.inf)
+    low, high = _reach(start, suggested) if log else (-math.inf, math.inf)
     return SearchAxis(
-        name=name, unit=unit, start=start, low=low, high=high, log=log, scale=abs(start)
+        name=name,
+        unit=unit,
+        start=start,
+        low=low,
+        high=high,
+        log=log,
+        scale=abs(start),
+        suggested=suggested,
     )
+
+
+def _reach(start: float, suggested: tuple[float, float] | None) -> tuple[float, float]:
+    """How far a parameter of one sign may go, from its start and from what data suggest."""
+    near, far = abs(start) * 10.0**-_DECADES, abs(start) * 10.0**_DECADES
+    if suggested is not None:
+        near, far = min(near, suggested[0] / _BEYOND), max(far, suggested[1] * _BEYOND)
+    return (near, far) if start > 0 else (-far, -near)
 
 
 def _is_share(device: Memristor, name: str, unit: str) -> bool:

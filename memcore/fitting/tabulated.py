@@ -72,7 +72,7 @@ def tabulate(start: Tabulating, records: Records, provenance: Mapping[str, Any])
         rms=rms,
         relative=rms / size if size else 0.0,
         unit=made.unit,
-        warnings=made.warnings,
+        warnings=(*(line for record in records for line in record.remarks), *made.warnings),
         provenance={
             **provenance,
             "device": provided_name(made.device),

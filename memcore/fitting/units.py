@@ -35,10 +35,14 @@ class Quantity:
             "resistance" or "number"; empty for a column of directions and "label" for one of names,
             which have no unit.
         relative: whether a percentage or a pure number fits too.
+        others: further dimensions that fit.
+        optional: whether a cell may be blank.
     """
 
     dimension: str
     relative: bool = False
+    others: tuple[str, ...] = ()
+    optional: bool = False
 
     @property
     def has_unit(self) -> bool:
@@ -49,11 +53,13 @@ class Quantity:
     def examples(self) -> str:
         """Examples of units that fit."""
         examples = _EXAMPLES[self.dimension] + (("%",) if self.relative else ())
+        examples += tuple(_EXAMPLES[other][0] for other in self.others)
         return ", ".join(dict.fromkeys(examples))
 
 
 def read(unit: str) -> tuple[str, float] | None:
     """The dimension of a unit and its size in SI units, None for an unknown unit."""
+    unit = unit.strip()
     if unit in _NUMBERS:
         return "number", _NUMBERS[unit]
     for base, dimension in BASES.items():
@@ -69,14 +75,15 @@ def factor(unit: str, name: str, quantity: Quantity) -> float:
     Raises:
         ConfigError: the unit is unknown or measures something else.
     """
-    known = read(unit)
+    known = read(unit) if isinstance(unit, str) else None
     if known is None:
         raise ConfigError(
             f"unit {unit!r} of {name!r} is unknown; expected one such as {quantity.examples} "
             "(upper and lower case differ)"
         )
     dimension, size = known
-    if dimension != quantity.dimension and not (quantity.relative and dimension == "number"):
+    fits = dimension in (quantity.dimension, *quantity.others)
+    if not fits and not (quantity.relative and dimension == "number"):
         raise ConfigError(
             f"unit {unit!r} of {name!r} is one of {dimension}; expected one of "
             f"{quantity.dimension}, such as {quantity.examples}"

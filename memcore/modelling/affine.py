@@ -18,10 +18,10 @@ class AffinePulsed(Pulsed):
 
     A subclass gives the line:
 
-    ```python
-    def line(self, w, up):  # soft bounds at 0 and 1: a tenth of the way that is left
-        return torch.where(up, 0.1, 0.0).to(w), torch.full_like(w, 0.1)
-    ```
+    For example::
+
+        def line(self, w, up):  # soft bounds at 0 and 1: a tenth of the way that is left
+            return torch.where(up, 0.1, 0.0).to(w), torch.full_like(w, 0.1)
     """
 
     def line(self, w: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,10 +106,10 @@ def require_rows(rows: Rows, name: str, *, falling: bool = False) -> Rows:
 def pulse_tables(ltp: Rows, ltd: Rows) -> PulseTables:
     """The tables of measured curves.
 
-    ```python
-    tables = pulse_tables(ltp=((1e-5, 4e-5, 6e-5),), ltd=((6e-5, 3e-5, 1e-5),))
-    place = tables.curves.place(tables.mean, torch.tensor(0.5))  # pulses to half of the window
-    ```
+    For example::
+
+        tables = pulse_tables(ltp=((1e-5, 4e-5, 6e-5),), ltd=((6e-5, 3e-5, 1e-5),))
+        place = tables.curves.place(tables.mean, torch.tensor(0.5))  # pulses to half of the window
 
     Args:
         ltp: S before the first SET pulse and after each, ascending, [devices, pulses + 1].

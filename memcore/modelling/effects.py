@@ -76,11 +76,11 @@ class ProgrammingError(NonIdeality):
     A device returns it from `effects()`. Give each device a subclass of its own, whose name is the
     name of the effect in reports:
 
-    ```python
-    @dataclass(frozen=True, kw_only=True)
-    class MyCellProgramming(ProgrammingError):
-        \"\"\"What write-verify leaves.\"\"\"
-    ```
+    For example::
+
+        @dataclass(frozen=True, kw_only=True)
+        class MyCellProgramming(ProgrammingError):
+            \"\"\"What write-verify leaves.\"\"\"
     """
 
     stage = Stage.PROGRAM
@@ -97,19 +97,29 @@ class Trajectory(nn.Module):
 
     Args:
         z: standard normal, [arrays, rows, cols], one draw for all times.
-        after: from conductances in S as programmed, seconds since then [] and z to conductances.
+        after: from conductances in S as programmed, targets in S, seconds since then [] and z to
+            conductances in S.
+        target: targets in S, [arrays, rows, cols]; None takes what was programmed for them.
     """
 
     z: Tensor
+    target: Tensor | None
 
-    def __init__(self, z: Tensor, after: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        z: Tensor,
+        after: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+        target: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.register_buffer("z", z)
+        self.register_buffer("target", target, persistent=False)  # the cells keep it
         self.after = after
 
     def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
         """Conductances after `seconds`."""
-        return self.after(g, seconds, self.z.to(g.dtype))
+        target = g if self.target is None else self.target.to(g.dtype)
+        return self.after(g, target, seconds, self.z.to(g.dtype))
 
 
 class NoisyRead(Gaussian):
@@ -131,14 +141,18 @@ class NoisyRead(Gaussian):
 class Relaxation(NonIdeality):
     """What becomes of a write: the path `aged` of each cell, new with every write.
 
-    Subclass it like `ProgrammingError`.
+    Subclass it like `ProgrammingError`. Statistics of ageing are published against the target of a
+    cell rather than where a write left it, so `aged` gets both; a subclass whose device looks up no
+    target sets `needs_target = False`, which saves a tensor.
     """
 
     stage = Stage.AGE
+    needs_target = True
     cell: Statistical = parameter(None, "1", "device that the effect belongs to")
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        return Trajectory(normal_per_write(array, ctx), self.cell.aged)
+        target = array.target if self.needs_target else None
+        return Trajectory(normal_per_write(array, ctx), self.cell.aged, target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,13 @@ _LEAST: Final = 1e-7  #: share of g_max at which the logarithms of the fits stop
 class PhaseChange(Statistical):
     """A trajectory of drift and the noise of reads; a subclass gives the fits of a technology.
 
-        drift   g(t) = g ((t + t0) / t0)^-nu,   nu = |mean(g) + std(g) z|,   z ~ N(0, 1) of a cell
+        drift   g(t) = g ((t + t0) / t0)^-nu,   nu = abs(mean(G) + std(G) z),   z ~ N(0, 1)
         read    std = g(t) Q(g) sqrt(ln((t + t0 + t_read) / (2 t_read)))
 
-    The fits are `programming_std`, `drift_mean`, `drift_std` and `noise_ratio`, each of the
-    conductance that was programmed. The effects `ProgrammingError`, `PhaseChangeDrift` and
-    `PhaseChangeReadNoise` are subclassed once for each technology and returned by `effects()`.
+    The fits `programming_std`, `drift_mean` and `drift_std` are those of the target G of a cell,
+    `noise_ratio` is that of the conductance g which programming left. The effects
+    `ProgrammingError`, `PhaseChangeDrift` and `PhaseChangeReadNoise` are subclassed once for each
+    technology and returned by `effects()`.
     """
 
     t0: ClassVar[float]  #: s from programming to the read of the fit
@@ -53,29 +54,30 @@ class PhaseChange(Statistical):
         return (g / self.g_max).clamp(min=_LEAST)
 
     def drift_mean(self, g: Tensor) -> Tensor:
-        """Mean drift exponent of cells that were programmed to `g` S."""
+        """Mean drift exponent of cells with a target of `g` S."""
         raise NotImplementedError
 
     def drift_std(self, g: Tensor) -> Tensor:
-        """Standard deviation of the drift exponent of cells that were programmed to `g` S."""
+        """Standard deviation of the drift exponent of cells with a target of `g` S."""
         raise NotImplementedError
 
     def noise_ratio(self, g: Tensor) -> Tensor:
         """The noise ratio Q of cells that were programmed to `g` S."""
         raise NotImplementedError
 
-    def drifted(self, g: Tensor, seconds: Tensor | float, z: Tensor) -> Tensor:
-        """Conductance in S, `seconds` after the first read, of cells programmed to `g` S.
+    def drifted(self, g: Tensor, target: Tensor, seconds: Tensor | float, z: Tensor) -> Tensor:
+        """Conductance in S, `seconds` after the first read, of cells that were left at `g` S.
 
-        The exponent is `|mean + std z|`, with one standard normal z for each cell and all times.
+        The exponent is `|mean + std z|` of the target in S, with one standard normal z for each
+        cell and all times.
         """
-        nu = (self.drift_mean(g) + self.drift_std(g) * z).abs()
+        nu = (self.drift_mean(target) + self.drift_std(target) * z).abs()
         elapsed = (torch.as_tensor(seconds, dtype=torch.float64) / self.first_read).log1p()
         return g * torch.exp(-nu * elapsed.to(g.dtype))
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
         require_time(seconds, self.longest, type(self).__name__)
-        return self.drifted(g, seconds, z)
+        return self.drifted(g, target, seconds, z)
 
     def read_std(  # type: ignore[override]
         self, g: Tensor, programmed: Tensor, seconds: Tensor | float
@@ -114,7 +116,7 @@ class PhaseChangeDrift(Relaxation):
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         z = ctx.random.normal(array.shape, device=ctx.torch_device)
-        return Trajectory(z, self.cell.aged)
+        return Trajectory(z, self.cell.aged, array.target)
 
 
 @dataclass(frozen=True, kw_only=True)

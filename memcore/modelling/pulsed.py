@@ -39,24 +39,25 @@ class Pulsed(Memristor):
     A subclass says what a pulse adds (`change`) and where a number of pulses leads (`flow`), and
     perhaps between which `ends`, with which noise, and which conductance a position has:
 
-    ```python
-    @dataclass(frozen=True, kw_only=True)
-    class Halving(Pulsed):  # each pulse goes a tenth of the way that is left
-        r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")
-        r_off: Parameter = parameter(1e6, "ohm", "highest resistance")
+    For example::
 
-        def change(self, w, up):
-            return 0.1 * (up.to(w) - w)
+        @dataclass(frozen=True, kw_only=True)
+        class Halving(Pulsed):  # each pulse goes a tenth of the way that is left
+            r_on: Parameter = parameter(1e4, "ohm", "lowest resistance", above=0, below="r_off")
+            r_off: Parameter = parameter(1e6, "ohm", "highest resistance")
 
-        def flow(self, w, up, count):
-            return up + (w - up.to(w)) * 0.9**count
-    ```
+            def change(self, w, up):
+                return 0.1 * (up.to(w) - w)
+
+            def flow(self, w, up, count):
+                return up + (w - up.to(w)) * 0.9**count
 
     Positions w, directions `up` (bool) and numbers of pulses are [*cells]. The state is
     x = (w - low) / (high - low), [1, *cells]; with write noise it has a second variable, by which
     what is read differs from x.
     """
 
+    programmer = "open_loop"
     singles: ClassVar[int] = 0  #: pulses computed one by one before the others are taken at once
     #: Additive noise depends on where it acts: what part of the pulses left is taken at once.
     share: ClassVar[float] = 0.75

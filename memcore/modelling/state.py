@@ -17,9 +17,9 @@ from memcore.contracts.records import Context
 def as_state(*variables: Tensor) -> Tensor:
     """The state of cells, [k, *cells], from its k variables, [*cells] each.
 
-    ```python
-    as_state(torch.zeros(4, 3)).shape  # [1, 4, 3]
-    ```
+    For example::
+
+        as_state(torch.zeros(4, 3)).shape  # [1, 4, 3]
     """
     return torch.stack(variables) if len(variables) > 1 else variables[0].unsqueeze(0)
 

@@ -65,15 +65,15 @@ class Statistical(Unpulsed):
     it (`aged`) and how noisy reads are (`read_std`), and returns effects of its own kinds of
     `ProgrammingError`, `Relaxation` and `CellReadNoise` from `effects()`:
 
-    ```python
-    @dataclass(frozen=True, kw_only=True)
-    class MyCell(Statistical):
-        def programming_std(self, g):
-            return 0.02 * g + 1e-7  # S
+    For example::
 
-        def effects(self):
-            return (MyCellProgramming(cell=self),)
-    ```
+        @dataclass(frozen=True, kw_only=True)
+        class MyCell(Statistical):
+            def programming_std(self, g):
+                return 0.02 * g + 1e-7  # S
+
+            def effects(self):
+                return (MyCellProgramming(cell=self),)
     """
 
     g_min: float = parameter(1e-7, "S", "lowest conductance", above=0, below="g_max")
@@ -97,8 +97,8 @@ class Statistical(Unpulsed):
         """Standard deviation in S of a write, for targets in S; any shape."""
         raise NotImplementedError
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
-        """Conductances in S, `seconds` [] after a write that left `g` S.
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        """Conductances in S, `seconds` [] after a write that left `g` S of a `target` in S.
 
         `z` is a standard normal draw for each cell, the same at all times, so that each cell
         follows a path of its own.

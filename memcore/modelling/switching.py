@@ -42,12 +42,13 @@ def advance(
     rate hardly changes in all the time left, that is one sub-step. Where the motion runs into a
     region in which nothing moves, it ends at its border.
 
-    ```python
-    def step(self, state, voltage, dt, ctx):
-        def log_rate(x):  # ln of 1/s
-            return voltage.abs() / self.v0 - 20 * x
-        return as_state(advance(log_rate, state[0], voltage.sign(), dt, substeps=8))
-    ```
+    The `step` of a device is then::
+
+        def step(self, state, voltage, dt, ctx):
+            def log_rate(x):  # ln of 1/s
+                return voltage.abs() / self.v0 - 20 * x
+
+            return as_state(advance(log_rate, state[0], voltage.sign(), dt, substeps=8))
 
     Args:
         log_rate: from states [*cells] to the logarithm of the speed in 1/s; -inf where nothing

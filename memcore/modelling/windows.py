@@ -44,10 +44,10 @@ def prodromakis(x: Tensor, p: float, j: float) -> Tensor:
 class Window:
     """A window by name, with its parameters, ready to move cells.
 
-    ```python
-    window = Window("joglekar", p=2.0, j=1.0, substeps=8)
-    x = (x + window.travel(x, push, r_on, r_off)).clamp(0, 1)
-    ```
+    For example::
+
+        window = Window("joglekar", p=2.0, j=1.0, substeps=8)
+        x = (x + window.travel(x, push, r_on, r_off)).clamp(0, 1)
 
     Args:
         name: one of `WINDOWS`; none means that the state stops at its ends.

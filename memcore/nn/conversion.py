@@ -13,12 +13,20 @@ from torch import nn
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.unused import warn_of_unused
 from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
 from memcore.nn.kinds import class_name, kind_of, kinds, why_not
 from memcore.nn.matrix import Matrix
-from memcore.nn.walk import layers, qualified, replace_module, require_module, weights_of
+from memcore.nn.walk import (
+    layers,
+    named_matrices,
+    qualified,
+    replace_module,
+    require_module,
+    weights_of,
+)
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
@@ -130,6 +138,7 @@ def _convert(
         inside = f"{name}." if name else ""
     if not made:
         raise ConversionError(_nothing_converted(digital))
+    _warn_of_unused(model)
     call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
     if filter_fn is None and isinstance(config, CrossbarConfig):
         _warn_of_what_stayed(model, digital)
@@ -165,6 +174,13 @@ def _matrix(
 ) -> Matrix:
     random = stream if name == "weight" else stream.child(name)
     return Matrix(operand, config, random, qualified(layer, name))
+
+
+def _warn_of_unused(model: nn.Module) -> None:
+    """Say once for each config which of its settings change nothing."""
+    used = (matrix.crossbar.config for _, matrix in named_matrices(model).values())
+    for config in {id(config): config for config in used}.values():
+        warn_of_unused(config)
 
 
 def _warn_of_what_stayed(model: nn.Module, digital: Mapping[str, str]) -> None:

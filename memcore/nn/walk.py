@@ -35,10 +35,10 @@ def require_layers(model: nn.Module) -> dict[str, Layer]:
         ConversionError: there are none.
     """
     converted = layers(model)
-    if not converted and isinstance(model, Crossbar):
+    if isinstance(model, Crossbar):
         raise ConversionError(
-            "this Crossbar is no network; expected a converted one: a Crossbar has methods of its "
-            "own, such as age, write and solve"
+            "a Crossbar is no network; expected what memcore.convert returns: call the methods of "
+            "the crossbar, crossbar.age(seconds=...) for instance"
         )
     if not converted:
         raise ConversionError(

@@ -105,8 +105,8 @@ def _empty(
         raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
     if x.dim() != 3:
         raise ShapeError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
-    if cols < 1 or tile_rows < 1:
-        raise ConfigError(f"cols is {cols} and tile_rows is {tile_rows}; expected at least 1")
+    if cols < 0 or tile_rows < 1:
+        raise ConfigError(f"cols={cols} and tile_rows={tile_rows}; expected at least 0 and 1")
     groups, rows = x.shape[1], x.shape[2]
     _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
     _expect("dac", dac, x, (3,))
@@ -132,9 +132,9 @@ def _reference(
     hi: float,
 ) -> Tensor:
     codes = torch.where(dac[0] == 0, x, _convert(x * dac[0], dac[1], dac[2]))
-    inputs = torch.split(codes.double().transpose(0, 1), tile_rows, 2)
-    weights = torch.split(unpack(panels, cols).double(), tile_rows, 1)
-    total = torch.zeros((), dtype=torch.float64, device=x.device)
+    inputs = torch.split(codes.double().transpose(0, 1), tile_rows, 2) if x.shape[2] else ()
+    weights = torch.split(unpack(panels, cols).double(), tile_rows, 1) if x.shape[2] else ()
+    total = x.new_zeros((x.shape[1], x.shape[0], cols), dtype=torch.float64)
     for values, weight in zip(inputs, weights, strict=True):
         product = values @ weight
         total = total + (product if hi < lo else _convert(product, lo, hi))
@@ -157,7 +157,7 @@ def _native(
     hi: float,
 ) -> Tensor:
     out = _empty(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
-    if x.dtype != torch.float32:
+    if x.dtype != torch.float32 or not (x.numel() and cols):  # kernels divide by sizes
         return _reference(x, panels, dac, scale, bias, cols, tile_rows, lo, hi)
     inputs = [tensor.contiguous() for tensor in (x, panels, dac, scale)]
     bias = None if bias is None else bias.contiguous()

@@ -61,7 +61,7 @@ def _kernel(name: str, dtype: torch.dtype) -> Callable[..., float]:
 
 def _native(g: Tensor, word: Tensor, bit: Tensor, drive_both: bool, sense_both: bool) -> Tensor:
     out = _empty(g, word, bit, drive_both, sense_both)
-    if g.is_cuda:
+    if g.is_cuda or not g.numel():  # the kernels divide arrays that have cells
         return _effective_reference.solve(g, word, bit, drive_both, sense_both)
     inputs = [tensor.contiguous() for tensor in (g, word, bit)]
     addresses = [tensor.data_ptr() for tensor in inputs]
@@ -81,7 +81,7 @@ def _native_backward(
     kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     out = _empty_backward(grad, g, word, bit, drive_both, sense_both)
-    if g.is_cuda:
+    if g.is_cuda or not g.numel():
         return _effective_reference.backward(grad, g, word, bit, drive_both, sense_both)
     inputs = [tensor.contiguous() for tensor in (g, word, bit, grad)]
     *addresses, grad_address = [tensor.data_ptr() for tensor in inputs]
@@ -133,7 +133,7 @@ class _Adjoint(torch.autograd.Function):
     ) -> Tensor:
         ctx.ends = (drive_both, sense_both)
         kept = None
-        by_reference = not _HAS_KERNEL or g.device.type != "cpu"
+        by_reference = not _HAS_KERNEL or g.device.type != "cpu" or not g.numel()
         if by_reference or torch.compiler.is_compiling() or isinstance(g, FakeTensor):
             out = _SOLVE(g, word, bit, drive_both, sense_both)
         else:

@@ -105,6 +105,11 @@ class Ladders:
             V [..., rows, cols], and W [..., 1, 1] in float64.
         """
         require_same_dtype("inputs", inputs, "a segment", self.factors)
+        if 0 in self.cells:
+            batch = np.broadcast_shapes(inputs.shape[:-2], self.lead)
+            voltages = inputs.new_empty((*batch, *self.cells)) if out is None else out
+            energy = inputs.new_zeros((*batch, 1, 1), dtype=torch.float64)
+            return voltages, energy
         if self.by_kernel:
             return self._kernel_solve(inputs, out)
         currents = inputs if self.shunt is None else inputs * self.shunt
@@ -161,5 +166,5 @@ class Ladders:
             same -= 1
         if lead[:same] == batch[:same]:
             return math.prod(lead[:same]), math.prod(batch[same:]), self.factors
-        spread = self.factors.view(*lead, -1).expand(*batch, -1).flatten(0, -2)
+        spread = self.factors.view(*lead, self.factors.shape[-1]).expand(*batch, -1).flatten(0, -2)
         return math.prod(batch), 1, spread.contiguous()

@@ -11,6 +11,9 @@ from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device
 
+#: The kernels find a level by a 32-bit index into tables twice as large.
+_MOST_LEVELS = 2**30
+
 
 def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
     """Round to multiples of a step: clamp(round(x / step), lo, hi) * step, halves to even.
@@ -134,7 +137,7 @@ def _empty_levels(x: Tensor, levels: Tensor) -> Tensor:
 
 def _uniform_reference(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
     step = step.to(x.dtype)
-    return (torch.clamp(torch.round(x / step), lo, hi) * step).contiguous()
+    return (torch.clamp(torch.round(x / step), lo, hi) * step).contiguous().view(x.shape)
 
 
 def _levels_reference(x: Tensor, levels: Tensor) -> Tensor:
@@ -143,8 +146,8 @@ def _levels_reference(x: Tensor, levels: Tensor) -> Tensor:
     if levels.dim() == 1:
         nearest = levels[torch.searchsorted(middles, x.double().contiguous())]
     else:
-        columns = x.double().reshape(-1, x.shape[-1]).T.contiguous()
-        index = torch.searchsorted(middles.contiguous(), columns)
+        columns = x.double().flatten(0, -2).T if x.dim() > 1 else x.double()[:, None]
+        index = torch.searchsorted(middles.contiguous(), columns.contiguous())
         nearest = levels.gather(1, index).T.reshape(x.shape)
     return torch.where(x.isnan(), x, nearest.to(x.dtype)).contiguous()
 
@@ -162,6 +165,8 @@ def _uniform_native(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
     out = _empty_uniform(x, step, lo, hi)
     if x.dtype != torch.float32 or step.dtype != torch.float32:
         return _uniform_reference(x, step, lo, hi)
+    if not x.numel():  # kernels divide by sizes
+        return out
     x, step = x.contiguous(), step.contiguous()
     return _run("quantize_uniform", out, x, address(step), step.shape[0], lo, hi)
 
@@ -169,6 +174,10 @@ def _uniform_native(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
 def _levels_native(x: Tensor, levels: Tensor) -> Tensor:
     out = _empty_levels(x, levels)
     if x.dtype != torch.float32 or levels.dtype != torch.float32:
+        return _levels_reference(x, levels)
+    if not x.numel():
+        return out
+    if levels.numel() >= _MOST_LEVELS:
         return _levels_reference(x, levels)
     x, levels = x.contiguous(), levels.contiguous()
     columns = levels.shape[0] if levels.dim() == 2 else 1

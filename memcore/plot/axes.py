@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Okabe & Ito's colours, told apart by the colour-blind.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+#: Told apart without colours: line `k` has dash `k`.
+DASHES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 MOST_CELLS: Final = 50  #: lines beyond this number tell nothing
 
 _PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
@@ -29,7 +31,10 @@ def axes(ax: "Axes | None") -> "Axes":
     if ax is not None:
         return ax
     # Without pyplot: no window, no global list of figures; notebooks show the figure all the same.
-    figure = needed("matplotlib.figure", "a plot").Figure(figsize=(5.0, 3.6), layout="constrained")
+    needed("matplotlib.figure", "a plot")
+    from memcore.plot.figure import TextFigure
+
+    figure = TextFigure(figsize=(5.0, 3.6), layout="constrained")
     drawn: Axes = figure.add_subplot()
     return drawn
 

@@ -42,6 +42,7 @@ def cumulative(
             where="mid",
             label=name,
             color=common.COLOURS[colour],
+            linestyle=common.DASHES[colour],
         )
     ax.set_xscale("log")
     ax.set(xlabel=f"resistance / {unit}", ylabel="part of the cells")

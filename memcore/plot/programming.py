@@ -1,6 +1,6 @@
 """The result of writing: accepted cells against pulses, and their errors."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,13 @@ def programming(
     ax = common.axes(ax)
     draw = _pulses if show == "pulses" else _errors
     for index, layer in enumerate(layers):
-        draw(ax, layer, common.COLOURS[index % len(common.COLOURS)])
+        draw(
+            ax,
+            layer,
+            label=layer.name,
+            color=common.COLOURS[index % len(common.COLOURS)],
+            linestyle=common.DASHES[index % len(common.DASHES)],
+        )
     labels = ("pulses", "part of the cells accepted")
     if show == "error":
         labels = ("error / % of the window", "cells")
@@ -48,14 +54,14 @@ def programming(
     return ax
 
 
-def _pulses(ax: "Axes", layer: ArrayYield, colour: str) -> None:
+def _pulses(ax: "Axes", layer: ArrayYield, **style: Any) -> None:
     pulses, _, verified = layer.sample
     spent = pulses[verified > 0].sort().values
     share = torch.arange(1, len(spent) + 1) / len(pulses)
-    ax.step(spent.numpy(), share.numpy(), where="post", color=colour, label=layer.name)
+    ax.step(spent.numpy(), share.numpy(), where="post", **style)
     ax.set_ylim(0, 1.02)
 
 
-def _errors(ax: "Axes", layer: ArrayYield, colour: str) -> None:
+def _errors(ax: "Axes", layer: ArrayYield, **style: Any) -> None:
     percent: Tensor = 100 * layer.sample[1] / layer.window
-    ax.hist(percent.numpy(), bins=_BINS, histtype="step", color=colour, label=layer.name)
+    ax.hist(percent.numpy(), bins=_BINS, histtype="step", **style)

@@ -21,7 +21,7 @@ def pulse_response(
     width: float | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw the conductance after each pulse, SET and RESET pulses in two colours.
+    """Draw the conductance after each pulse, SET and RESET pulses in two colours and markers.
 
     Pulses of one sign need a gap between them, a sample or more within the threshold: without it
     they look as one long pulse, unless `width` says where it ends.
@@ -56,10 +56,13 @@ def pulse_response(
     ax = common.axes(ax)
     g, siemens = common.scaled(common.lines(trace.device.conductance(after)), "S")
     number = torch.arange(1, len(ends) + 1)
-    style = common.colours(g.shape[1]) | {"linestyle": "", "marker": ".", "markersize": 4}
-    for sign, name, colour in ((1, "SET", common.COLOURS[0]), (-1, "RESET", common.COLOURS[1])):
+    style = common.colours(g.shape[1]) | {"linestyle": "", "markersize": 4, "fillstyle": "none"}
+    kinds = ((1, "SET", "^", common.COLOURS[0]), (-1, "RESET", "v", common.COLOURS[1]))
+    for sign, name, marker, colour in kinds:
         chosen = (signs * trace.device.polarity == sign).cpu()
-        drawn = ax.plot(number[chosen].numpy(), g[chosen.numpy()], **style | {"color": colour})
+        drawn = ax.plot(
+            number[chosen].numpy(), g[chosen.numpy()], **style | {"color": colour, "marker": marker}
+        )
         if drawn and bool(chosen.any()):
             drawn[0].set_label(name)
     ax.set(xlabel="pulse", ylabel=f"conductance / {siemens}")

@@ -6,8 +6,8 @@ from torch import nn
 
 from memcore.contracts.contract import Contract
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.walk import unique_matrices
-from memcore.registry.provenance import provenance_of
+from memcore.nn.walk import unique_layers, unique_matrices
+from memcore.registry.provenance import provenance_of, provenance_of_layer
 
 
 def provenance(model: nn.Module) -> list[dict[str, Any]]:
@@ -16,11 +16,13 @@ def provenance(model: nn.Module) -> list[dict[str, Any]]:
     Args:
         model: a converted network.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for matrix in unique_matrices(model):
-        for entry in config_provenance(matrix.crossbar.config):
-            found.setdefault(repr(entry), entry)
-    return list(found.values())
+    entries = [
+        entry
+        for matrix in unique_matrices(model)
+        for entry in config_provenance(matrix.crossbar.config)
+    ]
+    entries += [provenance_of_layer(type(layer)) for layer in unique_layers(model)]
+    return list({repr(entry): entry for entry in entries}.values())
 
 
 def config_provenance(config: CrossbarConfig) -> list[dict[str, Any]]:

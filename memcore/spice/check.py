@@ -83,6 +83,7 @@ def check(
     series: SeriesElement | None = None,
     array: int = 0,
     tolerance: float = 1e-8,
+    timeout: float | None = None,
 ) -> Comparison:
     """Solve a circuit with memcore and with ngspice, and compare node by node.
 
@@ -95,16 +96,17 @@ def check(
         array: index of one of several arrays, as for `netlist`.
         tolerance: largest difference that counts as agreement, relative to the largest voltage or
             current.
+        timeout: time in s after which ngspice is stopped; None for no limit.
 
     Raises:
         ConfigError: as for `netlist`.
-        SpiceError: ngspice is not installed, or it found no operating point.
+        SpiceError: ngspice is not installed, takes too long, or found no operating point.
         ConvergenceError: memcore found no solution.
     """
     if not tolerance > 0:
         raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
     circuit = Circuit.of(cells, v, wires=wires, law=law, series=series, array=array)
-    result = run(write(circuit))
+    result = run(write(circuit), timeout=timeout)
     solution = circuit.solve()
     return Comparison(
         solution=solution,

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from memcore.circuit import CellLaw, Drive, OfDevice, SeriesElement, Solution
 from memcore.circuit.array import ArrayCircuit
+from memcore.circuit.segments import require_siemens
+from memcore.circuit.terminals import require_volts
 from memcore.contracts.layout import Layout
 from memcore.contracts.wires import Wires
 from memcore.crossbar.crossbar import Crossbar
@@ -61,10 +63,7 @@ class Circuit:
                 f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
                 "one of the arrays [arrays, rows, cols]"
             )
-        if not bool((g.isfinite() & (g >= 0)).all()):
-            raise ConfigError(
-                "the conductances have negative or non-finite entries; expected S >= 0"
-            )
+        require_siemens("the conductance", g)
         drive = v if isinstance(v, Drive) else Drive.read(v)
         if isinstance(cells, Crossbar) and isinstance(v, Tensor):
             drive = _spread(whole, cells.tiling, v, array)
@@ -175,18 +174,11 @@ def _drive(drive: Drive, g: Tensor) -> Drive:
         value = value.detach().cpu().reshape(count)
         fields[name] = value if value.dtype == torch.bool else value.double()
     selected = Drive(**fields)
-    _require_volts("word_line", selected.word_line, selected.floating_word_lines)
-    _require_volts("bit_line", selected.bit_line, selected.floating_bit_lines)
+    for name in ("word_line", "bit_line"):
+        volts, floats = getattr(selected, name), getattr(selected, f"floating_{name}s")
+        if volts is not None:
+            require_volts(name, volts if floats is None else torch.where(floats, 0, volts))
     return selected
-
-
-def _require_volts(name: str, volts: Tensor | None, floats: Tensor | None) -> None:
-    """Refuse voltages of driven lines that are not finite."""
-    if volts is None:
-        return
-    wrong = ~volts.isfinite() if floats is None else ~volts.isfinite() & ~floats
-    if bool(wrong.any()):
-        raise ConfigError(f"{name} has infinite entries or NaN; expected V")
 
 
 def _element(element: Any, g: Tensor, array: int) -> Any:

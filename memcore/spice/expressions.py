@@ -2,7 +2,8 @@
 
 A law or an element of one's own has a method `spice`: for a law `spice(u, g, row, col)`, for a
 series element `spice(u, row, col)`, with the voltage as text, the conductance in S, and the place
-of the cell. It returns the current in A as an expression of ngspice.
+of the cell. It returns the current in A as an expression of ngspice. An element with a gate line
+has `spice_between(upper, lower, row, col)` instead, with the potentials of its nodes as text.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from memcore.circuit import (
     ThresholdSelector,
     Transistor,
 )
+from memcore.circuit.series import GatedElement
 from memcore.errors import ConfigError
 
 #: The current of a cell, of its voltage and its place; None where nothing flows.
@@ -40,6 +42,56 @@ def of_law(law: CellLaw, g: Tensor) -> Expression | None:
     spice = _own(law, "law", "u, g, row, col")
     siemens = g.tolist()
     return lambda u, i, j: str(spice(u, siemens[i][j], i, j))
+
+
+def of_gated(element: GatedElement, g: Tensor) -> "Mosfets | Callable[[str, str, int, int], str]":
+    """Elements with a gate line: transistors, or their currents from both node names and place.
+
+    Raises:
+        ConfigError: there is no expression for the element.
+    """
+    if isinstance(element, Transistor):
+        return Mosfets(element, g)
+    spice = getattr(element, "spice_between", None)
+    if not callable(spice):
+        raise ConfigError(
+            f"the series element {type(element).__name__} has a gate line and no expression in "
+            "ngspice; expected a Transistor, or an object with a method spice_between(upper, "
+            "lower, row, col) that returns the current as text"
+        )
+    return lambda upper, lower, i, j: str(spice(upper, lower, i, j))
+
+
+class Mosfets:
+    """Access transistors as MOSFETs of level 1, with a node for each potential of a gate line."""
+
+    def __init__(self, element: Transistor, g: Tensor) -> None:
+        assert element.gate_line is not None
+        self._gate = _table(element.gate_line, g)
+        fields = ("threshold", "gain", "modulation", "body_effect", "surface_potential")
+        tables = [_table(getattr(element, name), g) for name in fields]
+        self._model = [list(zip(*rows, strict=True)) for rows in zip(*tables, strict=True)]
+        self._body = element.body
+        self._gates: dict[float, str] = {}
+        self._models: dict[tuple[float, ...], str] = {}
+
+    def line(self, row: int, col: int) -> str:
+        """The transistor of a cell, between m_row_col and b_row_col."""
+        gate = self._gates.setdefault(self._gate[row][col], f"gate_{len(self._gates)}")
+        model = self._models.setdefault(self._model[row][col], f"access_{len(self._models)}")
+        name = f"{row}_{col}"
+        return f"M_{name} m_{name} {gate} b_{name} body {model} w=1u l=1u"
+
+    def common(self) -> list[str]:
+        """The gate lines, the body, and the models of the transistors that `line` has written."""
+        lines = [f"Vbody body 0 {self._body!r}"]
+        lines += [f"V{node} {node} 0 {volts!r}" for volts, node in self._gates.items()]
+        for (threshold, gain, modulation, body, phi), name in self._models.items():
+            lines.append(
+                f".model {name} nmos level=1 vto={threshold!r} kp={gain!r} lambda={modulation!r} "
+                f"gamma={body!r} phi={phi!r} is=1e-32"
+            )
+        return lines
 
 
 def of_series(element: SeriesElement, g: Tensor) -> Expression:
@@ -100,6 +152,7 @@ def _horner(coefficients: Any, u: str) -> str:
 
 
 def _transistor(element: Transistor, g: Tensor) -> Expression:
+    assert element.gate_voltage is not None
     over = _table(element.gate_voltage - torch.as_tensor(element.threshold, dtype=g.dtype), g)
     gain, m = _table(element.gain, g), element.modulation
 

@@ -1,17 +1,19 @@
 """A crossbar as an ngspice netlist."""
 
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from memcore._version import __version__
 from memcore.circuit import CellLaw, Drive, Ohmic, SeriesElement
+from memcore.circuit.series import gated
 from memcore.contracts.layout import Layout
 from memcore.contracts.wires import Wires
 from memcore.crossbar.crossbar import Crossbar
 from memcore.spice.circuit import Circuit
-from memcore.spice.expressions import of_law, of_series
+from memcore.spice.expressions import Mosfets, of_gated, of_law, of_series
 
 _HEAD = """\
 * memcore {version}: a crossbar of {rows} word lines and {cols} bit lines
@@ -32,6 +34,9 @@ _ITERATED = "reltol=1e-9 abstol=1e-16 vntol=1e-12"
 _PRINTED = 40
 #: Of comments.
 _WIDTH = 90
+
+#: The line of a series element at a row and a column; None where nothing flows.
+_Line = Callable[[int, int], str | None]
 
 
 def netlist(
@@ -187,23 +192,47 @@ class _Deck:
 
     def cells(self) -> None:
         g, law = self.circuit.g.tolist(), of_law(self.circuit.law, self.circuit.g)
-        series = self.circuit.series
-        rest = None if series is None else of_series(series, self.circuit.g)
+        series, rest = self._series()
         for i in range(self.rows):
             for j in range(self.cols):
                 w, m, b = (f"{letter}_{i}_{j}" for letter in "wmb")
-                to = b if rest is None else m
+                to = b if series is None else m
                 current = f"{g[i][j]!r}" if law is None else law(f"v({w},{to})", i, j)
-                behind = "" if rest is None else rest(f"v({m},{b})", i, j)
+                behind = "" if series is None else series(i, j)
                 if behind is None or (law is None and g[i][j] == 0):
                     self.lines.append(f"* no current through the cell of {w} and {b}")
-                    if rest is not None:  # the voltage is across the one that does not conduct
+                    if series is not None:  # the voltage is across the one that does not conduct
                         self._wire(m, m, w if behind is None else b, 0.0)
                     continue
                 self._cell(f"_{i}_{j}", (w, to), current, law is None)
                 if behind:
-                    self.lines.append(f"Bs_{i}_{j} {m} {b} i={behind}")
+                    self.lines.append(behind)
                 self.connected.join(w, b)
+        self.lines += rest()
+
+    def _series(self) -> tuple[_Line | None, Callable[[], list[str]]]:
+        """The lines of the series elements, and those that all of them share, to come last."""
+        element, g = self.circuit.series, self.circuit.g
+        if element is None:
+            return None, list
+        gate = gated(element)
+        if gate is None:
+            flow = of_series(element, g)
+
+            def two(i: int, j: int) -> str | None:
+                current = flow(f"v(m_{i}_{j},b_{i}_{j})", i, j)
+                return None if current is None else f"Bs_{i}_{j} m_{i}_{j} b_{i}_{j} i={current}"
+
+            return two, list
+        between = of_gated(gate, g)
+        if isinstance(between, Mosfets):
+            return between.line, between.common
+
+        def three(i: int, j: int) -> str:
+            current = between(f"v(m_{i}_{j})", f"v(b_{i}_{j})", i, j)
+            return f"Bs_{i}_{j} m_{i}_{j} b_{i}_{j} i={current}"
+
+        return three, list
 
     def _cell(self, name: str, nodes: tuple[str, str], value: str | None, ohmic: bool) -> None:
         letter, given = ("R", repr(1 / float(value or 0))) if ohmic else ("B", f"i={value}")

@@ -19,7 +19,9 @@ from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
-from memcore.study.training import Recipe
+from memcore.study.files import is_regular
+from memcore.study.life import Amount, Kelvin
+from memcore.study.training import Recipe, Whole
 
 _PACKAGED = Path(__file__).parent
 Scalar = bool | int | float | str
@@ -27,6 +29,8 @@ Scale = Literal["auto", "linear", "log", "category"]
 #: Columns of the CSV that an axis cannot be named after.
 RESERVED = ("sweep", "chips", "samples", "baseline", "mean", "ci95", "low", "high", "drop")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+_LARGEST = 1e300  # of what is plotted and multiplied
+_LONGEST = 100  # characters of a name, which becomes part of the names of files
 
 
 class _Section(BaseModel):
@@ -50,6 +54,13 @@ def _plain(value: Any) -> Any:
     return plain(value)
 
 
+def _factor(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | list | tuple):
+        raise ConfigError("a path is moved by a number or to a list of settings")
+    return value
+
+
+Factor = Annotated[int | float | tuple[Any, ...], BeforeValidator(_factor)]
 Component = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
@@ -63,28 +74,46 @@ class General(_Section):
         model: network: "digits_vgg", "vgg16" or "package.module:function", or `{ name, parameters
             }`.
         data: data set: "digits", "cifar10" or "package.module:function", or `{ name, parameters }`.
-        checkpoint: weights to load: a file (.safetensors, or a state_dict of torch.save), or
-            "digits_vgg", which come with memcore. The network is trained when absent or empty.
+        metric: how outputs are judged: "accuracy" of one label for each sample, "sequence" of many,
+            "mse", "rmse", "mae" or "r2" of numbers, or "package.module:function", a function of
+            all outputs and all targets that returns a number, better if larger; or `{ name,
+            parameters }`.
+        checkpoint: weights to load: a safetensors file, or "digits_vgg", which come with memcore.
+            `memcore convert-checkpoint` converts those of torch.save. The network is trained when
+            absent or empty.
         chips: number of virtual chips, the same ones at every point.
         seed: random seed of the training and of the chips.
         samples: number of test images used, the first ones; all when absent.
         batch: number of images evaluated at once, which changes speed and memory, not the results.
         calibration: number of training images that set the ranges of the converters.
         device: torch device to compute on.
+        age: seconds that pass between the writing of the cells and the evaluation.
+        cycles: SET and RESET cycles that every cell has gone through, beside its programming.
+        reads: reads of every cell before the evaluation.
+        temperature: kelvin, at which the network ages and is read; that of `[crossbar]` when
+            absent.
+        age_temperature: kelvin, at which the age, the cycles and the reads pass, as in a bake;
+            the temperature of the network when absent.
     """
 
-    name: str = Field(default="study", pattern=_NAME)
+    name: str = Field(default="study", pattern=_NAME, max_length=_LONGEST)
     title: str = ""
     note: str = ""
     model: Component = {"name": "digits_vgg"}
     data: Component = {"name": "digits"}
+    metric: Component = {"name": "accuracy"}
     checkpoint: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
-    chips: int = Field(default=5, ge=1)
-    seed: int = 0
-    samples: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=500, ge=1)
-    calibration: int = Field(default=128, ge=1)
+    chips: Whole = Field(default=5, ge=1)
+    seed: Whole = Field(default=0, ge=-(2**63), lt=2**63)
+    samples: Whole | None = Field(default=None, ge=1)
+    batch: Whole = Field(default=500, ge=1)
+    calibration: Whole = Field(default=128, ge=1)
     device: str = "cpu"
+    age: Amount = 0.0
+    cycles: Amount = 0.0
+    reads: Amount = 0.0
+    temperature: Kelvin | None = None
+    age_temperature: Kelvin | None = None
 
 
 class Axis(_Section):
@@ -96,15 +125,16 @@ class Axis(_Section):
         label: label in the plot and the table; the name of the axis when empty.
         unit: unit shown behind the label.
         scale: scale of the axis in the plot.
-        moves: dotted paths into `[crossbar]`, each with a factor (the path gets value x factor)
-            or with a list (the path gets the entry beside the value); all move together.
+        moves: dotted paths into `[crossbar]`, or `age`, `cycles`, `reads`, `temperature`,
+            `age_temperature` of `[study]`, each with a factor (the path gets value x factor) or
+            with a list (the path gets the entry beside the value); all move together.
     """
 
     values: tuple[Scalar, ...] = Field(min_length=1)
     label: str = ""
     unit: str = ""
     scale: Scale = "auto"
-    moves: dict[str, int | float | tuple[Any, ...]] = {}
+    moves: dict[str, Factor] = {}
 
     @field_validator("values", mode="before")
     @classmethod
@@ -122,6 +152,18 @@ class Axis(_Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         numbers = all(_is_number(value) for value in self.values)
+        for value in self.values:
+            if _is_number(value) and not abs(value) <= _LARGEST:  # type: ignore[arg-type]
+                raise ConfigError(f"the value {value} is no finite number")
+        if self.scale in ("log", "linear") and not numbers:
+            raise ConfigError(
+                f"scale {self.scale!r} of the values {list(self.values)}, which are not all "
+                'numbers; expected "category" or "auto"'
+            )
+        if self.scale == "log" and min(self.values) <= 0:  # type: ignore[operator]
+            raise ConfigError(
+                f'scale "log" of the values {list(self.values)}; expected numbers above 0'
+            )
         for path, move in self.moves.items():
             if isinstance(move, tuple) and len(move) != len(self.values):
                 raise ConfigError(
@@ -150,10 +192,10 @@ class Sweep(_Section):
         note: line under the title of the panel; the effects that are on when empty.
         axes: axes by name; several make a full grid. A dotted path with a list of values is the
             short form of an axis that moves this one path.
-        set: dotted paths into `[crossbar]`, set for the whole sweep before the axes move.
+        set: the same paths, set for the whole sweep before the axes move.
     """
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=_NAME, max_length=_LONGEST)
     title: str = ""
     note: str = ""
     axes: dict[str, Axis] = {}
@@ -207,8 +249,11 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     content, folder, label = _content(source)
-    if given:
-        content["study"] = {**dict(content.get("study", {})), **given}
+    general = content.get("study", {})
+    if given and isinstance(general, General):
+        general = general.model_dump(exclude_unset=True)
+    if given and isinstance(general, Mapping):
+        content["study"] = {**general, **given}
     try:
         return Study.model_validate({**content, "folder": folder})
     except ValidationError as error:
@@ -226,10 +271,14 @@ def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, 
         return source.model_dump(mode="json", exclude_unset=True), source.folder, "study"
     if isinstance(source, Mapping):
         return dict(source), Path.cwd(), "study"
+    if not isinstance(source, str | Path):
+        raise StudyError(f"a study is {source!r}; expected a path, a name, a mapping or a Study")
     path = Path(source)
-    if not path.suffix and not path.exists() and path.name in packaged():
+    if path.name in packaged() and not path.suffix and not path.exists():
         path = _PACKAGED / f"{path.name}.toml"
     try:
+        if path.exists() and not is_regular(path):
+            raise StudyError(f"the study file '{path}' is no regular file; expected a TOML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError(
@@ -241,6 +290,8 @@ def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, 
         return tomllib.loads(text), path.resolve().parent, str(path)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path}: is not valid TOML: {error}") from None
+    except RecursionError:
+        raise StudyError(f"{path}: is nested too deeply; expected the tables of a study") from None
 
 
 def _axis(name: str, axis: Any) -> Any:
@@ -250,7 +301,8 @@ def _axis(name: str, axis: Any) -> Any:
         axis = {"values": axis}
     if not isinstance(axis, Mapping) or axis.get("moves"):
         return axis
-    return {**axis, "moves": {name: list(axis.get("values", []))}}
+    values = axis.get("values", [])
+    return {**axis, "moves": {name: values}} if isinstance(values, list | tuple) else axis
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from memcore._text import needed
 from memcore.errors import StudyError
 from memcore.study.components import build
+from memcore.study.files import is_regular
 
 CIFAR10_PAGE: Final = "https://www.cs.toronto.edu/~kriz/cifar.html"
 CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
@@ -22,13 +23,21 @@ DIGITS_TEST_PER_CLASS: Final = 50
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images [n, channels, height, width] and their labels, int64 [n]."""
+    """Images [n, channels, height, width] and their labels, int64 [n].
+
+    The images may be any inputs [n, ...], and the labels any targets [n, ...] that the metric of
+    the study judges.
+    """
 
     images: Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if self.labels.shape != self.images.shape[:1]:
+        for name, value in (("images", self.images), ("labels", self.labels)):
+            if not isinstance(value, Tensor) or not value.dim():
+                came = "a number" if isinstance(value, Tensor) else type(value).__name__
+                raise StudyError(f"{name} are {came}; expected a tensor with an entry per sample")
+        if self.labels.shape[:1] != self.images.shape[:1]:
             raise StudyError(
                 f"labels have shape {tuple(self.labels.shape)}, but there are "
                 f"{len(self.images)} images; expected one int64 label for each image"
@@ -52,18 +61,24 @@ class Dataset:
 
     Attributes:
         train: samples for training the model and for calibrating converters.
-        test: samples for the accuracies, never for anything else.
+        test: samples for the results, never for anything else.
         classes: number of labels.
-        prepare: function that is applied to each batch of images and returns the inputs of the
-            model (float32).
+        prepare: function that is applied to each batch of images and returns the input of the
+            model (float32); several in a tuple, or by keywords in a mapping.
         augment: keywords of `memcore.study.training.Recipe` that suit these images.
     """
 
     train: Split
     test: Split
     classes: int = 10
-    prepare: Callable[[Tensor], Tensor] = _unchanged
+    prepare: Callable[[Tensor], Any] = _unchanged
     augment: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, split in (("train", self.train), ("test", self.test)):
+            if not isinstance(split, Split) or not len(split):
+                came = "empty" if isinstance(split, Split) else type(split).__name__
+                raise StudyError(f"the {name} split is {came}; expected Split(images, labels)")
 
 
 def digits() -> Dataset:
@@ -123,13 +138,19 @@ def _read_batches(folder: Path, names: tuple[str, ...]) -> Split:
 
 def _read_batch(file: Path) -> Tensor:
     try:
-        content = file.read_bytes()
-    except FileNotFoundError:
+        content = file.read_bytes() if is_regular(file) else b""
+        missing = not file.exists()
+    except OSError as error:
+        raise StudyError(
+            f"'{file}' cannot be read: {error.strerror}; expected a file of the binary version of "
+            "CIFAR-10"
+        ) from error
+    if missing:
         raise StudyError(
             f"CIFAR-10 is not complete: '{file}' is missing; get cifar-10-binary.tar.gz "
             f"from the CIFAR-10 page of the University of Toronto ({CIFAR10_PAGE}), unpack it and "
             'give its folder: data = { name = "cifar10", folder = "..." }'
-        ) from None
+        )
     if not content or len(content) % CIFAR10_RECORD:
         raise StudyError(
             f"'{file}' has {len(content)} bytes, which is no whole number of records of "
@@ -157,7 +178,7 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     """
     options = dict(component)
     if options["name"] == "cifar10":
-        options["folder"] = folder / options.get("folder", "cifar-10-batches-bin")
+        options["folder"] = folder / str(options.get("folder", "cifar-10-batches-bin"))
     built = build("data", options, DATASETS, folder)
     if not isinstance(built, Dataset):
         raise StudyError(

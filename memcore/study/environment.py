@@ -1,22 +1,21 @@
 """What decides the figures besides the study file: versions, and the plugins behind the names."""
 
-import hashlib
-import inspect
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from memcore._version import __version__
 from memcore.crossbar.config import CrossbarConfig
 from memcore.registry.instances import registries
 from memcore.report.provenance import config_provenance
+from memcore.study import sources
+from memcore.study.files import digest_json
 
 
 def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
     """The plugins that the points use, each with its name, provider, version and origin.
 
-    `code` is a hash of the file that holds the plugin, so that results of a plugin under
-    development are never mixed with those of its earlier text.
+    `code` is a hash of the file that holds the plugin and of those of its package that it imports,
+    so that results of a plugin under development are never mixed with those of its earlier text.
     """
     used: dict[tuple[str, str], dict[str, Any]] = {}
     for config in configs:
@@ -43,8 +42,5 @@ def _described(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code(plugin: type) -> str:
-    try:
-        content = Path(inspect.getfile(plugin)).read_bytes()
-    except (OSError, TypeError):  # written in a notebook or at the prompt
-        return ""
-    return hashlib.sha256(content).hexdigest()[:16]
+    texts = sources.reached(plugin.__module__)
+    return digest_json(texts) if texts else ""  # written in a notebook or at the prompt

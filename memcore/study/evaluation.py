@@ -1,18 +1,21 @@
-"""Counting right answers, of the digital network and of its virtual chips."""
+"""Judging the digital network and its virtual chips."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import NoEffectWarning, StudyError
 from memcore.nn.calibration import calibrate
-from memcore.nn.conversion import convert
+from memcore.nn.feeding import run
 from memcore.random import Stream
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split
+from memcore.study.layered import Arrays, converted, each
+from memcore.study.life import Life
+from memcore.study.metrics import Metric, Score, accuracy
+from memcore.study.training import forward
 
 
 def chip_seeds(general: General) -> list[int]:
@@ -20,60 +23,84 @@ def chip_seeds(general: General) -> list[int]:
     return [Stream(general.seed).child("chip", k).key for k in range(general.chips)]
 
 
-@torch.no_grad()
 def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: General) -> int:
     """The number of images of `test` that the model labels right.
 
     Raises:
         StudyError: an output is not finite; an accuracy would then mean nothing.
     """
+    return judged(model, dataset, test, general, accuracy()).right or 0
+
+
+@torch.no_grad()
+def judged(
+    model: nn.Module, dataset: Dataset, test: Split, general: General, metric: Metric
+) -> Score:
+    """What a metric says about the outputs of a network.
+
+    Raises:
+        StudyError: an output is not finite, or does not fit the targets.
+    """
+    return metric.judge(_outputs(model, dataset, test, general))
+
+
+def _outputs(
+    model: nn.Module, dataset: Dataset, test: Split, general: General
+) -> Iterator[tuple[Tensor, Tensor]]:
     device = torch.device(general.device)
-    right = 0
     for start in range(0, len(test), general.batch):
-        labels = test.labels[start : start + general.batch]
-        images = test.images[start : start + general.batch].to(device)
-        logits = model(dataset.prepare(images))
-        if not torch.isfinite(logits).all():
+        targets = test.labels[start : start + general.batch].to(device)
+        outputs = forward(model, dataset, test.images[start : start + general.batch], device)
+        if not torch.isfinite(outputs).all():
             raise StudyError(
-                f"the network's outputs are not finite for {len(labels)} test images; expected "
+                f"the network's outputs are not finite for {len(targets)} test images; expected "
                 "finite numbers: look at the weights, and at the device's conductances"
             )
-        right += int((logits.argmax(1) == labels.to(device)).sum())
-    return right
+        yield outputs, targets
 
 
 def evaluate_chips(
     model: nn.Module,
-    config: CrossbarConfig,
+    config: Arrays,
     dataset: Dataset,
     general: General,
+    metric: Metric,
+    life: Life,
     advance: Callable[[], None] = lambda: None,
-) -> list[int]:
-    """The number of right answers of each virtual chip that the model is programmed onto.
+) -> list[Score]:
+    """What each virtual chip achieves that the model is programmed onto.
 
     Args:
         model: the digital network, in evaluation mode; left as it is.
         config: configuration of the crossbars.
-        dataset: data set, of which test images are counted; converters are calibrated on training
+        dataset: data set, of which test images are judged; converters are calibrated on training
             images only.
         general: number of chips and their seed, samples, batch and torch device.
+        metric: metric of the study.
+        life: what each chip lives through after it was written and calibrated.
         advance: function that is called after each chip.
     """
-    counts = []
+    scores = []
     for seed in chip_seeds(general):
-        counts.append(_evaluate_chip(model, config, dataset, general, seed))
+        chip = _chip(model, config, dataset, general, seed)
+        life.pass_over(chip)
+        test = dataset.test.head(general.samples)
+        scores.append(judged(chip, dataset, test, general, metric))
         advance()
-    return counts
+    return scores
 
 
-def _evaluate_chip(
-    model: nn.Module, config: CrossbarConfig, dataset: Dataset, general: General, seed: int
-) -> int:
-    chip = convert(model, config, seed=seed).eval()
-    if config.dac is not None or config.adc is not None:
-        images = dataset.train.images[: general.calibration].to(general.device)
+def _chip(
+    model: nn.Module, config: Arrays, dataset: Dataset, general: General, seed: int
+) -> nn.Module:
+    chip = converted(model, config, seed).eval()
+    if any(entry.dac is not None or entry.adc is not None for entry in each(config)):
+        inputs = dataset.prepare(dataset.train.images[: general.calibration].to(general.device))
         with warnings.catch_warnings():
             # Converters of a fixed range need no calibration; the file says so itself.
-            warnings.simplefilter("ignore", NoEffectWarning)
-            calibrate(chip, dataset.prepare(images))
-    return count_correct(chip, dataset, dataset.test.head(general.samples), general)
+            warnings.filterwarnings("ignore", "no layer has a converter", NoEffectWarning)
+            if isinstance(inputs, Tensor):
+                calibrate(chip, inputs)
+            else:
+                calibrate(chip, [inputs], forward=run)
+    return chip

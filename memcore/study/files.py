@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,87 @@ from memcore.errors import StudyError
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write under a temporary name, sync to the disk, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write under a temporary name, sync to the disk, then rename.
+
+    Raises:
+        StudyError: the file cannot be written; what stood there before is as it was.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file or a folder into a message that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(
+            f"'{path}' cannot be written: {error.strerror or error}; what was finished before is "
+            "kept: mend this or choose another --out, and run the study again"
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    with writing(path):
+        path.unlink(missing_ok=True)
+
+
+def require_places(paths: list[Path]) -> None:
+    """Refuse files that could not be written in the end, before there is work to lose.
+
+    Raises:
+        StudyError: a folder, a pipe or the like stands where a file belongs.
+    """
+    for path in paths:
+        with writing(path):
+            in_the_way = path.exists() and not path.is_file()
+        if in_the_way:
+            raise StudyError(
+                f"'{path}' is no regular file, but the study writes a file of this name; expected "
+                "nothing there: move it away or choose another --out"
+            )
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that the same content always gives the same bytes of."""
-    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomic(path, encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, in which halves of surrogate pairs are written out as JSON does it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None if it is none, or torn, or nested too deeply to be ours."""
+    if not is_regular(path):
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a file can be read to its end: a pipe without a writer never ends."""
+    try:
+        return path.is_file()
+    except OSError:  # for instance a name that is too long
+        return False
 
 
 def digest_json(content: Any) -> str:
@@ -39,21 +106,29 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the system lets go when the process ends, however.
 
     Raises:
-        StudyError: another process holds it.
+        StudyError: another process holds it, or it cannot be written into.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows: two runs in one folder are then not kept apart
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with writing(folder):
+        file = (folder / ".lock").open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise StudyError(
                 f"another run is working in '{folder}'; wait for it or choose another --out"
             ) from None
+        except OSError as error:
+            raise StudyError(
+                f"'{folder}' cannot be locked: {error.strerror}; expected a folder on a disk that "
+                "knows locks: choose another --out"
+            ) from error
         yield
 
 

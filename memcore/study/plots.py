@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from memcore._text import needed
 from memcore.study.config import Axis, Scalar, Study, Sweep
 from memcore.study.files import write_atomic
+from memcore.study.layered import patterns
+from memcore.study.life import Life
 from memcore.study.results import Results, Row, shown, titled
 from memcore.study.sweeps import points
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Okabe & Ito's colours, told apart by the colour-blind; black and yellow are left out.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+#: Series are told apart by these too, where colours are not seen.
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 INK: Final = "#222222"
 GREY: Final = "#6B6B6B"
 DOTS_PER_INCH: Final = 200
@@ -37,11 +41,14 @@ _STYLE: Final[dict[str, Any]] = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.7,
     "text.color": INK,
+    "text.parse_math": False,
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
 _SMALL: Final[dict[str, Any]] = {"fontsize": 7.5, "color": GREY, "linespacing": 1.15, "va": "top"}
 
@@ -51,25 +58,56 @@ def plot(results: Results, path: Path) -> None:
 
     Raises:
         MissingPackageError: matplotlib is not installed.
+        StudyError: the file cannot be written.
     """
-    matplotlib = needed("matplotlib", "the plot of a study")
+    needed("matplotlib", "the plot of a study")
     import io
 
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
-        picture = io.BytesIO()
-        figure(results).savefig(picture, format="png", dpi=DOTS_PER_INCH)
+    picture = io.BytesIO()
+    figure(results).savefig(picture, format="png", dpi=DOTS_PER_INCH)
     write_atomic(path, picture.getvalue())
 
 
 def figure(results: Results) -> "Figure":
     """The same picture as a matplotlib figure, to be changed or saved in another format."""
-    from matplotlib.figure import Figure
+    import matplotlib
+    from matplotlib.text import Text
 
+    with matplotlib.rc_context(_settings()):
+        drawn = _drawn(results)
+    for text in drawn.findobj(Text):  # a dollar sign is one, not the beginning of a formula
+        text.set_parse_math(False)
+    return drawn
+
+
+def _settings() -> Any:
+    """The settings of matplotlib for these pictures, whatever the user's own are."""
+    import matplotlib
+
+    defaults: Any = matplotlib.rcParamsDefault
+    return {**defaults, **_STYLE}
+
+
+def _blank(width: float, height: float) -> "Figure":
+    """An empty figure, saved with its own settings: text stays text, whatever the format."""
+    import matplotlib
+
+    from memcore.plot.figure import TextFigure
+
+    class Picture(TextFigure):
+        def savefig(self, *args: Any, **options: Any) -> None:
+            with matplotlib.rc_context(_settings()):
+                super().savefig(*args, **options)
+
+    return Picture(figsize=(width, height), layout="constrained")
+
+
+def _drawn(results: Results) -> "Figure":
     sweeps = results.study.sweep
     columns = min(3, len(sweeps))
     lines = math.ceil(len(sweeps) / columns)
     width = 3.5 * columns + 0.4
-    drawn = Figure(figsize=(width, 3.4 * lines + 0.9), layout="constrained")
+    drawn = _blank(width, 3.4 * lines + 0.9)
     drawn.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]
     grid = drawn.subplots(lines, columns, sharey=True, squeeze=False)
     notes = [_note(sweep, results.study) for sweep in sweeps]
@@ -81,11 +119,16 @@ def figure(results: Results) -> "Figure":
         axes.set_title(sweep.title or sweep.name, loc="left", weight="bold", pad=pad)
         axes.annotate(note, (0, 1), (0, pad - 4), "axes fraction", "offset points", **_SMALL)
         _panel(axes, sweep, results)
-    _percent(grid[0, 0])
+    if results.kind.is_share:
+        _percent(grid[0, 0])
     for line in grid:
-        line[0].set_ylabel("test accuracy (%)")
+        line[0].set_ylabel(_quantity(results))
     _frame(drawn, results, width)
     return drawn
+
+
+def _quantity(results: Results) -> str:
+    return f"test {results.kind.label}" + (" (%)" if results.kind.is_share else "")
 
 
 def _percent(axes: "Axes") -> None:
@@ -106,7 +149,8 @@ def _frame(drawn: "Figure", results: Results, width: float) -> None:
 
 def _subject(results: Results) -> str:
     general = results.study.study
-    text = f"{general.model['name']} on {results.samples} test images of {general.data['name']}."
+    samples = "test images" if general.metric["name"] == "accuracy" else "test answers"
+    text = f"{general.model['name']} on {results.samples} {samples} of {general.data['name']}."
     if general.chips > 1:
         return f"{text} Line and band: mean and 95 % interval over {general.chips} chips (dots)."
     return f"{text} One chip."
@@ -122,10 +166,12 @@ def _panel(axes: "Axes", sweep: Sweep, results: Results) -> None:
     first = sweep.axes[names[0]] if names else Axis(values=("",))
     scale = _Scale(first)
     others = [sweep.axes[name].values for name in names[1:]]
-    for colour, series in zip(itertools.cycle(COLOURS), itertools.product(*others)):
+    looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS))
+    for look, series in zip(looks, itertools.product(*others), strict=False):
         chosen = [row for row in rows if list(row.setting.values())[1:] == list(series)]
-        _series(axes, scale, chosen, names, colour, _series_label(sweep, names[1:], series))
-    _baseline(axes, 100 * results.baseline)
+        label = _series_label(sweep, names[1:], series)
+        _series(axes, scale, chosen, names, look, label, 100 if results.kind.is_share else 1)
+    _baseline(axes, results)
     scale.apply(axes)
     axes.set_xlabel(titled(names[0], first) if names else "")
     if others:
@@ -137,25 +183,28 @@ def _series(
     scale: "_Scale",
     rows: Sequence[Row],
     names: Sequence[str],
-    colour: str,
+    look: tuple[str, str],
     label: str,
+    factor: int,
 ) -> None:
     if not rows:
         return
+    colour, marker = look
     x = [scale.place(row.setting[names[0]] if names else "") for row in rows]
-    mean = [100 * row.mean for row in rows]
-    half = [100 * (row.interval or 0.0) for row in rows]
-    low = [m - h for m, h in zip(mean, half, strict=True)]
-    high = [m + h for m, h in zip(mean, half, strict=True)]
+    mean = [factor * row.mean for row in rows]
+    bounds = [row.bounds or (row.mean, row.mean) for row in rows]
+    low, high = ([factor * ends[k] for ends in bounds] for k in (0, 1))
     for place, row in zip(x, rows, strict=True):
-        if len(row.correct) > 1:
-            dots = [100 * accuracy for accuracy in row.accuracies]
-            axes.plot([place] * len(dots), dots, "o", ms=2.6, mew=0, color=colour, alpha=0.3)
+        if len(row.accuracies) > 1:
+            dots = [factor * value for value in row.accuracies]
+            axes.plot([place] * len(dots), dots, marker, ms=2.6, mew=0, color=colour, alpha=0.3)
     axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     line = "-" if scale.ordered else ""
+    below = [m - end for m, end in zip(mean, low, strict=True)]
+    above = [end - m for m, end in zip(mean, high, strict=True)]
     axes.errorbar(
-        *(x, mean, half),
-        fmt=f"o{line}",
+        *(x, mean, [below, above]),
+        fmt=f"{marker}{line}",
         color=colour,
         label=label,
         lw=1.6,
@@ -176,10 +225,12 @@ def _series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) 
     return ", ".join(parts)
 
 
-def _baseline(axes: "Axes", level: float) -> None:
+def _baseline(axes: "Axes", results: Results) -> None:
+    share = results.kind.is_share
+    level = 100 * results.baseline if share else results.baseline
     axes.axhline(level, color=INK, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
     axes.annotate(
-        f"digital {level:.1f} %",
+        f"digital {level:.1f} %" if share else f"digital {level:.4g}",
         *((1, level), (0, 3), axes.get_yaxis_transform(), "offset points"),
         ha="right",
         va="bottom",
@@ -220,17 +271,38 @@ def _guess(values: Sequence[Scalar]) -> str:
 
 
 def effects(study: Study, sweep: Sweep) -> str:
-    """The effects that are on throughout a sweep, in words."""
-    crossbar = next(point.crossbar for point in points(study) if point.sweep == sweep.name)
+    """What holds throughout a sweep, in words: the device and the effects that every point has."""
+    told = [
+        _told(point.crossbar) + _lived(point.life)
+        for point in points(study)
+        if point.sweep == sweep.name
+    ]
+    first, *others = told
+    return ", ".join(part for part in first if all(part in other for other in others))
+
+
+def _told(crossbar: Mapping[str, Any]) -> list[str]:
     device = crossbar.get("device")
     parts = [_name(device)] if device else []
     if isinstance(device, Mapping):
         spread = [key for key, value in device.items() if isinstance(value, Mapping)]
         parts += [f"{' and '.join(spread)} vary from cell to cell"] if spread else []
-    parts += [_name(item) for item in crossbar.get("nonidealities", [])]
+    nonidealities = crossbar.get("nonidealities", [])
+    listed = nonidealities if isinstance(nonidealities, list | tuple) else [nonidealities]
+    parts += [_name(item) for item in listed]
     converters = [key for key in ("dac", "adc") if crossbar.get(key)]
     parts += [f"{key.upper()} {_name(crossbar[key])}" for key in converters]
-    return ", ".join(parts)
+    for pattern in patterns(crossbar):
+        own = crossbar[pattern]
+        words = ", ".join(_told(own)) if isinstance(own, Mapping) else str(own)
+        parts += [f"{pattern}: {words}"] if words else []
+    return parts
+
+
+def _lived(life: Life) -> list[str]:
+    parts = [f"{life.age:g} s after writing"] if life.age else []
+    parts += [f"{life.cycles:g} cycles"] if life.cycles else []
+    return parts + ([f"{life.reads:g} reads"] if life.reads else [])
 
 
 def _name(plugin: Any) -> str:

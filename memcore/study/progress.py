@@ -1,5 +1,6 @@
 """Progress bars with the time left, on stderr and only where somebody watches."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ class Progress:
 
     def __init__(self, show: bool | None) -> None:
         self._disable = None if show is None else not show
+        if sys.stderr is None:  # closed by the caller
+            self._disable = True
 
     @contextmanager
     def bar(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from memcore._text import aligned
 from memcore.study.config import RESERVED, Axis, Study, Sweep
+from memcore.study.metrics import Kind, kind
 
 CONFIDENCE: Final = 0.95
 
@@ -23,8 +24,9 @@ class Row:
         sweep: name of the sweep.
         index: index within the sweep, from 0.
         setting: value of each axis, by name.
-        correct: number of right answers of each chip.
-        samples: number of test images that each chip saw.
+        correct: number of right answers of each chip; empty for a metric that counts none.
+        samples: number of answers of each chip that were judged.
+        scores: value of the metric for each chip, of a metric that counts no right answers.
     """
 
     sweep: str
@@ -32,25 +34,38 @@ class Row:
     setting: dict[str, Any]
     correct: tuple[int, ...]
     samples: int
+    scores: tuple[float, ...] = ()
 
     @property
     def accuracies(self) -> tuple[float, ...]:
-        """The accuracy of each chip, in [0, 1]."""
-        return tuple(right / self.samples for right in self.correct)
+        """The accuracy of each chip, in [0, 1]; for another metric its value."""
+        return self.scores or tuple(right / self.samples for right in self.correct)
 
     @property
     def mean(self) -> float:
-        """The mean accuracy over chips, in [0, 1]."""
+        """The mean over chips: of an accuracy in [0, 1], else of the metric."""
+        if self.scores:
+            return math.fsum(self.scores) / len(self.scores)
         return sum(self.correct) / (len(self.correct) * self.samples)
 
     @property
     def interval(self) -> float | None:
         """Half the width of the 95 % t-interval of the mean; `None` for a single chip."""
-        chips = len(self.correct)
+        chips = len(self.scores or self.correct)
         if chips < 2:
             return None
-        deviation = statistics.stdev(self.correct) / self.samples
+        values: tuple[float, ...] = self.scores or self.correct
+        deviation = statistics.stdev(values) / (1 if self.scores else self.samples)
         return t_quantile(chips - 1) * deviation / math.sqrt(chips)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean, that of an accuracy within [0, 1]."""
+        half = self.interval
+        if half is None:
+            return None
+        low, high = self.mean - half, self.mean + half
+        return (low, high) if self.scores else (max(low, 0.0), min(high, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +74,9 @@ class Results:
 
     Attributes:
         study: the study.
-        baseline: accuracy of the digital network on the same images, in [0, 1].
-        samples: number of these images.
+        baseline: accuracy of the digital network on the same images, in [0, 1]; for another
+            metric its value.
+        samples: number of answers that were judged.
         rows: finished points, in the order of the table.
         complete: whether no point is missing.
         folder: folder of the files.
@@ -86,14 +102,24 @@ class Results:
         """The rows of one sweep."""
         return tuple(row for row in self.rows if row.sweep == name)
 
+    def drop(self, row: Row) -> float:
+        """How much worse than the digital network the chips of a row are."""
+        loss = self.baseline - row.mean
+        return -loss if self.kind.smaller_is_better else loss
+
+    @property
+    def kind(self) -> Kind:
+        """How the values of the study's metric are told."""
+        return kind(self.study.study.metric)
+
     @property
     def csv(self) -> Path:
-        """Write the table as a CSV file."""
+        """The file of the table."""
         return self.folder / "results.csv"
 
     @property
     def plot(self) -> Path:
-        """Write the picture of the results."""
+        """The file of the picture."""
         return self.folder / "plot.png"
 
 
@@ -129,56 +155,89 @@ def _t_inside(t: float, degrees: int) -> float:
 
 
 def csv_text(results: Results) -> str:
-    """The CSV, a line for each point; accuracies in [0, 1], `ci95` is half of the interval."""
+    """The CSV, a line for each point.
+
+    Accuracies are in [0, 1], `ci95` is half of the interval, and `low` and `high` are its ends. A
+    word that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     axes = list(dict.fromkeys(axis for row in results for axis in row.setting))
     before, after = RESERVED[:1], RESERVED[1:]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*before, *axes, *after])
+    writer.writerow([*before, *map(_harmless, axes), *after])
     for row in results:
-        settings = [row.setting.get(axis, "") for axis in axes]
+        settings = [_harmless(row.setting.get(axis, "")) for axis in axes]
         writer.writerow([row.sweep, *settings, *_figures(row, results)])
     return file.getvalue()
 
 
+def _harmless(cell: Any) -> Any:
+    """A cell that no spreadsheet computes: words that begin like formulas are quoted."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # the writer quotes this one only
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n")) else text
+
+
 def _figures(row: Row, results: Results) -> list[Any]:
-    half = row.interval
-    bounds = ("", "", "") if half is None else (half, row.mean - half, row.mean + half)
-    figures = (results.baseline, row.mean, *bounds, results.baseline - row.mean)
-    shown = [f"{figure:.6f}" if isinstance(figure, float) else figure for figure in figures]
-    return [len(row.correct), row.samples, *shown]
+    ends = row.bounds
+    bounds = ("", "", "") if ends is None else (row.interval, *ends)
+    figures = (results.baseline, row.mean, *bounds, results.drop(row))
+    form = ".6f" if results.kind.is_share else ".6g"
+    shown = [f"{figure:{form}}" if isinstance(figure, float) else figure for figure in figures]
+    return [len(row.accuracies), row.samples, *shown]
 
 
 def table(results: Results) -> str:
     """The table for reading: one block for each sweep, accuracies in percent."""
-    general = results.study.study
+    general, how = results.study.study, results.kind
+    if how.is_share:
+        baseline = f"{100 * results.baseline:.2f} %"
+        judged = "test images" if general.metric["name"] == "accuracy" else "answers"
+    else:
+        baseline, judged = f"{how.label} {results.baseline:.4g}", "test samples"
     lines = [
         general.title or general.name,
-        f"digital baseline {100 * results.baseline:.2f} % of {results.samples} test images; "
+        f"digital baseline {baseline} {'of' if how.is_share else 'over'} {results.samples} "
+        f"{judged}; "
         f"{_chips(general.chips)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
     ]
     for sweep in results.study.sweep:
         rows = results.sweep(sweep.name)
-        lines += ["", sweep.title or sweep.name, *_block(sweep, rows, results.baseline)]
+        lines += ["", sweep.title or sweep.name, *_block(sweep, rows, results)]
     if not results.complete:
         lines += ["", "not complete: run the study again to evaluate the missing points"]
     return "\n".join(lines)
 
 
-def _block(sweep: Sweep, rows: tuple[Row, ...], baseline: float) -> Iterator[str]:
+def _block(sweep: Sweep, rows: tuple[Row, ...], results: Results) -> Iterator[str]:
     heads = [titled(name, axis) for name, axis in sweep.axes.items()]
-    cells = [[*heads, "accuracy (%)", "drop (%)"]]
+    share = results.kind.is_share
+    unit = " (%)" if share else ""
+    cells = [[*heads, f"{results.kind.label}{unit}", f"drop{unit}"]]
     for row in rows:
-        half = row.interval
-        spread = "" if half is None else f" ± {100 * half:5.2f}"
+        drop = results.drop(row)
         cells.append(
             [
                 *(shown(value) for value in row.setting.values()),
-                f"{100 * row.mean:6.2f}{spread}",
-                f"{100 * (baseline - row.mean):.2f}",
+                _with_interval(row, share),
+                f"{100 * drop:.2f}" if share else f"{drop:.4g}",
             ]
         )
     yield from (f"  {line}" for line in aligned(cells, str.rjust, "   "))
+
+
+def _with_interval(row: Row, share: bool) -> str:
+    """The mean and its interval; one that the ends of [0, 1] cut off is told by its ends."""
+    half, ends = row.interval, row.bounds
+    if not share:
+        return f"{row.mean:.4g}" + ("" if half is None else f" ± {half:8.2g}")
+    mean = f"{100 * row.mean:6.2f}"
+    if half is None or ends is None:
+        return mean
+    if ends == (row.mean - half, row.mean + half):
+        return f"{mean} ± {100 * half:5.2f}"
+    return f"{mean} ({100 * ends[0]:.2f} to {100 * ends[1]:.2f})"
 
 
 def titled(name: str, axis: Axis) -> str:

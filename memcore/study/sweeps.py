@@ -1,20 +1,18 @@
-"""Sweeps unfolded into points: which crossbar each point evaluates."""
+"""Sweeps unfolded into points: which crossbars each point evaluates, and after what a life."""
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memcore._text import did_you_mean
-from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.registry import device_file
 from memcore.study.config import Study, Sweep
-
-#: Entries of `[crossbar]` that hold a plugin, and so may be a mere name.
-PLUGINS = ("device", "mapper", "programmer", "dac", "adc")
+from memcore.study.layered import Arrays, arrays, patterns
+from memcore.study.life import CONDITIONS, Life, life
+from memcore.study.paths import assign
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +23,16 @@ class Point:
         sweep: name of the sweep.
         index: index within the sweep, from 0.
         setting: value of each axis, by name.
-        crossbar: mapping that `CrossbarConfig.from_mapping` reads.
+        crossbar: mapping that `CrossbarConfig.from_mapping` reads; a table under the name of no
+            setting is that of the layers which this name fits, as a glob.
+        life: what the cells live through before the evaluation.
     """
 
     sweep: str
     index: int
     setting: dict[str, Any]
     crossbar: dict[str, Any]
+    life: Life = field(default_factory=Life)
 
     @property
     def name(self) -> str:
@@ -52,92 +53,60 @@ def points(study: Study) -> list[Point]:
     return [point for sweep in study.sweep for point in _points(study, sweep)]
 
 
-def configuration(point: Point) -> CrossbarConfig:
-    """Check and build the crossbar of a point.
+def configuration(point: Point) -> Arrays:
+    """Check and build the crossbars of a point: one for all layers, or one for each pattern.
 
     Raises:
         StudyError: a plugin or a parameter does not exist or does not fit; names the point.
     """
     try:
-        return CrossbarConfig.from_mapping(point.crossbar)
+        return arrays(point.crossbar)
     except MemcoreError as error:
         raise StudyError(f"{point}: {error}") from error
 
 
 def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
-    base = copy.deepcopy(study.crossbar)
+    base, lived = copy.deepcopy(study.crossbar), _conditions(study)
+    if study.study.temperature is not None:
+        _assign(base, lived, "temperature", study.study.temperature, "[study] sets 'temperature'")
     for path, value in sweep.set.items():
-        _assign(base, path, value, f"sweep '{sweep.name}' sets {path!r}")
+        _assign(base, lived, path, value, f"sweep '{sweep.name}' sets {path!r}")
     positions = [range(len(axis.values)) for axis in sweep.axes.values()]
     for index, grid in enumerate(itertools.product(*positions)):
-        crossbar, setting = copy.deepcopy(base), {}
+        crossbar, conditions = copy.deepcopy(base), dict(lived)
+        setting = {}
         for (name, axis), position in zip(sweep.axes.items(), grid, strict=True):
             setting[name] = axis.values[position]
             for path, value in axis.settings(position).items():
-                _assign(crossbar, path, value, f"sweep '{sweep.name}' moves {path!r}")
-        if "device" in crossbar:
-            crossbar["device"] = _device(crossbar["device"], study.folder, sweep.name)
-        yield Point(sweep.name, index, setting, crossbar)
+                _assign(crossbar, conditions, path, value, f"sweep '{sweep.name}' moves {path!r}")
+        _expand_devices(crossbar, study.folder, sweep.name)
+        yield Point(sweep.name, index, setting, crossbar, life(conditions, f"sweep '{sweep.name}'"))
 
 
-def _device(spec: Any, folder: Path, sweep: str) -> Any:
-    """The content of a device file beside the study, so that a point is known by its parameters."""
-    try:
-        return device_file.expanded(spec, folder)
-    except MemcoreError as error:
-        raise StudyError(f"sweep '{sweep}': {error}") from error
+def _conditions(study: Study) -> dict[str, Any]:
+    return {name: getattr(study.study, name) for name in CONDITIONS}
 
 
-def _assign(crossbar: dict[str, Any], path: str, value: Any, what: str) -> None:
-    """Set one dotted path of a crossbar mapping in place."""
-    *parents, last = path.split(".")
-    node: Any = crossbar
-    for depth, key in enumerate(parents):
-        node = _entered(node, key, ".".join(parents[:depth]), what)
-    if isinstance(node, list):
-        node[_position(node, last, ".".join(parents), what)] = copy.deepcopy(value)
-    else:
-        node[last] = copy.deepcopy(value)
+def _assign(
+    crossbar: dict[str, Any], conditions: dict[str, Any], path: str, value: Any, what: str
+) -> None:
+    """Set a path in the crossbars or in the life of a point."""
+    if path in CONDITIONS:
+        conditions[path] = value
+        return
+    if path == "temperature":  # one of the whole network, whatever tables of layers say
+        for pattern in patterns(crossbar):
+            if isinstance(crossbar[pattern], dict):
+                crossbar[pattern].pop("temperature", None)
+    assign(crossbar, path, value, what)
 
 
-def _entered(node: Any, key: str, where: str, what: str) -> Any:
-    """The mapping or list under `key`; a plugin given by its mere name becomes a mapping."""
-    place = f"crossbar.{where}" if where else "crossbar"
-    slot: Any = _position(node, key, where, what) if isinstance(node, list) else key
-    if isinstance(node, Mapping) and key not in node:
-        there = ", ".join(map(str, node)) or "nothing"
-        raise StudyError(
-            f"{what}, but {place} has no {key!r}{did_you_mean(key, map(str, node))}\n"
-            f"  there is: {there}; write it into [crossbar] or into the sweep's 'set' first"
-        )
-    child = node[slot]
-    if isinstance(child, str) and (isinstance(node, list) or (not where and key in PLUGINS)):
-        child = {"name": child}
-    elif isinstance(child, tuple):
-        child = list(child)
-    elif not isinstance(child, dict | list):
-        raise StudyError(
-            f"{what}, but {place}.{key} is {child!r}, which has no parts; "
-            "write it as a table, for instance { normal = { mean = ..., std = ... } }"
-        )
-    node[slot] = child
-    return child
-
-
-def _position(node: list[Any], key: str, where: str, what: str) -> int:
-    """The position in a list of plugins of the one with that name or number."""
-    names = [item["name"] if isinstance(item, Mapping) else str(item) for item in node]
-    if key.isdecimal() and int(key) < len(names):
-        return int(key)
-    if names.count(key) > 1:
-        raise StudyError(
-            f"{what}, but crossbar.{where} has {names.count(key)} entries named {key!r}; "
-            f"say which by its number, 0 to {len(names) - 1}"
-        )
-    if key not in names:
-        raise StudyError(
-            f"{what}, but crossbar.{where} has no {key!r}{did_you_mean(key, names)}\n"
-            f"  there is: {', '.join(names) or 'nothing'}; write it into [crossbar] or into the "
-            "sweep's 'set' first"
-        )
-    return names.index(key)
+def _expand_devices(crossbar: dict[str, Any], folder: Path, sweep: str) -> None:
+    """Put the contents of device files in place, so that a point is known by its parameters."""
+    tables = [crossbar, *(crossbar[pattern] for pattern in patterns(crossbar))]
+    for table in tables:
+        if isinstance(table, dict) and "device" in table:
+            try:
+                table["device"] = device_file.expanded(table["device"], folder)
+            except MemcoreError as error:
+                raise StudyError(f"sweep '{sweep}': {error}") from error

@@ -1,34 +1,30 @@
 """Training the network of a study."""
 
-import io
 import logging
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
-from memcore.errors import StudyError
+from memcore.errors import MemcoreError, StudyError
+from memcore.nn.feeding import run
 from memcore.random import Stream
+from memcore.study import snapshots
 from memcore.study.checkpoints import digest, digest_dataset
 from memcore.study.data import Dataset, Split
-from memcore.study.files import digest_json, write_atomic
+from memcore.study.files import digest_json
+from memcore.study.metrics import Loss, default_loss
 
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    ValueError,
-    pickle.PickleError,
-    StudyError,
-)
+#: Numbers in a study: "3" and true are none, and neither is infinity.
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Switch = Annotated[bool, Strict()]
 
 LOG = logging.getLogger("memcore.study")
 
@@ -49,14 +45,14 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(default=20, ge=0)
-    lr: float = Field(default=1e-3, gt=0)
-    batch: int = Field(default=128, ge=2)
+    epochs: Whole = Field(default=20, ge=0)
+    lr: Real = Field(default=1e-3, gt=0)
+    batch: Whole = Field(default=128, ge=2)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = Field(default=1e-2, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    shift: int = Field(default=0, ge=0)
-    flip: bool = False
+    weight_decay: Real = Field(default=1e-2, ge=0)
+    label_smoothing: Real = Field(default=0.0, ge=0, lt=1)
+    shift: Whole = Field(default=0, ge=0)
+    flip: Switch = False
 
     def over(self, *defaults: Mapping[str, Any]) -> "Recipe":
         """This recipe, with `defaults` for what it does not say; later ones win."""
@@ -64,6 +60,30 @@ class Recipe(BaseModel):
         for mapping in (*defaults, self.model_dump(exclude_unset=True)):
             merged.update(mapping)
         return Recipe(**merged)
+
+
+def forward(model: nn.Module, dataset: Dataset, images: Tensor, device: torch.device) -> Tensor:
+    """The outputs of a network for a batch of a data set.
+
+    Raises:
+        StudyError: the network or `prepare` fails on it, or the outputs are no tensor.
+    """
+    try:
+        outputs = run(model, dataset.prepare(images.to(device)))
+    except MemcoreError:
+        raise
+    except Exception as error:  # whatever a network of one's own raises
+        raise StudyError(
+            f"the network fails on images of shape {list(images.shape)} and {images.dtype}: "
+            f"{type(error).__name__}: {error}; expected a network that takes what 'prepare' makes "
+            "of them"
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise StudyError(
+            f"the network returns {type(outputs).__name__}; expected a tensor: wrap the network so "
+            "that it returns the outputs to be judged"
+        )
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,7 @@ class Training:
         device: torch device to compute on.
         snapshot: file that holds the state after the last epoch while the training lasts; None for
             no snapshots.
+        loss: what is made small, of outputs, targets and label smoothing.
     """
 
     dataset: Dataset
@@ -84,6 +105,7 @@ class Training:
     seed: int
     device: torch.device
     snapshot: Path | None = None
+    loss: Loss = default_loss
 
     def run(self, model: nn.Module, advance: Callable[[str], None] = lambda _: None) -> None:
         """Train `model`, which is initialised and on the device, in place.
@@ -96,15 +118,16 @@ class Training:
         steps = epochs * -(-len(self.dataset.train) // self.recipe.batch)
         optimizer = _optimizer(model, self.recipe)
         schedule = OneCycleLR(optimizer, self.recipe.lr, total_steps=steps + 1, pct_start=0.2)
-        state = {"model": model, "optimizer": optimizer, "schedule": schedule}
         identity = self._identity(model)
-        done = self._resume(identity, state)
+        done = self._resume(identity, model, optimizer)
+        _advance(schedule, done * self._steps())
         for _ in range(done):
             advance("done before")
         with torch.random.fork_rng():
             for epoch in range(done, epochs):
                 loss = self._epoch(epoch, model, optimizer, schedule)
-                self._keep(identity, state, epoch + 1)
+                if self.snapshot is not None and epoch + 1 < epochs:
+                    snapshots.write(self.snapshot, identity, epoch + 1, model, optimizer)
                 advance(f"loss {loss:.4f}")
         model.eval()
 
@@ -118,10 +141,8 @@ class Training:
         total = torch.zeros((), device=self.device)
         model.train()
         for images, labels in _batches(self.dataset.train, self.recipe, generator):
-            logits = model(self.dataset.prepare(images.to(self.device)))
-            loss = functional.cross_entropy(
-                logits, labels.to(self.device), label_smoothing=self.recipe.label_smoothing
-            )
+            outputs = forward(model, self.dataset, images, self.device)
+            loss = self.loss(outputs, labels.to(self.device), self.recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -129,33 +150,34 @@ class Training:
             total += loss.detach() * len(labels)
         return total.item() / len(self.dataset.train)
 
-    def _keep(self, identity: str, state: Mapping[str, Any], done: int) -> None:
-        if self.snapshot is None or done == self.recipe.epochs:
-            return
-        content = {name: part.state_dict() for name, part in state.items()}
-        file = io.BytesIO()
-        torch.save({"of": identity, "done": done, **content}, file)
-        write_atomic(self.snapshot, file.getvalue())
+    def _steps(self) -> int:
+        """Steps of one epoch, as `_batches` makes them."""
+        whole, rest = divmod(len(self.dataset.train), self.recipe.batch)
+        return whole + (rest > 1)
 
-    def _resume(self, identity: str, state: Mapping[str, Any]) -> int:
+    def _resume(self, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """The number of finished epochs: those of a snapshot of this very training, else none."""
         if self.snapshot is None or not self.snapshot.exists():
             return 0
         try:
-            kept = torch.load(self.snapshot, map_location=self.device, weights_only=True)
-            if kept["of"] != identity:
-                raise StudyError("it belongs to another training")
-            for name, part in state.items():
-                part.load_state_dict(kept[name])
-        except _UNREADABLE as error:
+            done = snapshots.read(self.snapshot, identity, self.recipe.epochs, model, optimizer)
+        except StudyError as error:
             LOG.warning("%s cannot be continued (%s); starting over", self.snapshot.name, error)
             return 0
-        LOG.info("continuing after epoch %d", kept["done"])
-        return int(kept["done"])
+        LOG.info("continuing after epoch %d", done)
+        return done
 
     def _identity(self, model: nn.Module) -> str:
         content = digest_dataset(self.dataset)
         return digest_json([self.recipe.model_dump(), self.seed, content, digest(model)])
+
+
+def _advance(schedule: OneCycleLR, steps: int) -> None:
+    """Put a fresh schedule where it is after some steps: its rates follow from their number."""
+    if steps:
+        before = {"last_epoch": steps - 1, "_step_count": steps}
+        schedule.load_state_dict({**schedule.state_dict(), **before})
+        schedule.step()
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -173,6 +195,11 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _batches(
     split: Split, recipe: Recipe, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    if (recipe.flip or recipe.shift) and split.images.dim() != 4:
+        raise StudyError(
+            f"flip and shift move images, but a sample has shape {list(split.images.shape[1:])}; "
+            "expected [channels, height, width]: set shift = 0 and flip = false in [train]"
+        )
     order = torch.randperm(len(split), generator=generator)
     for start in range(0, len(order), recipe.batch):
         chosen = order[start : start + recipe.batch]

@@ -12,7 +12,6 @@ from memcore.writing.aim import Aim
 from memcore.writing.cells import (
     CellModel,
     CellParameters,
-    CellStream,
     WithStuck,
     beginning,
     of_cells,
@@ -46,7 +45,6 @@ __all__ = [
     "ByShares",
     "CellModel",
     "CellParameters",
-    "CellStream",
     "ChosenCells",
     "Counts",
     "LineOptions",

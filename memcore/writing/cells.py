@@ -1,10 +1,9 @@
 """Cells while they are written: their parameters, their state, and draws that stay their own."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,43 +11,6 @@ from torch import Tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context, Programmed
-from memcore.random import Stream
-
-
-@dataclass(frozen=True)
-class CellStream(Stream):
-    """The draws of some cells, the same whichever other cells are asked along with them.
-
-    Args:
-        cells: int64 [n], numbers of the cells in the arrays, in C order.
-
-    Examples:
-        >>> from memcore.writing import CellStream
-        >>> few, one = (CellStream(0, cells=torch.tensor(c)) for c in ([3, 7, 9], [7]))
-        >>> bool(few.normal((3,))[1] == one.normal((1,))[0])
-        True
-    """
-
-    cells: Tensor | None = field(default=None, compare=False, repr=False)
-
-    def child(self, *names: str | int) -> "CellStream":
-        return CellStream(self.seed, (*self.path, *map(str, names)), self.cells)
-
-    def uniform(self, shape: Sequence[int], **options: Any) -> Tensor:
-        return super().uniform(shape, **self._of_cells(shape, options))
-
-    def normal(self, shape: Sequence[int], **options: Any) -> Tensor:
-        return super().normal(shape, **self._of_cells(shape, options))
-
-    def bernoulli(
-        self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
-    ) -> Tensor:
-        return self.uniform(shape, device=device) < p
-
-    def _of_cells(self, shape: Sequence[int], options: dict[str, Any]) -> dict[str, Any]:
-        if self.cells is None or math.prod(shape) != self.cells.numel():
-            return options
-        return {"elements": self.cells, **options}
 
 
 def of_cells(ctx: Context, cells: Tensor, *names: str | int) -> Context:
@@ -66,7 +28,7 @@ def of_cells(ctx: Context, cells: Tensor, *names: str | int) -> Context:
         >>> ctx.random.normal((2,)).shape
         torch.Size([2])
     """
-    random = CellStream(ctx.random.seed, (*ctx.random.path, *map(str, names)), cells.flatten())
+    random = ctx.random.child(*names).of_cells(cells.flatten())
     return dataclasses.replace(ctx, random=random)
 
 

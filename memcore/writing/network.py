@@ -1,5 +1,6 @@
 """Pulses through the network of all lines and cells of an array, half-selected ones included."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,7 +101,8 @@ class Network:
     Args:
         array: with its wires; without any, the lines are ideal.
         scheme: what the lines that are not selected are connected to.
-        transistor: resistance in ohm of the transistors that are on; None for cells without.
+        transistor: resistance in ohm of the transistors that are on, or one with a gate line; None
+            for cells without.
 
     Raises:
         ConfigError: the scheme is not known.
@@ -115,7 +117,10 @@ class Network:
     """
 
     def __init__(
-        self, array: ArrayInfo, scheme: circuit.Scheme, transistor: float | None = None
+        self,
+        array: ArrayInfo,
+        scheme: circuit.Scheme,
+        transistor: float | circuit.Transistor | None = None,
     ) -> None:
         self.array, self.transistor = array, transistor
         self.scheme = circuit.scheme_named(scheme)
@@ -139,14 +144,13 @@ class Network:
         g = self.cells.conductance(state).double().expand(self.array.shape)
         selected = self._selected(first, driven)
         drive, law = self._drive(first, selected, voltage), self._law(selected, state.double())
-        series = _Channel(self.transistor) if self.transistor else None
         self.wires = self.wires or wires_of(self.array, g.device)
         solution = self.last = circuit.solve(
             self.array.layout.lay(g),
             self.wires,
             drive,
             law=law,
-            series=series,
+            series=self._series,
             tolerance=_TOLERANCE,
             start=self.last,
         )
@@ -165,6 +169,13 @@ class Network:
         """Sums of counts [arrays] over the arrays that are one circuit, [arrays]."""
         parts = self.array.layout.parts
         return count.view(parts, -1).sum(0).repeat(parts)
+
+    @property
+    def _series(self) -> circuit.SeriesElement | None:
+        """What is in series with the cells whose transistors are on."""
+        if isinstance(self.transistor, circuit.Transistor):
+            return self.transistor
+        return _Channel(self.transistor) if self.transistor else None
 
     def _law(self, selected: Tensor, state: Tensor) -> circuit.CellLaw:
         law = law_of(self.array, self.cells, state)
@@ -189,6 +200,13 @@ class Network:
             torch.arange(self.array.rows, device=on.device) == line
         )
         whole = torch.tensor([voltage], dtype=torch.float64, device=on.device)
-        return circuit.Drive.against(
+        drive = circuit.Drive.against(
             layout.place_rows(lines), layout.place_cols(on[:, line]), whole, self.scheme
+        )
+        if voltage >= 0 or not isinstance(self.transistor, circuit.Transistor):
+            return drive
+        # Gate lines have potentials against ground, below which chips drive no line.
+        word, bit = drive.word_line - whole, drive.bit_line
+        return dataclasses.replace(
+            drive, word_line=word, bit_line=None if bit is None else bit - whole
         )

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from memcore import circuit
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.parameters import parameter
 from memcore.contracts.programmer import Programmer
+from memcore.errors import ConfigError
 
 _SIGN = "give a magnitude, the device knows the sign of its voltages"
 
@@ -71,6 +73,43 @@ class LineOptions(Programmer):
     transistor: float = parameter(
         0.0, "ohm", "Resistance of the access transistor while it is on", at_least=0
     )
+
+    gate_line: float | None = parameter(
+        None,
+        "V",
+        "Potential of the gate line against ground while it is on; None for a transistor of a "
+        "constant resistance",
+    )
+    threshold: float = parameter(
+        0.5, "V", "Threshold voltage of the transistor behind a gate line, without body effect"
+    )
+    gain: float = parameter(
+        1e-3, "A/V^2", "Gain mu C_ox W / L of the transistor behind a gate line", above=0
+    )
+    body_effect: float = parameter(
+        0.0, "V^0.5", "Body effect of the transistor behind a gate line", at_least=0
+    )
+
+    @property
+    def access(self) -> float | circuit.Transistor:
+        """The access transistor while it is on: a resistance in ohm, or one with a gate line.
+
+        Raises:
+            ConfigError: both are given.
+        """
+        if self.gate_line is None:
+            return self.transistor
+        if self.transistor:
+            raise ConfigError(
+                f"transistor={self.transistor!r} and gate_line={self.gate_line!r}; expected one of "
+                "them: a resistance in ohm, or the potential of a gate line"
+            )
+        return circuit.Transistor(
+            gate_line=self.gate_line,
+            threshold=self.threshold,
+            gain=self.gain,
+            body_effect=self.body_effect,
+        )
 
     @property
     def through_lines(self) -> bool:

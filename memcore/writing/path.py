@@ -39,6 +39,8 @@ class Path:
         array: with its wires.
         ohm: resistance in ohm of lines and transistor on the way to each cell, float64 [cells] in
             C order; see `of`.
+        bit_ohm: the part of it between the transistor and the end of the bit line, in ohm.
+        series: access transistor with a gate line while it is on; None for one that is in `ohm`.
 
     Examples:
         >>> import dataclasses
@@ -52,19 +54,38 @@ class Path:
 
     array: ArrayInfo
     ohm: Tensor
+    bit_ohm: Tensor | None = None
+    series: circuit.Transistor | None = None
 
     @classmethod
-    def of(cls, array: ArrayInfo, transistor: float, where: torch.device) -> "Path":
-        """The paths of an array, whose access transistors have `transistor` ohm while on."""
+    def of(
+        cls, array: ArrayInfo, transistor: float | circuit.Transistor, where: torch.device
+    ) -> "Path":
+        """The paths of an array.
+
+        Args:
+            array: with its wires.
+            transistor: resistance in ohm of the access transistors while they are on, or one with
+                a gate line.
+            where: device of the result.
+        """
         wires, parts = wires_of(array, where), array.layout.parts
         count, rows, cols = array.arrays // parts, array.rows, array.cols * parts
-        ohm = circuit.path_resistance(rows, cols, wires, device=where) + transistor
-        return cls(array, array.layout.number(ohm.expand(count, rows, cols)).reshape(-1))
+        word, bit = circuit.path_resistances(rows, cols, wires, device=where)
+        ohm = word + bit
+        series = transistor if isinstance(transistor, circuit.Transistor) else None
+        if not isinstance(transistor, circuit.Transistor):
+            ohm = ohm + transistor
+
+        def numbered(lines: Tensor) -> Tensor:
+            return array.layout.number(lines.expand(count, rows, cols)).reshape(-1)
+
+        return cls(array, numbered(ohm), numbered(bit), series)
 
     @cached_property
     def resists(self) -> bool:
         """Whether anything is lost on the way to any cell."""
-        return bool(self.ohm.any())
+        return self.series is not None or bool(self.ohm.any())
 
     def seen(self, voltage: Tensor, device: CellModel, state: Tensor, cells: Tensor) -> Tensor:
         """Voltage in V that is left across memristors.
@@ -78,8 +99,15 @@ class Path:
         if not self.resists:
             return voltage
         ohm = self.ohm[cells].to(voltage).view(voltage.shape)
-        law = law_of(self.array, device, state)
-        return circuit.single_cell_voltage(voltage, device.conductance(state), ohm, law=law)
+        bit = None if self.bit_ohm is None else self.bit_ohm[cells].to(ohm).view(voltage.shape)
+        return circuit.single_cell_voltage(
+            voltage,
+            device.conductance(state),
+            ohm,
+            law=law_of(self.array, device, state),
+            series=self.series,
+            bit_resistance=bit,
+        )
 
     def warn_without_headroom(self, pulses: Sequence[Pulse]) -> None:
         """Warn where the farthest of the nominal cells no longer moves, though it would alone.
@@ -95,7 +123,7 @@ class Path:
         states = Probe(nominal, up=True).states(g)
         for pulse in pulses if self.resists else ():
             probe = Probe(nominal, up=pulse.voltage * nominal.polarity > 0)
-            left = pulse.voltage / (1 + float(g) * float(self.ohm.max()))
+            left = self._left_of(pulse.voltage, g)
             here, there = (probe.moved(states, v, pulse.width) for v in (pulse.voltage, left))
             if bool((here != g).any()) and bool((there == g).all()):
                 warnings.warn(
@@ -106,3 +134,12 @@ class Path:
                     NoEffectWarning,
                     stacklevel=4,
                 )
+
+    def _left_of(self, voltage: float, g: Tensor) -> float:
+        """What is left in V across an ohmic cell of `g` siemens at the end of the longest path."""
+        applied, farthest = g.new_full(g.shape, voltage), int(self.ohm.argmax())
+        ohm = self.ohm[farthest].to(g).expand(g.shape)
+        bit = None if self.bit_ohm is None else self.bit_ohm[farthest].to(g).expand(g.shape)
+        return float(
+            circuit.single_cell_voltage(applied, g, ohm, series=self.series, bit_resistance=bit)
+        )

@@ -10,7 +10,6 @@ from torch import Tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import Gaussian
 from memcore.contracts.records import Context
-from memcore.writing.cells import CellStream
 from memcore.writing.options import ReadOptions
 
 
@@ -84,7 +83,7 @@ class Reads:
 
     def draw(self, like: Tensor, ctx: Context, cells: Tensor) -> Tensor:
         """Noise of one read in standard deviations, shaped as `like`."""
-        stream = CellStream(ctx.random.seed, ctx.random.path, cells.flatten())
+        stream = ctx.random.of_cells(cells.flatten())
         return stream.normal(like.shape, device=like.device, dtype=like.dtype)
 
 

@@ -104,7 +104,7 @@ class SingleCells:
             draws=ctx.child("write", ctx.writes),
             first=state.reshape(len(state), target.numel()),
             parameters=CellParameters(array, (target.numel(),)),
-            path=Path.of(array, lines.transistor, target.device),
+            path=Path.of(array, lines.access, target.device),
             reads=Reads.of(array, reads),
         )
 

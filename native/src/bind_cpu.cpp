@@ -48,7 +48,7 @@ void crossbar_mvm(Address x, Address panels, Address dac, Address scale, int64_t
                      scale_size, at<const float>(bias), n, groups, rows, cols, tile_rows, lo, hi, at<float>(out)});
 }
 
-// Everything in one row of 64-bit integers, in the order of memcore/ops/simulate.py.
+// Everything in one row of 64-bit integers, in the order of memcore/dynamics/recording/run.py.
 void simulate(Address arguments) {
   const int64_t* next = at<const int64_t>(arguments);
   Simulate s = {};

@@ -28,3 +28,13 @@ def test_what_it_cannot_be_is_refused(arrays, ctx):
     write = Ecram().effects()[0].bind(arrays(Ecram(), (1, 2, 2)), ctx)
     with pytest.raises(ConfigError, match="map the weights into this window"):
         write(torch.full((1, 2, 2), 1e-4))
+
+
+def test_noise_at_the_top_is_cut_off_as_documented(arrays, ctx):
+    device = devices["ecram"]()
+    shape = (1, 250, 400)
+    write = device.effects()[0].bind(arrays(device, shape), ctx)
+    top = torch.full(shape, device.g_max, dtype=torch.float64)
+    missed = float((write(top) - top).mean())
+    s = float(device.programming_std(top[0, 0, 0]))
+    assert missed == pytest.approx(-s / math.sqrt(2 * math.pi), rel=0.02)

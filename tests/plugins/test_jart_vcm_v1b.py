@@ -190,6 +190,17 @@ def test_cells_that_differ_run_natively():
     assert traces[0].final.max() > 0.5
 
 
+@pytest.mark.skipif(memcore.native.cpu() is None, reason="memcore._cpu is not in use")
+def test_equal_cells_run_natively_by_the_equation_itself():
+    voltage = 1.2 * torch.sin(torch.linspace(0, 2 * math.pi, 100, dtype=torch.float64))
+    trace = memcore.simulate(JartVcmV1b(), voltage, 1e-2)
+    exact = memcore.simulate(EXACT, voltage, 1e-2, engine="python")
+    assert trace.engine == "native"
+    torch.testing.assert_close(trace.state, exact.state, rtol=0, atol=1e-9)
+    looped = memcore.simulate(JartVcmV1b(), voltage, 1e-2, engine="python")
+    torch.testing.assert_close(trace.state, looped.state, rtol=0, atol=2e-2)
+
+
 @pytest.mark.parametrize(
     "parameters", [{"N_min": 3e27}, {"l": 5e-9}, {"r": 0.0}, {"s0": 2.0}, {"phi_n": 0.2}]
 )

@@ -10,7 +10,7 @@ from memcore import ConfigError, LogNormal, Normal, devices, nonidealities
 
 NonlinearIV = nonidealities["nonlinear_iv"]
 V = torch.linspace(-0.3, 0.3, 13, dtype=torch.float64)
-MILO = {62.5: (0.0230932, 0.00280265), 110.0: (0.0263240, 0.00305297)}  # uS: uA/V^2, uA/V^3
+MILO = {62.5: (-23.8389479, 9.31971752), 110.0: (-6.52441231, -1.71007130)}  # uS: uA/V^2, uA/V^3
 
 
 def one_cell(arrays, ctx, effect, v=V, g=2e-5):

@@ -30,7 +30,7 @@ def test_closed_forms_are_those_of_the_table(oracle, us):
         close(cell.drift_std(g), spread)
         close(cell.noise_ratio(g), q)
         for t, factor, noise in zip(TIMES, later[::2], later[1::2], strict=True):
-            drifted = cell.drifted(g, t, zero)
+            drifted = cell.drifted(g, g, t, zero)
             close(drifted / g, factor)
             close(cell.read_std(drifted, g, t), noise * 1e-6)
 
@@ -135,9 +135,9 @@ def test_writing_again_draws_errors_anew_and_keeps_the_exponents():
     memcore.program(model)
     again, aged_again = written()
     assert not torch.equal(before, again)
-    saturated = (before > 10e-6) & (again > 10e-6)  # where nu does not depend on g
-    assert saturated.sum() > 10
-    torch.testing.assert_close((aged / before)[saturated], (aged_again / again)[saturated])
+    some = (before > 1e-7) & (again > 1e-7)
+    assert some.sum() > 1000
+    torch.testing.assert_close((aged / before)[some], (aged_again / again)[some])
 
 
 @pytest.mark.parametrize("seconds", [0.0, 86400.0])

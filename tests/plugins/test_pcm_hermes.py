@@ -55,7 +55,7 @@ def test_time_counts_from_the_first_read():
         g, zero = torch.tensor(cell.g_max).double(), torch.zeros(()).double()
         nu = 0.0736 - 0.0126 - 0.0436
         expected = cell.g_max * ((3600 + t0) / t0) ** -nu
-        assert float(cell.drifted(g, 3600.0, zero)) == pytest.approx(expected, rel=1e-6)
+        assert float(cell.drifted(g, g, 3600.0, zero)) == pytest.approx(expected, rel=1e-6)
         band = math.log((3600 + t0 + 512e-9) / (2 * 512e-9))
         noise = float(cell.noise_ratio(g)) * cell.g_max * math.sqrt(band)
         assert float(cell.read_std(g, g, 3600.0)) == pytest.approx(noise, rel=1e-6)

@@ -23,20 +23,35 @@ def test_errors_of_writing_have_these_moments(g, arrays, ctx, moments, us):
 
 
 def test_curvature_is_that_of_the_table(us):
-    a, b = Milo().curvature(us(62.5, 80.0, 110.0))
-    quadratic = [0.023093216816518068, 0.024469347613949116, 0.02632395879703464]
-    cubic = [0.002802649913585203, 0.0029106452637048877, 0.003052973269901618]
+    a, b = Milo().curvature(us(62.5, 80.0, 110.0))  # numpy.polyval in log10 of siemens
+    quadratic = [-2.383894789462042e-05, -1.389622857662226e-05, -6.524412307141493e-06]
+    cubic = [9.319717522088006e-06, 3.1879107522242694e-06, -1.7100713030156114e-06]
     torch.testing.assert_close(a, torch.tensor(quadratic).double(), rtol=1e-7, atol=0)
     torch.testing.assert_close(b, torch.tensor(cubic).double(), rtol=1e-7, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("g", "forward", "backward"),
+    [
+        (62.5, 2.6455227716605897e-05, -3.8374701663916106e-05),
+        (80.0, 3.692443169987247e-05, -4.38725459881836e-05),
+        (110.0, 5.315513801033768e-05, -5.6417344163908424e-05),
+    ],
+)
+def test_the_measured_current_bends_to_different_sides(us, g, forward, backward):
+    v = torch.tensor([0.5, -0.5]).double()
+    current = Milo().curved_current(us(g), v)
+    expected = torch.tensor([forward, backward]).double()
+    torch.testing.assert_close(current, expected, rtol=1e-7, atol=0)
+
+
 def test_the_curved_current_is_pinched_and_passive(us):
-    v = torch.tensor([-0.5, -0.1, 0.0, 0.1, 0.5]).double()
-    current = Milo().curved_current(us(80.0), v)
-    assert current[2] == 0
-    assert (current * v >= 0).all()
-    expected = 1e-6 * (80 * 0.5 + 0.024469347613949116 / 4 + 0.0029106452637048877 / 8)
-    assert float(current[-1]) == pytest.approx(expected, rel=1e-7)
+    v = torch.arange(-10, 11).double() / 20
+    for g in (62.5, 80.0, 110.0):
+        current = Milo().curved_current(us(g), v)
+        assert current[10] == 0
+        assert (current * v >= 0).all()
+        assert (current.diff() > 0).all()
 
 
 def test_a_rewrite_draws_anew_and_time_changes_nothing():

@@ -98,3 +98,9 @@ def test_what_the_fit_does_not_cover_is_refused(arrays, ctx):
     write = Wan().effects()[0].bind(arrays(Wan(), (1, 2, 2)), ctx)
     with pytest.raises(ConfigError, match="map the weights into this window"):
         write(torch.full((1, 2, 2), 41e-6))
+
+
+def test_the_cubic_fit_ends_where_its_source_does():
+    assert Wan.preset("cubic").g_max == pytest.approx(39.26e-6)
+    with pytest.raises(ConfigError, match=r"3\.926e-05"):
+        Wan(fit="cubic", g_max=40e-6)

@@ -1,5 +1,6 @@
 """A measured device comes back as it was measured: curves, spread, and the file that holds both."""
 
+import contextlib
 import dataclasses
 import pickle
 
@@ -378,7 +379,10 @@ def test_a_network_of_measured_cells_classifies_digits(programmer):
         std_set=(5e-7,), std_reset=(5e-7,), c2c=float(programmer["name"] == "direct"),
     )  # fmt: skip
     config = CrossbarConfig(device=made, programmer=programmer, tile=(64, 10))
-    network = memcore.convert(model, config)
+    direct = programmer["name"] == "direct"
+    unused = pytest.warns(memcore.NoEffectWarning, match="sends no pulses")
+    with unused if direct else contextlib.nullcontext():
+        network = memcore.convert(model, config)
     with torch.no_grad():
         digital, analogue = (
             float((net(test).argmax(1) == wanted).float().mean()) for net in (model, network)
@@ -509,7 +513,7 @@ WHOLE = torch.cat([UP[1:], DOWN[1:]])
             lambda: memcore.fit(
                 "tabular", fitting.PulseData(count=EVERY[:20], conductance=WHOLE[:20])
             ),
-            r"runs of RESET pulses have .* device 0: \[\]",
+            "no RESET pulses in device 0",
         ),
         (
             lambda: memcore.fit(

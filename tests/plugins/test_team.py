@@ -86,3 +86,11 @@ def test_motion_under_an_exponential_rate_is_exact():
 def test_nonsense_is_refused_by_name(parameters):
     with pytest.raises(memcore.ConfigError, match=next(iter(parameters))):
         Team(**parameters)
+
+
+def test_the_listing_of_technion_has_no_window():
+    device = Team.preset("technion")
+    assert device.window == "none"
+    rate = device.log_rate(volts(0.1, 0.5, 0.9), volts(2e-4, 2e-4, 2e-4)).exp()
+    expected = 8e-13 * (2e-4 / 115e-6 - 1) ** 3
+    torch.testing.assert_close(rate, volts(expected, expected, expected))

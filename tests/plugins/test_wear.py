@@ -139,3 +139,24 @@ def test_bad_parameters_say_what_is_expected(parameters, message):
 def test_a_gradual_failure_without_slope_says_that_it_does_nothing(arrays, ctx):
     with pytest.warns(NoEffectWarning, match="gradual failure changes nothing"):
         bound("endurance", arrays, ctx, p3_lrs=0.0, p3_hrs=0.0)
+
+
+def test_the_first_programming_is_a_cycle(converted):
+    """A threshold of 1.5 cycles is passed by the second write, one of half a cycle by the first."""
+    low, high = memcore.devices["ideal"]().nominal_range()
+    middle = math.sqrt(low * high)
+    for threshold, fails in ((0.5, True), (1.5, False)):
+        wear = {"p0_lrs": threshold, "p0_hrs": threshold, "p2_lrs": 0.0, "p2_hrs": 0.0}
+        model = converted({"name": "endurance", "mode": "sudden", **wear})
+        g = model[0].crossbar.conductance
+        assert bool(torch.isclose(g, torch.tensor(middle)).all()) == fails
+        memcore.program(model)
+        g = model[0].crossbar.conductance
+        assert torch.isclose(g, torch.tensor(middle)).all()
+
+
+def test_given_conductances_were_not_written():
+    effect = {"name": "endurance", "mode": "sudden", "p0_lrs": 0.1, "p0_hrs": 0.1}
+    g = torch.full((2, 2), 3e-5)
+    crossbar = memcore.Crossbar(g, device="ideal", nonidealities=[effect])
+    assert torch.equal(crossbar.conductance[0], g)

@@ -9,7 +9,7 @@ import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
-from memcore.writing import Network
+from memcore.writing import Network, Path
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]
@@ -136,16 +136,56 @@ def test_wires_without_resistance_change_nothing_at_all(arrays, ctx, how):
     assert same(plain, none.program(wired(array), target, ctx))
 
 
-def test_a_row_of_one_cell_is_written_as_the_cell(arrays, ctx):
+@pytest.mark.parametrize(
+    "access",
+    [{"transistor": 200.0}, {"gate_line": 4.0, "body_effect": 0.3, "gain": 5e-3}],
+    ids=["ohm", "gate"],
+)
+def test_a_row_of_one_cell_is_written_as_the_cell(arrays, ctx, access):
     """The network of a row, and the single cell behind its path, are one circuit."""
     array = wired(arrays(MAGIC, shape=(2, 5, 1)))
     target = targets(array, ctx)
     found = [
-        HALF_SELECT(cell="1t1r", order=order, transistor=200.0).program(array, target, ctx)
+        HALF_SELECT(cell="1t1r", order=order, **access).program(array, target, ctx)
         for order in ("cell", "row")
     ]
     for name in ("conductance", "energy", "time"):
         torch.testing.assert_close(*(getattr(f, name) for f in found), rtol=1e-5, atol=0)
+
+
+def test_a_gate_line_costs_the_direction_in_which_the_memristor_is_at_the_source(arrays, ctx):
+    array = wired(arrays(MAGIC, shape=(1, 3, 3)))
+    path = Path.of(array, circuit.Transistor(gate_line=2.5), torch.device("cpu"))
+    state = array.nominal.state_of(torch.full((9,), 5e-4).double())
+    cells = torch.arange(9)
+    up, down = (
+        path.seen(torch.full((9,), v).double(), array.nominal, state, cells) for v in (1.8, -1.8)
+    )
+    drive = Drive(
+        word_line=torch.zeros(3).double(), bit_line=torch.tensor([1.8, 1.8, 1.8]).double()
+    )
+    assert bool((-down < 0.95 * up).all())
+    alone = torch.where(torch.eye(9).bool(), 5e-4, 0.0).double().view(9, 3, 3)
+    series = circuit.Transistor(gate_line=2.5)
+    whole = solve(alone, WIRES, drive, series=series).device_voltage.reshape(9, 9).diagonal()
+    torch.testing.assert_close(down, whole, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("how", [OPEN_LOOP, WRITE_VERIFY])
+def test_cells_behind_a_wide_open_gate_line_are_written_as_without(arrays, ctx, how):
+    array = arrays(MAGIC, shape=(1, 3, 3))
+    target = targets(array, ctx)
+    plain, behind = (
+        how(**access).program(array, target, ctx)
+        for access in ({}, {"gate_line": 900.0, "gain": 1e3})
+    )
+    torch.testing.assert_close(behind.conductance, plain.conductance, rtol=1e-4, atol=0)
+
+
+def test_a_transistor_is_a_resistance_or_has_a_gate_line(arrays, ctx):
+    array = arrays(MAGIC, shape=(1, 3, 3))
+    with pytest.raises(ConfigError, match="expected one of them"):
+        WRITE_VERIFY(transistor=100.0, gate_line=2.0).program(array, targets(array, ctx), ctx)
 
 
 def test_far_cells_take_more_pulses_and_still_arrive(arrays, ctx):
@@ -417,6 +457,7 @@ def test_approximate_wires_are_said_not_to_act(name):
     [
         ({"scheme": "floating", "cell": "1t1r"}, "scheme='floating' with cell='1t1r'"),
         ({"transistor": 10.0}, "expected cell='1t1r'"),
+        ({"gate_line": 2.0}, "gate_line=2.0 with cell='passive'; expected cell='1t1r'"),
         ({"wires": "some"}, "wires='some'; expected one of array, none"),
         ({"accuracy": 0.0}, "accuracy=0.0"),
     ],

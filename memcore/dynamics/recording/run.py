@@ -1,6 +1,7 @@
 """Runs a recorded device model natively: the simulation loop outside the Python interpreter."""
 
 import functools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,7 +46,7 @@ def run(
     last = state.clone()
     record = state.new_empty((rows, *state.shape))
     steps = voltage.shape[0]
-    piece = max(1, _CALL // max(1, last[0].numel()))
+    piece = max(1, _CALL // max(1, math.prod(state.shape[1:])))
     if stride:
         piece = -(-piece // stride) * stride
     for begin in range(0, steps, piece):
@@ -65,10 +66,10 @@ def _call(
 ) -> None:
     """One native call, which replaces `state`."""
     lists = [_instructions(instructions) for instructions in program.lists]
-    constants = torch.tensor([*program.constants, 0.0], dtype=state.dtype)
+    constants = _constants(program, state.dtype)
     params = _integers([p.data_ptr() for p in program.parameters])
     keys = _integers(program.keys)
-    cells = state[0].numel()
+    cells = math.prod(state.shape[1:])
     arguments = _integers(
         [
             *(table.data_ptr() for table in lists),
@@ -90,6 +91,14 @@ def _call(
     module = native.cpu()
     assert module is not None
     module.simulate(arguments.data_ptr())
+
+
+def _constants(program: Program, dtype: torch.dtype) -> Tensor:
+    """Those that are given, and room for those that the kernel computes."""
+    constants = torch.zeros(max(1, program.n_constants), dtype=dtype)
+    given = torch.tensor(program.constants, dtype=dtype)
+    constants[: given.numel()] = given
+    return constants
 
 
 def _instructions(instructions: Sequence[tuple[str, int, int, int, int]]) -> Tensor:

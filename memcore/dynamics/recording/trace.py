@@ -53,7 +53,7 @@ def record(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Co
     recorder = _Recorder(voltage.shape, voltage.dtype)
     traced, parameters = _with_recorded_parameters(device, recorder)
     inputs = recorder.given(STATE, state.shape), recorder.given(VOLTAGE, voltage.shape)
-    stream = RecordedStream(ctx.random.seed, ctx.random.path, recorder)
+    stream = RecordedStream(ctx.random.seed, ctx.random.path, recorder=recorder)
     where = dataclasses.replace(ctx, random=stream, torch_device=torch.device("meta"))
     try:
         # In inference mode, composite operators would arrive here in one piece.
@@ -95,9 +95,6 @@ class RecordedStream(Stream):
     """Notes which random numbers are drawn instead of drawing them."""
 
     recorder: "_Recorder" = field(kw_only=False, default=None, compare=False, repr=False)  # type: ignore[assignment]
-
-    def child(self, *names: str | int) -> "RecordedStream":
-        return RecordedStream(self.seed, (*self.path, *map(str, names)), self.recorder)
 
     def normal(self, shape: Sequence[int], **options: Any) -> Tensor:
         return self._draw("normal", shape, **options)

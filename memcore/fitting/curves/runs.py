@@ -69,9 +69,20 @@ class PulseCurves(NamedTuple):
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def _table(values: Tensor, name: str) -> Tensor:
+def _table(values: Tensor | None, name: str) -> Tensor:
     """[devices, cycles, pulses + 1] float64."""
-    table = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+    if values is None:
+        other = "RESET" if name == "ltd" else "SET"
+        raise ConfigError(
+            f"{name} is None; expected {other} pulses, too: a device of measured curves needs both "
+            "directions; where one was measured, fit a model such as neurosim, or mirror the curve"
+        )
+    try:
+        table = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{name} is no table of numbers ({error}); expected a tensor of siemens"
+        ) from None
     if not 1 <= table.dim() <= 3 or table.shape[-1] < 3:
         raise ConfigError(
             f"{name} has shape {tuple(table.shape)}; expected [devices, cycles, pulses + 1], two "
@@ -95,11 +106,24 @@ def runs_of(records: Sequence[PulseData]) -> Runs:
     """
     split = [list(_split(record)) for record in records]
     names = names_of(records)
+    _require_both(split, names)
     up, down = (
         _stacked([[run for sign, run in runs if sign == wanted] for runs in split], wanted, names)
         for wanted in (1, -1)
     )
     return Runs(up, down)
+
+
+def _require_both(split: Sequence[Sequence[tuple[int, object]]], names: Sequence[str]) -> None:
+    """Refuse devices of which one direction was measured."""
+    for runs, name in zip(split, names, strict=True):
+        for sign, word in ((1, "SET"), (-1, "RESET")):
+            if runs and all(way != sign for way, _ in runs):
+                raise ConfigError(
+                    f"there are no {word} pulses in {name}; expected both directions, which a "
+                    "device of measured curves needs: where one was measured, fit a model such as "
+                    "neurosim, which keeps its own curve of the other"
+                )
 
 
 def names_of(records: Sequence[PulseData]) -> list[str]:

@@ -85,7 +85,7 @@ struct Simulate {
   bool is_double;
   bool shared;  // voltage is [steps] and series 0, else [steps, cells]
   int64_t n_constants, n_series, n_registers, n_state;
-  const void* constants;  // Real [n_constants]
+  const void* constants;  // Real [n_constants], those that are given; results of list 0 may have any value
   const int64_t* params;  // addresses of Real [cells] each
   const int64_t* keys;    // of the streams of random numbers, which are drawn for (step, cell)
   const void* voltage;    // Real

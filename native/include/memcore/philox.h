@@ -74,10 +74,15 @@ MEMCORE_INLINE int32_t float_to_bits(float f) {
 #endif
 }
 
+// The bits of x as a number, less those of sqrt(1/2); of numbers that are not positive, they mean nothing.
+MEMCORE_INLINE int32_t bits_above_root_half(float x) {
+  return static_cast<int32_t>(static_cast<uint32_t>(float_to_bits(x)) - 0x3F3504F3u);
+}
+
 // Natural logarithm of a normal positive float: x = m 2^e with m in [sqrt(1/2), sqrt(2)), and the polynomial of
 // Cephes logf (S. Moshier) in m - 1. Error below 2 ulp.
 MEMCORE_INLINE float log_positive(float x) {
-  const int32_t shifted = float_to_bits(x) - 0x3F3504F3;  // bits of sqrt(1/2)
+  const int32_t shifted = bits_above_root_half(x);
   const float e = static_cast<float>(shifted >> 23);
   const float f = bits_to_float((shifted & 0x007FFFFF) + 0x3F3504F3) - 1.0f;
   const float z = f * f;

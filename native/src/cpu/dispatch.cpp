@@ -1,4 +1,6 @@
 // Chooses the kernels for this machine, once.
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -19,9 +21,11 @@ namespace {
 
 std::vector<const Kernels*> supported() {  // best last
   std::vector<const Kernels*> found{&kernels_baseline};
-#if MEMCORE_X86_VARIANTS
+#if MEMCORE_HAS_AVX2
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&kernels_avx2);
+#endif
+#if MEMCORE_HAS_AVX512
   if (found.size() == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     found.push_back(&kernels_avx512);
@@ -49,13 +53,15 @@ const Kernels& chosen() {
 
 }  // namespace
 
+constexpr std::align_val_t kCacheLine{64};
+
 float* allocate(int64_t floats) {
-  void* const memory = std::aligned_alloc(64, static_cast<size_t>((floats + 15) / 16 * 64 + 64));
-  if (memory == nullptr) throw std::bad_alloc();
-  return static_cast<float*>(memory);
+  return static_cast<float*>(::operator new(static_cast<std::size_t>((floats + 15) / 16 * 64 + 64), kCacheLine));
 }
 
-void release(float* memory) { std::free(memory); }
+void release(float* memory) { ::operator delete(memory, kCacheLine); }
+
+void throw_out_of_memory() { throw std::bad_alloc(); }
 
 namespace cpu {
 

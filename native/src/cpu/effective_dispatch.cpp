@@ -8,8 +8,10 @@ namespace memcore::cpu {
 namespace {
 
 const EffectiveKernels& chosen() {
-#if MEMCORE_X86_VARIANTS
+#if MEMCORE_HAS_AVX512
   if (std::strcmp(isa(), effective_avx512.name) == 0) return effective_avx512;
+#endif
+#if MEMCORE_HAS_AVX2
   if (std::strcmp(isa(), effective_avx2.name) == 0) return effective_avx2;
 #endif
   return effective_baseline;

@@ -2,6 +2,7 @@
 // Internal linkage throughout: this header is compiled once per instruction set.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "effective_cells.h"
@@ -131,7 +132,7 @@ struct Solver {
   Matrix<T> close(int64_t array, T* memory, T* ends, double& operations) const {
     const Matrix<T> s = plan.block(plan.nodes[0], memory);
     if (!tied()) return s;
-    __builtin_memcpy(ends, memory, static_cast<size_t>(whole_size()) * sizeof(T));
+    __builtin_memcpy(ends, memory, static_cast<std::size_t>(whole_size()) * sizeof(T));
     return close_all(e, cells_of(e, array), closing, s, ends + whole_size(), operations);
   }
 

@@ -25,5 +25,6 @@ extern const Kernels kernels_avx512;
 // Scratch memory, aligned to a cache line; throws std::bad_alloc. Defined in dispatch.cpp.
 float* allocate(int64_t floats);
 void release(float* memory);
+[[noreturn]] void throw_out_of_memory();  // std::bad_alloc
 
 }  // namespace memcore

@@ -8,8 +8,10 @@ namespace memcore::cpu {
 namespace {
 
 const LadderKernels& chosen() {
-#if MEMCORE_X86_VARIANTS
+#if MEMCORE_HAS_AVX512
   if (std::strcmp(isa(), ladder_avx512.name) == 0) return ladder_avx512;
+#endif
+#if MEMCORE_HAS_AVX2
   if (std::strcmp(isa(), ladder_avx2.name) == 0) return ladder_avx2;
 #endif
   return ladder_baseline;

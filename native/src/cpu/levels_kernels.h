@@ -10,9 +10,9 @@
 
 #include <cstdint>
 
-#include "isa.h"
 #include "memcore/kernels.h"
 #include "memcore/levels.h"
+#include "memory.h"
 #include "parallel.h"
 #include "simd.h"
 
@@ -30,10 +30,14 @@ struct Tables {
   int64_t n, reach, cols;
 };
 
-inline Tables transpose(const QuantizeLevels& q) {
+inline int64_t reach_of(const QuantizeLevels& q) {
   int64_t reach = 1;
   while (reach < q.n_levels) reach *= 2;
-  float* const levels = allocate(q.cols * (q.n_levels + reach));
+  return reach;
+}
+
+// `levels` is memory for levels and middles, cols * (n_levels + reach) numbers.
+inline Tables transpose(const QuantizeLevels& q, int64_t reach, float* levels) {
   float* const middles = levels + q.cols * q.n_levels;
   for (int64_t i = 0; i < reach; ++i)
     for (int64_t c = 0; c < q.cols; ++c) {
@@ -115,9 +119,7 @@ inline Buckets choose_buckets(const Tables& t) {
   }
 }
 
-inline Buckets build_buckets(const Tables& t) {
-  Buckets b = choose_buckets(t);
-  b.entries = reinterpret_cast<Entry*>(allocate(4 * b.count));
+inline void fill_buckets(const Tables& t, const Buckets& b) {
   int64_t i = 0;  // middles in lower buckets
   for (int32_t k = 0; k < b.count; ++k) {
     int64_t here = 0;
@@ -126,7 +128,6 @@ inline Buckets build_buckets(const Tables& t) {
     b.entries[k] = {middle, t.levels[i], t.levels[i + (here > 0)], 0.0f};
     i += here;
   }
-  return b;
 }
 
 inline float search_one(const Tables& t, float x) {
@@ -189,7 +190,10 @@ inline void quantize_by_one_table(const QuantizeLevels& q, const Tables& t) {
                  [&](int64_t begin, int64_t end) { search(t, q.x + begin, 0, end - begin, q.out + begin); });
     return;
   }
-  const Buckets buckets = build_buckets(t);
+  Buckets buckets = choose_buckets(t);
+  const Memory<Entry> entries(buckets.count);
+  buckets.entries = entries.data;
+  fill_buckets(t, buckets);
   const bool around = bypasses_cache(q.out, q.count);
   const auto look = buckets.by_bits ? (around ? look_up<true, true> : look_up<true, false>)
                                     : (around ? look_up<false, true> : look_up<false, false>);
@@ -197,17 +201,17 @@ inline void quantize_by_one_table(const QuantizeLevels& q, const Tables& t) {
     begin += look(t, buckets, q.x + begin, end - begin, q.out + begin);
     search(t, q.x + begin, 0, end - begin, q.out + begin);
   });
-  release(reinterpret_cast<float*>(buckets.entries));
 }
 
 inline void quantize_levels(const QuantizeLevels& q) {
   if (q.count == 0) return;
-  const Tables tables = transpose(q);
+  const int64_t reach = reach_of(q);
+  const Memory<float> memory(q.cols * (q.n_levels + reach));
+  const Tables tables = transpose(q, reach, memory.data);
   if (q.cols > 1)
     quantize_columns(q, tables);
   else
     quantize_by_one_table(q, tables);
-  release(const_cast<float*>(tables.levels));
 }
 
 }  // namespace

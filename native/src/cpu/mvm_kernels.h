@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
-#include "isa.h"
 #include "memcore/kernels.h"
+#include "memory.h"
 #include "parallel.h"
 #include "simd.h"
 
@@ -171,7 +171,8 @@ inline void crossbar_mvm(const CrossbarMvm& m) {
   if (m.n == 0) return;
   const int64_t blocks = ceil_div(m.n, kBlockRows), chunks = ceil_div(m.rows, kChunk);
   const int64_t panels = ceil_div(m.cols, kPanel), parts = batch_parts(m, blocks, panels);
-  const Packed packed{allocate(m.groups * m.n * chunks * kStride), m.n, blocks, chunks};
+  const Memory<float> memory(m.groups * m.n * chunks * kStride);
+  const Packed packed{memory.data, m.n, blocks, chunks};
   pack(m, packed);
   const int64_t work = m.rows * kPanel * ceil_div(m.n, parts);
   parallel_for(m.groups * panels * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t end) {
@@ -184,7 +185,6 @@ inline void crossbar_mvm(const CrossbarMvm& m) {
         run_task<true>(m, packed, task);
     }
   });
-  release(packed.data);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <omp.h>
 #endif
 
+#include "isa.h"
+
 namespace memcore {
 namespace {
 
@@ -24,7 +26,7 @@ inline int max_threads() {
 }
 
 // Calls fn(begin, end) for consecutive ranges that cover 0 .. n-1; no thread gets fewer than `grain` items
-// while another has none.
+// while another has none. `fn` may throw std::bad_alloc and nothing else; other ranges are still visited then.
 template <class Function>
 inline void parallel_for(int64_t n, int64_t grain, const Function& fn) {
   if (n <= 0) return;
@@ -32,8 +34,16 @@ inline void parallel_for(int64_t n, int64_t grain, const Function& fn) {
   const int64_t parts = smaller(max_threads(), ceil_div(n, larger(grain, 1)));
   if (parts > 1) {
     // No num_threads clause: libgomp ends and restarts threads whenever the size of the team changes.
-#pragma omp parallel for schedule(static)
-    for (int64_t part = 0; part < parts; ++part) fn(n * part / parts, n * (part + 1) / parts);
+    bool failed = false;  // an exception that leaves a parallel region ends the process
+#pragma omp parallel for schedule(static) reduction(|| : failed)
+    for (int64_t part = 0; part < parts; ++part) {
+      try {
+        fn(n * part / parts, n * (part + 1) / parts);
+      } catch (...) {
+        failed = true;
+      }
+    }
+    if (failed) throw_out_of_memory();
     return;
   }
 #endif

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
-#include "isa.h"
 #include "memcore/kernels.h"
+#include "memory.h"
 #include "parallel.h"
 #include "simulate_operations.h"
 
@@ -19,20 +19,6 @@ namespace {
 constexpr int64_t kTimeBlock = 512;
 constexpr int64_t kCacheNumbers = 6 * 1024;  // of the registers of a block: 24 KiB of floats
 constexpr int64_t kAlignment = 16;           // numbers; blocks of cells begin at multiples of it
-
-// Memory of one thread, for numbers of either precision.
-template <class Real>
-class Scratch {
- public:
-  explicit Scratch(int64_t numbers) : memory_(allocate(numbers * static_cast<int64_t>(sizeof(Real) / sizeof(float)))) {}
-  ~Scratch() { release(memory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  Real* get() { return reinterpret_cast<Real*>(memory_); }
-
- private:
-  float* memory_;
-};
 
 // Where the operands of one list are at present.
 template <class Real>
@@ -117,7 +103,7 @@ class Simulation {
  public:
   explicit Simulation(const Simulate& s)
       : s_(s), constants_(larger(s.n_constants, 1)), series_(larger(s.n_series, 1) * larger(s.steps, 1)) {
-    for (int64_t i = 0; i < s.n_constants; ++i) constants_.get()[i] = static_cast<const Real*>(s.constants)[i];
+    for (int64_t i = 0; i < s.n_constants; ++i) constants_.data[i] = static_cast<const Real*>(s.constants)[i];
     once();
     over_time();
   }
@@ -125,27 +111,25 @@ class Simulation {
   void over_cells() {
     const int64_t unit = block_size();
     parallel_for_units(s_.cells, unit, unit, [&](int64_t begin, int64_t end) {
-      Scratch<Real> memory((s_.n_registers + s_.n_state) * unit);
-      Scratch<float> lists(words(larger(s_.length[2], s_.length[3])));
-      for (; begin < end; begin += unit)
-        block(begin, smaller(unit, end - begin), unit, memory.get(), reinterpret_cast<Bound<Real>*>(lists.get()));
+      const Memory<Real> memory((s_.n_registers + s_.n_state) * unit);
+      const Memory<Bound<Real>> lists(larger(s_.length[2], s_.length[3]));
+      for (; begin < end; begin += unit) block(begin, smaller(unit, end - begin), unit, memory.data, lists.data);
     });
   }
 
  private:
-  static int64_t words(int64_t count) { return count * static_cast<int64_t>(sizeof(Bound<Real>) / sizeof(float)); }
-
   // The same for any number of threads, and small enough to give each of them something.
   int64_t block_size() const {
-    const int64_t cached = kCacheNumbers * 4 / static_cast<int64_t>(sizeof(Real)) / (s_.n_registers + s_.n_state);
+    const int64_t cached =
+        kCacheNumbers * 4 / static_cast<int64_t>(sizeof(Real)) / larger(s_.n_registers + s_.n_state, 1);
     const int64_t fits = smaller(larger(cached, 64), 2048) / 64 * 64;
     return smaller(fits, larger(64, ceil_div(ceil_div(s_.cells, 16), 64) * 64));
   }
 
   Places<Real> places(bool series_are_scalars) {
     Places<Real> at = {};
-    at.constants = constants_.get();
-    at.series = series_.get();
+    at.constants = constants_.data;
+    at.series = series_.data;
     at.steps = s_.steps;
     at.params = s_.params;
     at.series_are_scalars = series_are_scalars;
@@ -153,8 +137,8 @@ class Simulation {
   }
 
   void once() {
-    Scratch<float> lists(words(s_.length[0]));
-    auto* const bound = reinterpret_cast<Bound<Real>*>(lists.get());
+    const Memory<Bound<Real>> lists(s_.length[0]);
+    Bound<Real>* const bound = lists.data;
     bind(s_, 0, places(true), true, nullptr, bound);
     execute(bound, s_.length[0], 1);
   }
@@ -162,17 +146,17 @@ class Simulation {
   // The operations that all cells share, vectorised over time.
   void over_time() {
     if (s_.shared)
-      for (int64_t t = 0; t < s_.steps; ++t) series_.get()[t] = static_cast<const Real*>(s_.voltage)[t];
+      for (int64_t t = 0; t < s_.steps; ++t) series_.data[t] = static_cast<const Real*>(s_.voltage)[t];
     if (s_.length[1] == 0) return;
     const int64_t blocks = ceil_div(s_.steps, kTimeBlock);
     parallel_for(blocks, 8, [&](int64_t begin, int64_t end) {
-      Scratch<Real> memory(larger(s_.n_registers, 1) * kTimeBlock);
-      Scratch<float> lists(words(s_.length[1]));
-      auto* const bound = reinterpret_cast<Bound<Real>*>(lists.get());
+      const Memory<Real> memory(larger(s_.n_registers, 1) * kTimeBlock);
+      const Memory<Bound<Real>> lists(s_.length[1]);
+      Bound<Real>* const bound = lists.data;
       for (; begin < end; ++begin) {
         Places<Real> at = places(false);
         at.series += begin * kTimeBlock;
-        at.registers = memory.get();
+        at.registers = memory.data;
         at.block = kTimeBlock;
         bind(s_, 1, at, false, nullptr, bound);
         execute(bound, s_.length[1], smaller(kTimeBlock, s_.steps - begin * kTimeBlock));
@@ -216,8 +200,8 @@ class Simulation {
 
   void walk(const Places<Real>& at, int64_t n, int64_t* read, Bound<Real>* bound) {
     const int64_t count = s_.length[3];
-    Scratch<float> memory(larger(count, 1) * 3 * static_cast<int64_t>(sizeof(Moving) / sizeof(float)));
-    auto* const moving = reinterpret_cast<Moving*>(memory.get());
+    const Memory<Moving> memory(3 * count);
+    Moving* const moving = memory.data;
     const int64_t n_moving = find_moving(bound, moving);
     Real* record = static_cast<Real*>(s_.record) + at.cell;
     int64_t until_record = 0;
@@ -239,7 +223,7 @@ class Simulation {
   }
 
   const Simulate& s_;
-  Scratch<Real> constants_, series_;
+  const Memory<Real> constants_, series_;
 };
 
 inline void simulate(const Simulate& s) {

@@ -33,8 +33,9 @@ MEMCORE_ALWAYS_INLINE float expm1_reduced(float r) {
   return p * (r * r) + r;
 }
 
+// NaN becomes lo, so that what is computed from it is an integer.
 MEMCORE_ALWAYS_INLINE float bounded(float x, float lo, float hi) {
-  x = x < lo ? lo : x;
+  x = x > lo ? x : lo;
   return x > hi ? hi : x;
 }
 
@@ -81,12 +82,12 @@ MEMCORE_ALWAYS_INLINE float pow_(float x, float y) {
   const float size = x < 0.0f ? -x : x;
   const bool small = size < 0x1p-126f;
   const float scaled = small ? size * 0x1p24f : size;
-  const int32_t shifted = float_to_bits(scaled) - 0x3F3504F3;
+  const int32_t shifted = bits_above_root_half(scaled);
   const float e = static_cast<float>(shifted >> 23) - (small ? 24.0f : 0.0f);
   const float m = bits_to_float((shifted & 0x007FFFFF) + 0x3F3504F3);
   const double logarithm = static_cast<double>(e) * 0.69314718055994531 + static_cast<double>(log_positive(m));
   const double product = static_cast<double>(y) * logarithm;
-  const double limited = product < -110.0 ? -110.0 : (product > 90.0 ? 90.0 : product);
+  const double limited = product > -110.0 ? (product > 90.0 ? 90.0 : product) : -110.0;
   const float n = nearest(static_cast<float>(limited) * 1.44269504f);
   const float r = static_cast<float>(limited - static_cast<double>(n) * 0.69314718055994531);
   float result = scaled_exp(r, n);

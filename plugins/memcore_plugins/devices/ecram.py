@@ -16,10 +16,12 @@ class Ecram(Statistical):
         error of writing   s = c2c pulse_step sqrt(n),   n = x / pulse_step
 
     with x the position of a target in the window and s a share of it: the noise of n independent
-    pulses from the empty state. Steps and noise are the published
-    `dw_min` over the published range of weights and `c2c`; that steps grow smaller towards the ends
-    is left out here: `linear_step` with the preset `ecram` models the pulses one by one. Retention
-    is that of an open gate, the leak being that of the access device: age changes nothing.
+    pulses from the empty state. No cell gets emptier than empty or fuller than full, so that noise
+    at an end of the window is cut off: the mean of a full cell lies 0.4 s below it. Steps
+    and noise are the published `dw_min` over the published range of weights and `c2c`; that steps
+    grow smaller towards the ends is left out here: `linear_step` with the preset `ecram` models the
+    pulses one by one. Retention is that of an open gate, the leak being that of the access device:
+    age changes nothing.
     """
 
     g_min: float = parameter(

@@ -22,7 +22,9 @@ class FeFet(Statistical):
 
         error of writing   s = c2c (g_max - g_min) sqrt(n),   n = (states - 1) x pulses
 
-    with x the position of the target in the window: the noise of n independent pulses. Window,
+    with x the position of the target in the window: the noise of n independent pulses. No cell
+    leaves the window, so that noise at its ends is cut off: the mean of the top level lies 0.4 s
+    below it, by default 1.1 % of the window. Window,
     levels and noise of a pulse are those of the HZO row of the NeuroSim manual (Chen, Peng, Yu,
     TCAD 37:3067, 2018). `neurosim` with the preset `hzo_fefet` models the pulses one by one.
 

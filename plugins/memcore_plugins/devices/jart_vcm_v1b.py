@@ -50,9 +50,9 @@ class JartVcmV1b(Memristor):
     The state is ln(N/N_min) / ln(N_max/N_min), 1 at the most conductive end. The current is
     implicit. For v > 0 there are up to three solutions, of which the one that is connected to
     v_s = 0, with the largest current, is taken. `tabulated`, I and dN/dt at (v, ln N) are
-    interpolated in a table that is made when first needed, one for each set of parameters. Where
-    parameters differ from cell to cell the equation is solved for every cell, by bracketed
-    secants of a fixed number, without a table; that has more arithmetic, but runs natively.
+    interpolated in a table that is made when first needed, one for each set of parameters. In
+    `simulate`, and where parameters differ from cell to cell, the equation is solved for every
+    cell, by bracketed secants of a fixed number: that has more arithmetic, but runs natively.
 
     Conductance is the slope at v = 0 on the side of RESET, where reads do not disturb; up to
     0.5 V the chord is within 2 %. A constant voltage is integrated in pieces of the way that
@@ -61,6 +61,8 @@ class JartVcmV1b(Memristor):
     """
 
     polarity: ClassVar[int] = -1
+
+    feels_temperature: ClassVar[bool | None] = False  #: but for its own parameter, T0
 
     N_min: Parameter = parameter(
         8e23, "1/m^3", "least concentration; Bengel 2020", above=0, below="N_max"
@@ -209,6 +211,11 @@ class JartVcmV1b(Memristor):
         attempts = (self.N_plug / UNIT + n) / (2 * n) * self.a * self.nu0 / self.l
         return attempts.log() - lower + back
 
+    @property
+    def _looks_up(self) -> bool:
+        """Whether there is a table: of cells that are all the same."""
+        return self.tabulated and not any(isinstance(x, Tensor) for x in vars(self).values())
+
     def respond(self, voltage: Tensor, log_n: Tensor) -> Response:
         """The response by the equations, for |v| from LOWEST to HIGHEST."""
         n = log_n.exp()
@@ -219,7 +226,7 @@ class JartVcmV1b(Memristor):
     def _response(self, voltage: Tensor, log_n: Tensor, which: int) -> Tensor:
         """From the table if there is one, at a voltage inside its range."""
         v = voltage.abs().clamp(LOWEST, HIGHEST)
-        if self.tabulated and not any(isinstance(value, Tensor) for value in vars(self).values()):
+        if self._looks_up and not log_n.is_meta:  # recorded steps are arithmetic only
             table = self.table(log_n.dtype, log_n.device)
             found: Tensor = table.look_up(which, v, voltage > 0, log_n)
             return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class Mms(Memristor):
     Valid for a volatile device: with the defaults x decays to 1/2 within seconds at 0 V, and a
     read at 0.1 V drives it to 0.9996. The temperature is the device's own parameter.
     """
+
+    feels_temperature: ClassVar[bool | None] = False  #: but for its own parameter, temperature
 
     r_on: Parameter = parameter(
         500.0, "ohm", "resistance with all switches on", above=0, below="r_off"

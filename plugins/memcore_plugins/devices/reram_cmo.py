@@ -72,7 +72,8 @@ class ReramCmo(Statistical):
         moved = US * (_SHIFT * log + (_WIDENING[0] * log + _WIDENING[1]) * z)
         return (g + torch.where(t.to(g) > 0, moved, 0)).clamp(min=0)
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+        del target  # all conductances relax alike
         require_time(seconds, self.longest, "ReramCmo", shortest=1.0)
         return self.relaxed(g, seconds, z)
 
@@ -99,6 +100,8 @@ class ReramCmoProgramming(ProgrammingError):
 @dataclass(frozen=True, kw_only=True)
 class ReramCmoRelaxation(Relaxation):
     """Shift and widening with the logarithm of time."""
+
+    needs_target = False
 
 
 @dataclass(frozen=True, kw_only=True)

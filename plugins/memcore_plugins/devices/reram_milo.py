@@ -1,6 +1,5 @@
 """HfO2 1T1R ReRAM written by a ramp of the gate voltage: writing error and curved current."""
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +11,8 @@ from memcore.modelling import US, ProgrammingError, Statistical, polynomial, req
 
 _LOWEST: Final = 50 * US  #: S, of the fit
 _HIGHEST: Final = 225 * US  #: S, of the fit
-_QUADRATIC: Final = (7.063e-3, 5.711e-3, 1.541e-3, 1.388e-4)  #: ascending in log10 of uS
-_CUBIC: Final = (1.2968e-3, 6.7919e-4, 8.871e-5)  #: ascending in log10 of uS
+_QUADRATIC: Final = (7.063e-3, 5.711e-3, 1.541e-3, 1.388e-4)  #: A/V^2, ascending in log10 of S
+_CUBIC: Final = (1.2968e-3, 6.7919e-4, 8.871e-5)  #: A/V^3, ascending in log10 of S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +37,15 @@ class ReramMilo(Statistical):
         return -0.009107 * g + 4.782321 * US
 
     def curvature(self, g: Tensor) -> tuple[Tensor, Tensor]:
-        """The quadratic and the cubic coefficient of I(V), uA/V^2 and uA/V^3, for `g` S.
+        """The quadratic and the cubic coefficient of I(V), A/V^2 and A/V^3, for `g` S.
+
+        Both are polynomials in log10 of g in siemens.
 
         Raises:
             ConfigError: conductances outside 62.5 to 110 uS.
         """
         require_inside(g, 62.5 * US, 110 * US, "ReramMilo.curvature")
-        x = (g / US).log() / math.log(10)
+        x = g.log10()
         return polynomial(x, _QUADRATIC), polynomial(x, _CUBIC)
 
     def curved_current(self, g: Tensor, voltage: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class ReramMilo(Statistical):
         if float(torch.as_tensor(voltage).abs().max()) > 0.5:
             raise ConfigError("ReramMilo: the current is fitted up to 0.5 V; lower the voltage")
         a, b = self.curvature(g)
-        return g * voltage + US * (a * voltage**2 + b * voltage**3)
+        return g * voltage + a * voltage**2 + b * voltage**3
 
     def effects(self) -> tuple[NonIdeality, ...]:
         return (ReramMiloProgramming(cell=self),)

@@ -25,6 +25,7 @@ _FITS: Final = (  # uS, ascending in g / g_max, at each of the times
     (0.701, 22.086, -50.773, 47.095, -16.458),
     (0.782, 20.274, -43.507, 37.062, -11.934),
 )
+_CUBIC_TO: Final = 39.26 * US  #: S, the highest conductance that the cubic fit was made for
 _CUBIC: Final = (1.053, 0.2374, -1.167e-2, 1.536e-4)  #: uS, ascending in uS, at 1 s
 
 
@@ -40,9 +41,9 @@ class ReramWan2022(Statistical):
         2 days   0.782 + 20.274 x - 43.507 x^2 + 37.062 x^3 - 11.934 x^4
 
     The 1 s row is the error of writing; what comes on top, the variance at t less that at 1 s, is
-    relaxation, with one normal draw for each cell: a trajectory. Between the three times the
-    variance is linear in ln t. Wan et al., Nature 608:504 (2022); the quartics are constants of a
-    public simulator, read there; they scale with g_max, 40 uS being the reference.
+    relaxation, of the target as well, with one normal draw for each cell: a trajectory. Between the
+    three times the variance is linear in ln t. Wan et al., Nature 608:504 (2022); the quartics are
+    constants of a public simulator, read there; they scale with g_max, 40 uS being the reference.
     """
 
     g_min: float = parameter(
@@ -50,12 +51,12 @@ class ReramWan2022(Statistical):
     )
     g_max: float = parameter(40e-6, "S", "conductance in LRS; Wan 2022")
     fit: Literal["quartic", "cubic"] = parameter(
-        "quartic", "1", "fit of the error at 1 s; the cubic one knows no later time"
+        "quartic", "1", "fit of the error at 1 s; the cubic one ends at 39.26 uS and 1 s"
     )
 
     @property
     def fitted_range(self) -> tuple[float, float]:
-        return 0.0, min(self.g_max, 40 * US) if self.fit == "cubic" else self.g_max
+        return 0.0, _CUBIC_TO if self.fit == "cubic" else self.g_max
 
     def _row(self, g: Tensor, row: int) -> Tensor:
         std = polynomial(g / self.g_max, _FITS[row]).clamp(min=0)
@@ -73,7 +74,7 @@ class ReramWan2022(Statistical):
         return (self._row(g, 0).square() + extra.square()).sqrt()
 
     def relaxation_std(self, g: Tensor, seconds: Tensor) -> Tensor:
-        """Standard deviation in S of what is added to the error at 1 s; 0 up to 1 s."""
+        """Standard deviation in S of what relaxation adds for targets in S; 0 up to 1 s."""
         rows = [self._row(g, row).square() for row in range(len(_TIMES))]
         at = [math.log(t) for t in _TIMES]
         variance, log = rows[0], seconds.clamp(min=1.0).log()
@@ -82,9 +83,9 @@ class ReramWan2022(Statistical):
             variance = variance + share * (high - low)
         return (variance - rows[0]).clamp(min=0).sqrt()
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
         require_time(seconds, 2 * DAY, "ReramWan2022")
-        std = self.relaxation_std(g.clamp(max=self.g_max), seconds)
+        std = self.relaxation_std(target.clamp(max=self.g_max), seconds)
         return (g + std * z).clamp(min=0)
 
     def effects(self) -> tuple[NonIdeality, ...]:

@@ -49,7 +49,8 @@ class Sonos(Statistical):
     """40 nm SONOS cells in subthreshold; the fits are of the current I = g v_read in nA.
 
         programming   s = A (1 - exp(-I / B)), A = 19.88665, B = 176.3115
-        retention     mean shift by a table over I and days, and s with A and B of each day
+        retention     mean shift by a table over I and days, and s with A and B of each day, with
+                      the I of the target
         read          s = 12.58037 (1 - exp(-I / 215.36557)), whatever the time
 
     Agrawal et al., IEDM (2022), 40 nm; constants of a public simulator, read there. The published
@@ -89,7 +90,7 @@ class Sonos(Statistical):
         return self._spread(g, _READ)
 
     def shift(self, g: Tensor, seconds: Tensor | float) -> Tensor:
-        """Mean change in S of cells programmed to `g` S."""
+        """Mean change in S of cells with a target of `g` S."""
         day, share = _day(seconds)
         current = (g * (self.v_read / _NA)).double()
         x = torch.tensor(_CURRENTS, dtype=torch.float64, device=g.device)
@@ -100,7 +101,7 @@ class Sonos(Statistical):
         return (y[i] + part * (y[i + 1] - y[i])).to(g.dtype) * (_NA / self.v_read)
 
     def retention_std(self, g: Tensor, seconds: Tensor | float) -> Tensor:
-        """Standard deviation in S of what is added to the error of writing.
+        """Standard deviation in S of what is added to the error of writing, for targets in S.
 
         Its variance is linear between days.
         """
@@ -109,10 +110,10 @@ class Sonos(Statistical):
         low, high = _row(variances, day), _row(variances, day + 1)
         return (torch.lerp(low, high, share.to(g)) - variances[0]).clamp(min=0).sqrt()
 
-    def aged(self, g: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
+    def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
         require_time(seconds, _DAYS * DAY, "Sonos")
-        spread = self.retention_std(g, seconds) * z
-        moved = (g + self.shift(g, seconds) + spread).clamp(min=0)
+        spread = self.retention_std(target, seconds) * z
+        moved = (g + self.shift(target, seconds) + spread).clamp(min=0)
         return torch.where((seconds > 0).to(g.device), moved, g)
 
     def effects(self) -> tuple[NonIdeality, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ class StanfordPku(Memristor):
     compliance current only: without either, as released, a SET ends at hundreds of milliamperes
     and thousands of kelvin.
     """
+
+    feels_temperature: ClassVar[bool | None] = False  #: but for its own parameter, T0
 
     g0: Parameter = parameter(
         0.25e-9, "m", "decay of the current with the gap; release 1.0.0", above=0

@@ -71,7 +71,7 @@ class Tabular(Pulsed):
     With `iv_current`, the current of a cell is interpolated between measured curves; its
     conductance is that at `read_voltage`. Arrays are then read with these curves (the effect
     `measured_curves`), and refuse voltages beyond the measured ones; `current` keeps I/V there.
-    Without pulses in the data no voltage moves a cell: write it with `direct`.
+    Without pulses in the data no voltage moves a cell, and `direct` writes it.
 
     `Tabular.from_pulses`, `Tabular.from_iv` and `memcore.fit("tabular", ...)` make one of data. The
     default curves are an illustration. The state is the place in a cell's own window.
@@ -199,23 +199,25 @@ class Tabular(Pulsed):
         *,
         columns: Mapping[str, str],
         units: Mapping[str, str],
-        delimiter: str = ",",
+        dialect: fitting.Dialect | None = None,
         **parameters: Any,
     ) -> Self:
-        """The device of a CSV file, as `memcore.fit` reads it.
+        """The device of a text file, as `memcore.fit` reads it.
 
         Args:
-            path: of the file.
-            columns: headings by meaning: direction, conductance or resistance, perhaps pulse and
-                device; or voltage, current and curve.
-            units: by meaning, such as `{"conductance": "uS"}`; none is guessed.
-            delimiter: between the columns.
+            path: path of the file.
+            columns: headings by meaning: direction, and conductance, resistance or current,
+                perhaps pulse and device; or ltp and ltd; or voltage, current and curve.
+            units: units by meaning, such as `{"conductance": "uS"}`; none is guessed.
+            dialect: how the file is written; None for commas and decimal points.
             parameters: `v_set`, `t_set`, `read_voltage` and others.
 
         Raises:
             ConfigError: a column, a unit or a number is missing or does not fit.
         """
-        records = fitting.load_records(path, columns, units, delimiter)
+        written = vars(dialect) if dialect is not None else {}
+        volts = parameters.get("read_voltage")
+        records = fitting.load_records(path, columns, units, volts, **written)
         made = cls(**parameters).tabulated(records).device
         assert isinstance(made, cls)
         return made
@@ -235,6 +237,11 @@ class Tabular(Pulsed):
         return tabulation_of_currents(
             made, curves, family, self.read_voltage, mirrored=measured.mirrored
         )
+
+    @property
+    def programmer(self) -> str:  # type: ignore[override]
+        """Pulses, if any were measured."""
+        return "direct" if self._tables is None else super().programmer
 
     # -- the window --------------------------------------------------------------------------------
 

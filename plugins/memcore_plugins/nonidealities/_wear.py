@@ -61,6 +61,10 @@ class Wear(NonIdeality):
 
     neutral: ClassVar = {"p0_lrs": math.inf, "p0_hrs": math.inf}
 
+    @property
+    def feels_temperature(self) -> bool:  # type: ignore[override]
+        return bool(self.p2_lrs or self.p2_hrs)
+
     def exponents(self, temperature: Tensor) -> Tensor:
         """`p1 s + p2 min(T_th / T, 1)` of LRS and of HRS, [2, *temperature]."""
         t_c = (self.threshold / temperature).clamp(max=1)

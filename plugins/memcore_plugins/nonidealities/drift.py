@@ -48,6 +48,10 @@ class Drift(NonIdeality):
 
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}
 
+    @property
+    def feels_temperature(self) -> bool:  # type: ignore[override]
+        return self.activation > 0
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         g0 = self.g0 or array.nominal.nominal_range()[1]
         nu = drawn(self.nu, "nu", array, ctx)

@@ -26,9 +26,10 @@ class Endurance(Wear):
     leads away from it; so a p3 > 0 lets R rise, and by default the window closes. p0 may be a
     distribution: then each cell has a threshold of its own, drawn once.
 
-    Each `memcore.program` is one cycle, more are told by `memcore.age(model, cycles=...)`, at
-    another temperature with `temperature=...`; they count by the ratio of the thresholds at the two
-    temperatures. Writing the cells again takes nothing back: the wear acts on what is written.
+    The first programming is one cycle, each `memcore.program` another, more are told by
+    `memcore.age(model, cycles=...)`, at another temperature with `temperature=...`; they count by
+    the ratio of the thresholds at the two temperatures. Writing the cells again takes nothing back:
+    the wear acts on what is written.
 
     Lammie, Rahimi Azghadi, Ielmini, Semicond. Sci. Technol. (2021). The numbers are round ones and
     describe no material: no public set was fitted. Fit yours.

@@ -45,6 +45,10 @@ class IrDrop(Wiring):
         "more are nearer to the sense nodes, and bit lines that conduct more to the drivers",
     )
 
+    @property
+    def brings(self) -> frozenset[str]:
+        return frozenset({"wires"})
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         wired = Wired(
             self.wires(self.drive, self.sense_at),

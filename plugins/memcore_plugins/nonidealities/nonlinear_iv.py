@@ -100,6 +100,10 @@ class NonlinearIV(NonIdeality):
         whole, half = self.current(torch.ones_like(volts), volts)
         return float(whole / half)
 
+    @property
+    def brings(self) -> frozenset[str]:
+        return frozenset({"law"})
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         if self.read_voltage is None:
             return dataclasses.replace(self, read_voltage=array.read_voltage).bind(array, ctx)

@@ -54,6 +54,10 @@ class Retention(Wear):
 
     neutral: ClassVar = Wear.neutral
 
+    @property
+    def feels_temperature(self) -> bool:  # type: ignore[override]
+        return self.activation > 0 or super().feels_temperature
+
     def log_threshold(self, temperature: Tensor) -> Tensor:
         arrhenius = (1 / temperature - 1 / self.reference) * (self.activation / VOLT_PER_KELVIN)
         return super().log_threshold(temperature) + arrhenius

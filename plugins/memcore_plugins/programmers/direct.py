@@ -15,8 +15,10 @@ class Direct(Programmer):
     A cell whose parameters differ from the nominal ones conducts something else in that state:
     device-to-device spread moves every cell, not only those at the ends of the window. A target
     outside the window gives the nearest end. What the cells were before does not matter, unless
-    they are stuck.
+    they are stuck. What a device knows of pulses has no effect.
     """
+
+    sends_pulses = False
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx

@@ -96,10 +96,11 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
                 "scheme='floating' with cell='1t1r'; expected cell='passive': behind a "
                 "transistor that is off it does not matter what its lines are connected to"
             )
-        if self.cell == "passive" and self.transistor:
+        access = "transistor" if self.gate_line is None else "gate_line"
+        if self.cell == "passive" and (self.transistor or self.gate_line is not None):
             raise ConfigError(
-                f"transistor={self.transistor!r} with cell='passive'; expected cell='1t1r': bare "
-                "cells have no transistor"
+                f"{access}={getattr(self, access)!r} with cell='passive'; expected cell='1t1r': "
+                "bare cells have no transistor"
             )
 
     @property
@@ -118,7 +119,7 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
             step=self.tolerance,
         ).responses(array.nominal)
         cells = ArrayCells.of(array, target, ctx, reads=self)
-        path = Path.of(array, self.transistor, target.device)
+        path = Path.of(array, self.access, target.device)
         path.warn_without_headroom([response.pulse for response in responses])
         low, high = array.nominal.nominal_range()
         goal, within = as_numbers(target.reshape(cells.number.shape)), self.tolerance * (high - low)
@@ -137,6 +138,6 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
         one_conducts = self.cell == "1t1r" and self.order == "cell"
         joined = path.resists or array.layout.parts > 1
         if scheme == "floating" or (joined and not one_conducts):
-            transistor = self.transistor if self.cell == "1t1r" else None
+            transistor = self.access if self.cell == "1t1r" else None
             return ByNetwork(Network(array, scheme, transistor))
         return ByShares(path, number, self.shares)

@@ -1,0 +1,96 @@
+"""What the cells of a study live through between their writing and the evaluation."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from torch import nn
+
+from memcore.contracts.effect import NonIdeality
+from memcore.contracts.records import Stage
+from memcore.crossbar.config import CrossbarConfig
+from memcore.errors import NoEffectWarning, StudyError, warn
+from memcore.nn.verbs import age
+from memcore.registry.specs import provided_name
+
+Amount = Annotated[float, Strict(), Field(ge=0, le=1e300, allow_inf_nan=False)]
+Kelvin = Annotated[float, Strict(), Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+class Life(BaseModel):
+    """One life: what passes, and how hot it is; `temperature` is part of the crossbars."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    age: Amount = 0.0
+    cycles: Amount = 0.0
+    reads: Amount = 0.0
+    age_temperature: Kelvin | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether anything passes."""
+        return bool(self.age or self.cycles or self.reads)
+
+    def pass_over(self, chip: nn.Module) -> None:
+        """Let it pass over a converted network.
+
+        Warns:
+            NoEffectWarning: something passes and nothing that is configured changes with it.
+        """
+        if self.passes:
+            age(
+                chip,
+                seconds=self.age,
+                cycles=self.cycles,
+                reads=self.reads,
+                temperature=self.age_temperature,
+            )
+
+
+#: The settings that a sweep can move beside those of `[crossbar]`.
+CONDITIONS: Final = tuple(Life.model_fields)
+
+
+def life(settings: Mapping[str, Any], what: str) -> Life:
+    """Check the settings of a life.
+
+    Raises:
+        StudyError: one is no number that can pass; `what` names the place.
+    """
+    try:
+        return Life.model_validate(dict(settings))
+    except ValidationError as error:
+        (key, *_), problem = error.errors()[0]["loc"], error.errors()[0]
+        raise StudyError(
+            f"{what}: {key} = {problem['input']!r}: {problem['msg'][:1].lower()}"
+            f"{problem['msg'][1:]}"
+        ) from None
+
+
+def warn_if_nothing_passes(
+    what: str, lives: Iterable[Life], configs: Iterable[CrossbarConfig]
+) -> None:
+    """Say which effects of a sweep wait in vain for time, cycles or reads.
+
+    Warns:
+        NoEffectWarning: no point lets anything pass, and an effect or a temperature needs it.
+    """
+    every = list(lives)
+    if any(each.passes for each in every):
+        return
+    waiting = [effect for config in configs for effect in config.nonidealities if _ages(effect)]
+    names = dict.fromkeys(provided_name(effect) for effect in waiting)
+    if any(each.age_temperature is not None for each in every):
+        names["age_temperature"] = None
+    if names:
+        warn(
+            f"{what}: {', '.join(names)} had no effect, since nothing passes before the "
+            "evaluation; give age, cycles or reads in [study], or make them an axis",
+            NoEffectWarning,
+        )
+
+
+def _ages(effect: NonIdeality) -> bool:
+    neutral = {name: getattr(effect, name) == value for name, value in effect.neutral.items()}
+    return effect.stage is Stage.AGE and not (neutral and all(neutral.values()))

@@ -1,0 +1,55 @@
+"""All operators under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from memcore import native
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use"),
+]
+
+# What builds modules or starts processes of its own is left out, and what is long for no kernel.
+CHECKS = [
+    *(f"tests/native/test_{name}.py" for name in ("philox", "quantize", "crossbar_mvm", "ladder")),
+    *(f"tests/native/test_{name}.py" for name in ("effective_conductance", "simulate")),
+    *(f"tests/native/test_{name}.py" for name in ("empty", "fuzz")),
+]
+
+
+def runtime(name: str) -> str:
+    """The path of a runtime library of the compiler, empty if it has none."""
+    done = subprocess.run(
+        [os.environ.get("CXX", "g++"), f"-print-file-name={name}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    path = done.stdout.strip()
+    return path if Path(path).is_absolute() else ""
+
+
+def test_no_operator_reads_or_writes_beyond_its_tensors(build):
+    # Python itself is built without: the runtime has to come first, and before it catches
+    # exceptions, the library that throws them.
+    libraries = [runtime(f"lib{name}.so") for name in ("asan", "ubsan", "stdc++")]
+    if not all(libraries):
+        pytest.skip("the compiler has no sanitizers")
+    sanitized = build("MEMCORE_SANITIZE=ON")
+    done = sanitized.pytest(
+        "-k",
+        "not instruction_set and not processes and not threads_or_chunks",
+        *CHECKS,
+        LD_PRELOAD=" ".join(libraries),
+        ASAN_OPTIONS="detect_leaks=0:exitcode=99",
+        UBSAN_OPTIONS="print_stacktrace=1",
+        MEMCORE_FUZZ_EXAMPLES="40",
+    )
+    output = (done.stdout + done.stderr)[-8000:]
+    assert done.returncode == 0, output
+    assert "ERROR: AddressSanitizer" not in output
+    assert "runtime error:" not in output
