@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
@@ -35,9 +35,11 @@ class Load:
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not _is_real(self.series) or not 0 <= self.series < math.inf:
+        if not _check.is_number(self.series) or not 0 <= self.series < math.inf:
             raise ConfigError(f"series={self.series!r}; expected a resistance >= 0 in ohm")
-        if self.limit is not None and (not _is_real(self.limit) or not 0 < self.limit < math.inf):
+        if self.limit is not None and (
+            not _check.is_number(self.limit) or not 0 < self.limit < math.inf
+        ):
             raise ConfigError(
                 f"limit={self.limit!r}; expected a current > 0 in A, or None for no limit"
             )
@@ -112,7 +114,3 @@ class _Loaded:
         halfway = bare.step(state, begin, dt / 2, ctx.child("load"))
         moved: Tensor = bare.step(state, load.across(self, halfway, voltage), dt, ctx)
         return moved
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
