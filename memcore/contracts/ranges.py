@@ -152,7 +152,7 @@ class _Rule:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
             return not isinstance(value, Tensor | list) and value in self.names
-        if isinstance(value, list | tuple) and self.kinds <= {float, int, Distribution}:
+        if isinstance(value, list | tuple) and not value and tuple not in self.kinds:
             return False
         return all(map(self._fits, _entries(value))) and (
             isinstance(value, list | tuple) or not self.several
@@ -298,7 +298,7 @@ def _extremes(value: Tensor) -> Tensor:
 
 def _nominal(value: Any) -> Any:
     """A number to compare with; None for drawn tensors, single cells of which may cross."""
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | list | tuple):
         return None
     return value.nominal if isinstance(value, Distribution) else value
 
