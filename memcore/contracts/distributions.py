@@ -75,6 +75,8 @@ class _Truncated(Distribution):
                     f"{name} of {type(self).__name__}={shown(bound)}; expected a number of "
                     f"magnitude up to {_check.LARGEST:g}, or None"
                 )
+            if bound is not None:
+                object.__setattr__(self, name, float(bound))
         if least is not None and most is not None and least > most:
             raise ConfigError(f"{self!r}: min is above max; expected min < max")
         low, high = self.bounds
