@@ -75,8 +75,6 @@ class _Truncated(Distribution):
                     f"{name} of {type(self).__name__}={shown(bound)}; expected a number of "
                     f"magnitude up to {_check.LARGEST:g}, or None"
                 )
-            if bound is not None:
-                object.__setattr__(self, name, float(bound))
         if least is not None and most is not None and least > most:
             raise ConfigError(f"{self!r}: min is above max; expected min < max")
         low, high = self.bounds
@@ -205,7 +203,9 @@ def _is_bound(value: Any) -> bool:
 
 def _inside(x: Tensor, low: float | None, high: float | None) -> Tensor:
     """Take back what rounding carried across a bound."""
-    return x if low is None and high is None else x.clamp_(low, high)
+    if low is None and high is None:
+        return x
+    return x.clamp_(None if low is None else float(low), None if high is None else float(high))
 
 
 def _standard(bound: float | None, center: float, spread: float, default: float) -> float:
