@@ -18,6 +18,7 @@ from memcore.writing.cells import (
     of_cells,
     report,
 )
+from memcore.writing.energy import energy_of
 from memcore.writing.network import Across, Network
 from memcore.writing.options import (
     LineOptions,
@@ -77,6 +78,7 @@ __all__ = [
     "WithStuck",
     "as_numbers",
     "beginning",
+    "energy_of",
     "find_voltage",
     "growing_widths",
     "of_cells",
