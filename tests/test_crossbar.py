@@ -219,9 +219,10 @@ def test_codes_are_those_of_an_independent_computation_of_one_tile(per, symmetri
         if symmetric:
             step = max(-low, high) / 63
             return (values / step).round().clamp(-63, 63) * step
-        step = (high - low) / 127
-        first = round(float(low / step))
-        return (values / step).round().clamp(first, first + 127) * step
+        # The finest 128 levels, zero among them, that cover the range.
+        steps = {k: max(-low / k, high / (127 - k)) for k in range(1, 127)}
+        below = min(steps, key=steps.get)
+        return (values / steps[below]).round().clamp(-below, 127 - below) * steps[below]
 
     def ranged(values):
         return quantise(values, min(values.min(), 0.0), max(values.max(), 0.0))
