@@ -78,6 +78,11 @@ class Wires:
         return dataclasses.replace(self, **changes) if changes else self
 
 
+def _came(value: object) -> str:
+    """A value as a message shows it: arrays by their type."""
+    return f"a {type(value).__name__}" if hasattr(value, "__len__") else repr(value)
+
+
 def _check(name: str, value: object) -> None:
     if isinstance(value, Tensor):
         if not value.is_floating_point():
@@ -91,6 +96,8 @@ def _check(name: str, value: object) -> None:
             f"{name} has negative or infinite entries or NaN; expected ohm, at least 0"
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ArgumentTypeError(f"{name} is {value!r}; expected ohm as a number or a tensor")
+        raise ArgumentTypeError(
+            f"{name} is {_came(value)}; expected ohm as a number or a tensor: use torch.as_tensor"
+        )
     if not math.isfinite(value) or value < 0:
         raise ConfigError(f"{name} is {value!r} ohm; expected a finite number, at least 0")

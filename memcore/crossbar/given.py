@@ -17,7 +17,7 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.product import Solved
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.wired import Wired
-from memcore.errors import ConfigError, NoEffectWarning
+from memcore.errors import ArgumentTypeError, ConfigError, NoEffectWarning
 from memcore.registry.instances import devices
 
 
@@ -67,12 +67,12 @@ def check(conductance: Tensor) -> None:
             1 S.
     """
     if not isinstance(conductance, Tensor):
-        raise ConfigError(
+        raise ArgumentTypeError(
             f"conductance is a {type(conductance).__name__}; expected a tensor [rows, cols] in S: "
             "use torch.as_tensor"
         )
     if not conductance.is_floating_point():
-        raise ConfigError(
+        raise ArgumentTypeError(
             f"conductance is {conductance.dtype}; expected S in floating point: use .double()"
         )
     if conductance.dim() != 2 or not conductance.numel():
@@ -142,7 +142,7 @@ def check_rows(v: Tensor, rows: int) -> None:
         ConfigError: it is no tensor, or of another shape.
     """
     if not isinstance(v, Tensor):
-        raise ConfigError(
+        raise ArgumentTypeError(
             f"v is a {type(v).__name__}; expected a tensor [..., {rows}] in V: use torch.as_tensor"
         )
     if not v.dim() or v.shape[-1] != rows:

@@ -25,11 +25,12 @@ def drawn(value: Parameter, name: str, array: ArrayInfo, ctx: Context) -> Tensor
         ctx: of the `bind` that asks; the draw is the same for a chip's life.
 
     Returns:
-        float32, [] or [arrays, rows, cols].
+        [] float64, which takes on the precision of what it is combined with, or
+        [arrays, rows, cols] float32.
     """
     if isinstance(value, Distribution):
         return value.sample(ctx.random.child(name), array.shape, device=ctx.torch_device)
-    return torch.as_tensor(value, dtype=torch.float32, device=ctx.torch_device)
+    return torch.as_tensor(value, dtype=torch.float64, device=ctx.torch_device)
 
 
 def per_write(ctx: Context) -> Context:
