@@ -308,7 +308,7 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
     ],
 )
 def test_what_does_not_fit_is_an_error(arguments, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(MemcoreError, match=message):
         spice.netlist(**{"cells": G, "v": V, **arguments})
 
 
