@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from memcore import ConfigError, Stream, Wires, circuit, devices, effective_conductance, spice
+from memcore import (
+    ArgumentTypeError,
+    ConfigError,
+    Crossbar,
+    MemcoreError,
+    NoEffectWarning,
+    Stream,
+    Wires,
+    circuit,
+    devices,
+    effective_conductance,
+    spice,
+)
 from memcore.circuit import Drive, OfDevice, Selector, Sinh, Transistor, solve
 
 ROWS, COLS = 6, 4
@@ -65,7 +77,7 @@ def opened(*shape):
 )
 def test_what_does_not_fit_is_named(given, text):
     arguments = {"g": G, "wires": WIRES, "drive": Drive.read(V), **given}
-    with pytest.raises(ConfigError, match=text):
+    with pytest.raises(MemcoreError, match=text):
         solve(**arguments)
 
 
@@ -141,3 +153,59 @@ def test_currents_in_single_precision_keep_their_tolerance():
     found = circuit.cell_currents(v, g, wires)
     exact = circuit.cell_currents(v.double(), g.double(), wires)
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.max()))
+
+
+class Falls:
+    """Negative differential resistance between 0.2 and 0.4 V."""
+
+    def current(self, u, g):
+        return g * (u - 5 * u.abs().clamp(0.2, 0.4) * u.sign() + u.sign())
+
+    def slope(self, u, g):
+        return torch.where((u.abs() > 0.2) & (u.abs() < 0.4), -4 * g, g)
+
+
+def test_a_law_that_falls_is_refused():
+    with pytest.raises(ConfigError, match=r"current of Falls falls .* several solutions"):
+        solve(G, WIRES, Drive.read(V), law=Falls())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        (lambda x: (G * x, WIRES, Drive.read(V)), "g"),
+        (lambda x: (G, WIRES, Drive.read(V * x)), "drive.word_line"),
+        (lambda x: (G, Wires(word_line=x), Drive.read(V)), "wires.word_line"),
+    ],
+)
+def test_gradients_that_a_solution_drops_are_said(inputs, names):
+    one = torch.ones((), dtype=torch.float64, requires_grad=True)
+    with pytest.warns(NoEffectWarning, match=f"respect to {names} are not computed by solve"):
+        solve(*inputs(one))
+    with torch.no_grad():
+        solve(*inputs(one))
+
+
+def test_gradients_that_currents_drop_are_said():
+    with pytest.warns(NoEffectWarning, match="respect to g are not computed by cell_currents"):
+        circuit.cell_currents(V, G.clone().requires_grad_(), WIRES)
+
+
+@pytest.mark.parametrize(
+    "border",
+    [
+        lambda x: solve(x, WIRES, Drive.read(V)),
+        lambda x: effective_conductance(x, WIRES),
+        lambda x: circuit.cell_currents(V, x, WIRES),
+        Crossbar,
+        lambda x: Crossbar(G) @ x,
+        lambda x: Crossbar(G).solve(x),
+        Drive.read,
+        lambda x: Wires(word_line=x),
+        lambda x: spice.netlist(x, V),
+        lambda x: spice.netlist(G, x),
+    ],
+)
+def test_arrays_of_numpy_are_refused_in_one_way(border):
+    with pytest.raises(ArgumentTypeError, match=r"is a ndarray; expected .*use torch\.as_tensor"):
+        border(G.numpy())

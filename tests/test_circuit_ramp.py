@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memcore import ConfigError, Stream, Wires, circuit
+from memcore import MemcoreError, Stream, Wires, circuit
 from memcore.circuit import Drive, ThresholdSelector, ramp, solve
 
 V_TH, V_HOLD, R_ON, R_OFF, R = 0.8, 0.3, 2e3, 1e7, 1e4
@@ -212,5 +212,5 @@ def test_selectors_that_find_no_rest_are_an_error():
     ],
 )
 def test_what_does_not_fit_is_an_error(given, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(MemcoreError, match=message):
         ramp(cells(2, 2), Wires(), Drive.read(volts(1, 1)), **{"series": SELECTOR, **given})

@@ -83,3 +83,12 @@ def test_forms_follow_to_and_travel_in_a_state_dict(form):
         buffer.fill_(9.0)
     blank.load_state_dict(state)
     assert all(torch.equal(blank.get_buffer(name), value) for name, value in state.items())
+
+
+def test_levels_are_looked_up_without_a_warning_whatever_lies_in_memory():
+    import warnings
+
+    form = Lookup(torch.tensor([0.0]), torch.tensor([-1.0, 1.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert form(torch.tensor([[0.5, -0.5], [0.1, 0.2]]).t()).tolist() == [[1, 1], [-1, 1]]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from memcore import ConfigError, Crossbar, MemcoreError, SpiceError, Stream, Wires, circuit, spice
+from memcore import Crossbar, MemcoreError, SpiceError, Stream, Wires, circuit, spice
 from memcore.circuit import Drive
 from memcore.cli.main import main
 from memcore.spice.check import compare
@@ -308,7 +308,7 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
     ],
 )
 def test_what_does_not_fit_is_an_error(arguments, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(MemcoreError, match=message):
         spice.netlist(**{"cells": G, "v": V, **arguments})
 
 

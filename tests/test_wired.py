@@ -14,6 +14,7 @@ from memcore import (
     ConfigError,
     Crossbar,
     CrossbarConfig,
+    MemcoreError,
     NoEffectWarning,
     Stream,
     Wired,
@@ -398,16 +399,16 @@ def test_gradients_of_the_voltages_end_at_cells_that_are_not_ohmic():
     ],
 )
 def test_what_describes_no_array_is_an_error_at_once(arguments, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(MemcoreError, match=message):
         Crossbar(**{"conductance": conductances(4, 3), **arguments})
 
 
 @pytest.mark.parametrize("v", [[0.1] * 4, torch.ones(4).numpy()])
 def test_voltages_are_a_tensor(v):
     crossbar = Crossbar(conductances(4, 3))
-    with pytest.raises(ConfigError, match="expected a tensor of V, or a Drive"):
+    with pytest.raises(MemcoreError, match="expected a tensor of V, or a Drive"):
         crossbar.solve(v)
-    with pytest.raises(ConfigError, match=r"expected a tensor \[..., 4\] in V"):
+    with pytest.raises(MemcoreError, match=r"expected a tensor \[..., 4\] in V"):
         crossbar @ v
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit import loops
+from memcore.circuit.gradients import warn_of_gradients
 from memcore.circuit.segments import canonical, check_cells
 from memcore.circuit.terminals import require_volts
 from memcore.contracts.wires import Wires
@@ -59,6 +60,7 @@ def cell_currents(
     batch = _batch(v, g)
     check_iteration(tolerance, iterations, least=0)
     require_volts("v", v)
+    warn_of_gradients("cell_currents", v=v, g=g, wires=wires)
     tolerance = _tolerance(g) if tolerance is None else tolerance
     with torch.no_grad():
         straight, word, bit, flips = canonical(g, wires)

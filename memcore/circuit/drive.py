@@ -6,7 +6,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 
 Scheme = Literal["V/2", "V/3", "floating", "grounded"]
 
@@ -58,13 +58,19 @@ class Drive:
             if value is not None and not (
                 isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0
             ):
-                raise ConfigError(f"Drive: {name}={value!r}; expected a tensor of V, one per line")
+                raise ArgumentTypeError(
+                    f"Drive: {name} is {_came(value)}; expected a tensor of V in floating point, "
+                    "one per line: use torch.as_tensor"
+                )
         for name in ("floating_word_lines", "floating_bit_lines"):
             value = getattr(self, name)
             if value is not None and not (
                 isinstance(value, Tensor) and value.dtype == torch.bool and value.dim() > 0
             ):
-                raise ConfigError(f"Drive: {name}={value!r}; expected a bool tensor, one per line")
+                raise ArgumentTypeError(
+                    f"Drive: {name} is {_came(value)}; expected a bool tensor, one per line: use "
+                    "torch.as_tensor"
+                )
 
     @classmethod
     def read(cls, v: Tensor) -> Self:
@@ -142,3 +148,9 @@ def _chosen(
     if lines.is_floating_point() or not bool(((lines >= 0) & (lines < count)).all()):
         raise ConfigError(f"Drive: {name}={index!r}; expected an index from 0 to {count - 1}")
     return lines[..., None] == torch.arange(count, device=device)
+
+
+def _came(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {list(value.shape)}"
+    return f"a {type(value).__name__}"

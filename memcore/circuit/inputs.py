@@ -13,7 +13,7 @@ from memcore.circuit.per_cell import PerCell
 from memcore.circuit.segments import check_cells, check_wires
 from memcore.circuit.series import SeriesElement
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, ShapeError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 
 
 def shape_of(
@@ -47,7 +47,7 @@ def shape_of(
 def require_drive(name: str, drive: object, g: Tensor) -> None:
     """Refuse a drive that does not fit the lines of an array."""
     if not isinstance(drive, Drive):
-        raise ConfigError(
+        raise ArgumentTypeError(
             f"{name} is a {type(drive).__name__}; expected a Drive, Drive.read(v) for word lines "
             "at v and bit lines at 0 V"
         )
@@ -130,3 +130,35 @@ def _joined(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
             f"the leading dimensions do not broadcast: {leads}; expected the same number or 1 at "
             "each place from the right"
         ) from None
+
+
+#: Voltages at which a law is looked at, as a share of the largest that is applied.
+_SAMPLES = 33
+
+
+def require_rising(law: CellLaw, g: Tensor, shape: tuple[int, ...], largest: float) -> None:
+    """Refuse a law of one's own whose current falls with the voltage: there are several solutions.
+
+    Args:
+        law: current-voltage law; those of memcore rise by construction.
+        g: conductances.
+        shape: of all vectors and arrays.
+        largest: largest voltage in V that cells can see.
+
+    Raises:
+        ConfigError: the current falls somewhere up to the largest voltage.
+    """
+    if type(law).__module__.startswith("memcore.") or not largest > 0:
+        return
+    before: Tensor | None = None
+    for share in torch.linspace(-1, 1, _SAMPLES, dtype=torch.float64).tolist():
+        current = law.current(g.new_full(shape, share * largest), g)
+        if before is not None:
+            slack = 64 * torch.finfo(g.dtype).eps * torch.maximum(current.abs(), before.abs())
+            if bool((current < before - slack).any()):
+                raise ConfigError(
+                    f"the current of {type(law).__name__} falls with the voltage near "
+                    f"{share * largest:.3g} V; expected one that never falls up to the "
+                    f"{largest:.3g} V that are applied: otherwise a circuit has several solutions"
+                )
+        before = current

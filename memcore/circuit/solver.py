@@ -12,7 +12,8 @@ from memcore.circuit.cell import Cell, OperatingPoint
 from memcore.circuit.currents import TOLERANCE, check_iteration
 from memcore.circuit.drive import Drive
 from memcore.circuit.gated import GatedCircuit
-from memcore.circuit.inputs import shape_of
+from memcore.circuit.gradients import warn_of_gradients
+from memcore.circuit.inputs import require_rising, shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines, lines_of
 from memcore.circuit.newton_step import Floating, step
@@ -46,7 +47,7 @@ def solve(
     u and p; it is damped until the equations are closer to being met, for each vector by itself.
     No array is factorised, only single lines; an iteration takes O(rows x cols) for a vector, with
     a dense system of the floating lines where there are any. Resistances of 0 are exact. There are
-    no gradients.
+    no gradients: a warning names inputs that require some.
 
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
@@ -64,14 +65,16 @@ def solve(
     Raises:
         ConvergenceError: the tolerance is not met and `strict`.
         ConfigError: a shape, a dtype or an object does not fit, a voltage is not finite, or no line
-            has a potential.
+            has a potential, or the current of the law falls with the voltage.
         ArgumentTypeError: `g` is no tensor of float32 or float64, or `wires` is something else.
         ConfigError: a conductance is negative or not finite.
     """
     check_iteration(tolerance, iterations)
+    warn_of_gradients("solve", g=g, wires=wires, drive=drive, law=law, series=series)
     with torch.no_grad():
         kind = _Circuit if gated(series) is None else GatedCircuit
         circuit = kind.of(g, wires, drive, law, series)
+        require_rising(law, g, circuit.shape, circuit.ends.span)
         bound = TOLERANCE[g.dtype] if tolerance is None else tolerance
         solution = circuit.solve(start, bound, iterations)
     if strict and not bool(solution.converged.all()):

@@ -74,6 +74,12 @@ class Terminals:
         word = torch.where(self.floating.word, floating[..., :rows], 0)
         return word, torch.where(self.floating.bit, floating[..., rows:], 0)
 
+    @property
+    def span(self) -> float:
+        """The difference of the highest and the lowest potential of all driven ends, in V."""
+        every = torch.cat([self.word.flatten(), self.bit.flatten()])
+        return float(every.max() - every.min()) if every.numel() else 0.0
+
     def rounding(self, floating: Tensor | None) -> Tensor:
         """What rounding leaves of the voltage of a cell, in V, [...]."""
         word, bit = self.potentials(floating)

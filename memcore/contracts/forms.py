@@ -233,7 +233,7 @@ class Lookup(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Look up; the gradient passes straight through."""
-        nearest = self.values[torch.bucketize(x.detach(), self.edges)]
+        nearest = self.values[torch.bucketize(x.detach().contiguous(), self.edges)]
         return x + (nearest - x).detach()
 
 

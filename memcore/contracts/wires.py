@@ -97,6 +97,9 @@ def _require(name: str, value: object) -> None:
             f"{name} has negative or infinite entries or NaN; expected ohm, at least 0"
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ArgumentTypeError(f"{name} is {shown(value)}; expected ohm as a number or a tensor")
+        came = f"a {type(value).__name__}" if hasattr(value, "__len__") else shown(value)
+        raise ArgumentTypeError(
+            f"{name} is {came}; expected ohm as a number or a tensor: use torch.as_tensor"
+        )
     if not _check.is_number(value) or not 0 <= value <= _check.LARGEST:
         raise ConfigError(f"{name} is {shown(value)} ohm; expected a finite number, at least 0")

@@ -44,7 +44,7 @@ from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.specs import PluginSpec
@@ -361,11 +361,15 @@ class Crossbar(nn.Module):
             [..., arrays, rows, cols], without `arrays` if there is one only.
 
         Raises:
+            ArgumentTypeError: `v` is something else.
             ConfigError: a shape does not fit, or there is no circuit behind an effect.
             ConvergenceError: the circuit could not be solved.
         """
         if not isinstance(v, Tensor | Drive):
-            raise ConfigError(f"v is a {type(v).__name__}; expected a tensor of V, or a Drive")
+            raise ArgumentTypeError(
+                f"v is a {type(v).__name__}; expected a tensor of V, or a Drive: use "
+                "torch.as_tensor"
+            )
         if isinstance(v, Tensor):
             _check.tensor("v", v, "[..., rows]", "V", any_real=True)
         circuit = self.circuit()

@@ -45,7 +45,8 @@ class CircuitProduct(Product):
         some = [g] if len(g) == 1 else torch.split(g, at_once)
         volts = torch.split(v, at_once)
         every = some * len(volts) if len(some) == 1 else some
-        return torch.cat([self._solved(v, g) for v, g in zip(volts, every, strict=True)])
+        with torch.no_grad():  # which has been said
+            return torch.cat([self._solved(v, g) for v, g in zip(volts, every, strict=True)])
 
     def _solved(self, v: Tensor, g: Tensor) -> Tensor:
         circuit = self.circuit(g[0] if len(g) == 1 else g)

@@ -29,7 +29,8 @@ def drawn(
         above: what every cell must draw more than, if anything.
 
     Returns:
-        float32, [] or [arrays, rows, cols].
+        [] float64, which takes on the precision of what it is combined with, or
+        [arrays, rows, cols] float32.
 
     Raises:
         ConfigError: some cells drew too little.
@@ -43,7 +44,7 @@ def drawn(
                 f"expected > {above:g}: give the distribution a min"
             )
         return sample
-    return torch.as_tensor(value, dtype=torch.float32, device=ctx.torch_device)
+    return torch.as_tensor(value, dtype=torch.float64, device=ctx.torch_device)
 
 
 def per_write(ctx: Context) -> Context:

@@ -16,7 +16,7 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.given import drive_of
 from memcore.crossbar.tiling import Tiling
-from memcore.errors import ConfigError, ShapeError
+from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,8 +88,9 @@ class Circuit:
 def _arrays(cells: Tensor) -> Tensor:
     """Conductances as [arrays, rows, cols]."""
     if not isinstance(cells, Tensor):
-        raise ConfigError(
-            f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in S"
+        raise ArgumentTypeError(
+            f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in "
+            "S: use torch.as_tensor"
         )
     if cells.dim() not in (2, 3) or not cells.numel():
         raise ShapeError(

@@ -123,3 +123,11 @@ def test_a_layer_drifts_the_same_on_the_same_chip(converted, inputs):
 def test_impossible_drift_is_refused(parameters):
     with pytest.raises(ConfigError, match=f"Drift: {next(iter(parameters))}="):
         Drift(**parameters)
+
+
+def test_a_layer_in_double_precision_drifts_by_the_factor_in_double_precision():
+    g = torch.tensor([[3e-5, 7e-5]], dtype=torch.float64)
+    crossbar = memcore.Crossbar(g, nonidealities=[{"name": "drift", "nu": 0.1, "t0": 1.0}])
+    crossbar.age(seconds=1e6)
+    factor = crossbar.conductance[0] / g
+    torch.testing.assert_close(factor, (1 + 1e6) ** -0.1 * torch.ones_like(g), rtol=1e-13, atol=0)

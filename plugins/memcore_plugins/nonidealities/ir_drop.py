@@ -42,7 +42,8 @@ class IrDrop(Wiring):
         "as_mapped",
         "1",
         "order of the lines: as the mapper placed them, or sorted, so that word lines that conduct "
-        "more are nearer to the sense nodes, and bit lines that conduct more to the drivers",
+        "more are nearer to the sense nodes, and bit lines that conduct more to the drivers; lines "
+        "that conduct the same stay in the order of their numbers",
     )
 
     @property
