@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from memcore import native
+from memcore.ops.checks import require_dense
 
 #: One of these can exist in a process: importing this module under a second name fails.
 LIBRARY: Any = torch.library.Library("memcore", "DEF")  # type: ignore[no-untyped-call]
@@ -33,6 +34,7 @@ def register(
     torch.library.register_fake(f"memcore::{name}", fake, lib=LIBRARY)
 
     def checked_reference(*args: Any) -> torch.Tensor:
+        require_dense(*args)  # others never reach a kernel
         fake(*args)
         return reference(*args)
 

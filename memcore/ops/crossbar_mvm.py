@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
+from memcore.errors import ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
-from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
+from memcore.ops.checks import (
+    require_floating,
+    require_same_device,
+    require_same_dtype,
+    require_shape,
+)
 
 #: Columns of one panel, the unit in which the kernels read weights (kPanel in kernels.h).
 PANEL = 32
@@ -101,12 +106,11 @@ def _empty(
     hi: float,
 ) -> Tensor:
     del lo, hi
-    if not x.is_floating_point():
-        raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
+    require_floating("x", x)
     if x.dim() != 3:
         raise ShapeError(f"x has shape {list(x.shape)}; expected [n, groups, rows]")
     if cols < 0 or tile_rows < 1:
-        raise ConfigError(f"cols={cols} and tile_rows={tile_rows}; expected at least 0 and 1")
+        raise ConfigError(f"cols is {cols} and tile_rows is {tile_rows}; expected 0 and 1 or more")
     groups, rows = x.shape[1], x.shape[2]
     _expect("panels", panels, x, (groups, -(-cols // PANEL), rows, PANEL))
     _expect("dac", dac, x, (3,))

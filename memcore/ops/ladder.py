@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.errors import ArgumentTypeError, ShapeError
 from memcore.ops import _ladder_reference
 from memcore.ops._library import address, large_pages
-from memcore.ops.checks import require_same_dtype
+from memcore.ops.checks import require_dense, require_same_device, require_same_dtype
 
 _HAS_KERNEL = native.cpu() is not None
 
@@ -20,6 +21,38 @@ _HAS_KERNEL = native.cpu() is not None
 def has_kernel(like: Tensor) -> bool:
     """Whether the native kernel runs for tensors on the device of `like`."""
     return _HAS_KERNEL and like.device.type == "cpu"
+
+
+def _check(shunt: Tensor | None, segments: Tensor, far: Tensor, dim: int) -> tuple[int, ...]:
+    """Refuse what does not fit the segments; return the leading dimensions of all together."""
+    require_dense(shunt, far)
+    cells = tuple(segments.shape[-2:])
+    others: dict[str, tuple[Tensor, tuple[int, ...]]] = {"far": (far, (cells[1 + dim],))}
+    if shunt is not None:
+        others["shunt"] = (shunt, cells)
+    leading: dict[str, tuple[int, ...]] = {"segments": segments.shape[:-2]}
+    for name, (tensor, shape) in others.items():
+        require_same_dtype(name, tensor, "segments", segments)
+        require_same_device(name, tensor, "segments", segments)
+        at = tensor.dim() - len(shape)
+        if at < 0 or tuple(tensor.shape[at:]) not in {shape, (1,) * len(shape)}:
+            wanted = ", ".join(map(str, shape))
+            raise ShapeError(f"{name} has shape {list(tensor.shape)}; expected [..., {wanted}]")
+        leading[name] = tensor.shape[:at]
+    return broadcast_leading(leading)
+
+
+def broadcast_leading(leading: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The leading dimensions of several tensors together.
+
+    Raises:
+        ShapeError: they do not broadcast.
+    """
+    try:
+        return np.broadcast_shapes(*leading.values())
+    except ValueError:
+        listed = ", ".join(f"{list(shape)} of {name}" for name, shape in leading.items())
+        raise ShapeError(f"leading dimensions are {listed}; expected ones that broadcast") from None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,16 +103,19 @@ class Ladders:
             dim: dimension along the lines.
             near_last: whether the near end is behind the last column or row.
         """
-        cells = (segments.shape[-2], segments.shape[-1])
+        require_dense(segments)
+        if segments.dtype not in (torch.float32, torch.float64):
+            raise ArgumentTypeError(f"segments is {segments.dtype}; expected float32 or float64")
+        if segments.dim() < 2:
+            raise ShapeError(
+                f"segments has shape {list(segments.shape)}; expected [..., rows, cols]"
+            )
         if far is None:
             far = segments.new_full((1,), torch.inf)
-        batches = {segments.shape[:-2], far.shape[:-1]}
-        batches |= set() if shunt is None else {shunt.shape[:-2]}
-        lead = np.broadcast_shapes(*batches)
+        lead = _check(shunt, segments, far, dim)
+        cells = (segments.shape[-2], segments.shape[-1])
         segments = segments.expand(*lead, *cells)
         far = far.expand(*lead, cells[1 + dim])
-        if shunt is not None:
-            shunt = shunt.to(segments.dtype)
         by_kernel = has_kernel(segments)
         lines = cls(
             lead=lead,
@@ -104,7 +140,13 @@ class Ladders:
         Returns:
             V [..., rows, cols], and W [..., 1, 1] in float64.
         """
+        require_dense(inputs)
         require_same_dtype("inputs", inputs, "a segment", self.factors)
+        require_same_device("inputs", inputs, "a segment", self.factors)
+        if inputs.shape[-2:] != self.cells:
+            wanted = f"[..., {self.cells[0]}, {self.cells[1]}]"
+            raise ShapeError(f"inputs has shape {list(inputs.shape)}; expected {wanted}")
+        broadcast_leading({"inputs": inputs.shape[:-2], "the lines": self.lead})
         if 0 in self.cells:
             batch = np.broadcast_shapes(inputs.shape[:-2], self.lead)
             voltages = inputs.new_empty((*batch, *self.cells)) if out is None else out

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from memcore import native
-from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
+from memcore.errors import ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
-from memcore.ops.checks import require_same_device
+from memcore.ops.checks import require_floating, require_same_device
 
 #: The kernels find a level by a 32-bit index into tables twice as large.
 _MOST_LEVELS = 2**30
@@ -103,10 +103,8 @@ class _LevelsSte(torch.autograd.Function):
 
 
 def _check_pair(x: Tensor, other: Tensor, name: str) -> None:
-    if not x.is_floating_point():
-        raise ArgumentTypeError(f"x is {x.dtype}; expected a floating-point dtype: use x.float()")
-    if not other.is_floating_point():
-        raise ArgumentTypeError(f"{name} is {other.dtype}; expected a floating-point dtype")
+    require_floating("x", x)
+    require_floating(name, other)
     require_same_device(name, other, "x", x)
 
 

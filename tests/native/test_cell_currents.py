@@ -234,3 +234,13 @@ def test_it_says_what_is_wrong(v: Tensor, g: Tensor, error: type[Exception], tex
 def test_an_iteration_that_cannot_end_is_refused(given: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         cell_currents(torch.ones(3), torch.ones(3, 4), Wires(word_line=1.0), **given)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_single_precision_meets_its_own_tolerance(size):
+    generator = torch.Generator().manual_seed(size)
+    g, v = (torch.rand(*shape, generator=generator) for shape in ((size, size), (size,)))
+    wires = Wires(word_line=1.0, bit_line=1.0)
+    currents = cell_currents(v, g * 1e-4, wires)
+    exact = cell_currents(v.double(), g.double() * 1e-4, wires)
+    torch.testing.assert_close(currents.double(), exact, rtol=1e-3, atol=1e-8)

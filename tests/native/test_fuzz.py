@@ -1,5 +1,6 @@
 """Operators against their references, for tensors of any size and layout."""
 
+import contextlib
 import math
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import memcore
 from memcore import native
+from memcore.errors import MemcoreError
 from memcore.ops import (
     _effective_reference,
     crossbar_mvm,
@@ -87,6 +89,54 @@ def assert_same(got: Tensor, expected: Tensor, **tolerances: float) -> None:
     assert got.shape == expected.shape
     tolerances = tolerances or {"rtol": 0.0, "atol": 0.0}
     torch.testing.assert_close(got, expected, equal_nan=True, **tolerances)
+
+
+WRONG = {
+    "complex": lambda x: x.to(torch.complex64),
+    "integers": lambda x: x.to(torch.int32),
+    "booleans": lambda x: x.bool(),
+    "eight bits": lambda x: x.float().to(torch.float8_e4m3fn),
+    "half": lambda x: x.half(),
+    "twice as many": lambda x: torch.cat((x, x)) if x.dim() else x,
+    "sparse": lambda x: x.to_sparse(),
+    "nowhere": lambda x: x.to("meta"),
+    "nothing": lambda x: x[..., :0] if x.dim() else x.new_empty(0),
+    "a number": lambda x: x.new_zeros(()),
+    "more dimensions": lambda x: x[None],
+    "NaN": lambda x: torch.full_like(x.float(), math.nan),
+}
+
+
+def calls() -> dict[str, tuple[Callable[..., object], list[Tensor]]]:
+    """Every operator with tensors that fit."""
+    reads, x, ones = torch.arange(3), torch.rand(4, 2, 5), torch.ones
+    panels, code = crossbar_mvm.pack(torch.rand(2, 5, 3)), torch.tensor([1.0, -9.0, 9.0])
+    cells = [torch.rand(2, 3, 4) for _ in range(3)]
+    mvm, solve = crossbar_mvm.crossbar_mvm, effective_conductance.solve
+    return {
+        "uniform": (lambda r, e: philox.uniform(r, 4, 1, e), [reads, torch.arange(4)]),
+        "normal": (lambda r, e: philox.normal(r, 4, 1, e), [reads, torch.arange(4)]),
+        "bernoulli": (lambda r, e: philox.bernoulli(r, 4, 1, 0.5, e), [reads, torch.arange(4)]),
+        "grid": (lambda x, s: quantize.uniform(x, s, -3, 3), [x, ones(5)]),
+        "levels": (quantize.levels, [x, torch.rand(5, 3).sort(1).values]),
+        "mvm": (lambda *t: mvm(*t, 3, 2, -9, 9), [x, panels, code, ones(6), ones(6)]),
+        "effective": (lambda *t: solve(*t, False, False), cells),
+        "gradient": (
+            lambda *t: effective_conductance._BACKWARD(*t, False, False),
+            [torch.rand(2, 3, 4), *cells],
+        ),
+        "ladder": (lambda g, r, v: ladder.Ladders.of(g, r, dim=-1).solve(v), cells),
+    }
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", calls())
+def test_tensors_that_do_not_fit_are_errors_of_memcore_or_make_no_difference(name, wrong):
+    call, tensors = calls()[name]
+    for k in range(len(tensors)):
+        changed = [WRONG[wrong](x) if i == k else x for i, x in enumerate(tensors)]
+        with contextlib.suppress(MemcoreError):
+            call(*changed)
 
 
 @fuzzed
