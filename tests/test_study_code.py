@@ -195,7 +195,8 @@ def test_what_is_no_name_of_a_function_is_refused(folder: Path, name: str) -> No
     [
         ("return {'logits': x}", "the network returns dict; expected a tensor"),
         ("return x @ x", "fails on images of shape"),
-        ("return x[0]", "at least two outputs for each label"),
+        ("return x[0]", r"returns shape \[10\] for 500 images"),
+        ("return x[:, :1]", "at least two outputs for each label"),
         ("return x[:, :5]", "labels reach from 0 to 9, but the network has 5 outputs"),
     ],
 )

@@ -228,3 +228,40 @@ def test_targets_without_finite_values_are_refused() -> None:
 def test_labels_that_no_output_stands_for_are_no_mistakes_of_the_network(label: int) -> None:
     with pytest.raises(StudyError, match="expected labels from 0 to 3"):
         score("accuracy", torch.zeros(2, 4), torch.tensor([0, label]))
+
+
+FORMS = ["y[0]", "y.sum()", "y[:0]", "y.long()", "y > 0", "y + 0j", "y[:, None]", "[y]", "None"]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("form", FORMS)
+def test_odd_outputs_are_errors_of_a_study(folder: Path, form: str, epochs: int) -> None:
+    (folder / "own_odd.py").write_text(
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.f = nn.Linear(16, 9)\n"
+        f"    def forward(self, x):\n        y = self.f(x.flatten(1))\n        return {form}\n"
+    )
+    task = {"model": "own_odd:Net", "data": {"name": "own_task:data", "whole": True}}
+    with pytest.raises(StudyError):
+        run(
+            folder,
+            {**task, "metric": "r2" if form == "y + 0j" else "accuracy"},
+            train={"epochs": epochs, "batch": 20},
+        )
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("targets", ["y - 1", "y + 50", "y[:, None]", "y + 0j", "y * float('nan')"])
+def test_odd_targets_are_errors_of_a_study(folder: Path, targets: str, epochs: int) -> None:
+    (folder / "own_odd.py").write_text(
+        "import torch\nfrom torch import nn\nfrom memcore.study import Dataset, Split\n"
+        "def data():\n    x, y = torch.randn(30, 1, 4, 4), torch.arange(30) % 3\n"
+        f"    split = Split(x, {targets})\n    return Dataset(train=split, test=split)\n"
+        "def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))\n"
+    )
+    with pytest.raises(StudyError):
+        run(
+            folder,
+            {"model": "own_odd:net", "data": "own_odd:data"},
+            train={"epochs": epochs, "batch": 20},
+        )

@@ -50,6 +50,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, CrossbarConfig):
         return value.to_mapping()
     if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            raise ConfigError(f"has the key {odd[0]!r}; expected words as keys")
         return {key: _plain(entry) for key, entry in value.items()}
     return plain(value)
 
@@ -259,6 +262,8 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
     except ValidationError as error:
         lines = [f"{label}: {line}" for line in _problems(error)]
         raise StudyError("\n".join(lines)) from None
+    except RecursionError:
+        raise StudyError(f"{label}: is nested too deeply; expected the tables of a study") from None
 
 
 def packaged() -> list[str]:

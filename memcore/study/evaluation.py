@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from memcore.errors import NoEffectWarning, StudyError
+from memcore.errors import MemcoreError, NoEffectWarning, StudyError
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import run
 from memcore.random import Stream
@@ -41,7 +41,15 @@ def judged(
     Raises:
         StudyError: an output is not finite, or does not fit the targets.
     """
-    return metric.judge(_outputs(model, dataset, test, general))
+    try:
+        return metric.judge(_outputs(model, dataset, test, general))
+    except MemcoreError:
+        raise
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:  # torch's own
+        raise StudyError(
+            f"the metric {metric.name!r} cannot judge these outputs: {error}; expected real "
+            "numbers in the shape that it needs"
+        ) from error
 
 
 def _outputs(

@@ -83,6 +83,11 @@ def forward(model: nn.Module, dataset: Dataset, images: Tensor, device: torch.de
             f"the network returns {type(outputs).__name__}; expected a tensor: wrap the network so "
             "that it returns the outputs to be judged"
         )
+    if outputs.shape[:1] != images.shape[:1]:
+        raise StudyError(
+            f"the network returns shape {list(outputs.shape)} for {len(images)} images; expected "
+            "an entry for each"
+        )
     return outputs
 
 
@@ -142,13 +147,25 @@ class Training:
         model.train()
         for images, labels in _batches(self.dataset.train, self.recipe, generator):
             outputs = forward(model, self.dataset, images, self.device)
-            loss = self.loss(outputs, labels.to(self.device), self.recipe.label_smoothing)
+            loss = self._loss(outputs, labels.to(self.device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(labels)
         return total.item() / len(self.dataset.train)
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            return self.loss(outputs, targets, self.recipe.label_smoothing)
+        except (RuntimeError, ValueError, LookupError) as error:
+            if isinstance(error, MemcoreError):
+                raise
+            raise StudyError(
+                f"outputs of shape {list(outputs.shape)} and {outputs.dtype} have no loss for "
+                f"targets of shape {list(targets.shape)} and {targets.dtype}: {error}; expected an "
+                "output for each class or number, or a checkpoint that needs no training"
+            ) from error
 
     def _steps(self) -> int:
         """Steps of one epoch, as `_batches` makes them."""
