@@ -41,7 +41,7 @@ class Located:
             return self._without_header(places), places
         headers = [k for k in range(len(self.rows)) if self._names_all(k)]
         if not headers:
-            raise self._no_header()
+            raise ConfigError(self._no_header())
         header, end = self._record(headers)
         cells = self._plain(header)
         places = {}
@@ -152,7 +152,7 @@ class Located:
             if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
                 yield k + 1, row
 
-    def _no_header(self) -> ConfigError:
+    def _no_header(self) -> str:
         wanted = {plain(str(heading)) for heading in self.columns.values()}
         best: list[str] = []
         for k in range(len(self.rows)):
@@ -161,7 +161,7 @@ class Located:
                 best = cells
         missing = ", ".join(repr(c) for c in self.columns.values() if plain(str(c)) not in best)
         there = ", ".join(map(repr, best)) or "nothing"
-        return ConfigError(
+        return (
             f"no line of '{self.path}' has the column {missing}; there is: {there} (columns are "
             f"separated by {self.dialect.delimiter!r}){self._otherwise(wanted)}"
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.reads import reads_of
 from memcore.fitting.table import Table, read_table
@@ -312,7 +312,7 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
         given = getattr(data, name)
         try:
             if torch.as_tensor(given).is_complex():
-                raise TypeError("complex numbers")
+                raise ArgumentTypeError("complex numbers")
             value = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(
