@@ -83,9 +83,6 @@ class Load:
         return torch.maximum(excess, (current - self.limit) * (most / self.limit))
 
 
-NO_LOAD: Final = Load()
-
-
 def loaded(device: Memristor, load: Load) -> Memristor:
     """The device whose `step` takes the voltage of the source in place of its own.
 
@@ -116,3 +113,6 @@ class _Loaded:
 
 def _is_real(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+NO_LOAD: Final = Load()
