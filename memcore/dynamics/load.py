@@ -85,9 +85,6 @@ class Load:
         return torch.maximum(excess, (current - self.limit) * (most / self.limit))
 
 
-NO_LOAD: Final = Load()
-
-
 def loaded(device: Memristor, load: Load) -> Memristor:
     """The device whose `step` takes the voltage of the source in place of its own.
 

@@ -15,6 +15,8 @@ from memcore.fitting.space import SearchAxis
 _LOOKED_AT: Final = 64  #: places of which the best ones are taken
 _PLACES: Final = 10  #: places at which influences are measured
 _BLIND: Final = 1e-8  #: share of the largest influence below which there is none
+#: The same of a combination, of which difference quotients are no better where a state saturates.
+_REDUNDANT: Final = 1e-5
 _PART: Final = 0.1  #: of a combination; smaller contributions are no reason to hold a parameter
 
 
@@ -57,7 +59,7 @@ def _slopes(problem: Problem, seed: int) -> Numbers:
 def _held(slopes: Numbers, axes: Sequence[SearchAxis]) -> set[int]:
     """One parameter of each combination that changes nothing: one that the data do not scale."""
     _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
-    blind = directions[singular <= _BLIND * singular[0]].copy()
+    blind = directions[singular <= _REDUNDANT * singular[0]].copy()
     free = np.array([not axis.scaled for axis in axes])
     held: set[int] = set()
     for k in range(len(blind)):

@@ -12,29 +12,34 @@ from memcore.fitting.scaling import DataScale
 _WITHIN: Final = 1e-3  #: share of the largest current within which currents are the same
 _SHARE: Final = 0.03  #: of all samples, from which those at the largest current are a plateau
 _FEWEST: Final = 5
-_APART: Final = 30.0  #: times beyond the device's resistances, from which a unit may be wrong
+#: Times beyond the resistances of the device, from which a unit may be wrong: where the user gave
+#: its parameters, and where the defaults stand in for them.
+_APART: Final = 5.0
+_APART_FROM_DEFAULTS: Final = 30.0
 _MOVED: Final = 0.02  #: share of the largest voltage by which it moves on a plateau
 
 
-def oddities(data: Data, device: Memristor, limit: float | None) -> tuple[str, ...]:
+def oddities(data: Data, device: Memristor, limit: float | None, *, given: bool) -> tuple[str, ...]:
     """Remarks on data that do not look like those of the device at the start of the search.
 
     Args:
         data: measured data.
         device: nominal device at the start.
         limit: current limit that was declared, in A.
+        given: whether the user gave parameters of the device.
     """
-    return (*plateaus(data, limit), *_sizes(data, device), *_directions(data))
+    apart = _APART if given else _APART_FROM_DEFAULTS
+    return (*plateaus(data, limit), *_sizes(data, device, apart), *_directions(data))
 
 
-def _sizes(data: Data, device: Memristor) -> tuple[str, ...]:
+def _sizes(data: Data, device: Memristor, apart: float) -> tuple[str, ...]:
     """A remark on resistances far from those of the device."""
     ohms = DataScale.of(data).ohms
     try:
         low, high = (1 / g for g in reversed(device.nominal_range()))
     except Exception:  # a device of one's own may not know its range
         return ()
-    if ohms is None or (ohms[0] < _APART * high and ohms[1] > low / _APART):
+    if ohms is None or (ohms[0] < apart * high and ohms[1] > low / apart):
         return ()
     return (
         f"the data are of {ohms[0]:.2g} to {ohms[1]:.2g} ohm, but the search starts at one of "

@@ -26,7 +26,7 @@ from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.scaling import DataScale
 from memcore.fitting.search import Optimum, require_enough, search
 from memcore.fitting.space import SearchAxis, axes, lengths, numbers, units
-from memcore.fitting.start import starting_device
+from memcore.fitting.start import says_nothing, starting_device
 from memcore.fitting.tabulated import Tabulating, tabulate
 from memcore.registry.specs import PluginSpec, provided_name
 
@@ -85,7 +85,8 @@ def fit(
     first, notes = starting_device(device, chosen)
     if isinstance(first, Tabulating):
         return _tabulated(first, data, chosen)
-    return _searched(first, data, chosen, notes)
+    given = chosen.start is not None or not says_nothing(device)
+    return _searched(first, data, chosen, notes, given)
 
 
 #: What editors and `help` show: every option by its name.
@@ -102,7 +103,9 @@ def _tabulated(device: Tabulating, data: Any, options: FitOptions) -> Fit:
     return tabulate(device, records, {"memcore": __version__, **dated})
 
 
-def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[str]) -> Fit:
+def _searched(
+    first: Memristor, data: Any, options: FitOptions, notes: Sequence[str], given: bool
+) -> Fit:
     """The device that fits the data best."""
     measured = load(
         data,
@@ -134,7 +137,7 @@ def _searched(first: Memristor, data: Any, options: FitOptions, notes: Sequence[
     robust = options.loss != "linear"
     problems = [Problem.of(m, fitted, options.scale, options.floor, robust) for m in models]
     solution = search(problems, options.loss, options.starts, options.seed, options.progress)
-    remarks = (*notes, *measured.remarks, *oddities(measured, first, options.limit))
+    remarks = (*notes, *measured.remarks, *oddities(measured, first, options.limit, given=given))
     return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 

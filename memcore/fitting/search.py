@@ -9,7 +9,7 @@ import numpy as np
 
 from memcore._text import needed
 from memcore.errors import ConfigError
-from memcore.fitting.adequacy import misfit
+from memcore.fitting.adequacy import misfit, neighbours
 from memcore.fitting.explore import explore
 from memcore.fitting.identify import judge
 from memcore.fitting.influence import acts, divided
@@ -30,6 +30,9 @@ _MANY: Final = 30  #: samples from which noise can tell that a search has arrive
 _AGAIN: Final = 1.01  #: times the least cost, that another search ends at the same place
 _UNMOVED: Final = 1e-2  #: of the variance of a sample, by which going back to a start may cost
 _IMPROVED: Final = 6  #: times that a better minimum, found on the way, is taken
+_ROUGH: Final = 1e-2  #: variances of a sample, to which the others follow a moved parameter
+_NEAR: Final = 1e-6  #: of the place, likewise
+_DOUBT: Final = 2.0  #: standard errors of the correlation of neighbours, for another search
 _ROUNDING: Final = 1e-6  #: of the largest value
 _SEEDS: Final = 1_000_003  #: apart, the seeds of two fits
 
@@ -125,7 +128,7 @@ def _profile(end: "_End", optimum: Optimum, solve: "_Solver") -> Profile:
             optimum.problem.axes, judged.uncertainty, judged.identifiable, strict=True
         )
     }
-    return profiled(end.problem, end.result.x, spread, optimum.noise, solve)
+    return profiled(end.problem, end.result.x, spread, optimum.noise, solve.roughly)
 
 
 def _optimum(
@@ -190,7 +193,8 @@ class _End:
         """Whether there are enough samples to tell, and what is left over is noise."""
         residuals = self.problem.residuals(self.result.x)
         enough = len(residuals) >= _MANY and self.result.status > 0
-        return enough and not misfit(residuals, self.problem.scale.values)
+        doubted = neighbours(residuals)[1] > _DOUBT
+        return enough and not doubted and not misfit(residuals, self.problem.scale.values)
 
 
 def _cost(result: Any) -> float:
@@ -259,11 +263,15 @@ class _Solver:
             jac=lambda place: column * problem.jacobian(place),
             bounds=limits,
             max_nfev=most,
-            **dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE),
-            **options,
+            **{**dict.fromkeys(("ftol", "xtol", "gtol"), _TOLERANCE), **options},
         )
         self.evaluations += result.nfev
         return result
+
+    def roughly(self, problem: Problem, place: Numbers, most: int) -> Any:
+        """The minimum to a small share of the variance of one sample."""
+        share = _ROUGH / problem.model.compared.sum().item()
+        return self(problem, place, most, ftol=share, xtol=_NEAR)
 
     def through(self, problem: Problem, place: Numbers, **options: Any) -> Any:
         """Search to the end, by a detour where few samples are far more sensitive than others.

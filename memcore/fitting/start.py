@@ -30,7 +30,7 @@ def starting_device(spec: PluginSpec, options: FitOptions) -> tuple[Memristor, t
     values: Mapping[str, Any] = {}
     if isinstance(start, str):
         preset = type(device).preset(start).nominal()
-        if _says_nothing(spec):
+        if says_nothing(spec):
             device = preset
         else:
             searched = _searched(device, free, fixed)
@@ -45,7 +45,8 @@ def starting_device(spec: PluginSpec, options: FitOptions) -> tuple[Memristor, t
     return _changed(device, {**values, **held}, start), notes
 
 
-def _says_nothing(spec: PluginSpec) -> bool:
+def says_nothing(spec: PluginSpec) -> bool:
+    """Whether a device is given by its name or class alone."""
     if isinstance(spec, Mapping):
         return set(spec) == {"name"} and not device_file.is_device_file(spec["name"])
     return isinstance(spec, str | type) and not device_file.is_device_file(spec)
