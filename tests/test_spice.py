@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from memcore import ConfigError, Crossbar, MemcoreError, SpiceError, Stream, Wires, circuit, spice
+from memcore import Crossbar, MemcoreError, SpiceError, Stream, Wires, circuit, spice
 from memcore.circuit import Drive
 from memcore.cli.main import main
 from memcore.spice.check import compare
