@@ -1,5 +1,6 @@
 """A single conducting cell behind its lines."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -7,6 +8,7 @@ from memcore.circuit.cell import Cell, root
 from memcore.circuit.gated import GatedCell, GatedPoint
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines
+from memcore.circuit.segments import check_wires
 from memcore.circuit.series import SeriesElement, gated
 from memcore.contracts.wires import Wires
 
@@ -38,9 +40,18 @@ def path_resistances(
     rows: int, cols: int, wires: Wires, *, device: torch.device | str | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `path_resistance`, the parts of the word line and of the bit line by themselves."""
-    cells = torch.zeros(rows, cols, dtype=torch.float64, device=device)
-    lines = Lines.of(cells, wires)
+    check_wires(wires)
+    lead = _lead(wires)
+    lines = Lines.of(torch.zeros(*lead, rows, cols, dtype=torch.float64, device=device), wires)
     return lines.word.own, lines.bit.own
+
+
+def _lead(wires: Wires) -> tuple[int, ...]:
+    """The leading dimensions of resistances that differ from array to array."""
+    own = {"word_line": 2, "bit_line": 2, "driver": 1, "sense": 1}
+    tensors = {name: getattr(wires, name) for name in own}
+    shapes = (x.shape[: -own[n]] for n, x in tensors.items() if isinstance(x, Tensor))
+    return tuple(np.broadcast_shapes(*shapes))
 
 
 def single_cell_voltage(

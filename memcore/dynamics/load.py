@@ -111,3 +111,6 @@ class _Loaded:
         halfway = bare.step(state, begin, dt / 2, ctx.child("load"))
         moved: Tensor = bare.step(state, load.across(self, halfway, voltage), dt, ctx)
         return moved
+
+
+NO_LOAD: Final = Load()

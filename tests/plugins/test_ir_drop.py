@@ -1,11 +1,13 @@
 """Line resistance as an effect: its numbers, its approximations and how far these are from it."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import memcore
-from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, NoEffectWarning, Stream
+from memcore import ArrayInfo, ConfigError, Context, CrossbarConfig, NoEffectWarning, Stream, Wires
 
 IR_DROP = memcore.nonidealities["ir_drop"]
 SERIES = memcore.nonidealities["ir_drop_series"]
@@ -58,7 +60,7 @@ def test_one_line_may_differ():
             {"segment": torch.tensor(1.0)},
             r"segment=tensor\(1\.\); expected a finite number of ohm >= 0",
         ),
-        ({"driver": torch.ones(9)}, r"driver=tensor\(.*; expected a finite number of ohm >= 0"),
+        ({"driver": -torch.ones(9)}, "driver outside its range; expected a finite number of ohm"),
         ({"bit_line": True}, "bit_line=True; expected a finite number of ohm >= 0"),
         ({"pitch": 1e-7}, "pitch=1e-07 without a node; expected node="),
         (
@@ -147,3 +149,93 @@ def test_diagnose_says_how_far_an_approximation_is_off():
     assert approximation.error == pytest.approx(float(wanted), rel=1e-4)
     assert "ir_drop_series approximates: solved exactly" in str(found)
     assert memcore.diagnose(exact, [(x, layer(x).argmax(-1))]).approximations == ()
+
+
+def _conductance_matrix(g, word, bit):
+    """Nodal analysis of an array driven at the left and sensed at the bottom, by dense algebra."""
+    rows, cols = g.shape
+    size = rows * cols
+    matrix = torch.zeros(2 * size, 2 * size, dtype=torch.float64)
+    inputs = torch.zeros(2 * size, rows, dtype=torch.float64)
+
+    def connect(a, b, siemens):
+        matrix[a, a] += siemens
+        if b is not None:
+            matrix[b, b] += siemens
+            matrix[a, b] -= siemens
+            matrix[b, a] -= siemens
+
+    for i in range(rows):
+        for j in range(cols):
+            w, b = i * cols + j, size + i * cols + j
+            connect(w, w - 1 if j else None, 1 / word[i, j])
+            inputs[w, i] += 0 if j else 1 / word[i, j]
+            connect(b, b + cols if i < rows - 1 else None, 1 / bit[i, j])
+            connect(w, b, g[i, j])
+    nodes = torch.linalg.solve(matrix, inputs)
+    return (nodes[-cols:] / bit[-1][:, None]).mT
+
+
+def test_broken_lines_are_open_behind_the_break():
+    g = 1e-5 + 1e-4 * Stream(0).uniform((6, 5)).double()
+    word, bit = torch.full((6, 5), 2.0).double(), torch.full((6, 5), 3.0).double()
+    word[2, 3] = word[4, 0] = bit[3, 1] = bit[5, 2] = math.inf
+    wires = Wires(word_line=word, bit_line=bit)
+    exact = _conductance_matrix(g, word, bit)
+    v = Stream(1).uniform((6,)).double()
+    largest = float(exact.max())
+    found = memcore.effective_conductance(g, wires)
+    torch.testing.assert_close(found, exact, rtol=0, atol=3e-5 * largest)
+    for current in (
+        memcore.circuit.solve(g, wires, memcore.circuit.Drive.read(v)).current,
+        memcore.circuit.cell_currents(v, g, wires).sum(0),
+    ):
+        torch.testing.assert_close(current, v @ exact, rtol=0, atol=3e-5 * largest)
+
+
+@pytest.mark.parametrize("columns", ["separate", "shared"])
+def test_chips_have_broken_lines_of_their_own_for_life(columns):
+    effect = {"name": "ir_drop", "segment": 1.0, "open_word_lines": 0.3, "columns": columns}
+    device = {"name": "ideal", "r_on": 1e4, "r_off": 1e6}
+    config = memcore.CrossbarConfig(device=device, nonidealities=[effect], tile=(8, 8))
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(30, 12)
+    first, again = (memcore.convert(layer, config, seed=3).crossbar for _ in range(2))
+    other = memcore.convert(layer, config, seed=4).crossbar
+    assert torch.equal(first.folded, again.folded)
+    assert not torch.equal(first.folded, other.folded)
+    broken = (first.circuit().wires.word_line > 1e8).any(-1)
+    assert 0.15 < broken.double().mean() < 0.45
+    assert first.solve(0.2 * torch.rand(30)).converged.all()
+
+
+def test_a_word_line_that_is_broken_at_its_driver_delivers_nothing():
+    g = torch.full((4, 3), 1e-4).double()
+    driver = torch.tensor([0.0, math.inf, 0, 0], dtype=torch.float64)
+    current = memcore.Crossbar(g, wires=Wires(driver=driver)) @ torch.ones(4).double()
+    torch.testing.assert_close(current, torch.full((3,), 3e-4).double(), rtol=1e-4, atol=0)
+
+
+def test_ends_and_resistances_of_each_line_are_those_of_wires():
+    effect = {"name": "ir_drop", "segment": 5.0, "first": False, "last": False, "driver": 30.0}
+    g = 1e-5 + 1e-4 * Stream(0).uniform((6, 5)).double()
+    wires = Wires(word_line=5.0, bit_line=5.0, driver=30.0, first=False, last=False)
+    expected = memcore.effective_conductance(g, wires)
+    found = memcore.Crossbar(g, nonidealities=[effect]).folded[0].mT
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+    drawn = memcore.Crossbar(
+        g, nonidealities=[effect | {"driver": memcore.Uniform(10.0, 90.0)}]
+    ).circuit()
+    assert drawn.wires.driver.shape == (1, 6)
+    assert len(drawn.wires.driver.unique()) == 6
+
+
+def test_programmers_write_around_broken_lines():
+    config = memcore.CrossbarConfig(
+        device={"name": "linear_ion_drift"},
+        programmer={"name": "write_verify", "max_pulses": 20},
+        nonidealities=[{"name": "ir_drop", "segment": 1.0, "open_bit_lines": 0.4}],
+        tile=(4, 4),
+    )
+    crossbar = memcore.convert(torch.nn.Linear(8, 4), config, seed=1).crossbar
+    assert bool(crossbar.conductance.isfinite().all())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from memcore import ConfigError, NonIdeality, Stage, Wires, parameter
 
@@ -123,11 +123,7 @@ class Wiring(NonIdeality):
         bit = self.segment_resistance if self.bit_line is None else self.bit_line
         return word, bit
 
-    def wires(
-        self,
-        drive: Literal["left", "right", "both"] = "left",
-        sense_at: Literal["bottom", "top", "both"] = "bottom",
-    ) -> Wires:
+    def wires(self) -> Wires:
         """The wires as the solvers want them."""
         word, bit = self.resistances
         return Wires(
@@ -135,6 +131,4 @@ class Wiring(NonIdeality):
             bit_line=bit,
             driver=self.driver,
             sense=self.sense,
-            drive=drive,
-            sense_at=sense_at,
         )
