@@ -1,7 +1,6 @@
 """`Memristor`: the contract of a device model."""
 
 import dataclasses
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,6 +16,9 @@ from memcore.contracts.parameters import Parameter, Preset
 from memcore.contracts.presets import PresetsBeside
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
+
+#: S, beyond which arithmetic in single precision ends and no device is.
+_LEAST, _MOST = 1e-30, 1e6
 
 if TYPE_CHECKING:
     from memcore.contracts.effect import NonIdeality
@@ -129,11 +131,18 @@ class Memristor(Contract):
 
     def nominal_range(self) -> tuple[float, float]:
         """The lowest and the highest nominal conductance in S, which a mapper plans with."""
-        lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
-        if not 0 < lowest < highest < math.inf:
+        try:
+            lowest, highest = map(float, self.nominal().conductance_range())  # type: ignore[arg-type]
+        except ArithmeticError as error:
+            raise ConfigError(
+                f"{type(self).__name__} has no conductances: {error}; expected parameters of the "
+                "magnitude of the default ones: look at those that differ"
+            ) from error
+        if not _LEAST <= lowest < highest <= _MOST:
             raise ConfigError(
                 f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "
-                "expected 0 < lowest < highest: look at its parameters, r_on < r_off for instance"
+                f"expected {_LEAST:g} <= lowest < highest <= {_MOST:g}: look at its parameters, "
+                "r_on < r_off for instance"
             )
         return lowest, highest
 

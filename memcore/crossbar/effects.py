@@ -39,6 +39,7 @@ class Effects(nn.Module):
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
         products: dict[str, nn.Module] = {}
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
+        self._names: dict[Stage, list[str]] = {stage: [] for stage in Stage}
         #: Which ageing effects move cells that are stuck too.
         self._ages_stuck: list[bool] = []
         for name, effect in effects.items():
@@ -48,6 +49,7 @@ class Effects(nn.Module):
             bound[effect.stage].append(form)
             if effect.stage is Stage.MVM:
                 products[name] = form
+            self._names[effect.stage].append(name)
             if effect.stage is Stage.AGE:
                 self._ages_stuck.append(effect.ages_stuck)
             if effect.stage in self._keys:
@@ -85,6 +87,7 @@ class Effects(nn.Module):
                         "draw from ctx.random in bind and return Affine(offset=...)"
                     )
                 conductance = form(conductance)
+                require_finite(conductance, name)
         if array.stuck is None:
             return conductance
         return torch.where(array.stuck.isnan(), conductance, array.stuck.to(conductance.dtype))
@@ -104,20 +107,25 @@ class Effects(nn.Module):
         seconds = clock.seconds
         _settle(self.reading, conductance, seconds)
         conductance = self.aged(conductance, clock)
-        for form in list(self.reading)[: self._steady]:
+        for form, name in list(zip(self.reading, self._names[Stage.READ], strict=True))[
+            : self._steady
+        ]:
             conductance = form(conductance)
+            require_finite(conductance, name)
         _settle(self.lines, conductance, seconds)
         return conductance
 
     def aged(self, conductance: Tensor, clock: Clock) -> Tensor:
         """What the cells hold by now, whatever a read makes of it; stuck cells stay stuck."""
-        for form, ages_stuck in zip(self.aging, self._ages_stuck, strict=True):
+        named = zip(self.aging, self._ages_stuck, self._names[Stage.AGE], strict=True)
+        for form, ages_stuck, name in named:
             if isinstance(form, Aging):
                 aged = form(conductance, clock.elapsed(form.clock, form.acceleration))
             else:
                 aged = form(conductance, clock.seconds)
             if self.stays is not None and not ages_stuck:
                 aged = torch.where(self.stays, conductance, aged)
+            require_finite(aged, name)
             conductance = aged
         return conductance
 
@@ -136,7 +144,9 @@ class Effects(nn.Module):
         """What multiplies the voltages, for settled conductances [arrays, rows, cols] S."""
         product = self.product
         if isinstance(product, Product) and product.is_linear:
-            return product.matrix(conductance)
+            matrix = product.matrix(conductance)
+            require_finite(matrix, ", ".join(self._names[Stage.MVM]))
+            return matrix
         return conductance
 
     @property
@@ -213,6 +223,27 @@ def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
     for form in forms:
         if isinstance(form, Gaussian):
             form.settle(conductance, seconds)
+
+
+def require_finite(conductance: Tensor, effect: str) -> None:
+    """Refuse conductances that an effect made infinite or NaN.
+
+    Args:
+        conductance: S, any shape.
+        effect: name of what gave them.
+
+    Raises:
+        ConfigError: naming the effect and how many cells it concerns.
+    """
+    if torch.compiler.is_compiling() or conductance.is_meta or not conductance.numel():
+        return
+    if bool(torch.stack(conductance.detach().aminmax()).isfinite().all()):
+        return
+    wrong = int((~conductance.isfinite()).sum())
+    raise ConfigError(
+        f"{effect!r} makes {wrong} of {conductance.numel()} conductances infinite or NaN; expected "
+        "finite ones: look at its parameters, and at the distributions among them"
+    )
 
 
 def is_off(effect: NonIdeality) -> bool:

@@ -12,10 +12,13 @@ from memcore.contracts.effect import NonIdeality
 from memcore.contracts.forms import Gaussian
 from memcore.contracts.parameters import Parameter, parameter
 from memcore.contracts.records import Context, Stage
+from memcore.errors import ConfigError
 from memcore.modelling.statistical import Statistical, require_inside
 
 
-def drawn(value: Parameter, name: str, array: ArrayInfo, ctx: Context) -> Tensor:
+def drawn(
+    value: Parameter, name: str, array: ArrayInfo, ctx: Context, *, above: float | None = None
+) -> Tensor:
     """A parameter as a tensor: one number, or a draw for each cell if it is a distribution.
 
     Args:
@@ -23,12 +26,23 @@ def drawn(value: Parameter, name: str, array: ArrayInfo, ctx: Context) -> Tensor
         name: of the parameter; draws of different names are independent.
         array: the arrays, whose shape the draw has.
         ctx: of the `bind` that asks; the draw is the same for a chip's life.
+        above: what every cell must draw more than, if anything.
 
     Returns:
         float32, [] or [arrays, rows, cols].
+
+    Raises:
+        ConfigError: some cells drew too little.
     """
     if isinstance(value, Distribution):
-        return value.sample(ctx.random.child(name), array.shape, device=ctx.torch_device)
+        sample = value.sample(ctx.random.child(name), array.shape, device=ctx.torch_device)
+        wrong = 0 if above is None or sample.is_meta else int((~(sample > above)).sum())
+        if wrong:
+            raise ConfigError(
+                f"{wrong} of {sample.numel()} cells drew {name} outside its range from {value!r}; "
+                f"expected > {above:g}: give the distribution a min"
+            )
+        return sample
     return torch.as_tensor(value, dtype=torch.float32, device=ctx.torch_device)
 
 

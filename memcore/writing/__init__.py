@@ -17,6 +17,7 @@ from memcore.writing.cells import (
     of_cells,
     report,
 )
+from memcore.writing.energy import energy_of
 from memcore.writing.network import Across, Network
 from memcore.writing.options import (
     LineOptions,
@@ -75,6 +76,7 @@ __all__ = [
     "WithStuck",
     "as_numbers",
     "beginning",
+    "energy_of",
     "find_voltage",
     "growing_widths",
     "of_cells",

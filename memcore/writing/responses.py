@@ -32,14 +32,13 @@ class Response:
         pulse: each of the train.
         counts: numbers of pulses, ascending from 0, [n].
         conductance: in S after so many pulses, monotone, [n].
-        current: in A at the voltage of the pulse, [n].
         up: whether the conductance rises.
 
     Examples:
         >>> import numpy as np
         >>> from memcore.writing import Pulse, Response
         >>> counts, g = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1e-6, 3e-6, 4e-6, 4.5e-6])
-        >>> rise = Response(Pulse(1.0, 1e-6), counts, g, 1.0 * g, up=True)
+        >>> rise = Response(Pulse(1.0, 1e-6), counts, g, up=True)
         >>> goal = np.array([3.9e-6])
         >>> rise.needed(g[:1], rise.position(goal), goal)
         array([2.])
@@ -48,7 +47,6 @@ class Response:
     pulse: Pulse
     counts: Numbers
     conductance: Numbers
-    current: Numbers
     up: bool
 
     def position(self, g: Numbers) -> Numbers:
@@ -75,35 +73,6 @@ class Response:
         ends = np.interp(self.position(start) + count, self.counts, self.conductance)
         after: Numbers = np.where(count > 0, ends, start)
         return after
-
-    def evenness(self, start: Numbers, end: Numbers, count: float) -> Numbers:
-        """The mean current of a train, relative to the mean of those at its beginning and end.
-
-        Args:
-            start: conductances in S of the cells before the train.
-            end: conductances in S after it.
-            count: number of pulses; those after a cell has arrived find it at the end.
-        """
-        begin, reached = self.position(start), self.position(end)
-        arrived = reached >= self.counts[self.last]
-        till = np.where(arrived, begin + count, reached)
-        passed = np.where(till > begin, till - begin, 1.0)
-        mean = (self._charge(till) - self._charge(begin)) / passed
-        first, last = (np.interp(n, self.counts, self.current) for n in (begin, till))
-        known = (till > begin) & (first + last != 0)
-        even: Numbers = np.where(known, 2 * mean / np.where(known, first + last, 1.0), 1.0)
-        return even
-
-    def _charge(self, count: Numbers) -> Numbers:
-        """Charge of so many pulses from the far end, in A times pulses."""
-        beyond = (count - self.counts[-1]).clip(0) * self.current[-1]
-        charge: Numbers = np.interp(count, self.counts, self._charges) + beyond
-        return charge
-
-    @cached_property
-    def _charges(self) -> Numbers:
-        each = np.diff(self.counts) * 0.5 * (self.current[1:] + self.current[:-1])
-        return np.concatenate([[0.0], each.cumsum()])
 
     @property
     def sign(self) -> int:
@@ -143,7 +112,6 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
     device, ctx, state = probe.device, Context(random=Stream(0).child("probe")), start
     v = each(torch.tensor([pulse.voltage], dtype=torch.float64))
     counts, curve, together = [0], [float(device.conductance(state).mean())], 1
-    current = [float(device.current(state, v).mean())]
     while counts[-1] < most and len(curve) < _POINTS:
         together = min(together, most - counts[-1])
         width = together * pulse.width
@@ -157,11 +125,10 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
         state = after
         counts.append(counts[-1] + together)
         curve.append(g)
-        current.append(float(device.current(state, v).mean()))
         together *= 2 if moved < fine / 4 else 1
     points = np.array(curve)
     monotone = np.maximum.accumulate(points) if probe.up else np.minimum.accumulate(points)
-    return Response(pulse, np.array(counts, float), monotone, np.array(current), probe.up)
+    return Response(pulse, np.array(counts, float), monotone, probe.up)
 
 
 @dataclass(frozen=True, kw_only=True)

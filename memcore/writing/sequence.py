@@ -11,6 +11,7 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.records import Context, Programmed
 from memcore.writing.aim import Aim
 from memcore.writing.cells import CellParameters, beginning, of_cells, report
+from memcore.writing.energy import energy_of
 from memcore.writing.options import ReadOptions
 from memcore.writing.reads import Reads
 from memcore.writing.responses import Numbers, Response, as_numbers
@@ -121,6 +122,7 @@ class SequentialLoop:
         self.state = cells.first.clone()
         energy, self.noise = (torch.zeros_like(target).view(cells.number.shape) for _ in "12")
         self.books = _Books.like(energy, aim.goal)
+        self.single = CellParameters(cells.array, (target.numel(),))
         self.turn = 0
 
     def run(self, passes: int) -> Programmed:
@@ -183,13 +185,28 @@ class SequentialLoop:
 
     def _book(self, train: Train, part: Part) -> None:
         """Account for a part of a train; draws are new for the next one."""
-        device, v, at, energy = train.device, part.seen.voltage, train.at, self.books.energy
-        current = device.current(part.before, v) + device.current(part.after, v)
-        spent = 0.5 * part.width * v * current
-        spent[:, at.own] *= _evenness(train, part)
-        energy[:, at.touched] += spent
+        at, energy = train.at, self.books.energy
+        energy[:, at.touched] += self._spent(train, part)
         energy[:, at.cells] += part.width * part.seen.lost
         self.turn += 1
+
+    def _spent(self, train: Train, part: Part) -> Tensor:
+        """Energy of the touched cells in J, [arrays, touched]."""
+        volts, number = part.seen.voltage, self.cells.number[:, train.at.touched].flatten()
+        seen, turn, draws = volts.flatten(), self.turn, self.cells.draws
+
+        def moved(cells: Tensor, state: Tensor, seconds: float) -> Tensor:
+            ctx = of_cells(draws, number[cells], "pulse", turn)
+            return self.single.pick(number[cells]).step(state, seen[cells], seconds, ctx)
+
+        def power(cells: Tensor | slice, state: Tensor) -> Tensor:
+            if isinstance(cells, slice):
+                laid = state.view(-1, *volts.shape)
+                return (volts * train.device.current(laid, volts)).flatten()
+            return seen[cells] * self.single.pick(number[cells]).current(state, seen[cells])
+
+        before, after = part.before.flatten(1), part.after.flatten(1)
+        return energy_of(before, after, part.width, moved=moved, power=power).view(volts.shape)
 
     def _read(self, g: Tensor, cells: slice) -> Numbers:
         """What a read of the selected cells finds, in S."""
@@ -217,12 +234,3 @@ class SequentialLoop:
             verified=torch.from_numpy(inside).to(where),
             time=torch.from_numpy(books.time).to(self.target),
         )
-
-
-def _evenness(train: Train, part: Part) -> Tensor:
-    """Of the currents of selected cells: most of a train may find them at its end already."""
-    ends = (train.device.conductance(x)[:, train.at.own] for x in (part.before, part.after))
-    start, end = map(as_numbers, ends)
-    count = part.width / train.response.pulse.width
-    even = torch.from_numpy(train.response.evenness(start, end, count)).to(part.after)
-    return torch.where(train.driven != 0, even, 1)

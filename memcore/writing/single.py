@@ -9,6 +9,7 @@ from torch import Tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.records import Context
 from memcore.writing.cells import CellModel, CellParameters, beginning, of_cells
+from memcore.writing.energy import energy_of
 from memcore.writing.options import LineOptions, ReadOptions
 from memcore.writing.path import Path
 from memcore.writing.reads import Reads
@@ -179,9 +180,34 @@ class ChosenCells:
         energies = []
         for part in range(parts):
             seen = path.seen(applied, self.device, state, self.number)
-            ctx = of_cells(draws, self.number, *names, *([part] if part else []))
+            drawn = (*names, *([part] if part else []))
+            ctx = of_cells(draws, self.number, *drawn)
             after = self.device.step(state, seen, width / parts, ctx)
-            current = self.device.current(state, seen) + self.device.current(after, seen)
-            energies.append((0.5 * width / parts) * voltage * current)
+            energies.append(self._energy(state, after, width / parts, applied, seen, drawn))
             state = after
         return Pulsed(state, reduce(torch.add, energies))
+
+    def _energy(
+        self,
+        before: Tensor,
+        after: Tensor,
+        width: float,
+        applied: Tensor,
+        seen: Tensor,
+        drawn: tuple[str | int, ...],
+    ) -> Tensor:
+        """Energy of cell, transistor and lines in J, [n], of a part of a pulse."""
+        among = self.among
+
+        def moved(cells: Tensor, state: Tensor, seconds: float) -> Tensor:
+            ctx = of_cells(among.draws, self.number[cells], *drawn)
+            device = among.parameters.pick(self.number[cells])
+            return device.step(state, seen[cells], seconds, ctx)
+
+        def power(cells: Tensor | slice, state: Tensor) -> Tensor:
+            number, every = self.number[cells], isinstance(cells, slice)
+            device = self.device if every else among.parameters.pick(number)
+            across = among.path.seen(applied[cells], device, state, number)
+            return applied[cells] * device.current(state, across)
+
+        return energy_of(before, after, width, moved=moved, power=power)

@@ -34,9 +34,12 @@ class Ecram(Statistical):
         0.002 / 2.0,
         "1",
         "mean step of a pulse over the window; Tang 2018: 0.002 of -0.83 to 1.17",
-        above=0,
+        at_least=1e-9,
+        at_most=1,
     )
-    c2c: float = parameter(0.3, "1", "noise of a pulse over its step; fit of Tang 2018", at_least=0)
+    c2c: float = parameter(
+        0.3, "1", "noise of a pulse over its step; fit of Tang 2018", at_least=0, at_most=1e3
+    )
 
     def programming_std(self, g: Tensor) -> Tensor:
         step = self.pulse_step * (self.g_max - self.g_min)

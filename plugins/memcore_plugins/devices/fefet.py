@@ -39,7 +39,7 @@ class FeFet(Statistical):
     g_max: float = parameter(1 / 559.28e3, "S", "conductance when on; 559.28 kohm, manual")
     states: int = parameter(32, "1", "number of levels, both ends included; manual", at_least=2)
     c2c: float = parameter(
-        0.005, "1", "noise of a pulse over the window; manual: below 0.5 %", at_least=0
+        0.005, "1", "noise of a pulse over the window; manual: below 0.5 %", at_least=0, at_most=1e3
     )
 
     def _pulses(self, g: Tensor) -> Tensor:

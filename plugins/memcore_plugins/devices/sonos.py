@@ -64,7 +64,8 @@ class Sonos(Statistical):
         0.1,
         "V",
         "voltage at which conductance means I / V; assumed, it only sets the scale",
-        above=0,
+        at_least=1e-6,
+        at_most=1e3,
     )
     g_min: float = parameter(1.6e-12, "S", "conductance when off; on/off of 1e7, Agrawal 2022")
     g_max: float = parameter(1.6e-5, "S", "conductance when on, 1.6 uA at v_read; Agrawal 2022")

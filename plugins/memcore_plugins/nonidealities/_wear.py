@@ -33,22 +33,38 @@ class Wear(NonIdeality):
         "gradual", "1", "whether a cell fails gradually or suddenly"
     )
     p0_lrs: Parameter = parameter(
-        1e6, "count", "scale of the threshold in LRS; a round number", above=0, finite=False
+        1e6, "count", "scale of the threshold in LRS; a round number", finite=False, at_least=1e-30
     )
-    p1_lrs: float = parameter(0.0, "1/m", "growth of ln(threshold) with the cell size in LRS")
+    p1_lrs: float = parameter(
+        0.0, "1/m", "growth of ln(threshold) with the cell size in LRS", within=(-1e12, 1e12)
+    )
     p2_lrs: float = parameter(
-        1.0, "1", "growth of ln(threshold) with the temperature term in LRS; a round number"
+        1.0,
+        "1",
+        "growth of ln(threshold) with the temperature term in LRS; a round number",
+        within=(-1e3, 1e3),
     )
-    p3_lrs: float = parameter(0.1, "1", "speed of the gradual failure of LRS; a round number")
+    p3_lrs: float = parameter(
+        0.1, "1", "speed of the gradual failure of LRS; a round number", within=(-1e3, 1e3)
+    )
     p0_hrs: Parameter = parameter(
-        1e6, "count", "scale of the threshold in HRS; a round number", above=0, finite=False
+        1e6, "count", "scale of the threshold in HRS; a round number", finite=False, at_least=1e-30
     )
-    p1_hrs: float = parameter(0.0, "1/m", "growth of ln(threshold) with the cell size in HRS")
+    p1_hrs: float = parameter(
+        0.0, "1/m", "growth of ln(threshold) with the cell size in HRS", within=(-1e12, 1e12)
+    )
     p2_hrs: float = parameter(
-        1.0, "1", "growth of ln(threshold) with the temperature term in HRS; a round number"
+        1.0,
+        "1",
+        "growth of ln(threshold) with the temperature term in HRS; a round number",
+        within=(-1e3, 1e3),
     )
-    p3_hrs: float = parameter(-0.1, "1", "speed of the gradual failure of HRS; a round number")
-    cell_size: float = parameter(1e-8, "m", "size s of a cell; a round number", at_least=0)
+    p3_hrs: float = parameter(
+        -0.1, "1", "speed of the gradual failure of HRS; a round number", within=(-1e3, 1e3)
+    )
+    cell_size: float = parameter(
+        1e-8, "m", "size s of a cell; a round number", at_least=0, at_most=1e-3
+    )
     threshold: float = parameter(
         298.0, "K", "temperature T_th above which the temperature counts", above=0
     )
@@ -56,7 +72,7 @@ class Wear(NonIdeality):
         None,
         "ohm",
         "resistance of failed cells; None for the geometric middle of each window",
-        above=0,
+        at_least=1e-6,
     )
 
     neutral: ClassVar = {"p0_lrs": math.inf, "p0_hrs": math.inf}
@@ -86,7 +102,7 @@ class Wear(NonIdeality):
                 stacklevel=2,
             )
         thresholds = [
-            drawn(p0, name, array, ctx).log() + float(shift)
+            drawn(p0, name, array, ctx, above=0.0).log() + float(shift)
             for p0, name, shift in zip(
                 (self.p0_lrs, self.p0_hrs), ("lrs", "hrs"), self.log_threshold(at), strict=True
             )

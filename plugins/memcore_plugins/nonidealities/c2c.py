@@ -34,9 +34,10 @@ class CycleToCycle(NonIdeality):
         "1",
         "standard deviation of the factor, or of its logarithm if it is lognormal; a round number",
         at_least=0,
+        at_most=10,
     )
     absolute: float = parameter(
-        0.0, "S", "standard deviation that does not depend on the target", at_least=0
+        0.0, "S", "standard deviation that does not depend on the target", at_least=0, at_most=1
     )
     distribution: Literal["lognormal", "normal"] = parameter(
         "lognormal", "1", "distribution of the factor: lognormal about 1, or normal about 1 above 0"

@@ -33,6 +33,7 @@ class DeviceToDevice(NonIdeality):
         "1",
         "standard deviation of the factor, or of its logarithm if it is lognormal",
         at_least=0,
+        at_most=10,
     )
     distribution: Literal["lognormal", "normal"] = parameter(
         "lognormal", "1", "distribution of the factor: lognormal about 1, or normal about 1 above 0"

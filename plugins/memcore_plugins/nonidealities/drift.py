@@ -31,10 +31,14 @@ class Drift(NonIdeality):
     stage = Stage.AGE
 
     nu: Parameter = parameter(
-        0.1, "1", "drift exponent at the conductance g0; Boybat 2018, amorphous phase", at_least=0
+        0.1,
+        "1",
+        "drift exponent at the conductance g0; Boybat 2018, amorphous phase",
+        at_least=0,
+        at_most=100,
     )
     k: float = parameter(
-        0.0, "1", "decrease of the exponent with ln G, 0 for none; Oh 2019", at_least=0
+        0.0, "1", "decrease of the exponent with ln G, 0 for none; Oh 2019", at_least=0, at_most=100
     )
     g0: float | None = parameter(
         None, "S", "conductance at which nu holds; None for the highest nominal one", above=0
@@ -43,7 +47,11 @@ class Drift(NonIdeality):
         20.0, "s", "time of the first read after programming; Joshi 2020", above=0
     )
     activation: float = parameter(
-        0.0, "eV", "activation energy of the drift at other temperatures; 0 for none", at_least=0
+        0.0,
+        "eV",
+        "activation energy of the drift at other temperatures; 0 for none",
+        at_least=0,
+        at_most=10,
     )
 
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}

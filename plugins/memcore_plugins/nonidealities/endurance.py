@@ -38,10 +38,10 @@ class Endurance(Wear):
     form = _Cycled
 
     p0_lrs: Parameter = parameter(
-        1e6, "cycles", "scale of the threshold in LRS; a round number", above=0, finite=False
+        1e6, "cycles", "scale of the threshold in LRS; a round number", finite=False, at_least=1e-30
     )
     p0_hrs: Parameter = parameter(
-        1e6, "cycles", "scale of the threshold in HRS; a round number", above=0, finite=False
+        1e6, "cycles", "scale of the threshold in HRS; a round number", finite=False, at_least=1e-30
     )
 
     neutral: ClassVar = Wear.neutral

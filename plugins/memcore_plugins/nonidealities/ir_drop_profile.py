@@ -28,7 +28,8 @@ class IrDropProfile(Wiring):
         None,
         "V",
         "largest input voltage; None for the read_voltage of the CrossbarConfig",
-        above=0,
+        at_least=1e-9,
+        at_most=1e3,
     )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:

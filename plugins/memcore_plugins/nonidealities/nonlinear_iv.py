@@ -51,7 +51,7 @@ class NonlinearIV(NonIdeality):
 
     law: Literal["sinh", "polynomial"] = parameter("sinh", "1", "shape of I(V)")
     v0: Parameter = parameter(
-        0.25, "V", "voltage scale of sinh; Stanford-PKU, release 1.0.0", above=0
+        0.25, "V", "voltage scale of sinh; Stanford-PKU, release 1.0.0", at_least=1e-9
     )
     coefficients: tuple[float, ...] = parameter(
         (0.0, -0.25),
@@ -62,7 +62,8 @@ class NonlinearIV(NonIdeality):
         None,
         "V",
         "voltage at which I = G V; None for that of the CrossbarConfig, 0.2 V without one",
-        above=0,
+        at_least=1e-9,
+        at_most=1e3,
     )
 
     neutral: ClassVar = {"law": "polynomial", "coefficients": ()}

@@ -42,9 +42,14 @@ class ReadDisturb(NonIdeality):
     stage = Stage.AGE
 
     voltage: float | None = parameter(
-        None, "V", "voltage of a read; None for the read_voltage of the CrossbarConfig"
+        None,
+        "V",
+        "voltage of a read; None for the read_voltage of the CrossbarConfig",
+        within=(-100, 100),
     )
-    duration: float = parameter(1e-7, "s", "duration of a read; a round number", at_least=0)
+    duration: float = parameter(
+        1e-7, "s", "duration of a read; a round number", at_least=0, at_most=1e3
+    )
     rate: float | None = parameter(
         None,
         "1",

@@ -19,10 +19,14 @@ class ReadNoise(NonIdeality):
     stage = Stage.READ
 
     relative: float = parameter(
-        0.01, "1", "standard deviation as a fraction of the conductance", at_least=0
+        0.01, "1", "standard deviation as a fraction of the conductance", at_least=0, at_most=100
     )
     std: float = parameter(
-        0.0, "S", "standard deviation that does not depend on the conductance", at_least=0
+        0.0,
+        "S",
+        "standard deviation that does not depend on the conductance",
+        at_least=0,
+        at_most=1,
     )
 
     neutral: ClassVar = {"relative": 0.0, "std": 0.0}

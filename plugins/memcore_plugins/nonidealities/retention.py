@@ -40,16 +40,20 @@ class Retention(Wear):
     form = _Retained
 
     p0_lrs: Parameter = parameter(
-        1e6, "s", "scale of the threshold in LRS; a round number", above=0, finite=False
+        1e6, "s", "scale of the threshold in LRS; a round number", finite=False, at_least=1e-30
     )
     p0_hrs: Parameter = parameter(
-        1e6, "s", "scale of the threshold in HRS; a round number", above=0, finite=False
+        1e6, "s", "scale of the threshold in HRS; a round number", finite=False, at_least=1e-30
     )
     activation: float = parameter(
-        0.0, "eV", "activation energy of both states; 0 leaves the temperature to p2", at_least=0
+        0.0,
+        "eV",
+        "activation energy of both states; 0 leaves the temperature to p2",
+        at_least=0,
+        at_most=10,
     )
     reference: float = parameter(
-        300.0, "K", "reference temperature T_ref of the activation", above=0
+        300.0, "K", "reference temperature T_ref of the activation", at_least=4.0
     )
 
     neutral: ClassVar = Wear.neutral

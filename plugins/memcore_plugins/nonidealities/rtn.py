@@ -54,14 +54,25 @@ class TelegraphNoise(NonIdeality):
         "1",
         "median amplitude A = dR/R in the low-resistance state; a round number",
         at_least=0,
+        at_most=1e3,
     )
     spread: float = parameter(
-        0.5, "1", "standard deviation of ln A from cell to cell; a round number", at_least=0
+        0.5,
+        "1",
+        "standard deviation of ln A from cell to cell; a round number",
+        at_least=0,
+        at_most=10,
     )
     slope: float = parameter(
-        0.0, "1", "increase of ln A with ln R; 0 for the same amplitude in every state", at_least=0
+        0.0,
+        "1",
+        "increase of ln A with ln R; 0 for the same amplitude in every state",
+        at_least=0,
+        at_most=10,
     )
-    largest: float = parameter(0.5, "1", "largest amplitude; a round number", at_least=0)
+    largest: float = parameter(
+        0.5, "1", "largest amplitude; a round number", at_least=0, at_most=1e3
+    )
     share: float = parameter(
         0.3, "1", "share of the cells that have a trap; a round number", within=(0, 1)
     )

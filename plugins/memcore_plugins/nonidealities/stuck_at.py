@@ -29,7 +29,7 @@ class StuckAt(NonIdeality):
     )
     p_other: float = parameter(0.0, "1", "share of cells stuck at `conductance`", within=(0, 1))
     conductance: float | None = parameter(
-        None, "S", "conductance at which the cells of `p_other` are stuck", at_least=0
+        None, "S", "conductance at which the cells of `p_other` are stuck", at_least=0, at_most=1
     )
 
     neutral: ClassVar = {"p_lrs": 0.0, "p_hrs": 0.0, "p_other": 0.0}

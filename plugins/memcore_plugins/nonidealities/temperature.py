@@ -38,14 +38,16 @@ class Temperature(NonIdeality):
     stage = Stage.READ
 
     ea_hrs: float = parameter(
-        0.05, "eV", "activation energy at the lowest conductance; mid-range", at_least=0
+        0.05, "eV", "activation energy at the lowest conductance; mid-range", at_least=0, at_most=10
     )
-    ea_lrs: float = parameter(0.0, "eV", "activation energy at the highest conductance", at_least=0)
+    ea_lrs: float = parameter(
+        0.0, "eV", "activation energy at the highest conductance", at_least=0, at_most=10
+    )
     alpha: float = parameter(
-        1e-3, "1/K", "relative rise of the resistance at the highest conductance"
+        1e-3, "1/K", "relative rise of the resistance at the highest conductance", within=(-1, 1)
     )
     reference: float = parameter(
-        300.0, "K", "temperature T_0 at which the cells were programmed", above=0
+        300.0, "K", "temperature T_0 at which the cells were programmed", at_least=4.0
     )
 
     neutral: ClassVar = {"ea_hrs": 0.0, "ea_lrs": 0.0, "alpha": 0.0}

@@ -28,7 +28,7 @@ class ThermalNoise(NonIdeality):
     stage = Stage.CURRENT
 
     bandwidth: float = parameter(
-        1e7, "Hz", "bandwidth of the read; that of a public simulator", at_least=0
+        1e7, "Hz", "bandwidth of the read; that of a public simulator", at_least=0, at_most=1e15
     )
     shot: bool = parameter(True, "1", "whether shot noise is added to the thermal noise")
 
