@@ -141,8 +141,8 @@ class Memristor(Contract):
         if not _LEAST <= lowest < highest <= _MOST:
             raise ConfigError(
                 f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "
-                f"expected {_LEAST:g} <= lowest < highest <= {_MOST:g}: look at its parameters, "
-                "r_on < r_off for instance"
+                f"expected 0 < lowest < highest, within {_LEAST:g} to {_MOST:g} S: look at its "
+                "parameters, r_on < r_off for instance"
             )
         return lowest, highest
 

@@ -145,7 +145,7 @@ class Effects(nn.Module):
         product = self.product
         if isinstance(product, Product) and product.is_linear:
             matrix = product.matrix(conductance)
-            require_finite(matrix, self._names[Stage.MVM][0])
+            require_finite(matrix, ", ".join(self._names[Stage.MVM]))
             return matrix
         return conductance
 

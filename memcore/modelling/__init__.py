@@ -62,7 +62,15 @@ from memcore.modelling.statistical import (
 )
 from memcore.modelling.switching import advance, distance, duration
 from memcore.modelling.weighted import Weighted
-from memcore.modelling.windows import WINDOWS, Window, WindowName, biolek, joglekar, prodromakis
+from memcore.modelling.windows import (
+    WINDOWS,
+    Window,
+    WindowName,
+    biolek,
+    joglekar,
+    prodromakis,
+    require_vanishing,
+)
 
 __all__ = [
     "BOLTZMANN",
@@ -116,6 +124,7 @@ __all__ = [
     "require_inside",
     "require_rows",
     "require_time",
+    "require_vanishing",
     "single",
     "tensor",
 ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.parameters import Parameter
+from memcore.errors import ConfigError
 
 WindowName = Literal["none", "joglekar", "biolek", "prodromakis"]
 WINDOWS: Final[tuple[str, ...]] = get_args(WindowName)
@@ -20,6 +21,9 @@ WINDOWS: Final[tuple[str, ...]] = get_args(WindowName)
 #: Joglekar's and Prodromakis' windows vanish at both ends, where a cell would stay for ever, also
 #: if only rounding took it there. They are evaluated no closer to an end than this.
 EDGE: Final = 1e-6
+
+#: Below this product of x and 1 - x a window is its slope.
+_TINY: Final = 1e-30
 
 #: Newton's method advances by one unit of the logit while the slope falls from r_off to r_on.
 _NEWTON: Final = 24
@@ -38,6 +42,19 @@ def biolek(x: Tensor, current: Tensor, p: float) -> Tensor:
 def prodromakis(x: Tensor, p: float, j: float) -> Tensor:
     """`j (1 - [(x - 1/2)^2 + 3/4]^p)`; Prodromakis et al., IEEE TED 58:3099 (2011)."""
     return j * (1 - ((x - 0.5) ** 2 + 0.75) ** p)
+
+
+def require_vanishing(window: str, ends: str) -> None:
+    """Refuse published ends of windows that do not vanish there.
+
+    Raises:
+        ConfigError: with both.
+    """
+    if ends == "published" and window not in ("joglekar", "prodromakis"):
+        raise ConfigError(
+            f"ends={ends!r} with window={window!r}, where it has no effect; expected window="
+            "'joglekar' or 'prodromakis', which vanish at both ends: set one, or leave ends out"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,24 +92,56 @@ class Window:
         if self.name == "biolek":
             return self._one_sided(x, push, r_on, r_off)
         inside = x.clamp(EDGE, 1 - EDGE)
+        return _from_logit(inside, self._shift(inside, 1 - inside, push, r_on, r_off))
+
+    def carried(
+        self, x: Tensor, rest: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter
+    ) -> tuple[Tensor, Tensor]:
+        """Where a push takes cells under Joglekar's or Prodromakis' window, as published.
+
+        Cells keep both x and 1 - x, so that near an end neither is rounded away: what a charge
+        took there, the opposite charge takes back. A cell at an end stays for ever.
+
+        Args:
+            x: state, [*cells].
+            rest: 1 - x, [*cells].
+            push: as for `travel`.
+            r_on: as for `travel`.
+            r_off: as for `travel`.
+
+        Returns:
+            x and 1 - x afterwards.
+        """
+        ends = (x <= 0) | (rest <= 0)
+        inner = torch.where(ends, 0.5, x), torch.where(ends, 0.5, rest)
+        moved = _shifted(*inner, self._shift(*inner, push, r_on, r_off))
+        return torch.where(ends, x, moved[0]), torch.where(ends, rest, moved[1])
+
+    def _shift(
+        self, x: Tensor, rest: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter
+    ) -> Tensor:
+        """How far the logit of x moves under a window that vanishes at both ends."""
         if self.p == 1:
-            return _from_logit(inside, _logistic_shift(inside, self._height * push, r_on, r_off))
-        return self._two_sided(inside, push, r_on, r_off)
+            return _logistic_shift(x, rest, self._height * push, r_on, r_off)
+        return self._two_sided(x, rest, push, r_on, r_off)
 
     @property
     def _height(self) -> float:
         """`c j` of the common form `j (1 - [1 - c x (1 - x)]^p)`, c = 4 (Joglekar) or 1."""
         return 4.0 if self.name == "joglekar" else self.j
 
-    def _two_sided(self, x: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter) -> Tensor:
+    def _two_sided(
+        self, x: Tensor, rest: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter
+    ) -> Tensor:
         c, j = (4.0, 1.0) if self.name == "joglekar" else (1.0, self.j)
 
         def rate(shift: Tensor) -> Tensor:
-            now = x + _from_logit(x, shift)
-            s = (now * (1 - now)).clamp(min=EDGE)
-            return -j * torch.expm1(self.p * torch.log1p(-c * s)) / s / _ohm(now, r_on, r_off)
+            now, left = _shifted(x, rest, shift)
+            s = (now * left).clamp(min=_TINY)
+            ohm = r_on * now + r_off * left
+            return -j * torch.expm1(self.p * torch.log1p(-c * s)) / s / ohm
 
-        return _from_logit(x, self._integrate(rate, push))
+        return self._integrate(rate, push)
 
     def _one_sided(self, x: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter) -> Tensor:
         # By symmetry the cell travels from a wall at 0, where f = 1, to one at 1.
@@ -131,19 +180,31 @@ def _free(x: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter) -> Tensor:
     return 2 * push / (before + after)
 
 
-def _logistic_shift(x: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter) -> Tensor:
+def _logistic_shift(
+    x: Tensor, rest: Tensor, push: Tensor, r_on: Parameter, r_off: Parameter
+) -> Tensor:
     """The shift u of the logit with r_on u + (r_off - r_on) ln(x(u) / x) = push, by Newton.
 
     The left side is concave and rises with slope R, so the iterates approach from below.
     """
     u = torch.zeros_like(push)
     for _ in range(_NEWTON):
-        fall = torch.expm1(-u.abs())
-        part = torch.where(u >= 0, 1 - x, x)
-        log_ratio = u.clamp(max=0) - torch.log1p(part * fall)
-        ohm = _ohm(x + _from_logit(x, u), r_on, r_off)
+        part, other = torch.where(u >= 0, rest, x), torch.where(u >= 0, x, rest)
+        fall = part * torch.expm1(-u.abs())
+        far = (other + part * torch.exp(-u.abs())).log()  # where 1 + fall would be rounded to 0
+        log_ratio = u.clamp(max=0) - torch.where(fall < -0.5, far, torch.log1p(fall))
+        now, left = _shifted(x, rest, u)
+        ohm = r_on * now + r_off * left
         u = u + (push - r_on * u - (r_off - r_on) * log_ratio) / ohm
     return u
+
+
+def _shifted(x: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """The x and 1 - x, both above 0, when the logit of x moves by `shift`."""
+    decay = torch.exp(-shift.abs())
+    up = torch.where(shift >= 0, x, x * decay)
+    down = torch.where(shift >= 0, rest * decay, rest)
+    return up / (up + down), down / (up + down)
 
 
 def _from_logit(x: Tensor, shift: Tensor) -> Tensor:

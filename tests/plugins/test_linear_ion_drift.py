@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from memcore_plugins.devices.linear_ion_drift import LinearIonDrift
@@ -213,3 +214,59 @@ def test_tiny_pulses_add_up_in_single_precision(ctx, state):
 def test_nonsense_is_refused_by_name(parameters, message):
     with pytest.raises(memcore.ConfigError, match=message):
         LinearIonDrift(**parameters)
+
+
+def published(flux, x0, device):
+    """x for a flux in V s, window of Joglekar or Prodromakis, p = 1: it depends on charge alone."""
+    k = device.mobility * device.r_on / device.thickness**2
+    k *= 4 if device.window == "joglekar" else 1
+    a = np.log(1 / x0 - 1)
+    low, high = np.full_like(flux, -1e3 / k), np.full_like(flux, 1e3 / k)
+    for _ in range(200):  # flux(q) = integral of R dq, which rises
+        q = 0.5 * (low + high)
+        doped = (np.logaddexp(a, k * q) - np.logaddexp(a, 0)) / k
+        below = device.r_off * q + (device.r_on - device.r_off) * doped < flux
+        low, high = np.where(below, q, low), np.where(below, high, q)
+    return 1 / (1 + np.exp(a - k * q))
+
+
+@pytest.mark.parametrize("window", ["joglekar", "prodromakis"])
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_saturating_loops_of_the_published_model_depend_on_charge_alone(window, engine):
+    if engine == "native" and memcore.native.cpu() is None:
+        pytest.skip("memcore._cpu is not in use")
+    device = LinearIonDrift(window=window, ends="published", x0=0.25)
+    t = torch.arange(300, dtype=torch.float64) / 100
+    wave = torch.sin(2 * math.pi * t)
+    volts = torch.where(wave > 0, 12.0, 9.0) * wave  # ten times +1.2 and -0.9 V
+    trace = memcore.simulate(device, volts, 1e-2, engine=engine)
+    flux = torch.cat([torch.zeros(1).double(), volts.cumsum(0)[:-1]]) * 1e-2
+    x = torch.from_numpy(published(flux.numpy(), 0.25, device))
+    current = volts / (device.r_on * x + device.r_off * (1 - x))
+    assert float((1 - x).min()) < 1e-8  # far nearer than the 1e-6 of reachable ends
+    error = (trace.current.flatten() - current).abs().max() / current.abs().max()
+    assert float(error) < 1e-9
+
+
+@pytest.mark.parametrize("parameters", [{"p": 1.0}, {"p": 5.0}])
+@pytest.mark.parametrize("window", ["joglekar", "prodromakis"])
+def test_published_ends_hold_cells_for_ever(window, parameters, ctx):
+    device = LinearIonDrift(window=window, ends="published", **parameters)
+    state = device.state_of(torch.tensor([1 / 16e3, 1 / 100.0]).double())
+    torch.testing.assert_close(state[0], torch.tensor([0.0, 1.0]).double())
+    state = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()
+    for volts in (5.0, -5.0):
+        moved = device.step(state, torch.full((2,), volts).double(), 1e3, ctx)
+        assert torch.equal(moved, state)
+    inside = device.initial_state((3,), ctx).double()
+    there = device.step(inside, torch.full((3,), 1.0).double(), 0.05, ctx)
+    back = device.step(there, torch.full((3,), -1.0).double(), 0.05, ctx)
+    assert (there[0] > inside[0]).all()
+    torch.testing.assert_close(back, inside, rtol=1e-4, atol=0)
+    torch.testing.assert_close(there.sum(0), torch.ones(3).double())
+
+
+@pytest.mark.parametrize("window", ["none", "biolek"])
+def test_only_windows_that_vanish_have_published_ends(window):
+    with pytest.raises(memcore.ConfigError, match="ends='published' with window="):
+        LinearIonDrift(window=window, ends="published")

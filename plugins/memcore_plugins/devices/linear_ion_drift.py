@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
-from memcore.modelling import Window, WindowName, as_state, filled, fraction
+from memcore.modelling import (
+    Window,
+    WindowName,
+    as_state,
+    filled,
+    fraction,
+    require_vanishing,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,9 @@ class LinearIonDrift(Memristor):
     Valid as an illustration: real devices are exponential in the voltage. There is no threshold,
     so every read moves the state. Joglekar's and Prodromakis' windows vanish at both ends, where
     the published model stays for ever; here an end counts as 1e-6 away from itself, and a cell
-    driven there takes long to come back.
+    driven there takes long to come back. With `ends="published"` the state holds both x and 1 - x,
+    so that a charge takes back what the opposite one took to an end, however near, and a cell at an
+    end stays there.
     """
 
     r_on: Parameter = parameter(
@@ -46,21 +56,35 @@ class LinearIonDrift(Memristor):
     substeps: int = parameter(
         8, "1", "number of Runge-Kutta steps per call where no closed form exists", above=0
     )
+    ends: Literal["reachable", "published"] = parameter(
+        "reachable", "1", "what Joglekar's and Prodromakis' windows do at their ends"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_vanishing(self.window, self.ends)
 
     def conductance(self, state: Tensor) -> Tensor:
-        x = state[0]
-        return torch.reciprocal(self.r_on * x + self.r_off * (1 - x))
+        rest = state[1] if self.ends == "published" else 1 - state[0]
+        return torch.reciprocal(self.r_on * state[0] + self.r_off * rest)
 
     def step(self, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Tensor:
         del ctx
         x = state[0]
         push = self.mobility * self.r_on / self.thickness**2 * dt * voltage
         window = Window(self.window, self.p, self.j, self.substeps)
+        if self.ends == "published":
+            return as_state(*window.carried(x, state[1], push, self.r_on, self.r_off))
         moved = x + window.travel(x, push, self.r_on, self.r_off)
         return as_state(moved.clamp(0, 1))
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
-        return filled(shape, self.x0, ctx)
+        x = filled(shape, self.x0, ctx)[0]
+        return as_state(x, 1 - x) if self.ends == "published" else as_state(x)
 
     def state_of(self, conductance: Tensor) -> Tensor:
-        return as_state(fraction(1 / conductance.clamp(min=0), self.r_off, self.r_on))
+        r = 1 / conductance.clamp(min=0)
+        x = fraction(r, self.r_off, self.r_on)
+        if self.ends == "published":
+            return as_state(x, fraction(r, self.r_on, self.r_off))
+        return as_state(x)

@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
-from memcore.modelling import Window, WindowName, as_state, filled, fraction
+from memcore.modelling import (
+    Window,
+    WindowName,
+    as_state,
+    filled,
+    fraction,
+    require_vanishing,
+)
 
 _LARGEST_EXPONENT: Final = 80.0  #: currents stay finite in single precision
 _FASTEST: Final = 1e25  #: 1/s, and so does the motion
@@ -24,7 +31,7 @@ class NonlinearIonDrift(Memristor):
     Nanotechnology 3:429 (2008); m is odd there, which the sign stands for. Defaults: Kvatinsky
     et al., IEEE TCAS-I 60:211 (2013), fig 6. Windows f: `none` (the state stops at its ends),
     `joglekar`, `biolek`, `prodromakis`; a cell at an end where the window vanishes counts as 1e-6
-    away from it.
+    away from it. With `ends="published"` it stays there, and the state holds both x and 1 - x.
 
     A constant voltage is integrated exactly without a window and for p = 1 of Joglekar and
     Prodromakis, else by Runge-Kutta steps that no pulse overshoots. There is no threshold, but
@@ -48,6 +55,13 @@ class NonlinearIonDrift(Memristor):
     substeps: int = parameter(
         8, "1", "number of Runge-Kutta steps per call where no closed form exists", above=0
     )
+    ends: Literal["reachable", "published"] = parameter(
+        "reachable", "1", "what Joglekar's and Prodromakis' windows do at their ends"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_vanishing(self.window, self.ends)
 
     def conductance(self, state: Tensor) -> Tensor:
         return state[0] ** self.n * (self.alpha * self.beta) + self.chi * self.gamma
@@ -64,13 +78,18 @@ class NonlinearIonDrift(Memristor):
         speed = (self.a * voltage.abs() ** self.m).clamp(max=_FASTEST)
         push = speed * voltage.sign() * dt
         window = Window(self.window, self.p, self.j, self.substeps)
+        if self.ends == "published":
+            return as_state(*window.carried(x, state[1], push, 1.0, 1.0))
         return as_state((x + window.travel(x, push, 1.0, 1.0)).clamp(0, 1))
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
-        return filled(shape, self.x0, ctx)
+        return self._state(filled(shape, self.x0, ctx)[0])
 
     def state_of(self, conductance: Tensor) -> Tensor:
-        return as_state(fraction(conductance, *self.conductance_range()) ** (1 / self.n))
+        return self._state(fraction(conductance, *self.conductance_range()) ** (1 / self.n))
+
+    def _state(self, x: Tensor) -> Tensor:
+        return as_state(x, 1 - x) if self.ends == "published" else as_state(x)
 
     def conductance_range(self) -> tuple[Parameter, Parameter]:
         lowest = self.chi * self.gamma
