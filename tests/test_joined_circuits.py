@@ -126,10 +126,10 @@ def test_programmers_feel_the_wires_of_a_joined_circuit():
         programmer={"name": "write_verify"},
         nonidealities=[DROP, CURVE],
     )
-    cells = memcore.convert(torch.nn.Linear(4, 3), config).crossbar.cells
-    info = cells.array()
-    told = cells._as_told(info, cells.effects, cells.programmed, None, cells.context())
-    assert told.wires is not None
+    model, told = memcore.convert(torch.nn.Linear(4, 3), config), []
+    model.crossbar.cells.listeners.append(lambda written: told.append(written.array.wires))
+    memcore.program(model)
+    assert told[0].word_line == 20.0
 
 
 def test_gradients_that_nothing_computes_are_said():
