@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from memcore import (
-    ArgumentTypeError,
     ConfigError,
     Crossbar,
     MemcoreError,
@@ -206,6 +205,6 @@ def test_gradients_that_currents_drop_are_said():
         lambda x: spice.netlist(G, x),
     ],
 )
-def test_arrays_of_numpy_are_refused_in_one_way(border):
-    with pytest.raises(ArgumentTypeError, match=r"is a ndarray; expected .*use torch\.as_tensor"):
+def test_arrays_of_numpy_are_refused_with_the_remedy(border):
+    with pytest.raises(MemcoreError, match=r"is a ndarray; expected .*use torch\.as_tensor"):
         border(G.numpy())

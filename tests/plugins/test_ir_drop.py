@@ -48,20 +48,20 @@ def test_one_line_may_differ():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"segment": -1.0}, r"segment=-1\.0; expected a finite number of ohm >= 0"),
-        ({"sense": float("inf")}, "sense=inf; expected a finite number of ohm >= 0"),
+        ({"segment": -1.0}, r"segment=-1\.0; expected a finite number of ohm"),
+        ({"sense": float("inf")}, "sense=inf; expected a finite number of ohm"),
         ({"node": 28}, "node=28; expected one of 130, 90"),
         ({"node": 22, "segment": 1.0}, "expected one of the two"),
         (
             {"segment": memcore.Normal(1.0, 0.1)},
-            r"segment=Normal\(.*; expected a finite number of ohm >= 0",
+            r"segment=Normal\(.*; expected a finite number of ohm",
         ),
         (
             {"segment": torch.tensor(1.0)},
-            r"segment=tensor\(1\.\); expected a finite number of ohm >= 0",
+            r"segment=tensor\(1\.\); expected a finite number of ohm",
         ),
         ({"driver": -torch.ones(9)}, "driver outside its range; expected a finite number of ohm"),
-        ({"bit_line": True}, "bit_line=True; expected a finite number of ohm >= 0"),
+        ({"bit_line": True}, "bit_line=True; expected a finite number of ohm"),
         ({"pitch": 1e-7}, "pitch=1e-07 without a node; expected node="),
         (
             {"node": 22, "pitch": 80},
