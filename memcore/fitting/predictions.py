@@ -49,6 +49,7 @@ class Model(ABC):
     """
 
     unit: str
+    costly = False  #: whether a prediction takes far longer than the steps of the device
     notes: tuple[str, ...] = ()
 
     def __init__(self, nominal: Memristor, measured: Tensor) -> None:
@@ -70,8 +71,9 @@ class Model(ABC):
         """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
         predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
+        within = self._within(rows)
         for index, row in enumerate(rows):
-            if self._within(row):
+            if within[index]:
                 shared = tuple(v for name, v in row.items() if name not in self._per_cell)
                 groups.setdefault(shared, []).append(index)
         most = max(1, _AT_ONCE // max(1, self.steps))
@@ -84,18 +86,16 @@ class Model(ABC):
         """Whether the device can have these parameters."""
         return accepts(self.nominal, row)
 
-    def _within(self, row: Values) -> bool:
-        """Whether each parameter is in its range, and those that refer to others are, too.
+    def _within(self, rows: Sequence[Values]) -> list[bool]:
+        """Whether the parameters of each set are in their ranges, also as far as these are others.
 
         What a device checks of parameters together it does when the whole group is made.
         """
-        bare = object.__new__(type(self.nominal))
-        vars(bare).update({**vars(self.nominal), **row})
-        try:
-            ranges.check(bare)
-        except ConfigError:
-            return False
-        return True
+        names = rows[0] if rows else ()
+        if not names:
+            return [True] * len(rows)
+        values = {n: torch.tensor([row[n] for row in rows], dtype=torch.float64) for n in names}
+        return ranges.within(self.nominal, values).tolist()
 
     def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
@@ -204,6 +204,7 @@ class IVModel(Model):
         self.conditions = conditions
         lowered = conditions.limit if conditions.lowered else None
         self._load = Load(conditions.series, lowered)
+        self.costly = conditions.lowered
         step, uneven = _interval(data.time, resample)
         self.dt = step / conditions.substeps
         if uneven:
