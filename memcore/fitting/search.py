@@ -98,7 +98,7 @@ def search(
         MissingPackageError: scipy is not installed.
     """
     axes = problems[0].axes
-    moving, idle = divided(_swift(problems), seed)
+    moving, idle = divided(problems[0], seed)
     solve = _Solver(needed("scipy.optimize", "fitting", "fit"), problems, report or _silent)
     end = solve.best(moving, starts, seed)
     more = [axis for axis in idle if acts(end.problem.over([*moving, axis]), end.values, axis)]
@@ -134,7 +134,7 @@ def _profile(end: "_End", optimum: Optimum, solve: "_Solver") -> Profile:
 def _swift(problems: Sequence[Problem]) -> Problem:
     """The problem over whose whole range to look: the best guess that costs little."""
     swift = [problem for problem in problems if not problem.model.costly]
-    return (swift or list(problems))[-1]
+    return (swift or list(problems))[-1].swift()
 
 
 def _optimum(
