@@ -1,3 +1,5 @@
+import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,10 @@ import torch
 from click.testing import CliRunner
 
 import memcore
+from memcore import fitting
+from memcore.cli import fit as cli_fit
 from memcore.cli.main import main
+from memcore.fitting import problem
 from memcore.registry import device_file
 
 COLUMNS = ("--column", "time=t (ms):ms", "--column", "voltage=V:V", "--column", "current=I:uA")
@@ -56,6 +61,56 @@ def test_what_does_not_fit_is_an_error(
     done = CliRunner().invoke(main, [*start, *words])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_a_model_that_misses_the_data_changes_the_exit_code(tmp_path: Path) -> None:
+    rows = [(0.01 * k, math.sin(0.0628 * k)) for k in range(100)]
+    path, out = tmp_path / "loop.csv", tmp_path / "mine.toml"
+    path.write_text(
+        "t;V;I\n"
+        + "".join(f"{t:.4f};{v:.6f};{math.sinh(6 * v):.6f}\n".replace(".", ",") for t, v in rows)
+    )
+    words = ["fit", str(path), "--device", "linear_ion_drift", "-o", str(out), "--starts", "1"]
+    words += ["--column", "time=1:s", "--column", "voltage=2:V", "--column", "current=3:uA"]
+    words += ["--delimiter", ";", "--decimal", ",", "--free", "r_on", "--free", "r_off"]
+    words += ["--start", "r_on=2e3", "--bounds", "r_off=1e4:1e7", "--scale", "asinh"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 3, done.output
+    assert "misses the data" in done.output
+    assert device_file.read(out)["uncertainty"]["r_on"] != 0
+    settings = device_file.read(out)["provenance"]
+    assert settings["start"]["r_on"] == 2e3
+    assert settings["bounds"]["r_off"] == [1e4, 1e7]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--start", "r_on"), "expected NAME=NUMBER"),
+        (("--bounds", "r_on=3"), "expected NAME=LEAST:GREATEST"),
+        (("--start", "r_on=1", "--preset", "strukov_2b"), "expected one of them"),
+        (("--delimiter", "ab"), "expected one character"),
+        (("--record", "0"), "record=0"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(
+    measured: Path, words: tuple[str, ...], message: str
+) -> None:
+    out = measured.with_name("mine.toml")
+    start = ["fit", str(measured), "--device", "linear_ion_drift", *COLUMNS, "-o", str(out)]
+    done = CliRunner().invoke(main, [*start, *words])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_the_choices_of_the_command_are_those_of_the_fit() -> None:
+    assert cli_fit.SCALES == problem.SCALES
+    assert tuple(problem.LOSSES) == cli_fit.LOSSES
+    shown = {option.name for option in cli_fit.fit.params}
+    renamed = {"preset", "begin", "columns", "data", "device", "quiet", "plot", "out"}
+    options = {field.name for field in dataclasses.fields(fitting.FitOptions)}
+    assert shown - renamed <= options
+    assert options - shown <= {"units", "floor", "date", "progress", "start"}
 
 
 def test_the_result_must_be_a_toml_file(measured: Path) -> None:

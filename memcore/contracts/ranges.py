@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -215,6 +215,30 @@ def check(plugin: object) -> None:
                     f"{who}: {rule.name}={mine!r} and {other}={theirs!r}; "
                     f"expected {rule.name} {sign} {other}"
                 )
+
+
+def within(plugin: object, values: Mapping[str, Tensor]) -> Tensor:
+    """Which of many sets of numbers lie within their ranges, and stand to others as these say.
+
+    Args:
+        plugin: plugin that has the other parameters.
+        values: numbers of some parameters, [sets] each.
+
+    Returns:
+        Truth values, [sets].
+    """
+    fits = torch.ones_like(next(iter(values.values())), dtype=torch.bool)
+    for rule in _rules(type(plugin)):  # type: ignore[arg-type]
+        if rule.name in values:
+            fits = fits & rule.range.holds(values[rule.name])
+        for _, compare, other in rule.range.relations():
+            if rule.name in values or other in values:
+                mine, theirs = (
+                    values.get(name, _nominal(getattr(plugin, name))) for name in (rule.name, other)
+                )
+                if mine is not None and theirs is not None:
+                    fits = fits & compare(mine, theirs)
+    return fits
 
 
 def allowed(plugin: type) -> dict[str, str]:

@@ -62,7 +62,7 @@ def number(
             return math.nan
         raise ConfigError(f"{at}: {name} is {cell!r}; expected a number{_hint(text, dialect)}")
     si = value * factor
-    most = _MOST.get(quantity.dimension, _LARGEST)
+    most = max(_MOST.get(d, _LARGEST) for d in (quantity.dimension, *quantity.others))
     if abs(value) < _LARGEST and abs(si) <= most:
         return si
     if dialect.marks == "drop":

@@ -42,6 +42,10 @@ class Located:
         headers = [k for k in range(len(self.rows)) if self._names_all(k)]
         if not headers:
             raise ConfigError(self._no_header())
+        first = self._plain(headers[0])
+        at = [first.index(plain(str(h))) for h in self.columns.values()]
+        same = [first[place] for place in at]
+        headers = [k for k in headers if self._cells(k, at) == same]
         header, end = self._record(headers)
         cells = self._plain(header)
         places = {}
@@ -71,10 +75,11 @@ class Located:
     def _numbered(self) -> dict[str, int] | None:
         """The places of columns that are given by their numbers; None where headings are."""
         given = list(self.columns.values())
-        if any(self._names_all(k) for k in range(len(self.rows))):
-            return None
         whole = [isinstance(g, int) and not isinstance(g, bool) for g in given]
         digits = [isinstance(g, str) and g.strip().isdecimal() for g in given]
+        first = next((k for k, row in enumerate(self.rows) if any(c.strip() for c in row)), 0)
+        if self.rows and not any(whole) and self._names_all(first):
+            return None  # headings that are numbers; further down they would be data
         if not all(w or d for w, d in zip(whole, digits, strict=True)):
             if any(whole):
                 raise ConfigError(
@@ -102,6 +107,10 @@ class Located:
 
     def _plain(self, k: int) -> list[str]:
         return [plain(cell) for cell in self.rows[k]]
+
+    def _cells(self, k: int, places: Sequence[int]) -> list[str]:
+        cells = self._plain(k)
+        return [cells[place] if place < len(cells) else "" for place in places]
 
     def _names_all(self, k: int) -> bool:
         wanted = {plain(str(heading)) for heading in self.columns.values()}

@@ -6,10 +6,8 @@ Sets of parameters become cells of one array, so that a Jacobian costs one simul
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, get_args, get_type_hints
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,14 +18,11 @@ from memcore.dynamics.load import Load
 from memcore.dynamics.simulate import simulate
 from memcore.errors import ConfigError
 from memcore.fitting.measurements import Data, IVData, PulseData, is_positive
+from memcore.fitting.waveform import Conditions, interval, shared, waveform
 from memcore.random import Stream
 
 Values = Mapping[str, float]
 
-#: Intervals between samples that differ by less than this share count as equal.
-UNIFORM: Final = 0.01
-_MOST_STEPS: Final = 10_000_000  #: of a resampled waveform
-_FEWEST: Final = 10  #: points of a grid
 _STRAIGHT: Final = 4  #: steps between two samples on a straight line, at most
 _FINE: Final = 1000  #: samples from which one step between two is enough
 _AT_LIMIT: Final = 0.01  #: share by which a current may be below a limit that it is at
@@ -49,6 +44,7 @@ class Model(ABC):
     """
 
     unit: str
+    costly = False  #: whether a prediction takes far longer than the steps of the device
     notes: tuple[str, ...] = ()
 
     def __init__(self, nominal: Memristor, measured: Tensor) -> None:
@@ -56,6 +52,10 @@ class Model(ABC):
         self.compared = torch.ones_like(measured, dtype=torch.bool)
         hints = get_type_hints(type(nominal))
         self._per_cell = {name for name, hint in hints.items() if Tensor in get_args(hint)}
+
+    def swift(self) -> "Model":
+        """A model of the same data that is less exact and faster."""
+        return self
 
     @property
     @abstractmethod
@@ -70,8 +70,9 @@ class Model(ABC):
         """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
         predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
         groups: dict[tuple[float, ...], list[int]] = {}
+        within = self._within(rows)
         for index, row in enumerate(rows):
-            if self._within(row):
+            if within[index]:
                 shared = tuple(v for name, v in row.items() if name not in self._per_cell)
                 groups.setdefault(shared, []).append(index)
         most = max(1, _AT_ONCE // max(1, self.steps))
@@ -84,18 +85,16 @@ class Model(ABC):
         """Whether the device can have these parameters."""
         return accepts(self.nominal, row)
 
-    def _within(self, row: Values) -> bool:
-        """Whether each parameter is in its range, and those that refer to others are, too.
+    def _within(self, rows: Sequence[Values]) -> list[bool]:
+        """Whether the parameters of each set are in their ranges, also as far as these are others.
 
         What a device checks of parameters together it does when the whole group is made.
         """
-        bare = object.__new__(type(self.nominal))
-        vars(bare).update({**vars(self.nominal), **row})
-        try:
-            ranges.check(bare)
-        except ConfigError:
-            return False
-        return True
+        names = rows[0] if rows else ()
+        if not names:
+            return [True] * len(rows)
+        values = {n: torch.tensor([row[n] for row in rows], dtype=torch.float64) for n in names}
+        return ranges.within(self.nominal, values).tolist()
 
     def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
@@ -152,36 +151,6 @@ def accepts(device: Memristor, row: Values) -> bool:
     return True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conditions:
-    """What happens to a cell between two samples, of which a file of numbers says nothing.
-
-    Args:
-        substeps: number of steps between two samples.
-        linear: whether the voltage goes straight from one sample to the next, or is held.
-        series: resistance in series in ohm.
-        limit: current limit in A, None for none.
-        lowered: whether the voltage across the cell falls where the current is limited; otherwise
-            the voltage of the data is that of the cell. Samples at the limit are not compared.
-    """
-
-    substeps: int = 1
-    linear: bool = False
-    series: float = 0.0
-    limit: float | None = None
-    lowered: bool = False
-
-    def __str__(self) -> str:
-        said = ["straight lines between the voltages" if self.linear else "held voltages"]
-        if self.limit is not None:
-            said.append(
-                "voltages that fall where the current is limited"
-                if self.lowered
-                else "voltages of the cell itself"
-            )
-        return ", ".join(said)
-
-
 class IVModel(Model):
     """The current under a measured voltage.
 
@@ -202,20 +171,25 @@ class IVModel(Model):
         self.voltage: Tensor = data.voltage
         self.compared = data.compared
         self.conditions = conditions
+        self._given = data, resample
         lowered = conditions.limit if conditions.lowered else None
         self._load = Load(conditions.series, lowered)
-        step, uneven = _interval(data.time, resample)
+        self.costly = conditions.lowered
+        step, uneven = interval(data.time, resample)
         self.dt = step / conditions.substeps
         if uneven:
             self._at = ((data.time - data.time[0]) / self.dt).round().long()
         else:
             self._at = torch.arange(len(data.time)) * conditions.substeps
-        self.notes = _shared(self._at, resample)
-        self._applied = _waveform(data, self.dt, self._at, uneven, conditions)
+        self.notes = shared(self._at, resample)
+        self._applied = waveform(data, self.dt, self._at, uneven, conditions)
         if conditions.limit is not None:
             self.compared = data.compared & (
                 data.current.abs() < (1 - _AT_LIMIT) * conditions.limit
             )
+
+    def swift(self) -> Model:
+        return IVModel(self.nominal, *self._given, dataclasses.replace(self.conditions, substeps=1))
 
     @property
     def steps(self) -> int:
@@ -346,54 +320,3 @@ def refusing_pulses(call: Callable[[], Any]) -> Any:
         return call()
     except NotImplementedError as error:
         raise ConfigError(f"this device cannot be fitted to such data: {error}") from None
-
-
-def _interval(time: Tensor, resample: bool | float) -> tuple[float, bool]:
-    """The duration of a step in s, and whether the samples are uneven."""
-    step = time.diff()
-    median = float(step.median())
-    worst = float((step / median - 1).abs().max())
-    asked = not isinstance(resample, bool)
-    if worst <= UNIFORM and not asked:
-        return float(time[-1] - time[0]) / len(step), False
-    if not resample:
-        raise ConfigError(
-            f"the samples are uneven: intervals from {float(step.min()):.4g} to "
-            f"{float(step.max()):.4g} s, median {median:.4g} s; expected at most "
-            f"{100 * UNIFORM:g} % between them, or resample=True for steps of the median, or "
-            "resample=seconds"
-        )
-    return float(resample) if asked else median, True
-
-
-def _shared(at: Tensor, resample: bool | float) -> tuple[str, ...]:
-    """Refuse a grid too coarse for the samples; say so if most of them share its points."""
-    samples, points = len(at), 1 + int((at.diff() > 0).sum())
-    grid = f"resample={resample!r} puts {samples} samples on {points} points of its grid"
-    if points < min(_FEWEST, samples // 2 + 1):
-        raise ConfigError(f"{grid}; expected fewer seconds, or True for the median interval")
-    return (f"{grid}: their times are rounded to these",) if points < samples / 2 else ()
-
-
-def _waveform(data: IVData, dt: float, at: Tensor, uneven: bool, conditions: Conditions) -> Tensor:
-    """The voltage of every step: the last sample's, or on the line to the next one."""
-    voltage: Tensor = data.voltage
-    total = int(at[-1]) + 1
-    if total > _MOST_STEPS:
-        raise ConfigError(
-            f"{total} steps of {dt:.3g} s span these data, at most {_MOST_STEPS} may; expected a "
-            "coarser resample=seconds, or a part of the record"
-        )
-    steps = torch.arange(total)
-    if not conditions.linear:
-        return voltage[torch.searchsorted(at, steps, right=True) - 1]
-    if uneven:
-        middle = dt * (steps.double() + 0.5)
-        line = np.interp(middle.numpy(), (data.time - data.time[0]).numpy(), voltage.numpy())
-        return torch.from_numpy(line)
-    substeps = conditions.substeps
-    left = (steps // substeps).clamp(max=len(voltage) - 2)
-    share = (steps - left * substeps + 0.5) / substeps
-    first, second = voltage[left], voltage[left + 1]
-    straight: Tensor = first + (second - first) * share.clamp(max=1)
-    return straight

@@ -109,6 +109,12 @@ class Problem:
         made.held = self.held
         return made
 
+    def swift(self) -> Self:
+        """The same with a model that is less exact and faster."""
+        made = type(self)(self.model.swift(), self.axes, self.scale, self.robust)
+        made.held = self.held
+        return made
+
     def holding(self, values: Mapping[str, float]) -> Self:
         """The same with values of parameters that are not searched."""
         made = self.over(self.axes)

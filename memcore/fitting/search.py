@@ -98,7 +98,7 @@ def search(
         MissingPackageError: scipy is not installed.
     """
     axes = problems[0].axes
-    moving, idle = divided(problems[-1], seed)
+    moving, idle = divided(problems[0], seed)
     solve = _Solver(needed("scipy.optimize", "fitting", "fit"), problems, report or _silent)
     end = solve.best(moving, starts, seed)
     more = [axis for axis in idle if acts(end.problem.over([*moving, axis]), end.values, axis)]
@@ -129,6 +129,12 @@ def _profile(end: "_End", optimum: Optimum, solve: "_Solver") -> Profile:
         )
     }
     return profiled(end.problem, end.result.x, spread, optimum.noise, solve.roughly)
+
+
+def _swift(problems: Sequence[Problem]) -> Problem:
+    """The problem over whose whole range to look: the best guess that costs little."""
+    swift = [problem for problem in problems if not problem.model.costly]
+    return (swift or list(problems))[-1].swift()
 
 
 def _optimum(
@@ -212,11 +218,15 @@ class _Solver:
         """The best end of searches that move some of the parameters."""
         problems = [problem.over(axes) for problem in self.problems]
         self.report(f"search 1 of {starts}: from the given start")
-        best, least = self.settled(problems, problems[0].start), np.inf
+        # Far from a minimum it is not worth to go on, where the whole range is searched, too.
+        begin = self.raced if starts > 1 else self.settled
+        best, least = begin(problems, problems[0].start), np.inf
         for k in range(1, starts):
             if best.described:
                 break
-            place = self._explored(problems[-1], f"search {k + 1} of {starts}", seed * _SEEDS + k)
+            place = self._explored(
+                _swift(problems), f"search {k + 1} of {starts}", seed * _SEEDS + k
+            )
             found = self.settled(problems, place)
             best = min(found, best, key=lambda end: end.cost)
             if max(least, found.cost) <= _AGAIN * best.cost:
@@ -229,6 +239,12 @@ class _Solver:
                     raced = _End(problem, self.through(problem, raced.result.x))
                 best = min(best, raced, key=lambda end: end.cost)
         return best
+
+    def raced(self, problems: Sequence[Problem], place: Numbers) -> _End:
+        """What few evaluations lead to, for the way to understand the data that begins best."""
+        ends = [_End(problem, self(problem, place, _RACE)) for problem in problems]
+        best = min(ends, key=lambda end: end.cost)
+        return _End(best.problem, self(best.problem, best.result.x, _BOUT))
 
     def settled(self, problems: Sequence[Problem], place: Numbers) -> _End:
         """The minimum near a place, for the way to understand the data that begins best."""
