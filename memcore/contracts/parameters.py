@@ -27,6 +27,7 @@ def parameter(
     choices: Sequence[Any] = (),
     finite: bool = True,
     remedy: str = "",
+    by_logarithm: bool = False,
 ) -> Any:
     """A dataclass field with its unit, its meaning and its range.
 
@@ -53,6 +54,8 @@ def parameter(
         choices: the values that it may have, instead of numbers.
         finite: whether infinity is refused.
         remedy: what to do about a value outside, for the message.
+        by_logarithm: whether only the logarithm of the numbers counts, so that they may be smaller
+            or larger than single precision holds.
     """
     if within is not None:
         at_least, at_most = within
@@ -64,6 +67,7 @@ def parameter(
         choices=tuple(choices),
         finite=finite,
         remedy=remedy,
+        by_logarithm=by_logarithm,
     )
     return dataclasses.field(default=default, metadata={"unit": unit, "doc": doc, "range": allowed})
 

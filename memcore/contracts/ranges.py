@@ -42,6 +42,8 @@ class Range:
         choices: or they are one of these.
         finite: whether infinity is refused; not-a-number always is.
         remedy: what to do about a value outside.
+        by_logarithm: whether only the logarithm of the numbers counts, so that they may be smaller
+            or larger than single precision holds.
     """
 
     above: Bound | None = None
@@ -51,6 +53,7 @@ class Range:
     choices: tuple[Any, ...] = ()
     finite: bool = True
     remedy: str = ""
+    by_logarithm: bool = False
 
     def __str__(self) -> str:
         if self.choices:
@@ -74,7 +77,8 @@ class Range:
         elif not _check.is_number(value):
             return False
         else:
-            fits = _is_held(value) or (math.isinf(value) and not self.finite)
+            held = _is_held(value) or (self.by_logarithm and math.isfinite(value))
+            fits = held or (math.isinf(value) and not self.finite)
         for _, compare, bound in self._bounds(float):
             fits = fits & compare(value, bound)
         return fits

@@ -23,8 +23,7 @@ class Team(Memristor):
     with s = (x - x_on) / (x_off - x_on), which is the state: 0 at r_on, 1 at r_off. Window `none`
     lets it stop at its ends. Kvatinsky, Friedman, Kolodny, Weiser, "TEAM", IEEE TCAS-I 60:211
     (2013), doi 10.1109/TCSI.2012.2215714; defaults: figures 10 to 13. i_on and k_on are negative,
-    though papers print their magnitudes: a positive i_on would make the device drift at rest.
-
+    though papers print magnitudes: a positive i_on would make the device drift at rest.
     A constant voltage is integrated in sub-steps whose rate is exponential in the state. Valid
     for the fitted currents, 0.1 uA to 1 mA; with its window x stays about a_off to a_on.
     """
@@ -46,9 +45,12 @@ class Team(Memristor):
         "m/s",
         "speed towards x_on, negative; fig 10",
         below=0,
+        by_logarithm=True,
         remedy="magnitudes are often printed; give it its sign",
     )
-    k_off: Parameter = parameter(1.46e-18, "m/s", "speed towards x_off; fig 10", above=0)
+    k_off: Parameter = parameter(
+        1.46e-18, "m/s", "speed towards x_off; fig 10", above=0, by_logarithm=True
+    )
     alpha_on: Parameter = parameter(10.0, "1", "exponent towards r_on; fig 10", above=0)
     alpha_off: Parameter = parameter(10.0, "1", "exponent towards r_off; fig 10", above=0)
     x_on: Parameter = parameter(0.0, "m", "position at r_on; fig 10", below="x_off")

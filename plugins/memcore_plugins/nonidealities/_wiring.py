@@ -58,7 +58,6 @@ class Wiring(NonIdeality):
         "ohm",
         "resistance of one segment of a word line or bit line; 1 ohm unless a node is given",
         at_least=0,
-        at_most=1e9,
     )
     node: int | None = parameter(
         None,
@@ -79,20 +78,18 @@ class Wiring(NonIdeality):
         "ohm",
         "resistance of one segment of a word line, if it differs",
         at_least=0,
-        at_most=1e9,
     )
     bit_line: float | None = parameter(
         None,
         "ohm",
         "resistance of one segment of a bit line, if it differs",
         at_least=0,
-        at_most=1e9,
     )
     driver: float = parameter(
-        0.0, "ohm", "resistance of the source that drives a word line", at_least=0, at_most=1e9
+        0.0, "ohm", "resistance of the source that drives a word line", at_least=0
     )
     sense: float = parameter(
-        0.0, "ohm", "resistance between a bit line and its virtual ground", at_least=0, at_most=1e9
+        0.0, "ohm", "resistance between a bit line and its virtual ground", at_least=0
     )
 
     def __post_init__(self) -> None:

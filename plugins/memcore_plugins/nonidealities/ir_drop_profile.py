@@ -2,13 +2,17 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NoEffectWarning, NonIdeality, parameter
+from memcore import ArrayInfo, ConfigError, Context, NoEffectWarning, NonIdeality, parameter
 from memcore_plugins.nonidealities._wiring import Wiring
 from memcore_plugins.nonidealities.ir_drop import IrDrop
+
+#: ohm, of a segment; beyond, the powers of the loss are no numbers.
+_MOST: Final = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,14 @@ class IrDropProfile(Wiring):
         at_least=1e-9,
         at_most=1e3,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (most := max(self.resistances)) > _MOST:
+            raise ConfigError(
+                f"IrDropProfile: a segment of {most:g} ohm; expected at most {_MOST:g} ohm: the "
+                "model is that of small losses, ir_drop has the others"
+            )
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         self._warn_of_what_does_not_act()
