@@ -25,6 +25,7 @@ Values = Mapping[str, float]
 
 _STRAIGHT: Final = 4  #: steps between two samples on a straight line, at most
 _FINE: Final = 1000  #: samples from which one step between two is enough
+_HANDICAP: Final = 10.0  #: of held voltages
 _AT_LIMIT: Final = 0.01  #: share by which a current may be below a limit that it is at
 _SAME: Final = 1e-6  #: relative difference below which two predictions are one
 _AT_ONCE: Final = 1 << 24  #: values of a record
@@ -44,6 +45,8 @@ class Model(ABC):
     """
 
     unit: str
+    #: Variances of a sample by which it must be better than others, to be taken.
+    handicap = 0.0
     costly = False  #: whether a prediction takes far longer than the steps of the device
     notes: tuple[str, ...] = ()
 
@@ -175,6 +178,8 @@ class IVModel(Model):
         lowered = conditions.limit if conditions.lowered else None
         self._load = Load(conditions.series, lowered)
         self.costly = conditions.lowered
+        # A staircase moves thresholds by up to one of its steps.
+        self.handicap = 0.0 if conditions.linear else _HANDICAP
         step, uneven = interval(data.time, resample)
         self.dt = step / conditions.substeps
         if uneven:

@@ -28,6 +28,7 @@ _TOLERANCE: Final = 1e-12
 _TINY: Final = 1e-12
 _MANY: Final = 30  #: samples from which noise can tell that a search has arrived
 _AGAIN: Final = 1.01  #: times the least cost, that another search ends at the same place
+_NEARLY: Final = 1.5  #: times the cost of the best way, from which another one is searched
 _UNMOVED: Final = 1e-2  #: of the variance of a sample, by which going back to a start may cost
 _IMPROVED: Final = 6  #: times that a better minimum, found on the way, is taken
 _ROUGH: Final = 1e-2  #: variances of a sample, to which the others follow a moved parameter
@@ -191,6 +192,12 @@ class _End:
         return float(self.result.cost)
 
     @property
+    def handicapped(self) -> float:
+        """The cost with what its way to understand the data must gain to be taken."""
+        model = self.problem.model
+        return self.cost * (1 + model.handicap / int(model.compared.sum()))
+
+    @property
     def values(self) -> dict[str, float]:
         return self.problem.values(self.result.x)
 
@@ -235,9 +242,9 @@ class _Solver:
         for problem in problems:
             if problem is not best.problem:
                 raced = _End(problem, self(problem, best.result.x, _RACE))
-                if raced.cost < best.cost / _AGAIN:
+                if raced.cost < _NEARLY * best.cost:
                     raced = _End(problem, self.through(problem, raced.result.x))
-                best = min(best, raced, key=lambda end: end.cost)
+                best = min(best, raced, key=lambda end: end.handicapped)
         return best
 
     def raced(self, problems: Sequence[Problem], place: Numbers) -> _End:
@@ -306,7 +313,11 @@ class _Solver:
             best = min(again, best, key=_cost)
             if not gained:
                 break
-        return best if best.status > 0 else self(problem, best.x, _MOST, **options)
+        if best.status > 0:
+            return best
+        # Along a kink it creeps for ever; a share of the variance of a sample is near enough.
+        share = _ROUGH / problem.model.compared.sum().item()
+        return self(problem, best.x, _MOST, **{**options, "ftol": share})
 
 
 def _held_back(jacobian: Numbers) -> Numbers:
