@@ -115,7 +115,8 @@ def test_samples_are_some_time_apart(tmp_path, dt):
 def test_a_grid_on_which_most_samples_share_a_point_is_told():
     time = torch.linspace(0, 3, 90, dtype=torch.float64) ** 1.1
     data = fitting.IVData(time=time, voltage=time.sin(), current=1e-5 * time.sin())
-    found = memcore.fit("linear_ion_drift", data, free=["r_off"], resample=0.11, starts=1)
+    settings = {"resample": 0.11, "starts": 1, "substeps": 1}
+    found = memcore.fit("linear_ion_drift", data, free=["r_off"], **settings)
     assert any("resample=0.11 puts 90 samples on 31 points" in line for line in found.warnings)
 
 
