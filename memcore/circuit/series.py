@@ -71,12 +71,14 @@ def gated(element: object) -> GatedElement | None:
 class Transistor(PerCell):
     """The access transistor of a 1T1R cell, a square law with linear and saturation region.
 
+    The current is::
+
         I = B ((V_GS - V_T) U - U^2 / 2) (1 + m U)    for 0 <= U < V_GS - V_T
           = B/2 (V_GS - V_T)^2 (1 + m U)              beyond
           = 0                                         for V_GS <= V_T
         V_T = V_T0 + gamma (sqrt(phi + V_SB) - sqrt(phi))
 
-    and I(-U) = -I(U): the source is the terminal of lower potential, whichever that is. This is
+    and odd in U: the source is the terminal of lower potential, whichever that is. This is
     the level-1 model of SPICE. The transistor lies between the memristor and the bit line.
 
     With `gate_line` the gate is a line at a potential against ground, as on a chip. Where the
