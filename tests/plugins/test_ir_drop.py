@@ -176,6 +176,9 @@ def _conductance_matrix(g, word, bit):
     return (nodes[-cols:] / bit[-1][:, None]).mT
 
 
+@pytest.mark.skipif(
+    memcore.native.cpu() is None, reason="the reference of ladders loses digits across a break"
+)
 def test_broken_lines_are_open_behind_the_break():
     g = 1e-5 + 1e-4 * Stream(0).uniform((6, 5)).double()
     word, bit = torch.full((6, 5), 2.0).double(), torch.full((6, 5), 3.0).double()
@@ -193,6 +196,9 @@ def test_broken_lines_are_open_behind_the_break():
         torch.testing.assert_close(current, v @ exact, rtol=0, atol=3e-5 * largest)
 
 
+@pytest.mark.skipif(
+    memcore.native.cpu() is None, reason="the reference of ladders loses digits across a break"
+)
 @pytest.mark.parametrize("columns", ["separate", "shared"])
 def test_chips_have_broken_lines_of_their_own_for_life(columns):
     effect = {"name": "ir_drop", "segment": 1.0, "open_word_lines": 0.3, "columns": columns}

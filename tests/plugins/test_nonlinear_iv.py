@@ -154,7 +154,7 @@ def test_a_layer_does_not_depend_on_the_batch(converted, inputs, v0, effects):
     ("parameters", "text"),
     [
         ({"law": "cosh"}, "expected one of sinh, polynomial"),
-        ({"v0": 0.0}, "v0=0.0; expected a finite number of V > 0"),
+        ({"v0": 0.0}, "v0=0.0; expected a finite number of V >= 1e-09"),
         ({"read_voltage": -0.2}, "read_voltage=-0.2"),
         ({"coefficients": (math.nan,)}, "expected finite numbers"),
         ({"law": "polynomial", "coefficients": (-6.0,)}, "deliver power at 0.168 V"),

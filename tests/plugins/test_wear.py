@@ -126,7 +126,7 @@ def test_a_hot_hour_is_worse_than_a_cold_one(converted):
     ("parameters", "message"),
     [
         ({"mode": "slow"}, "mode='slow'"),
-        ({"p0_lrs": 0.0}, r"p0_lrs=0\.0; expected a number of s > 0"),
+        ({"p0_lrs": 0.0}, r"p0_lrs=0\.0; expected a number of s >= 1e-30"),
         ({"threshold": -1.0}, r"threshold=-1\.0"),
         ({"stable": 0.0}, r"stable=0\.0"),
     ],
