@@ -178,6 +178,16 @@ LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
         (lambda: memcore.Crossbar(G.to_sparse()), "conductance is sparse; expected a dense tensor"),
         (lambda: memcore.Crossbar(G.to(torch.float8_e4m3fn)), "conductance is torch.float8_e4m3fn"),
         (lambda: memcore.Crossbar(G.to("meta")), "conductance is on the device meta"),
+        (lambda: memcore.Crossbar(G)(torch.ones(3)), r"x has shape \[3\]; expected \[n, 1, 3\]"),
+        (lambda: memcore.Crossbar(G)([1.0, 2.0, 3.0]), "x is a list; expected a tensor"),
+        (
+            lambda: memcore.effective_conductance(G.to_sparse(), memcore.Wires(word_line=1.0)),
+            "a tensor is torch.sparse_coo; expected a dense one",
+        ),
+        (
+            lambda: memcore.CrossbarConfig(device="pcm", without=[1]),
+            "without has 1; expected names of effects",
+        ),
         (
             lambda: memcore.CrossbarConfig(device="ideal", tile=(True, 2)),
             r"tile=\(True, 2\); expected",

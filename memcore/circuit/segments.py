@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memcore.contracts.wires import Wires
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
-from memcore.ops.checks import require_same_device, require_same_dtype
+from memcore.ops.checks import require_dense, require_same_device, require_same_dtype
 
 #: S of a cell, beyond which another unit is meant.
 MOST_SIEMENS: Final = 1.0
@@ -85,6 +85,7 @@ def check_cells(g: Tensor) -> None:
         raise ArgumentTypeError(
             f"g is a {type(g).__name__}; expected a tensor: use torch.as_tensor(g)"
         )
+    require_dense(g)
     if g.dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(f"g is {g.dtype}; expected float32 or float64: use g.float()")
     if g.dim() < 2 or 0 in g.shape[-2:]:

@@ -135,6 +135,8 @@ class CrossbarConfig:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
         every = effect_names([*self.device.effects(), *self.nonidealities])
         for name in self.without:
+            if not isinstance(name, str):
+                raise ConfigError(f"without has {shown(name)}; expected names of effects: {every}")
             if name not in every:
                 raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
         _require_one_product(self.effects)

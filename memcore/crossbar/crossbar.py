@@ -29,6 +29,7 @@ from memcore.crossbar.config import CrossbarConfig, sequence
 from memcore.crossbar.given import (
     GivenCircuit,
     check,
+    check_inputs,
     check_rows,
     drive_of,
     warn_of_gradients,
@@ -271,8 +272,10 @@ class Crossbar(nn.Module):
             constant=self.constant,
         )
         self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
+        is_set = self.input.is_ready and self.output.is_ready and self._observing is None
         #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = isinstance(reader, Exact) and self.is_set and self.around is None
+        self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
+        self._is_set = is_set  # last: from here on other threads read without the lock
 
     # Reading -------------------------------------------------------------------------------
 
@@ -284,7 +287,7 @@ class Crossbar(nn.Module):
     @property
     def is_set(self) -> bool:
         """Whether every converter has its range, and none is looking for one."""
-        return self.input.is_ready and self.output.is_ready and self._observing is None
+        return self._is_set
 
     @property
     def input_scale(self) -> float:
@@ -307,7 +310,12 @@ class Crossbar(nn.Module):
         Args:
             x: inputs.
             lines: what `driven` gave for them, if it is known already.
+
+        Raises:
+            ArgumentTypeError: `x` is no tensor.
+            ShapeError: its shape is another one.
         """
+        check_inputs(x, self.tiling.groups, self.tiling.rows - self.constant)
         if not self.is_set and self._is_observed(x):
             self._check_typical(x)
             return self._observe(x)
@@ -396,6 +404,7 @@ class Crossbar(nn.Module):
         range pass values unchanged and no read number is used up.
         """
         with self._lock:
+            self._is_set = False
             self._observing = port
             if port == "input":
                 self.input.reset()

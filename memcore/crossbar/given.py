@@ -18,7 +18,7 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.product import Solved
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.wired import Wired
-from memcore.errors import ConfigError, NoEffectWarning
+from memcore.errors import ArgumentTypeError, ConfigError, NoEffectWarning, ShapeError
 from memcore.registry.instances import devices
 
 
@@ -138,6 +138,24 @@ def check_rows(v: Tensor, rows: int) -> None:
     if not v.dim() or v.shape[-1] != rows:
         raise ConfigError(
             f"v has shape {tuple(v.shape)}, but g has {rows} rows; expected v [..., {rows}] in V"
+        )
+
+
+def check_inputs(x: Tensor, groups: int, rows: int) -> None:
+    """Refuse what are no inputs [n, groups, rows] of a crossbar.
+
+    Raises:
+        ArgumentTypeError: it is no tensor.
+        ShapeError: its shape is another one.
+    """
+    if not isinstance(x, Tensor):
+        raise ArgumentTypeError(
+            f"x is a {type(x).__name__}; expected a tensor of inputs: use torch.as_tensor(x)"
+        )
+    if x.dim() != 3 or tuple(x.shape[1:]) != (groups, rows):
+        raise ShapeError(
+            f"x has shape {list(x.shape)}; expected [n, {groups}, {rows}]: inputs of "
+            "each group of word lines. For voltages [..., rows] in V use crossbar @ v"
         )
 
 
