@@ -143,6 +143,8 @@ class Stream:
 
 def _size(shape: Sequence[int]) -> int:
     """How many numbers a shape holds."""
+    if torch.compiler.is_compiling():
+        return math.prod(shape)
     try:
         size = math.prod(map(operator.index, shape))
     except TypeError:

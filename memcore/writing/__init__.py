@@ -31,7 +31,7 @@ from memcore.writing.pulsing import find_voltage, remembered, warn_of_reach, war
 from memcore.writing.ramps import Ramps, growing_widths
 from memcore.writing.reads import Reads
 from memcore.writing.responses import Numbers, Response, Trains, as_numbers, response
-from memcore.writing.selections import SHARES, Counts, Selection, selections, slots
+from memcore.writing.selecting import SHARES, Counts, Selection, selections, slots
 from memcore.writing.sequence import ArrayCells, SequentialLoop
 from memcore.writing.single import ChosenCells, Pulsed, Reading, SingleCells
 from memcore.writing.trains import ByNetwork, ByShares, Part, Seen, Train, View, parts_of

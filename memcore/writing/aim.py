@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore.writing.responses import Numbers, Response
-from memcore.writing.selections import Counts
+from memcore.writing.selecting import Counts
 
 
 @dataclass(frozen=True, eq=False)

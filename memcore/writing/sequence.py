@@ -15,7 +15,7 @@ from memcore.writing.energy import energy_of
 from memcore.writing.options import ReadOptions
 from memcore.writing.reads import Reads
 from memcore.writing.responses import Numbers, Response, as_numbers
-from memcore.writing.selections import Counts, Selection, selections, slots
+from memcore.writing.selecting import Counts, Selection, selections, slots
 from memcore.writing.trains import Part, Seen, Train, View, parts_of
 
 

@@ -11,7 +11,7 @@ from memcore.writing.cells import CellModel
 from memcore.writing.network import Network
 from memcore.writing.path import Path
 from memcore.writing.responses import Response
-from memcore.writing.selections import Selection
+from memcore.writing.selecting import Selection
 
 #: A device that jumps has no short enough part; this share of a train is taken as it is.
 _SHORTEST: Final = 2.0**-16
