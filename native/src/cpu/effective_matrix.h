@@ -1,4 +1,4 @@
-// Small dense linear algebra for effective_tree.h, on numbers and on vectors that hold one number of several blocks.
+// Small dense linear algebra for effective_kernels.h, on numbers and on vectors that hold one number of several blocks.
 //
 // All matrices are row-major with a row stride. Every product is C = A^T B, with A [k, m] and B [k, n]: the blocks
 // are symmetric, so that no other form is needed and both factors are read along their rows.
@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "memory.h"
 #include "parallel.h"
 #include "simd.h"
 
@@ -215,11 +216,15 @@ void number_rows(int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b, Mat
   }
 }
 
-// One piece of a product: m and k are at most what fits into the packed A.
 template <class T>
-void multiply_packed(Shape s, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode) {
-  constexpr int64_t width = 2 * kVectorBytes / sizeof(T);
-  alignas(64) T left[kDepth * kPackedBytes / sizeof(T)], right[kDepth * width];
+constexpr int64_t kPackedHeight = kPackedBytes / sizeof(T);
+template <class T>
+constexpr int64_t kPackedWidth = 2 * kVectorBytes / sizeof(T);
+
+// One piece of a product: m and k are at most what fits into the packed A, at `left`.
+template <class T>
+void multiply_packed(Shape s, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Mode mode, T* left, T* right) {
+  constexpr int64_t width = kPackedWidth<T>;
   for (int64_t l = 0; l < s.k; ++l)
     for (int64_t i = 0; i < s.m; i += kTileRows)
       __builtin_memcpy(left + i * s.k + l * kTileRows, a.row(l) + i, kTileRows * sizeof(T));
@@ -237,11 +242,13 @@ void multiply_serial(Shape s, Matrix<const T> a, Matrix<const T> b, Matrix<T> c,
     for (int64_t i = 0; i < s.m; i += kTileRows) number_rows<T>(s.n, s.k, a.at(0, i), b, c.at(i, 0), mode);
     return;
   }
-  constexpr int64_t height = kPackedBytes / sizeof(T);
+  // Not on the stack: it may be short, and where it cannot grow the process ends.
+  constexpr int64_t height = kPackedHeight<T>;
+  const Memory<T> left(kDepth * height), right(kDepth * kPackedWidth<T>);
   for (int64_t l = 0; l < s.k; l += kDepth, mode = mode == Mode::set ? Mode::add : mode)
     for (int64_t i = 0; i < s.m; i += height) {
       const Shape piece{smaller(height, s.m - i), s.n, smaller(kDepth, s.k - l)};
-      multiply_packed<T>(piece, a.at(l, i), b.at(l, 0), c.at(i, 0), mode);
+      multiply_packed<T>(piece, a.at(l, i), b.at(l, 0), c.at(i, 0), mode, left.data, right.data);
     }
 }
 

@@ -142,10 +142,10 @@ inline void finish(const CrossbarMvm& m, const Task& task, int64_t row, int64_t 
 }
 
 template <bool HasAdc>
-void run_task(const CrossbarMvm& m, const Packed& packed, const Task& task) {
-  alignas(64) float sums[kTaskRows * kPanel] = {};
+void run_task(const CrossbarMvm& m, const Packed& packed, const Task& task, float* sums) {
   const Adc adc{splat(m.lo), splat(m.hi)};
-  const int64_t row = packed.row(task.first_block);
+  const int64_t row = packed.row(task.first_block), end = packed.row(task.last_block);
+  for (int64_t i = 0; i < (end - row) * kPanel; ++i) sums[i] = 0.0f;
   const float* const panel = m.panels + (task.group * ceil_div(m.cols, kPanel) + task.panel) * m.rows * kPanel;
   for (int64_t k0 = 0; k0 < m.rows; k0 += m.tile_rows) {
     const int64_t k1 = smaller(m.rows, k0 + m.tile_rows);
@@ -157,7 +157,7 @@ void run_task(const CrossbarMvm& m, const Packed& packed, const Task& task) {
       }
     }
   }
-  finish(m, task, row, packed.row(task.last_block) - row, sums);
+  finish(m, task, row, end - row, sums);
 }
 
 // As few parts of the batch as the buffer of sums allows, but enough tasks for all threads.
@@ -176,13 +176,14 @@ inline void crossbar_mvm(const CrossbarMvm& m) {
   pack(m, packed);
   const int64_t work = m.rows * kPanel * ceil_div(m.n, parts);
   parallel_for(m.groups * panels * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t end) {
+    const Memory<float> sums(kTaskRows * kPanel);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t part = t % parts;
       const Task task{t / parts / panels, t / parts % panels, blocks * part / parts, blocks * (part + 1) / parts};
       if (m.hi < m.lo)
-        run_task<false>(m, packed, task);
+        run_task<false>(m, packed, task, sums.data);
       else
-        run_task<true>(m, packed, task);
+        run_task<true>(m, packed, task, sums.data);
     }
   });
 }
