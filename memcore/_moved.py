@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # which would take half the time of `import memcore`, and add nothing
+    Loader = MetaPathFinder = object
 
 #: From the documented name of a module to where it lives now.
 MOVED: Final[dict[str, str]] = {

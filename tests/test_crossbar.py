@@ -136,6 +136,13 @@ def test_voltages_that_do_not_fit_are_refused(v, text):
         Crossbar(conductances(3, 2)) @ v
 
 
+@pytest.mark.parametrize("bias", ["digital", "mapped"])
+def test_arrays_of_weights_are_not_multiplied_as_conductances(bias):
+    layer = memcore.convert(nn.Linear(3, 2), CrossbarConfig(device="ideal", bias=bias))
+    with pytest.raises(ConfigError, match=r"hold weights.* expected a Crossbar of conductances"):
+        layer.crossbar @ torch.zeros(3)
+
+
 def test_resistances_are_not_taken_for_conductances():
     with pytest.raises(ConfigError, match=r"up to 1e\+04; expected siemens.* give 1 / R"):
         Crossbar(torch.tensor([[1e4, 2.0], [3.0, 1.0]]))

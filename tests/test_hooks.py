@@ -1,4 +1,5 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from torch import nn
@@ -63,6 +64,14 @@ def test_computed_name_is_registered_when_somebody_looks_for_it(site, hooks):
     assert memcore.devices["measured_a"].__name__ == "Cell"
     with pytest.raises(UnknownPluginError, match="did you mean: 'measured_a'"):
         memcore.devices["measured_b"]
+
+
+def test_every_thread_finds_the_computed_names(site, hooks):
+    slow = "import time\ntime.sleep(0.1)\n" + GOOD
+    site.install("memcore-slow", {HOOKS: {"slow": "slow"}}, modules={"slow": slow})
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(memcore.devices.get, "measured_a") for _ in range(4)]
+        assert {each.result().__name__ for each in found} == {"Cell"}
 
 
 BROKEN = {

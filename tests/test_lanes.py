@@ -263,8 +263,8 @@ def test_gradients_are_those_of_the_digital_layer():
     mem(found).square().sum().backward()
     layer(expected).square().sum().backward()
 
-    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1.0)
-    torch.testing.assert_close(mem.weight.grad, layer.weight.grad, rtol=1e-4, atol=1.0)
+    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(mem.weight.grad, layer.weight.grad, rtol=1e-4, atol=1e-3)
 
 
 # -- rounds and offsets of single reads ------------------------------------------------------------
@@ -301,6 +301,38 @@ def test_a_line_is_read_once_for_each_group_of_word_lines(tile, rows_at_once, pr
 
     groups = mem.crossbar.plan.row_groups
     torch.testing.assert_close(y, torch.full_like(y, 5.0 * groups), rtol=1e-5, atol=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineNoise(NonIdeality):
+    """Each bit line has noise of its own whenever it is read."""
+
+    stage = Stage.CURRENT
+    std: float = 0.0
+
+    def bind(self, array, ctx):
+        return Gaussian(self.std)
+
+
+@pytest.mark.parametrize("adc", [True, False], ids=["adc", "exact outputs"])
+def test_lines_have_noise_of_their_own_for_each_group_of_word_lines(adc):
+    layer = nn.Linear(12, 2, bias=False)
+    step = lossless_adc(Levels()).step
+    how = {"adc": True} if adc else {}
+    mem = converted(
+        layer,
+        mapper=Constant(),
+        tile=(6, 16),
+        rows_at_once=2,
+        nonidealities=[LineNoise(std=50 * step)],
+        **how,
+    )
+    with torch.no_grad():
+        y = mem(torch.zeros(20_000, 12))
+
+    # Two tiles of three groups each: the variances of six independent draws add up.
+    assert float(y.mean()) == pytest.approx(0, abs=4 * 50 * (6 / 20_000) ** 0.5)
+    assert float(y.var()) == pytest.approx(6 * 50**2, rel=0.05)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,14 @@ def test_training_is_repeatable_and_leaves_the_global_generator_alone() -> None:
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_a_training_may_be_of_few_steps(steps: int) -> None:
+    network, data = small()
+    before = checkpoints.digest(network)
+    Training(data, Recipe(epochs=steps, batch=64), 5, CPU).run(network)
+    assert checkpoints.digest(network) != before
+
+
 def test_the_seed_of_the_training_matters() -> None:
     digests = set()
     for seed in (5, 6):

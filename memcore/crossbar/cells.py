@@ -105,6 +105,10 @@ class Cells(nn.Module):
         """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
         return self.effects.settled(self.programmed, self.clock).expand_as(self.programmed)
 
+    def feels(self, temperature: float) -> bool:
+        """Whether anything ages at another pace at this temperature in K."""
+        return self.effects.feels(self.clock.segments.new_tensor([temperature]))
+
     @property
     def _is_incremental(self) -> bool:
         """Whether a rewrite starts from what the cells conduct, rather than from fresh cells."""

@@ -235,13 +235,26 @@ class Crossbar(nn.Module):
         """Let time pass on the simulated clock, see `memcore.age`."""
         at = self.config.temperature if temperature is None else temperature
         with self._lock:
-            self.cells.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
+            before = self.cells.clock.segments
+            try:
+                self.cells.clock.advance(at, seconds=seconds, cycles=cycles, reads=reads)
+                self.refresh()
+            except BaseException:
+                self.set_clock(before)
+                raise
+
+    @for_training
+    def set_clock(self, segments: Tensor) -> None:
+        """Let the arrays have lived through what `Clock.segments` says."""
+        with self._lock:
+            self.cells.clock.segments = segments
             self.refresh()
 
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
-        self.around = around
-        self.refresh()
+        with self._lock:
+            self.around = around
+            self.refresh()
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -298,7 +311,17 @@ class Crossbar(nn.Module):
         return self.config.read_voltage / (largest if largest > 0 else 1.0)
 
     def __matmul__(self, voltage: Tensor) -> Tensor:
-        """Currents [..., cols] A of voltages [..., rows] V."""
+        """Currents [..., cols] A of voltages [..., rows] V.
+
+        Raises:
+            ConfigError: the arrays hold weights, or the voltages do not fit.
+        """
+        if self.config.mapper is not None:
+            raise ConfigError(
+                f"the arrays of {self.cells.name!r} hold weights, not given conductances; expected "
+                "a Crossbar of conductances for `@`: call the layer, or use `crossbar.solve(v)` "
+                "for its currents"
+            )
         rows, cols = self.tiling.rows, self.tiling.cols
         check_rows(voltage, rows)
         current: Tensor = self(voltage.reshape(-1, 1, rows).to(self.folded.dtype))
@@ -459,12 +482,18 @@ class Crossbar(nn.Module):
             return self._observing is not None
 
     def _take_ranges(self, x: Tensor) -> None:
-        """Calibrate on the batch at hand."""
+        """Calibrate on the batch at hand; where that fails, there are no ranges as before."""
         warn_uncalibrated(len(x))
-        for port in ("input", "output"):
-            self.observe(port)
-            self._observe(x)
-        self.observe(None)
+        self._check_typical(x)
+        try:
+            for port in ("input", "output"):
+                self.observe(port)
+                self._observe(x)
+        except BaseException:
+            self.observe("input")
+            raise
+        finally:
+            self.observe(None)
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
@@ -488,4 +517,5 @@ def _names_of_before(
 
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
-    crossbar.refresh()
+    with crossbar._lock:
+        crossbar.refresh()

@@ -134,10 +134,9 @@ class Effects(nn.Module):
         """What the ageing effects count."""
         return {form.clock if isinstance(form, Aging) else "seconds" for form in self.aging}
 
-    def feels(self, temperature: float) -> bool:
-        """Whether anything ages at another pace at this temperature in K."""
-        at = torch.tensor([temperature], dtype=torch.float64)
-        paces = [form.acceleration(at) for form in self.aging if isinstance(form, Aging)]
+    def feels(self, temperature: Tensor) -> bool:
+        """Whether anything ages at another pace at this temperature [1] in K."""
+        paces = [form.acceleration(temperature) for form in self.aging if isinstance(form, Aging)]
         return any(bool((pace != 1).any()) for pace in paces)
 
     def effective(self, conductance: Tensor) -> Tensor:
@@ -166,6 +165,7 @@ class Effects(nn.Module):
         conductance: Tensor,
         reads: Tensor,
         effective: Tensor | None = None,
+        group: int = 0,
     ) -> Tensor:
         """Bit-line currents [reads, arrays, cols] A, whatever the effects are.
 
@@ -174,17 +174,23 @@ class Effects(nn.Module):
             conductance: settled, [arrays, rows, cols] S.
             reads: the number of each read, int64 [reads].
             effective: what `effective` returned for the conductances, if it is at hand.
+            group: which of the groups of word lines that are driven one after another; the bit
+                lines have noise of their own in each.
         """
         if effective is None:
             effective = self.effective(conductance)
         if len(self.reading) == self._steady:
-            return self._chunk(voltage, conductance, effective, reads)
+            return self._chunk(voltage, conductance, effective, reads, group)
         size = max(1, _CHUNK // conductance.numel())
-        chunks = zip(torch.split(voltage, size), torch.split(reads, size), strict=True)
-        return torch.cat([self._chunk(v, conductance, effective, some) for v, some in chunks])
+        volts, numbers = torch.split(voltage, size), torch.split(reads, size)
+        chunks = [
+            self._chunk(v, conductance, effective, some, group)
+            for v, some in zip(volts, numbers, strict=True)
+        ]
+        return torch.cat(chunks)
 
     def _chunk(
-        self, voltage: Tensor, conductance: Tensor, effective: Tensor, reads: Tensor
+        self, voltage: Tensor, conductance: Tensor, effective: Tensor, reads: Tensor, group: int
     ) -> Tensor:
         g = conductance.unsqueeze(0)
         for form, key in self._reads():
@@ -201,7 +207,7 @@ class Effects(nn.Module):
             current = torch.einsum("nar,narc->nac", voltage, g)
         for form, key in zip(self.lines, self._keys[Stage.CURRENT], strict=True):
             steady = isinstance(form, _STEADY)
-            current = form(current) if steady else form(current, ReadStream(key, reads))
+            current = form(current) if steady else form(current, ReadStream(key + group, reads))
         return current
 
     def _reads(self) -> Iterator[tuple[nn.Module, int]]:

@@ -105,8 +105,8 @@ class Matrix(nn.Module):
             new.output.rescale(new.input_scale / old.input_scale)
         if old.cells.writes:
             new.repeat(old, self._matrix(operand).transpose(1, 2))
-        new.cells.clock.segments = old.cells.clock.segments.clone()
-        new.refresh()
+        new.reads.copy_(old.reads)
+        new.set_clock(old.cells.clock.segments.clone())
         return matrix
 
     def _matrix(self, operand: Operand) -> Tensor:

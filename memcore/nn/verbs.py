@@ -48,8 +48,14 @@ def age(
         ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
     """
     crossbars = [matrix.crossbar for matrix in unique_matrices(model)]
-    for crossbar in crossbars:
-        crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
+    before = [crossbar.cells.clock.segments for crossbar in crossbars]
+    for index, crossbar in enumerate(crossbars):
+        try:
+            crossbar.age(seconds, temperature=temperature, cycles=cycles, reads=reads)
+        except BaseException:  # no layer ages alone
+            for aged, segments in zip(crossbars[:index], before, strict=False):
+                aged.set_clock(segments)
+            raise
     clocks = {clock for crossbar in crossbars for clock in crossbar.cells.effects.clocks}
     for name, passed in (("seconds", seconds), ("cycles", cycles), ("reads", reads)):
         if passed and name not in clocks:
@@ -64,7 +70,7 @@ def age(
 
 def _warn_unless_felt(temperature: float, crossbars: Sequence[Crossbar]) -> None:
     elsewhere = [each for each in crossbars if each.config.temperature != temperature]
-    if elsewhere and not any(each.cells.effects.feels(temperature) for each in elsewhere):
+    if elsewhere and not any(each.cells.feels(temperature) for each in elsewhere):
         warn(
             f"nothing that is configured ages at another pace at {temperature:g} K; "
             "age(temperature=...) had no effect",

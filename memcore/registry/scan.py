@@ -75,6 +75,7 @@ class Scan:
         self._lock = threading.RLock()
         self._groups: dict[str, list[Provider]] | None = None
         self._announced = False
+        self._announcing = False  #: a hook may look names up itself
 
     def group(self, name: str) -> list[Provider]:
         with self._lock:
@@ -90,10 +91,18 @@ class Scan:
 
     def announce(self) -> None:
         """Let the plugins of `memcore.hooks` register their computed names, once."""
-        if not self._announced:
-            self._announced = True
-            if self.group(f"{BUNDLED}.hooks"):
-                self._load_hooks()
+        if self._announced:
+            return
+        with self._lock:  # other threads wait until the names are there
+            if self._announcing:
+                return
+            self._announcing = True
+            try:
+                if self.group(f"{BUNDLED}.hooks"):
+                    self._load_hooks()
+                self._announced = True
+            finally:
+                self._announcing = False
 
     @staticmethod
     def _read() -> dict[str, list[Provider]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore import circuit
+from memcore.circuit.laid import LaidLaw
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.wires import Wires
 from memcore.writing.cells import CellParameters
@@ -35,29 +36,6 @@ class _Conducting:
     def slope(self, u: Tensor, g: Tensor) -> Tensor:
         """Slope in S, 0 where the transistor is off."""
         return torch.where(self.mask, self.law.slope(u, g), 0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Laid:
-    """The law of numbered cells, asked for the places where they lie on the chip.
-
-    Args:
-        law: of the cells as they are numbered.
-        array: with its layout.
-    """
-
-    law: circuit.CellLaw
-    array: ArrayInfo
-
-    def current(self, u: Tensor, g: Tensor) -> Tensor:
-        """Current in A."""
-        lay, number = self.array.layout.lay, self.array.layout.number
-        return lay(self.law.current(number(u), number(g)))
-
-    def slope(self, u: Tensor, g: Tensor) -> Tensor:
-        """Slope in S."""
-        lay, number = self.array.layout.lay, self.array.layout.number
-        return lay(self.law.slope(number(u), number(g)))
 
 
 @dataclass(frozen=True)
@@ -183,7 +161,7 @@ class Network:
             return law
         if self.transistor is not None:
             law = _Conducting(law, selected)
-        return _Laid(law, self.array)
+        return LaidLaw(law, self.array.layout)
 
     def _selected(self, first: int, driven: Tensor) -> Tensor:
         """Which cells are driven, [arrays, rows, cols]."""

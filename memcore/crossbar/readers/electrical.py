@@ -124,8 +124,8 @@ class Electrical(nn.Module):
         assert self.settled is not None
         (effects,) = self._effects
         tiling, pieces = self.plan.tiling, []
-        for lines, tiles in self._groups(tiling.spread(voltage)):
-            current = effects.currents(lines, self.settled, numbers, self.effective)
+        for group, (lines, tiles) in enumerate(self._groups(tiling.spread(voltage))):
+            current = effects.currents(lines, self.settled, numbers, self.effective, group)
             pieces.append(self._values(tiling.gather(current)[:, :, :, :tiles]))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=3)
 
@@ -135,7 +135,9 @@ class Electrical(nn.Module):
         With each, the number of tiles that have such a group: a shorter last one may not.
         """
         rows, at_once, tiles = v.shape[-1], self.plan.group_rows, self.plan.tiling.row_tiles
-        if self.plan.adc_bits is None or at_once >= rows:
+        (effects,) = self._effects
+        is_one_sum = self.plan.adc_bits is None and not effects.lines
+        if is_one_sum or at_once >= rows:
             return [(v, tiles)]
         at, groups = torch.arange(rows, device=v.device), []
         for k in range(0, rows, at_once):
