@@ -1,6 +1,5 @@
 """Circuits of cells whose gates are lines: currents depend on potentials, not on voltages alone."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore.circuit.cell import root
+from memcore.circuit.damping import HALVINGS, chosen, largest, ratio
 from memcore.circuit.drive import Drive
 from memcore.circuit.gmres import gmres
 from memcore.circuit.inputs import shape_of
@@ -17,8 +17,6 @@ from memcore.circuit.series import GatedElement, SeriesElement, gated
 from memcore.circuit.solution import Solution, require_start
 from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
-
-_HALVINGS = 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,14 +127,14 @@ class GatedCircuit:
         noise = ends.rounding(state.potential)[..., None, None]
         word, bit = state.loss_word.abs(), state.loss_bit.abs()
         missing = torch.maximum(
-            _largest(point.word * (word - noise).clamp(min=0)),
-            _largest(point.bit * (bit - noise).clamp(min=0)),
+            largest(point.word * (word - noise).clamp(min=0)),
+            largest(point.bit * (bit - noise).clamp(min=0)),
         )
         if state.excess is not None and ends.floating is not None:
             rounding = ends.floating.total(torch.maximum(point.word, point.bit) * noise).abs()
             missing = torch.maximum(missing, (state.excess.abs() - rounding).clamp(min=0).amax(-1))
-        lost = torch.maximum(_largest(word), _largest(bit))
-        return torch.maximum(_ratio(lost, voltage), _ratio(missing, _largest(point.current)))
+        lost = torch.maximum(largest(word), largest(bit))
+        return torch.maximum(ratio(lost, voltage), ratio(missing, largest(point.current)))
 
     def _begin(self) -> _State:
         """The state without losses along wires, floating lines at 0 V."""
@@ -182,7 +180,7 @@ class GatedCircuit:
         worst = self._merit(state, state)
         length, moved = torch.ones_like(worst), torch.zeros_like(going)
         best = state
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             part = torch.where(going & ~moved, length, 0)
             cells = part[..., None, None]
             floats = None
@@ -193,7 +191,7 @@ class GatedCircuit:
             )
             closer = self._merit(tried, state) < (1 - 1e-4 * length) * worst
             closer = closer & going & ~moved
-            best, moved = _where(closer, tried, best), moved | closer
+            best, moved = chosen(closer, tried, best), moved | closer
             if bool((moved == going).all()):
                 break
             length = length / 2
@@ -298,33 +296,3 @@ class _System:
         matrix[..., rows:, :rows] = torch.where(crossed, -a, 0).mT
         factor, pivots = torch.linalg.lu_factor_ex(matrix)[:2]
         return factor, pivots
-
-
-def _where(which: Tensor, new: _State, old: _State) -> _State:
-    def each(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(which[(..., *[None] * (a.dim() - which.dim()))], a, b)
-
-    def optional(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-        return None if a is None or b is None else each(a, b)
-
-    fields = (field.name for field in dataclasses.fields(GatedPoint))
-    point = GatedPoint(
-        **{name: each(getattr(new.point, name), getattr(old.point, name)) for name in fields}
-    )
-    return _State(
-        word=each(new.word, old.word),
-        bit=each(new.bit, old.bit),
-        potential=optional(new.potential, old.potential),
-        point=point,
-        loss_word=each(new.loss_word, old.loss_word),
-        loss_bit=each(new.loss_bit, old.loss_bit),
-        excess=optional(new.excess, old.excess),
-    )
-
-
-def _largest(x: Tensor) -> Tensor:
-    return x.abs().amax((-2, -1))
-
-
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(a == 0, 0, a / b)

@@ -1,6 +1,5 @@
 """Newton's method for the circuit of a crossbar."""
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from memcore.circuit.cell import Cell, OperatingPoint
 from memcore.circuit.currents import TOLERANCE, check_iteration
+from memcore.circuit.damping import HALVINGS, chosen, largest, ratio
 from memcore.circuit.drive import Drive
 from memcore.circuit.gated import GatedCircuit
 from memcore.circuit.gradients import warn_of_gradients
@@ -23,7 +23,6 @@ from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
 from memcore.errors import ConvergenceError
 
-_HALVINGS = 12
 _OHMIC = Ohmic()
 
 
@@ -159,7 +158,7 @@ class _Circuit:
         known = known.to(self.cell.g.dtype)
         device, current = known.device_voltage, known.cell_current
         x = known.cell_voltage + self.cell.own * current
-        driven = _largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
+        driven = largest(self.applied)[..., None, None] > 0  # else nothing but rest is near
         x, device = (torch.where(driven, each, 0).expand(shape) for each in (x, device))
         potential = None
         if self.floating is not None:
@@ -180,16 +179,16 @@ class _Circuit:
 
     def residual(self, state: _State) -> Tensor:
         """The residual as in `Solution.residual`, [...]."""
-        voltage = _largest(self.applied)
+        voltage = largest(self.applied)
         current, slope = state.point.current, state.point.slope
         # Where no current can flow, that of rounded voltages is all there is.
         noise = self.ends.rounding(state.potential)[..., None, None]
-        missing = _largest(slope * (state.loss.abs() - noise).clamp(min=0))
+        missing = largest(slope * (state.loss.abs() - noise).clamp(min=0))
         if state.excess is not None and self.floating is not None:
             rounding = self.floating.total(slope * noise).abs()
             excess = (state.excess.abs() - rounding).clamp(min=0)
             missing = torch.maximum(missing, excess.amax(-1))
-        parts = (_ratio(_largest(state.loss), voltage), _ratio(missing, _largest(current)))
+        parts = (ratio(largest(state.loss), voltage), ratio(missing, largest(current)))
         return torch.maximum(*parts)
 
     def solution(
@@ -236,7 +235,7 @@ def _damped(
     weight = _weight(circuit, state)
     worst = _merit(state, weight)
     length, moved = torch.ones_like(worst), torch.zeros_like(going)
-    for _ in range(_HALVINGS):
+    for _ in range(HALVINGS):
         tried = torch.where(going & ~moved, length, 0)
         potential = state.potential
         if potential is not None and change[1] is not None:
@@ -244,7 +243,7 @@ def _damped(
         x = state.x + tried[..., None, None] * direction
         candidate = circuit.at(x, state.point.device, potential)
         better = going & ~moved & (_merit(candidate, weight) < (1 - 1e-4 * length) * worst)
-        state = _where(better, candidate, state)
+        state = chosen(better, candidate, state)
         moved = moved | better
         if bool((moved == going).all()):
             break
@@ -264,29 +263,3 @@ def _merit(state: _State, weight: Tensor | None) -> Tensor:
     if weight is not None and state.excess is not None:
         merit = merit + (weight * state.excess).square().sum(-1)
     return merit.sqrt()
-
-
-def _where(which: Tensor, new: _State, old: _State) -> _State:
-    def each(a: Tensor, b: Tensor) -> Tensor:
-        extra = a.dim() - which.dim()
-        return torch.where(which[(..., *[None] * extra)], a, b)
-
-    point = OperatingPoint(
-        **{
-            field.name: each(getattr(new.point, field.name), getattr(old.point, field.name))
-            for field in dataclasses.fields(OperatingPoint)
-        }
-    )
-    optional = {
-        name: None if getattr(new, name) is None else each(getattr(new, name), getattr(old, name))
-        for name in ("potential", "excess")
-    }
-    return _State(point=point, x=each(new.x, old.x), loss=each(new.loss, old.loss), **optional)
-
-
-def _largest(x: Tensor) -> Tensor:
-    return x.abs().amax((-2, -1))
-
-
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(a == 0, 0, a / b)
