@@ -9,7 +9,8 @@ from memcore.errors import StudyError
 from memcore.study import checkpoints, training
 from memcore.study.config import General, read
 from memcore.study.data import Dataset, Split, digits
-from memcore.study.evaluation import count_correct
+from memcore.study.evaluation import judged
+from memcore.study.metrics import accuracy
 from memcore.study.models import RECIPES, digits_vgg, model, vgg16
 from memcore.study.training import Recipe, Training
 
@@ -38,7 +39,7 @@ def test_digits_vgg_learns_the_digits() -> None:
     network, data = digits_vgg(), digits()
     recipe = Recipe().over(data.augment, RECIPES["digits_vgg"])
     Training(data, recipe, 0, CPU).run(network)
-    correct = count_correct(network, data, data.test, General())
+    correct = judged(network, data, data.test, General(), accuracy()).right
     assert correct / len(data.test) >= 0.985
 
 
@@ -191,7 +192,7 @@ def test_a_packaged_study_brings_weights_of_its_own_recipe_and_seed(
     }
     network = digits_vgg()
     checkpoints.load_weights(network, path)
-    assert count_correct(network, data, data.test, General()) == 498
+    assert judged(network, data, data.test, General(), accuracy()).right == 498
 
 
 def test_a_file_beside_the_study_wins_over_weights_of_the_same_name(tmp_path: Path) -> None:

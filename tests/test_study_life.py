@@ -33,7 +33,8 @@ def test_a_study_that_ages_loses_what_the_aged_network_loses(tmp_path: Path) -> 
     from memcore.study.checkpoints import load_weights, located
     from memcore.study.config import General
     from memcore.study.data import digits
-    from memcore.study.evaluation import chip_seeds, count_correct
+    from memcore.study.evaluation import chip_seeds, judged
+    from memcore.study.metrics import accuracy
 
     network, data, general = digits_vgg(), digits(), General(chips=1)
     load_weights(network, located("digits_vgg", tmp_path))
@@ -41,7 +42,9 @@ def test_a_study_that_ages_loses_what_the_aged_network_loses(tmp_path: Path) -> 
         network, memcore.CrossbarConfig.from_mapping(crossbar), seed=chip_seeds(general)[0]
     )
     memcore.age(chip, seconds=1e8)
-    assert old.correct == (count_correct(chip.eval(), data, data.test.head(100), general),)
+    assert old.correct == (
+        judged(chip.eval(), data, data.test.head(100), general, accuracy()).right,
+    )
 
 
 def test_an_effect_that_waits_in_vain_for_time_is_named(tmp_path: Path) -> None:

@@ -14,22 +14,13 @@ from memcore.study.config import General
 from memcore.study.data import Dataset, Split
 from memcore.study.layered import Arrays, converted, each
 from memcore.study.life import Life
-from memcore.study.metrics import Metric, Score, accuracy
+from memcore.study.metrics import Metric, Score
 from memcore.study.training import forward
 
 
 def chip_seeds(general: General) -> list[int]:
     """The seed of each virtual chip; chip k is the same at every point and for any `chips`."""
     return [Stream(general.seed).child("chip", k).key for k in range(general.chips)]
-
-
-def count_correct(model: nn.Module, dataset: Dataset, test: Split, general: General) -> int:
-    """The number of images of `test` that the model labels right.
-
-    Raises:
-        StudyError: an output is not finite; an accuracy would then mean nothing.
-    """
-    return judged(model, dataset, test, general, accuracy()).right or 0
 
 
 @torch.no_grad()

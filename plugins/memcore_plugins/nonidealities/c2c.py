@@ -22,8 +22,8 @@ class CycleToCycle(NonIdeality):
     """Each write lands off its target: `G = G_target f + e`, with f and e new at every write.
 
     f is lognormal about 1 or normal about 1, e is normal about 0; a conductance below 0 counts as
-    0. `memcore.program` draws both anew, ageing and reading do not. What a cell is for life stays:
-    write `d2d` before or after, and `stuck_at` after this effect, so that stuck cells do not move.
+    0. `memcore.program` draws both anew, ageing and reading do not. What a cell is for life stays,
+    that of `d2d` and of `stuck_at`, whichever comes first.
     Published spreads of a write: 1 % to 5 % of the window (Chen, Peng, Yu, TCAD 37:3067, 2018).
     """
 
