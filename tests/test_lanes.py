@@ -335,6 +335,24 @@ def test_lines_have_noise_of_their_own_for_each_group_of_word_lines(adc):
     assert float(y.var()) == pytest.approx(6 * 50**2, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    "effects",
+    [["read_noise"], ["read_noise", LineNoise(std=1e-6)], ["read_noise", Nodal()]],
+    ids=["product", "lines", "circuit"],
+)
+def test_what_is_read_does_not_depend_on_the_blocks_of_a_batch(effects, monkeypatch):
+    layer, x = nn.Linear(12, 5), torch.randn(50, 12)
+    found = []
+    for currents in (1 << 20, 700, 1):
+        monkeypatch.setattr("memcore.crossbar.readers.electrical._CURRENTS", currents)
+        mem = converted(layer, tile=(6, 4), rows_at_once=2, nonidealities=effects)
+        with torch.no_grad():
+            found.append(mem(x))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-5)
+    assert len(found[0].unique(dim=0)) == 50
+
+
 @dataclass(frozen=True, kw_only=True)
 class Constant(Mapper):
     """All weights are 1, in one column each."""

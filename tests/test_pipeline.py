@@ -168,16 +168,17 @@ def test_gaussian_cells_stay_a_product_with_noise():
     p = pipeline(memcore.nonidealities["read_noise"]())
     assert p.is_product
     assert p.is_stochastic
-    [(form, found)] = p.noises
+    [form] = p.noises
     assert isinstance(form, Gaussian)
-    assert found == key("read_noise")
 
 
-def test_the_same_effect_twice_draws_twice():
-    twice = [memcore.nonidealities["read_noise"]()] * 2
-    assert effect_names(twice) == ["read_noise", "read_noise_2"]
-    (_, one), (_, two) = pipeline(*twice).noises
-    assert one != two
+@pytest.mark.parametrize("elsewhere", [[], [{"name": "nonlinear_iv", "v0": 1e3}]])
+def test_the_variances_of_two_effects_add_up(elsewhere):
+    noise = {"name": "read_noise", "relative": 0.0, "std": 1e-6}
+    assert effect_names([memcore.nonidealities["read_noise"]()] * 2)[1] == "read_noise_2"
+    read = memcore.Crossbar(G[0], nonidealities=[noise, noise, *elsewhere])
+    found = read @ torch.ones(20_000, G.shape[1]) * 1e6
+    assert found.var(0).tolist() == pytest.approx([2 * G.shape[1]] * G.shape[2], rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["read_noise", "stuck_at", "d2d"])

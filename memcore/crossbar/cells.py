@@ -231,7 +231,7 @@ class Cells(nn.Module):
         return dataclasses.replace(
             array,
             present=present.to(target.dtype) if present is not None and same else None,
-            noises=tuple(form for form, _ in effects.noises),
+            noises=tuple(effects.noises),
             wires=wires,
             layout=Layout() if felt is None or wires is None else felt.layout,
         )

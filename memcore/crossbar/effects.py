@@ -38,6 +38,8 @@ class Effects(nn.Module):
         super().__init__()
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
         products: dict[str, nn.Module] = {}
+        #: Of the noise of all effects together, where only the sum of a line is drawn.
+        self.noise_key = ctx.random.child("cells", "read").key
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
         self._names: dict[Stage, list[str]] = {stage: [] for stage in Stage}
         #: Which ageing effects move cells that are stuck too.
@@ -155,9 +157,9 @@ class Effects(nn.Module):
         return product is None or (isinstance(product, Product) and product.is_linear)
 
     @property
-    def noises(self) -> list[tuple[Gaussian, int]]:
-        """Gaussian noise of each cell at each read, with its key."""
-        return [(form, key) for form, key in self._reads() if isinstance(form, Gaussian)]
+    def noises(self) -> list[Gaussian]:
+        """Gaussian noise of each cell at each read."""
+        return [form for form, _ in self._reads() if isinstance(form, Gaussian)]
 
     def currents(
         self,

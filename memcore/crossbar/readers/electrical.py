@@ -1,6 +1,9 @@
 """Any effects and converters: with the currents of every tile, or of every bit line, in memory."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Final, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -12,6 +15,23 @@ from memcore.crossbar.effects import Effects, sensitivity
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers.phases import drive, in_phases
 from memcore.random import ReadStream
+
+#: Currents of one block of inputs.
+_CURRENTS: Final = 1 << 20
+
+
+class _Source(NamedTuple):
+    """Noise that is drawn once for each bit line, or once for each reference line of an array.
+
+    Args:
+        value: which of the digitised values it adds to.
+        sign: with which sign.
+        shared: whether it is that of a reference line.
+    """
+
+    value: int
+    sign: float
+    shared: bool
 
 
 class Electrical(nn.Module):
@@ -38,6 +58,7 @@ class Electrical(nn.Module):
     matrices: Tensor | None
     settled: Tensor | None
     effective: Tensor | None
+    variance: Tensor | None
 
     def __init__(
         self,
@@ -66,11 +87,36 @@ class Electrical(nn.Module):
         self._keep("matrices", None if joined is None else self._values(joined))
         self._keep("settled", None if products else settled)
         self._keep("effective", None if products or effective is settled else effective)
-        for index, (form, _) in enumerate(effects.noises if products else ()):
-            variance = form.variance(settled).expand_as(settled)
+        noises = effects.noises if products else []
+        self._sources, variance = (), None
+        if noises:
+            variance = reduce(add, [form.variance(settled) for form in noises]).expand_as(settled)
             if effective is not settled:
                 variance = variance * sensitivity(effective, settled).square()
-            self._keep(f"variance_{index}", plan.tiling.join(variance))
+            self._sources, variance = self._merged(plan.tiling.join(variance))
+        self._keep("variance", variance)
+
+    def _merged(self, variance: Tensor) -> "tuple[tuple[_Source, ...], Tensor]":
+        """What draws of its own a read takes, and the variances of its cells.
+
+        The independent noise of parts that are subtracted before the ADC is drawn as one. The noise
+        of a reference cell is common to all outputs of its array.
+        """
+        shared = self.plan.tiling.shared
+        if self.plan.per_column:
+            sources = [_Source(index, 1.0, each) for index, each in enumerate(shared)]
+            return tuple(sources), variance
+        own: dict[int, Tensor] = {}
+        for part, each, cells in zip(self.parts, shared, variance, strict=True):
+            if not each:
+                own[part.lane] = cells if part.lane not in own else own[part.lane] + cells
+        sources = [_Source(lane, 1.0, False) for lane in own]
+        kept = list(own.values())
+        for part, each, cells in zip(self.parts, shared, variance, strict=True):
+            if each:
+                sources.append(_Source(part.lane, part.sign, True))
+                kept.append(cells)
+        return tuple(sources), torch.stack(kept)
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -88,6 +134,27 @@ class Electrical(nn.Module):
             reads: how many reads there were before, which numbers those to come.
             lines: what drives the word lines, if it is known already.
         """
+        block = self._block(x)
+        if block >= len(x):
+            return self._read(x, reads, lines)
+        pieces = [
+            self._read(x[k : k + block], reads + k, None if lines is None else lines[k : k + block])
+            for k in range(0, len(x), block)
+        ]
+        return torch.cat(pieces)
+
+    def _block(self, x: Tensor) -> int:
+        """How many inputs are read together: so many that memory for their currents is bounded.
+
+        Noise is that of the numbers of the reads, whatever the blocks. Who watches the currents
+        sees those of all inputs together.
+        """
+        if self.watch is not None or torch.compiler.is_compiling():
+            return len(x)
+        t, values = self.plan.tiling, len(self.plan.values)
+        return max(1, _CURRENTS // (values * t.groups * self.plan.row_groups * t.cols))
+
+    def _read(self, x: Tensor, reads: Tensor, lines: Tensor | None) -> Tensor:
         phases = self._phases(x, lines)
         rank, ranks = _rank()
         count = torch.arange(x.shape[0], device=reads.device)
@@ -158,27 +225,32 @@ class Electrical(nn.Module):
         assert self.matrices is not None
         v = self._cut(voltage, -1)
         current = torch.einsum("ngtk,pgtko->pngto", v, self._cut(self.matrices, -2))
-        (effects,) = self._effects
-        for index, (_, key) in enumerate(effects.noises):
-            current = current + self._noise(v, getattr(self, f"variance_{index}"), key, numbers)
-        return current
+        return current if self.variance is None else self._noisy(current, v, numbers)
 
-    def _noise(self, v: Tensor, variance: Tensor, key: int, numbers: Tensor) -> Tensor:
-        """Noise of the currents, [values, n, groups, groups of word lines, cols] A.
+    def _noisy(self, current: Tensor, v: Tensor, numbers: Tensor) -> Tensor:
+        """Currents with the noise of the cells.
 
         The sum of independent normal draws of the cells of a column is one normal draw with the
-        summed variance: exact in distribution, with `rows` times fewer draws. A reference column
-        is read once for all outputs of its array.
+        summed variance: exact in distribution, with `rows` times fewer draws.
+
+        Args:
+            current: [values, n, groups, groups of word lines, cols] A.
+            v: of the word lines, [n, groups, groups of word lines, rows] V.
+            numbers: of the reads, int64 [n].
         """
-        t = self.plan.tiling
-        noise = []
-        for part, shared in enumerate(t.shared):
+        t, squares, (effects,) = self.plan.tiling, v.square(), self._effects
+        values = list(current)
+        for index, (value, sign, shared) in enumerate(self._sources):
             step = t.data_cols if shared else 1
-            cells = self._cut(variance[part, :, :, ::step], -2)
-            sigma = torch.einsum("ngtk,gtko->ngto", v**2, cells).sqrt()
-            draws = ReadStream(key + part, numbers).normal(sigma.shape[1:]).to(v.dtype)
-            noise.append((sigma * draws).repeat_interleave(step, -1)[..., : t.cols])
-        return self._values(torch.stack(noise))
+            assert self.variance is not None
+            cells = self._cut(self.variance[index, :, :, ::step], -2)
+            sigma = torch.einsum("ngtk,gtko->ngto", squares, cells).sqrt()
+            draws = ReadStream(effects.noise_key + index, numbers).normal(sigma.shape[1:])
+            noise = torch.mul(sigma, draws.to(v.dtype))
+            if shared:
+                noise = noise.repeat_interleave(step, -1)[..., : t.cols]
+            values[value] = torch.add(values[value], noise, alpha=sign)
+        return torch.stack(values)
 
     def _cut(self, x: Tensor, dim: int) -> Tensor:
         """Groups of word lines; without an ADC nothing happens between them."""
