@@ -1,12 +1,13 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
-from memcore.contracts.forms import UniformLevels
+from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.records import Context
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
 
@@ -23,23 +24,33 @@ class Calibrated(nn.Module):
         like: gives dtype and device.
         lanes: for each leading index of the values, the lane whose range it has; one range for all
             values by default.
+        parts: sizes of the parts of the last dimension of the values that have a range each, in
+            place of lanes; () for one range.
     """
 
-    range: Tensor  #: lowest and highest value to represent, [lanes, 2]; NaN where not known yet
+    #: Lowest and highest value to represent, [lanes or parts, 2]; NaN where not known yet.
+    range: Tensor
 
     def __init__(
-        self, converter: Converter | None, ctx: Context, like: Tensor, lanes: tuple[int, ...] = (0,)
+        self,
+        converter: Converter | None,
+        ctx: Context,
+        like: Tensor,
+        lanes: tuple[int, ...] = (0,),
+        *,
+        parts: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.converter = converter
-        self.lanes = lanes
+        self.lanes, self.parts = lanes, parts
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
         #: Share of the values beyond the range, of the batch that `note` saw last.
         self.clipped: float | None = None
         self._seen: list[Sample] = []
-        self.register_buffer("range", like.new_full((1 + max(lanes), 2), torch.nan))
+        ranges = len(parts) or 1 + max(lanes)
+        self.register_buffer("range", like.new_full((ranges, 2), torch.nan))
         self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
         self.reset()
 
@@ -50,13 +61,16 @@ class Calibrated(nn.Module):
 
     @property
     def levels(self) -> list[UniformLevels] | None:
-        """The form of each lane if all are uniform with one step, which kernels can fuse."""
+        """The form of each lane if all are uniform with one step, which kernels can fuse.
+
+        Of inputs in parts there is one form, whose step differs from input to input.
+        """
         if self.form is None:
             return None
         forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
         uniform = [form for form in forms if isinstance(form, UniformLevels)]
         fits = len(uniform) == len(forms) and all(
-            form.step.numel() == 1 and not form.offset for form in uniform
+            (self.parts or form.step.numel() == 1) and not form.offset for form in uniform
         )
         return uniform if fits else None
 
@@ -113,6 +127,8 @@ class Calibrated(nn.Module):
     def _of_lane(self, values: Tensor, lane: int) -> Tensor:
         if len(self.range) == 1 or not values.numel():
             return values
+        if self.parts:
+            return torch.split(values, list(self.parts), dim=-1)[lane]
         return values[[index for index, each in enumerate(self.lanes) if each == lane]]
 
     def bind(self) -> None:
@@ -120,12 +136,33 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
-        forms = [self._bound(self.converter, lane) for lane in range(len(self.range))]
-        self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
+        forms = self._bound(self.converter, self.range)
+        if self.parts:
+            self.form = self._of_parts(self.converter, forms)
+        else:
+            self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
 
-    def _bound(self, converter: Converter, lane: int) -> nn.Module:
+    def _of_parts(self, converter: Converter, forms: list[nn.Module]) -> nn.Module:
+        """One form for all inputs; the converters are all signed if those of one part are."""
+        joined = joined_levels(forms, self.parts)
+        if joined is None and all(isinstance(form, UniformLevels) for form in forms):
+            peaks = self.range.abs().amax(1, keepdim=True)
+            signed = self._bound(converter, torch.cat([-peaks, peaks], dim=1))
+            joined = joined_levels(signed, self.parts)
+        if joined is None and any(isinstance(form, SerialLevels) for form in forms):
+            raise ConfigError(
+                f"{type(converter).__name__} applies digits, and their codes differ from one part "
+                "of the inputs to the other; expected codes that no range changes, or a layer "
+                "whose parts have arrays of their own"
+            )
+        return PartForms(forms, self.parts) if joined is None else joined
+
+    def _bound(self, converter: Converter, ranges: Tensor) -> list[nn.Module]:
+        return [self._bound_to(converter, each, lane) for lane, each in enumerate(ranges)]
+
+    def _bound_to(self, converter: Converter, low_high: Tensor, lane: int) -> nn.Module:
         ctx = self._context if lane == 0 else self._context.child("lane", lane)
-        form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
+        form = converter.bind(low_high.clone(), ctx).to(self.range.device)
         _require_levels(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):
@@ -172,6 +209,37 @@ class LaneForms(nn.Module):
         """What the converter of each lane makes of its values."""
         pairs = zip(values.unbind(0), self.lanes, strict=True)
         return torch.stack([self.forms[lane](each) for each, lane in pairs])
+
+
+class PartForms(nn.Module):
+    """A form for each part of the inputs; they lie one behind the other in the last dimension."""
+
+    def __init__(self, forms: list[nn.Module], parts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.forms = nn.ModuleList(forms)
+        self.parts = parts
+
+    def forward(self, values: Tensor) -> Tensor:
+        """What the converter of each part makes of its values."""
+        pairs = zip(self.forms, torch.split(values, list(self.parts), dim=-1), strict=True)
+        return torch.cat([form(each) for form, each in pairs], dim=-1)
+
+
+def joined_levels(forms: list[nn.Module], parts: tuple[int, ...]) -> UniformLevels | None:
+    """Levels of all parts as one form with a step for each input; None if they differ in more."""
+    uniform = [form for form in forms if isinstance(form, UniformLevels) and not form.offset]
+    kinds = [(type(form), _settings(form)) for form in uniform]
+    if len(uniform) != len(forms) or any(kind != kinds[0] for kind in kinds):
+        return None
+    steps = [form.step.expand(size) for form, size in zip(uniform, parts, strict=True)]
+    joined = copy.copy(uniform[0])
+    joined._buffers = dict(joined._buffers)
+    joined.register_buffer("step", torch.cat(steps), persistent=False)
+    return joined
+
+
+def _settings(form: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(form).items() if not name.startswith("_")}
 
 
 def _one_range_for_each_lane(

@@ -51,6 +51,8 @@ class CrossbarConfig:
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
             how many reads that takes.
+        layers: names of `memcore.layers` that come before all others, for modules that are
+            converted on request only, such as `"embedding"`, or in more than one way.
     """
 
     device: Memristor
@@ -66,6 +68,7 @@ class CrossbarConfig:
     adc_per: Literal["output", "column"] = "output"
     temperature: float = 300.0
     rows_at_once: int | None = None
+    layers: tuple[str, ...] = ()
 
     _is_written_by_default: ClassVar[bool] = True  #: whether nobody asked for the programmer
 
@@ -87,6 +90,7 @@ class CrossbarConfig:
             adc_per: Literal["output", "column"] = "output",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
+            layers: Sequence[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -101,6 +105,7 @@ class CrossbarConfig:
                 for spec in sequence("nonidealities", self.nonidealities)
             ),
             "without": tuple(sequence("without", self.without)),
+            "layers": tuple(sequence("layers", self.layers)),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -139,6 +144,9 @@ class CrossbarConfig:
                 raise ConfigError(f"without has {shown(name)}; expected names of effects: {every}")
             if name not in every:
                 raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
+        for name in self.layers:
+            if not isinstance(name, str):
+                raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
         _require_one_product(self.effects)
 
     @property
