@@ -224,6 +224,13 @@ class JointRecurrent(Recurrent):
     arrays = Joint()
     on_request = True
 
+    @classmethod
+    def trials(cls) -> list[Trial]:
+        return [
+            (nn.LSTM(5, 4, num_layers=2), (torch.randn(3, 2, 5),)),
+            (nn.GRU(5, 4, bidirectional=True), (torch.randn(3, 5),)),
+        ]
+
     def input_parts(self, name: str) -> tuple[int, ...]:
         return both_parts(self, name)
 

@@ -100,5 +100,9 @@ class JointRecurrentCell(RecurrentCell):
     arrays = Joint()
     on_request = True
 
+    @classmethod
+    def trials(cls) -> list[Trial]:
+        return [(nn.GRUCell(5, 4), (torch.randn(3, 5), torch.randn(3, 4)))]
+
     def input_parts(self, name: str) -> tuple[int, ...]:
         return both_parts(self, name)
