@@ -203,3 +203,12 @@ def test_an_unknown_cost_model_and_an_unknown_parameter_are_named():
         memcore.cost(model, X, model="arrays")
     with pytest.raises(memcore.ConfigError, match=r"read_tine.*did you mean 'read_time'"):
         memcore.cost(model, X, read_tine=1e-9)
+
+
+def test_parameters_beside_a_mapping_are_merged_and_beside_an_instance_refused():
+    model = memristive()
+    mapping = {"name": "array", "read_time": 1e-9, "cell_area": 1e-14}
+    merged = memcore.cost(model, X, model=mapping, read_time=2e-9).total
+    assert merged == memcore.cost(model, X, model="array", read_time=2e-9, cell_area=1e-14).total
+    with pytest.raises(memcore.ConfigError, match=r"with read_time; expected the parameters in"):
+        memcore.cost(model, X, model=memcore.costs["array"](), read_time=2e-9)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from memcore._text import aligned
+from memcore._text import aligned, shown
 from memcore.contracts.cost import Activity, Cost
+from memcore.errors import ConfigError
 from memcore.nn.counting import counting
 from memcore.nn.feeding import Batches, Forward, batches, run
 from memcore.nn.verbs import evaluating
@@ -84,7 +85,8 @@ def cost(
         inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
         forward: `forward(network, batch)`, where the network is called in another way.
         model: the cost model, a name of `memcore.costs`, a mapping or an instance.
-        **parameters: parameters of a model given by its name.
+        **parameters: parameters of a model given by its name or as a mapping, whose own entries
+            they replace.
 
     Raises:
         ConversionError: the network has no memristive layer.
@@ -96,8 +98,7 @@ def cost(
         5e-08
     """
     require_layers(network)
-    spec: Any = {"name": model, **parameters} if isinstance(model, str) else model
-    estimator = plugin("costs", spec)
+    estimator = plugin("costs", _with(model, parameters))
     with evaluating(network), counting(network) as counts:
         for batch in batches(network, inputs, forward):
             run(network, batch, forward)
@@ -109,6 +110,20 @@ def cost(
         if name in unique
     )
     return CostReport(provided_name(estimator), layers)
+
+
+def _with(model: PluginSpec, parameters: Mapping[str, Any]) -> PluginSpec:
+    """A cost model together with parameters given beside it."""
+    if isinstance(model, str):
+        return {"name": model, **parameters}
+    if isinstance(model, Mapping):
+        return {**model, **parameters}
+    if parameters:
+        raise ConfigError(
+            f"model={shown(model)} with {', '.join(parameters)}; expected the parameters in the "
+            "model itself, or its name beside them"
+        )
+    return model
 
 
 def _first_names(matrices: Mapping[str, tuple[nn.Module, nn.Module]]) -> set[str]:
