@@ -27,7 +27,7 @@ _NAMES: dict[str, str] = {
     "contracts.array": "ArrayInfo",
     "contracts.contract": "Contract hookimpl",
     "contracts.converter": "Converter",
-    "contracts.cost": "Activity Cost CostModel",
+    "contracts.cost": "Activity Charge Cost CostModel LayerWork",
     "contracts.device": "Memristor",
     "contracts.distributions": "Distribution LogNormal Normal Uniform",
     "contracts.effect": "NonIdeality",
@@ -37,6 +37,7 @@ _NAMES: dict[str, str] = {
     "contracts.parameters": "Parameter Preset parameter",
     "contracts.product": "Effective Product",
     "contracts.programmer": "Programmer",
+    "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
@@ -49,18 +50,21 @@ _NAMES: dict[str, str] = {
     "MissingPackageError NativeError NoEffectWarning PartialConversionWarning "
     "PluginLoadError PluginShadowWarning "
     "RecordingError RegistryError SaturationWarning ShapeError SpiceError StaleCellsWarning "
-    "StudyError UnknownPluginError",
+    "StudyError UnknownComponentError UnknownPluginError",
     "fitting": "fit",
     "nn.counting": "Counts counting",
     "nn.conversion": "convert convert_ revert_",
     "nn.calibration": "calibrate",
     "nn.verbs": "age program",
     "random": "ReadStream Stream",
-    "report.cost": "CostReport cost",
+    "report.cost": "cost",
+    "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
     "report.ideal": "check_ideal",
     "report.provenance": "provenance",
     "report.summary": "summary",
+    "tables.component": "Component",
+    "tables.library": "Components components",
 }
 #: The public modules; some live in a room of their own.
 _MODULES: dict[str, str] = {

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Final
@@ -53,6 +54,16 @@ def aligned(
         between.join(justify(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def scaled(value: float, unit: str) -> str:
+    """A quantity with a prefix of the SI: 1.2e-9 J is "1.2 nJ", 3e-8 m^2 "0.03 mm^2"."""
+    if unit == "m^2":
+        prefix, factor = ("mm", 1e-6) if value >= 1e-8 else ("um", 1e-12)
+        return f"{value / factor:.4g} {prefix}^2"
+    power = 0 if not value else min(0, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
+    prefix = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: ""}[power]
+    return f"{value / 10.0**power:.4g} {prefix}{unit}"
 
 
 def install(extra: str) -> str:

@@ -28,6 +28,7 @@ ROOMS = (
     "memcore.native",
     "memcore.ops",
     "memcore.random",
+    "memcore.tables",
     "memcore.contracts",
     "memcore.registry",
     "memcore.modelling",
