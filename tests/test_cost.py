@@ -87,6 +87,37 @@ def test_tokens_of_a_sequence_are_positions_and_groups_are_counted():
     assert (conv.rows, conv.cols, conv.groups, conv.out_size) == (9, 2, 2, (4, 5))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(3, 4, 5, stride=2, padding=3, dilation=2), (2, 3, 17)),
+        (nn.Conv2d(4, 6, (3, 5), padding="same", groups=2), (1, 4, 9, 8)),
+        (nn.Conv3d(2, 3, 2), (2, 5, 6, 7)),
+        (nn.Conv2d(2, 3, 3, padding=(2, 0), padding_mode="circular"), (1, 2, 5, 6)),
+        (nn.MaxPool2d(3, 2, 1), (2, 3, 12, 9)),
+        (nn.MaxPool2d(2, ceil_mode=True), (1, 3, 7, 7)),
+        (nn.MaxPool2d(2, 3, 1, ceil_mode=True), (1, 3, 7, 6)),
+        (nn.MaxPool3d(2, dilation=2), (1, 3, 7, 6, 8)),
+        (nn.Linear(3, 4), (2, 5, 3)),
+    ],
+    ids=repr,
+)
+def test_shapes_by_arithmetic_are_those_that_torch_computes(layer, shape):
+    from memcore.nn.shapes import by_shape_alone, largest
+
+    x = torch.zeros(shape)
+    wanted = layer(x).shape
+    if "Pool" in type(layer).__name__:
+        found = largest(
+            *(x, nn.modules.utils._ntuple(len(shape) - 2)(layer.kernel_size), layer.stride),
+            *(layer.padding, layer.dilation, layer.ceil_mode),
+        )[0]
+    else:
+        by_shape_alone(layer)
+        found = layer(x)
+    assert found.shape == wanted
+
+
 def test_what_depends_on_values_cannot_be_followed():
     class Fickle(nn.Linear):
         def forward(self, x):

@@ -17,17 +17,13 @@ from memcore.contracts.cost import LayerWork
 from memcore.contracts.layer import Layer
 from memcore.errors import ConfigError, ConversionError
 from memcore.nn.feeding import Forward, run
+from memcore.nn.shapes import CONVOLUTIONS, by_shape_alone, largest, numbers
 from memcore.nn.walk import require_module
 
-_CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 aten = torch.ops.aten
 #: Where the window, its step and its padding stand among the arguments of a pool.
-_POOLS: Final = {
-    aten.max_pool2d_with_indices,
-    aten.max_pool3d_with_indices,
-    aten.avg_pool2d,
-    aten.avg_pool3d,
-}
+_LARGEST: Final = {aten.max_pool2d_with_indices, aten.max_pool3d_with_indices}
+_POOLS: Final = {*_LARGEST, aten.avg_pool2d, aten.avg_pool3d}
 _ADAPTIVE: Final = {
     aten._adaptive_avg_pool2d,
     aten._adaptive_avg_pool3d,
@@ -74,6 +70,7 @@ def traced(
     size = batch_size(batch)
     recorder = _Recorder(size)
     for name, module in network.named_modules():
+        by_shape_alone(module)
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             module.register_forward_pre_hook(recorder.enter)
             module.register_forward_hook(recorder.leaving(name))
@@ -139,10 +136,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Tensors are kept, so that no other gets the identity of one.
         self._made_of: dict[int, tuple[Tensor, tuple[int, ...]]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and torch imports its compiler to skip it
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        compute = largest if func.overloadpacket in _LARGEST else func
+        out = compute(*args, **(kwargs or {}))
         if self._depth:
             return out
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
@@ -216,7 +218,7 @@ def _work(module: nn.Module, x: Tensor, out: Tensor, size: int) -> LayerWork:
             channels=module.in_features,
             positions=max(1, vectors // size),
         )
-    assert isinstance(module, _CONVOLUTIONS)
+    assert isinstance(module, CONVOLUTIONS)
     kernel, groups = tuple(module.kernel_size), module.groups
     padded: Sequence[int] = module._reversed_padding_repeated_twice
     return LayerWork(
@@ -245,9 +247,9 @@ def _window(operation: Any, args: Sequence[Any], out: Tensor) -> Mapping[str, An
     """Kernel, stride and padding of a pool; None for anything else and for a window of one."""
     if operation in _POOLS:
         dims = out.dim() - 2 if out.dim() > 3 else out.dim() - 1
-        kernel = _each(args[1], dims)
-        stride = _each(args[2], dims) if len(args) > 2 and args[2] else kernel
-        padding = _each(args[3], dims) if len(args) > 3 else (0,) * dims
+        kernel = numbers(args[1], dims)
+        stride = numbers(args[2], dims) if len(args) > 2 and args[2] else kernel
+        padding = numbers(args[3], dims) if len(args) > 3 else (0,) * dims
     elif operation in _ADAPTIVE or (operation is aten.mean and _is_over_space(args)):
         dims = 2
         size, target = args[0].shape[-2:], out.shape[-2:] if operation in _ADAPTIVE else (1, 1)
@@ -264,8 +266,3 @@ def _is_over_space(args: Sequence[Any]) -> bool:
     """Whether a mean is one of images over their last two dimensions."""
     x, dims = args[0], args[1] if len(args) > 1 else None
     return x.dim() == 4 and sorted(d % 4 for d in dims or ()) == [2, 3]
-
-
-def _each(value: Any, dims: int) -> tuple[int, ...]:
-    values = [value] if isinstance(value, int) else list(value)
-    return tuple(values * dims if len(values) == 1 else values)
