@@ -80,6 +80,19 @@ def test_sums_shared_layers_and_products_outside_of_layers_are_seen():
     assert found.layers[-1].sources == (2, 3)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_matrices_of_a_recurrent_layer_are_read_at_each_step(kind):
+    layer = kind(5, 7, 2, bidirectional=True, batch_first=True)
+    found = traced(layer, torch.zeros(3, 11, 5)).layers
+    weights = {name: weight for name, weight in layer.named_parameters() if weight.dim() == 2}
+    assert {work.name: (work.cols, work.rows) for work in found} == {
+        name: tuple(weight.shape) for name, weight in weights.items()
+    }
+    assert {(work.positions, work.inputs) for work in found} == {(11, 3)}
+    report = memcore.cost(layer, torch.zeros(3, 11, 5), model="puma")
+    assert len(report.layers) == len(weights)
+
+
 def test_tokens_of_a_sequence_are_positions_and_groups_are_counted():
     (tokens,) = traced(nn.Linear(4, 3), torch.zeros(2, 7, 4)).layers
     assert (tokens.positions, tokens.inputs) == (7, 2)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -71,7 +71,7 @@ def traced(
     recorder = _Recorder(size)
     for name, module in network.named_modules():
         by_shape_alone(module)
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if isinstance(module, (nn.Linear, *CONVOLUTIONS, nn.RNNBase)):
             module.register_forward_pre_hook(recorder.enter)
             module.register_forward_hook(recorder.leaving(name))
     try:
@@ -169,9 +169,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         def note(module: nn.Module, inputs: Any, out: Any) -> None:
             self._depth -= 1
-            if not self._depth:
-                work = _work(module, inputs[0], out, self._size)
-                self._made_of[id(out)] = (out, self._add(name, work, self._sources(inputs)))
+            if self._depth:
+                return
+            made = self._sources(tree_leaves(inputs))
+            for part, work in _works(module, inputs[0], out, self._size):
+                made = self._add(f"{name}.{part}".strip("."), work, made)
+            for result in tree_leaves(out):
+                self._made_of[id(result)] = (result, made)
 
         return note
 
@@ -207,6 +211,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             dataclasses.replace(work, name=label, sources=sources, repeated=repeated)
         )
         return (len(self.layers) - 1,)
+
+
+def _works(module: nn.Module, x: Any, out: Any, size: int) -> Iterator[tuple[str, LayerWork]]:
+    """The matrices of a layer, with names where there are several, one working after another."""
+    if not isinstance(module, nn.RNNBase):
+        yield "", _work(module, x, out, size)
+        return
+    vectors = x.data.numel() // module.input_size
+    for name, weight in module.named_parameters():
+        if weight.dim() == 2:
+            cols, rows = weight.shape
+            positions = max(1, vectors // size)
+            yield name, LayerWork(rows=rows, cols=cols, channels=rows, positions=positions)
 
 
 def _work(module: nn.Module, x: Tensor, out: Tensor, size: int) -> LayerWork:

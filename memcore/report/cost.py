@@ -1,7 +1,7 @@
 """`cost`: what a network costs in energy, time and area, by a model of `memcore.costs`."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -109,9 +109,37 @@ def _works(
             raise
         return arrays, 0
     simulated = {work.name: work for work in arrays}
-    works = [_simulated(work, simulated) for work in found.layers]
+    # Of layers whose matrices bear other names than their weights, only the arrays count.
+    insides = tuple(f"{name}." for name in layers(network) if name)
+    works = _without(found.layers, lambda w: w.name not in simulated and w.name.startswith(insides))
+    works = [_simulated(work, simulated) for work in works]
     named = {work.name for work in works}
-    return [*works, *(w for n, w in simulated.items() if n not in named)], found.elsewhere
+    rest = [_for_inputs(work, sizes) for work in arrays if work.name not in named]
+    return [*works, *rest], found.elsewhere
+
+
+def _without(
+    works: Sequence[LayerWork], is_left_out: Callable[[LayerWork], bool]
+) -> list[LayerWork]:
+    """The other layers, those that took results of one left out taking what it took."""
+    kept: list[LayerWork] = []
+    stands_for: list[tuple[int, ...]] = []
+    for work in works:
+        sources = tuple(sorted({new for old in work.sources for new in stands_for[old]}))
+        if is_left_out(work):
+            stands_for.append(sources)
+        else:
+            stands_for.append((len(kept),))
+            kept.append(dataclasses.replace(work, sources=sources))
+    return kept
+
+
+def _for_inputs(work: LayerWork, inputs: int) -> LayerWork:
+    """The vectors of arrays as positions of so many inputs of the network, where they fit."""
+    vectors = work.activity.vectors
+    if not vectors or vectors % inputs:
+        return work
+    return dataclasses.replace(work, inputs=inputs, positions=vectors // inputs)
 
 
 def _simulated(work: LayerWork, simulated: Mapping[str, LayerWork]) -> LayerWork:
