@@ -8,6 +8,7 @@ from typing import Any
 
 from memcore import _moved
 from memcore._display import DISPLAYS
+from memcore._keywords import hinted
 from memcore._version import __version__
 from memcore.registry import Provider, Registry
 from memcore.registry.instances import (
@@ -87,13 +88,15 @@ _MODULES: dict[str, str] = {
 }
 _LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 
+for _public in (Provider, Registry):
+    hinted(_public)
 DISPLAYS["device"] = lambda device: import_module("memcore.plot.notebook").device_html(device)
 _moved.install()
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        value = getattr(import_module(f"memcore.{_LAZY[name]}"), name)
+        value = hinted(getattr(import_module(f"memcore.{_LAZY[name]}"), name), "memcore")
     elif name in _MODULES:
         value = import_module(f"memcore.{_MODULES[name]}")
     else:

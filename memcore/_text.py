@@ -12,17 +12,17 @@ from memcore.errors import MissingPackageError
 _LONGEST: Final = 80  #: characters of a value that a message shows
 
 
-def nearest(word: str, words: Iterable[str], most: int = 1) -> list[str]:
+def nearest(word: object, words: Iterable[str], most: int = 1) -> list[str]:
     """The words that were probably meant, the likeliest first; empty if nothing is close."""
-    return difflib.get_close_matches(word, list(words), n=most)
+    return difflib.get_close_matches(word, list(words), n=most) if isinstance(word, str) else []
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
+def did_you_mean(word: object, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, nothing if none is."""
     return "".join(f"; did you mean {close!r}?" for close in nearest(word, words))
 
 
-def hint(word: str, words: Iterable[str]) -> str:
+def hint(word: object, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, or all there are."""
     every = list(words)
     return did_you_mean(word, every) or f"; there are {', '.join(every) or 'none'}"
