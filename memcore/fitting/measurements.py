@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.reads import reads_of
@@ -291,8 +291,7 @@ def _dropped(count: int) -> tuple[str, ...]:
 
 def is_positive(value: object) -> bool:
     """Whether a value is a finite number > 0."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and 0 < float(value) < math.inf  # type: ignore[arg-type]
+    return _check.is_number(value) and 0 < float(value) < math.inf  # type: ignore[arg-type]
 
 
 def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:
