@@ -10,7 +10,6 @@ import torch
 import memcore
 from memcore import ConfigError, fitting
 from memcore.fitting import search
-from memcore.fitting.predictions import model_of
 from memcore.fitting.units import Quantity, factor
 from memcore.registry.specs import plugin
 
@@ -70,11 +69,10 @@ def test_a_search_that_did_not_arrive_claims_no_uncertainty(data, monkeypatch, t
     assert plugin("devices", tmp_path / "mine.toml") == found.device
 
 
-def test_pulses_give_back_their_steps():
-    device = memcore.devices["soft_bounds"](dw_min=0.03, w_max=1.2)
+def test_pulses_give_back_their_steps(pulse_by_pulse):
+    device = memcore.devices["soft_bounds"](dw_min=0.03, w_max=1.2).nominal()
     count = torch.tensor([1] * 60 + [-1] * 60)
-    blank = fitting.PulseData(count=count, conductance=torch.full((120,), 3e-5))
-    exact = model_of(device, blank).predict([{}])[0]
+    exact = pulse_by_pulse(device, count)
     noise = torch.randn(120, generator=torch.Generator().manual_seed(1)).double()
     data = fitting.PulseData(count=count, conductance=exact + 5e-8 * noise)
     found = memcore.fit("soft_bounds", data, free=["dw_min", "w_max"])
