@@ -1,8 +1,11 @@
 """Parameters come back from noisy data that they made, and what data do not tell is said."""
 
+import ast
 import math
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,3 +112,17 @@ def test_a_unit_is_never_guessed(tmp_path):
 def test_importing_memcore_imports_no_scipy():
     code = "import sys, memcore; assert not {'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_two_modules_of_the_room_know_each_other():
+    """Not even in the body of a function or for a type checker."""
+    folder = Path(fitting.__file__).parent
+    graph = {}
+    for path in folder.glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        froms = {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}
+        graph[f"memcore.fitting.{path.stem}"] = {
+            n for n in froms if n.startswith("memcore.fitting.")
+        }
+    assert "memcore.fitting.picture" in graph["memcore.fitting.result"]
+    TopologicalSorter(graph).prepare()  # raises where there is a circle

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _WORDS: Final = {
     "comma": ",",
     "semicolon": ";",
 }
+_LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 MARKS: Final = ("refuse", "drop")
 
 
@@ -124,12 +126,17 @@ class Dialect:
         Raises:
             ConfigError: the file holds no text, or text of another encoding.
         """
-        lines = self._text(content, path).splitlines()
+        # Other characters at which Python splits are letters of old encodings.
+        lines = _LINE_ENDS.split(self._text(content, path))
+        rows: list[list[str]] = []
         if self.delimiter == " ":
             rows = [line.split() for line in lines]
         else:
             try:
-                rows = list(csv.reader(lines, delimiter=self.delimiter))
+                reader = csv.reader(lines, delimiter=self.delimiter)
+                for row in reader:  # a quoted cell may take several lines
+                    rows += [[] for _ in range(len(rows) + 1, reader.line_num)]
+                    rows.append(row)
             except csv.Error as error:
                 raise ConfigError(
                     f"'{path}' is no table of columns separated by {self.delimiter!r} ({error}); "

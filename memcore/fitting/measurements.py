@@ -71,7 +71,9 @@ class IVData:
             first = int((step <= 0).nonzero()[0]) + 1
             raise ConfigError(
                 f"time does not ascend at sample {first}: {float(self.time[first - 1])!r} s, then "
-                f"{float(self.time[first])!r} s; expected samples in the order of their time"
+                f"{float(self.time[first])!r} s; expected samples in the order of their time: give "
+                "dt=seconds in place of times that are rounded, or record=1 to read the first of "
+                "several records in a file"
             )
 
     @property
