@@ -14,7 +14,7 @@ from memcore.fitting.explore import explore
 from memcore.fitting.identify import judge
 from memcore.fitting.influence import acts, divided
 from memcore.fitting.problem import LOSSES, Loss, Numbers, Problem
-from memcore.fitting.profile import Profile, profiled
+from memcore.fitting.profile import Profile, Sides, profiled
 from memcore.fitting.space import SearchAxis
 
 _RACE: Final = 20  #: evaluations before only the best way to understand the data goes on
@@ -51,7 +51,8 @@ class Optimum:
         evaluations: number of simulations of all starts.
         converged: whether the search ended by itself.
         misfit: how the model misses the data; empty if it does not.
-        spread: uncertainties in units of the search by name, where each parameter was moved.
+        spread: uncertainties downwards and upwards in units of the search by name, where each
+            parameter was moved.
     """
 
     problem: Problem
@@ -62,7 +63,7 @@ class Optimum:
     evaluations: int
     converged: bool
     misfit: str
-    spread: Mapping[str, float]
+    spread: Mapping[str, Sides]
 
     @property
     def exact(self) -> bool:
