@@ -20,9 +20,10 @@ _AWAY: Final = 3.0  #: uncertainties that a parameter is moved by
 _OBJECTS: Final = 8.0  #: variances of a sample, of the nine due, from which the data object
 _HOPELESS: Final = 30.0  #: variances from which no other valley is looked for
 _FURTHER: Final = 2.0  #: times the distance, for the next step
-_TRIES: Final = 3  #: shorter first steps, where the others do not find the way
+_AS_DUE: Final = 11.0  #: variances up to which the first step shows the parabola of the slopes
+_TRIES: Final = 1  #: shorter first steps, where the others do not find the way
 _FAR: Final = 1.0  #: unit of the search; a parameter that can go so far is not determined
-_EVALUATIONS: Final = 30  #: of one fit of the others
+_EVALUATIONS: Final = 16  #: of one fit of the others
 _BETTER: Final = 0.1  #: variances by which a fit of the others is a better minimum
 _MUCH_BETTER: Final = 1.0  #: variances by which it is worth to go there at once
 
@@ -37,21 +38,23 @@ class Profile:
     """What moving each parameter showed.
 
     Attributes:
-        spread: standard uncertainties downwards and upwards in units of the search by name,
-            infinite where a parameter can go anywhere.
+        places: places that describe the data nearly as well, [places, parameters].
         better: a place with a lower cost, None if there is none.
+        gain: variances of a sample by which it is better.
     """
 
-    spread: Mapping[str, Sides]
-    better: Numbers | None = None
+    places: Numbers
+    better: Numbers | None
+    gain: float
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is worth to begin anew at the better place."""
+        return self.better is not None and self.gain > _MUCH_BETTER
 
 
 def profiled(
-    problem: Problem,
-    place: Numbers,
-    spread: Mapping[str, float],
-    noise: float,
-    solve: Solve,
+    problem: Problem, place: Numbers, spread: Mapping[str, float], noise: float, solve: Solve
 ) -> Profile:
     """Move each parameter with a finite uncertainty.
 
@@ -63,13 +66,39 @@ def profiled(
         solve: least squares.
     """
     walk = _Walk(problem, place, noise, solve)
-    known = {a.name: k for k, a in enumerate(problem.axes) if 0 < spread[a.name] < np.inf}
-    for name, k in known.items():
-        walk.away(k, -spread[name])
-        walk.away(k, spread[name])
-        if walk.gain > _MUCH_BETTER:
-            break
-    return Profile({name: walk.sides(k, spread[name]) for name, k in known.items()}, walk.better)
+    for k, axis in enumerate(problem.axes):
+        if 0 < spread[axis.name] < np.inf and walk.gain <= _MUCH_BETTER:
+            walk.away(k, -spread[axis.name])
+            walk.away(k, spread[axis.name])
+    return Profile(np.array(walk.visited).reshape(-1, len(place)), walk.better, walk.gain)
+
+
+def sides(
+    problem: Problem, place: Numbers, spread: Mapping[str, float], noise: float, places: Numbers
+) -> dict[str, Sides]:
+    """The uncertainties downwards and upwards by name, which reach what walks have visited.
+
+    Args:
+        problem: the parameters that the search moved.
+        place: the minimum.
+        spread: uncertainties by the slopes at the minimum, in units of the search.
+        noise: standard deviation of a residual.
+        places: places that walks have visited, [places, parameters].
+    """
+    rise = np.zeros(0)
+    if len(places):
+        unit = int(problem.model.compared.sum()) / max(noise**2, float(np.finfo(float).tiny))
+        rise = unit * (problem.cost(places) - problem.cost(place[None])[0])
+    due = np.sqrt(np.maximum(rise, np.where(rise >= _OBJECTS, _AWAY**2, 1.0)))
+    found: dict[str, Sides] = {}
+    for k, axis in enumerate(problem.axes):
+        way = places[:, k] - place[k]
+        reached = np.abs(way) / due
+        reached[(rise < _OBJECTS) & (np.abs(way) >= _FAR)] = np.inf
+        down, up = (float(np.max(reached[on], initial=0.0)) for on in (way < 0, way > 0))
+        if np.isfinite(spread[axis.name]):
+            found[axis.name] = max(down, spread[axis.name]), max(up, spread[axis.name])
+    return found
 
 
 class _Walk:
@@ -81,51 +110,45 @@ class _Walk:
         self.covariance = np.linalg.pinv(problem.jacobian(place).T @ problem.jacobian(place))
         self.better: Numbers | None = None
         self.gain = _BETTER
-        self.visited: list[tuple[Numbers, float]] = []
+        self.visited: list[Numbers] = []
 
     def away(self, k: int, sigma: float) -> None:
         """Walk to the side of the sign of `sigma`."""
         low, high = self.problem.limits[:, k]
-        way, trail, tries = _AWAY * sigma, [self.place], _TRIES
+        way, trail, tries, last = _AWAY * sigma, [self.place], _TRIES, 0.0
         while low < self.place[k] + way < high:  # beyond is a border of the parameter itself
-            rise, where = self._moved(k, self.place[k] + way, trail)
-            if self.gain > _MUCH_BETTER:
+            rise, where = self._moved(k, self.place[k] + way, trail, last + _OBJECTS)
+            if self.gain > _MUCH_BETTER or (rise < _OBJECTS and abs(way) >= _FAR):
                 return
             if rise < _HOPELESS:
-                if rise < _OBJECTS and abs(way) >= _FAR:
+                if len(trail) == 1 and _OBJECTS <= rise < _AS_DUE:
                     return
                 trail.append(where)
-                way *= _FURTHER
+                way *= _FURTHER if rise >= 1 else _FURTHER**2
+                last = rise
             elif len(trail) == 1 and tries:  # the others did not find the way
                 tries -= 1
-                way /= _FURTHER
+                way /= _FURTHER**2
             else:
                 return
 
-    def sides(self, k: int, sigma: float) -> Sides:
-        """The uncertainties downwards and upwards, from all places that were visited."""
-        down = up = sigma
-        for place, rise in self.visited:
-            way = float(place[k] - self.place[k])
-            if rise < _OBJECTS and abs(way) >= _FAR:
-                reached = np.inf
-            else:
-                due = max(rise, _AWAY**2 if rise >= _OBJECTS else 1.0)
-                reached = abs(way) / due**0.5
-            down, up = (max(down, reached), up) if way < 0 else (down, max(up, reached))
-        return down, up
+    def _moved(
+        self, k: int, to: float, trail: Sequence[Numbers], well: float
+    ) -> tuple[float, Numbers]:
+        """The rise with a parameter at a place, the others following on their way so far.
 
-    def _moved(self, k: int, to: float, trail: Sequence[Numbers]) -> tuple[float, Numbers]:
-        """The rise with a parameter at a place, the others following on their way so far."""
+        Where that leads to more than a rise that is well, they begin once more where they were.
+        """
         last = trail[-1]
         if len(trail) == 1:
             own = self.covariance[k, k]
             along = self.covariance[:, k] / own if own > 0 else np.zeros_like(last)
-            return self._held(k, to, [last + along * (to - last[k])])
+            return self._held(k, to, last + along * (to - last[k]))
         step = last - trail[-2]
-        return self._held(k, to, [last + step * (to - last[k]) / step[k], last])
+        found = self._held(k, to, last + step * (to - last[k]) / step[k])
+        return found if found[0] < well else min(found, self._held(k, to, last), key=_rise)
 
-    def _held(self, k: int, to: float, guesses: Sequence[Numbers]) -> tuple[float, Numbers]:
+    def _held(self, k: int, to: float, guess: Numbers) -> tuple[float, Numbers]:
         """The rise of the sum of squares in variances with a parameter at a place, and where."""
         rest = [axis for j, axis in enumerate(self.problem.axes) if j != k]
         if not rest:
@@ -133,18 +156,14 @@ class _Walk:
             return self._variances(rise), np.array([to])
         name = self.problem.axes[k].name
         held = self.problem.holding({name: self.problem.axes[k].value(to)}).over(rest)
-        ends = []
-        for guess in guesses:
-            inside = np.clip(np.delete(guess, k), *held.limits)
-            if np.isfinite(held.residuals(inside)).all():
-                ends.append(self.solve(held, inside, _EVALUATIONS))
-        if not ends:
-            return float("inf"), guesses[0]
-        end = min(ends, key=lambda each: float(each.cost))
+        inside = np.clip(np.delete(guess, k), *held.limits)
+        if not np.isfinite(held.residuals(inside)).all():
+            return float("inf"), guess
+        end = self.solve(held, inside, _EVALUATIONS)
         where = np.insert(end.x, k, to)
         rise = self._variances(self._sum(end.fun) - self.least)
         if rise < _HOPELESS:
-            self.visited.append((where, rise))
+            self.visited.append(where)
         if -rise > self.gain:
             self.better, self.gain = where, -rise
         return rise, where
@@ -155,3 +174,7 @@ class _Walk:
     @staticmethod
     def _sum(residuals: Numbers) -> float:
         return float(np.sum(np.asarray(residuals) ** 2))
+
+
+def _rise(found: tuple[float, Numbers]) -> float:
+    return found[0]
