@@ -66,8 +66,8 @@ class Circuit:
         g = _doubles(whole.g)
         if not _check.is_integer(array) or not 0 <= array < len(g):
             raise ConfigError(
-                f"array={shown(array)} of conductances of shape {list(g.shape)}; expected the index "
-                "of one of the arrays [arrays, rows, cols]"
+                f"array={shown(array)} of conductances of shape {list(g.shape)}; expected the "
+                "index of one of the arrays [arrays, rows, cols]"
             )
         require_siemens("the conductance", g)
         drive = v if isinstance(v, Drive) else Drive.read(v)
