@@ -142,6 +142,7 @@ def test_reference_says_what_a_layer_replaces(extension: Any) -> None:
     text = extension("memcore_registry").render("layers")
     assert "replaces `torch.nn.Linear`" in text
     assert "replaces `torch.nn.Conv1d`, `torch.nn.Conv2d`, `torch.nn.Conv3d`" in text
+    assert "replaces `torch.nn.Embedding` on request" in text
 
 
 @pytest.mark.parametrize("kind", [kind for kind in memcore.registries() if kind != "layers"])

@@ -57,7 +57,8 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     facts = [_fact(cls, key, label) for key, label in _FACTS.items() if hasattr(cls, key)]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
     if hasattr(cls, "replaces"):
-        facts.append(f"replaces {', '.join(f'`{_named(each)}`' for each in cls.replaces)}")
+        asked = " on request" if cls.on_request else ""
+        facts.append(f"replaces {', '.join(f'`{_named(each)}`' for each in cls.replaces)}{asked}")
     if (_PHYSICS / f"{name}.md").exists():
         facts.append(f"[physics](../physics/{name}.md)")
     if kind == "costs" and (_COSTS / f"{name}.md").exists():
