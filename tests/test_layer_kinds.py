@@ -120,13 +120,48 @@ def test_each_input_position_is_one_read():
     assert counts.total.vectors == 2 * 5 * 4
 
 
-def test_images_in_blocks_are_read_as_at_once(monkeypatch):
-    layer = nn.ConvTranspose1d(2, 3, 4, stride=2)
+CONVOLUTIONS = [
+    nn.ConvTranspose1d(2, 3, 4, stride=2),
+    nn.Conv1d(2, 3, 3, padding=1),
+    nn.Conv1d(2, 4, 3, groups=2, stride=2, dilation=2),
+]
+
+
+@pytest.mark.parametrize("layer", CONVOLUTIONS, ids=str)
+def test_images_in_blocks_are_read_as_at_once(layer, monkeypatch):
     config = CrossbarConfig(device="ideal", nonidealities=["read_noise"])
     x = draws(5, 2, 6)
     whole = memcore.convert(layer, config)(x)
     monkeypatch.setattr(blocks, "_MOST", 100)
-    torch.testing.assert_close(memcore.convert(layer, config)(x), whole)
+    mem = memcore.convert(layer, config)
+    with memcore.counting(mem) as counts:
+        torch.testing.assert_close(mem(x), whole)
+    assert counts.total.vectors % 5 == 0
+
+
+@pytest.mark.parametrize("layer", CONVOLUTIONS, ids=str)
+def test_images_in_blocks_give_converters_the_ranges_of_all(layer, monkeypatch):
+    x = draws(5, 2, 6) * torch.linspace(1, 3, 5).view(5, 1, 1)
+    config = CrossbarConfig(device="ideal", dac="uniform", adc="uniform")
+    calibrated = memcore.convert(layer, config, calibration=x).crossbar
+    monkeypatch.setattr(blocks, "_MOST", 100)
+    mem = memcore.convert(layer, config)
+    with pytest.warns(memcore.CalibrationWarning):
+        mem(x)
+    torch.testing.assert_close(mem.crossbar.input.range, calibrated.input.range)
+    torch.testing.assert_close(mem.crossbar.output.range, calibrated.output.range)
+
+
+def test_windows_of_many_images_are_never_all_in_memory(monkeypatch):
+    monkeypatch.setattr(blocks, "_MOST", 4000)
+    mem = memcore.convert(
+        nn.Conv2d(2, 3, 3), CrossbarConfig(device="ideal", nonidealities=[Ohmic()])
+    )
+    seen = []
+    mem.crossbar.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    assert mem(draws(40, 2, 12, 12)).shape == (40, 3, 10, 10)
+    assert max(seen) <= 4000
+    assert sum(seen) == 40 * 100 * 18
 
 
 def test_no_image_gives_no_image():
@@ -283,3 +318,33 @@ def test_indices_are_integers():
     mem = memcore.convert(nn.Embedding(5, 3), CrossbarConfig(device="ideal", layers=ON_REQUEST))
     with pytest.raises(memcore.ArgumentTypeError, match=r"the indices are torch.float32"):
         mem(torch.zeros(2))
+
+
+# -- exported --------------------------------------------------------------------------------------
+
+EXPORTED = {
+    "transposed": (nn.ConvTranspose2d(2, 3, 3, stride=2), (draws(4, 2, 3, 3),)),
+    "bilinear": (nn.Bilinear(3, 4, 5), (draws(4, 3), draws(4, 4))),
+    "embedding": (nn.Embedding(11, 4), (torch.arange(4),)),
+    "lstm": (nn.LSTM(3, 4, batch_first=True), (draws(4, 5, 3),)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("case", EXPORTED.values(), ids=EXPORTED)
+@pytest.mark.parametrize("way", [{}, {"dac": "uniform", "adc": "uniform"}], ids=["exact", "tiled"])
+def test_a_batch_may_be_dynamic_in_an_export(case, way):
+    layer, arguments = case
+    config = CrossbarConfig(device="ideal", layers=ON_REQUEST, **way)
+    mem = memcore.convert(layer, config).eval()
+    if way:
+        memcore.calibrate(mem, [arguments])
+    batch = torch.export.Dim("batch", min=2, max=64)
+    shapes = tuple({0: batch} for _ in arguments)
+    again = tuple(torch.cat([each, each[:3]]) for each in arguments)
+    with torch.no_grad():
+        exported = torch.export.export(mem, arguments, dynamic_shapes=shapes).module()
+        found, wanted = exported(*again), mem(*again)
+    if isinstance(wanted, tuple):
+        found, wanted = found[0], wanted[0]
+    torch.testing.assert_close(found, wanted)

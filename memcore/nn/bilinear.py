@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
-from memcore.nn.blocks import block
+from memcore.nn.blocks import in_blocks
 from memcore.nn.single import SingleMatrix
 
 
@@ -48,12 +48,14 @@ class Bilinear(SingleMatrix):
         if self.matrix.reads_exactly and self.crossbar.config.dac is None:
             weight, bias = self.exact()
             return F.bilinear(input1, input2, weight, bias)
-        first, second = input1.reshape(-1, sizes[0]), input2.reshape(-1, sizes[1])
-        at_once = block(sizes[0] * sizes[1], len(first))
-        product = self.product("weight")
-        pairs = zip(torch.split(first, at_once), torch.split(second, at_once), strict=True)
-        parts = [product((a.unsqueeze(2) * b.unsqueeze(1)).view(len(a), 1, -1)) for a, b in pairs]
-        return torch.cat(parts).reshape(*input1.shape[:-1], self.out_features)
+        pairs = torch.cat([input1, input2], dim=-1).reshape(-1, sum(sizes))
+        y = in_blocks(self, pairs, sizes[0] * sizes[1], self._read)
+        return y.reshape(*input1.shape[:-1], self.out_features)
+
+    def _read(self, pairs: Tensor) -> Tensor:
+        first, second = torch.split(pairs, [self.in1_features, self.in2_features], dim=1)
+        products = first.unsqueeze(2) * second.unsqueeze(1)
+        return self.read("weight", products.reshape(pairs.shape[0], 1, -1)).squeeze(1)
 
     def extra_repr(self) -> str:
         """As the digital layer prints."""

@@ -1,9 +1,31 @@
-"""How many inputs are handled at once, so that what lies between them stays small."""
+"""Inputs in blocks, so that what lies between them and the outputs stays small."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from memcore.contracts.layer import Layer
+from memcore.nn.first_ranges import take_ranges
 
 #: Values in memory at once, beside inputs and outputs.
 _MOST = 1 << 24
 
 
-def block(values: int, count: int) -> int:
-    """How many of `count` inputs to handle at once when each takes so many values."""
-    return max(1, min(count, _MOST // max(1, values)))
+def in_blocks(layer: Layer, x: Tensor, values: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a layer computes from inputs [n, ...], some of them at a time.
+
+    Compiled, all are computed at once: their number may be a symbol.
+
+    Args:
+        layer: whose arrays are read.
+        x: inputs.
+        values: how many are in memory for each input.
+        compute: from some inputs to their outputs.
+    """
+    at_once = max(1, _MOST // max(1, values))
+    if torch.compiler.is_compiling() or len(x) <= at_once:
+        return compute(x)
+    parts = torch.split(x, at_once)
+    take_ranges(layer, len(x), lambda: [compute(part) for part in parts])
+    return torch.cat([compute(part) for part in parts])

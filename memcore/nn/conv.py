@@ -1,11 +1,14 @@
 """`torch.nn.Conv1d`, `Conv2d` and `Conv3d` on crossbars."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
+from memcore.nn.blocks import in_blocks
 from memcore.nn.single import SingleMatrix
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
@@ -56,12 +59,26 @@ class Conv(SingleMatrix):
                 f"[{self.in_channels}, *space] with {dims} dimension(s) of space"
             )
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
-        windows = self._windows(self._padded(batched))
-        y = self.read("weight", windows.flatten(0, dims))
-        y = y.reshape(*windows.shape[: dims + 1], self.out_channels).movedim(-1, 1)
+        padded = self._padded(batched)
+        y = in_blocks(self, padded, self._values(padded), self._read).movedim(-1, 1)
         if not channels_last(batched):  # then as torch has them, for `.view` behind the layer
             y = y.contiguous()
         return y if input.dim() == dims + 2 else y.squeeze(0)
+
+    def _values(self, x: Tensor) -> int:
+        """How many inputs the windows of a padded image have together."""
+        values = self.in_channels * math.prod(self.kernel_size)
+        shape = zip(x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        for space, size, stride, dilation in shape:
+            values *= (space - dilation * (size - 1) - 1) // stride + 1
+        return values
+
+    def _read(self, x: Tensor) -> Tensor:
+        """Padded images [n, channels, *space] to [n, *positions, out_channels]."""
+        dims = len(self.kernel_size)
+        windows = self._windows(x)
+        y = self.read("weight", windows.flatten(0, dims))
+        return y.reshape(*windows.shape[: dims + 1], self.out_channels)
 
     def _convolve(self, x: Tensor) -> Tensor:
         convolve = _CONVOLUTIONS[len(self.kernel_size) - 1]

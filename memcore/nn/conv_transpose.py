@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
-from memcore.nn.blocks import block
+from memcore.nn.blocks import in_blocks
 from memcore.nn.conv import channels_last
 from memcore.nn.single import SingleMatrix
 
@@ -80,8 +80,7 @@ class ConvTranspose(SingleMatrix):
             return self._convolve(self.crossbar.input(input), beyond)
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
         values = self.out_channels * math.prod((*self.kernel_size, *batched.shape[2:]))
-        at_once = block(values, len(batched))
-        y = torch.cat([self._added(part, beyond) for part in torch.split(batched, at_once)])
+        y = in_blocks(self, batched, values, lambda part: self._added(part, beyond))
         if self.bias is not None:
             y = y + self.bias.view(-1, *[1] * dims)
         if not channels_last(batched):
@@ -120,7 +119,7 @@ class ConvTranspose(SingleMatrix):
         dims, space = len(self.kernel_size), x.shape[2:]
         rows = x.movedim(1, -1).reshape(-1, self.groups, self.in_channels // self.groups)
         y = self.read("weight", rows)
-        y = y.reshape(len(x), *space, self.out_channels, *self.kernel_size)
+        y = y.reshape(x.shape[0], *space, self.out_channels, *self.kernel_size)
         # [n, channels, place in the kernel and position of the first dimension, of the second, ...]
         pairs = [dim for k in range(dims) for dim in (dims + 2 + k, 1 + k)]
         y = y.permute(0, dims + 1, *pairs)
@@ -138,6 +137,6 @@ def _overlapped(y: Tensor, stride: int, dilation: int) -> Tensor:
     length = stride * (count - 1) + dilation * (size - 1) + 1
     if not y.numel():
         return y.new_zeros(*lead, length)
-    columns = y.reshape(1, -1, count)
+    columns = y.reshape(lead[0], -1, count)
     image = F.fold(columns, (length, 1), (size, 1), dilation=(dilation, 1), stride=(stride, 1))
     return image.view(*lead, length)

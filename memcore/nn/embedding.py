@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ArgumentTypeError
-from memcore.nn.blocks import block
+from memcore.nn.blocks import in_blocks
 from memcore.nn.single import SingleMatrix
 
 
@@ -41,11 +41,12 @@ class _RowReads(SingleMatrix):
         """What reads of rows [n] give, [n, embedding_dim]; padding among them."""
         count, product = self.num_embeddings, self.product("weight")
         dtype = self.weight.dtype
-        parts = [
-            product(F.one_hot(each, count).to(dtype).unsqueeze(1)).squeeze(1)
-            for each in torch.split(index, block(count, len(index)))
-        ]
-        return torch.cat(parts)
+        return in_blocks(
+            self,
+            index,
+            count,
+            lambda part: product(F.one_hot(part, count).to(dtype).unsqueeze(1)).squeeze(1),
+        )
 
     def require_indices(self, index: Tensor) -> None:
         """Refuse what is no index."""
@@ -129,9 +130,9 @@ class EmbeddingBag(_RowReads):
         """What is read, index by index, as a table of its own: where in it, table and padding."""
         flat = input.flatten()
         rows = self.looked_up(flat.long())
-        place = torch.arange(len(flat), device=flat.device, dtype=flat.dtype)
+        place = torch.arange(flat.shape[0], device=flat.device, dtype=flat.dtype)
         if self.padding_idx is None:
             return place.view_as(input), rows, None
-        place = torch.where(flat == self.padding_idx, len(flat), place)
+        place = torch.where(flat == self.padding_idx, flat.shape[0], place)
         rows = torch.cat([rows, rows.new_zeros(1, self.embedding_dim)])
-        return place.view_as(input), rows, len(flat)
+        return place.view_as(input), rows, flat.shape[0]

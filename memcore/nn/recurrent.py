@@ -165,7 +165,7 @@ class Recurrent(Layer):
         if self.training and not torch.compiler.is_compiling():
             for matrix in matrices(self).values():
                 matrix.crossbar.recent.hold(2 * len(sizes))
-        take_ranges(self, len(x), lambda: self._layers(x, sizes, state))
+        take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
         return self._layers(x, sizes, state)
 
     def _layers(self, x: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
@@ -240,9 +240,9 @@ def _forwards(step: Step, steps: Sequence[Tensor], state: State) -> tuple[Tensor
     outputs: list[Tensor] = []
     ended: list[State] = []
     for x in steps:
-        if len(x) < len(state[0]):
-            ended.append(tuple(each[len(x) :] for each in state))
-            state = tuple(each[: len(x)] for each in state)
+        if x.shape[0] < state[0].shape[0]:
+            ended.append(tuple(each[x.shape[0] :] for each in state))
+            state = tuple(each[: x.shape[0]] for each in state)
         state = step(x, state)
         outputs.append(state[0])
     if ended:
@@ -254,12 +254,12 @@ def _forwards(step: Step, steps: Sequence[Tensor], state: State) -> tuple[Tensor
 def _backwards(step: Step, steps: Sequence[Tensor], start: State) -> tuple[Tensor, State]:
     """From the last step on; sequences that end earlier begin later."""
     outputs: list[Tensor] = []
-    state = tuple(each[: len(steps[-1])] for each in start)
+    state = tuple(each[: steps[-1].shape[0]] for each in start)
     for x in reversed(steps):
-        have = len(state[0])
-        if len(x) > have:
+        have = state[0].shape[0]
+        if x.shape[0] > have:
             pairs = zip(state, start, strict=True)
-            state = tuple(torch.cat([now, first[have : len(x)]]) for now, first in pairs)
+            state = tuple(torch.cat([now, first[have : x.shape[0]]]) for now, first in pairs)
         state = step(x, state)
         outputs.append(state[0])
     return torch.cat(outputs[::-1]), state
