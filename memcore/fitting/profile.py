@@ -26,6 +26,7 @@ _FAR: Final = 1.0  #: unit of the search; a parameter that can go so far is not 
 _EVALUATIONS: Final = 16  #: of one fit of the others
 _BETTER: Final = 0.1  #: variances by which a fit of the others is a better minimum
 _MUCH_BETTER: Final = 1.0  #: variances by which it is worth to go there at once
+_TINY: Final = float(np.finfo(float).tiny)
 
 #: Least squares of a problem from a place, with at most so many evaluations.
 Solve = Callable[[Problem, Numbers, int], Any]
@@ -87,7 +88,7 @@ def sides(
     """
     rise = np.zeros(0)
     if len(places):
-        unit = int(problem.model.compared.sum()) / max(noise**2, float(np.finfo(float).tiny))
+        unit = int(problem.model.compared.sum()) / max(noise**2, _TINY)
         rise = unit * (problem.cost(places) - problem.cost(place[None])[0])
     due = np.sqrt(np.maximum(rise, np.where(rise >= _OBJECTS, _AWAY**2, 1.0)))
     found: dict[str, Sides] = {}
@@ -124,7 +125,7 @@ class _Walk:
                 if len(trail) == 1 and _OBJECTS <= rise < _AS_DUE:
                     return
                 trail.append(where)
-                way *= _FURTHER if rise >= 1 else _FURTHER**2
+                way *= _FURTHER**2 if rise < 1 else _FURTHER if rise < _OBJECTS else _FURTHER**0.5
                 last = rise
             elif len(trail) == 1 and tries:  # the others did not find the way
                 tries -= 1
@@ -150,26 +151,28 @@ class _Walk:
 
     def _held(self, k: int, to: float, guess: Numbers) -> tuple[float, Numbers]:
         """The rise of the sum of squares in variances with a parameter at a place, and where."""
-        rest = [axis for j, axis in enumerate(self.problem.axes) if j != k]
-        if not rest:
-            rise = self._sum(self.problem.residuals(np.array([to]))) - self.least
-            return self._variances(rise), np.array([to])
-        name = self.problem.axes[k].name
-        held = self.problem.holding({name: self.problem.axes[k].value(to)}).over(rest)
-        inside = np.clip(np.delete(guess, k), *held.limits)
-        if not np.isfinite(held.residuals(inside)).all():
-            return float("inf"), guess
-        end = self.solve(held, inside, _EVALUATIONS)
-        where = np.insert(end.x, k, to)
-        rise = self._variances(self._sum(end.fun) - self.least)
+        where = self._followed(k, to, guess)
+        residuals = self.problem.residuals(where)
+        if not np.isfinite(residuals).all():
+            return float("inf"), where
+        rise = (self._sum(residuals) - self.least) / max(self.noise**2, _TINY)
         if rise < _HOPELESS:
             self.visited.append(where)
         if -rise > self.gain:
             self.better, self.gain = where, -rise
         return rise, where
 
-    def _variances(self, rise: float) -> float:
-        return rise / max(self.noise**2, float(np.finfo(float).tiny))
+    def _followed(self, k: int, to: float, guess: Numbers) -> Numbers:
+        """Where the others go when a parameter is held at a place."""
+        rest = [axis for j, axis in enumerate(self.problem.axes) if j != k]
+        if not rest:
+            return np.array([to])
+        axis = self.problem.axes[k]
+        held = self.problem.holding({axis.name: axis.value(to)}).over(rest)
+        inside = np.clip(np.delete(guess, k), *held.limits)
+        if np.isfinite(held.residuals(inside)).all():
+            inside = self.solve(held, inside, _EVALUATIONS).x
+        return np.insert(inside, k, to)
 
     @staticmethod
     def _sum(residuals: Numbers) -> float:
