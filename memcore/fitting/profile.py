@@ -21,6 +21,7 @@ _OBJECTS: Final = 8.0  #: variances of a sample, of the nine due, from which the
 _HOPELESS: Final = 30.0  #: variances from which no other valley is looked for
 _FURTHER: Final = 2.0  #: times the distance, for the next step
 _AS_DUE: Final = 11.0  #: variances up to which the first step shows the parabola of the slopes
+_LOOSE: Final = 0.1  #: unit of the search; a first step is at most three times as long
 _TRIES: Final = 1  #: shorter first steps, where the others do not find the way
 _FAR: Final = 1.0  #: unit of the search; a parameter that can go so far is not determined
 _EVALUATIONS: Final = 16  #: of one fit of the others
@@ -57,7 +58,7 @@ class Profile:
 def profiled(
     problem: Problem, place: Numbers, spread: Mapping[str, float], noise: float, solve: Solve
 ) -> Profile:
-    """Move each parameter with a finite uncertainty.
+    """Move each parameter, also one that the slopes do not determine: it may lead elsewhere.
 
     Args:
         problem: the parameters that the search moved.
@@ -67,10 +68,11 @@ def profiled(
         solve: least squares.
     """
     walk = _Walk(problem, place, noise, solve)
-    for k, axis in enumerate(problem.axes):
-        if 0 < spread[axis.name] < np.inf and walk.gain <= _MUCH_BETTER:
-            walk.away(k, -spread[axis.name])
-            walk.away(k, spread[axis.name])
+    for k in sorted(range(len(place)), key=lambda k: np.isfinite(spread[problem.axes[k].name])):
+        sigma = min(spread[problem.axes[k].name], _LOOSE)
+        for sign in (-1, 1):
+            if sigma > 0 and walk.gain <= _MUCH_BETTER:
+                walk.away(k, sign * sigma)
     return Profile(np.array(walk.visited).reshape(-1, len(place)), walk.better, walk.gain)
 
 
