@@ -239,21 +239,11 @@ def test_a_summary_gives_the_true_reason():
     model = nn.Sequential(
         nn.Linear(16, 16, dtype=torch.float16),
         nn.Linear(16, 40),
-        torch.nn.utils.spectral_norm(nn.Linear(4, 4)),
         nn.Linear(8, 8, dtype=torch.complex64),
     )
     reasons = dict(memcore.summary(memcore.convert(model, NOISE)).digital)
     assert "float16 is too coarse" in reasons["0"]
-    assert "its weight is computed" in reasons["2"]
-    assert "complex" in reasons["3"]
-
-
-def test_a_pruned_network_is_told_what_to_do():
-    model = mlp()
-    prune.l1_unstructured(model[0], "weight", 0.5)
-    model(X)
-    with pytest.raises(memcore.ConversionError, match=r"prune\.remove"):
-        memcore.convert(model, NOISE)
+    assert "complex" in reasons["2"]
 
 
 def test_a_chip_may_be_pruned():

@@ -41,12 +41,6 @@ class Tower(nn.Module):
         return self.heads["a"](x)
 
 
-#: Attention has no memristive form, and a warning says so.
-half_digital = pytest.mark.filterwarnings(
-    "ignore:.*stayed digital:memcore.errors.PartialConversionWarning"
-)
-
-
 def memristive(model):
     return [name for name, m in model.named_modules() if isinstance(m, Layer)]
 
@@ -182,15 +176,6 @@ def test_nothing_to_convert_lists_why():
         memcore.convert(Tower(), IDEAL, filter_fn=lambda m, name: False)
 
 
-def test_computed_weights_stay_digital_and_say_so():
-    with pytest.warns(FutureWarning):
-        old = nn.utils.weight_norm(nn.Linear(2, 2))
-    new = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
-    for layer in (old, new):
-        with pytest.raises(ConversionError, match=r"its weight is computed|ParametrizedLinear"):
-            memcore.convert_(nn.Sequential(layer), IDEAL)
-
-
 def test_a_layer_without_weights_stays_digital_and_is_named():
     with pytest.warns(UserWarning, match="zero-element"):
         empty = nn.Linear(0, 4)
@@ -237,26 +222,6 @@ def test_shared_weights_stay_shared():
     assert mem[0].crossbar is not mem[1].crossbar
 
 
-@half_digital
-def test_attention_stays_digital_says_so_and_computes_the_same():
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
-            self.out = nn.Linear(6, 6)
-
-        def forward(self, x):
-            return self.out(self.attention(x, x, x)[0])
-
-    model, x = Block(), X.view(4, 16, 6)
-    mem = memcore.convert(model, IDEAL)
-    torch.testing.assert_close(mem(x), model(x))
-    text = str(memcore.summary(mem))
-    assert "attention: no memristive form of MultiheadAttention" in text
-    assert "attention.out_proj: no memristive form of NonDynamicallyQuantizableLinear" in text
-
-
-@half_digital
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 @pytest.mark.parametrize("effects", [[], ["read_noise"]])
 def test_a_transformer_that_drops_padding_computes_the_same(effects):
@@ -270,7 +235,6 @@ def test_a_transformer_that_drops_padding_computes_the_same(effects):
     torch.testing.assert_close(found, expected, rtol=0, atol=0.2 if effects else 1e-5)
 
 
-@half_digital
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_transformer_does_not_bypass_its_arrays_in_evaluation(masked):
     """In evaluation torch computes a whole encoder layer from its weights, in one call."""

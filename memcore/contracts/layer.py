@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
+from memcore.contracts.computed import COMPUTE_WEIGHTS, computing_as, follow
 from memcore.errors import StaleCellsWarning, warn
 
 #: Where a module keeps its hooks.
@@ -78,6 +80,8 @@ class Layer(nn.Module):
     on_request: ClassVar[bool] = False
     #: Whether a DAC drives the word lines; False if inputs are 0 and 1 only, which need none.
     needs_dac: ClassVar[bool] = True
+    #: Which products of it no array computes, for `memcore.summary`; "" if all are on arrays.
+    stays_digital: ClassVar[str] = ""
 
     matrices: nn.ModuleDict
 
@@ -107,8 +111,8 @@ class Layer(nn.Module):
             build: from the name of a matrix and what it holds to the matrix on crossbars; a third
                 argument, which may be left out, is what `input_parts` says of the matrix.
         """
-        layer = cls(module)
-        for name, operand in layer.operands().items():
+        layer = computing_as(cls, type(module))(module) if is_parametrized(module) else cls(module)
+        for name, operand in layer.present().items():
             layer.matrices[name] = build(name, operand, layer.input_parts(name))
         return layer
 
@@ -123,6 +127,8 @@ class Layer(nn.Module):
         for name, value in vars(module).items():
             if isinstance(value, Tensor):  # computed from parameters, as a pruned weight is
                 setattr(self, name, value)
+        if is_parametrized(module):
+            self.parametrizations = module.parametrizations
         self.matrices = nn.ModuleDict()
         self.train(module.training)
         for hooks in _HOOKS:  # shared, so that a handle from before still removes its hook
@@ -148,6 +154,22 @@ class Layer(nn.Module):
         del name
         return ()
 
+    def present(self) -> Mapping[str, Operand]:
+        """What each matrix should hold now, weights that hooks compute before a call included.
+
+        As in evaluation: looking does not move what a spectral norm iterates in training.
+        """
+        training = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            for hook in list(self._forward_pre_hooks.values()):
+                if isinstance(hook, COMPUTE_WEIGHTS):
+                    hook(self, ())
+            return self.operands()
+        finally:
+            for module, mode in training.items():
+                module.training = mode
+
     def read(self, name: str, x: Tensor) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs] of a matrix, with its bias."""
         matrix = cast(MatrixModule, self.matrices[name])
@@ -168,6 +190,7 @@ class Layer(nn.Module):
             del module._parameters[name]  # computed from others by now, as a pruned weight is
         module._parameters.update(self._parameters)
         module._buffers.update(self._buffers)
+        follow(module, self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(module, name, value)

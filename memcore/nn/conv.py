@@ -45,8 +45,11 @@ class Conv(SingleMatrix):
         ]
 
     def operands(self) -> dict[str, Operand]:
-        weight = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
+        weight = self.weight.reshape(self.groups, self.out_channels // self.groups, -1)
         return {"weight": Operand(weight, self.bias)}
+
+    def shaped(self, matrix: Tensor) -> Tensor:
+        return matrix.reshape(self.out_channels, -1, *self.kernel_size)
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, in_channels, *space] to [n, out_channels, *positions], or the same without n."""

@@ -8,16 +8,18 @@ from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.unused import warn_of_unused
 from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
+from memcore.nn.adapters import ADAPTER, adapters
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
-from memcore.nn.kinds import class_name, kind_of, kinds, no_form, why_not
+from memcore.nn.kinds import class_name, digital_class, kind_of, kinds, no_form, why_not
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import (
     layers,
@@ -86,13 +88,18 @@ def convert_(
 
 
 def _copied(model: nn.Module) -> nn.Module:
+    memo: dict[int, Any] = {
+        id(value): value.detach().clone()  # computed before each call, so it need not be the same
+        for module in require_module(model).modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
     try:
-        return copy.deepcopy(require_module(model))
+        return copy.deepcopy(model, memo)
     except RuntimeError as error:
         raise ConversionError(
             f"the network cannot be copied: {error}; expected parameters, not tensors computed "
-            "from them: call torch.nn.utils.prune.remove or remove_weight_norm first, or use "
-            "memcore.convert_, which copies nothing"
+            "from them, or memcore.convert_, which copies nothing"
         ) from error
 
 
@@ -119,7 +126,8 @@ def _convert(
         )
     if filter_fn is not None and not callable(filter_fn):
         raise ConfigError(f"filter_fn={shown(filter_fn)}; expected a function (module, name)")
-    choose, known = _chooser(model, config), cache(kinds)
+    choose, known, is_adapter = _chooser(model, config), cache(kinds), adapters(model)
+    _require_shapes(model, choose, filter_fn)
     stream = Stream(seed)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
@@ -128,7 +136,9 @@ def _convert(
         if inside is not None and name.startswith(inside):
             continue
         if module not in made:
-            form = _memristive_form(module, name, choose(name), filter_fn, stream, known)
+            form: Layer | str = ADAPTER
+            if not is_adapter(name):
+                form = _memristive_form(module, name, choose(name), filter_fn, stream, known)
             if isinstance(form, str):
                 if any(True for _ in module.parameters(recurse=False)):
                     digital[name] = form
@@ -147,6 +157,21 @@ def _convert(
     return model
 
 
+def _require_shapes(
+    model: nn.Module, choose: Callable[[str], CrossbarConfig | None], filter_fn: Filter | None
+) -> None:
+    """Refuse modules to convert that learn their shapes from their first input."""
+    for name, module in model.named_modules():
+        if not any(is_lazy(each) for each in module.parameters(recurse=False)):
+            continue
+        if choose(name) is not None and (filter_fn is None or filter_fn(module, name)):
+            raise ConversionError(
+                f"{name or 'the model'} is a {type(module).__name__} that has no shapes yet; "
+                "expected a network that has seen an input: call model(inputs) once, then convert "
+                "it"
+            )
+
+
 def _memristive_form(
     module: nn.Module,
     name: str,
@@ -160,7 +185,7 @@ def _memristive_form(
         return "no config for this name"
     if filter_fn is not None and not filter_fn(module, name):
         return "left out by filter_fn"
-    kind = known(config.layers).get(class_name(type(module)))
+    kind = known(config.layers).get(class_name(digital_class(module)))
     if kind is None:
         return no_form(module)
     refused = why_not(module, kind)
@@ -206,7 +231,7 @@ def _warn_of_what_stayed(model: nn.Module, digital: Mapping[str, str]) -> None:
 
 
 def _nothing_converted(digital: Mapping[str, str]) -> str:
-    convertible = ", ".join(name.rpartition(".")[2] for name in kinds())
+    convertible = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in kinds()))
     lines = [f"nothing was converted; expected at least one of {convertible}"]
     lines += [f"  {name or '(the model)'}: {reason}" for name, reason in digital.items()]
     return "\n".join(lines)

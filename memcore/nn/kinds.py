@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
+from memcore.contracts.computed import is_computed
 from memcore.contracts.layer import Layer
 from memcore.errors import MemcoreWarning, PluginShadowWarning, RegistryError
 from memcore.registry.instances import layers as registry
@@ -47,17 +49,27 @@ def kinds(asked: Sequence[str] = ()) -> dict[str, type[Layer]]:
 
 def kind_of(module: nn.Module) -> type[Layer] | None:
     """The layer that takes the place of a module; subclasses may compute anything, so none does."""
-    return kinds().get(class_name(type(module)))
+    return kinds().get(class_name(digital_class(module)))
+
+
+def digital_class(module: nn.Module) -> type[nn.Module]:
+    """The class of a module, that of before where it was parametrized."""
+    cls: type[nn.Module] = type_before_parametrizations(module)
+    return cls
 
 
 def no_form(module: nn.Module) -> str:
     """Why nothing takes the place of a module: there is no such layer, or nobody asked for it."""
-    name, kind = class_name(type(module)), type(module).__name__
+    cls = digital_class(module)
+    name, kind = class_name(cls), cls.__name__
     for provider in sorted(registry.providers(), key=_rank):
         layer = _loaded(provider)
         if layer is not None and layer.on_request and name in _replaced(layer):
             return f"{kind} is converted on request only, by layers=[{provider.name!r}]"
-    return f"no memristive form of {kind}"
+    known = kinds()
+    base = next((each.__name__ for each in cls.__mro__[1:] if class_name(each) in known), None)
+    other = "" if base is None else f", which may compute something else than {base}"
+    return f"no memristive form of {kind}{other}"
 
 
 def _replaced(layer: type[Layer]) -> list[str]:
@@ -92,10 +104,12 @@ def why_not(module: nn.Module, kind: type[Layer]) -> str:
 
 def _unfit(module: nn.Module) -> str:
     """Why no layer could hold the weights of a module."""
-    if "weight" in module._buffers or (
-        hasattr(module, "weight") and "weight" not in module._parameters
+    if (
+        "weight" not in module._parameters
+        and not is_computed(module, "weight")
+        and hasattr(module, "weight")
     ):
-        return "its weight is computed, not a parameter"
+        return "its weight is no parameter; torch.nn.utils.parametrize computes weights from some"
     for name, parameter in module._parameters.items():
         if parameter is None:
             continue

@@ -27,6 +27,9 @@ class Linear(SingleMatrix):
     def operands(self) -> dict[str, Operand]:
         return {"weight": Operand(self.weight.unsqueeze(0), self.bias)}
 
+    def shaped(self, matrix: Tensor) -> Tensor:
+        return matrix.squeeze(0)
+
     def forward(self, input: Tensor) -> Tensor:
         """Outputs [..., out_features] of inputs [..., in_features]."""
         if self.matrix.reads_exactly:

@@ -17,7 +17,7 @@ def program(model: nn.Module) -> None:
     stay. The clock of `age` starts again.
     """
     for layer in unique_layers(model):
-        operands = layer.operands()
+        operands = layer.present()
         for name, matrix in matrices(layer).items():
             matrix.program(operands[name])
 

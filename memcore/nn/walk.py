@@ -1,8 +1,10 @@
 """Which layers and matrices of a network are on crossbars; replacing one module by another."""
 
+from collections.abc import Iterator
 from typing import cast
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from memcore._text import shown
 from memcore.contracts.layer import Layer
@@ -86,16 +88,18 @@ def unique_matrices(model: nn.Module) -> list[Matrix]:
 def weights_of(model: nn.Module) -> tuple[int, int]:
     """Numbers in the weight matrices of a network, and how many of them are on crossbars.
 
-    Parameters of one dimension, such as biases and norms, are no matrices.
+    Biases, and parameters of one dimension such as those of norms, are no matrices.
     """
-    whole = {p for p in model.parameters() if p.dim() > 1}
-    converted = {
-        p
-        for layer in layers(model).values()
-        for p in layer.parameters(recurse=False)
-        if p.dim() > 1
-    }
+    whole = set(_weights(model))
+    converted = {weight for layer in layers(model).values() for weight in _weights(layer)}
     return sum(p.numel() for p in whole), sum(p.numel() for p in converted)
+
+
+def _weights(model: nn.Module) -> Iterator[nn.Parameter]:
+    for name, parameter in model.named_parameters():
+        is_bias = name.rpartition(".")[2].startswith("bias")
+        if not is_lazy(parameter) and parameter.dim() > 1 and not is_bias:
+            yield parameter
 
 
 def qualified(layer: str, matrix: str) -> str:

@@ -1,18 +1,21 @@
 """What a converted network is: geometry, effects, provenance."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from memcore._text import aligned
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.kinds import kind_of, no_form, why_not
+from memcore.nn.adapters import ADAPTER, adapters
+from memcore.nn.kinds import digital_class, kind_of, no_form, why_not
 from memcore.nn.matrix import Matrix
-from memcore.nn.walk import named_matrices, weights_of
+from memcore.nn.walk import named_matrices, unique_layers, weights_of
 from memcore.registry.hooks import notes
 from memcore.registry.instances import manager
 
@@ -39,16 +42,20 @@ class Summary:
 
     Args:
         layers: the matrices of the memristive layers.
-        digital: modules with parameters that stayed digital, and why.
+        digital: modules with parameters that stayed digital, and products of layers that no array
+            computes, each with the reason.
         notes: what plugins add.
         weights: numbers in the weight matrices of the whole network, and how many of them are on
             crossbars.
+        tied: modules that have one weight in common. Each that is on crossbars has arrays of its
+            own, written from that weight.
     """
 
     layers: tuple[LayerSummary, ...]
     digital: tuple[tuple[str, str], ...]
     notes: tuple[tuple[str, str], ...] = ()
     weights: tuple[int, int] = (0, 0)
+    tied: tuple[tuple[str, ...], ...] = ()
 
     @property
     def share(self) -> float:
@@ -77,6 +84,9 @@ class Summary:
         if self.digital:
             lines += ["", "stayed digital:"]
             lines += [f"  {name or '(the model)'}: {reason}" for name, reason in self.digital]
+        if self.tied:
+            lines += ["", "one weight, written into the arrays of each:"]
+            lines += [f"  {', '.join(names)}" for names in self.tied]
         for title, text in self.notes:
             lines += ["", f"{title}: {text}"]
         return "\n".join(lines)
@@ -92,17 +102,37 @@ def summary(model: nn.Module) -> Summary:
         ConversionError: it has no memristive layer.
     """
     matrices = named_matrices(model)
-    inside = {module for layer, _ in matrices.values() for module in layer.modules()}
-    digital = [
-        (name, _reason(module))
-        for name, module in model.named_modules()
-        if module not in inside and any(True for _ in module.parameters(recurse=False))
-    ]
     return Summary(
         tuple(_summarise(name, layer, matrix) for name, (layer, matrix) in matrices.items()),
-        tuple(digital),
+        tuple(_digital(model)),
         tuple(notes(manager(), model)),
         weights_of(model),
+        tied(model),
+    )
+
+
+def _digital(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """What stayed digital, and why, in the order of the network."""
+    inside = {module for layer in unique_layers(model) for module in layer.modules()}
+    is_adapter = adapters(model)
+    for name, module in model.named_modules():
+        if isinstance(module, Layer) and module.stays_digital:
+            yield name, module.stays_digital
+        elif module not in inside and any(True for _ in module.parameters(recurse=False)):
+            yield name, ADAPTER if is_adapter(name) else _reason(module)
+
+
+def tied(model: nn.Module) -> tuple[tuple[str, ...], ...]:
+    """The names of modules that have one weight in common, at least one of them on crossbars."""
+    holders: dict[nn.Parameter, list[tuple[str, nn.Module]]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            if not is_lazy(parameter) and parameter.dim() > 1:
+                holders.setdefault(parameter, []).append((name, module))
+    return tuple(
+        tuple(name for name, _ in modules)
+        for modules in holders.values()
+        if len(modules) > 1 and any(isinstance(module, Layer) for _, module in modules)
     )
 
 
@@ -120,7 +150,7 @@ def _summarise(name: str, layer: Layer, matrix: Matrix) -> LayerSummary:
     tiling, g = matrix.crossbar.tiling, matrix.crossbar.conductance
     return LayerSummary(
         name=name,
-        kind=type(layer.digital()).__name__,
+        kind=digital_class(layer.digital()).__name__,
         rows=tiling.rows,
         cols=tiling.cols * tiling.groups,
         arrays=tiling.arrays,
@@ -149,13 +179,12 @@ def _differ(value: Any, nominal: Any) -> bool:
 
 
 def _reason(module: nn.Module) -> str:
-    kind = type(module).__name__
     layer = kind_of(module)
     refused = "" if layer is None else why_not(module, layer)
     if refused:
         return refused
     if layer is not None:
-        return f"{kind} left out when the model was converted"
+        return f"{digital_class(module).__name__} left out when the model was converted"
     return no_form(module)
 
 
