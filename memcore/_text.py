@@ -89,3 +89,9 @@ def needed(module: str, purpose: str, extra: str = "study") -> ModuleType:
             f"{purpose} needs {module.partition('.')[0]}, which is not usable here ({error}): "
             f"{install(extra)}"
         ) from error
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of some names of modules, and how many more there are."""
+    shown = ", ".join(repr(name) if name else "the model" for name in names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

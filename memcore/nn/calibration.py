@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from memcore._text import some
 from memcore.crossbar.calibrated import Calibrated
 from memcore.errors import ConfigError, NoEffectWarning, warn
+from memcore.nn.bypass import warn_of_bypass, watched
 from memcore.nn.clipping import warn_of_clipping
 from memcore.nn.feeding import Batches, Forward, again, batches, run
 from memcore.nn.matrix import Matrix
@@ -32,7 +34,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
 
     Warns:
         NoEffectWarning: no layer has a converter whose range is calibrated, or a layer that has one
-            was not called.
+            was not called, or the network multiplies by a weight past its arrays.
         SaturationWarning: a converter with a fixed range clips more than 1 % of the last batch.
     """
     every = unique_matrices(model)
@@ -45,7 +47,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
         return
     inputs = again(inputs)
     reads = [matrix.crossbar.reads.clone() for matrix in every]
-    with evaluating(model):
+    with evaluating(model), watched(model) as past:
         try:
             for port in ("input", "output"):
                 if any(has_range(matrix, port) for matrix in waiting):
@@ -55,7 +57,9 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
                 matrix.crossbar.observe(None)
             for matrix, number in zip(every, reads, strict=True):
                 matrix.crossbar.reads.copy_(number)
-    _warn_of_unseen(model)
+    unseen = _unseen(model)
+    _warn_of_unseen(unseen)
+    warn_of_bypass(name for name in past if name not in unseen)
     warn_of_clipping(model, fixed=True)
 
 
@@ -80,17 +84,19 @@ def _observe(
         )
 
 
-def _warn_of_unseen(model: nn.Module) -> None:
-    unseen = [
-        name or "the model"
+def _unseen(model: nn.Module) -> list[str]:
+    return [
+        name
         for name, (_, matrix) in named_matrices(model).items()
         if has_range(matrix, "input", "output") and not matrix.crossbar.is_set
     ]
+
+
+def _warn_of_unseen(unseen: list[str]) -> None:
     if unseen:
         warn(
-            f"no input reached {', '.join(map(repr, unseen[:4]))}: the converters have no range; "
-            "expected inputs with which the network calls every layer, or a filter_fn that leaves "
-            "such layers out",
+            f"no input reached {some(unseen)}: the converters have no range; expected inputs with "
+            "which the network calls every layer, or a filter_fn that leaves such layers out",
             NoEffectWarning,
         )
 

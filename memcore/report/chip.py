@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from memcore._text import some
 from memcore.errors import NoEffectWarning, StaleCellsWarning, warn
 from memcore.nn.walk import layers as converted
 from memcore.nn.walk import matrices, qualified, unique_matrices
@@ -47,7 +48,7 @@ def stale_matrices(model: nn.Module) -> tuple[str, ...]:
     """
     stale = []
     for layer_name, layer in converted(model).items():
-        operands = layer.operands()
+        operands = layer.present()
         for name, matrix in matrices(layer).items():
             if not matrix.holds(operands[name]):
                 stale.append(qualified(layer_name, name))
@@ -62,7 +63,7 @@ def warn_of_stale(names: Sequence[str]) -> None:
     """
     if names:
         warn(
-            f"the cells of {_some(names)} were written from other weights than the parameters hold "
+            f"the cells of {some(names)} were written from other weights than the parameters hold "
             "now; expected memcore.program(model) after every change of parameters",
             StaleCellsWarning,
         )
@@ -76,13 +77,8 @@ def warn_of_unread(names: Sequence[str]) -> None:
     """
     if names:
         warn(
-            f"the network did not call {_some(names)}: their arrays had no effect; expected "
+            f"the network did not call {some(names)}: their arrays had no effect; expected "
             "layer(x) in the network where it uses layer.weight, or a filter_fn that leaves them "
             "out",
             NoEffectWarning,
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) if name else "the model" for name in names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

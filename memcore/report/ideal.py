@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.layer import Layer
 from memcore.errors import ConfigError
+from memcore.nn.bypass import warn_of_bypass, watched
 from memcore.nn.feeding import Forward, run, tensors
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import require_layers
@@ -29,6 +30,7 @@ class IdealCheck:
         tolerance: what counts as the same.
         stale: matrices whose cells were written from other weights than the parameters hold now.
         unread: layers that the network did not call: their arrays do nothing.
+        bypassed: layers that the network calls, but by whose weights it also multiplies elsewhere.
     """
 
     error: float
@@ -36,6 +38,7 @@ class IdealCheck:
     tolerance: float
     stale: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    bypassed: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -58,6 +61,8 @@ class IdealCheck:
             lines.append(f"cells of other weights than the parameters: {_listed(self.stale)}")
         if self.unread:
             lines.append(f"arrays that nothing read: {_listed(self.unread)}")
+        if self.bypassed:
+            lines.append(f"weights multiplied past their arrays: {_listed(self.bypassed)}")
         return "\n".join(lines)
 
 
@@ -81,12 +86,13 @@ def check_ideal(
         forward: `forward(model, x)`, where the network is called in another way.
 
     Warns:
-        NoEffectWarning: the network reads past a layer, whose arrays then do nothing.
+        NoEffectWarning: the network reads past a layer, whose arrays then do nothing, or
+            multiplies by its weight past its arrays.
     """
     layers = require_layers(model)
     errors: dict[str, float] = {}
     ideal = {name: with_effects(layer, set()) for name, layer in layers.items()}
-    with evaluating(model), swapped(model, ideal) as arrays:
+    with evaluating(model), swapped(model, ideal) as arrays, watched(arrays) as past:
         actual = tensors(run(arrays, x, forward))
     digital = {name: layer.digital() for name, layer in layers.items()}
     with evaluating(model), swapped(model, digital) as network:
@@ -111,11 +117,13 @@ def check_ideal(
     stale = stale_matrices(model)
     warn_of_unread(unread)
     warn_of_stale(stale)
+    bypassed = tuple(name for name in past if name not in unread)
+    warn_of_bypass(bypassed)
     pairs = zip(actual, expected, strict=True)
     error = max(relative(one, other) for one, other in pairs)
     if tolerance is None:
         tolerance = max(_TOLERANCES.get(output.dtype, 1e-4) for output in expected)
-    return IdealCheck(error, tuple(errors.items()), tolerance, stale, unread)
+    return IdealCheck(error, tuple(errors.items()), tolerance, stale, unread, bypassed)
 
 
 def _comparing(name: str, ideal: Layer, errors: dict[str, float]) -> Callable[..., None]:
