@@ -27,7 +27,8 @@ class Conv1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [..., outputs] of inputs [..., inputs]."""
-        return x @ self.weight + self.bias
+        y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)
+        return y.view(*x.shape[:-1], self.nf)
 
 
 class TransformersConv1D(SingleMatrix):
