@@ -276,6 +276,9 @@ SLOPPY = [
     ("hooks_survive", {"__init__": deaf}, "is called 0 times by the layer"),
     ("wrong_inputs_are_refused", {"forward": greedy_shape}, "an input of shape [4, 12] gives"),
     ("compiles", {"forward": branching}, "torch.compile cannot take it in one graph"),
+    ("exports", {"forward": branching}, "torch.export cannot write it down"),
+    ("works_in_bfloat16", {"forward": single}, "outputs in bfloat16 are torch.float32 (20,)"),
+    ("takes_parameters_of_a_call", {"operands": frozen}, "given by torch.func.functional_call are"),
 ]
 
 

@@ -105,11 +105,39 @@ def _gradients(case: LayerCase, model: nn.Module) -> dict[str, Tensor]:
     x = case.inputs[0].clone()
     if x.is_floating_point():
         x.requires_grad_()
-    y = model(x)
-    weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype)
-    (weights * y.square()).sum().backward()
+    _loss(model(x)).backward()
     every = {"the input": x, **dict(model.named_parameters())}
     return {name: each.grad for name, each in every.items() if each.grad is not None}
+
+
+def _loss(y: Tensor) -> Tensor:
+    weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype)
+    return (weights * y.square()).sum()
+
+
+def check_works_in_bfloat16(case: LayerCase) -> None:
+    """With ideal arrays, outputs in bfloat16 are near those of the digital module."""
+    typed = case.of_dtype(torch.bfloat16)
+    wanted = typed.outputs(typed.holder(torch.bfloat16))
+    for way in _BOTH:
+        found = typed.outputs(typed.convert(typed.holder(torch.bfloat16), **way))
+        require_equal(typed, "outputs in bfloat16", found, wanted, 0.05, way)
+
+
+def check_takes_parameters_of_a_call(case: LayerCase) -> None:
+    """`torch.func.functional_call` hands gradients to the parameters that it is given."""
+    typed = case.of_dtype(torch.float64)
+    model = typed.convert(typed.holder(torch.float64))
+    x, wanted = typed.inputs[0], _gradients(typed, model)
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return _loss(torch.func.functional_call(model, parameters, (x,)))
+
+    given = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for name, gradient in torch.func.grad(loss)(given).items():
+        if name in wanted:
+            what = f"gradients of {name} given by torch.func.functional_call"
+            require_equal(typed, what, gradient, wanted[name], 1e-6, {})
 
 
 def check_every_matrix_is_read(case: LayerCase) -> None:
@@ -190,14 +218,33 @@ def check_compiles(case: LayerCase) -> None:
             case.fail("compiled, it has other outputs", "keep no Python state between calls")
 
 
+def check_exports(case: LayerCase) -> None:
+    """`torch.export` writes it down as a graph, with the same result."""
+    model = case.convert()
+    wanted = case.outputs(model)
+    with torch.no_grad():
+        try:
+            found = torch.export.export(model, (case.inputs[0],)).module()(case.inputs[0])
+        except Exception as error:
+            case.fail(
+                f"torch.export cannot write it down: {type(error).__name__}: "
+                f"{str(error).strip().splitlines()[0]}",
+                "use tensor operations; no float(x), .item() or if on values of a tensor",
+            )
+    require_equal(case, "outputs of the exported layer", found, wanted, 1e-6, {})
+
+
 CHECKS: tuple[Callable[[LayerCase], None], ...] = (
     check_fulfils_its_contract,
     check_accepts_its_trials,
     check_operands_have_names_and_shapes,
     check_equals_the_digital_module,
     check_gradients_are_those_of_the_digital_module,
+    check_works_in_bfloat16,
+    check_takes_parameters_of_a_call,
     check_every_matrix_is_read,
     check_inputs_stay_as_they_are,
     check_wrong_inputs_are_refused,
     check_compiles,
+    check_exports,
 )
