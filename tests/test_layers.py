@@ -218,6 +218,21 @@ def test_double_precision_agrees_with_single(way):
 
 
 @ways
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_autocast_decides_on_dtypes_and_on_no_array(way, dtype):
+    mem = memristive(**way)
+    plain = copy.deepcopy(mem)(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = mem(X.to(dtype))
+        y.float().square().sum().backward()
+    assert y.dtype is torch.bfloat16
+    # Rounding of what goes in may move a code of a converter.
+    tolerance = 0.03 if "adc" in way or "dac" in way else 0.015
+    assert (y.float() - plain).abs().max() < tolerance * plain.abs().max()
+    assert all(p.grad.dtype is torch.float32 for p in mem.parameters())
+
+
+@ways
 @pytest.mark.parametrize("how", ["state_dict", "assign", "torch", "save_file", "save_model"])
 def test_a_saved_chip_is_the_same_chip_in_a_model_of_another_seed(way, how, tmp_path):
     spread = {"name": "d2d", "std": 0.3}

@@ -95,9 +95,9 @@ def _export(settings: Settings, case: LayerCase) -> None:
 
 def _autocast(case: LayerCase) -> None:
     digital = case.holder()
-    model = case.convert(digital)
     with torch.autocast("cpu", torch.bfloat16):
-        _close(case.outputs(model), case.outputs(digital), 5e-2)
+        for settings in ({}, _BITS):
+            _close(case.outputs(case.convert(digital, **settings)), case.outputs(digital), 5e-2)
 
 
 def _functional_call(case: LayerCase) -> None:

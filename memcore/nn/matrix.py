@@ -58,7 +58,22 @@ class Matrix(nn.Module):
         self.crossbar.register_forward_pre_hook(_no_shortcut)
 
     def forward(self, x: Tensor, operand: Operand) -> Tensor:
-        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], the bias added."""
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], the bias added.
+
+        Autocast changes what a digital product computes in, but no array: its outputs have the
+        dtype that autocast wants, after the bias.
+        """
+        device = x.device.type
+        if not torch.is_autocast_enabled(device):
+            return self._read(x, operand)
+        with torch.autocast(device, enabled=False):
+            dtype = self.crossbar.folded.dtype
+            y = self._read(
+                x.to(dtype), Operand(*(t if t is None else t.to(dtype) for t in operand))
+            )
+        return y.to(torch.get_autocast_dtype(device))
+
+    def _read(self, x: Tensor, operand: Operand) -> Tensor:
         matrix = self._matrix(operand)
         crossbar, lines = self.crossbar, None
         if torch.is_grad_enabled() and (x.requires_grad or matrix.requires_grad):
