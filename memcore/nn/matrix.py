@@ -68,9 +68,8 @@ class Matrix(nn.Module):
             return self._read(x, operand)
         with torch.autocast(device, enabled=False):
             dtype = self.crossbar.folded.dtype
-            y = self._read(
-                x.to(dtype), Operand(*(t if t is None else t.to(dtype) for t in operand))
-            )
+            bias = None if operand.bias is None else operand.bias.to(dtype)
+            y = self._read(x.to(dtype), Operand(operand.weight.to(dtype), bias))
         return y.to(torch.get_autocast_dtype(device))
 
     def _read(self, x: Tensor, operand: Operand) -> Tensor:

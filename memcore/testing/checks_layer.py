@@ -105,7 +105,7 @@ def _gradients(case: LayerCase, model: nn.Module) -> dict[str, Tensor]:
     x = case.inputs[0].clone()
     if x.is_floating_point():
         x.requires_grad_()
-    _loss(model(x)).backward()
+    _loss(model(x)).backward()  # type: ignore[no-untyped-call]
     every = {"the input": x, **dict(model.named_parameters())}
     return {name: each.grad for name, each in every.items() if each.grad is not None}
 
