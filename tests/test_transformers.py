@@ -133,7 +133,7 @@ def test_all_products_of_gpt2_with_weights_are_on_arrays():
     lookups = 16 * 16  # of positions, which are no head
     assert found.share == pytest.approx(1 - lookups / found.weights[0])
     digital = {name.rpartition(".")[2]: reason for name, reason in found.digital}
-    assert digital["wte"] == "no memristive form of Embedding"
+    assert digital["wte"].startswith("Embedding is converted on request only")
 
 
 def test_gpt2_writes_text_token_by_token():
