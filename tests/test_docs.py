@@ -185,6 +185,23 @@ def test_every_bundled_device_has_a_page_with_equation_figure_and_validity(
     assert set(figures) <= set(extension("memcore_figures").FIGURES)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [name for name in memcore.costs if memcore.costs.provider(name).distribution == "memcore"],
+)
+def test_every_bundled_cost_model_has_a_page_with_equations_and_limits(name: str) -> None:
+    overview = (DOCS / "costs" / "index.md").read_text()
+    if name == "array":  # two products, which its docstring has
+        assert "| `array` |" in overview
+        return
+    text = (DOCS / "costs" / f"{name}.md").read_text()
+    assert f"costs/{name}\n" in (DOCS / "index.md").read_text()
+    assert f"`{name}`]({name}.md)" in overview
+    assert re.search(r"^\$\$.+?\$\$$", text, re.MULTILINE | re.DOTALL)
+    assert f"](../reference/plugins.md#{name})" in text
+    assert "## Limits" in text
+
+
 @pytest.mark.parametrize("name", sorted(memcore.nonidealities))
 def test_the_overview_leads_to_the_page_that_describes_a_nonideality(
     name: str, extension: Any

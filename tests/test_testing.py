@@ -799,6 +799,45 @@ COSTS = [
 ]
 
 
+def hooked(**methods):
+    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (Tariff,), methods))()
+
+
+TABLES = [
+    ("a_table_holds_costs_by_component", {"table": lambda s, layer: {"adc": 3.0}}, "the table of"),
+    ("a_table_holds_costs_by_component", {"table": lambda s, layer: {}}, "no layer of a small"),
+    (
+        "a_table_holds_costs_by_component",
+        {"events": lambda s, layer: {"reads": 0.5}},
+        "event 'reads' is 0.5",
+    ),
+    (
+        "a_table_holds_costs_by_component",
+        {"table": lambda s, layer: {"adc": Cost(area=float("nan"))}},
+        "'adc' of 'first' costs",
+    ),
+    (
+        "twice_the_inputs_cost_twice_as_much",
+        {"table": lambda s, layer: {"adc": Cost(energy=1e-9 * layer.positions)}},
+        "energy of 'first' is",
+    ),
+    (
+        "schedule_has_every_layer_that_takes_time",
+        {"schedule": lambda s, layers: memcore.Timeline()},
+        "not in the schedule",
+    ),
+    (
+        "schedule_has_every_layer_that_takes_time",
+        {
+            "schedule": lambda s, layers: memcore.Timeline(
+                tuple(memcore.Span(stage=each.name, start=2.0, end=1.0) for each in layers)
+            )
+        },
+        "the schedule has Span",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WithLambda(Good):
     rule: Any = field(default_factory=lambda: lambda: 3)
@@ -828,6 +867,7 @@ SLOPPY = [
     *((f"check_{name}", programmer(method), text) for name, method, text in PROGRAMMERS),
     *((f"check_{name}", converter(spoil), text) for name, spoil, text in SPOILT),
     *((f"check_{name}", cost(estimate), text) for name, estimate, text in COSTS),
+    *((f"check_{name}", hooked(**methods), text) for name, methods, text in TABLES),
     (
         "check_observes_a_range",
         observing(lambda self, values: values[:3]),
