@@ -264,6 +264,23 @@ def test_bits_or_nodes_that_no_table_has_are_named():
         memcore.cost(chip(), X, node=28e-9)
 
 
+def test_one_component_prices_converters_of_any_bits():
+    odd = {"adc": {"name": "uniform", "bits": 12}}
+    own = memcore.Component(name="mine", kind="adc", energy=5e-12, area=1e-9, source="lab")
+    part = memcore.cost(chip(**odd), X, adc=own).components["adc"]
+    count = sum(layer.events["conversions"] for layer in memcore.cost(chip(), X).layers)
+    assert part.energy == pytest.approx(5e-12 * count)
+    assert part.source == "lab"
+    same = memcore.cost(chip(), X, adc="mnsim_3").components["adc"]
+    assert same.energy == pytest.approx(count * 4e-3 / 1.1e9)
+
+
+def test_exact_reads_have_no_converters_to_pay_for():
+    exact = memcore.cost(network(), X, crossbar=CrossbarConfig(device="ideal"))
+    assert exact.components["adc"].energy == exact.components["adc"].area == 0
+    assert exact.components["cells"].energy > 0
+
+
 def test_writing_is_paid_for():
     model = chip(device="vteam", programmer="write_verify")
     with memcore.counting(model) as counts:

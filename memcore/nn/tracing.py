@@ -65,16 +65,13 @@ def traced(
     Raises:
         ConversionError: the forward pass looks at values, or does not fit the batch.
     """
-    network = _skeleton(require_module(model))
+    require_module(model)
     batch = tree_map(lambda x: x.to("meta") if isinstance(x, Tensor) else x, batch)
     size = batch_size(batch)
     recorder = _Recorder(size)
-    for name, module in network.named_modules():
-        by_shape_alone(module)
-        if isinstance(module, (nn.Linear, *CONVOLUTIONS, nn.RNNBase)):
-            module.register_forward_pre_hook(recorder.enter)
-            module.register_forward_hook(recorder.leaving(name))
     try:
+        network = _skeleton(model)
+        recorder.watch(network)
         with recorder:
             run(network, batch, forward)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError) as error:
@@ -158,6 +155,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for result in results:
             self._made_of[id(result)] = (result, sources)
         return out
+
+    def watch(self, network: nn.Module) -> None:
+        """Note the layers of a network without data when they are called."""
+        for name, module in network.named_modules():
+            by_shape_alone(module)
+            if isinstance(module, (nn.Linear, *CONVOLUTIONS, nn.RNNBase)):
+                module.register_forward_pre_hook(self.enter)
+                module.register_forward_hook(self.leaving(name))
 
     def enter(self, module: nn.Module, inputs: Any) -> None:
         """Look at nothing inside of a layer."""

@@ -68,7 +68,8 @@ def cost(
                 f"{type(network).__name__} has no memristive layer; call memcore.convert first, or "
                 "give crossbar=memcore.CrossbarConfig(...)"
             )
-        network = convert(network, crossbar, calibration=inputs)
+        has_converters = crossbar.dac is not None or crossbar.adc is not None
+        network = convert(network, crossbar, calibration=inputs if has_converters else None)
     works, elsewhere = _works(network, inputs, estimator, forward)
     works = [dataclasses.replace(work, network=tuple(works)) for work in works]
     leaves_out = estimator.leaves_out

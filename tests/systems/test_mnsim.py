@@ -150,6 +150,13 @@ def test_tiles_lie_along_the_borders_of_growing_squares():
     assert all(abs(a - c) + abs(b - d) == 1 for (a, b), (c, d) in pairwise(places))
 
 
+def test_smaller_arrays_have_sub_arrays_of_their_size():
+    small = report(networks.lenet(), array=(128, 128))
+    same = report(networks.lenet(), array=(128, 128), sub_array_rows=128)
+    assert small.total == same.total
+    assert small.layers[-1].events["tiles"] == report(networks.lenet()).layers[-1].events["tiles"]
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(memcore.ConfigError, match=r"needs 322 tiles, the chip has 8 x 8"):
         report(networks.vgg8(), grid=8)

@@ -55,7 +55,8 @@ class Tile:
     def ratios(self) -> tuple[int, int]:
         """Word lines that share a DAC, bit lines that share an ADC."""
         m = self.model
-        return ceil(m.sub_array_rows / m.dacs), ceil(m.array[1] / m.adcs)
+        rows = min(m.sub_array_rows, m.array[0])
+        return ceil(rows / m.dacs), ceil(m.array[1] / m.adcs)
 
     @property
     def subs(self) -> int:

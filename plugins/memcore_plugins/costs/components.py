@@ -23,11 +23,11 @@ class ComponentsCost(CostModel):
     its columns are converted; arrays of a layer work at the same time, layers one after another.
     """
 
-    adc: str = parameter("isaac_adc_{bits}b", "1", "name of an ADC of the tables, of any bits")
+    adc: str | Component = parameter("isaac_adc_{bits}b", "1", "ADC of the tables, of any bits")
     adc_from: Literal["table", "survey", "closed_form"] = parameter(
         "table", "1", "where the energy of a conversion comes from"
     )
-    dac: str = parameter("mnsim_dac_{bits}b", "1", "name of a DAC of the tables, of any bits")
+    dac: str | Component = parameter("mnsim_dac_{bits}b", "1", "DAC of the tables, of any bits")
     shift_add: str | Component = parameter("isaac_shift_add", "1", "adder of the tables")
     buffer: str | Component = parameter("isaac_edram", "1", "buffer of the tables, one a layer")
     node: float | None = parameter(None, "m", "node that all components must be of", above=0)
@@ -103,15 +103,15 @@ class ComponentsCost(CostModel):
     def _inputs(self, layer: LayerWork, lines: int, bits: int | None) -> Charge:
         energy, source = 0.0, ""
         for each, count in layer.activity.dac_conversions.items():
-            component = self._find(self.dac.format(bits=each))
+            component = self._of_bits(self.dac, each)
             energy, source = energy + count * component.need("energy_of_use"), component.source
-        unit = None if bits is None else self._find(self.dac.format(bits=bits))
+        unit = None if bits is None else self._of_bits(self.dac, bits)
         area = 0.0 if unit is None else lines * unit.need("area")
         return Charge(energy=energy, area=area, source=source)
 
     def _adc(self, bits: int) -> tuple[Component, float]:
         """The ADC of the table, and the energy of a conversion in J as it is to be counted."""
-        component = self._find(self.adc.format(bits=bits))
+        component = self._of_bits(self.adc, bits)
         if self.adc_from == "survey":
             return component, self._survey(bits).need("energy")
         if self.adc_from == "closed_form":
@@ -128,6 +128,16 @@ class ComponentsCost(CostModel):
     def _survey(self, bits: int) -> Component:
         rate = "1280ms" if self.conversion_rate > 1e8 else "100ms"
         return self._find(f"survey_adc_{bits}b_{round(self.survey_node * 1e9)}nm_{rate}")
+
+    def _of_bits(self, which: str | Component, bits: int) -> Component:
+        if isinstance(which, str) and "{bits}" in which:
+            if not bits:
+                raise ConfigError(
+                    f"a converter does not say how many bits it has, which {which!r} asks for; "
+                    "expected the name of one component of the tables instead"
+                )
+            which = which.replace("{bits}", str(bits))
+        return self._find(which)
 
     def _find(self, which: str | Component) -> Component:
         found = components.find(which)
