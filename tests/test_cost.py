@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 from click.testing import CliRunner
-from memcore_plugins.costs.components import ComponentsCost, closed_form
+from memcore_plugins.costs._adc import adc_energies, closed_form
+from memcore_plugins.costs.components import ComponentsCost
 from torch import nn
 
 import memcore
@@ -132,6 +133,13 @@ def test_shapes_by_arithmetic_are_those_that_torch_computes(layer, shape):
 
 
 def test_what_depends_on_values_cannot_be_followed():
+    class Silent(nn.Linear):
+        def forward(self, x):
+            raise ValueError
+
+    with pytest.raises(memcore.ConversionError, match="cannot be followed: ValueError; expected"):
+        memcore.cost(Silent(3, 2), torch.ones(1, 3), model="puma")
+
     class Fickle(nn.Linear):
         def forward(self, x):
             return super().forward(x) if float(x.sum()) > 0 else x
@@ -240,8 +248,7 @@ def test_components_are_counts_times_figures():
 
 
 def test_a_conversion_by_table_by_survey_and_by_closed_form():
-    model = ComponentsCost()
-    every = model.adc_energies(8)
+    every = adc_energies(8)
     assert min(every.values()) == 0.145e-12
     assert every["closed form, 28 nm"] == pytest.approx((8 * 100e-15 + 4**8 * 1e-18) * 0.81)
     assert max(every.values()) / min(every.values()) > 7

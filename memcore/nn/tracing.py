@@ -75,10 +75,10 @@ def traced(
         with recorder:
             run(network, batch, forward)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConversionError(
-            f"the shapes of {type(model).__name__} cannot be followed: "
-            f"{str(error).strip().splitlines()[0]}; expected inputs that fit the network, and a "
-            "forward pass that does not depend on values"
+            f"the shapes of {type(model).__name__} cannot be followed: {reason}; expected inputs "
+            "that fit the network, and a forward pass that does not depend on values"
         ) from error
     layers = tuple(dataclasses.replace(each, inputs=inputs or size) for each in recorder.layers)
     return Traced(layers, recorder.elsewhere)

@@ -1,6 +1,7 @@
 """Where the tiles of a chip of MNSIM lie, how far results travel, and when positions begin."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
@@ -9,6 +10,18 @@ from numpy.typing import NDArray
 from memcore import ConfigError, LayerWork
 
 Distances = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A layer on arrays: PEs, tiles, PEs of a tile, used rows and columns, channels of an array."""
+
+    pes: int
+    tiles: int
+    most: int
+    row: int
+    col: int
+    channels: int
 
 
 def _place(number: int) -> tuple[int, int]:

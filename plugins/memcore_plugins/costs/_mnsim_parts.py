@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from memcore import components
 
 if TYPE_CHECKING:
-    from memcore_plugins.costs._mnsim_tile import Mapped, Tile
+    from memcore_plugins.costs._mnsim import Mapped
+    from memcore_plugins.costs._mnsim_tile import Tile
 
 _K45 = (45 / 65) ** 2  #: registers and joins were synthesised at 65 nm and scaled to 45 nm
 _CELL = 0.1 * 0.15**2 * (0.67 / 1e6 + 0.33 / 1e4)  #: W, mean of a cell at 0.15 V

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memcore import Component, ConfigError, LayerWork, components
-from memcore_plugins.costs._mnsim import space, window
+from memcore_plugins.costs._mnsim import Mapped, space, window
 from memcore_plugins.costs._mnsim_parts import power, powers
 
 if TYPE_CHECKING:
@@ -19,18 +19,6 @@ _READ = 3.16  #: ns, of an array of one row of 8192 cells
 _WORD, _WORD_BITS = 20.0, 64  #: ns for a word of the buffer
 _INSIDE, _BETWEEN = 1024.0, 20.0  #: bits a ns on links inside of a tile and between tiles
 _POOL = 100.0  #: ns of a pooling unit of nine inputs of 64 channels
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """A layer on arrays: PEs, tiles, PEs of a tile, used rows and columns, channels of an array."""
-
-    pes: int
-    tiles: int
-    most: int
-    row: int
-    col: int
-    channels: int
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """What arrays did, times published figures of components: the default cost model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 from typing import Literal
 
 from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
-
-_AT_28_NM, _SUPPLY = 28e-9, 0.9  #: m, V of the closed form
-_LINEAR, _EXPONENTIAL = 100e-15, 1e-18  #: J for each bit, J for each 4^bits, at 1 V
-_CLOSED_FORM = "sun23"
+from memcore_plugins.costs._adc import adc_energies, closed_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +81,10 @@ class ComponentsCost(CostModel):
         sources = []
         for (_, each), count in layer.activity.adc_conversions.items():
             component, chosen = self._adc(each)
-            every = [*self.adc_energies(each).values(), chosen]
+            every = [*adc_energies(each).values(), chosen]
             energy += count * chosen
             lowest, highest = lowest + count * min(every), highest + count * max(every)
-            named = {"table": component.source, "survey": "andrulis24", "closed_form": _CLOSED_FORM}
+            named = {"table": component.source, "survey": "andrulis24", "closed_form": "sun23"}
             sources.append(named[self.adc_from])
         converters = self.adcs * arrays
         area = 0.0 if bits is None else converters * self._adc(bits)[0].need("area")
@@ -118,13 +115,6 @@ class ComponentsCost(CostModel):
             return component, closed_form(bits)
         return component, component.need("energy_of_use")
 
-    def adc_energies(self, bits: int) -> dict[str, float]:
-        """Energy of a conversion in J, by all that the tables know and by the closed form."""
-        found = {each.name: each.energy_of_use for each in _with_bits("adc", bits)}
-        found |= {each.name: each.energy for each in _with_bits("adc_survey", bits)}
-        known = {name: energy for name, energy in found.items() if energy is not None}
-        return {**known, "closed form, 28 nm": closed_form(bits)}
-
     def _survey(self, bits: int) -> Component:
         rate = "1280ms" if self.conversion_rate > 1e8 else "100ms"
         return self._find(f"survey_adc_{bits}b_{round(self.survey_node * 1e9)}nm_{rate}")
@@ -147,12 +137,3 @@ class ComponentsCost(CostModel):
             f"component {found.name!r} is of {found.technology * 1e9:g} nm, node={self.node!r}; "
             "expected a component of that node, or node=None: no rule scales figures to another"
         )
-
-
-def closed_form(bits: int) -> float:
-    """J, of a conversion at 28 nm and 0.9 V."""
-    return (_LINEAR * bits + _EXPONENTIAL * 4.0**bits) * _SUPPLY**2
-
-
-def _with_bits(kind: str, bits: int) -> Iterator[Component]:
-    return (each for each in components.values() if each.kind == kind and each.bits == bits)

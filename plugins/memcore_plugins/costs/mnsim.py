@@ -19,7 +19,8 @@ from memcore import (
     parameter,
 )
 from memcore_plugins.costs import _mnsim, _mnsim_parts
-from memcore_plugins.costs._mnsim_tile import Mapped, Tile
+from memcore_plugins.costs._mnsim import Mapped
+from memcore_plugins.costs._mnsim_tile import Tile
 
 _SOURCE = "mnsim"
 

@@ -6,7 +6,8 @@ from math import ceil, prod
 from typing import Literal
 
 from memcore import Charge, Component, CostModel, LayerWork, components, parameter
-from memcore_plugins.costs._floorplan import Placed, Plan, block_of
+from memcore_plugins.costs._floorplan import Plan
+from memcore_plugins.costs._floorplan_blocks import Placed, block_of
 
 #: Cell areas in units of the squared node: of 1T1R as of SRAM at 22 nm and above.
 _CELLS = {"sram": 280.0, "1t1r": 48.0}
