@@ -321,6 +321,13 @@ def test_the_command_finds_a_module_beside_it(tmp_path, monkeypatch):
     assert set(layer["components"]["adc"]) >= {"energy", "time", "area", "source"}
 
 
+def test_the_command_draws_when_layers_work(tmp_path):
+    file = tmp_path / "gantt.svg"
+    words = ("cost", "memcore_plugins.networks:lenet", "--input", "1x3x32x32", "--model", "mnsim")
+    assert command(*words, "--plot", str(file)).exit_code == 0
+    assert "pool_1" in file.read_text()
+
+
 def test_the_default_model_converts_as_the_file_says(tmp_path):
     config = tmp_path / "chip.toml"
     config.write_text('[crossbar]\ndevice = "ideal"\nadc = {name = "uniform", bits = 5}\n')

@@ -182,3 +182,25 @@ def test_lines_differ_by_more_than_their_colour():
     pytest.importorskip("matplotlib")
     ax = memcore.plot.cumulative(memcore.devices["ideal"]())
     assert len({line.get_linestyle() for line in ax.lines}) == 2
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+
+def test_a_timeline_has_a_row_for_each_stage_and_a_bar_for_each_span():
+    spans = [
+        memcore.Span(stage=stage, item=item, start=item + n, end=item + n + 1.0)
+        for item in range(3)
+        for n, stage in enumerate(("first", "last"))
+    ]
+    ax = plot.timeline(memcore.Timeline(tuple(spans)), unit="cycles")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "last"]
+    assert [len(bars.get_paths()) for bars in ax.collections] == [3, 3]
+    starts = [path.get_extents().x0 for path in ax.collections[1].get_paths()]
+    assert starts == [1, 2, 3]
+    assert ax.get_xlabel() == "time / cycles"
+
+
+def test_a_timeline_without_stages_is_refused():
+    with pytest.raises(memcore.ConfigError, match=r"has 0 stages; expected 1 to 60"):
+        plot.timeline(memcore.Timeline())

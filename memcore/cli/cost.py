@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memcore._text import aligned, scaled, shown
+from memcore.cli.output import OutputFile
 from memcore.errors import ConfigError
 from memcore.tables.component import Component
 
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     help="TOML file of the crossbars, for models that simulate arrays.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, in J, s and m^2.")
+@click.option(
+    "--plot",
+    type=OutputFile(picture=True),
+    help="File for a picture of when each layer works (.png, .svg, .pdf).",
+)
 def cost(
     network: str,
     inputs: tuple[str, ...],
@@ -42,6 +48,7 @@ def cost(
     settings: tuple[str, ...],
     config: Path | None,
     as_json: bool,
+    plot: Path | None,
 ) -> None:
     """Price the network that CALLABLE in MODULE returns, by layer and component.
 
@@ -60,6 +67,10 @@ def cost(
     tensors = [torch.rand(shape, generator=generator) for shape in shapes]
     batch: Tensor | list[tuple[Tensor, ...]] = tensors[0] if len(shapes) == 1 else [tuple(tensors)]
     report = priced(made, batch, model=model, crossbar=_crossbar(config), **parameters)
+    if plot is not None:
+        from memcore.plot import timeline
+
+        timeline(report.timeline).figure.savefig(plot)  # type: ignore[union-attr]
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
 
 

@@ -7,7 +7,16 @@ from memcore.plot.hysteresis import hysteresis
 from memcore.plot.programming import programming
 from memcore.plot.pulse_response import pulse_response
 from memcore.plot.switching import switching
+from memcore.plot.timeline import timeline
 
-__all__ = ["crossbar", "cumulative", "hysteresis", "programming", "pulse_response", "switching"]
+__all__ = [
+    "crossbar",
+    "cumulative",
+    "hysteresis",
+    "programming",
+    "pulse_response",
+    "switching",
+    "timeline",
+]
 
 hint_all(globals(), __all__)

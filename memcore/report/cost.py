@@ -10,6 +10,7 @@ from torch import nn
 
 from memcore._text import shown
 from memcore.contracts.cost import Activity, Charge, Cost, CostModel, LayerWork
+from memcore.contracts.schedule import Timeline
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, ConversionError
 from memcore.nn.conversion import convert
@@ -75,9 +76,9 @@ def cost(
     leaves_out = estimator.leaves_out
     if elsewhere:
         leaves_out = (*leaves_out, f"{elsewhere} matrix products outside of layers")
-    report = CostReport(
-        provided_name(estimator), tuple(_priced(estimator, works)), tuple(leaves_out)
-    )
+    timeline = estimator.schedule(works)
+    priced = tuple(_priced(estimator, works, timeline))
+    report = CostReport(provided_name(estimator), priced, tuple(leaves_out), timeline)
     if not report.layers:
         raise ConversionError(
             f"this {type(network).__name__} has no layer that {report.model!r} can price; expected "
@@ -170,9 +171,10 @@ def _arrays(network: nn.Module, counts: Mapping[str, Activity]) -> Iterator[Laye
             )
 
 
-def _priced(model: CostModel, works: Sequence[LayerWork]) -> Iterator[LayerCost]:
+def _priced(
+    model: CostModel, works: Sequence[LayerWork], timeline: Timeline
+) -> Iterator[LayerCost]:
     """Each layer with its components; times are parts of the time of the whole."""
-    timeline = model.schedule(works)
     ends, done = timeline.ends(), 0.0
     priced = [(work, charges) for work in works if (charges := model.table(work))]
     for work, charges in priced:

@@ -1,13 +1,14 @@
 """`CostReport`: energy, time and area by layer and component, with their sources."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any
 
 from memcore._text import aligned, scaled
 from memcore.contracts.cost import Activity, Charge, Cost, LayerWork
+from memcore.contracts.schedule import Timeline
 from memcore.tables.library import components
 
 _DIGITAL = "horowitz_mac_8b"  #: a digital multiplication with addition, to compare with
@@ -55,11 +56,13 @@ class CostReport:
         model: name of the cost model.
         layers: the layers that cost something.
         leaves_out: what the model does not count.
+        timeline: when each layer works, for `memcore.plot.timeline`.
     """
 
     model: str
     layers: tuple[LayerCost, ...]
     leaves_out: tuple[str, ...] = ()
+    timeline: Timeline = field(default_factory=Timeline, repr=False)
 
     @property
     def total(self) -> Cost:
