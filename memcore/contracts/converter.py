@@ -34,6 +34,16 @@ class Converter(Contract):
         A fixed range is returned whatever the values; otherwise no values give None.
         """
 
+    def agree(self, ranges: Tensor, gain: Tensor) -> Tensor:
+        """The ranges of all lanes once each has seen its own values; as they are by default.
+
+        Args:
+            ranges: lowest and highest value of each lane, [lanes, 2].
+            gain: weight for one siemens in each lane, the largest magnitude of a column, [lanes].
+        """
+        del gain
+        return ranges
+
     @hookspec
     @abstractmethod
     def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:

@@ -95,6 +95,13 @@ class Calibrated(nn.Module):
                 low_high[0] = torch.fmin(low_high[0], seen[0])
                 low_high[1] = torch.fmax(low_high[1], seen[1])
 
+    def agree(self, gain: Tensor) -> None:
+        """Let the converter relate the ranges of the lanes, whose gain is [lanes, ...]."""
+        if self.converter is None or self.is_fixed or not self.range.isfinite().all():
+            return
+        weight = gain.abs().reshape(len(gain), -1).amax(1)
+        self.range.copy_(self.converter.agree(self.range.clone(), weight.to(self.range)))
+
     def note(self, values: Tensor) -> None:
         """Count how many of these values are clipped."""
         if self.converter is None or self.form is None or not values.numel():

@@ -428,6 +428,8 @@ class Crossbar(nn.Module):
         """
         with self._lock:
             self._is_set = False
+            if self._observing == "output":
+                self.output.agree(self.gain)
             self._observing = port
             if port == "input":
                 self.input.reset()
