@@ -34,6 +34,7 @@ from memcore.contracts.forms import Steady as Steady
 from memcore.contracts.forms import UniformLevels as UniformLevels
 from memcore.contracts.layer import Layer as Layer
 from memcore.contracts.layer import Operand as Operand
+from memcore.contracts.lines import Lines as Lines
 from memcore.contracts.mapper import Mapped as Mapped
 from memcore.contracts.mapper import Mapper as Mapper
 from memcore.contracts.mapper import Part as Part
@@ -47,6 +48,8 @@ from memcore.contracts.programmer import Programmer as Programmer
 from memcore.contracts.records import Context as Context
 from memcore.contracts.records import Programmed as Programmed
 from memcore.contracts.records import Stage as Stage
+from memcore.contracts.transfer import Thresholds as Thresholds
+from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
@@ -104,6 +107,8 @@ from memcore.report.cost import CostReport as CostReport
 from memcore.report.cost import cost as cost
 from memcore.report.diagnosis import diagnose as diagnose
 from memcore.report.ideal import check_ideal as check_ideal
+from memcore.report.linearity import Linearity as Linearity
+from memcore.report.linearity import linearity as linearity
 from memcore.report.provenance import provenance as provenance
 from memcore.report.summary import summary as summary
 

@@ -26,6 +26,15 @@ class Converter(Contract):
         """Bits of one result, for costs: the parameter `bits`; 0 if there is none."""
         return int(getattr(self, "bits", 0))
 
+    @property
+    def differs(self) -> bool:
+        """Whether converters differ from each other, False by default.
+
+        Then the ADCs of each lane, or of each part, are bound on their own, with the bit lines that
+        they convert in `ctx.lines`, and the form may be a `Transfer`.
+        """
+        return False
+
     @hookspec
     @abstractmethod
     def observe(self, values: Tensor) -> Tensor | None:
@@ -47,9 +56,10 @@ class Converter(Contract):
     @hookspec
     @abstractmethod
     def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:
-        """The quantiser of a range, as a `UniformLevels` or `Lookup` form.
+        """The quantiser of a range, as a `UniformLevels`, `Lookup` or `Transfer` form.
 
         Args:
             full_scale: [2], the lowest and the highest value to represent.
-            ctx: for converters that differ from each other.
+            ctx: for converters that differ from each other: where they draw their errors, and in
+                `ctx.lines` the bit lines that they convert; None for a single one, such as a DAC.
         """

@@ -1,5 +1,6 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -7,8 +8,11 @@ from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
 from memcore.contracts.forms import UniformLevels
+from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
+from memcore.contracts.transfer import Transfer
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
+from memcore.random import Stream
 
 #: Values that a range is taken from together.
 _KEPT = 1 << 22
@@ -23,16 +27,23 @@ class Calibrated(nn.Module):
         like: gives dtype and device.
         lanes: for each leading index of the values, the lane whose range it has; one range for all
             values by default.
+        lines: for each leading index, the bit lines of the values; none for a DAC.
     """
 
     range: Tensor  #: lowest and highest value to represent, [lanes, 2]; NaN where not known yet
 
     def __init__(
-        self, converter: Converter | None, ctx: Context, like: Tensor, lanes: tuple[int, ...] = (0,)
+        self,
+        converter: Converter | None,
+        ctx: Context,
+        like: Tensor,
+        lanes: tuple[int, ...] = (0,),
+        lines: tuple[Lines, ...] = (),
     ) -> None:
         super().__init__()
         self.converter = converter
         self.lanes = lanes
+        self.lines = lines
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
@@ -51,7 +62,7 @@ class Calibrated(nn.Module):
     @property
     def levels(self) -> list[UniformLevels] | None:
         """The form of each lane if all are uniform with one step, which kernels can fuse."""
-        if self.form is None:
+        if self.form is None or self._differs:
             return None
         forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
         uniform = [form for form in forms if isinstance(form, UniformLevels)]
@@ -113,6 +124,10 @@ class Calibrated(nn.Module):
             beyond += int(((here < low - slack) | (here > high + slack)).sum())
         self.clipped = beyond / values.numel()
 
+    def follow(self, random: Stream) -> None:
+        """Bind converters as the chip has them whose stream this is."""
+        self._context = dataclasses.replace(self._context, random=random)
+
     def forget(self) -> None:
         """Drop the values that ranges were taken from."""
         self._seen = [Sample() for _ in self.range]
@@ -127,13 +142,55 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
-        forms = [self._bound(self.converter, lane) for lane in range(len(self.range))]
-        self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
+        forms = self._of_lines(self.converter) if self._differs else self._of_lanes(self.converter)
+        lanes = tuple(range(len(forms))) if self._differs else self.lanes
+        self.form = forms[0] if len(forms) == 1 else LaneForms(forms, lanes)
 
-    def _bound(self, converter: Converter, lane: int) -> nn.Module:
-        ctx = self._context if lane == 0 else self._context.child("lane", lane)
+    @property
+    def _differs(self) -> bool:
+        """Whether each leading index of the values has converters of its own."""
+        return self.converter is not None and self.converter.differs and bool(self.lines)
+
+    def _of_lanes(self, converter: Converter) -> list[nn.Module]:
+        ctx = self._context
+        return [
+            self._bound(converter, lane, ctx if lane == 0 else ctx.child("lane", lane))
+            for lane in range(len(self.range))
+        ]
+
+    def _of_lines(self, converter: Converter) -> list[nn.Module]:
+        return [
+            self._bound(
+                converter,
+                lane,
+                dataclasses.replace(self._context.child("lines", value), lines=self.lines[value]),
+            )
+            for value, lane in enumerate(self.lanes)
+        ]
+
+    @property
+    def noises(self) -> tuple[tuple[Transfer, int] | None, ...]:
+        """For each leading index, a form that draws noise and the key of its draws, or None.
+
+        Empty if none draws any.
+        """
+        if isinstance(self.form, LaneForms):
+            forms = [self.form.forms[lane] for lane in self.form.lanes]
+        else:
+            forms = [] if self.form is None else [self.form] * len(self.lanes)
+        found = tuple(
+            (form, self._context.random.child("conversion", value).key)
+            if isinstance(form, Transfer) and form.is_noisy
+            else None
+            for value, form in enumerate(forms)
+        )
+        return found if any(found) else ()
+
+    def _bound(self, converter: Converter, lane: int, ctx: Context) -> nn.Module:
         form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
         _require_levels(form, converter)
+        if not self.lines:
+            _require_quiet(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, value, persistent=False)
@@ -214,6 +271,15 @@ def _require_levels(form: nn.Module, converter: Converter) -> None:
         f"the levels of {type(converter).__name__} are {form.step.flatten()[0].item():.3g} apart; "
         f"expected at least {least:.3g}: look at its full_scale and at the values it converts"
     )
+
+
+def _require_quiet(form: nn.Module, converter: Converter) -> None:
+    """Refuse noise of conversions that nobody draws."""
+    if isinstance(form, Transfer) and form.is_noisy:
+        raise ConfigError(
+            f"{type(converter).__name__} as a DAC has noise, which is drawn for conversions of "
+            "currents only; expected a DAC without noise, noise_std=0 say"
+        )
 
 
 def warn_uncalibrated(n: int) -> None:

@@ -87,7 +87,7 @@ def choose(
         derived.effective,
         derived.folded,
         effects,
-        (dac.form, adc.form),
+        (dac.form, adc.form, adc.noises),
         cells.parts,
         cells.gain,
         derived.volts,
