@@ -13,7 +13,10 @@ from memcore import (
     Converter,
     CrossbarConfig,
     Lookup,
+    Mapped,
+    Mapper,
     NonIdeality,
+    Part,
     Product,
     Stage,
     Stream,
@@ -119,17 +122,6 @@ def test_every_slicing_and_coding_gives_the_integer_product(
     assert torch.equal((2 * found).round(), 2 * expected)
 
 
-# -- published systems -----------------------------------------------------------------------------
-
-
-def bare(weight, **config):
-    """A layer without bias in float64 on arrays."""
-    layer = nn.Linear(*reversed(weight.shape), bias=False).double()
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-    return memcore.convert(layer, CrossbarConfig(**config))
-
-
 class Ohm(Product):
     def currents(self, v, g):
         return (v.unsqueeze(-2) @ g).squeeze(-2)
@@ -143,6 +135,105 @@ class OneByOne(NonIdeality):
 
     def bind(self, array, ctx):
         return Ohm()
+
+
+# -- ranges of tiles -------------------------------------------------------------------------------
+
+
+def uneven(module):
+    """Weights that grow from row to row and from column to column."""
+    with torch.no_grad():
+        weight = module.weight.flatten(1)
+        rows, cols = (torch.logspace(-2, 0, n) for n in weight.shape)
+        module.weight.mul_((rows[:, None] * cols).view_as(module.weight))
+    return module
+
+
+TILED = {
+    "exact": {},
+    "ADC": {"adc": {"name": "uniform", "bits": 20}},
+    "groups": {"adc": {"name": "uniform", "bits": 20}, "rows_at_once": 3},
+    "circuit": {"nonidealities": [OneByOne()]},
+    "circuit, groups": {"nonidealities": [OneByOne()], "rows_at_once": 3},
+    "circuit, ADC, groups": {
+        "nonidealities": [OneByOne()],
+        "adc": {"name": "uniform", "bits": 20},
+        "rows_at_once": 3,
+    },
+}
+
+
+@pytest.mark.parametrize("how", TILED.values(), ids=TILED)
+@pytest.mark.parametrize(
+    "mapper",
+    [
+        {"name": "differential"},
+        {"name": "offset"},
+        {"name": "multi_cell", "significance": (2.0, 1.0)},
+        *(
+            {"name": "bit_slice", "weight_bits": 16, "slice_bits": 4, "encoding": encoding}
+            for encoding in ["differential", "offset", "midpoint", "twos_complement"]
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("adc_per", ["output", "column"])
+def test_each_tile_may_have_a_largest_weight_of_its_own(how, mapper, adc_per):
+    linear, conv = uneven(nn.Linear(11, 7)), uneven(nn.Conv1d(6, 8, 3, groups=2))
+    for layer, x in ((linear, integers(-7, 7, 40, 11)), (conv, integers(-7, 7, 4, 6, 9))):
+        config = CrossbarConfig(
+            device=DEVICE,
+            mapper={**mapper, "scale": "tile"},
+            tile=(4, 3),
+            bias="mapped",
+            adc_per=adc_per,
+            **how,
+        )
+        calibration = x if "adc" in how else None
+        mem = memcore.convert(layer, config, calibration=calibration)
+        with torch.no_grad():
+            torch.testing.assert_close(mem(x), layer(x), rtol=1e-3, atol=2e-3)
+        assert mem.crossbar.gain.dim() == 3
+        again = memcore.convert(layer, config, seed=1, calibration=calibration)
+        again.load_state_dict(mem.state_dict())
+        assert torch.equal(again(x), mem(x))
+
+
+def test_ranges_of_tiles_round_small_tiles_finely():
+    layer = uneven(nn.Linear(16, 16, bias=False))
+    off = {}
+    for scale in ("matrix", "column", "tile"):
+        mapper = {"name": "bit_slice", "weight_bits": 4, "scale": scale}
+        config = CrossbarConfig(device=DEVICE, mapper=mapper, tile=(4, 4))
+        mem = memcore.convert(layer, config)
+        ratio = mem.crossbar.folded[0] / layer.weight.detach() - 1
+        off[scale] = float(ratio.square().mean())
+    assert off["tile"] < off["column"] < off["matrix"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerRow(Mapper):
+    """A gain for each word line, which no ADC behind a bit line can have."""
+
+    def map(self, weight, device, ctx):
+        gain = torch.arange(1.0, 1 + weight[0].numel()).view(1, *weight.shape[1:])
+        return Mapped(parts=(Part(target=weight * 0 + LOW),), gain=gain)
+
+
+def test_a_gain_that_differs_inside_an_array_is_refused():
+    with pytest.raises(memcore.ConfigError, match="differs between word lines of one array"):
+        memcore.convert(nn.Linear(4, 3), CrossbarConfig(device=DEVICE, mapper=PerRow()))
+
+
+# -- published systems -----------------------------------------------------------------------------
+
+
+def bare(weight, **config):
+    """A layer without bias in float64 on arrays."""
+    layer = nn.Linear(*reversed(weight.shape), bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    return memcore.convert(layer, CrossbarConfig(**config))
 
 
 #: Outputs of MNSIM 2.0 (commit ca39ccb) for a layer of 300 inputs in two blocks of 256 word lines,

@@ -103,6 +103,16 @@ class ReadPlan:
         )
 
     @property
+    def first_rows(self) -> list[int]:
+        """The first word line of each group, counted over all tiles."""
+        t = self.tiling
+        return [
+            tile * t.array_rows + first
+            for tile, rows in enumerate(self._rows_of_tiles)
+            for first in range(0, rows, self.group_rows)
+        ]
+
+    @property
     def _rows_of_tiles(self) -> list[int]:
         """Word lines of each of the tiles that the inputs of one matrix are spread over."""
         t = self.tiling

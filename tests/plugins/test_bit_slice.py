@@ -73,7 +73,7 @@ def test_the_sign_bit_of_a_twos_complement_is_a_cell_that_counts_negative():
 @given(
     st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=12),
     st.sampled_from(ENCODINGS),
-    st.sampled_from([1, 2, 3, 5, (1, 2, 5), (6, 1, 1)]),
+    st.sampled_from([1, 2, 3, 5, (1, 2, 5), (6, 1, 1), (3, 4, 2, 3)]),
     st.sampled_from(["matrix", "column"]),
 )
 def test_weights_come_back_to_half_a_step(values, encoding, widths, scale):

@@ -53,7 +53,8 @@ class Electrical(nn.Module):
         converters: quantisers of the inputs and of the currents, None where there are none, and
             for each digitised value the noise of its conversions, if any has noise.
         parts: how parts add up to lanes.
-        gain: weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols].
+        gain: weight for one siemens of net conductance in each lane, [lanes], [lanes, cols] or
+            [lanes, rows, cols].
         volts: V for an input of 1.
         plan: phases of the input, groups of word lines, lanes.
         constant: whether the last word line is driven by a constant input of 1, past the DAC.
@@ -61,6 +62,7 @@ class Electrical(nn.Module):
 
     folded: Tensor
     gain: Tensor
+    tile_gain: Tensor | None
     matrices: Tensor | None
     settled: Tensor | None
     effective: Tensor | None
@@ -87,8 +89,10 @@ class Electrical(nn.Module):
         #: Called with all currents before the ADC, for its calibration.
         self.watch: Callable[[Tensor], None] | None = None
         self._keep("folded", folded)
-        self._keep("gain", gain)
         products = effects.is_product
+        by_tile = gain.dim() == 3
+        self._keep("gain", gain.new_ones(len(gain)) if by_tile else gain)
+        self._keep("tile_gain", self._of_groups(gain, products) if by_tile else None)
         joined = plan.tiling.join(effective) if products else None
         self._keep("matrices", None if joined is None else self._values(joined))
         self._keep("settled", None if products else settled)
@@ -123,6 +127,13 @@ class Electrical(nn.Module):
                 sources.append(_Source(part.lane, part.sign, True))
                 kept.append(cells)
         return tuple(sources), torch.stack(kept)
+
+    def _of_groups(self, gain: Tensor, products: bool) -> Tensor:
+        """The gain of each value in each group of word lines, [values, 1, 1, groups, cols]."""
+        plan, t = self.plan, self.plan.tiling
+        whole = plan.adc_bits is None and not products
+        first = range(0, t.rows, t.array_rows) if whole else plan.first_rows
+        return gain[list(plan.values)][:, list(first)][:, None, None]
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -170,7 +181,10 @@ class Electrical(nn.Module):
             current = self.currents(values, numbers + index * ranks)
             if self.watch is not None:
                 self.watch(current)
-            digital = self._digitised(current, numbers + index * ranks).sum(3)
+            digital = self._digitised(current, numbers + index * ranks)
+            if self.tile_gain is not None:
+                digital = digital * self.tile_gain
+            digital = digital.sum(3)
             part = digital if len(phases) == 1 else place * digital
             total = part if total is None else total + part
         assert total is not None
@@ -231,7 +245,8 @@ class Electrical(nn.Module):
 
     def _joined(self, pieces: list[Tensor]) -> Tensor:
         """All groups of word lines, in the order of the tiles where converters differ."""
-        if self.adc is None or not any(isinstance(form, Transfer) for form in self.adc.modules()):
+        forms = () if self.adc is None else self.adc.modules()
+        if self.tile_gain is None and not any(isinstance(form, Transfer) for form in forms):
             return torch.cat(pieces, dim=3)
         places = [(tile, k) for k, piece in enumerate(pieces) for tile in range(piece.shape[3])]
         order = sorted(range(len(places)), key=places.__getitem__)
@@ -295,7 +310,7 @@ class Electrical(nn.Module):
 
     def _cut(self, x: Tensor, dim: int) -> Tensor:
         """Groups of word lines; without an ADC nothing happens between them."""
-        if self.plan.adc_bits is None:
+        if self.plan.adc_bits is None and self.tile_gain is None:
             return x.unsqueeze(dim - 1)
         return self.plan.cut(x, dim)
 

@@ -1,13 +1,14 @@
 """What the mappers share: which weight is mapped to the end of the window."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from memcore import ConfigError, Mapper, parameter
+from memcore import ConfigError, Context, Mapper, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,12 @@ class Scaled(Mapper):
         "what `clip` counts: a quantile of |w|, up to 1, or standard deviations of the weights",
         choices=("quantile", "sigmas"),
     )
-    scale: Literal["matrix", "column"] = parameter(
+    scale: Literal["matrix", "column", "tile"] = parameter(
         "matrix",
         "1",
         "what shares a largest weight: the whole matrix, or each column, whose outputs are then "
-        "scaled by digital factors of their own",
+        "scaled by digital factors of their own, or each tile, whose results are scaled before "
+        "they are added",
     )
 
     def __post_init__(self) -> None:
@@ -42,23 +44,46 @@ class Scaled(Mapper):
                 'or None: clip_by="sigmas" counts standard deviations'
             )
 
-    def largest(self, weight: Tensor) -> Tensor:
-        """The magnitude that is mapped to the end of the window, [] or for each column [cols].
+    def largest(self, weight: Tensor, ctx: Context, references: int = 0) -> Tensor:
+        """The magnitude that is mapped to the end of the window; 1 where all weights are zero.
 
-        It is 1 where all weights are zero.
+        It is one number [], one for each column [cols], or, for tiles, [rows, cols].
 
         Args:
             weight: [groups, rows, cols].
+            ctx: says the size of a tile.
+            references: reference columns in each array.
         """
-        if self.clip is None or (self.clip_by == "quantile" and self.clip == 1):
-            peak = _peak(weight, self.scale)
-        elif self.clip_by == "sigmas":
-            spread = weight if self.scale == "column" else weight.flatten()
-            sigma = spread.std((0, 1) if self.scale == "column" else 0, correction=0)
-            peak = torch.minimum(self.clip * sigma, _peak(weight, self.scale))
-        else:
-            peak = _quantile(weight, self.clip, self.scale)
+        peak = self.peak(weight, ctx, references)
         return torch.where(peak > 0, peak, torch.ones_like(peak))
+
+    def peak(self, weight: Tensor, ctx: Context, references: int = 0) -> Tensor:
+        """As `largest`, and 0 where all weights are zero."""
+        if self.scale != "tile":
+            return self.peak_of(weight, self.scale)
+        if ctx.tile is None:
+            return self.peak_of(weight, "matrix")
+        rows, cols = ctx.tile[0], max(ctx.tile[1] - references, 1)
+        peaks = torch.empty_like(weight[0])
+        for lines, place in _pairs(weight, 1, peaks, rows):
+            for tile, here in _pairs(lines, 2, place, cols):
+                here.fill_(self.peak_of(tile, "matrix"))
+        return peaks
+
+    def peak_of(self, weight: Tensor, scale: str) -> Tensor:
+        """The magnitude for one matrix [], or for each column of it [cols]."""
+        if self.clip is None or (self.clip_by == "quantile" and self.clip == 1):
+            return _peak(weight, scale)
+        if self.clip_by == "sigmas":
+            spread = weight if scale == "column" else weight.flatten()
+            sigma = spread.std((0, 1) if scale == "column" else 0, correction=0)
+            return torch.minimum(self.clip * sigma, _peak(weight, scale))
+        return _quantile(weight, self.clip, scale)
+
+
+def _pairs(weight: Tensor, dim: int, peaks: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pieces of weights [groups, rows, cols] with those of peaks [rows, cols]."""
+    return zip(torch.split(weight, size, dim), torch.split(peaks, size, dim - 1), strict=True)
 
 
 def _peak(weight: Tensor, scale: str) -> Tensor:
@@ -93,4 +118,4 @@ def least_error(weight: Tensor, levels: int, scale: str) -> Tensor:
         error = ((weight / step).round().clamp(-levels, levels) * step - weight).square()
         error = error.sum((0, 1)) if scale == "column" else error.sum()
         best, least = torch.where(error < least, tried, best), torch.minimum(error, least)
-    return torch.where(best > 0, best, torch.ones_like(best))
+    return best

@@ -73,23 +73,23 @@ class BitSlice(Scaled):
             return (self.slice_bits,) * -(-self._bits // self.slice_bits)
         return tuple(self.slice_bits)
 
-    def largest(self, weight: Tensor) -> Tensor:
+    def peak_of(self, weight: Tensor, scale: str) -> Tensor:
         if self.w_max is not None:
             return weight.new_tensor(self.w_max)
         if self.clip_by == "least_error":
-            return least_error(weight, 2 ** (self.weight_bits - 1) - 1, self.scale)
-        return super().largest(weight)
+            return least_error(weight, 2 ** (self.weight_bits - 1) - 1, scale)
+        return super().peak_of(weight, scale)
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        del ctx
         g_min, g_max = device.nominal_range()
         highest = 2 ** (self.weight_bits - 1) - 1
-        peak = self.largest(weight)
+        references = int(self.encoding != "differential")
+        peak = self.largest(weight, ctx, references)
         if self.encoding == "midpoint":
             step = peak / (highest + 0.5)
             code = (weight / step + (highest + 0.5)).round().clamp(0, 2 * highest + 1)
-            used = weight.abs().amax((0, 1)) > 0  # else zeros would be half a step
-            step = step * (used if step.dim() else used.any())
+            # Else zeros would be half a step.
+            step = step * (self.peak(weight, ctx, references) > 0)
         else:
             step = peak / highest
             code = (weight / step).round().clamp(self._lowest, highest)
@@ -124,7 +124,7 @@ class BitSlice(Scaled):
             digit = _digit(code + 2 ** (bits - 1), width, place)
         elif self.encoding == "midpoint":
             # Of the middle of all codes; the last slice may have bits to spare.
-            zero = (2 ** min(width, bits - (place.bit_length() - 1)) - 1) / 2
+            zero = (2 ** max(0, min(width, bits - (place.bit_length() - 1))) - 1) / 2
             digit = _digit(code, width, place)
         else:
             zero = 0.0

@@ -25,9 +25,8 @@ class Differential(Scaled):
     )
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        del ctx
         g_min, g_max = device.nominal_range()
-        w_max = self.largest(weight)
+        w_max = self.largest(weight, ctx)
         targets = []
         for part in (weight.clamp(min=0), (-weight).clamp_(min=0)):
             share = part.div_(w_max)

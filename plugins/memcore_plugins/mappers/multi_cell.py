@@ -41,9 +41,8 @@ class MultiCell(Scaled):
             raise ConfigError("MultiCell: significance=(); expected a number for each pair")
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        del ctx
         g_min, g_max = device.nominal_range()
-        w_max = self.largest(weight)
+        w_max = self.largest(weight, ctx)
         parts = [
             Part(target=share.mul_(g_max - g_min).add_(g_min), lane=lane, sign=sign)
             for sign in (1, -1)

@@ -18,9 +18,8 @@ class Offset(Scaled):
     """
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        del ctx
         g_min, g_max = device.nominal_range()
-        w_max = self.largest(weight)
+        w_max = self.largest(weight, ctx, references=1)
         middle, half = 0.5 * (g_max + g_min), 0.5 * (g_max - g_min)
         g = middle + half * (weight / w_max).clamp(-1, 1)
         reference = weight.new_full((*weight.shape[:2], 1), middle)
