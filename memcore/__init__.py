@@ -63,6 +63,7 @@ _NAMES: dict[str, str] = {
     "report.ideal": "check_ideal",
     "report.linearity": "Linearity linearity",
     "report.provenance": "provenance",
+    "report.ranges": "ConverterRange RangeReport check_ranges",
     "report.summary": "summary",
 }
 #: The public modules; some live in a room of their own.

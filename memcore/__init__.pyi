@@ -110,6 +110,9 @@ from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.linearity import Linearity as Linearity
 from memcore.report.linearity import linearity as linearity
 from memcore.report.provenance import provenance as provenance
+from memcore.report.ranges import ConverterRange as ConverterRange
+from memcore.report.ranges import RangeReport as RangeReport
+from memcore.report.ranges import check_ranges as check_ranges
 from memcore.report.summary import summary as summary
 
 _MODULES: dict[str, str]

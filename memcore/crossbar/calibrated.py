@@ -11,6 +11,7 @@ from memcore.contracts.forms import UniformLevels
 from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
 from memcore.contracts.transfer import Transfer
+from memcore.crossbar.conversions import Conversions
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
 from memcore.random import Stream
 
@@ -47,10 +48,11 @@ class Calibrated(nn.Module):
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
-        #: Share of the values beyond the range, of the batch that `note` saw last.
-        self.clipped: float | None = None
         self._seen: list[Sample] = []
         self.register_buffer("range", like.new_full((1 + max(lanes), 2), torch.nan))
+        #: What `note` saw of each lane since `restart`.
+        self.conversions: list[Conversions] = []
+        self.restart()
         self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
         self.reset()
 
@@ -114,15 +116,23 @@ class Calibrated(nn.Module):
         self.range.copy_(self.converter.agree(self.range.clone(), weight.to(self.range)))
 
     def note(self, values: Tensor) -> None:
-        """Count how many of these values are clipped."""
+        """Count how many of these values are clipped, and how well all are resolved."""
         if self.converter is None or self.form is None or not values.numel():
             return
-        beyond = 0
+        converted = self.form(values)
         for lane, (low, high) in enumerate(self.range):
-            here = self._of_lane(values, lane)
-            slack = 1e-6 * (high - low)
-            beyond += int(((here < low - slack) | (here > high + slack)).sum())
-        self.clipped = beyond / values.numel()
+            here, there = self._of_lane(values, lane), self._of_lane(converted, lane)
+            self.conversions[lane].add(here, there, low, high)
+
+    def restart(self) -> None:
+        """Forget what `note` counted."""
+        self.conversions = [Conversions() for _ in self.range]
+
+    @property
+    def clipped(self) -> float | None:
+        """Share of the values beyond the range that `note` saw; None if it saw none."""
+        count = sum(seen.count for seen in self.conversions)
+        return sum(seen.beyond for seen in self.conversions) / count if count else None
 
     def follow(self, random: Stream) -> None:
         """Bind converters as the chip has them whose stream this is."""

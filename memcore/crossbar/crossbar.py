@@ -434,6 +434,9 @@ class Crossbar(nn.Module):
             if self._observing == "output":
                 self.output.agree(self.gain)
             self._observing = port
+            if port is not None:
+                self.input.restart()
+                self.output.restart()
             if port == "input":
                 self.input.reset()
             if port in ("input", "output"):

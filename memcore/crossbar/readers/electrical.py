@@ -67,6 +67,7 @@ class Electrical(nn.Module):
     settled: Tensor | None
     effective: Tensor | None
     variance: Tensor | None
+    _sources: tuple[_Source, ...]
 
     def __init__(
         self,
@@ -131,7 +132,8 @@ class Electrical(nn.Module):
     def _of_groups(self, gain: Tensor, products: bool) -> Tensor:
         """The gain of each value in each group of word lines, [values, 1, 1, groups, cols]."""
         plan, t = self.plan, self.plan.tiling
-        whole = plan.adc_bits is None and not products
+        (effects,) = self._effects
+        whole = plan.adc_bits is None and not products and not effects.lines
         first = range(0, t.rows, t.array_rows) if whole else plan.first_rows
         return gain[list(plan.values)][:, list(first)][:, None, None]
 
@@ -204,7 +206,7 @@ class Electrical(nn.Module):
     def _unsure(
         self, value: int, current: Tensor, noise: tuple[Transfer, int] | None, numbers: Tensor
     ) -> Tensor:
-        """Currents [n, groups, groups of word lines, cols] of one value with the noise of their conversion.
+        """Currents [n, groups, groups of word lines, cols] with the noise of conversions.
 
         A reference column is converted once for all outputs of its array.
         """
