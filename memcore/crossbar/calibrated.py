@@ -1,6 +1,7 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class Calibrated(nn.Module):
         like: gives dtype and device.
         lanes: for each leading index of the values, the lane whose range it has; one range for all
             values by default.
-        lines: for each leading index, the bit lines of the values; none for a DAC.
+        lines: gives the bit lines of the values of each leading index; None for a DAC.
     """
 
     range: Tensor  #: lowest and highest value to represent, [lanes, 2]; NaN where not known yet
@@ -39,7 +40,7 @@ class Calibrated(nn.Module):
         ctx: Context,
         like: Tensor,
         lanes: tuple[int, ...] = (0,),
-        lines: tuple[Lines, ...] = (),
+        lines: Callable[[int], Lines] | None = None,
     ) -> None:
         super().__init__()
         self.converter = converter
@@ -159,7 +160,7 @@ class Calibrated(nn.Module):
     @property
     def _differs(self) -> bool:
         """Whether each leading index of the values has converters of its own."""
-        return self.converter is not None and self.converter.differs and bool(self.lines)
+        return self.converter is not None and self.converter.differs and self.lines is not None
 
     def _of_lanes(self, converter: Converter) -> list[nn.Module]:
         ctx = self._context
@@ -169,11 +170,12 @@ class Calibrated(nn.Module):
         ]
 
     def _of_lines(self, converter: Converter) -> list[nn.Module]:
+        assert self.lines is not None
         return [
             self._bound(
                 converter,
                 lane,
-                dataclasses.replace(self._context.child("lines", value), lines=self.lines[value]),
+                dataclasses.replace(self._context.child("lines", value), lines=self.lines(value)),
             )
             for value, lane in enumerate(self.lanes)
         ]
@@ -199,7 +201,7 @@ class Calibrated(nn.Module):
     def _bound(self, converter: Converter, lane: int, ctx: Context) -> nn.Module:
         form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
         _require_levels(form, converter)
-        if not self.lines:
+        if self.lines is None:
             _require_quiet(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):

@@ -164,8 +164,7 @@ class Crossbar(nn.Module):
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight)
         plan = plan_of(self.cells)
-        lines = tuple(plan.lines(value) for value in range(len(plan.values)))
-        self.output = Calibrated(config.adc, ctx.child("adc"), weight, plan.values, lines)
+        self.output = Calibrated(config.adc, ctx.child("adc"), weight, plan.values, plan.lines)
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
