@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memcore import ConfigError, Converter, UniformLevels, parameter
 
-#: Values on which the error of a range is tried.
+#: Values on which the error of a range is tried; on fewer at first.
 _TRIED = 1 << 16
 
 
@@ -87,7 +87,7 @@ class Ranged(Converter):
         if self.calibration == "max":
             return values.new_tensor((lowest, highest))
         if self.calibration == "least_error":
-            return values.new_tensor(self._of_least_error(thinned(values), lowest, highest))
+            return values.new_tensor(self._of_least_error(values))
         share = self.percentile / 100
         if self._is_signed(lowest):
             peak = _quantile(values.abs(), share)
@@ -99,21 +99,29 @@ class Ranged(Converter):
         """Whether the range is [-peak, peak], for the lowest value to represent."""
         return lowest < 0 and self.bits > 1 if self.symmetric is None else self.symmetric
 
-    def _of_least_error(self, values: Tensor, lowest: float, highest: float) -> tuple[float, float]:
+    def _of_least_error(self, values: Tensor) -> tuple[float, float]:
         """The range whose levels have the least mean squared error for these values."""
+        flat = values.flatten().sort().values
+        fine, coarse = _thinned(flat, _TRIED), _thinned(flat, _TRIED >> 4)
+        lowest, highest = float(flat[0]), float(flat[-1])
 
-        def error(low: float, high: float) -> float:
-            form = self.levels(values.new_tensor((low, high)))
-            return float((form(values) - values).square().mean())
+        def least(ends: Callable[[float], tuple[float, float]], largest: float) -> float:
+            def error(some: Tensor, size: float) -> float:
+                form = self.levels(some.new_tensor(ends(size)))
+                return float((form(some) - some).square().mean())
+
+            return _least(lambda size: error(coarse, size), lambda size: error(fine, size), largest)
 
         if self._is_signed(lowest):
-            peak = max(abs(lowest), abs(highest))
-            peak = _least(lambda p: error(-p, p), peak)
+            peak = least(lambda size: (-size, size), max(abs(lowest), abs(highest)))
             return -peak, peak
         if self.symmetric is not False or lowest >= 0 or highest <= 0:
             low = 0.0 if self.symmetric is not False else lowest
-            return low, low + _least(lambda p: error(low, low + p), highest - low)
-        return _least_ends(error, *_least_ends(error, lowest, highest))
+            return low, low + least(lambda size: (low, low + size), highest - low)
+        # One end after the other.
+        high = least(lambda size: (lowest, size), highest)
+        low = -least(lambda size: (-size, high), -lowest)
+        return low, least(lambda size: (low, size), highest)
 
     def agree(self, ranges: Tensor, gain: Tensor) -> Tensor:
         if self.ratios == "free" or len(ranges) == 1:
@@ -163,26 +171,24 @@ def _quantile(values: Tensor, share: float) -> float:
     return float(flat.kthvalue(rank).values)
 
 
-def thinned(values: Tensor) -> Tensor:
-    """Values with the same quantiles, few enough to try ranges on."""
-    flat = values.flatten()
-    every = -(-flat.numel() // _TRIED)
-    return flat if every == 1 else flat.sort().values[every // 2 :: every]
+def _thinned(ordered: Tensor, count: int) -> Tensor:
+    """At most so many of the sorted values, with the same quantiles."""
+    every = -(-ordered.numel() // count)
+    return ordered[every // 2 :: every]
 
 
-def _least_ends(
-    error: Callable[[float, float], float], lowest: float, highest: float
-) -> tuple[float, float]:
-    """Both ends of a range around zero moved inward to the least error, one after the other."""
-    high = _least(lambda p: error(lowest, p), highest)
-    return -_least(lambda p: error(-p, high), -lowest), high
+def _least(
+    coarse: Callable[[float], float], fine: Callable[[float], float], largest: float
+) -> float:
+    """The size between 0 and `largest` with the least error, to 0.4 % of `largest`.
 
-
-def _least(error: Callable[[float], float], largest: float) -> float:
-    """The size between 0 and `largest` with the least error, to a part in a thousand."""
+    Args:
+        coarse: error of a size by few values.
+        fine: error of a size by many.
+        largest: largest size.
+    """
     if not largest > 0:
         return largest
-    shares = [k / 50 for k in range(50, 0, -1)]
-    best = min(shares, key=lambda share: error(share * largest))
-    near = [min(best + k / 1000, 1.0) for k in range(20, -20, -1) if best + k / 1000 > 0]
-    return largest * min([best, *near], key=lambda share: error(share * largest))
+    best = min((k / 50 for k in range(50, 0, -1)), key=lambda share: coarse(share * largest))
+    near = [share for k in range(10, -11, -1) if 0 < (share := best + k / 250) <= 1]
+    return largest * min([*near, 1.0], key=lambda share: fine(share * largest))
