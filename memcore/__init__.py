@@ -8,6 +8,7 @@ from typing import Any
 
 from memcore import _moved
 from memcore._display import DISPLAYS
+from memcore._keywords import hinted
 from memcore._version import __version__
 from memcore.registry import Provider, Registry
 from memcore.registry.instances import (
@@ -27,7 +28,7 @@ _NAMES: dict[str, str] = {
     "contracts.array": "ArrayInfo",
     "contracts.contract": "Contract hookimpl",
     "contracts.converter": "Converter",
-    "contracts.cost": "Activity Cost CostModel",
+    "contracts.cost": "Activity Charge Cost CostModel LayerWork",
     "contracts.device": "Memristor",
     "contracts.distributions": "Distribution LogNormal Normal Uniform",
     "contracts.effect": "NonIdeality",
@@ -38,6 +39,7 @@ _NAMES: dict[str, str] = {
     "contracts.parameters": "Parameter Preset parameter",
     "contracts.product": "Effective Product",
     "contracts.programmer": "Programmer",
+    "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.transfer": "Thresholds Transfer",
     "contracts.wires": "Wires",
@@ -51,20 +53,23 @@ _NAMES: dict[str, str] = {
     "MissingPackageError NativeError NoEffectWarning PartialConversionWarning "
     "PluginLoadError PluginShadowWarning "
     "RecordingError RegistryError SaturationWarning ShapeError SpiceError StaleCellsWarning "
-    "StudyError UnknownPluginError",
+    "StudyError UnknownComponentError UnknownPluginError",
     "fitting": "fit",
     "nn.counting": "Counts counting",
     "nn.conversion": "convert convert_ revert_",
     "nn.calibration": "calibrate",
     "nn.verbs": "age program",
     "random": "ReadStream Stream",
-    "report.cost": "CostReport cost",
+    "report.cost": "cost",
+    "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
     "report.ideal": "check_ideal",
     "report.linearity": "Linearity linearity",
     "report.provenance": "provenance",
     "report.ranges": "ConverterRange RangeReport check_ranges",
     "report.summary": "summary",
+    "tables.component": "Component",
+    "tables.library": "Components components",
 }
 #: The public modules; some live in a room of their own.
 _MODULES: dict[str, str] = {
@@ -87,13 +92,15 @@ _MODULES: dict[str, str] = {
 }
 _LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 
+for _public in (Provider, Registry):
+    hinted(_public)
 DISPLAYS["device"] = lambda device: import_module("memcore.plot.notebook").device_html(device)
 _moved.install()
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        value = getattr(import_module(f"memcore.{_LAZY[name]}"), name)
+        value = hinted(getattr(import_module(f"memcore.{_LAZY[name]}"), name), "memcore")
     elif name in _MODULES:
         value = import_module(f"memcore.{_MODULES[name]}")
     else:

@@ -16,8 +16,10 @@ from memcore.contracts.contract import Contract as Contract
 from memcore.contracts.contract import hookimpl as hookimpl
 from memcore.contracts.converter import Converter as Converter
 from memcore.contracts.cost import Activity as Activity
+from memcore.contracts.cost import Charge as Charge
 from memcore.contracts.cost import Cost as Cost
 from memcore.contracts.cost import CostModel as CostModel
+from memcore.contracts.cost import LayerWork as LayerWork
 from memcore.contracts.device import Memristor as Memristor
 from memcore.contracts.distributions import Distribution as Distribution
 from memcore.contracts.distributions import LogNormal as LogNormal
@@ -48,6 +50,10 @@ from memcore.contracts.programmer import Programmer as Programmer
 from memcore.contracts.records import Context as Context
 from memcore.contracts.records import Programmed as Programmed
 from memcore.contracts.records import Stage as Stage
+from memcore.contracts.schedule import Span as Span
+from memcore.contracts.schedule import Task as Task
+from memcore.contracts.schedule import Timeline as Timeline
+from memcore.contracts.schedule import list_schedule as list_schedule
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
@@ -80,6 +86,7 @@ from memcore.errors import ShapeError as ShapeError
 from memcore.errors import SpiceError as SpiceError
 from memcore.errors import StaleCellsWarning as StaleCellsWarning
 from memcore.errors import StudyError as StudyError
+from memcore.errors import UnknownComponentError as UnknownComponentError
 from memcore.errors import UnknownPluginError as UnknownPluginError
 from memcore.fitting import fit as fit
 from memcore.nn.calibration import calibrate as calibrate
@@ -103,8 +110,9 @@ from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
-from memcore.report.cost import CostReport as CostReport
 from memcore.report.cost import cost as cost
+from memcore.report.cost_report import CostReport as CostReport
+from memcore.report.cost_report import LayerCost as LayerCost
 from memcore.report.diagnosis import diagnose as diagnose
 from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.linearity import Linearity as Linearity
@@ -114,6 +122,9 @@ from memcore.report.ranges import ConverterRange as ConverterRange
 from memcore.report.ranges import RangeReport as RangeReport
 from memcore.report.ranges import check_ranges as check_ranges
 from memcore.report.summary import summary as summary
+from memcore.tables.component import Component as Component
+from memcore.tables.library import Components as Components
+from memcore.tables.library import components as components
 
 _MODULES: dict[str, str]
 _LAZY: dict[str, str]

@@ -45,6 +45,7 @@ def number(
     above: float | None = None,
     at_least: float | None = None,
     largest: float = LARGEST,
+    remedy: str = "",
 ) -> float:
     """The argument as a finite float.
 
@@ -55,6 +56,7 @@ def number(
         above: what it must be greater than.
         at_least: or what it must at least be.
         largest: its largest magnitude.
+        remedy: what to do about one that lies outside.
 
     Raises:
         ConfigError: it is something else, or lies outside.
@@ -69,7 +71,8 @@ def number(
     bound = bound if at_least is None else f" >= {at_least:g}"
     limit = f" up to {largest:g}" if fits and largest < abs(x) < math.inf else ""
     came = value.item() if fits and isinstance(value, Tensor) else value
-    raise ConfigError(f"{name}={shown(came)}; expected a finite number{of}{bound}{limit}")
+    then = f": {remedy}" if remedy and fits else ""
+    raise ConfigError(f"{name}={shown(came)}; expected a finite number{of}{bound}{limit}{then}")
 
 
 def integer(name: str, value: Any, *, at_least: int | None = None, what: str = "") -> int:
@@ -130,6 +133,20 @@ def tensor(name: str, value: Any, shape: str, unit: str, *, any_real: bool = Fal
     return value
 
 
+def torch_device(name: str, value: Any) -> None:
+    """Refuse what names no torch device.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        torch.device("cpu" if value is None else value)
+    except (TypeError, RuntimeError, OverflowError, ValueError):
+        raise ConfigError(
+            f"{name}={shown(value)}; expected a torch device, 'cpu' or 'cuda' say"
+        ) from None
+
+
 def finite(what: str, value: Tensor, whose: str, causes: str) -> None:
     """Refuse derived values that are infinite or NaN.
 
@@ -155,7 +172,8 @@ def finite(what: str, value: Tensor, whose: str, causes: str) -> None:
 def extreme(value: Tensor) -> Tensor:
     """The largest magnitude, infinite or NaN if anything is."""
     value = value.detach()
-    dense = value if value.is_contiguous() else value.transpose(-1, -2)  # no copy is made
+    turned = value.dim() > 1 and not value.is_contiguous()
+    dense = value.transpose(-1, -2) if turned else value  # no copy is made
     return torch.stack(dense.aminmax()).abs().max()
 
 

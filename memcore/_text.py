@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Final
@@ -11,17 +12,17 @@ from memcore.errors import MissingPackageError
 _LONGEST: Final = 80  #: characters of a value that a message shows
 
 
-def nearest(word: str, words: Iterable[str], most: int = 1) -> list[str]:
+def nearest(word: object, words: Iterable[str], most: int = 1) -> list[str]:
     """The words that were probably meant, the likeliest first; empty if nothing is close."""
-    return difflib.get_close_matches(word, list(words), n=most)
+    return difflib.get_close_matches(word, list(words), n=most) if isinstance(word, str) else []
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
+def did_you_mean(word: object, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, nothing if none is."""
     return "".join(f"; did you mean {close!r}?" for close in nearest(word, words))
 
 
-def hint(word: str, words: Iterable[str]) -> str:
+def hint(word: object, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, or all there are."""
     every = list(words)
     return did_you_mean(word, every) or f"; there are {', '.join(every) or 'none'}"
@@ -53,6 +54,16 @@ def aligned(
         between.join(justify(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def scaled(value: float, unit: str) -> str:
+    """A quantity with a prefix of the SI: 1.2e-9 J is "1.2 nJ", 3e-8 m^2 "0.03 mm^2"."""
+    if unit == "m^2":
+        prefix, factor = ("mm", 1e-6) if value >= 1e-8 else ("um", 1e-12)
+        return f"{value / factor:.4g} {prefix}^2"
+    power = 0 if not value else min(0, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
+    prefix = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: ""}[power]
+    return f"{value / 10.0**power:.4g} {prefix}{unit}"
 
 
 def install(extra: str) -> str:

@@ -35,6 +35,13 @@ class ConfigError(MemcoreError, ValueError):
     """An argument, a parameter or a configuration has a value that does not fit."""
 
 
+class UnknownComponentError(ConfigError, KeyError):
+    """No table of components has that name; also a `KeyError`, so that `.get` and `in` work."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class ShapeError(ConfigError):
     """A tensor has a shape that does not fit."""
 

@@ -5,7 +5,7 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
@@ -135,6 +135,23 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             registry.unregister(name)
     manager.cache_clear()
     look_again()
+
+
+@pytest.fixture(scope="session")
+def pulse_by_pulse() -> Callable[[memcore.Memristor, Iterable[int]], torch.Tensor]:
+    """Conductances of a fresh cell after pulses, of which each read has its own."""
+
+    def read(device: memcore.Memristor, count: Iterable[int]) -> torch.Tensor:
+        ctx = memcore.Context(random=memcore.Stream(0))
+        state = device.initial_state((1,), ctx).double()
+        conductances = []
+        for number in count:
+            if number:
+                state = device.pulses(state, torch.tensor([int(number)]), ctx)
+            conductances.append(device.conductance(state))
+        return torch.cat(conductances)
+
+    return read
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import memcore
-from memcore import ConfigError
+from memcore import ConfigError, circuit
+from memcore.contracts.units import MOST_SIEMENS
 
 ADC = {"name": "uniform", "bits": 6}
 
@@ -141,6 +142,72 @@ def test_values_out_of_proportion_are_refused_or_give_finite_outputs(settings):
     assert outputs.isfinite().all()
 
 
+# -- units ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: memcore.CrossbarConfig(device="ideal", read_voltage=200),
+            "read_voltage=200; expected .* of V > 0 up to 10: give volts, 200 mV is 0.2",
+        ),
+        (
+            lambda: memcore.CrossbarConfig(device="ideal", temperature=300e3),
+            "temperature=300000.0; expected .* of K > 0 up to 5000: give kelvin",
+        ),
+        (
+            lambda: memcore.age(converted(), seconds=1.0, temperature=300e3),
+            "temperature=300000.0; expected .* of K > 0 up to 5000: give kelvin",
+        ),
+        (
+            lambda: memcore.age(converted(), seconds=1.0, temperature=-40.0),
+            "temperature=-40.0; expected .*: give kelvin, 85 degrees Celsius is 358.15",
+        ),
+        (
+            lambda: converted(device={"name": "ideal", "r_on": 5e-5}),
+            r"the conductance of Ideal is up to 2e\+04; .* at most 1 in a cell: .* 1 / R",
+        ),
+        (
+            lambda: memcore.effective_conductance(0 * G + 1e4, memcore.Wires()),
+            r"g is up to 1e\+04; .* at most 1 in a cell: .* 1 / R",
+        ),
+        (
+            lambda: memcore.programmers["write_verify"](set_width=100),
+            "set_width=100; expected .*: give seconds, 100 ns is 1e-7",
+        ),
+        (
+            lambda: memcore.programmers["write_verify"](reset_voltage=1200),
+            "reset_voltage=1200; expected .* give volts, 200 mV is 0.2",
+        ),
+        (
+            lambda: circuit.Transistor(gate_line=1500),
+            "gate_line=1500; expected V, at most 1000: give volts",
+        ),
+        (
+            lambda: circuit.ThresholdSelector(v_th=2e3, v_hold=1.0, r_on=1e3, r_off=1e6),
+            "v_th=2000.0; expected V, above 0, at most 1000: give volts",
+        ),
+    ],
+)
+def test_other_units_than_si_are_asked_for(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", sorted(memcore.devices))
+def test_every_device_and_preset_has_conductances_that_cells_have(name):
+    device = memcore.devices[name]
+    made = [device.preset(preset) for preset in device.presets]
+    try:
+        made.append(device())
+    except memcore.MemcoreError:  # measured devices have no parameters of their own
+        assert name == "tabular"
+    for each in made:
+        low, high = each.nominal_range()
+        assert 0 < low < high <= MOST_SIEMENS
+
+
 # -- arguments ------------------------------------------------------------------------------------
 
 G = torch.full((3, 2), 1e-5)
@@ -207,6 +274,16 @@ LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
             "dt=True; expected a finite number of s > 0",
         ),
         (lambda: memcore.Stream(0).normal((3, -2)), r"shape=\(3, -2\); expected integers >= 0"),
+        (
+            lambda: memcore.CrossbarConfig.from_mapping({1: 2}),
+            "a crossbar has no setting 1; there are device,",
+        ),
+        (
+            lambda: memcore.convert(LINEAR, {"device": "ideal", 3: 4}),
+            "a crossbar has no setting 3; there are device,",
+        ),
+        (lambda: memcore.Wires(word_line="1 ohm"), "word_line is '1 ohm'; .* or a tensor$"),
+        (lambda: memcore.Wires(word_line=[1.0]), "is a list; .* or a tensor: use torch.as_tensor"),
     ],
 )
 def test_argument_that_does_not_fit_is_named(call, message):

@@ -224,11 +224,11 @@ def test_a_chip_in_bfloat16_computes_its_network():
 
 
 def test_the_share_of_the_weights_is_told_and_little_of_it_is_warned_of():
-    model = nn.Sequential(nn.Linear(16, 16), nn.LSTM(16, 64))
-    with pytest.warns(memcore.PartialConversionWarning, match=r"no memristive form of LSTM \(1\)"):
+    model = nn.Sequential(nn.Linear(16, 16), nn.Embedding(320, 64))
+    with pytest.warns(memcore.PartialConversionWarning, match=r"by layers=\['embedding'\] \(1\)"):
         chip = memcore.convert(model, NOISE)
     found = memcore.summary(chip)
-    assert found.share == pytest.approx(256 / (256 + 4 * 64 * (16 + 64)))
+    assert found.share == pytest.approx(256 / (256 + 320 * 64))
     assert "1.23 % of the weights are on crossbars" in str(found)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

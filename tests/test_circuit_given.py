@@ -1,5 +1,7 @@
 """What is handed to the circuit solver and does not fit is named."""
 
+import math
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from memcore import (
     effective_conductance,
     spice,
 )
-from memcore.circuit import Drive, OfDevice, Selector, Sinh, Transistor, solve
+from memcore.circuit import Drive, OfDevice, Polynomial, Selector, Sinh, Transistor, solve
 
 ROWS, COLS = 6, 4
 G = torch.linspace(1e-5, 1e-4, ROWS * COLS, dtype=torch.float64).view(ROWS, COLS)
@@ -96,6 +98,60 @@ def test_arrays_of_numpy_are_named():
         effective_conductance(G.numpy(), WIRES)
     with pytest.raises(TypeError, match=r"g is a ndarray.*use torch.as_tensor\(g\)"):
         solve(G.numpy(), WIRES, Drive.read(V))
+
+
+ALONE = {"voltage": V[:1], "g": G[:1, 0], "resistance": 10 * torch.ones(1, dtype=torch.float64)}
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: Drive.select(4, 3, 1, 0, "x"), "voltage='x'; expected a finite number of V"),
+        (lambda: Drive.select(4, 3, 1, 0, math.nan), "voltage=nan; expected a finite number of V"),
+        (lambda: Drive.select(4, -3, 1, 0, 1.0), "cols=-3; expected an integer >= 1"),
+        (lambda: Drive.select("4", 3, 1, 0, 1.0), "rows='4'; expected an integer >= 1"),
+        (lambda: Drive.select(4, 3, "a", 0, 1.0), "row='a'; expected an index from 0 to 3"),
+        (lambda: Drive.select(4, 3, 0, True, 1.0), "col=True; expected an index from 0 to 2"),
+        (lambda: Drive.select(4, 3, 0, V, 1.0), "col=tensor.*; expected an index from 0 to 2"),
+        (lambda: Drive.select(4, 3, 0, 0, 1.0, device="x"), "device='x'; expected a torch device"),
+        (lambda: Drive.select(4, 3, 0, 0, 1.0, dtype=float), "dtype=.*; expected torch.float64"),
+        (lambda: Drive.select(4, 3, 0, 0, 1.0, ["V/2"]), r"scheme=\['V/2'\]; expected one of"),
+        (lambda: circuit.path_resistance(-2, 3, WIRES), "rows=-2; expected an integer >= 1"),
+        (lambda: circuit.path_resistances(2, 3.5, WIRES), "cols=3.5; expected an integer >= 1"),
+        (lambda: circuit.path_resistance(2, 3, WIRES, device="x"), "device='x'; expected a torch"),
+        (lambda: single(voltage=1.0), "voltage is a float; expected a tensor .*torch.as_tensor"),
+        (lambda: single(g=1e-4), "g is a float; expected a tensor .* in S: use torch.as_tensor"),
+        (lambda: single(resistance=10), "resistance is a int; expected a tensor .* in ohm"),
+        (lambda: single(g=G[:, 0]), r"g has shape \[6\]; expected one that broadcasts"),
+        (lambda: single(g=G[:1, 0].float()), "g is torch.float32, but voltage is torch.float64"),
+        (lambda: single(law=3), "law=3; expected an object with methods current and slope"),
+        (lambda: single(series=Transistor), "series is the class Transistor; expected an object"),
+        (
+            lambda: single(series=Transistor(gate_line=1.5), bit_resistance=1.0),
+            "bit_resistance is a float; expected a tensor",
+        ),
+        (lambda: Polynomial(coefficients=("a",)), "a coefficient of Polynomial='a'; expected"),
+        (lambda: Polynomial(coefficients=None), "coefficients=None; expected numbers"),
+        (lambda: Polynomial(coefficients="1"), "coefficients='1'; expected numbers"),
+        (lambda: Polynomial(coefficients=(0, 0)), "expected numbers that are not all 0"),
+        (lambda: Polynomial(coefficients=()), r"coefficients=\(\); expected numbers"),
+        (lambda: Selector.from_half_bias_ratio("9", 1, 1), "ratio of the selector='9'; expected"),
+    ],
+)
+def test_arguments_of_circuits_that_do_not_fit_are_named(call, text):
+    with pytest.raises(MemcoreError, match=text):
+        call()
+
+
+def single(**given):
+    return circuit.single_cell_voltage(**{**ALONE, **given})
+
+
+def test_selection_takes_numbers_and_batches():
+    one = Drive.select(4, 3, 1, 2, 1)
+    many = Drive.select(4, 3, torch.tensor([1, 0]), 2, torch.tensor([1.0, 2.0]))
+    assert torch.equal(many.word_line[0], one.word_line)
+    assert many.word_line[1].tolist() == [2.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("given", [{"device": "vteam"}, {"device": type(VTEAM)}, {"state": None}])

@@ -49,8 +49,8 @@ def test_a_measured_loop_becomes_a_device(measured: Path, tmp_path: Path) -> Non
         (("--column", "voltage=V"), "expected WHAT=HEADING:UNIT"),
         ((*COLUMNS, "--fixed", "p=1", "--fixed", "j"), "only NAME=NUMBER"),
         (COLUMNS[:4], "current"),
-        ((*COLUMNS, "--column", "voltage=I:V"), "voltage is given twice, as 'V' and as 'I'"),
-        ((*COLUMNS, "--fixed", "p=1", "--fixed", "p=2"), "--fixed p is given 2 times"),
+        ((*COLUMNS, "--column", "voltage=I:V"), "--column voltage is given twice"),
+        ((*COLUMNS, "--fixed", "p=1", "--fixed", "p=2"), "--fixed p is given twice"),
     ],
 )
 def test_what_does_not_fit_is_an_error(
@@ -87,6 +87,10 @@ def test_a_model_that_misses_the_data_changes_the_exit_code(tmp_path: Path) -> N
     ("words", "message"),
     [
         (("--start", "r_on"), "expected NAME=NUMBER"),
+        (("--start", "r_on=1", "--start", "r_on=2"), "--start r_on is given twice"),
+        (("--bounds", "r_on=1:2", "--bounds", "r_on=1:3"), "--bounds r_on is given twice"),
+        (("--bounds", "r_on=1:x"), "expected NAME=LEAST:GREATEST"),
+        (("--seed", "-1"), "seed=-1; expected an integer from 0"),
         (("--bounds", "r_on=3"), "expected NAME=LEAST:GREATEST"),
         (("--start", "r_on=1", "--preset", "strukov_2b"), "expected one of them"),
         (("--delimiter", "ab"), "expected one character"),

@@ -178,7 +178,7 @@ def test_what_is_not_memristive_cannot_be_counted():
 def test_a_cost_is_what_its_model_makes_of_the_counts():
     model = memristive(**WAYS["tiled"])
     _, counts = counted(memristive(**WAYS["tiled"]))
-    report = memcore.cost(model, X, read_time=1e-8, cell_area=1e-14)
+    report = memcore.cost(model, X, model="array", read_time=1e-8, cell_area=1e-14)
     assert report.model == "array"
     assert [layer.name for layer in report.layers] == ["0", "3"]
     assert report.total.energy == pytest.approx(1e-8 * counts.total.dissipation)
@@ -202,4 +202,13 @@ def test_an_unknown_cost_model_and_an_unknown_parameter_are_named():
     with pytest.raises(memcore.UnknownPluginError, match="no cost model named 'arrays'"):
         memcore.cost(model, X, model="arrays")
     with pytest.raises(memcore.ConfigError, match=r"read_tine.*did you mean 'read_time'"):
-        memcore.cost(model, X, read_tine=1e-9)
+        memcore.cost(model, X, model="array", read_tine=1e-9)
+
+
+def test_parameters_beside_a_mapping_are_merged_and_beside_an_instance_refused():
+    model = memristive()
+    mapping = {"name": "array", "read_time": 1e-9, "cell_area": 1e-14}
+    merged = memcore.cost(model, X, model=mapping, read_time=2e-9).total
+    assert merged == memcore.cost(model, X, model="array", read_time=2e-9, cell_area=1e-14).total
+    with pytest.raises(memcore.ConfigError, match=r"with read_time; expected the parameters in"):
+        memcore.cost(model, X, model=memcore.costs["array"](), read_time=2e-9)

@@ -1,8 +1,11 @@
 """Parameters come back from noisy data that they made, and what data do not tell is said."""
 
+import ast
 import math
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +13,6 @@ import torch
 import memcore
 from memcore import ConfigError, fitting
 from memcore.fitting import search
-from memcore.fitting.predictions import model_of
 from memcore.fitting.units import Quantity, factor
 from memcore.registry.specs import plugin
 
@@ -70,11 +72,10 @@ def test_a_search_that_did_not_arrive_claims_no_uncertainty(data, monkeypatch, t
     assert plugin("devices", tmp_path / "mine.toml") == found.device
 
 
-def test_pulses_give_back_their_steps():
-    device = memcore.devices["soft_bounds"](dw_min=0.03, w_max=1.2)
+def test_pulses_give_back_their_steps(pulse_by_pulse):
+    device = memcore.devices["soft_bounds"](dw_min=0.03, w_max=1.2).nominal()
     count = torch.tensor([1] * 60 + [-1] * 60)
-    blank = fitting.PulseData(count=count, conductance=torch.full((120,), 3e-5))
-    exact = model_of(device, blank).predict([{}])[0]
+    exact = pulse_by_pulse(device, count)
     noise = torch.randn(120, generator=torch.Generator().manual_seed(1)).double()
     data = fitting.PulseData(count=count, conductance=exact + 5e-8 * noise)
     found = memcore.fit("soft_bounds", data, free=["dw_min", "w_max"])
@@ -111,3 +112,17 @@ def test_a_unit_is_never_guessed(tmp_path):
 def test_importing_memcore_imports_no_scipy():
     code = "import sys, memcore; assert not {'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_two_modules_of_the_room_know_each_other():
+    """Not even in the body of a function or for a type checker."""
+    folder = Path(fitting.__file__).parent
+    graph = {}
+    for path in folder.glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        froms = {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}
+        graph[f"memcore.fitting.{path.stem}"] = {
+            n for n in froms if n.startswith("memcore.fitting.")
+        }
+    assert "memcore.fitting.picture" in graph["memcore.fitting.result"]
+    TopologicalSorter(graph).prepare()  # raises where there is a circle

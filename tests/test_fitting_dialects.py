@@ -246,6 +246,21 @@ def test_potentiation_and_depression_side_by_side(tmp_path):
         pulses(tmp_path / "p.csv", rows, {"ltp": "up"}, {"ltp": "uS"})
 
 
+def test_a_mark_side_by_side_is_remarked_and_its_pulses_count_for_the_next(tmp_path):
+    columns, units = {"pulse": "n", "ltp": "up", "ltd": "down"}, {"ltp": "uS", "ltd": "uS"}
+    rows = ["n,up,down", "0,1,25", "1,9.91e37,12", "2,20,OVERFLOW", "3,25,4", "4,,3"]
+    with pytest.raises(ConfigError, match=r"line 3: ltp is '9.91e37'.*marks='drop'"):
+        pulses(tmp_path / "p.csv", rows, columns, units)
+    found = pulses(tmp_path / "p.csv", rows, columns, units, marks="drop")
+    assert found.count.tolist() == [0, 2, 1, 0, -1, -2, -1]
+    assert found.remarks == ("2 reads that an instrument marks were left out",)
+    own = [row.replace("9.91e37", "-999").replace("OVERFLOW", "-999") for row in rows]
+    assert pulses(tmp_path / "p.csv", own, columns, units, missing=["-999"]).remarks
+    last = ["n,up,down", "1,10,12", "2,NaN,6"]
+    with pytest.raises(ConfigError, match="the last read of its direction"):
+        pulses(tmp_path / "p.csv", last, columns, units, marks="drop")
+
+
 def test_one_direction_alone_is_named(tmp_path):
     (tmp_path / "up.csv").write_text("dir,G\n" + "".join(f"up,{2 + k}\n" for k in range(20)))
     with pytest.raises(ConfigError, match="there are no RESET pulses"):

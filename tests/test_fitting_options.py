@@ -1,5 +1,8 @@
 """Every option of a fit is looked at, and one that cannot act is refused."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
@@ -46,7 +49,7 @@ def test_options_are_refused_when_they_are_made():
 @pytest.mark.parametrize(
     "options",
     [
-        *[{"dt": -5.0}, {"dt": 0.1}, {"resample": "yes"}, {"resample": True}, {"resample": 0.1}],
+        *[{"dt": -5.0}, {"dt": 0.1}, {"resample": -1.0}, {"resample": True}, {"resample": 0.1}],
         *[{"substeps": -3}, {"substeps": 2}, {"floor": 0.1}, {"delimiter": ";"}],
     ],
     ids=str,
@@ -131,3 +134,65 @@ def test_a_grid_on_which_most_samples_share_a_point_is_told():
 )
 def test_names_come_in_a_list(option, message):
     refused(message, "linear_ion_drift", LOOP, **option)
+
+
+#: Values that fit no option, of every kind that a slip can be.
+ODD = (
+    *(-999, -1.5, float("nan"), 2**70, 10**400, 10**5000, True, 1j, "", "x", "\0", b"x"),
+    *([], [","], [1], [None], [["r_on"]], {}, {1: 2}, {None: 1}, {"r_on": [1]}, {"r_on": None}),
+    *(object(), len, torch.tensor(1.0), torch.ones(2), np.array([1, 2]), set(), iter(["r_on"])),
+)
+
+
+def answer(call):
+    """What a call that fails says, which must be an error of the family; empty if it does not."""
+    try:
+        call()
+    except memcore.MemcoreError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(fitting.FitOptions)])
+def test_odd_values_are_refused_in_words(name, tmp_path):
+    (tmp_path / "pulses.csv").write_text(ROWS)
+    loop = ("linear_ion_drift", LOOP, {"free": ["r_on"], "starts": 1})
+    pulses = ("tabular", tmp_path / "pulses.csv", TABLE)
+    for value in ODD:
+        refusal = answer(lambda: fitting.FitOptions(**{name: value}))  # noqa: B023
+        assert not refusal or "expected" in refusal
+        for device, data, base in () if refusal else (loop, pulses):
+            said = answer(lambda: memcore.fit(device, data, **{**base, name: value}))  # noqa: B023
+            words = ("expected", "leave", "there ", "it has", "valid number")
+            assert not said or any(word in said for word in words)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"missing": -999}, r"missing=-999; expected a list of cells, as texts: missing="),
+        ({"missing": None}, "missing=None; expected a list of cells"),
+        ({"missing": [-999]}, r"missing=\[-999\]; expected a list of cells, as texts"),
+        ({"delimiter": [","]}, r"delimiter=\[','\]; expected one character"),
+        ({"seed": -1}, r"seed=-1; expected an integer from 0 to 2\*\*63 - 1"),
+        ({"seed": 2**64}, "seed=18446744073709551616; expected an integer from 0"),
+        ({"encoding": "rot13"}, "encoding='rot13' is unknown"),
+        ({"loss": ["huber"]}, r"loss=\['huber'\]; expected one of linear"),
+        ({"bounds": {"r_on": None}}, "expected a mapping: bounds="),
+        ({"start": {"r_on": "1e3"}}, "expected a preset or values by name, as numbers"),
+        ({"columns": {"time": None}}, "expected a mapping: columns="),
+        ({"free": [1]}, r"free=\[1\]; expected a list of names"),
+        ({"limit": 10**400}, "expected a current > 0 in A"),
+    ],
+    ids=str,
+)
+def test_what_an_option_expects_is_said(option, message):
+    with pytest.raises(ConfigError, match=message):
+        fitting.FitOptions(**option)
+
+
+def test_numbers_of_numpy_and_of_torch_are_those_of_python():
+    given = {"series": np.float64(1.0), "seed": np.int64(3), "start": {"r_on": torch.tensor(90.0)}}
+    found = memcore.fit("linear_ion_drift", LOOP, free=["r_on"], starts=1, **given)
+    assert found.provenance["start"]["r_on"] == 90.0
+    assert {type(found.provenance["settings"][name]) for name in ("series", "seed")} == {float, int}

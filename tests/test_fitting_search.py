@@ -16,7 +16,6 @@ import torch
 import memcore
 from memcore import ConfigError, fitting
 from memcore.fitting.adequacy import misfit
-from memcore.fitting.predictions import model_of
 from memcore.fitting.scaling import powers_of
 
 Array = npt.NDArray[np.float64]
@@ -245,15 +244,12 @@ def test_of_parameters_that_only_act_together_the_length_stays():
     assert not found.identifiable["thickness"]
 
 
-def test_runs_of_pulses_are_predicted_at_once_and_as_one_by_one():
+def test_runs_of_pulses_are_predicted_as_one_by_one(pulse_by_pulse):
     device = memcore.devices["neurosim"](c2c=0.0).nominal()
     count = [0, 1, 2, 1, -1, -1, 0, -3, 2]
-    blank = fitting.PulseData(count=count, conductance=[1e-8] * len(count))
-    model = model_of(device, blank)
-    together = model.predict([{}])[0]
-    assert [len(run) for run in model._runs] == [1, 3, 2, 1, 1, 1]
-    model._runs = [[n] for n in count]
-    assert torch.allclose(model.predict([{}])[0], together, rtol=1e-12)
+    data = fitting.PulseData(count=count, conductance=pulse_by_pulse(device, count))
+    found = memcore.fit(device, data, free=["r_on"], starts=1)
+    assert torch.allclose(found.predicted, pulse_by_pulse(found.device, count), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

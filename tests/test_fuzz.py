@@ -4,11 +4,17 @@
 table of what they gave.
 """
 
+import dataclasses
+import math
 import os
+import resource
+import signal
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,11 +24,13 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import memcore
-from memcore import stimuli
+from memcore import circuit, fitting, plot, spice, stimuli, study
 from memcore.circuit import Drive, solve
+from memcore.study import sweeps
 
 CASES = int(os.environ.get("MEMCORE_FUZZ", "400"))
 LONGEST = 20.0  #: seconds of one call, on a busy machine
+MOST_BYTES = 8 << 30  #: of memory that one call may ask for
 
 NAN, INF = float("nan"), float("inf")
 ODD: list[Any] = [
@@ -72,87 +80,128 @@ def config(**settings: Any) -> memcore.CrossbarConfig:
     return memcore.CrossbarConfig(**{"device": "ideal", **settings})
 
 
-def network(**settings: Any) -> nn.Module:
+ADC = {"name": "uniform", "bits": 6}
+G, V, X = torch.full((3, 2), 1e-5), torch.ones(3), torch.ones(4, 3)
+GD, VD, WIRES = G.double(), V.double(), memcore.Wires(word_line=1.0, bit_line=1.0)
+THRESHOLD = circuit.ThresholdSelector(v_th=0.8, v_hold=0.3, r_on=2e3, r_off=1e8)
+SINE = stimuli.sine(1.0, 1e3, dt=2e-5)
+LOADER = [(X, torch.zeros(4).long())]
+
+
+def network(model: Any = ..., **settings: Any) -> Any:
+    """A converted network where no odd one came."""
     torch.manual_seed(0)
+    if model is not ...:
+        return model
     return memcore.convert(nn.Sequential(nn.Linear(3, 2)), config(**settings))
 
 
-ADC = {"name": "uniform", "bits": 6}
+def trace(odd: Any = ...) -> Any:
+    return memcore.simulate("vteam", SINE, 2e-5) if odd is ... else odd
 
 
-def read(conductance: Any, v: Any, **options: Any) -> Any:
-    return memcore.Crossbar(conductance, **options) @ v
+def measured(odd: Any = ...) -> Any:
+    if odd is not ...:
+        return odd
+    run = memcore.simulate(memcore.devices["linear_ion_drift"](x0=0.2), SINE, 2e-5)
+    return fitting.IVData(time=run.time, voltage=SINE, current=run.current)
 
 
-def convert_and_read(model: Any, config: Any, **options: Any) -> Any:
-    return memcore.convert(model, config, **options)(torch.ones(1, 3))
+KEYS = {"devices": "device", "mappers": "mapper", "programmers": "programmer", "converters": "adc"}
 
 
-def config_of(**entries: Any) -> Any:
-    return memcore.CrossbarConfig.from_mapping(entries)
-
-
-def calibrate(model: Any, inputs: Any, forward: Any) -> None:
-    memcore.calibrate(network(adc=ADC) if model is ... else model, inputs, forward=forward)
-
-
-def age(model: Any, **passed: Any) -> None:
-    memcore.age(network() if model is ... else model, **passed)
+def plugin(kind: str, name: str, **parameters: Any) -> None:
+    """Build a plugin, and use it."""
+    made = memcore.registries()[kind][name](**parameters)
+    if kind == "costs":
+        memcore.cost(network(adc=ADC), X, model=made)
+        return
+    used = {"nonidealities": [made]} if kind == "nonidealities" else {KEYS[kind]: made}
+    memcore.convert(nn.Linear(3, 2), config(**used))(torch.ones(1, 3))
+    if kind == "devices":
+        memcore.simulate(made, V, 1e-9)
 
 
 def draw(kind: str, seed: Any, shape: Any, **parameters: Any) -> Any:
     return getattr(memcore, kind)(**parameters).sample(memcore.Stream(seed), shape)
 
 
-def device(name: str, **parameters: Any) -> Any:
-    made = memcore.devices[name](**parameters)
-    made = memcore.convert(nn.Linear(3, 2), config(device=made))
-    return made(torch.ones(1, 3))
+def of_law(law: Callable[..., Any], **parameters: Any) -> None:
+    solve(GD, WIRES, Drive.read(VD), law=law(**parameters))
 
 
-def effect(name: str, **parameters: Any) -> Any:
-    effects = [{"name": name, **parameters}]
-    return memcore.convert(nn.Linear(3, 2), config(nonidealities=effects))(torch.ones(1, 3))
+def of_series(element: Callable[..., Any], **parameters: Any) -> None:
+    solve(GD, WIRES, Drive.read(VD), series=element(**parameters))
 
 
-def look_up(kind: str, name: Any) -> Any:
-    return memcore.registries()[kind][name]
+def settle(**settings: Any) -> None:
+    """A study with odd settings at the paths, its points and their crossbars."""
+    content: dict[str, Any] = {"crossbar": {"device": "ideal"}, "sweep": [{"name": "s"}]}
+    for path, value in settings.items():
+        table, _, key = path.rpartition(".")
+        place = content["sweep"][0] if table == "sweep" else content
+        place = place.setdefault(table, {}) if table not in ("", "sweep") else place
+        place[key] = value
+    for point in sweeps.points(study.read(content)):
+        sweeps.configuration(point)
 
 
-def wired(g: Any, v: Any, **resistances: Any) -> Any:
-    return solve(g, memcore.Wires(**resistances), Drive.read(v))
+SETTINGS = [
+    *(f"study.{name}" for name in study.General.model_fields),
+    *(f"train.{name}" for name in study.Recipe.model_fields),
+    *(f"sweep.{name}" for name in study.Sweep.model_fields),
+    *(f"crossbar.{field.name}" for field in dataclasses.fields(memcore.CrossbarConfig)),
+    *("study", "train", "crossbar", "x"),
+]
+OPTIONS = {f.name: f.default for f in dataclasses.fields(fitting.FitOptions)}
+SELECTED = {"rows": 3, "cols": 2, "row": 1, "col": 0, "voltage": 1.0, "scheme": "V/2"}
 
-
-def effective(g: Any, **resistances: Any) -> Any:
-    return memcore.effective_conductance(g, memcore.Wires(**resistances))
-
-
-def diagnose(model: Any, loader: Any, metric: Any) -> Any:
-    return memcore.diagnose(network(adc=ADC) if model is ... else model, loader, metric)
-
-
-def cost(network_: Any, inputs: Any, **options: Any) -> Any:
-    return memcore.cost(network() if network_ is ... else network_, inputs, **options)
-
-
-G, V, X = torch.full((3, 2), 1e-5), torch.ones(3), torch.ones(4, 3)
+#: What is called, with arguments that give a result: `...` stands for a network or what it takes.
 BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Crossbar": (
-        read,
+        lambda v, **given: memcore.Crossbar(**given) @ v,
         {"conductance": G, "v": V, "device": None, "nonidealities": (), "wires": None, "law": None}
         | {"series": None, "tile": None, "dac": None, "adc": None, "temperature": 300.0, "seed": 0},
     ),
+    "Crossbar.solve": (lambda v: memcore.Crossbar(G, wires=WIRES).solve(v), {"v": V}),
     "convert": (
-        convert_and_read,
+        lambda **given: memcore.convert(**given)(torch.ones(1, 3)),
         {"model": nn.Linear(3, 2), "config": config(), "filter_fn": None, "seed": 0}
         | {"calibration": None},
     ),
-    "calibrate": (calibrate, {"model": ..., "inputs": X, "forward": None}),
-    "age": (age, {"model": ..., "seconds": 1.0, "temperature": 300.0, "cycles": 0, "reads": 0}),
+    "forward": (lambda x: network(adc=ADC)(input=x), {"x": X}),
+    **{
+        verb: (lambda model, verb=verb: getattr(memcore, verb)(network(model)), {"model": ...})
+        for verb in ("program", "revert_", "summary", "provenance")
+    },
+    "calibrate": (
+        lambda model, **given: memcore.calibrate(network(model, adc=ADC), **given),
+        {"model": ..., "inputs": X, "forward": None},
+    ),
+    "age": (
+        lambda model, **given: memcore.age(network(model), **given),
+        {"model": ..., "seconds": 1.0, "temperature": 300.0, "cycles": 0, "reads": 0},
+    ),
+    "check_ideal": (
+        lambda model, **given: memcore.check_ideal(network(model), **given),
+        {"model": ..., "x": X, "tolerance": None, "forward": None},
+    ),
+    "diagnose": (
+        lambda model, **given: memcore.diagnose(network(model, adc=ADC), **given),
+        {"model": ..., "loader": LOADER, "metric": None, "forward": None},
+    ),
+    "cost": (
+        lambda net, inputs, **given: memcore.cost(network(net), inputs, **given),
+        {"net": ..., "inputs": X, "model": "array", "forward": None},
+    ),
     "simulate": (
         memcore.simulate,
         {"device": "vteam", "voltage": V, "dt": 1e-9, "state": None, "shape": (), "seed": 0}
-        | {"record": "all", "engine": "auto"},
+        | {"record": "all", "engine": "auto", "series": 0.0, "limit": None},
+    ),
+    "fit": (
+        lambda device, data, **given: memcore.fit(device, measured(data), **given),
+        {"device": "linear_ion_drift", "data": ..., **OPTIONS, "free": ["x0"], "starts": 1},
     ),
     "sine": (stimuli.sine, {"amplitude": 1.0, "frequency": 1e3, "dt": 1e-5, "periods": 1.0}),
     "triangle": (stimuli.triangle, {"amplitude": 1.0, "frequency": 1e3, "dt": 1e-5}),
@@ -160,62 +209,151 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         stimuli.pulse_train,
         {"amplitude": 1.0, "count": 2, "width": 1.0, "gap": 1.0, "dt": 1.0, "read": 0.0},
     ),
+    "ltp_ltd": (
+        stimuli.ltp_ltd,
+        {"potentiation": 1.0, "depression": -1.0, "pulses": 2, "width": 1.0, "gap": 1.0}
+        | {"dt": 1.0, "cycles": 1, "read": 0.0},
+    ),
     "staircase": (
         stimuli.staircase,
         {"start": 0.0, "stop": 1.0, "steps": 3, "width": 1.0, "dt": 1.0, "gap": 0.0},
     ),
     "Normal": (
-        draw,
-        {
-            "kind": "Normal",
-            "seed": 0,
-            "shape": (3,),
-            "mean": 1.0,
-            "std": 0.1,
-            "min": None,
-            "max": None,
-        },
+        partial(draw, "Normal"),
+        {"seed": 0, "shape": (3,), "mean": 1.0, "std": 0.1, "min": None, "max": None},
     ),
     "LogNormal": (
-        draw,
-        {"kind": "LogNormal", "seed": 0, "shape": (3,), "median": 1.0, "sigma": 0.1}
-        | {"min": None, "max": None},
+        partial(draw, "LogNormal"),
+        {"seed": 0, "shape": (3,), "median": 1.0, "sigma": 0.1, "min": None, "max": None},
     ),
-    "Uniform": (draw, {"kind": "Uniform", "seed": 0, "shape": (3,), "min": 0.0, "max": 1.0}),
-    "vteam": (device, {"name": "vteam", "r_on": 1e4, "r_off": 1e6, "v_on": -0.5, "v_off": 0.5}),
-    "ideal": (device, {"name": "ideal", "r_on": 1e4, "r_off": 1e6}),
-    "d2d": (effect, {"name": "d2d", "std": 0.1}),
-    "read_noise": (effect, {"name": "read_noise", "std": 0.1}),
+    "Uniform": (partial(draw, "Uniform"), {"seed": 0, "shape": (3,), "min": 0.0, "max": 1.0}),
     "config": (
-        config_of,
+        lambda **given: memcore.CrossbarConfig.from_mapping(given),
         {"device": "ideal", "mapper": "differential", "programmer": "direct", "nonidealities": []}
         | {"without": [], "tile": [8, 8], "dac": None, "adc": ADC, "read_voltage": 0.2}
         | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None},
     ),
-    "registry": (look_up, {"kind": "devices", "name": "vteam"}),
+    "registry": (lambda name: memcore.devices[name], {"name": "vteam"}),
     "effective_conductance": (
-        effective,
-        {"g": G, "word_line": 1.0, "bit_line": 1.0, "driver": 0.0},
+        lambda g, **given: memcore.effective_conductance(g, memcore.Wires(**given)),
+        {"g": G, "word_line": 1.0, "bit_line": 1.0, "driver": 0.0, "sense": 0.0, "first": True}
+        | {"last": True, "drive": "left", "sense_at": "bottom"},
     ),
-    "solve": (wired, {"g": G.double(), "v": V.double(), "word_line": 1.0, "bit_line": 1.0}),
-    "diagnose": (diagnose, {"model": ..., "loader": [(X, torch.zeros(4).long())], "metric": None}),
-    "cost": (cost, {"network_": ..., "inputs": X, "model": "array"}),
+    "solve": (
+        solve,
+        {"g": GD, "wires": WIRES, "drive": Drive.read(VD), "law": circuit.Ohmic(), "series": None}
+        | {"tolerance": None, "iterations": 100, "strict": True, "start": None},
+    ),
+    "ramp": (
+        circuit.ramp,
+        {"g": GD, "wires": WIRES, "drive": Drive.read(VD), "series": THRESHOLD, "start": None}
+        | {"on": None, "steps": 2, "events": None, "tolerance": None, "iterations": 100},
+    ),
+    "cell_currents": (
+        circuit.cell_currents,
+        {"v": VD, "g": GD, "wires": WIRES, "tolerance": None, "iterations": 1000},
+    ),
+    "Drive": (
+        Drive,
+        {"word_line": VD, "bit_line": None, "floating_word_lines": None}
+        | {"floating_bit_lines": None},
+    ),
+    "Drive.select": (Drive.select, {**SELECTED, "dtype": torch.float64, "device": None}),
+    "path_resistance": (
+        circuit.path_resistance,
+        {"rows": 3, "cols": 2, "wires": WIRES, "device": None},
+    ),
+    "single_cell_voltage": (
+        circuit.single_cell_voltage,
+        {"voltage": VD, "g": GD[:, 0], "resistance": VD, "law": circuit.Ohmic(), "series": None}
+        | {"bit_resistance": None},
+    ),
+    "Transistor": (
+        partial(of_series, circuit.Transistor),
+        {"gate_voltage": None, "gate_line": 1.5, "threshold": 0.5, "gain": 1e-3, "modulation": 0.0}
+        | {"body_effect": 0.0, "surface_potential": 0.7, "body": 0.0},
+    ),
+    "Selector": (partial(of_series, circuit.Selector), {"i0": 1e-9, "v0": 0.1}),
+    "half_bias_ratio": (
+        circuit.Selector.from_half_bias_ratio,
+        {"ratio": 1e3, "voltage": 1.0, "current": 1e-6},
+    ),
+    "ThresholdSelector": (
+        partial(of_series, circuit.ThresholdSelector),
+        {"v_th": 0.8, "v_hold": 0.3, "r_on": 2e3, "r_off": 1e8, "smoothing": 0.01},
+    ),
+    "Sinh": (partial(of_law, circuit.Sinh), {"v0": 0.25, "read_voltage": 0.0}),
+    "Polynomial": (
+        partial(of_law, circuit.Polynomial),
+        {"coefficients": (1.0, 0.1), "read_voltage": 0.0, "limit": 1.0},
+    ),
+    "netlist": (
+        spice.netlist,
+        {"cells": GD, "v": VD, "wires": None, "law": None, "series": None, "array": 0},
+    ),
+    "plot.crossbar": (
+        plot.crossbar,
+        {"solution": solve(GD, WIRES, Drive.read(VD)), "what": "current", "drive": None}
+        | {"wires": None, "ax": None},
+    ),
+    "plot.hysteresis": (
+        lambda t, **given: plot.hysteresis(trace(t), **given),
+        {"t": ..., "log": False, "ax": None},
+    ),
+    "plot.switching": (
+        lambda t, **given: plot.switching(trace(t), **given),
+        {"t": ..., "ax": None},
+    ),
+    "plot.pulse_response": (
+        lambda t, **given: plot.pulse_response(trace(t), **given),
+        {"t": ..., "threshold": 0.3, "width": None, "ax": None},
+    ),
+    "plot.programming": (
+        lambda model, **given: plot.programming(
+            memcore.yields.yield_report(network(model)), **given
+        ),
+        {"model": ..., "show": "error", "ax": None},
+    ),
+    "plot.cumulative": (
+        plot.cumulative,
+        {"device": memcore.devices["ideal"](), "cells": 10, "seed": 0, "ax": None},
+    ),
+    "study": (settle, {}),
 }
+#: Borders with names of their own: the plugins of each kind with their parameters.
+PLUGINS = {
+    kind: {name: [f.name for f in dataclasses.fields(each) if f.init] for name, each in r.items()}
+    for kind, r in memcore.registries().items()
+    if kind != "layers"
+}
+#: More cases where there is more to choose.
+WEIGHTS = {"devices": 10, "nonidealities": 8, "programmers": 4, "study": 6, "config": 2}
 
-TABLE: dict[str, Counter[str]] = {name: Counter() for name in BORDERS}
+TABLE: dict[str, Counter[str]] = {name: Counter() for name in [*BORDERS, *PLUGINS]}
 
 
-def cases(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    _, usual = BORDERS[name]
-    free = [a for a in usual if a != "kind" and (a != "name" or name == "registry")]
-    chosen = st.lists(st.sampled_from(free), min_size=1, max_size=2, unique=True)
+def some(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """One or two arguments, and odd values for them."""
+    chosen = st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)
     return chosen.flatmap(lambda names: st.fixed_dictionaries(dict.fromkeys(names, VALUES)))
 
 
-def outcome(name: str, odd: dict[str, Any]) -> tuple[str, str]:
+def cases(border: str) -> st.SearchStrategy[dict[str, Any]]:
+    if border == "study":
+        return some(SETTINGS)
+    if border not in PLUGINS:
+        return some(list(BORDERS[border][1]))
+    named = {name: fields for name, fields in PLUGINS[border].items() if fields}
+    return st.sampled_from(sorted(named)).flatmap(
+        lambda name: some(named[name]).map(lambda odd: {"name": name, **odd})
+    )
+
+
+def outcome(border: str, odd: dict[str, Any]) -> tuple[str, str]:
     """What a call gives: right, MemcoreError or other, and words for the last."""
-    call, usual = BORDERS[name]
+    call, usual = BORDERS.get(border, (partial(plugin, border), {}))
     begin = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -226,38 +364,57 @@ def outcome(name: str, odd: dict[str, Any]) -> tuple[str, str]:
         kind, words = "other", f"{type(error).__name__}: {str(error)[:150]}"
     else:
         kind, words = "right", ""
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     took = time.perf_counter() - begin
     return (kind, words) if took < LONGEST else ("other", f"took {took:.1f} s")
 
 
-@pytest.mark.parametrize("name", BORDERS)
-def test_usual_arguments_give_a_result(name):
-    assert outcome(name, {}) == ("right", "")
+@pytest.mark.parametrize("border", BORDERS)
+def test_usual_arguments_give_a_result(border):
+    assert outcome(border, {}) == ("right", "")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BORDERS)
-def test_odd_arguments_give_a_result_or_a_reason(name):
+@pytest.mark.parametrize("border", TABLE)
+def test_odd_arguments_give_a_result_or_a_reason(border):
     found: dict[str, str] = {}
+    shares = len(TABLE) - len(WEIGHTS) + sum(WEIGHTS.values())
 
     @settings(
-        max_examples=max(1, CASES // len(BORDERS)),
+        max_examples=max(1, math.ceil(CASES / shares)) * WEIGHTS.get(border, 1),
         deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    @given(cases(name))
+    @given(cases(border))
     def attempt(odd):
-        kind, words = outcome(name, odd)
-        TABLE[name].update(["tried", kind])
+        kind, words = outcome(border, odd)
+        TABLE[border].update(["tried", kind])
         if kind == "other":
-            found.setdefault(
-                words, ", ".join(f"{k}={memcore._text.shown(v)}" for k, v in odd.items())
-            )
+            shown = ", ".join(f"{k}={memcore._text.shown(v)}" for k, v in odd.items())
+            found.setdefault(words, shown)
 
     attempt()
-    assert not found, "\n".join(f"{name}({odd}): {words}" for words, odd in found.items())
+    assert not found, "\n".join(f"{border}({odd}): {words}" for words, odd in found.items())
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError(f"took more than {LONGEST} s")
+
+
+@pytest.fixture(autouse=True)
+def _bounds():
+    """No call may take longer than `LONGEST`, or more memory than `MOST_BYTES` beyond ours."""
+    signal.signal(signal.SIGALRM, _stop)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MOST_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module", autouse=True)

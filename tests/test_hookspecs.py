@@ -301,7 +301,7 @@ def test_every_hook_has_a_caller_that_is_no_test():
     named = {
         node.attr
         for name, tree in trees.items()
-        if not name.startswith(("memcore/contracts/", "memcore/testing/"))
+        if not name.startswith("memcore/testing/")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
     }

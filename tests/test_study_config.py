@@ -166,7 +166,7 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no study file"):
         read(file)
     file.write_text("[study\n")
-    with pytest.raises(StudyError, match=r"study\.toml: is not valid TOML"):
+    with pytest.raises(StudyError, match=r"study\.toml' cannot be read: it is no valid TOML"):
         read(file)
     file.write_text("[study]\nchips = 'many'\n")
     with pytest.raises(StudyError, match=r"study\.toml: study\.chips: .* integer.*; got 'many'"):

@@ -16,6 +16,7 @@ from memcore.contracts.contract import contract_of
 from memcore.contracts.ranges import allowed
 
 _PHYSICS = Path(__file__).parent.parent / "physics"
+_COSTS = _PHYSICS.parent / "costs"
 #: What a plugin of this kind adds to its heading.
 _FACTS = {"stage": "stage", "polarity": "polarity"}
 
@@ -59,6 +60,8 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
         facts.append(f"replaces {', '.join(f'`{_named(each)}`' for each in cls.replaces)}")
     if (_PHYSICS / f"{name}.md").exists():
         facts.append(f"[physics](../physics/{name}.md)")
+    if kind == "costs" and (_COSTS / f"{name}.md").exists():
+        facts.append(f"[explanation](../costs/{name}.md)")
     yield from (f"(plugin-{kind}-{name})=", f"### `{name}`", "", "; ".join([source, *facts]), "")
     yield from (*_documentation(cls), "")
     fields = [field for field in _fields(cls) if field.init]

@@ -4,6 +4,7 @@
 with a transistor or a selector. Everything is in SI units.
 """
 
+from memcore._keywords import hint_all
 from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.currents import cell_currents
 from memcore.circuit.drive import Drive, Scheme, scheme_named
@@ -52,3 +53,5 @@ __all__ = [
     "single_cell_voltage",
     "solve",
 ]
+
+hint_all(globals(), __all__)

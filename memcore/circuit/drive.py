@@ -6,6 +6,9 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from memcore import _check
+from memcore._keywords import hinted
+from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError
 
 Scheme = Literal["V/2", "V/3", "floating", "grounded"]
@@ -29,7 +32,7 @@ def scheme_named(name: str) -> Scheme:
     scheme = _SPELLED.get(name.lower()) if isinstance(name, str) else None
     if scheme is None:
         known = ", ".join(map(repr, _PARTS))
-        raise ConfigError(f"scheme={name!r}; expected one of {known}")
+        raise ConfigError(f"scheme={shown(name)}; expected one of {known}")
     return scheme
 
 
@@ -78,6 +81,7 @@ class Drive:
         return cls(word_line=v)
 
     @classmethod
+    @hinted
     def select(
         cls,
         rows: int,
@@ -109,12 +113,20 @@ class Drive:
         Raises:
             ConfigError: the scheme is not known, or there is no such cell.
         """
-        word = _chosen("row", row, rows, device)
-        bit = _chosen("col", col, cols, device)
+        _check.torch_device("device", device)
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise ArgumentTypeError(f"dtype={shown(dtype)}; expected torch.float64 or float32")
+        word = _chosen("row", row, _check.integer("rows", rows, at_least=1), device)
+        bit = _chosen("col", col, _check.integer("cols", cols, at_least=1), device)
+        if isinstance(voltage, Tensor):
+            _check.tensor("voltage", voltage, "[...]", "V", any_real=True)
+        else:
+            voltage = _check.number("voltage", voltage, unit="V")
         whole = torch.as_tensor(voltage, dtype=dtype, device=device)[..., None]
         return cls.against(word, bit, whole, scheme)
 
     @classmethod
+    @hinted
     def against(cls, word: Tensor, bit: Tensor, voltage: Tensor, scheme: Scheme = "V/2") -> Self:
         """Put `voltage` across the cells where selected word lines and bit lines cross.
 
@@ -144,10 +156,15 @@ class Drive:
 def _chosen(
     name: str, index: int | Tensor, count: int, device: torch.device | str | None
 ) -> Tensor:
-    lines = torch.as_tensor(index, device=device)
-    if lines.is_floating_point() or not bool(((lines >= 0) & (lines < count)).all()):
-        raise ConfigError(f"Drive: {name}={index!r}; expected an index from 0 to {count - 1}")
+    fits = _check.is_integer(index) or (isinstance(index, Tensor) and _is_index(index))
+    lines = torch.as_tensor(index if fits else -1, device=device)
+    if not bool(((lines >= 0) & (lines < count)).all()):
+        raise ConfigError(f"Drive: {name}={shown(index)}; expected an index from 0 to {count - 1}")
     return lines[..., None] == torch.arange(count, device=device)
+
+
+def _is_index(value: Tensor) -> bool:
+    return _check.is_plain(value) and not (value.is_floating_point() or value.dtype is torch.bool)
 
 
 def _came(value: object) -> str:

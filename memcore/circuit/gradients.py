@@ -1,12 +1,11 @@
 """Gradients that nothing computes."""
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memcore.errors import NoEffectWarning
+from memcore.errors import NoEffectWarning, warn
 
 
 def warn_of_gradients(what: str, **inputs: Any) -> None:
@@ -27,9 +26,8 @@ def warn_of_gradients(what: str, **inputs: Any) -> None:
         every |= {f"{name}.{field}": x for field, x in inner.items()} if inner else {name: value}
     wanting = [name for name, x in every.items() if isinstance(x, Tensor) and x.requires_grad]
     if wanting:
-        warnings.warn(
+        warn(
             f"gradients with respect to {', '.join(wanting)} are not computed by {what}; expected "
             "memcore.effective_conductance(g, wires), which has them for ohmic cells, or detach()",
             NoEffectWarning,
-            stacklevel=3,
         )

@@ -37,11 +37,16 @@ def shape_of(
     check_cells(g)
     check_wires(wires)
     require_drive("drive", drive, g)
+    check_elements(law, series)
+    shapes = {"g": tuple(g.shape), **ends("drive", drive), **_cells(law, g), **_cells(series, g)}
+    return _joined(shapes | dict(besides or {}))
+
+
+def check_elements(law: object, series: object) -> None:
+    """Refuse a law, or an element in series unless it is None, without current and slope."""
     _require_element("law", law, "Sinh(v0=0.25)")
     if series is not None:
         _require_element("series", series, "Selector(i0=1e-9, v0=0.1)")
-    shapes = {"g": tuple(g.shape), **ends("drive", drive), **_cells(law, g), **_cells(series, g)}
-    return _joined(shapes | dict(besides or {}))
 
 
 def require_drive(name: str, drive: object, g: Tensor) -> None:

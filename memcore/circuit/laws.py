@@ -1,13 +1,16 @@
 """Current-voltage laws of cells."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from memcore.circuit.per_cell import PerCell, require
+from memcore import _check
+from memcore._text import shown
+from memcore.circuit.per_cell import PerCell, require, require_one
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
 
@@ -56,7 +59,7 @@ class Sinh(PerCell):
 
     def __post_init__(self) -> None:
         require(self, "v0", lambda v: v > 0, "V, above 0")
-        require(self, "read_voltage", lambda v: v >= 0, "V, at least 0")
+        require_one(self, "read_voltage", lambda v: v >= 0, "V, at least 0")
 
     def current(self, u: Tensor, g: Tensor) -> Tensor:
         return self._scale(g) * torch.sinh(u / self.v0)
@@ -89,11 +92,9 @@ class Polynomial:
     limit: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "coefficients", tuple(float(a) for a in self.coefficients))
-        require(self, "read_voltage", lambda v: v >= 0, "V, at least 0")
-        require(self, "limit", lambda v: v > 0, "V, above 0")
-        if not self.coefficients or not all(map(np.isfinite, self.coefficients)):
-            raise ConfigError(f"Polynomial: coefficients={self.coefficients!r}; expected numbers")
+        object.__setattr__(self, "coefficients", _coefficients(self.coefficients))
+        require_one(self, "read_voltage", lambda v: v >= 0, "V, at least 0")
+        require_one(self, "limit", lambda v: v > 0, "V, above 0")
         if self.read_voltage > self.limit:
             raise ConfigError(
                 f"Polynomial: read_voltage={self.read_voltage!r} is above limit={self.limit!r}; "
@@ -170,6 +171,19 @@ class OfDevice:
             current = self.device.current(self.state.detach().clone(), x)
             (slope,) = torch.autograd.grad(current.sum(), x)
         return slope
+
+
+def _coefficients(given: Any) -> tuple[float, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise ConfigError(
+            f"Polynomial: coefficients={shown(given)}; expected numbers, (1.0, 0.0, -0.25) say"
+        )
+    numbers = tuple(_check.number("a coefficient of Polynomial", a) for a in given)
+    if not any(numbers):
+        raise ConfigError(
+            f"Polynomial: coefficients={shown(given)}; expected numbers that are not all 0"
+        )
+    return numbers
 
 
 def _value(coefficients: tuple[float, ...], u: Tensor) -> Tensor:

@@ -2,31 +2,38 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from memcore import _check
+from memcore._text import shown
+from memcore.contracts.units import MOST_VOLTS
 from memcore.errors import ConfigError
-
-#: V, beyond which another unit is meant: 200 mV is 0.2.
-MOST_VOLTS: Final = 1e3
 
 
 class PerCell:
     """Marks a law or an element whose parameters may be tensors that broadcast to the cells."""
 
 
-def require(
-    owner: Any, names: str, holds: Callable[[Any], Any] | None = None, expected: str = "a number"
-) -> None:
+def require(owner: Any, names: str, holds: Callable[[Any], Any], expected: str) -> None:
     """Refuse named fields that are no finite numbers, or tensors of them, for which `holds`."""
     for name in names.split():
         value = getattr(owner, name)
-        if not _finite(value) or (
-            holds is not None and not bool(torch.as_tensor(holds(value)).all())
-        ):
-            raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected {expected}")
+        if not (_finite(value) and bool(torch.as_tensor(holds(value)).all())):
+            raise ConfigError(f"{type(owner).__name__}: {name}={shown(value)}; expected {expected}")
+
+
+def require_one(owner: Any, names: str, holds: Callable[[Any], Any], expected: str) -> None:
+    """Refuse named fields that are no finite numbers, the same for all cells, for which `holds`."""
+    for name in names.split():
+        value = getattr(owner, name)
+        if isinstance(value, Tensor):
+            raise ConfigError(
+                f"{type(owner).__name__}: {name} is a tensor; expected one number for all cells"
+            )
+    require(owner, names, holds, expected)
 
 
 def volts(value: Any) -> Any:
@@ -36,5 +43,6 @@ def volts(value: Any) -> Any:
 
 def _finite(value: Any) -> bool:
     if isinstance(value, Tensor):
-        return value.is_floating_point() and bool(value.isfinite().all())
-    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        fits = _check.is_plain(value) and value.is_floating_point()
+        return fits and bool(value.isfinite().all())
+    return _check.is_number(value) and math.isfinite(value)

@@ -1,17 +1,15 @@
 """The segments of the wires of arrays, turned so that drivers are left and sense nodes below."""
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.contracts.wires import Wires
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops.checks import require_dense, require_same_device, require_same_dtype
-
-#: S of a cell, beyond which another unit is meant.
-MOST_SIEMENS: Final = 1.0
 
 
 def canonical(g: Tensor, wires: Wires) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -115,10 +113,7 @@ def require_siemens(name: str, g: Tensor) -> None:
             f"{highest:.3g}); expected siemens, at least 0 and finite"
         )
     if highest > MOST_SIEMENS:
-        raise ConfigError(
-            f"{name} is up to {highest:.3g}; expected siemens, at most {MOST_SIEMENS:g} in a cell: "
-            f"for resistances in ohm give 1 / R, for microsiemens 1e-6 * {name}"
-        )
+        raise ConfigError(too_conductive(name, highest))
 
 
 def _spread(

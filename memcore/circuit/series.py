@@ -2,14 +2,19 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memcore.circuit.per_cell import PerCell, require, volts
+from memcore import _check
+from memcore._keywords import hinted
+from memcore.circuit.per_cell import PerCell, require, require_one, volts
+from memcore.contracts.units import MOST_VOLTS, VOLTS
 from memcore.errors import ConfigError
+
+_POSITIVE_VOLTS: Final = f"V, above 0, at most {MOST_VOLTS:.0f}: {VOLTS}"
 
 
 class SeriesElement(Protocol):
@@ -58,6 +63,10 @@ class GatedElement(Protocol):
         line. The current is 0 where they have the same potential, never falls as that of the upper
         node rises, and never rises as that of the lower node rises.
         """
+
+
+def _positive_volts(value: Any) -> Any:
+    return (value > 0) & volts(value)
 
 
 def gated(element: object) -> GatedElement | None:
@@ -120,11 +129,11 @@ class Transistor(PerCell):
                 "gate_voltage=... V against the source"
             )
         gate = "gate_line" if self.gate_voltage is None else "gate_voltage"
-        require(self, f"{gate} threshold body", volts, "V, at most 1000")
+        require(self, f"{gate} threshold body", volts, f"V, at most {MOST_VOLTS:.0f}: {VOLTS}")
         require(self, "gain", lambda b: b > 0, "A/V^2, above 0")
         require(self, "modulation", lambda m: m >= 0, "1/V, at least 0")
         require(self, "body_effect", lambda y: y >= 0, "V^0.5, at least 0")
-        require(self, "surface_potential", lambda p: p > 0, "V, above 0")
+        require_one(self, "surface_potential", lambda p: p > 0, "V, above 0")
         if self.gate_line is None and bool(torch.as_tensor(self.body_effect).any()):
             raise ConfigError(
                 f"Transistor: body_effect={self.body_effect!r} with gate_voltage, a gate that "
@@ -195,9 +204,10 @@ class Selector(PerCell):
 
     def __post_init__(self) -> None:
         require(self, "i0", lambda i: i > 0, "A, above 0")
-        require(self, "v0", lambda v: v > 0, "V, above 0")
+        require(self, "v0", _positive_volts, _POSITIVE_VOLTS)
 
     @classmethod
+    @hinted
     def from_half_bias_ratio(cls, ratio: float, voltage: float, current: float) -> Self:
         """The selector with `current` A at `voltage` V, `ratio` times that at half the voltage.
 
@@ -206,11 +216,9 @@ class Selector(PerCell):
         Raises:
             ConfigError: the ratio is not above 2, or the voltage or the current not above 0.
         """
-        if not (ratio > 2 and voltage > 0 and current > 0):
-            raise ConfigError(
-                f"Selector: ratio={ratio!r}, voltage={voltage!r}, current={current!r}; expected a "
-                "ratio above 2, which is ohmic, and a voltage and a current above 0"
-            )
+        ratio = _check.number("ratio of the selector", ratio, above=2, remedy="2 is ohmic")
+        voltage = _check.number("voltage", voltage, unit="V", above=0, largest=MOST_VOLTS)
+        current = _check.number("current", current, unit="A", above=0)
         v0 = voltage / (2 * math.acosh(ratio / 2))
         # 1 / sinh(2 x) from cosh(x) = ratio / 2, which does not overflow.
         return cls(i0=current / (ratio * math.sqrt(ratio**2 / 4 - 1)), v0=v0)
@@ -251,7 +259,7 @@ class ThresholdSelector(PerCell):
     smoothing: float = 0.01
 
     def __post_init__(self) -> None:
-        require(self, "v_th smoothing", lambda v: v > 0, "V, above 0")
+        require(self, "v_th smoothing", _positive_volts, _POSITIVE_VOLTS)
         require(self, "v_hold", lambda v: (v >= 0) & (v <= self.v_th), "V, from 0 to v_th")
         require(self, "r_on r_off", lambda r: r > 0, "ohm, above 0")
 

@@ -4,13 +4,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.circuit.cell import Cell, root
 from memcore.circuit.gated import GatedCell, GatedPoint
+from memcore.circuit.inputs import check_elements
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines
 from memcore.circuit.segments import check_wires
 from memcore.circuit.series import SeriesElement, gated
 from memcore.contracts.wires import Wires
+from memcore.errors import ShapeError
+from memcore.ops.checks import require_same_device, require_same_dtype
 
 _OHMIC = Ohmic()
 
@@ -41,6 +45,10 @@ def path_resistances(
 ) -> tuple[Tensor, Tensor]:
     """As `path_resistance`, the parts of the word line and of the bit line by themselves."""
     check_wires(wires)
+    rows, cols = (
+        _check.integer(name, count, at_least=1) for name, count in (("rows", rows), ("cols", cols))
+    )
+    _check.torch_device("device", device)
     lead = _lead(wires)
     lines = Lines.of(torch.zeros(*lead, rows, cols, dtype=torch.float64, device=device), wires)
     return lines.word.own, lines.bit.own
@@ -91,13 +99,34 @@ def single_cell_voltage(
         >>> single_cell_voltage(torch.tensor([1.0, -1.0]).double(), cell, 0 * cell, series=access)
         tensor([ 0.9136, -0.7101], dtype=torch.float64)
     """
+    check_elements(law, series)
+    g, resistance = _cells(voltage, g=(g, "S"), resistance=(resistance, "ohm"))
     gate = gated(series)
-    g, resistance = g.expand_as(voltage), resistance.expand_as(voltage)
     if gate is None:
         cell = Cell(law=law, series=series, g=g, own=resistance)
         return cell.at(voltage, torch.zeros_like(voltage)).device
-    bit = torch.zeros_like(resistance) if bit_resistance is None else bit_resistance
+    bit = torch.zeros_like(resistance)
+    if bit_resistance is not None:
+        (bit,) = _cells(voltage, bit_resistance=(bit_resistance, "ohm"))
     return _behind_gate(voltage, GatedCell(law=law, element=gate, g=g), resistance - bit, bit)
+
+
+def _cells(voltage: Tensor, **others: tuple[Tensor, str]) -> list[Tensor]:
+    """Tensors, with their units, as one value for each voltage."""
+    _check.tensor("voltage", voltage, "[*cells]", "V")
+    spread = []
+    for name, (value, unit) in others.items():
+        _check.tensor(name, value, "[*cells]", unit)
+        require_same_dtype(name, value, "voltage", voltage)
+        require_same_device(name, value, "voltage", voltage)
+        try:
+            spread.append(value.expand_as(voltage))
+        except RuntimeError:
+            raise ShapeError(
+                f"{name} has shape {list(value.shape)}; expected one that broadcasts to that of "
+                f"the voltage, {list(voltage.shape)}"
+            ) from None
+    return spread
 
 
 def _behind_gate(voltage: Tensor, cell: GatedCell, word: Tensor, bit: Tensor) -> Tensor:

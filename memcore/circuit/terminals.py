@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memcore.circuit.drive import Drive
 from memcore.circuit.newton_step import Floating
-from memcore.circuit.per_cell import MOST_VOLTS
+from memcore.contracts.units import MOST_VOLTS, VOLTS
 from memcore.errors import ConfigError
 
 #: Roundings that the voltage of a cell is made of.
@@ -98,6 +98,5 @@ def require_volts(name: str, volts: Tensor) -> None:
     largest = float(volts.abs().max()) if volts.numel() else 0.0
     if largest > MOST_VOLTS:
         raise ConfigError(
-            f"{name} is up to {largest:.3g} V; expected at most {MOST_VOLTS:.0f} V: give volts, "
-            "200 mV is 0.2"
+            f"{name} is up to {largest:.3g} V; expected at most {MOST_VOLTS:.0f} V: {VOLTS}"
         )

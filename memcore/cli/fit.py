@@ -2,8 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -17,6 +18,10 @@ _SOON: Final = 2.0  #: seconds before progress is shown
 #: The names in `memcore.fitting.problem`, which help must not import: it loads torch.
 SCALES: Final = ("linear", "relative", "asinh")
 LOSSES: Final = ("linear", "soft_l1", "huber", "cauchy")
+_NUMBER: Final = "NAME=NUMBER, such as r_on=1e3"
+_BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
+
+_Value = TypeVar("_Value")
 
 
 @click.command("fit")
@@ -140,15 +145,15 @@ def fit(
     require_name(out)
     if preset and begin:
         raise ConfigError("--preset and --start both say where to begin; expected one of them")
-    named = _named(columns)
+    named = _columns(columns)
     shown = None if quiet else _Shown()
     chosen = FitOptions(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
-        start=preset or _numbers(begin, "--start") or None,
+        start=preset or _by_name(begin, "--start", _NUMBER, float) or None,
         free=free or None,
         fixed=_held(fixed),
-        bounds=_pairs(bounds) or None,
+        bounds=_by_name(bounds, "--bounds", _BOUNDS, _ends) or None,
         progress=shown,
         **options,
     )
@@ -182,76 +187,56 @@ class _Shown:
             click.echo(f"\r{' ' * self.width}\r", err=True, nl=False)
 
 
-def _numbers(pairs: tuple[str, ...], option: str) -> dict[str, float]:
-    """The numbers of each `NAME=VALUE`, by NAME."""
-    given: dict[str, float] = {}
-    for text in pairs:
-        name, equals, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            equals = ""
-        if not (name and equals):
-            raise ConfigError(f"{option} {text!r}; expected NAME=NUMBER, such as r_on=1e3")
+def _by_name(
+    texts: Iterable[str], option: str, form: str, read: Callable[[str], _Value]
+) -> dict[str, _Value]:
+    """What stands behind the sign of equality in each text, by what stands before it.
+
+    Args:
+        texts: values of an option that may be given several times.
+        option: name of the option, for messages.
+        form: form of a value with an example, for messages.
+        read: turns what stands behind into a value; a ValueError if it does not fit.
+
+    Raises:
+        ConfigError: a text has another form, or a name is given twice.
+    """
+    given: dict[str, _Value] = {}
+    for text in texts:
+        name, equals, rest = text.partition("=")
         if name in given:
             raise ConfigError(f"{option} {name} is given twice; expected once")
-        given[name] = number
-    return given
-
-
-def _pairs(bounds: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """The ends of each `NAME=LEAST:GREATEST`, by NAME."""
-    given: dict[str, tuple[float, float]] = {}
-    for text in bounds:
-        name, equals, value = text.partition("=")
-        least, colon, greatest = value.partition(":")
         try:
-            ends = float(least), float(greatest)
+            if not (name and equals):
+                raise ValueError
+            given[name] = read(rest)
         except ValueError:
-            colon = ""
-        if not (name and equals and colon):
-            raise ConfigError(
-                f"--bounds {text!r}; expected NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
-            )
-        if name in given:
-            raise ConfigError(f"--bounds {name} is given twice; expected once")
-        given[name] = ends
+            raise ConfigError(f"{option} {text!r}; expected {form}") from None
     return given
 
 
-def _named(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+def _ends(text: str) -> tuple[float, float]:
+    """The ends of `LEAST:GREATEST`."""
+    least, _, greatest = text.partition(":")
+    return float(least), float(greatest)
+
+
+def _columns(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
-    named: dict[str, tuple[str, str]] = {}
-    for text in columns:
-        what, equals, rest = text.partition("=")
-        heading, colon, unit = rest.rpartition(":")
-        if what in UNITLESS and not (colon and unit):
-            heading, colon, unit = rest, ":", "1"
-        if not (equals and colon and what and heading and unit):
-            raise ConfigError(
-                f"--column {text!r}; expected WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
-            )
-        if what in named:
-            raise ConfigError(
-                f"--column {what} is given twice, as {named[what][0]!r} and as {heading!r}; "
-                "expected one column"
-            )
+    form = "WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
+    named = {}
+    for what, text in _by_name(texts, "--column", form, str).items():
+        heading, _, unit = text.rpartition(":")
+        if what in UNITLESS and not (heading and unit):
+            heading, unit = text, "1"
+        if not (heading and unit):
+            raise ConfigError(f"--column {f'{what}={text}'!r}; expected {form}")
         named[what] = heading, unit
     return named
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
     """The names of parameters to hold, or their values by name if there is one."""
-    pairs = [text.partition("=") for text in fixed]
-    if not any(equals for _, equals, _ in pairs):
+    if not any("=" in text for text in fixed):
         return fixed
-    names = [name for name, _, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"--fixed {name} is given {names.count(name)} times; expected once")
-    try:
-        return {name: float(value) for name, _, value in pairs}
-    except ValueError:
-        raise ConfigError(
-            f"--fixed {' '.join(fixed)}; expected only names, or only NAME=NUMBER"
-        ) from None
+    return _by_name(fixed, "--fixed", "only names, or only NAME=NUMBER", float)

@@ -36,6 +36,9 @@ class ArrayInfo:
         wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
         layout: where the lines lie that `wires` are about, and which parts share word lines.
         read_voltage: V, of the largest input, as configured; 0.2 V where inputs are given in V.
+        dac_bits: bits of the DACs, 0 if they do not say; None without any. Only cost models are
+            told.
+        adc_bits: bits of the ADCs, likewise.
     """
 
     arrays: int
@@ -52,6 +55,8 @@ class ArrayInfo:
     wires: Wires | None = None
     layout: Layout = dataclasses.field(default_factory=Layout, compare=False)
     read_voltage: float = 0.2
+    dac_bits: int | None = None
+    adc_bits: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,13 +1,15 @@
 """`CostModel`: the contract of an estimate of energy, time and area, and what it is told."""
 
 import dataclasses
-from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from functools import reduce
+from operator import add
+from typing import Any, ClassVar, Literal, Self
 
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.contract import Contract, hookspec
+from memcore.contracts.schedule import Span, Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +86,147 @@ class Cost:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Charge(Cost):
+    """What one component of a layer costs, and where its figures come from.
+
+    Args:
+        source: key of the source in the bibliography, or what the figures follow from.
+        lowest: energy in J with the lowest figure of all sources; None if there is one source.
+        highest: energy in J with the highest figure of all sources.
+    """
+
+    source: str = ""
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerWork:
+    """What a network asks of one of its layers, whatever hardware does it.
+
+    Args:
+        name: qualified name of the layer in the network; with a number if it is called again.
+        kind: `"matrix"` for a linear layer or a convolution, `"pool"`, or `"sum"` of the results
+            of several layers, as behind a residual branch.
+        rows: inputs of one weight matrix: channels of its group times positions of the kernel.
+        cols: outputs of one weight matrix.
+        groups: weight matrices side by side, as in a grouped convolution.
+        positions: products with the matrix for one input of the network, or results of a pool or
+            sum for each channel.
+        channels: channels of the input, all groups; the features of a linear layer.
+        size: dimensions of the space of the input, () for a linear layer.
+        out_size: dimensions of the space of the output.
+        kernel: dimensions of the kernel or window.
+        stride: its step in each dimension.
+        padding: zeros added before the first entry of each dimension.
+        sources: indices of the layers whose results it takes; none stands for the network's input.
+        inputs: inputs of the network that are run.
+        repeated: whether the same arrays did the work of another entry before.
+        activity: what its arrays did for all inputs, where they are simulated.
+        array: its arrays, where they are simulated.
+        network: all layers of the network, where what they share decides; () for a layer alone.
+    """
+
+    name: str = ""
+    kind: Literal["matrix", "pool", "sum"] = "matrix"
+    rows: int = 0
+    cols: int = 0
+    groups: int = 1
+    positions: int = 1
+    channels: int = 0
+    size: tuple[int, ...] = ()
+    out_size: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    sources: tuple[int, ...] = ()
+    inputs: int = 1
+    repeated: bool = False
+    activity: Activity = field(default_factory=Activity)
+    array: ArrayInfo | None = None
+    network: "tuple[LayerWork, ...]" = field(default=(), compare=False, repr=False)
+
+    @classmethod
+    def of_arrays(cls, activity: Activity, array: ArrayInfo, name: str = "") -> "LayerWork":
+        """The work of arrays of which only the activity is known: one vector is one input."""
+        return cls(
+            name=name,
+            rows=array.rows,
+            cols=array.cols,
+            channels=array.rows,
+            inputs=activity.vectors,
+            activity=activity,
+            array=array,
+        )
+
+    @property
+    def vectors(self) -> int:
+        """Products with each matrix, or results for each channel, for all inputs."""
+        return self.positions * self.inputs
+
+    @property
+    def macs(self) -> int:
+        """Multiplications, each with an addition, of all inputs; a matrix has them."""
+        return self.vectors * self.groups * self.rows * self.cols
+
+
 class CostModel(Contract):
-    """Energy, time and area of what the arrays did."""
+    """Energy, time and area of what a network asks of its layers.
+
+    A model of arrays alone overrides `estimate`; one that tells components apart overrides `table`.
+    """
 
     kind = "costs"
+    #: Whether it needs the activity of simulated arrays, so that the network must be converted.
+    needs_arrays: ClassVar[bool] = True
+    #: What the model does not count, for the report.
+    leaves_out: ClassVar[tuple[str, ...]] = ()
 
     @hookspec
-    @abstractmethod
     def estimate(self, activity: Activity, array: ArrayInfo) -> Cost:
-        """The cost of `activity` on `array`; no activity costs no energy and no time."""
+        """The cost of `activity` on `array`; no activity costs no energy and no time.
+
+        The sum of `table` unless it is overridden; one of the two must be.
+        """
+        if type(self).table is CostModel.table:
+            raise NotImplementedError(f"{type(self).__name__} defines neither estimate nor table")
+        charges = self.table(LayerWork.of_arrays(activity, array)).values()
+        return reduce(add, charges, Cost())
+
+    @hookspec
+    def table(self, layer: LayerWork) -> Mapping[str, Cost]:
+        """The cost of each component of a layer for all inputs, without any that others share.
+
+        A `Charge` also says its source. Time is how long a component is busy. Empty for layers that
+        cost nothing or are not modelled.
+        """
+        if layer.array is None:
+            return {}
+        return {"arrays": self.estimate(layer.activity, layer.array)}
+
+    @hookspec
+    def events(self, layer: LayerWork) -> Mapping[str, int]:
+        """Numbers to show beside the costs of a layer: tiles or conversions, for instance."""
+        done = layer.activity
+        counts = {
+            "reads": done.reads,
+            "drives": done.drives,
+            "conversions": done.conversions,
+            "shift_adds": done.shift_adds,
+            "pulses": done.pulses,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    @hookspec
+    def schedule(self, layers: Sequence[LayerWork]) -> Timeline:
+        """When each layer begins and ends, as stages of the names of the layers.
+
+        By default one layer works after another, each as long as its components together.
+        """
+        spans, now = [], 0.0
+        for layer in layers:
+            end = now + sum(cost.time for cost in self.table(layer).values())
+            spans.append(Span(stage=layer.name, start=now, end=end))
+            now = end
+        return Timeline(tuple(spans))

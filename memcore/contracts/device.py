@@ -1,6 +1,7 @@
 """`Memristor`: the contract of a device model."""
 
 import dataclasses
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,10 +16,11 @@ from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter, Preset
 from memcore.contracts.presets import PresetsBeside
 from memcore.contracts.records import Context
+from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ConfigError
 
-#: S, beyond which arithmetic in single precision ends and no device is.
-_LEAST, _MOST = 1e-30, 1e6
+#: S, below which arithmetic in single precision ends and no device is.
+_LEAST = 1e-30
 
 if TYPE_CHECKING:
     from memcore.contracts.effect import NonIdeality
@@ -138,11 +140,13 @@ class Memristor(Contract):
                 f"{type(self).__name__} has no nominal range of conductances: {error}; expected "
                 "parameters that are numbers or distributions, not a tensor of values"
             ) from error
-        if not _LEAST <= lowest < highest <= _MOST:
+        if MOST_SIEMENS < highest < math.inf:
+            raise ConfigError(too_conductive(f"the conductance of {type(self).__name__}", highest))
+        if not _LEAST <= lowest < highest < math.inf:
             raise ConfigError(
                 f"{type(self).__name__} has conductances from {lowest:g} to {highest:g} S; "
-                f"expected 0 < lowest < highest, within {_LEAST:g} to {_MOST:g} S: look at its "
-                "parameters, r_on < r_off for instance"
+                f"expected {_LEAST:g} S <= lowest < highest: look at its parameters, "
+                "r_on < r_off for instance"
             )
         return lowest, highest
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._keywords import hinted
 from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.random import Stream
@@ -220,4 +221,6 @@ def _log(x: float) -> float:
     return math.log(x) if x > 0 else -math.inf
 
 
-DISTRIBUTIONS: dict[str, type[Distribution]] = {d.name: d for d in (Normal, LogNormal, Uniform)}
+DISTRIBUTIONS: dict[str, type[Distribution]] = {
+    kind.name: hinted(kind) for kind in (Normal, LogNormal, Uniform)
+}

@@ -40,10 +40,14 @@ class MatrixModule(Protocol):
     def __call__(self, x: Tensor, operand: Operand) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
 
+    def prepared(self, operand: Operand) -> Callable[[Tensor], Tensor]:
+        """The same as a function of the inputs, with one operand for several reads."""
 
-Build = Callable[[str, Operand], nn.Module]
-#: A digital module, and the arguments of a call of it.
-Trial = tuple[nn.Module, tuple[Tensor, ...]]
+
+#: From the name of a matrix, what it holds, and its `input_parts`, to the matrix on crossbars.
+Build = Callable[..., nn.Module]
+#: A digital module, and the arguments of a call of it: tensors, or tuples of tensors.
+Trial = tuple[nn.Module, tuple[Any, ...]]
 
 
 class Layer(nn.Module):
@@ -70,6 +74,10 @@ class Layer(nn.Module):
     #: The digital modules that it takes the place of: classes, or qualified names such as
     #: "transformers.pytorch_utils.Conv1D", so that no foreign package is imported.
     replaces: ClassVar[tuple[type[nn.Module] | str, ...]] = ()
+    #: Whether it takes their place only where a configuration names it in `layers`.
+    on_request: ClassVar[bool] = False
+    #: Whether a DAC drives the word lines; False if inputs are 0 and 1 only, which need none.
+    needs_dac: ClassVar[bool] = True
 
     matrices: nn.ModuleDict
 
@@ -96,11 +104,12 @@ class Layer(nn.Module):
 
         Args:
             module: the digital module.
-            build: from the name of a matrix and what it holds to the matrix on crossbars.
+            build: from the name of a matrix and what it holds to the matrix on crossbars; a third
+                argument, which may be left out, is what `input_parts` says of the matrix.
         """
         layer = cls(module)
         for name, operand in layer.operands().items():
-            layer.matrices[name] = build(name, operand)
+            layer.matrices[name] = build(name, operand, layer.input_parts(name))
         return layer
 
     def __init__(self, module: nn.Module) -> None:
@@ -130,10 +139,27 @@ class Layer(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say which matrices it has")
 
+    def input_parts(self, name: str) -> tuple[int, ...]:
+        """Sizes of the parts, one behind the other, of the inputs of a matrix.
+
+        Each part has a DAC range of its own, as the input and the state of a recurrent cell that
+        share an array; () for one range.
+        """
+        del name
+        return ()
+
     def read(self, name: str, x: Tensor) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs] of a matrix, with its bias."""
         matrix = cast(MatrixModule, self.matrices[name])
         return matrix(x, self.operands()[name])
+
+    def product(self, name: str) -> Callable[[Tensor], Tensor]:
+        """`read` of a matrix as a function of the inputs, for several reads in one forward pass.
+
+        What the matrix should hold is computed once, so it must not change between the reads.
+        """
+        matrix = cast(MatrixModule, self.matrices[name])
+        return matrix.prepared(self.operands()[name])
 
     def digital(self) -> nn.Module:
         """The digital module with the present parameters."""

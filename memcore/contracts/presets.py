@@ -17,12 +17,12 @@ A file is read when its preset is first asked for.
 """
 
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from memcore import _toml
 from memcore._text import hint
 from memcore.contracts.distributions import DISTRIBUTIONS
 from memcore.contracts.parameters import Preset
@@ -86,8 +86,8 @@ def read(path: Path) -> Preset:
     Raises:
         ConfigError: the file holds something else.
     """
+    content = _toml.read(path, "preset file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
         device, provenance = content["device"], content["provenance"]
         values = {key: _value(value) for key, value in device.items() if key != "name"}
         return Preset(
@@ -95,7 +95,7 @@ def read(path: Path) -> Preset:
             source=provenance["source"],
             validity=provenance.get("validity", ""),
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ConfigError) as error:
+    except (TypeError, AttributeError, ConfigError) as error:
         raise ConfigError(f"preset file '{path}' cannot be read: {error}") from None
     except KeyError as error:
         raise ConfigError(

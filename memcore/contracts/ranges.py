@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -22,6 +22,7 @@ from memcore.errors import ConfigError
 Bound = float | str
 
 _NUMBERS: Final = frozenset({float, int, Distribution, Tensor})
+_LISTS: Final = frozenset({tuple, list, Sequence})
 _COMPARED: Final[dict[str, tuple[str, Callable[[Any, Any], Any]]]] = {
     "above": (">", operator.gt),
     "at_least": (">=", operator.ge),
@@ -131,10 +132,10 @@ class _Rule:
         members = _members(annotation)
         literals = [value for m in members if get_origin(m) is Literal for value in get_args(m)]
         plain = {get_origin(m) or m for m in members} - {NoneType, Literal}
-        entries = {kind for m in members if get_origin(m) is tuple for kind in get_args(m)}
+        entries = {kind for m in members if get_origin(m) in _LISTS for kind in get_args(m)}
         default = field.default
         numeric = isinstance(default, Real) and not isinstance(default, bool)
-        typed = bool(plain) and plain - {tuple} <= _NUMBERS and entries - {...} <= _NUMBERS
+        typed = bool(plain) and plain - _LISTS <= _NUMBERS and entries - {...} <= _NUMBERS
         bounded = any(getattr(range, name) is not None for name in _COMPARED)
         return cls(
             name=field.name,
@@ -143,7 +144,7 @@ class _Rule:
             names=range.choices or tuple(literals),
             number=not range.choices and (numeric or typed or bounded),
             whole=plain == {int},
-            several=plain == {tuple},
+            several=bool(plain) and plain <= _LISTS,
             flag=isinstance(default, bool) and not range.choices,
             optional=default is None or NoneType in members,
             kinds=frozenset(plain or _NUMBERS),
@@ -156,7 +157,7 @@ class _Rule:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
             return not isinstance(value, Tensor | list) and value in self.names
-        if isinstance(value, list | tuple) and not value and tuple not in self.kinds:
+        if isinstance(value, list | tuple) and not value and not _LISTS & self.kinds:
             return False
         return all(map(self._fits, _entries(value))) and (
             isinstance(value, list | tuple) or not self.several

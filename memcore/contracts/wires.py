@@ -101,10 +101,10 @@ def _require(name: str, value: object) -> None:
             return
         raise ConfigError(f"{name} has negative entries or NaN; expected ohm, at least 0")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        came = f"a {type(value).__name__}" if hasattr(value, "__len__") else shown(value)
-        raise ArgumentTypeError(
-            f"{name} is {came}; expected ohm as a number or a tensor: use torch.as_tensor"
-        )
+        several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
+        came = f"a {type(value).__name__}" if several else shown(value)
+        remedy = ": use torch.as_tensor" if several else ""
+        raise ArgumentTypeError(f"{name} is {came}; expected ohm as a number or a tensor{remedy}")
     if not value >= 0:
         raise ConfigError(f"{name} is {shown(value)} ohm; expected a number, at least 0")
 

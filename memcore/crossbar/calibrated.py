@@ -1,5 +1,6 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
-from memcore.contracts.forms import UniformLevels
+from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
 from memcore.contracts.transfer import Transfer
@@ -29,10 +30,13 @@ class Calibrated(nn.Module):
         like: gives dtype and device.
         lanes: for each leading index of the values, the lane whose range it has; one range for all
             values by default.
+        parts: sizes of the parts of the last dimension of the values that have a range each, in
+            place of lanes; () for one range.
         lines: gives the bit lines of the values of each leading index; None for a DAC.
     """
 
-    range: Tensor  #: lowest and highest value to represent, [lanes, 2]; NaN where not known yet
+    #: Lowest and highest value to represent, [lanes or parts, 2]; NaN where not known yet.
+    range: Tensor
 
     def __init__(
         self,
@@ -40,17 +44,19 @@ class Calibrated(nn.Module):
         ctx: Context,
         like: Tensor,
         lanes: tuple[int, ...] = (0,),
+        *,
+        parts: tuple[int, ...] = (),
         lines: Callable[[int], Lines] | None = None,
     ) -> None:
         super().__init__()
         self.converter = converter
-        self.lanes = lanes
-        self.lines = lines
+        self.lanes, self.parts, self.lines = lanes, parts, lines
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
         self._seen: list[Sample] = []
-        self.register_buffer("range", like.new_full((1 + max(lanes), 2), torch.nan))
+        ranges = len(parts) or 1 + max(lanes)
+        self.register_buffer("range", like.new_full((ranges, 2), torch.nan))
         #: What `note` saw of each lane since `restart`.
         self.conversions: list[Conversions] = []
         self.restart()
@@ -64,13 +70,16 @@ class Calibrated(nn.Module):
 
     @property
     def levels(self) -> list[UniformLevels] | None:
-        """The form of each lane if all are uniform with one step, which kernels can fuse."""
+        """The form of each lane if all are uniform with one step, which kernels can fuse.
+
+        Of inputs in parts there is one form, whose step differs from input to input.
+        """
         if self.form is None or self._differs:
             return None
         forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
         uniform = [form for form in forms if isinstance(form, UniformLevels)]
         fits = len(uniform) == len(forms) and all(
-            form.step.numel() == 1 and not form.offset for form in uniform
+            (self.parts or form.step.numel() == 1) and not form.offset for form in uniform
         )
         return uniform if fits else None
 
@@ -146,6 +155,8 @@ class Calibrated(nn.Module):
     def _of_lane(self, values: Tensor, lane: int) -> Tensor:
         if len(self.range) == 1 or not values.numel():
             return values
+        if self.parts:
+            return torch.split(values, list(self.parts), dim=-1)[lane]
         return values[[index for index, each in enumerate(self.lanes) if each == lane]]
 
     def bind(self) -> None:
@@ -153,32 +164,43 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
-        forms = self._of_lines(self.converter) if self._differs else self._of_lanes(self.converter)
-        lanes = tuple(range(len(forms))) if self._differs else self.lanes
-        self.form = forms[0] if len(forms) == 1 else LaneForms(forms, lanes)
+        if self._differs:
+            forms = self._of_lines(self.converter)
+            lanes = tuple(range(len(forms)))
+        else:
+            forms, lanes = self._bound(self.converter, self.range), self.lanes
+        if self.parts:
+            self.form = self._of_parts(self.converter, forms)
+        else:
+            self.form = forms[0] if len(forms) == 1 else LaneForms(forms, lanes)
 
     @property
     def _differs(self) -> bool:
         """Whether each leading index of the values has converters of its own."""
         return self.converter is not None and self.converter.differs and self.lines is not None
 
-    def _of_lanes(self, converter: Converter) -> list[nn.Module]:
-        ctx = self._context
-        return [
-            self._bound(converter, lane, ctx if lane == 0 else ctx.child("lane", lane))
-            for lane in range(len(self.range))
-        ]
-
     def _of_lines(self, converter: Converter) -> list[nn.Module]:
         assert self.lines is not None
-        return [
-            self._bound(
-                converter,
-                lane,
-                dataclasses.replace(self._context.child("lines", value), lines=self.lines(value)),
+        forms = []
+        for value, lane in enumerate(self.lanes):
+            ctx = dataclasses.replace(self._context.child("lines", value), lines=self.lines(value))
+            forms.append(self._bound_to(converter, self.range[lane], ctx))
+        return forms
+
+    def _of_parts(self, converter: Converter, forms: list[nn.Module]) -> nn.Module:
+        """One form for all inputs; the converters are all signed if those of one part are."""
+        joined = joined_levels(forms, self.parts)
+        if joined is None and all(isinstance(form, UniformLevels) for form in forms):
+            peaks = self.range.abs().amax(1, keepdim=True)
+            signed = self._bound(converter, torch.cat([-peaks, peaks], dim=1))
+            joined = joined_levels(signed, self.parts)
+        if joined is None and any(isinstance(form, SerialLevels) for form in forms):
+            raise ConfigError(
+                f"{type(converter).__name__} applies digits, and their codes differ from one part "
+                "of the inputs to the other; expected codes that no range changes, or a layer "
+                "whose parts have arrays of their own"
             )
-            for value, lane in enumerate(self.lanes)
-        ]
+        return PartForms(forms, self.parts) if joined is None else joined
 
     @property
     def noises(self) -> tuple[tuple[Transfer, int] | None, ...]:
@@ -198,8 +220,15 @@ class Calibrated(nn.Module):
         )
         return found if any(found) else ()
 
-    def _bound(self, converter: Converter, lane: int, ctx: Context) -> nn.Module:
-        form = converter.bind(self.range[lane].clone(), ctx).to(self.range.device)
+    def _bound(self, converter: Converter, ranges: Tensor) -> list[nn.Module]:
+        ctx = self._context
+        return [
+            self._bound_to(converter, each, ctx if lane == 0 else ctx.child("lane", lane))
+            for lane, each in enumerate(ranges)
+        ]
+
+    def _bound_to(self, converter: Converter, low_high: Tensor, ctx: Context) -> nn.Module:
+        form = converter.bind(low_high.clone(), ctx).to(self.range.device)
         _require_levels(form, converter)
         if self.lines is None:
             _require_quiet(form, converter)
@@ -248,6 +277,37 @@ class LaneForms(nn.Module):
         """What the converter of each lane makes of its values."""
         pairs = zip(values.unbind(0), self.lanes, strict=True)
         return torch.stack([self.forms[lane](each) for each, lane in pairs])
+
+
+class PartForms(nn.Module):
+    """A form for each part of the inputs; they lie one behind the other in the last dimension."""
+
+    def __init__(self, forms: list[nn.Module], parts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.forms = nn.ModuleList(forms)
+        self.parts = parts
+
+    def forward(self, values: Tensor) -> Tensor:
+        """What the converter of each part makes of its values."""
+        pairs = zip(self.forms, torch.split(values, list(self.parts), dim=-1), strict=True)
+        return torch.cat([form(each) for form, each in pairs], dim=-1)
+
+
+def joined_levels(forms: list[nn.Module], parts: tuple[int, ...]) -> UniformLevels | None:
+    """Levels of all parts as one form with a step for each input; None if they differ in more."""
+    uniform = [form for form in forms if isinstance(form, UniformLevels) and not form.offset]
+    kinds = [(type(form), _settings(form)) for form in uniform]
+    if len(uniform) != len(forms) or any(kind != kinds[0] for kind in kinds):
+        return None
+    steps = [form.step.expand(size) for form, size in zip(uniform, parts, strict=True)]
+    joined = copy.copy(uniform[0])
+    joined._buffers = dict(joined._buffers)
+    joined.register_buffer("step", torch.cat(steps), persistent=False)
+    return joined
+
+
+def _settings(form: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(form).items() if not name.startswith("_")}
 
 
 def _one_range_for_each_lane(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from memcore import _check
 from memcore.contracts.forms import Count
+from memcore.contracts.units import KELVIN, MOST_KELVIN
 from memcore.errors import ConfigError
 
 _COUNTS: tuple[Count, ...] = get_args(Count)
@@ -49,7 +50,9 @@ class Clock(nn.Module):
         Raises:
             ConfigError: what should be a number is none, or it is negative, infinite or NaN.
         """
-        temperature = _check.number("temperature", temperature, unit="K", above=0)
+        temperature = _check.number(
+            "temperature", temperature, unit="K", above=0, largest=MOST_KELVIN, remedy=KELVIN
+        )
         row = [temperature]
         for count in _COUNTS:
             row.append(_check.number(count, passed.get(count, 0.0), at_least=0))

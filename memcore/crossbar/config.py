@@ -1,7 +1,6 @@
 """`CrossbarConfig`: everything that turns a layer into arrays of devices, as one frozen value."""
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from torch import Tensor
 
-from memcore import _check
+from memcore import _check, _toml
 from memcore._text import hint, shown
 from memcore.contracts.contract import Contract
 from memcore.contracts.converter import Converter
@@ -18,7 +17,9 @@ from memcore.contracts.effect import NonIdeality
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
 from memcore.contracts.records import Stage
+from memcore.contracts.units import KELVIN, MOST_KELVIN, MOST_READ_VOLTS, VOLTS
 from memcore.errors import ConfigError
+from memcore.registry import device_file
 from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, effect_names, plain, plugin
 
@@ -43,7 +44,7 @@ class CrossbarConfig:
         tile: word lines and bit lines of one array; None for one array as large as needed.
         dac: converter of the inputs; None applies them exactly.
         adc: converter of the outputs of each array; None reads them exactly.
-        read_voltage: V, applied for an input of 1, or for the DAC's largest input.
+        read_voltage: V, applied for an input of 1, or for the DAC's largest input; at most 10.
         bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
@@ -51,6 +52,8 @@ class CrossbarConfig:
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
             how many reads that takes.
+        layers: names of `memcore.layers` that come before all others, for modules that are
+            converted on request only, such as `"embedding"`, or in more than one way.
     """
 
     device: Memristor
@@ -66,6 +69,7 @@ class CrossbarConfig:
     adc_per: Literal["output", "column"] = "output"
     temperature: float = 300.0
     rows_at_once: int | None = None
+    layers: tuple[str, ...] = ()
 
     _is_written_by_default: ClassVar[bool] = True  #: whether nobody asked for the programmer
 
@@ -87,6 +91,7 @@ class CrossbarConfig:
             adc_per: Literal["output", "column"] = "output",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
+            layers: Sequence[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -101,6 +106,7 @@ class CrossbarConfig:
                 for spec in sequence("nonidealities", self.nonidealities)
             ),
             "without": tuple(sequence("without", self.without)),
+            "layers": tuple(sequence("layers", self.layers)),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -127,8 +133,13 @@ class CrossbarConfig:
             raise ConfigError(
                 f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
             )
-        for name, unit in (("read_voltage", "V"), ("temperature", "K")):
-            value = _check.number(name, getattr(self, name), unit=unit, above=0, largest=1e6)
+        for name, unit, most, remedy in (
+            ("read_voltage", "V", MOST_READ_VOLTS, VOLTS),
+            ("temperature", "K", MOST_KELVIN, KELVIN),
+        ):
+            value = _check.number(
+                name, getattr(self, name), unit=unit, above=0, largest=most, remedy=remedy
+            )
             object.__setattr__(self, name, value)
         for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
@@ -139,6 +150,9 @@ class CrossbarConfig:
                 raise ConfigError(f"without has {shown(name)}; expected names of effects: {every}")
             if name not in every:
                 raise ConfigError(f"without: there is no effect {name!r}{hint(name, every)}")
+        for name in self.layers:
+            if not isinstance(name, str):
+                raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
         _require_one_product(self.effects)
 
     @property
@@ -167,7 +181,7 @@ class CrossbarConfig:
         names = [field.name for field in dataclasses.fields(cls)]
         for key in mapping:
             if key not in names:
-                raise ConfigError(f"a crossbar has no setting {key!r}{hint(key, names)}")
+                raise ConfigError(f"a crossbar has no setting {shown(key)}{hint(key, names)}")
         if "device" not in mapping:
             raise ConfigError(f"a crossbar needs a device; installed: {', '.join(devices)}")
         values = dict(mapping)
@@ -177,9 +191,19 @@ class CrossbarConfig:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "CrossbarConfig":
-        """Read a TOML file, or the table `[crossbar]` of one."""
-        table = tomllib.loads(Path(path).read_text())
-        return cls.from_mapping(table.get("crossbar", table))
+        """Read a TOML file, or the table `[crossbar]` of one.
+
+        The name of a device file in it is relative to the folder of the TOML file.
+
+        Raises:
+            ConfigError: there is no such file, or it holds something else.
+        """
+        content = _toml.read(path, "crossbar file")
+        table = content.get("crossbar", content)
+        if isinstance(table, Mapping) and "device" in table:
+            device = device_file.expanded(table["device"], Path(path).parent)
+            table = {**table, "device": device}
+        return cls.from_mapping(table)
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`: plain values, every default written out."""

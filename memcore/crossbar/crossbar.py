@@ -130,6 +130,7 @@ class Crossbar(nn.Module):
         *,
         name: str = "",
         constant: bool = False,
+        parts: tuple[int, ...] = (),
     ) -> Self:
         """Arrays that hold `weight` [groups, rows, cols] as `config` says.
 
@@ -139,14 +140,21 @@ class Crossbar(nn.Module):
             random: the stream of the matrix.
             name: qualified name of the matrix, for messages.
             constant: whether the last row is driven by a constant input of 1, past the DAC.
+            parts: sizes of the parts of the inputs that have a DAC range each, () for one range.
         """
         crossbar = cls.__new__(cls)
-        crossbar._setup(weight, config, random, name, constant)
+        crossbar._setup(weight, config, random, name, constant, parts)
         return crossbar
 
     @for_training
     def _setup(
-        self, weight: Tensor, config: CrossbarConfig, random: Stream, name: str, constant: bool
+        self,
+        weight: Tensor,
+        config: CrossbarConfig,
+        random: Stream,
+        name: str,
+        constant: bool,
+        parts: tuple[int, ...] = (),
     ) -> None:
         nn.Module.__init__(self)
         self.config = config
@@ -162,9 +170,11 @@ class Crossbar(nn.Module):
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
         self.cells.write(weight)
-        self.input = Calibrated(config.dac, ctx.child("dac"), weight)
+        self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
-        self.output = Calibrated(config.adc, ctx.child("adc"), weight, plan.values, plan.lines)
+        self.output = Calibrated(
+            config.adc, ctx.child("adc"), weight, plan.values, lines=plan.lines
+        )
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
@@ -303,6 +313,16 @@ class Crossbar(nn.Module):
     def is_set(self) -> bool:
         """Whether every converter has its range, and none is looking for one."""
         return self._is_set
+
+    @property
+    def lock(self) -> Lock:
+        """Held by the thread that changes the state of the arrays."""
+        return self._lock
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether its reads set ranges or count what is clipped, as `observe` says."""
+        return self._observing is not None
 
     @property
     def input_scale(self) -> float:

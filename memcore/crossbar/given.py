@@ -1,6 +1,5 @@
 """Conductances and circuits that are given rather than derived from weights and plugins."""
 
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,7 @@ from memcore.contracts.wires import Wires
 from memcore.crossbar.product import Solved
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.wired import Wired
-from memcore.errors import ArgumentTypeError, ConfigError, NoEffectWarning, ShapeError
+from memcore.errors import ArgumentTypeError, ConfigError, NoEffectWarning, ShapeError, warn
 from memcore.registry.instances import devices
 
 
@@ -90,12 +89,11 @@ def warn_of_gradients(conductance: Tensor, circuit: GivenCircuit) -> None:
     every = {"conductance": conductance, **named}.items()
     wanting = [name for name, x in every if isinstance(x, Tensor) and x.requires_grad]
     if wanting and torch.is_grad_enabled():
-        warnings.warn(
+        warn(
             f"gradients with respect to {', '.join(wanting)} are not computed: a Crossbar derives "
             "its matrix once; expected memcore.effective_conductance(g, wires), which has them, "
             "or detach()",
             NoEffectWarning,
-            stacklevel=3,
         )
 
 

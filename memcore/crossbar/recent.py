@@ -27,6 +27,11 @@ class RecentReads:
     def __init__(self) -> None:
         self._passes: deque[_Pass] = deque(maxlen=_PASSES)
 
+    def hold(self, count: int) -> None:
+        """Remember at least so many, as a pass needs that reads the same arrays at every step."""
+        if count > (self._passes.maxlen or 0):
+            self._passes = deque(self._passes, maxlen=count)
+
     def remember(self, x: Tensor, reads: Tensor) -> None:
         """Keep the number at which the reads of these inputs begin."""
         if not torch.compiler.is_compiling():

@@ -45,7 +45,7 @@ class Load:
             )
 
     def __bool__(self) -> bool:
-        return self.series > 0 or self.limit is not None
+        return bool(self.series > 0) or self.limit is not None
 
     def across(self, device: Memristor, state: Tensor, voltage: Tensor) -> Tensor:
         """The voltage across a cell in V where the source has `voltage`."""

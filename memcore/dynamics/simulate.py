@@ -246,8 +246,14 @@ def _loop(
     for k, now in enumerate(voltage):
         if stride and k % stride == 0:
             kept.append(state)
-        random = ctx.random.of_step(first_step + k)
-        state = device.step(state, now.expand(cells), dt, dataclasses.replace(ctx, random=random))
+        at = dataclasses.replace(ctx, random=ctx.random.of_step(first_step + k))
+        try:
+            state = device.step(state, now.expand(cells), dt, at)
+        except NotImplementedError as error:  # a device that statistics describe
+            raise ConfigError(
+                f"{type(device).__name__} cannot be simulated: {error}; expected a device with "
+                "dynamics"
+            ) from error
     return state, torch.stack(kept) if kept else state.new_empty((0, *state.shape))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._keywords import hint_all
 from memcore.errors import ConfigError
 
 _LEAST: Final = 4  #: samples of a period: each quarter of a sweep has one
@@ -241,3 +242,6 @@ def _require_few(samples: float) -> None:
 def _require_dtype(dtype: object) -> None:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ConfigError(f"dtype={dtype!r}; expected one of floating point: torch.float32, say")
+
+
+hint_all(globals(), ["sine", "triangle", "pulse_train", "ltp_ltd", "staircase"])

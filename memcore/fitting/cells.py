@@ -21,6 +21,14 @@ _MARKS: Final = re.compile(
     r"n/a|na|null|none|invalid|error|err|compliance|-+|#[a-z/0!?]+|1\.#[a-z]+)\Z",
     re.IGNORECASE,
 )
+_CLOCK: Final = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d|\d[./]\d\d?[./]\d")
+_THOUSANDS: Final = re.compile(
+    r"[+-]?\d{1,3}(([ '_]\d{3})+([.,]\d*)?|(,\d{3})+\.\d*|(\.\d{3})+,\d*)\Z", re.ASCII
+)
+#: A number after or before letters: 1.2u, +1.0E-09NADC, NAI+1.0E-09.
+_WITH_UNIT: Final = re.compile(
+    r"(\D*[a-z]\s*)?[+-]?\d+([.,]\d*)?(e[+-]?\d+)?(\s*[a-z\u00b5\u03bc%].*)?\Z", re.IGNORECASE
+)
 #: Larger numbers are marks: 9.9e37 and 9.91e37 (SCPI), 199.999E+99 and the like.
 _LARGEST: Final = 1e30
 #: Magnitudes in SI units beyond which no cell was measured.
@@ -118,12 +126,22 @@ def direction(cell: str, name: str, dialect: Dialect, at: str) -> tuple[float, f
 
 
 def _hint(text: str, dialect: Dialect) -> str:
+    """What to do about a cell that is no number."""
     if _MARKS.match(text):
         return f": instruments write this where they have none; {_REMEDY}"
     if not text:
-        return f": {_REMEDY}" if dialect.marks == "refuse" else ""
+        return ": fill it in, or leave such samples out by missing=['']"
+    if _CLOCK.search(text):
+        return (
+            ", not a time of day or a date: give a column of seconds, or dt=seconds between "
+            "two samples in place of the times"
+        )
+    if _THOUSANDS.match(text):
+        return " without separators of thousands: save the file without them"
     if "," in text and dialect.decimal == ".":
         return " (with a decimal point, or declare decimal=',')"
     if "." in text and dialect.decimal == ",":
         return " with the decimal comma that decimal=',' declares"
-    return ""
+    if _WITH_UNIT.match(text):
+        return " without letters beside it: save numbers alone, all in the unit that units declares"
+    return f": take the line out if it is no sample, correct it, or name it in missing=[{text!r}]"

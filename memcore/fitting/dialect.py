@@ -2,13 +2,18 @@
 
 import codecs
 import csv
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Literal
 
+from torch import Tensor
+
+from memcore import _check
+from memcore._text import shown
 from memcore.errors import ConfigError
 
 #: First bytes of files that hold no text, and what they are.
@@ -37,6 +42,7 @@ _WORDS: Final = {
     "comma": ",",
     "semicolon": ";",
 }
+_LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 MARKS: Final = ("refuse", "drop")
 
 
@@ -70,40 +76,43 @@ class Dialect:
     transposed: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delimiter", _WORDS.get(self.delimiter, self.delimiter))
         sign = self.delimiter
+        if isinstance(sign, str):
+            sign = _WORDS.get(sign, sign)
+            object.__setattr__(self, "delimiter", sign)
         if not isinstance(sign, str) or len(sign) != 1 or sign in '"\r\n':
             raise ConfigError(
-                f"delimiter={sign!r}; expected one character, such as ',' or ';' or '\\t': blanks "
-                "beside it do not count"
+                f"delimiter={shown(sign)}; expected one character, such as ',' or ';' or '\\t': "
+                "blanks beside it do not count"
             )
-        if self.decimal not in (".", ","):
-            raise ConfigError(f"decimal={self.decimal!r}; expected '.' or ','")
+        if not isinstance(self.decimal, str) or self.decimal not in (".", ","):
+            raise ConfigError(f"decimal={shown(self.decimal)}; expected '.' or ','")
         if self.decimal == self.delimiter:
             raise ConfigError(
                 f"decimal={self.decimal!r} and delimiter={sign!r} are the same character; expected "
                 "two: files with decimal commas separate columns by ';' or a tabulator"
             )
         number = self.record
-        if number is not None and (
-            not isinstance(number, int) or isinstance(number, bool) or number < 1
-        ):
-            raise ConfigError(f"record={number!r}; expected the number of a record, from 1")
-        if self.marks not in MARKS:
-            raise ConfigError(f"marks={self.marks!r}; expected one of {', '.join(MARKS)}")
-        if isinstance(self.missing, str) or not all(isinstance(m, str) for m in self.missing):
-            raise ConfigError(f"missing={self.missing!r}; expected a list of cells, as texts")
+        if number is not None and (not _check.is_integer(number) or number < 1):
+            raise ConfigError(f"record={shown(number)}; expected the number of a record, from 1")
+        if not isinstance(self.marks, str) or self.marks not in MARKS:
+            raise ConfigError(f"marks={shown(self.marks)}; expected one of {', '.join(MARKS)}")
+        if not is_list_of_texts(self.missing):
+            raise ConfigError(
+                f"missing={shown(self.missing)}; expected a list of cells, as texts: "
+                "missing=['-999']"
+            )
         if not isinstance(self.transposed, bool):
-            raise ConfigError(f"transposed={self.transposed!r}; expected True or False")
+            raise ConfigError(f"transposed={shown(self.transposed)}; expected True or False")
         self._known_encoding()
 
     def _known_encoding(self) -> None:
         try:
             if self.encoding is not None:
-                codecs.lookup(self.encoding)
-        except (LookupError, TypeError):
+                b"0".decode(self.encoding, "replace")
+        except (LookupError, TypeError, ValueError):
             raise ConfigError(
-                f"encoding={self.encoding!r} is unknown; expected one such as utf-8, utf-16, "
+                f"encoding={shown(self.encoding)} is unknown; expected one such as utf-8, utf-16, "
                 "cp1252, gb18030 or shift_jis"
             ) from None
 
@@ -117,12 +126,17 @@ class Dialect:
         Raises:
             ConfigError: the file holds no text, or text of another encoding.
         """
-        lines = self._text(content, path).splitlines()
+        # Other characters at which Python splits are letters of old encodings.
+        lines = _LINE_ENDS.split(self._text(content, path))
+        rows: list[list[str]] = []
         if self.delimiter == " ":
             rows = [line.split() for line in lines]
         else:
             try:
-                rows = list(csv.reader(lines, delimiter=self.delimiter))
+                reader = csv.reader(lines, delimiter=self.delimiter)
+                for row in reader:  # a quoted cell may take several lines
+                    rows += [[] for _ in range(len(rows) + 1, reader.line_num)]
+                    rows.append(row)
             except csv.Error as error:
                 raise ConfigError(
                     f"'{path}' is no table of columns separated by {self.delimiter!r} ({error}); "
@@ -169,3 +183,9 @@ class Dialect:
 def plain(text: str) -> str:
     """A heading as it is compared: look-alike characters are one, blanks about it do not count."""
     return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def is_list_of_texts(value: object) -> bool:
+    """Whether a value is a list, or the like, of texts; a text itself is none."""
+    several = isinstance(value, Collection) and not isinstance(value, str | Mapping | Tensor)
+    return several and all(isinstance(each, str) for each in value)  # type: ignore[attr-defined]

@@ -26,24 +26,29 @@ class Judgement:
     Attributes:
         uncertainty: standard uncertainties in units of the search, [parameters]; inf for a
             parameter without effect.
+        sides: the same downwards and upwards, [2, parameters].
         identifiable: whether the data determine each parameter.
         unused: parameters that change nothing.
         combinations: parameters that can move together without effect, with a sentence for each.
     """
 
     uncertainty: Numbers
+    sides: Numbers
     identifiable: tuple[bool, ...]
     unused: tuple[str, ...]
     combinations: tuple[str, ...]
 
-    def widened(self, least: Sequence[float], axes: Sequence[SearchAxis]) -> "Judgement":
+    def widened(
+        self, least: Sequence[tuple[float, float]], axes: Sequence[SearchAxis]
+    ) -> "Judgement":
         """The same with uncertainties that are at least as large.
 
         Args:
-            least: uncertainties in units of the search, [parameters].
+            least: uncertainties downwards and upwards in units of the search, [parameters].
             axes: the parameters.
         """
-        spread = np.maximum(self.uncertainty, np.array(least))
+        sides = np.maximum(self.sides, np.array(least).T)
+        spread = sides.max(0)
         known = tuple(
             bool(k and s / _unit(axis) <= _HUGE)
             for k, s, axis in zip(self.identifiable, spread, axes, strict=True)
@@ -55,6 +60,7 @@ class Judgement:
         return replace(
             self,
             uncertainty=spread,
+            sides=sides,
             identifiable=known,
             combinations=(*self.combinations, *(said if lost else ())),
         )
@@ -85,6 +91,7 @@ def judge(jacobian: Numbers, noise: float, axes: Sequence[SearchAxis]) -> Judgem
         combinations = [_sentence(row, names) for row in _reduced(directions[loose])]
     return Judgement(
         uncertainty=spread * unit,
+        sides=np.stack([spread * unit] * 2),
         identifiable=tuple(bool(s <= _HUGE) for s in spread),
         unused=tuple(axis.name for axis, u in zip(axes, used, strict=True) if not u),
         combinations=tuple(filter(None, combinations)),

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from memcore._text import did_you_mean
 from memcore.errors import ConfigError
 from memcore.fitting.cells import is_readable
 from memcore.fitting.dialect import Dialect, plain
@@ -15,6 +17,9 @@ Columns = Mapping[str, str | int]
 
 #: A unit at the end of a heading: "V (mV)", "V [mV]", "V / mV".
 _IN_HEADING: Final = re.compile(r"(?:\(([^()]*)\)|\[([^\[\]]*)\]|/\s*([^\s/]+))\s*\Z")
+#: What begins a line that is no data.
+_COMMENTS: Final = ("#", "%", "!", "//")
+_PART: Final = 3  #: lines from which those between blank lines may be a record
 
 
 class Located:
@@ -43,14 +48,14 @@ class Located:
         if not headers:
             raise ConfigError(self._no_header())
         first = self._plain(headers[0])
-        at = [first.index(plain(str(h))) for h in self.columns.values()]
+        at = [first.index(_compared(h)) for h in self.columns.values()]
         same = [first[place] for place in at]
         headers = [k for k in headers if self._cells(k, at) == same]
         header, end = self._record(headers)
         cells = self._plain(header)
         places = {}
         for name, heading in self.columns.items():
-            wanted = plain(str(heading))
+            wanted = _compared(heading)
             if cells.count(wanted) > 1:
                 raise ConfigError(
                     f"'{self.path}' has {cells.count(wanted)} columns {heading!r}; expected one: "
@@ -61,6 +66,7 @@ class Located:
         rows = list(self._below(header, end))
         if rows and self._says_units(rows[0], places):
             rows = rows[1:]
+        rows = self._without_foot(rows, places)
         for line, row in rows:
             self._require_as_wide(row, self.rows[header], line)
         if not rows:
@@ -101,28 +107,65 @@ class Located:
                 f"{', '.join(str(p + 1) for p in places.values())}; its lines have up to {widest} "
                 f"cells separated by {self.dialect.delimiter!r}; expected numbers of such columns"
             )
-        return rows[begin:]
+        return self._part(self._without_foot(rows[begin:], places))
+
+    def _part(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+        """The record that is meant among those that blank lines divide, or all rows."""
+        ends = [k for k in range(1, len(rows)) if self._blank_before(rows[k][0])]
+        parts = [rows[i:j] for i, j in pairwise([0, *ends, len(rows)])]
+        if min(map(len, parts)) < _PART:
+            parts = [rows]
+        record, count = self.dialect.record, len(parts)
+        if record is not None:
+            self._require_record(record, count)
+            return parts[record - 1]
+        if count > 1:
+            self.notes.append(
+                f"blank lines divide the data into {count} parts, the second from line "
+                f"{parts[1][0][0]} on, which were read as one: record=1 to {count} reads one alone"
+            )
+        return rows
+
+    def _blank_before(self, line: int) -> bool:
+        return not any(cell.strip() for cell in self.rows[line - 2])
+
+    def _without_foot(
+        self, rows: list[tuple[int, list[str]]], places: Mapping[str, int]
+    ) -> list[tuple[int, list[str]]]:
+        """The rows without those at the end that have no number in any of the columns."""
+        end = len(rows)
+        while end > 1 and not any(
+            self._readable(rows[end - 1][1], {n: p}) for n, p in places.items()
+        ):
+            end -= 1
+        text = [line for line, row in rows[end:] if any(self._filled(row, places))]
+        if text:
+            self.notes.append(
+                f"from line {text[0]} on there is no number in the columns; the lines were left out"
+            )
+        return rows[:end]
+
+    @staticmethod
+    def _filled(row: Sequence[str], places: Mapping[str, int]) -> list[bool]:
+        return [bool(row[p].strip()) for p in places.values() if p < len(row)]
 
     # -- headers and records -----------------------------------------------------------------------
 
     def _plain(self, k: int) -> list[str]:
-        return [plain(cell) for cell in self.rows[k]]
+        return [_compared(cell) for cell in self.rows[k]]
 
     def _cells(self, k: int, places: Sequence[int]) -> list[str]:
         cells = self._plain(k)
         return [cells[place] if place < len(cells) else "" for place in places]
 
     def _names_all(self, k: int) -> bool:
-        wanted = {plain(str(heading)) for heading in self.columns.values()}
+        wanted = {_compared(heading) for heading in self.columns.values()}
         return wanted <= set(self._plain(k))
 
     def _record(self, headers: Sequence[int]) -> tuple[int, int]:
         """The header of the record that is meant, and the line after its end."""
         record, count = self.dialect.record, len(headers)
-        if record is not None and record > count:
-            raise ConfigError(
-                f"record={record}, but '{self.path}' holds {count}; expected one from 1 to {count}"
-            )
+        self._require_record(record or 1, count)
         if record is None and count > 1:
             raise ConfigError(
                 f"'{self.path}' holds {count} records, the second with its heading in line "
@@ -139,10 +182,16 @@ class Located:
         )
         return begin, blank if blank < end else self._end(begin, end)
 
+    def _require_record(self, record: int, count: int) -> None:
+        if record > count:
+            raise ConfigError(
+                f"record={record}, but '{self.path}' holds {count}; expected one from 1 to {count}"
+            )
+
     def _end(self, begin: int, end: int) -> int:
         """The line after the last one before a header that may hold data."""
         cells = self._plain(begin)
-        places = {name: cells.index(plain(str(h))) for name, h in self.columns.items()}
+        places = {name: cells.index(_compared(h)) for name, h in self.columns.items()}
         while end > begin + 1 and not self._readable(self.rows[end - 1], places):
             end -= 1
         return end
@@ -158,21 +207,22 @@ class Located:
         """The rows below a header with their lines, less blank ones and comments."""
         for k in range(header + 1, end):
             row = self.rows[k]
-            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith(_COMMENTS):
                 yield k + 1, row
 
     def _no_header(self) -> str:
-        wanted = {plain(str(heading)) for heading in self.columns.values()}
+        wanted = {_compared(heading) for heading in self.columns.values()}
         best: list[str] = []
         for k in range(len(self.rows)):
             cells = self._plain(k)
             if not best or len(wanted & set(cells)) > len(wanted & set(best)):
                 best = cells
-        missing = ", ".join(repr(c) for c in self.columns.values() if plain(str(c)) not in best)
+        missing = ", ".join(repr(c) for c in self.columns.values() if _compared(c) not in best)
         there = ", ".join(map(repr, best)) or "nothing"
+        meant = did_you_mean(sorted(wanted - set(best))[0], best)
         return (
             f"no line of '{self.path}' has the column {missing}; there is: {there} (columns are "
-            f"separated by {self.dialect.delimiter!r}){self._otherwise(wanted)}"
+            f"separated by {self.dialect.delimiter!r}){self._otherwise(wanted)}{meant}"
         )
 
     def _otherwise(self, wanted: set[str]) -> str:
@@ -182,7 +232,7 @@ class Located:
             if sign == self.dialect.delimiter:
                 continue
             for line in lines:
-                if wanted <= {plain(cell.strip('"')) for cell in line.split(sign)}:
+                if wanted <= {_compared(cell.strip('"')) for cell in line.split(sign)}:
                     return f"; expected delimiter={sign!r}, by which they are"
         if not any(any(cell.strip() for cell in row) for row in self.rows):
             return "; expected a file that is not empty"
@@ -228,6 +278,12 @@ class Located:
             f"expected a heading for every cell: {sign!r} may stand within a cell{decimal}, or a "
             "heading be missing"
         )
+
+
+def _compared(heading: str | int) -> str:
+    """A heading as it is compared; without the mark of a comment, as numpy writes one."""
+    text = plain(str(heading))
+    return text.lstrip("#% ") or text
 
 
 def _bare(cell: str) -> str:

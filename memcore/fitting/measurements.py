@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.reads import reads_of
@@ -71,7 +71,9 @@ class IVData:
             first = int((step <= 0).nonzero()[0]) + 1
             raise ConfigError(
                 f"time does not ascend at sample {first}: {float(self.time[first - 1])!r} s, then "
-                f"{float(self.time[first])!r} s; expected samples in the order of their time"
+                f"{float(self.time[first])!r} s; expected samples in the order of their time: give "
+                "dt=seconds in place of times that are rounded, or record=1 to read the first of "
+                "several records in a file"
             )
 
     @property
@@ -291,8 +293,7 @@ def _dropped(count: int) -> tuple[str, ...]:
 
 def is_positive(value: object) -> bool:
     """Whether a value is a finite number > 0."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and 0 < float(value) < math.inf  # type: ignore[arg-type]
+    return _check.is_number(value) and 0 < float(value) < math.inf  # type: ignore[arg-type]
 
 
 def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:

@@ -16,6 +16,7 @@ _FEWEST: Final = 5
 #: its parameters, and where the defaults stand in for them.
 _APART: Final = 5.0
 _APART_FROM_DEFAULTS: Final = 30.0
+_FELT: Final = 0.05  #: share of the largest current from which one under a negative voltage is seen
 _MOVED: Final = 0.02  #: share of the largest voltage by which it moves on a plateau
 
 
@@ -29,7 +30,8 @@ def oddities(data: Data, device: Memristor, limit: float | None, *, given: bool)
         given: whether the user gave parameters of the device.
     """
     apart = _APART if given else _APART_FROM_DEFAULTS
-    return (*plateaus(data, limit), *_sizes(data, device, apart), *_directions(data))
+    own = (*plateaus(data, limit), *_magnitudes(data))
+    return (*own, *_sizes(data, device, apart), *_directions(data))
 
 
 def _sizes(data: Data, device: Memristor, apart: float) -> tuple[str, ...]:
@@ -45,6 +47,21 @@ def _sizes(data: Data, device: Memristor, apart: float) -> tuple[str, ...]:
         f"the data are of {ohms[0]:.2g} to {ohms[1]:.2g} ohm, but the search starts at one of "
         f"{low:.2g} to {high:.2g} ohm: right for another device, wrong where a unit is, such as uA "
         "for mA",
+    )
+
+
+def _magnitudes(data: Data) -> tuple[str, ...]:
+    """A remark on currents that have no sign where the voltages have both."""
+    if not isinstance(data, IVData):
+        return ()
+    current, below = data.current / data.current.abs().max(), data.voltage < 0
+    if not bool(below.any()) or not bool((data.voltage > 0).any()):
+        return ()
+    if float(current.min()) < -_WITHIN or float(current[below].max()) < _FELT:
+        return ()
+    return (
+        "no current is negative, though voltages of both signs are: magnitudes may have been "
+        "saved, as for a logarithmic axis; give the currents with their signs",
     )
 
 

@@ -2,9 +2,8 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -12,8 +11,8 @@ from memcore._text import hint
 from memcore.dynamics.load import Load
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
-from memcore.fitting.measurements import IVData, is_positive
-from memcore.fitting.problem import LOSSES, SCALES
+from memcore.fitting.measurements import IVData
+from memcore.fitting.option_types import require_types
 
 #: Options that act without a search.
 _DIALECT: Final = (
@@ -108,23 +107,11 @@ class FitOptions:
     progress: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
-        self._require_names()
-        for name in ("columns", "units", "bounds"):
-            self._require(name, isinstance(getattr(self, name), Mapping | None), _mapping(name))
-        self._require(
-            "start", isinstance(self.start, str | Mapping | None), "a preset or values by name"
-        )
-        self._require("scale", self.scale in SCALES, f"one of {', '.join(SCALES)}")
-        self._require("loss", self.loss in LOSSES, f"one of {', '.join(LOSSES)}")
-        share = is_positive(self.floor) and self.floor <= 1
-        self._require("floor", share, "a share of the largest value in (0, 1]")
-        self._require("starts", _is_integer(self.starts) and self.starts >= 1, "an integer >= 1")
-        self._require("seed", _is_integer(self.seed), "an integer")
-        self._require("date", isinstance(self.date, str), "a text")
-        self._require("progress", self.progress is None or callable(self.progress), "a function")
-        volts = self.read_voltage
-        fits = volts is None or (is_positive(volts) or (_is_real(volts) and is_positive(-volts)))
-        self._require("read_voltage", fits, "a voltage in V other than 0")
+        require_types(self)
+        if self.free is not None and not list(self.free):
+            raise ConfigError(
+                "free is empty; expected names of parameters, or None for all of them"
+            )
         # These refuse what does not fit.
         Load(self.series, self.limit)
         Dialect(**self.dialect)
@@ -180,33 +167,6 @@ class FitOptions:
     def recorded(self) -> dict[str, Any]:
         """The options of the search, for the provenance."""
         return {name: getattr(self, name) for name in _SEARCHED}
-
-    def _require_names(self) -> None:
-        for name in ("free", "fixed"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise ConfigError(f"{name}={value!r}; expected a list of names: {name}=[{value!r}]")
-            self._require(name, value is None or isinstance(value, Iterable), "a list of names")
-        if self.free is not None and not list(self.free):
-            raise ConfigError(
-                "free is empty; expected names of parameters, or None for all of them"
-            )
-
-    def _require(self, name: str, fits: bool, expected: str) -> None:
-        if not fits:
-            raise ConfigError(f"{name}={getattr(self, name)!r}; expected {expected}")
-
-
-def _mapping(name: str) -> str:
-    return f"a mapping: {name}={{...}}"
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def require_acting(options: FitOptions, given: object, measured: object) -> None:

@@ -310,11 +310,6 @@ def models_of(
     ]
 
 
-def model_of(nominal: Memristor, data: Data, **options: Any) -> Model:
-    """The model that predicts such data, with held voltages unless there are substeps."""
-    return models_of(nominal, data, **{"substeps": 1, **options})[0]
-
-
 def refusing_pulses(call: Callable[[], Any]) -> Any:
     """The result of a call; a device without dynamics is an error of the user.
 

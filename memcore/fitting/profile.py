@@ -4,10 +4,11 @@ The slopes at a minimum say what the data allow next to it. Where a border of th
 touched by the data they say too little: the resistance at the end of a range that a cell reaches,
 or perhaps does not, can be any smaller one. So each parameter is moved by three of its
 uncertainties either way, the others are fitted anew, and where the data do not object it is moved
-on (Venzon and Moolgavkar, J. R. Stat. Soc. C 37:87, 1988).
+on (Venzon and Moolgavkar, J. R. Stat. Soc. C 37:87, 1988). Where they object a little, another
+valley may lie behind; the walk ends where they object for good.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,13 +18,19 @@ from memcore.fitting.problem import Numbers, Problem
 
 _AWAY: Final = 3.0  #: uncertainties that a parameter is moved by
 _OBJECTS: Final = 8.0  #: variances of a sample, of the nine due, from which the data object
-_FURTHER: Final = 4.0  #: times the distance, where they do not
+_HOPELESS: Final = 30.0  #: variances from which no other valley is looked for
+_FURTHER: Final = 2.0  #: times the distance, for the next step
+_AS_DUE: Final = 11.0  #: variances up to which the first step shows the parabola of the slopes
+_TRIES: Final = 1  #: shorter first steps, where the others do not find the way
 _FAR: Final = 1.0  #: unit of the search; a parameter that can go so far is not determined
-_EVALUATIONS: Final = 25  #: of one fit of the others
+_EVALUATIONS: Final = 16  #: of one fit of the others
 _BETTER: Final = 0.1  #: variances by which a fit of the others is a better minimum
+_MUCH_BETTER: Final = 1.0  #: variances by which it is worth to go there at once
 
 #: Least squares of a problem from a place, with at most so many evaluations.
 Solve = Callable[[Problem, Numbers, int], Any]
+#: How far a parameter can go down and up, in units of the search.
+Sides = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +38,19 @@ class Profile:
     """What moving each parameter showed.
 
     Attributes:
-        spread: standard uncertainties in units of the search by name, infinite for a parameter
-            that can go anywhere.
+        places: places that describe the data nearly as well, [places, parameters].
         better: a place with a lower cost, None if there is none.
+        gain: variances of a sample by which it is better.
     """
 
-    spread: Mapping[str, float]
-    better: Numbers | None = None
+    places: Numbers
+    better: Numbers | None
+    gain: float
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is worth to begin anew at the better place."""
+        return self.better is not None and self.gain > _MUCH_BETTER
 
 
 def profiled(
@@ -53,12 +66,39 @@ def profiled(
         solve: least squares.
     """
     walk = _Walk(problem, place, noise, solve)
-    found: dict[str, float] = {}
     for k, axis in enumerate(problem.axes):
-        sigma = spread[axis.name]
-        if np.isfinite(sigma) and sigma > 0:
-            found[axis.name] = max(walk.reach(k, sigma), walk.reach(k, -sigma))
-    return Profile(found, walk.better)
+        if 0 < spread[axis.name] < np.inf and walk.gain <= _MUCH_BETTER:
+            walk.away(k, -spread[axis.name])
+            walk.away(k, spread[axis.name])
+    return Profile(np.array(walk.visited).reshape(-1, len(place)), walk.better, walk.gain)
+
+
+def sides(
+    problem: Problem, place: Numbers, spread: Mapping[str, float], noise: float, places: Numbers
+) -> dict[str, Sides]:
+    """The uncertainties downwards and upwards by name, which reach what walks have visited.
+
+    Args:
+        problem: the parameters that the search moved.
+        place: the minimum.
+        spread: uncertainties by the slopes at the minimum, in units of the search.
+        noise: standard deviation of a residual.
+        places: places that walks have visited, [places, parameters].
+    """
+    rise = np.zeros(0)
+    if len(places):
+        unit = int(problem.model.compared.sum()) / max(noise**2, float(np.finfo(float).tiny))
+        rise = unit * (problem.cost(places) - problem.cost(place[None])[0])
+    due = np.sqrt(np.maximum(rise, np.where(rise >= _OBJECTS, _AWAY**2, 1.0)))
+    found: dict[str, Sides] = {}
+    for k, axis in enumerate(problem.axes):
+        way = places[:, k] - place[k]
+        reached = np.abs(way) / due
+        reached[(rise < _OBJECTS) & (np.abs(way) >= _FAR)] = np.inf
+        down, up = (float(np.max(reached[on], initial=0.0)) for on in (way < 0, way > 0))
+        if np.isfinite(spread[axis.name]):
+            found[axis.name] = max(down, spread[axis.name]), max(up, spread[axis.name])
+    return found
 
 
 class _Walk:
@@ -70,46 +110,71 @@ class _Walk:
         self.covariance = np.linalg.pinv(problem.jacobian(place).T @ problem.jacobian(place))
         self.better: Numbers | None = None
         self.gain = _BETTER
+        self.visited: list[Numbers] = []
 
-    def reach(self, k: int, sigma: float) -> float:
-        """The uncertainty on the side of the sign of `sigma`."""
+    def away(self, k: int, sigma: float) -> None:
+        """Walk to the side of the sign of `sigma`."""
         low, high = self.problem.limits[:, k]
-        way, begin = _AWAY * sigma, self.place
-        while True:
-            to = self.place[k] + way
-            if not low < to < high:
-                return abs(sigma)  # a border of the parameter itself
-            rise, begin = self._moved(k, to, begin)
-            if rise >= _OBJECTS:
-                return abs(way) / _AWAY
-            if abs(way) >= _FAR:
-                return float("inf")
-            way *= _FURTHER
+        way, trail, tries, last = _AWAY * sigma, [self.place], _TRIES, 0.0
+        while low < self.place[k] + way < high:  # beyond is a border of the parameter itself
+            rise, where = self._moved(k, self.place[k] + way, trail, last + _OBJECTS)
+            if self.gain > _MUCH_BETTER or (rise < _OBJECTS and abs(way) >= _FAR):
+                return
+            if rise < _HOPELESS:
+                if len(trail) == 1 and _OBJECTS <= rise < _AS_DUE:
+                    return
+                trail.append(where)
+                way *= _FURTHER if rise >= 1 else _FURTHER**2
+                last = rise
+            elif len(trail) == 1 and tries:  # the others did not find the way
+                tries -= 1
+                way /= _FURTHER**2
+            else:
+                return
 
-    def _moved(self, k: int, to: float, begin: Numbers) -> tuple[float, Numbers]:
+    def _moved(
+        self, k: int, to: float, trail: Sequence[Numbers], well: float
+    ) -> tuple[float, Numbers]:
+        """The rise with a parameter at a place, the others following on their way so far.
+
+        Where that leads to more than a rise that is well, they begin once more where they were.
+        """
+        last = trail[-1]
+        if len(trail) == 1:
+            own = self.covariance[k, k]
+            along = self.covariance[:, k] / own if own > 0 else np.zeros_like(last)
+            return self._held(k, to, last + along * (to - last[k]))
+        step = last - trail[-2]
+        found = self._held(k, to, last + step * (to - last[k]) / step[k])
+        return found if found[0] < well else min(found, self._held(k, to, last), key=_rise)
+
+    def _held(self, k: int, to: float, guess: Numbers) -> tuple[float, Numbers]:
         """The rise of the sum of squares in variances with a parameter at a place, and where."""
         rest = [axis for j, axis in enumerate(self.problem.axes) if j != k]
         if not rest:
             rise = self._sum(self.problem.residuals(np.array([to]))) - self.least
-            return rise / max(self.noise**2, np.finfo(float).tiny), np.array([to])
+            return self._variances(rise), np.array([to])
         name = self.problem.axes[k].name
         held = self.problem.holding({name: self.problem.axes[k].value(to)}).over(rest)
-        own = self.covariance[k, k]
-        follow = begin + (self.covariance[:, k] / own * (to - begin[k]) if own > 0 else 0.0)
-        ends = []
-        for guess in (follow,) if begin is self.place else (follow, begin):
-            inside = np.clip(np.delete(guess, k), *held.limits)
-            if np.isfinite(held.residuals(inside)).all():
-                ends.append(self.solve(held, inside, _EVALUATIONS))
-        if not ends:
-            return float("inf"), begin
-        end = min(ends, key=lambda each: float(each.cost))
+        inside = np.clip(np.delete(guess, k), *held.limits)
+        if not np.isfinite(held.residuals(inside)).all():
+            return float("inf"), guess
+        end = self.solve(held, inside, _EVALUATIONS)
         where = np.insert(end.x, k, to)
-        rise = (self._sum(end.fun) - self.least) / max(self.noise**2, np.finfo(float).tiny)
+        rise = self._variances(self._sum(end.fun) - self.least)
+        if rise < _HOPELESS:
+            self.visited.append(where)
         if -rise > self.gain:
             self.better, self.gain = where, -rise
         return rise, where
 
+    def _variances(self, rise: float) -> float:
+        return rise / max(self.noise**2, float(np.finfo(float).tiny))
+
     @staticmethod
     def _sum(residuals: Numbers) -> float:
         return float(np.sum(np.asarray(residuals) ** 2))
+
+
+def _rise(found: tuple[float, Numbers]) -> float:
+    return found[0]

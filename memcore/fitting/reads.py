@@ -32,7 +32,7 @@ def reads_of(
         ConfigError: a column is missing or does not fit.
     """
     if "ltp" in table.values or "ltd" in table.values:
-        return _side_by_side(table, columns, read_voltage)
+        return _side_by_side(table, columns, label, read_voltage)
     if "direction" not in table.values:
         raise ConfigError(
             'columns has no direction; expected columns={"direction": ...} with up or down in each '
@@ -90,7 +90,9 @@ def _counts(table: Table, label: str) -> Tensor:
     return direction * since
 
 
-def _side_by_side(table: Table, columns: Mapping[str, Any], read_voltage: float | None) -> Reads:
+def _side_by_side(
+    table: Table, columns: Mapping[str, Any], label: str, read_voltage: float | None
+) -> Reads:
     """Potentiation and depression in two columns, one block of pulses after the other."""
     missing = [name for name in ("ltp", "ltd") if name not in table.values]
     extra = [name for name in columns if name in ("direction", *_READ_AS)]
@@ -108,16 +110,18 @@ def _side_by_side(table: Table, columns: Mapping[str, Any], read_voltage: float 
     rows = len(sides["ltp"])
     number = table.values.get("pulse", torch.arange(1.0, rows + 1, dtype=torch.float64))
     if not bool((number == number.round()).all()) or bool((number < 0).any()):
-        raise ConfigError("pulse has fractions or is below 0; expected whole numbers of pulses")
+        raise ConfigError(
+            f"{_at(label)}pulse has fractions or is below 0; expected whole numbers of pulses"
+        )
     starts = [0, *(1 + (number.diff() <= 0).nonzero().flatten()).tolist(), rows]
     count, values = [], []
     for begin, end in pairwise(starts):
         for name, sign in (("ltp", 1.0), ("ltd", -1.0)):
             side = sides[name][begin:end]
-            read_there = side.isfinite()
+            read_there = ~table.blank[name][begin:end]
             count.append(sign * number[begin:end][read_there].diff(prepend=number.new_zeros(1)))
             values.append(side[read_there])
-    return torch.cat(count), torch.cat(values), ()
+    return _without_marks(torch.cat(count), torch.cat(values), label)
 
 
 def _without_marks(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memcore._text import aligned
 from memcore.contracts.device import Memristor
+from memcore.fitting.picture import Compared, draw
 from memcore.registry import device_file
 from memcore.registry.specs import plain
 
@@ -122,9 +123,19 @@ class Fit:
         Raises:
             MissingPackageError: matplotlib is not installed.
         """
-        from memcore.fitting.picture import draw
-
-        return draw(self)
+        fitted = any(p.fitted for p in self.parameters.values())
+        return draw(
+            Compared(
+                name=self.provenance["device"],
+                unit=self.unit,
+                relative=self.relative,
+                timed=self.voltage is None or fitted,
+                abscissa=self.abscissa,
+                voltage=self.voltage,
+                measured=self.measured,
+                predicted=self.predicted,
+            )
+        )
 
 
 def _table(parameters: Mapping[str, FittedParameter]) -> list[str]:

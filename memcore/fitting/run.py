@@ -163,7 +163,7 @@ def _result(
     problem = solution.problem
     model, values = problem.model, problem.values(solution.place)
     judgement = judge(solution.jacobian, solution.noise, problem.axes).widened(
-        [solution.spread.get(axis.name, 0.0) for axis in problem.axes], problem.axes
+        [solution.spread.get(axis.name, (0.0, 0.0)) for axis in problem.axes], problem.axes
     )
     predicted = model.predict([values])[0]
     rms, size = (
@@ -191,21 +191,19 @@ def _parameters(
     device: Memristor, problem: Problem, solution: Optimum, judgement: Judgement
 ) -> dict[str, FittedParameter]:
     unit = units(device)
-    rows = zip(
-        problem.axes, solution.place, judgement.uncertainty, judgement.identifiable, strict=True
-    )
+    rows = zip(problem.axes, solution.place, judgement.sides.T, judgement.identifiable, strict=True)
     fitted = {
         axis.name: FittedParameter(
             name=axis.name,
             value=axis.value(float(u)),
-            uncertainty=abs(axis.slope(axis.value(float(u)))) * float(spread)
+            uncertainty=axis.distance(axis.value(float(u)), *map(float, sides))
             if solution.converged and not solution.misfit
             else math.nan,
             unit=axis.unit,
             identifiable=identifiable,
             note="at its bound" if _at_bound(axis, float(u)) else "",
         )
-        for axis, u, spread, identifiable in rows
+        for axis, u, sides, identifiable in rows
     }
     return {
         name: fitted.get(name)

@@ -14,7 +14,7 @@ from memcore.fitting.explore import explore
 from memcore.fitting.identify import judge
 from memcore.fitting.influence import acts, divided
 from memcore.fitting.problem import LOSSES, Loss, Numbers, Problem
-from memcore.fitting.profile import Profile, profiled
+from memcore.fitting.profile import Sides, profiled, sides
 from memcore.fitting.space import SearchAxis
 
 _RACE: Final = 20  #: evaluations before only the best way to understand the data goes on
@@ -51,7 +51,8 @@ class Optimum:
         evaluations: number of simulations of all starts.
         converged: whether the search ended by itself.
         misfit: how the model misses the data; empty if it does not.
-        spread: uncertainties in units of the search by name, where each parameter was moved.
+        spread: uncertainties downwards and upwards in units of the search by name, where each
+            parameter was moved.
     """
 
     problem: Problem
@@ -62,7 +63,7 @@ class Optimum:
     evaluations: int
     converged: bool
     misfit: str
-    spread: Mapping[str, float]
+    spread: Mapping[str, Sides]
 
     @property
     def exact(self) -> bool:
@@ -106,30 +107,38 @@ def search(
     if more:  # what changed nothing elsewhere does at the minimum
         moving = [axis for axis in axes if axis in moving or axis in more]
         end = solve.best(moving, starts, seed)
+    return _judged(end, loss, solve, axes)
+
+
+def _judged(end: "_End", loss: str, solve: "_Solver", axes: Sequence[SearchAxis]) -> Optimum:
+    """The optimum at an end, or at a better one that shows while its uncertainties are sought."""
+    weighted, scale = solve.weighted(end, loss)
+    optimum = _optimum(weighted, axes, loss, scale, solve)
+    if loss != "linear":
+        return optimum
+    visited = np.zeros((0, len(weighted.problem.axes)))
     for _ in range(_IMPROVED):
-        weighted, scale = solve.weighted(end, loss)
-        optimum = _optimum(weighted, axes, loss, scale, solve.evaluations)
-        if loss != "linear" or not optimum.converged or optimum.misfit or optimum.exact:
+        if not optimum.converged or optimum.misfit or optimum.exact:
             break
-        profile = _profile(weighted, optimum, solve)
-        optimum = replace(optimum, spread=profile.spread, evaluations=solve.evaluations)
-        if profile.better is None:
+        solve.report("uncertainties")
+        problem, place = weighted.problem, weighted.result.x
+        profile = profiled(problem, place, _slopes(optimum), optimum.noise, solve.roughly)
+        visited = np.concatenate([visited, profile.places])
+        if profile.better is not None:
+            end = _End(end.problem, solve.through(end.problem, profile.better))
+            weighted, scale = solve.weighted(end, loss)
+            optimum = _optimum(weighted, axes, loss, scale, solve)
+        if not profile.elsewhere:
             break
-        end = _End(end.problem, solve.through(end.problem, profile.better))
-    return optimum
+    spread = sides(weighted.problem, weighted.result.x, _slopes(optimum), optimum.noise, visited)
+    return replace(optimum, spread=spread, evaluations=solve.evaluations)
 
 
-def _profile(end: "_End", optimum: Optimum, solve: "_Solver") -> Profile:
-    """How far the parameters can go that the slopes determine."""
-    solve.report("uncertainties")
+def _slopes(optimum: Optimum) -> dict[str, float]:
+    """The uncertainties by the slopes at the minimum, infinite where they do not tell."""
     judged = judge(optimum.jacobian, optimum.noise, optimum.problem.axes)
-    spread = {
-        axis.name: float(sigma) if known else np.inf
-        for axis, sigma, known in zip(
-            optimum.problem.axes, judged.uncertainty, judged.identifiable, strict=True
-        )
-    }
-    return profiled(end.problem, end.result.x, spread, optimum.noise, solve.roughly)
+    rows = zip(optimum.problem.axes, judged.uncertainty, judged.identifiable, strict=True)
+    return {axis.name: float(sigma) if known else np.inf for axis, sigma, known in rows}
 
 
 def _swift(problems: Sequence[Problem]) -> Problem:
@@ -139,7 +148,7 @@ def _swift(problems: Sequence[Problem]) -> Problem:
 
 
 def _optimum(
-    end: "_End", axes: Sequence[SearchAxis], loss: str, scale: float, evaluations: int
+    end: "_End", axes: Sequence[SearchAxis], loss: str, scale: float, solve: "_Solver"
 ) -> Optimum:
     """The end of the search with all parameters, those of no influence at their start."""
     whole = end.problem.over(axes)
@@ -157,7 +166,7 @@ def _optimum(
         residuals,
         whole.jacobian(place),
         noise,
-        evaluations,
+        solve.evaluations,
         bool(end.result.status > 0),
         misfit(residuals, whole.scale.values),
         {},

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args, get_type_hints
 
+import numpy as np
+
 from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
@@ -64,9 +66,12 @@ class SearchAxis:
         first, second = (self.place(v) if math.isfinite(v) else v for v in (self.low, self.high))
         return min(first, second), max(first, second)
 
-    def slope(self, value: float) -> float:
-        """The derivative of the parameter with respect to its place."""
-        return value if self.log else self.scale
+    def distance(self, value: float, down: float, up: float) -> float:
+        """The larger distance from a value to those that some way down or up in the search."""
+        if not self.log:
+            return self.scale * max(down, up)
+        with np.errstate(over="ignore"):
+            return abs(value) * float(max(-np.expm1(-down), np.expm1(up)))
 
     @property
     def scaled(self) -> bool:

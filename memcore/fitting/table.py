@@ -26,6 +26,7 @@ class Table:
         source: name of the file, its SHA-256, columns, units and dialect.
         labels: labels of a quantity, each with the line on which it stood first.
         amplitudes: numbers that told a direction, [rows]; NaN where a word did.
+        blank: which cells of a quantity that may be blank are, truth values [rows].
         notes: remarks for the user.
     """
 
@@ -34,13 +35,15 @@ class Table:
     source: Mapping[str, object]
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     amplitudes: Tensor | None = None
+    blank: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def where(self, chosen: Tensor) -> "Table":
         """The rows that a mask [rows] selects."""
         amplitudes = None if self.amplitudes is None else self.amplitudes[chosen]
         values = {name: v[chosen] for name, v in self.values.items()}
-        return replace(self, values=values, amplitudes=amplitudes)
+        blank = {name: v[chosen] for name, v in self.blank.items()}
+        return replace(self, values=values, amplitudes=amplitudes, blank=blank)
 
 
 def read_table(
@@ -91,17 +94,20 @@ def _collected(
     }
     cells: dict[str, list[float]] = {name: [] for name in places}
     amplitudes: list[float] = []
+    blank: dict[str, list[bool]] = {name: [] for name in places if quantities[name].optional}
     for line, row in rows:
         at = f"{reader.path}, line {line}"
         for name, place in places.items():
             cell = row[place].strip() if place < len(row) else ""
+            if name in blank:
+                blank[name].append(not cell)
             if name in labels:
                 cells[name].append(_counted(cell, name, labels[name], at, line))
             elif not quantities[name].dimension:
                 sign, amplitude = direction(cell, name, dialect, at)
                 cells[name].append(sign)
                 amplitudes.append(torch.nan if amplitude is None else amplitude)
-            elif quantities[name].optional and not cell:
+            elif name in blank and not cell:
                 cells[name].append(torch.nan)
             else:
                 cells[name].append(number(cell, name, quantities[name], factors[name], dialect, at))
@@ -122,6 +128,7 @@ def _collected(
         },
         labels,
         torch.tensor(amplitudes, dtype=torch.float64) if amplitudes else None,
+        {name: torch.tensor(v) for name, v in blank.items()},
         tuple(reader.notes),
     )
 

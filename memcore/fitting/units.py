@@ -15,6 +15,14 @@ BASES: Final[Mapping[str, str]] = {
     **{"s": "time", "V": "voltage", "A": "current", "S": "conductance"},
     **dict.fromkeys(("Ohm", "ohm", "\u03a9", "\u2126"), "resistance"),
 }
+#: Units written out, as in a line of units below the headings.
+_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "time"),
+    **dict.fromkeys(("volt", "volts"), "voltage"),
+    **dict.fromkeys(("amp", "amps", "ampere", "amperes"), "current"),
+    **dict.fromkeys(("siemens",), "conductance"),
+    **dict.fromkeys(("ohms",), "resistance"),
+}
 _NUMBERS: Final[Mapping[str, float]] = {"1": 1.0, "%": 0.01, "percent": 0.01}
 _EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "time": ("s", "ms", "us", "ns"),
@@ -62,6 +70,8 @@ def read(unit: str) -> tuple[str, float] | None:
     unit = unit.strip()
     if unit in _NUMBERS:
         return "number", _NUMBERS[unit]
+    if unit.casefold() in _WORDS:
+        return _WORDS[unit.casefold()], 1.0
     for base, dimension in BASES.items():
         prefix = unit.removesuffix(base)
         if unit.endswith(base) and prefix in PREFIXES:

@@ -59,7 +59,7 @@ class Conv(SingleMatrix):
         windows = self._windows(self._padded(batched))
         y = self.read("weight", windows.flatten(0, dims))
         y = y.reshape(*windows.shape[: dims + 1], self.out_channels).movedim(-1, 1)
-        if not _channels_last(batched):  # then as torch has them, for `.view` behind the layer
+        if not channels_last(batched):  # then as torch has them, for `.view` behind the layer
             y = y.contiguous()
         return y if input.dim() == dims + 2 else y.squeeze(0)
 
@@ -90,7 +90,7 @@ class Conv(SingleMatrix):
         return digital.extra_repr()
 
 
-def _channels_last(x: Tensor) -> bool:
+def channels_last(x: Tensor) -> bool:
     """Whether images lie with their channels last, and torch would leave them so."""
     form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return form is not None and x.is_contiguous(memory_format=form) and not x.is_contiguous()

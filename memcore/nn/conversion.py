@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from memcore.crossbar.unused import warn_of_unused
 from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
-from memcore.nn.kinds import class_name, kind_of, kinds, why_not
+from memcore.nn.kinds import class_name, kind_of, kinds, no_form, why_not
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import (
     layers,
@@ -119,7 +119,7 @@ def _convert(
         )
     if filter_fn is not None and not callable(filter_fn):
         raise ConfigError(f"filter_fn={shown(filter_fn)}; expected a function (module, name)")
-    choose, known = _chooser(model, config), kinds()
+    choose, known = _chooser(model, config), cache(kinds)
     stream = Stream(seed)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
@@ -153,27 +153,34 @@ def _memristive_form(
     config: CrossbarConfig | None,
     filter_fn: Filter | None,
     stream: Stream,
-    known: Mapping[str, type[Layer]],
+    known: Callable[[tuple[str, ...]], Mapping[str, type[Layer]]],
 ) -> Layer | str:
     """What takes the place of a module, or why it stays digital."""
     if config is None:
         return "no config for this name"
     if filter_fn is not None and not filter_fn(module, name):
         return "left out by filter_fn"
-    kind = known.get(class_name(type(module)))
+    kind = known(config.layers).get(class_name(type(module)))
     if kind is None:
-        return f"no memristive form of {type(module).__name__}"
+        return no_form(module)
     refused = why_not(module, kind)
     if refused:
         return refused
+    if not kind.needs_dac:
+        config = config.replace(dac=None)
     return kind.of(module, partial(_matrix, name, config, stream.child(name)))
 
 
 def _matrix(
-    layer: str, config: CrossbarConfig, stream: Stream, name: str, operand: Operand
+    layer: str,
+    config: CrossbarConfig,
+    stream: Stream,
+    name: str,
+    operand: Operand,
+    parts: tuple[int, ...] = (),
 ) -> Matrix:
     random = stream if name == "weight" else stream.child(name)
-    return Matrix(operand, config, random, qualified(layer, name))
+    return Matrix(operand, config, random, qualified(layer, name), parts)
 
 
 def _warn_of_unused(model: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Which layer of `memcore.layers` takes the place of which module."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -11,21 +12,29 @@ from memcore.registry.instances import layers as registry
 from memcore.registry.scan import THIS_PROCESS, Provider
 
 
-def kinds() -> dict[str, type[Layer]]:
+def kinds(asked: Sequence[str] = ()) -> dict[str, type[Layer]]:
     """From the qualified name of a module class to the layer that takes its place.
 
     What this process registered comes before what comes with memcore, which comes before what
     other packages bring.
+
+    Args:
+        asked: names of layers that come before all others, the first of them first; those that
+            replace modules on request only are left out unless they are here.
     """
     known: dict[str, type[Layer]] = {}
     by: dict[str, Provider] = {}
+    for layer in (registry[name] for name in asked):
+        for module in _replaced(layer):
+            known.setdefault(module, layer)
     for provider in sorted(registry.providers(), key=_rank):
         layer = _loaded(provider)
-        for module in () if layer is None else layer.replaces:
-            name = module if isinstance(module, str) else class_name(module)
-            if name not in known and layer is not None:
+        if layer is None or layer.on_request:
+            continue
+        for name in _replaced(layer):
+            if name not in known:
                 known[name], by[name] = layer, provider
-            elif by[name].distribution != THIS_PROCESS and known[name] is not layer:
+            elif name in by and by[name].distribution != THIS_PROCESS and known[name] is not layer:
                 warnings.warn(
                     f"{provider} replaces {name}, as {by[name]} does, which is taken; expected one "
                     f"of the two: memcore.layers.register({provider.name!r}, "
@@ -39,6 +48,21 @@ def kinds() -> dict[str, type[Layer]]:
 def kind_of(module: nn.Module) -> type[Layer] | None:
     """The layer that takes the place of a module; subclasses may compute anything, so none does."""
     return kinds().get(class_name(type(module)))
+
+
+def no_form(module: nn.Module) -> str:
+    """Why nothing takes the place of a module: there is no such layer, or nobody asked for it."""
+    name, kind = class_name(type(module)), type(module).__name__
+    for provider in sorted(registry.providers(), key=_rank):
+        layer = _loaded(provider)
+        if layer is not None and layer.on_request and name in _replaced(layer):
+            return f"{kind} is converted on request only, by layers=[{provider.name!r}]"
+    return f"no memristive form of {kind}"
+
+
+def _replaced(layer: type[Layer]) -> list[str]:
+    """The qualified names of the classes that a layer replaces."""
+    return [each if isinstance(each, str) else class_name(each) for each in layer.replaces]
 
 
 def class_name(cls: type) -> str:

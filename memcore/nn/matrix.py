@@ -1,8 +1,10 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand
@@ -24,12 +26,20 @@ class Matrix(nn.Module):
         config: how the arrays are built and read.
         random: the stream of the matrix.
         name: qualified name, for messages.
+        parts: sizes of the parts of the inputs that have a DAC range each, () for one range.
 
     Raises:
         ConfigError: the configuration has no mapper, or the arrays cannot hold the operand.
     """
 
-    def __init__(self, operand: Operand, config: CrossbarConfig, random: Stream, name: str) -> None:
+    def __init__(
+        self,
+        operand: Operand,
+        config: CrossbarConfig,
+        random: Stream,
+        name: str,
+        parts: tuple[int, ...] = (),
+    ) -> None:
         super().__init__()
         if config.mapper is None or config.programmer is None:
             raise ConfigError(
@@ -43,6 +53,7 @@ class Matrix(nn.Module):
             random,
             name=name,
             constant=self.maps_bias,
+            parts=parts,
         )
         self.crossbar.register_forward_pre_hook(_no_shortcut)
 
@@ -59,6 +70,16 @@ class Matrix(nn.Module):
         if operand.bias is None or self.maps_bias:
             return y
         return y + operand.bias.view(len(operand.weight), -1)
+
+    def prepared(self, operand: Operand) -> Callable[[Tensor], Tensor]:
+        """`forward` with one operand for several reads, [n, groups, inputs] each.
+
+        Where reads are exact, what the cells stand for is derived once.
+        """
+        if not self.reads_exactly or len(operand.weight) != 1:
+            return lambda x: self(x, operand)
+        weight, bias = self.exact(operand)
+        return lambda x: F.linear(self.crossbar.input(x), weight[0], bias)
 
     @property
     def reads_exactly(self) -> bool:
@@ -96,7 +117,7 @@ class Matrix(nn.Module):
     def reconfigured(self, config: CrossbarConfig, operand: Operand) -> Self:
         """The same matrix of the same chip, built and read as another configuration says."""
         old = self.crossbar
-        matrix = type(self)(operand, config, old.cells.random, old.cells.name)
+        matrix = type(self)(operand, config, old.cells.random, old.cells.name, old.input.parts)
         new = matrix.crossbar
         if config.dac is not None:
             new.input.range.copy_(old.input.range)

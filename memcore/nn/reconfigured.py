@@ -16,7 +16,8 @@ def reconfigured(layer: Layer, change: Callable[[CrossbarConfig], CrossbarConfig
         change: from the configuration of a matrix to the one wanted.
     """
 
-    def build(name: str, operand: Operand) -> Matrix:
+    def build(name: str, operand: Operand, parts: tuple[int, ...] = ()) -> Matrix:
+        del parts  # the matrix knows them
         matrix = cast(Matrix, layer.matrices[name])
         return matrix.reconfigured(change(matrix.crossbar.config), operand)
 

@@ -22,7 +22,7 @@ class SingleMatrix(Layer):
     @property
     def effective_weight(self) -> Tensor:
         """The weights that the cells stand for, in the shape of `weight`."""
-        return self.matrix.stands_for(self.operands()["weight"]).weight.reshape(self.weight.shape)
+        return self.shaped(self.matrix.stands_for(self.operands()["weight"]).weight)
 
     @property
     def effective_bias(self) -> Tensor | None:
@@ -32,4 +32,8 @@ class SingleMatrix(Layer):
     def exact(self) -> Operand:
         """Weight, in the shape of `weight`, and bias of the one product that an exact read is."""
         weight, bias = self.matrix.exact(self.operands()["weight"])
-        return Operand(weight.reshape(self.weight.shape), bias)
+        return Operand(self.shaped(weight), bias)
+
+    def shaped(self, matrix: Tensor) -> Tensor:
+        """What the matrix [groups, outputs, inputs] holds, in the shape of `weight`."""
+        return matrix.reshape(self.weight.shape)

@@ -1,5 +1,6 @@
 """Pictures of devices and arrays, as matplotlib Axes; matplotlib is imported on the first call."""
 
+from memcore._keywords import hint_all
 from memcore.plot.crossbar import crossbar
 from memcore.plot.cumulative import cumulative
 from memcore.plot.hysteresis import hysteresis
@@ -8,3 +9,5 @@ from memcore.plot.pulse_response import pulse_response
 from memcore.plot.switching import switching
 
 __all__ = ["crossbar", "cumulative", "hysteresis", "programming", "pulse_response", "switching"]
+
+hint_all(globals(), __all__)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
-from memcore._text import needed
+from memcore._text import needed, shown
 from memcore.dynamics.simulate import Trace
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +26,14 @@ def axes(ax: "Axes | None") -> "Axes":
     """The given Axes, or new ones in a figure of their own.
 
     Raises:
+        ConfigError: what is given is something else.
         MissingPackageError: matplotlib is not installed.
     """
     if ax is not None:
+        if not callable(getattr(ax, "set_xlabel", None)):
+            raise ConfigError(
+                f"ax={shown(ax)}; expected Axes of matplotlib, fig.add_subplot() say, or None"
+            )
         return ax
     # Without pyplot: no window, no global list of figures; notebooks show the figure all the same.
     needed("matplotlib.figure", "a plot")
@@ -63,15 +68,31 @@ def colours(count: int) -> dict[str, Any]:
     return {"color": COLOURS[0], "linewidth": 0.8, "alpha": max(0.15, min(1.0, 5 / count))}
 
 
-def need_rows(values: Tensor, least: int, what: str) -> None:
-    """Refuse a trace that is too short to draw.
+def of_kind(name: str, value: object, kinds: type | tuple[type, ...], remedy: str) -> None:
+    """Refuse an argument of another type.
 
     Raises:
+        ArgumentTypeError: it is of another one; `remedy` says what to do.
+    """
+    if not isinstance(value, kinds):
+        every = kinds if isinstance(kinds, tuple) else (kinds,)
+        names = " or ".join(kind.__name__ for kind in every)
+        raise ArgumentTypeError(f"{name}={shown(value)}; expected a {names}: {remedy}")
+
+
+def need_trace(trace: object, least: int, what: str) -> None:
+    """Refuse what is no trace, or one that is too short to draw.
+
+    Raises:
+        ArgumentTypeError: it is no trace.
         ConfigError: with both numbers.
     """
-    if values.shape[0] < least:
+    of_kind("trace", trace, Trace, "memcore.simulate returns one")
+    assert isinstance(trace, Trace)
+    rows = trace.current.shape[0]
+    if rows < least:
         raise ConfigError(
-            f"{what} needs at least {least} samples, but the trace has {values.shape[0]}; "
+            f"{what} needs at least {least} samples, but the trace has {rows}; "
             "simulate with record='all'"
         )
 

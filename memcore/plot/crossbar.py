@@ -62,8 +62,12 @@ def crossbar(
         >>> ax = memcore.plot.crossbar(crossbar.solve(v), "word_line")  # doctest: +SKIP
         >>> ax.figure.savefig("word_lines.pdf")  # doctest: +SKIP
     """
-    if what not in _VIEWS:
+    common.of_kind("solution", solution, Solution, "memcore.circuit.solve returns one")
+    if not isinstance(what, str) or what not in _VIEWS:
         raise ConfigError(f"what={what!r}; expected one of {', '.join(map(repr, _VIEWS))}")
+    for name, value, kind in (("drive", drive, Drive), ("wires", wires, Wires)):
+        if value is not None:
+            common.of_kind(name, value, kind, f"the {name} of the solution")
     field, unit, label = _VIEWS[what]
     values = getattr(solution, field)
     if values.dim() != 2:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from memcore import _check
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
-from memcore.errors import ConfigError
 from memcore.plot import axes as common
 from memcore.random import Stream
 
@@ -28,8 +28,8 @@ def cumulative(
     Raises:
         ConfigError: there are no cells.
     """
-    if cells < 1:
-        raise ConfigError(f"cells={cells!r}; expected an integer >= 1")
+    common.of_kind("device", device, Memristor, 'memcore.devices["vteam"]() for instance')
+    cells = _check.integer("cells", cells, at_least=1)
     drawn = device.sample((cells,), Context(random=Stream(seed).child("cumulative")))
     lowest, highest = drawn.conductance_range()
     ax = common.axes(ax)

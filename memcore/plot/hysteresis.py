@@ -23,7 +23,7 @@ def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> 
     Raises:
         ConfigError: the trace has fewer than two samples.
     """
-    common.need_rows(trace.current, 2, "a loop")
+    common.need_trace(trace, 2, "a loop")
     ax = common.axes(ax)
     current, ampere = common.scaled(common.lines(trace.current), "A")
     voltage = common.lines(trace.voltage).detach().cpu().numpy()

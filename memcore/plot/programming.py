@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from memcore._text import shown
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
@@ -32,8 +33,14 @@ def programming(
     Raises:
         ConfigError: there is no such view.
     """
-    if show not in ("pulses", "error"):
-        raise ConfigError(f"show={show!r}; expected 'pulses' or 'error'")
+    common.of_kind(
+        "written",
+        written,
+        (YieldReport, ArrayYield),
+        "memcore.yields.yield_report(model) returns one",
+    )
+    if not isinstance(show, str) or show not in ("pulses", "error"):
+        raise ConfigError(f"show={shown(show)}; expected 'pulses' or 'error'")
     layers = written.layers if isinstance(written, YieldReport) else (written,)
     ax = common.axes(ax)
     draw = _pulses if show == "pulses" else _errors

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.dynamics.simulate import Trace
 from memcore.errors import ConfigError
 from memcore.plot import axes as common
@@ -38,6 +39,9 @@ def pulse_response(
         ConfigError: the trace lacks samples, each cell has a waveform of its own, there is no
             pulse, or pulses cannot be told apart.
     """
+    common.need_trace(trace, 1, "a response")
+    threshold = _check.number("threshold", threshold, unit="V")
+    width = None if width is None else _check.number("width", width, unit="s", above=0)
     if trace.stride != 1:
         raise ConfigError(
             f"the trace has one of {trace.stride} samples, so pulses may be missing; "

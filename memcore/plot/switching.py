@@ -21,7 +21,7 @@ def switching(trace: Trace, *, ax: "Axes | None" = None) -> "Axes":
     Raises:
         ConfigError: the trace has fewer than two samples.
     """
-    common.need_rows(trace.current, 2, "switching")
+    common.need_trace(trace, 2, "switching")
     ax = common.axes(ax)
     time, second = common.scaled(trace.time, "s")
     resistance, ohm = common.scaled(common.lines(1 / trace.conductance), "Ω")

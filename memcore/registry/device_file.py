@@ -14,11 +14,11 @@ tables say where the numbers come from; `memcore.fit` writes them and nothing de
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from memcore import _toml
 from memcore._text import hint
 from memcore.errors import ConfigError
 
@@ -65,7 +65,7 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, or it holds something else.
     """
-    content = _content(Path(path))
+    content = _toml.read(path, "device file")
     for key in content:
         if key not in TABLES:
             raise ConfigError(f"device file '{path}' has no table {key!r}{hint(key, TABLES)}")
@@ -97,19 +97,6 @@ def write(path: str | Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
         Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"device file '{path}' cannot be written: {error.strerror}") from None
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no device file '{path}'; the current folder is '{Path.cwd()}'"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"device file '{path}' cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"device file '{path}' is no valid TOML: {error}") from None
 
 
 def _kept(table: Mapping[str, Any]) -> list[tuple[str, Any]]:

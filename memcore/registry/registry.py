@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
+from memcore._keywords import hinted
 from memcore._text import nearest, printable, shown
 from memcore.errors import (
     DuplicatePluginError,
@@ -158,6 +159,7 @@ class Registry(Mapping[str, T], Generic[T]):
                 "names are lower-case words, digits and underscores, starting with a letter"
             )
         self._verify(plugin, provider)
+        hinted(plugin)
 
     def _described(self, provider: Provider) -> str:
         version = f" {provider.version}" if provider.version else ""

@@ -12,9 +12,8 @@ from memcore.nn.walk import matrices, qualified, unique_matrices
 
 
 @contextmanager
-def called(model: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[set[str]]:
+def called(modules: Mapping[str, nn.Module]) -> Iterator[set[str]]:
     """The names of those modules that are called while the block runs."""
-    del model
     names: set[str] = set()
     handles = [
         module.register_forward_pre_hook(lambda *_, name=name: names.add(name))

@@ -1,68 +1,25 @@
 """`cost`: what a network costs in energy, time and area, by a model of `memcore.costs`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 
-from memcore._text import aligned
-from memcore.contracts.cost import Activity, Cost
+from memcore._text import shown
+from memcore.contracts.cost import Activity, Charge, Cost, CostModel, LayerWork
+from memcore.crossbar.config import CrossbarConfig
+from memcore.errors import ConfigError, ConversionError
+from memcore.nn.conversion import convert
 from memcore.nn.counting import counting
-from memcore.nn.feeding import Batches, Forward, batches, run
+from memcore.nn.feeding import Batches, Forward, again, batches, run
+from memcore.nn.tracing import batch_size, traced
 from memcore.nn.verbs import evaluating
-from memcore.nn.walk import named_matrices, require_layers
+from memcore.nn.walk import layers, named_matrices, require_module
 from memcore.registry.specs import PluginSpec, plugin, provided_name
-
-
-@dataclass(frozen=True)
-class MatrixCost:
-    """The cost of one matrix of a memristive layer.
-
-    Args:
-        name: qualified name of the matrix.
-        activity: what its arrays did.
-        cost: what that costs.
-    """
-
-    name: str
-    activity: Activity
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class CostReport:
-    """What `memcore.cost` found; `str()` is a table.
-
-    Args:
-        model: name of the cost model.
-        layers: the matrices of the memristive layers.
-    """
-
-    model: str
-    layers: tuple[MatrixCost, ...]
-
-    @property
-    def total(self) -> Cost:
-        """The sum over all layers; their times add up, one layer after another."""
-        return reduce(add, (layer.cost for layer in self.layers), Cost())
-
-    def __str__(self) -> str:
-        head = ("layer", "reads", "conversions", "energy", "time", "area")
-        last = ("total", "", "", *_shown(self.total))
-        rows = [
-            (
-                layer.name or "(the model)",
-                f"{layer.activity.reads:,}",
-                f"{layer.activity.conversions:,}",
-                *_shown(layer.cost),
-            )
-            for layer in self.layers
-        ]
-        return "\n".join([f"cost model {self.model!r}", *aligned([head, *rows, last])])
+from memcore.report.cost_report import CostReport, LayerCost
 
 
 @torch.no_grad()
@@ -70,54 +27,182 @@ def cost(
     network: nn.Module,
     inputs: Batches,
     *,
-    model: PluginSpec = "array",
+    model: PluginSpec = "components",
+    crossbar: CrossbarConfig | None = None,
     forward: Forward | None = None,
     **parameters: Any,
 ) -> CostReport:
     """What running a network on some inputs costs in energy, time and area.
 
-    The network is evaluated once, on all inputs, and what its arrays do is counted. Digital layers
-    cost nothing here.
+    The layers are found from shapes. Models that need the activity of arrays evaluate a converted
+    network once, on all inputs, and count; models of whole systems, `"mnsim"` for instance, have
+    arrays of their own and take digital networks too.
 
     Args:
-        network: a converted network.
+        network: a network, converted or not.
         inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
-        forward: `forward(network, batch)`, where the network is called in another way.
         model: the cost model, a name of `memcore.costs`, a mapping or an instance.
-        **parameters: parameters of a model given by its name.
+        crossbar: how to convert a digital network for a model that needs arrays.
+        forward: `forward(network, batch)`, where the network is called in another way.
+        **parameters: parameters of a model given by its name or as a mapping, whose own entries
+            they replace.
 
     Raises:
-        ConversionError: the network has no memristive layer.
+        ConversionError: the model needs arrays and the network has none, or the network has no
+            layer that it could price.
         ConfigError: the model or a parameter does not fit.
 
     Examples:
         >>> mem = memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
-        >>> memcore.cost(mem, torch.ones(5, 3), read_time=1e-8).total.time
+        >>> memcore.cost(mem, torch.ones(5, 3), model="array", read_time=1e-8).total.time
         5e-08
+        >>> memcore.cost(nn.Linear(3, 2), torch.ones(1, 3), model="mnsim").layers[0].events["tiles"]
+        2
     """
-    require_layers(network)
-    spec: Any = {"name": model, **parameters} if isinstance(model, str) else model
-    estimator = plugin("costs", spec)
-    with evaluating(network), counting(network) as counts:
-        for batch in batches(network, inputs, forward):
-            run(network, batch, forward)
-    matrices = named_matrices(network)
-    unique = _first_names(matrices)
-    layers = tuple(
-        MatrixCost(name, counts[name], estimator.estimate(counts[name], matrix.crossbar.array()))
-        for name, (_, matrix) in matrices.items()
-        if name in unique
+    estimator: CostModel = plugin("costs", _with(model, parameters))
+    inputs = again(inputs)
+    if estimator.needs_arrays and not layers(require_module(network)):
+        if crossbar is None:
+            raise ConversionError(
+                f"cost model {provided_name(estimator)!r} prices simulated arrays, and this "
+                f"{type(network).__name__} has no memristive layer; call memcore.convert first, or "
+                "give crossbar=memcore.CrossbarConfig(...)"
+            )
+        network = convert(network, crossbar, calibration=inputs)
+    works, elsewhere = _works(network, inputs, estimator, forward)
+    works = [dataclasses.replace(work, network=tuple(works)) for work in works]
+    leaves_out = estimator.leaves_out
+    if elsewhere:
+        leaves_out = (*leaves_out, f"{elsewhere} matrix products outside of layers")
+    report = CostReport(
+        provided_name(estimator), tuple(_priced(estimator, works)), tuple(leaves_out)
     )
-    return CostReport(provided_name(estimator), layers)
+    if not report.layers:
+        raise ConversionError(
+            f"this {type(network).__name__} has no layer that {report.model!r} can price; expected "
+            "linear layers or convolutions"
+        )
+    return report
 
 
-def _first_names(matrices: Mapping[str, tuple[nn.Module, nn.Module]]) -> set[str]:
-    """One name of each matrix: a shared one is paid for once."""
-    first: dict[nn.Module, str] = {}
-    for name, (_, matrix) in matrices.items():
-        first.setdefault(matrix, name)
-    return set(first.values())
+def _works(
+    network: nn.Module, inputs: Batches, estimator: CostModel, forward: Forward | None
+) -> tuple[list[LayerWork], int]:
+    """The layers of a network with what their arrays did, and products that nothing prices."""
+    converted = bool(layers(network))
+    sizes, first = 0, None
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(network))
+        counts = stack.enter_context(counting(network)) if converted else None
+        for batch in batches(network, inputs, forward):
+            first = batch if first is None else first
+            sizes += batch_size(batch)
+            if converted:
+                run(network, batch, forward)
+    if first is None:
+        raise ConfigError("there are no inputs; expected a batch, or an iterable of batches")
+    arrays = list(_arrays(network, counts)) if counts is not None else []
+    try:
+        found = traced(network, first, inputs=sizes, forward=forward)
+    except ConversionError:
+        if not estimator.needs_arrays:
+            raise
+        return arrays, 0
+    simulated = {work.name: work for work in arrays}
+    # Of layers whose matrices bear other names than their weights, only the arrays count.
+    insides = tuple(f"{name}." for name in layers(network) if name)
+    works = _without(found.layers, lambda w: w.name not in simulated and w.name.startswith(insides))
+    works = [_simulated(work, simulated) for work in works]
+    named = {work.name for work in works}
+    rest = [_for_inputs(work, sizes) for work in arrays if work.name not in named]
+    return [*works, *rest], found.elsewhere
 
 
-def _shown(cost: Cost) -> tuple[str, str, str]:
-    return f"{cost.energy:.3g} J", f"{cost.time:.3g} s", f"{cost.area:.3g} m^2"
+def _without(
+    works: Sequence[LayerWork], is_left_out: Callable[[LayerWork], bool]
+) -> list[LayerWork]:
+    """The other layers, those that took results of one left out taking what it took."""
+    kept: list[LayerWork] = []
+    stands_for: list[tuple[int, ...]] = []
+    for work in works:
+        sources = tuple(sorted({new for old in work.sources for new in stands_for[old]}))
+        if is_left_out(work):
+            stands_for.append(sources)
+        else:
+            stands_for.append((len(kept),))
+            kept.append(dataclasses.replace(work, sources=sources))
+    return kept
+
+
+def _for_inputs(work: LayerWork, inputs: int) -> LayerWork:
+    """The vectors of arrays as positions of so many inputs of the network, where they fit."""
+    vectors = work.activity.vectors
+    if not vectors or vectors % inputs:
+        return work
+    return dataclasses.replace(work, inputs=inputs, positions=vectors // inputs)
+
+
+def _simulated(work: LayerWork, simulated: Mapping[str, LayerWork]) -> LayerWork:
+    same = simulated.get(work.name)
+    if same is None:
+        return work
+    return dataclasses.replace(work, activity=same.activity, array=same.array)
+
+
+def _arrays(network: nn.Module, counts: Mapping[str, Activity]) -> Iterator[LayerWork]:
+    """The matrices on crossbars, each once: a shared one is paid for once."""
+    seen: dict[nn.Module, str] = {}
+    for name, (_, matrix) in named_matrices(network).items():
+        if seen.setdefault(matrix, name) == name:
+            crossbar, tiling = matrix.crossbar, matrix.crossbar.tiling
+            array = dataclasses.replace(
+                crossbar.array(),
+                dac_bits=crossbar.plan.dac_bits,
+                adc_bits=crossbar.plan.adc_bits,
+            )
+            yield dataclasses.replace(
+                LayerWork.of_arrays(counts[name], array, name),
+                rows=tiling.rows,
+                cols=tiling.cols,
+                groups=tiling.groups,
+                channels=tiling.rows * tiling.groups,
+            )
+
+
+def _priced(model: CostModel, works: Sequence[LayerWork]) -> Iterator[LayerCost]:
+    """Each layer with its components; times are parts of the time of the whole."""
+    timeline = model.schedule(works)
+    ends, done = timeline.ends(), 0.0
+    priced = [(work, charges) for work in works if (charges := model.table(work))]
+    for work, charges in priced:
+        # What comes after the last layer, such as its update in training, is part of the whole.
+        last = timeline.end if work is priced[-1][0] else ends.get(work.name, done)
+        end = max(done, last)
+        yield LayerCost(work, model.events(work), _within(charges, end - done, work.repeated))
+        done = end
+
+
+def _within(charges: Mapping[str, Cost], time: float, repeated: bool) -> dict[str, Charge]:
+    """The charges with times that add up to `time`, and no area of arrays paid for before."""
+    busy = sum(charge.time for charge in charges.values())
+    scale = time / busy if busy else 0.0
+    made = {}
+    for name, each in charges.items():
+        charge = each if isinstance(each, Charge) else Charge(**dataclasses.asdict(each))
+        area = 0.0 if repeated else charge.area
+        made[name] = dataclasses.replace(charge, time=charge.time * scale, area=area)
+    return made
+
+
+def _with(model: PluginSpec, parameters: Mapping[str, Any]) -> PluginSpec:
+    """A cost model together with parameters given beside it."""
+    if isinstance(model, str):
+        return {"name": model, **parameters}
+    if isinstance(model, Mapping):
+        return {**model, **parameters}
+    if parameters:
+        raise ConfigError(
+            f"model={shown(model)} with {', '.join(parameters)}; expected the parameters in the "
+            "model itself, or its name beside them"
+        )
+    return model

@@ -157,7 +157,7 @@ def diagnose(
     def outputs(keep: set[str]) -> Any:
         return evaluated({name: with_effects(layer, keep) for name, layer in layers.items()})
 
-    with called(model, layers) as used, reads_unused(model):
+    with called(layers) as used, reads_unused(model):
         actual = evaluated(layers)
     ideal = outputs(set())
     budget = []

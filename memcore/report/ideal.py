@@ -97,7 +97,7 @@ def check_ideal(
             for name, layer in ideal.items()
         ]
         try:
-            with called(network, digital) as names:
+            with called(digital) as names:
                 expected = tensors(run(network, x, forward))
         finally:
             for handle in handles:

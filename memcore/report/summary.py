@@ -10,7 +10,7 @@ from memcore._text import aligned
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
-from memcore.nn.kinds import kind_of, why_not
+from memcore.nn.kinds import kind_of, no_form, why_not
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices, weights_of
 from memcore.registry.hooks import notes
@@ -156,7 +156,7 @@ def _reason(module: nn.Module) -> str:
         return refused
     if layer is not None:
         return f"{kind} left out when the model was converted"
-    return f"no memristive form of {kind}"
+    return no_form(module)
 
 
 def _row(layer: LayerSummary) -> tuple[str, ...]:

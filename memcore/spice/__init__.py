@@ -4,6 +4,7 @@
 and `check` compares the two. Only `run` and `check` need ngspice.
 """
 
+from memcore._keywords import hint_all
 from memcore.spice.check import Comparison, Difference, check
 from memcore.spice.circuit import Circuit
 from memcore.spice.ngspice import Result, run
@@ -13,3 +14,5 @@ from memcore.spice.writer import netlist
 Check = Comparison
 
 __all__ = ["Check", "Circuit", "Comparison", "Difference", "Result", "check", "netlist", "run"]
+
+hint_all(globals(), __all__)

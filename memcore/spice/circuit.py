@@ -7,9 +7,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from memcore.circuit import CellLaw, Drive, OfDevice, SeriesElement, Solution
+from memcore import _check
+from memcore._text import shown
+from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, Solution
 from memcore.circuit.array import ArrayCircuit
-from memcore.circuit.segments import require_siemens
+from memcore.circuit.inputs import check_elements
+from memcore.circuit.segments import check_wires, require_siemens
 from memcore.circuit.terminals import require_volts
 from memcore.contracts.layout import Layout
 from memcore.contracts.wires import Wires
@@ -53,26 +56,29 @@ class Circuit:
         array: int = 0,
     ) -> Self:
         """The circuit of a crossbar or of conductances; see `memcore.spice.netlist`."""
+        check_elements(Ohmic() if law is None else law, series)
+        if wires is not None:
+            check_wires(wires)
         if isinstance(cells, Crossbar):
             whole = cells.circuit()
         else:
             whole = ArrayCircuit(g=_arrays(cells), wires=Wires())
         g = _doubles(whole.g)
-        if not 0 <= array < len(g):
+        if not _check.is_integer(array) or not 0 <= array < len(g):
             raise ConfigError(
-                f"array={array!r} of conductances of shape {list(g.shape)}; expected the index of "
-                "one of the arrays [arrays, rows, cols]"
+                f"array={shown(array)} of conductances of shape {list(g.shape)}; expected the "
+                "index of one of the arrays [arrays, rows, cols]"
             )
         require_siemens("the conductance", g)
         drive = v if isinstance(v, Drive) else Drive.read(v)
         if isinstance(cells, Crossbar) and isinstance(v, Tensor):
             drive = _spread(whole, cells.tiling, v, array)
-        series = series or whole.series
+        series = whole.series if series is None else series
         return cls(
             g=g[array],
             wires=_wires(wires or whole.wires or Wires(), g, array),
             drive=_drive(drive, g),
-            law=_element(law or whole.law, g, array),
+            law=_element(whole.law if law is None else law, g, array),
             series=None if series is None else _element(series, g, array),
             layout=_layout(whole.layout, array),
             origin=_origin(whole, cells.tiling, array) if isinstance(cells, Crossbar) else "",

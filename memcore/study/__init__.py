@@ -4,6 +4,7 @@
 writes a table, a CSV and a plot; `load` reads a results folder back.
 """
 
+from memcore._keywords import hint_all
 from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
 from memcore.study.results import Results, Row
@@ -25,3 +26,5 @@ __all__ = [
     "read",
     "run",
 ]
+
+hint_all(globals(), __all__)

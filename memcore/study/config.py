@@ -1,6 +1,5 @@
 """The study file `study.toml`, checked key by key."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,11 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from memcore import _toml
 from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
-from memcore.study.files import is_regular
 from memcore.study.life import Amount, Kelvin
 from memcore.study.training import Recipe, Whole
 
@@ -281,22 +280,11 @@ def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, 
     path = Path(source)
     if path.name in packaged() and not path.suffix and not path.exists():
         path = _PACKAGED / f"{path.name}.toml"
+    brought = f"memcore brings the studies {', '.join(packaged())}"
     try:
-        if path.exists() and not is_regular(path):
-            raise StudyError(f"the study file '{path}' is no regular file; expected a TOML file")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StudyError(
-            f"there is no study file '{path}'; memcore brings the studies {', '.join(packaged())}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"the study file '{path}' cannot be read: {error}") from None
-    try:
-        return tomllib.loads(text), path.resolve().parent, str(path)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path}: is not valid TOML: {error}") from None
-    except RecursionError:
-        raise StudyError(f"{path}: is nested too deeply; expected the tables of a study") from None
+        return _toml.read(path, "study file", otherwise=brought), path.resolve().parent, str(path)
+    except ConfigError as error:
+        raise StudyError(str(error)) from None
 
 
 def _axis(name: str, axis: Any) -> Any:

@@ -8,13 +8,14 @@ from torch import nn
 
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.records import Stage
+from memcore.contracts.units import MOST_KELVIN
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import NoEffectWarning, StudyError, warn
 from memcore.nn.verbs import age
 from memcore.registry.specs import provided_name
 
 Amount = Annotated[float, Strict(), Field(ge=0, le=1e300, allow_inf_nan=False)]
-Kelvin = Annotated[float, Strict(), Field(gt=0, le=1e6, allow_inf_nan=False)]
+Kelvin = Annotated[float, Strict(), Field(gt=0, le=MOST_KELVIN, allow_inf_nan=False)]
 
 
 class Life(BaseModel):

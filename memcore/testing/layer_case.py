@@ -35,7 +35,7 @@ class Holder(nn.Module):
         rest: its other arguments.
     """
 
-    def __init__(self, inner: nn.Module, rest: tuple[Tensor, ...]) -> None:
+    def __init__(self, inner: nn.Module, rest: tuple[Any, ...]) -> None:
         super().__init__()
         self.inner = inner
         self.rest = rest
@@ -53,6 +53,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
+def _of_dtype(value: Any, dtype: torch.dtype) -> Any:
+    """An argument of a call in another precision."""
+    if isinstance(value, tuple):
+        return tuple(_of_dtype(each, dtype) for each in value)
+    floats = isinstance(value, Tensor) and value.is_floating_point()
+    return value.to(dtype) if floats else value
+
+
 @dataclass(frozen=True, eq=False)
 class LayerCase:
     """A layer class and one of its trials.
@@ -65,7 +73,7 @@ class LayerCase:
 
     layer: type[Layer]
     module: nn.Module
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Any, ...]
 
     @classmethod
     def all_of(cls, layer: type[Layer]) -> list["LayerCase"]:
@@ -89,14 +97,17 @@ class LayerCase:
 
     def of_dtype(self, dtype: torch.dtype) -> "LayerCase":
         """The same with parameters and inputs of another precision."""
-        inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in self.inputs)
+        inputs = tuple(_of_dtype(x, dtype) for x in self.inputs)
         return LayerCase(self.layer, copy.deepcopy(self.module).to(dtype), inputs)
 
     def convert(self, digital: nn.Module | None = None, *, seed: int = 0, **config: Any) -> Holder:
         """The network converted: on the reference device, with whatever else `config` says."""
-        settings = CrossbarConfig(**{"device": ReferenceDevice(), "tile": (8, 8), **config})
-        first = self.inputs[0] if settings.dac or settings.adc else None
         with registered(self.layer):
+            asked = {"layers": (_NAME,)} if self.layer.on_request else {}
+            settings = CrossbarConfig(
+                **{"device": ReferenceDevice(), "tile": (8, 8), **asked, **config}
+            )
+            first = self.inputs[0] if settings.dac or settings.adc else None
             model = convert(
                 self.holder() if digital is None else digital,
                 settings,

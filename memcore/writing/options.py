@@ -7,9 +7,17 @@ from memcore import circuit
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.parameters import parameter
 from memcore.contracts.programmer import Programmer
+from memcore.contracts.units import (
+    MOST_PULSE_SECONDS,
+    MOST_PULSE_VOLTS,
+    MOST_READ_VOLTS,
+    MOST_VOLTS,
+    SECONDS,
+    VOLTS,
+)
 from memcore.errors import ConfigError
 
-_SIGN = "give a magnitude, the device knows the sign of its voltages"
+_SIGN = f"give a magnitude, the device knows the sign of its voltages; {VOLTS}"
 
 
 @dataclass(frozen=True)
@@ -41,18 +49,33 @@ class PulseOptions:
         "Magnitude of SET pulses, of the first one where they grow; None searches for one that "
         "moves the nominal device",
         above=0,
+        at_most=MOST_PULSE_VOLTS,
         remedy=_SIGN,
     )
     reset_voltage: float | None = parameter(
-        None, "V", "Magnitude of RESET pulses, likewise", above=0, remedy=_SIGN
+        None,
+        "V",
+        "Magnitude of RESET pulses, likewise",
+        above=0,
+        at_most=MOST_PULSE_VOLTS,
+        remedy=_SIGN,
     )
     set_width: float | None = parameter(
         None,
         "s",
         "Width of SET pulses, of the first one where they grow; None searches for one",
         above=0,
+        at_most=MOST_PULSE_SECONDS,
+        remedy=SECONDS,
     )
-    reset_width: float | None = parameter(None, "s", "Width of RESET pulses, likewise", above=0)
+    reset_width: float | None = parameter(
+        None,
+        "s",
+        "Width of RESET pulses, likewise",
+        above=0,
+        at_most=MOST_PULSE_SECONDS,
+        remedy=SECONDS,
+    )
 
     def wanted(self, *, up: bool) -> WantedPulse:
         """What is asked of the SET (`up`) or of the RESET pulses."""
@@ -79,6 +102,8 @@ class LineOptions(Programmer):
         "V",
         "Potential of the gate line against ground while it is on; None for a transistor of a "
         "constant resistance",
+        within=(-MOST_VOLTS, MOST_VOLTS),
+        remedy=VOLTS,
     )
     threshold: float = parameter(
         0.5, "V", "Threshold voltage of the transistor behind a gate line, without body effect"
@@ -128,10 +153,15 @@ class ReadOptions:
         None,
         "V",
         "Voltage of a read between pulses, for its energy; None takes that of the configuration",
-        at_least=0,
+        within=(0, MOST_READ_VOLTS),
+        remedy=VOLTS,
     )
     read_time: float = parameter(
-        1e-7, "s", "Duration of a read between pulses, for time and energy", at_least=0
+        1e-7,
+        "s",
+        "Duration of a read between pulses, for time and energy",
+        within=(0, MOST_PULSE_SECONDS),
+        remedy=SECONDS,
     )
 
     @property

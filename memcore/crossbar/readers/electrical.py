@@ -99,7 +99,8 @@ class Electrical(nn.Module):
         self._keep("settled", None if products else settled)
         self._keep("effective", None if products or effective is settled else effective)
         noises = effects.noises if products else []
-        self._sources, variance = (), None
+        self._sources: tuple[_Source, ...] = ()
+        variance = None
         if noises:
             variance = reduce(add, [form.variance(settled) for form in noises]).expand_as(settled)
             if effective is not settled:

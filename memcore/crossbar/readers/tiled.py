@@ -32,6 +32,7 @@ class Tiled(nn.Module):
     scale: Tensor
     gain: Tensor
     folded: Tensor
+    ratio: Tensor | None
 
     def __init__(
         self,
@@ -56,14 +57,20 @@ class Tiled(nn.Module):
         self.shape = (groups, values, cols)
         of_value = [adc[lane].step for lane in plan.values]
         unit = of_value[0].new_ones(1) if dac is None or serial else dac.step
-        scaled = [m * (volts * unit / step) for m, step in zip(matrices, of_value, strict=True)]
+        largest = unit.max()
+        #: The inputs in units of the largest step, where they have steps of their own, [rows].
+        self.register_buffer("ratio", largest / unit if len(unit) > 1 else None, persistent=False)
+        if len(unit) > 1 and constant:
+            unit = torch.cat([unit, largest.reshape(1)])
+        volts_of_code = volts * unit.unsqueeze(1)
+        scaled = [m * (volts_of_code / step) for m, step in zip(matrices, of_value, strict=True)]
         columns = torch.stack(scaled).permute(1, 2, 0, 3).flatten(2)
         #: The constant input as the kernel takes it: the largest level of the DAC.
         self.level = 1.0
         codes = [0.0, 0.0, 0.0]
         if dac is not None and not serial:
-            codes = [float(1 / dac.step), dac.lo, dac.hi]
-            self.level = max(dac.lo, dac.hi, key=abs) * float(dac.step)
+            codes = [float(1 / largest), dac.lo, dac.hi]
+            self.level = max(dac.lo, dac.hi, key=abs) * float(largest)
             if constant:
                 columns[:, -1] /= self.level
         self.register_buffer("panels", pack(columns), persistent=False)
@@ -98,7 +105,8 @@ class Tiled(nn.Module):
             phases = in_phases(self.dac, x, self.constant)
             y = sum((place * self._product(digits) for digits, place in phases), x.new_zeros(()))
         else:
-            y = self._product(drive(x, self.constant, self.level))
+            codes = x if self.ratio is None else x * self.ratio
+            y = self._product(drive(codes, self.constant, self.level))
         return self._added(y)
 
     def _product(self, x: Tensor) -> Tensor:

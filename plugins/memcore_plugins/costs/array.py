@@ -17,6 +17,8 @@ class ArrayCost(CostModel):
     Converters, drivers, digital logic and leakage are not modelled.
     """
 
+    leaves_out = ("converters", "drivers", "digital logic", "leakage")
+
     read_time: float = parameter(
         1e-7,
         "s",

@@ -1,0 +1,100 @@
+"""Calls that do not fit: the argument is named, with the nearest one that there is.
+
+`hinted` is applied where public names are handed out, at the faces of the packages and in the
+registries, so that no function has to think of it. Only a call that fails costs anything.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+from memcore._text import hint, shown
+from memcore.errors import ArgumentTypeError
+
+T = TypeVar("T")
+
+_HINTED: Final = "names_what_does_not_fit"  #: marks what does so already
+_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def hinted(value: T, module: str = "") -> T:
+    """A function or a class whose calls raise an `ArgumentTypeError` that says what does not fit.
+
+    Signature, types and documentation stay. Of a class its own `__init__` is changed in place;
+    anything else that comes is returned as it is.
+
+    Args:
+        value: a public name.
+        module: the public module that hands a function out, where pickles find it.
+
+    Examples:
+        >>> @hinted
+        ... def read(*, voltage=0.2):
+        ...     return voltage
+        >>> read(voltag=0.1)
+        Traceback (most recent call last):
+        memcore.errors.ArgumentTypeError: read has no parameter 'voltag'; did you mean 'voltage'?
+    """
+    if isinstance(value, type):
+        own = vars(value).get("__init__")
+        special = issubclass(value, BaseException | Enum) or getattr(value, "_is_protocol", False)
+        if inspect.isfunction(own) and not special:
+            value.__init__ = _telling(own)  # type: ignore[misc]
+    elif inspect.isfunction(value):
+        telling: Any = _telling(value)
+        telling.__module__ = module or telling.__module__
+        return telling  # type: ignore[no-any-return]
+    return value
+
+
+def hint_all(names: dict[str, Any], public: Iterable[str]) -> None:
+    """Make all public names of a module `hinted`.
+
+    Args:
+        names: what the module holds, `globals()`.
+        public: names of what is public, `__all__`.
+    """
+    made: dict[int, Any] = {}  # a second name of one function stays one
+    for name in public:
+        value = names[name]
+        if id(value) not in made:
+            made[id(value)] = hinted(value, names["__name__"])
+        names[name] = made[id(value)]
+
+
+def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
+    if hasattr(function, _HINTED):
+        return function
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            misfit = _misfit(function, args, kwargs)
+            if misfit:
+                raise ArgumentTypeError(misfit) from None
+            raise
+
+    setattr(call, _HINTED, True)
+    return call
+
+
+def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """What of the arguments the signature of a function does not take; empty if nothing."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        made = function.__name__ == "__init__"
+        who = type(args[0]).__name__ if made else function.__name__
+        named = [p.name for p in signature.parameters.values() if p.kind in _NAMED]
+        taken = [n for n in named if n not in ("self", "cls") and not n.startswith("_")]
+        anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        unknown = [] if anything else [key for key in kwargs if key not in taken]
+        if unknown:
+            return f"{who} has no parameter {shown(unknown[0])}{hint(unknown[0], taken)}"
+        return f"{who}: {error}; expected {who}({', '.join(taken)})"
+    return ""

@@ -1,0 +1,180 @@
+"""`CostReport`: energy, time and area by layer and component, with their sources."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+from memcore._text import aligned, scaled
+from memcore.contracts.cost import Activity, Charge, Cost, LayerWork
+from memcore.tables.library import components
+
+_DIGITAL = "horowitz_mac_8b"  #: a digital multiplication with addition, to compare with
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """The cost of one layer.
+
+    Args:
+        work: what the network asks of the layer.
+        events: numbers that the cost model counted.
+        charges: the cost of each component; times are their parts of the time of the whole.
+    """
+
+    work: LayerWork
+    events: Mapping[str, int]
+    charges: Mapping[str, Charge]
+
+    @property
+    def name(self) -> str:
+        """Qualified name of the layer."""
+        return self.work.name
+
+    @property
+    def activity(self) -> Activity:
+        """What its arrays did, where they are simulated."""
+        return self.work.activity
+
+    @property
+    def cost(self) -> Cost:
+        """The sum of its components."""
+        return reduce(add, self.charges.values(), Cost())
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """What `memcore.cost` found; `str()` is a table, `to_json()` plain values.
+
+    The time of a layer is what it adds to the time of the whole: where layers work at the same
+    time, that is less than it is busy. Times of components share it in proportion to how long they
+    are busy. So everything adds up.
+
+    Args:
+        model: name of the cost model.
+        layers: the layers that cost something.
+        leaves_out: what the model does not count.
+    """
+
+    model: str
+    layers: tuple[LayerCost, ...]
+    leaves_out: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> Cost:
+        """The sum over all layers."""
+        return reduce(add, (layer.cost for layer in self.layers), Cost())
+
+    @property
+    def components(self) -> dict[str, Charge]:
+        """The sum over all layers of each component, in the order of the first layer."""
+        sums: dict[str, Charge] = {}
+        for layer in self.layers:
+            for name, charge in layer.charges.items():
+                sums[name] = _joined(sums[name], charge) if name in sums else charge
+        return sums
+
+    @property
+    def energy_range(self) -> tuple[float, float]:
+        """Energy in J with the lowest and with the highest figures of all sources."""
+        charges = [charge for layer in self.layers for charge in layer.charges.values()]
+        return sum(map(_lowest, charges)), sum(map(_highest, charges))
+
+    @property
+    def digital_energy(self) -> float:
+        """Energy in J of the same products by digital 8-bit multiplications with additions."""
+        macs = sum(layer.work.macs for layer in self.layers if layer.work.kind == "matrix")
+        return macs * components[_DIGITAL].need("energy")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in J, s and m^2."""
+        low, high = self.energy_range
+        return {
+            "model": self.model,
+            "total": {**_plain(self.total), "energy_low": low, "energy_high": high},
+            "layers": [
+                {
+                    "name": layer.name,
+                    "kind": layer.work.kind,
+                    "events": dict(layer.events),
+                    **_plain(layer.cost),
+                    "components": {
+                        name: {
+                            **_plain(charge),
+                            "energy_low": _lowest(charge),
+                            "energy_high": _highest(charge),
+                            "source": charge.source,
+                        }
+                        for name, charge in layer.charges.items()
+                    },
+                }
+                for layer in self.layers
+            ],
+            "not_modelled": list(self.leaves_out),
+            "digital": {"energy": self.digital_energy, "source": _DIGITAL},
+        }
+
+    def __str__(self) -> str:
+        rows = [(layer.name or "(the model)", *_shown(layer.cost)) for layer in self.layers]
+        parts = [(n, *_shown(c), _range(c), c.source) for n, c in self.components.items()]
+        return "\n".join(
+            [
+                f"cost model {self.model!r}",
+                *aligned([("layer", *_HEAD), *rows, ("total", *_shown(self.total))]),
+                "",
+                *aligned([("component", *_HEAD, "energy by source", "source"), *parts]),
+                "",
+                *self._remarks(),
+            ]
+        )
+
+    def _remarks(self) -> Iterator[str]:
+        low, high = self.energy_range
+        if low < high:
+            yield f"energy by the sources: {scaled(low, 'J')} to {scaled(high, 'J')}"
+        if self.digital_energy:
+            mac = components[_DIGITAL]
+            yield (
+                f"the same products in digital 8-bit logic at 45 nm ({mac.source}): "
+                f"{scaled(self.digital_energy, 'J')}"
+            )
+        yield f"not modelled: {'; '.join(self.leaves_out) or 'nothing is said'}"
+
+
+_HEAD = ("energy", "time", "area")
+
+
+def _shown(cost: Cost) -> tuple[str, str, str]:
+    return scaled(cost.energy, "J"), scaled(cost.time, "s"), scaled(cost.area, "m^2")
+
+
+def _range(charge: Charge) -> str:
+    if charge.lowest is None and charge.highest is None:
+        return ""
+    return f"{scaled(_lowest(charge), 'J')} to {scaled(_highest(charge), 'J')}"
+
+
+def _plain(cost: Cost) -> dict[str, float]:
+    return {"energy": cost.energy, "time": cost.time, "area": cost.area}
+
+
+def _lowest(charge: Charge) -> float:
+    return charge.energy if charge.lowest is None else charge.lowest
+
+
+def _highest(charge: Charge) -> float:
+    return charge.energy if charge.highest is None else charge.highest
+
+
+def _joined(one: Charge, other: Charge) -> Charge:
+    several = None not in (one.lowest, other.lowest)
+    sources = dict.fromkeys(each for each in (one.source, other.source) if each)
+    return Charge(
+        energy=one.energy + other.energy,
+        time=one.time + other.time,
+        area=one.area + other.area,
+        source=", ".join(sources),
+        lowest=_lowest(one) + _lowest(other) if several else None,
+        highest=_highest(one) + _highest(other) if several else None,
+    )

@@ -1,0 +1,1 @@
+"""Published figures of the components of crossbar systems, in SI units, with their sources."""

@@ -1,0 +1,167 @@
+"""`components`: the tables of components, read when they are first asked for."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from memcore._text import did_you_mean, hint, shown
+from memcore.errors import ConfigError, UnknownComponentError
+from memcore.tables.component import Component
+
+_FOLDER: Final = Path(__file__).parent
+_UNITS: Final = {
+    "technology": "technology_m",
+    "bits": "bits",
+    "rate": "rate_hz",
+    "energy": "energy_j",
+    "area": "area_m2",
+    "latency": "latency_s",
+    "power": "power_w",
+    "leakage": "leakage_w",
+}
+_WORDS: Final = {
+    "name": "name",
+    "kind": "kind",
+    "condition": "condition",
+    "source": "source_key",
+    "location": "source_loc",
+    "note": "note",
+}
+COLUMNS: Final = (*_WORDS.values(), *_UNITS.values(), "measured")
+
+
+class Components(Mapping[str, Component]):
+    """Components by name, from one or several CSV files of which a later one replaces rows.
+
+    Args:
+        files: CSV files with the columns of the bundled table; `name`, `kind` and `source_key` are
+            needed in each row.
+    """
+
+    def __init__(self, *files: Path) -> None:
+        self._files = files
+
+    @cached_property
+    def _rows(self) -> dict[str, Component]:
+        rows: dict[str, Component] = {}
+        for file in self._files:
+            rows |= {row.name: row for row in _read(file)}
+        return rows
+
+    def __getitem__(self, name: str) -> Component:
+        found = self._rows.get(name) if isinstance(name, str) else None
+        if found is None:
+            close = did_you_mean(str(name), self._rows)
+            raise UnknownComponentError(
+                f"there is no component {shown(name)}; expected one that 'memcore components' "
+                f"lists, or a row of your own in a CSV file{close}"
+            )
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} components; memcore.components.search(text) finds them>"
+
+    def extended(self, file: str | Path) -> "Components":
+        """The same tables with the rows of a CSV file of your own added, or put in their place."""
+        return Components(*self._files, Path(file))
+
+    def find(self, which: "str | Component") -> Component:
+        """A component by its name, by "mine.csv:name" for a table of your own, or as it is."""
+        if isinstance(which, Component):
+            return which
+        file, colon, name = which.rpartition(":")
+        return self.extended(file)[name] if colon else self[name]
+
+    def search(self, text: str = "", *, kind: str = "") -> list[Component]:
+        """The components of a kind, or of any, whose row has each word of a text."""
+        words = text.lower().split()
+        return [
+            each
+            for each in self._rows.values()
+            if (not kind or each.kind == kind) and all(word in _searched(each) for word in words)
+        ]
+
+    def cite(self, name: str) -> str:
+        """The entry of the bibliography for the figures of a component, as BibTeX.
+
+        Raises:
+            UnknownComponentError: there is no such component.
+            ConfigError: its source is in no bibliography beside the tables.
+        """
+        key = self[name].source
+        texts = [_bibliography(file) for file in self._files]
+        found = next((text[key] for text in reversed(texts) if key in text), None)
+        if found is None:
+            known = {key for text in texts for key in text}
+            raise ConfigError(
+                f"source {key!r} of component {name!r} is in no bibliography"
+                f"{hint(key, sorted(known))}; expected an entry in a .bib file beside its table"
+            )
+        return found
+
+
+def _searched(component: Component) -> str:
+    words = (component.name, component.kind, component.condition, component.source)
+    return " ".join((*words, component.location, component.note)).lower()
+
+
+def _bibliography(table: Path) -> dict[str, str]:
+    """The entries of all .bib files beside a table by their keys."""
+    entries = {}
+    for file in sorted(table.parent.glob("*.bib")):
+        for entry in re.split(r"(?m)^(?=@)", file.read_text(encoding="utf-8")):
+            found = re.match(r"@\w+\{([^,\s]+),", entry)
+            if found:
+                entries[found[1]] = entry.strip()
+    return entries
+
+
+def _read(file: Path) -> Iterator[Component]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the table '{file}' cannot be read: {error}") from None
+    reader = csv.DictReader(text.splitlines())
+    for column in reader.fieldnames or ():
+        if column not in COLUMNS:
+            raise ConfigError(f"'{file}' has a column {column!r}{hint(column, COLUMNS)}")
+    for row in reader:
+        yield _component(row, f"'{file}', line {reader.line_num}")
+
+
+def _component(row: Mapping[str, str | None], where: str) -> Component:
+    for needed in ("name", "kind", "source_key"):
+        if not row.get(needed):
+            raise ConfigError(
+                f"{where} has no {needed}; expected one: a figure without a source is worth little"
+            )
+    values: dict[str, Any] = {key: row.get(column) or "" for key, column in _WORDS.items()}
+    for key, column in _UNITS.items():
+        text = row.get(column) or ""
+        values[key] = _number(text, f"{where}: {column}") if text else None
+    if values["bits"] is not None:
+        values["bits"] = int(values["bits"])
+    return Component(**values, measured=row.get("measured") == "yes")
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"{what}={text!r}; expected a number >= 0 in SI units, or nothing")
+    return value
+
+
+#: The bundled tables.
+components: Final = Components(_FOLDER / "components.csv")

@@ -1,0 +1,148 @@
+"""What arrays did, times published figures of components: the default cost model."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isclose
+from typing import Literal
+
+from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
+
+_AT_28_NM, _SUPPLY = 28e-9, 0.9  #: m, V of the closed form
+_LINEAR, _EXPONENTIAL = 100e-15, 1e-18  #: J for each bit, J for each 4^bits, at 1 V
+_CLOSED_FORM = "sun23"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentsCost(CostModel):
+    r"""Counts of what arrays did times figures of components.
+
+    The energy in the cells is not looked up: it is $V^2 G t$ of the simulated cells and reads.
+    Conversions of an ADC are priced by the table, by a fit to a survey or by a closed form at
+    28 nm, $E = (100\,\mathrm{fJ}\, b + 1\,\mathrm{aJ}\, 4^b) (V / 1\,\mathrm{V})^2$; the lowest and
+    the highest figure of all of them are shown beside the one that counts. An array is read, then
+    its columns are converted; arrays of a layer work at the same time, layers one after another.
+    """
+
+    adc: str = parameter("isaac_adc_{bits}b", "1", "name of an ADC of the tables, of any bits")
+    adc_from: Literal["table", "survey", "closed_form"] = parameter(
+        "table", "1", "where the energy of a conversion comes from"
+    )
+    dac: str = parameter("mnsim_dac_{bits}b", "1", "name of a DAC of the tables, of any bits")
+    shift_add: str | Component = parameter("isaac_shift_add", "1", "adder of the tables")
+    buffer: str | Component = parameter("isaac_edram", "1", "buffer of the tables, one a layer")
+    node: float | None = parameter(None, "m", "node that all components must be of", above=0)
+    survey_node: float = parameter(32e-9, "m", "node of the survey: 65, 45, 32 or 22 nm", above=0)
+    read_time: float = parameter(1e-7, "s", "time of a read, that of ISAAC", above=0)
+    conversion_rate: float = parameter(1.28e9, "1/s", "conversions of an ADC, ISAAC's", above=0)
+    adcs: int = parameter(1, "1", "ADCs of an array", above=0)
+    cell_area: float = parameter(4.096e-15, "m^2", "area of a cell, 4 F^2 at 32 nm", at_least=0)
+
+    leaves_out = (
+        "links between tiles",
+        "leakage",
+        "refresh",
+        "digital layers",
+        "drivers of lines",
+        "reload of weights that do not fit on a chip",
+    )
+
+    def table(self, layer: LayerWork) -> Mapping[str, Charge]:
+        array, done = layer.array, layer.activity
+        if array is None:
+            return {}
+        cells = array.arrays * array.rows * array.cols
+        adder, buffer = self._find(self.shift_add), self._find(self.buffer)
+        word = buffer.need("energy_of_use") / buffer.need("bits")
+        return {
+            "cells": Charge(
+                energy=self.read_time * done.dissipation,
+                time=self.read_time * done.reads / array.arrays,
+                area=self.cell_area * cells,
+                source="simulated cells",
+            ),
+            "adc": self._conversions(layer, array.arrays, array.adc_bits),
+            "dac": self._inputs(layer, array.arrays * array.rows, array.dac_bits),
+            "shift_add": Charge(
+                energy=done.shift_adds * adder.need("energy_of_use"),
+                area=self.adcs * array.arrays * adder.need("area"),
+                source=adder.source,
+            ),
+            "buffer": Charge(
+                energy=word * (done.bits_in + done.bits_out),
+                area=buffer.need("area"),
+                source=buffer.source,
+            ),
+            "programming": Charge(
+                energy=done.programming_energy,
+                time=done.programming_time,
+                source="simulated pulses",
+            ),
+        }
+
+    def _conversions(self, layer: LayerWork, arrays: int, bits: int | None) -> Charge:
+        energy = lowest = highest = 0.0
+        sources = []
+        for (_, each), count in layer.activity.adc_conversions.items():
+            component, chosen = self._adc(each)
+            every = [*self.adc_energies(each).values(), chosen]
+            energy += count * chosen
+            lowest, highest = lowest + count * min(every), highest + count * max(every)
+            named = {"table": component.source, "survey": "andrulis24", "closed_form": _CLOSED_FORM}
+            sources.append(named[self.adc_from])
+        converters = self.adcs * arrays
+        area = 0.0 if bits is None else converters * self._adc(bits)[0].need("area")
+        return Charge(
+            energy=energy,
+            time=layer.activity.conversions / converters / self.conversion_rate,
+            area=area,
+            source=", ".join(dict.fromkeys(sources)),
+            lowest=lowest,
+            highest=highest,
+        )
+
+    def _inputs(self, layer: LayerWork, lines: int, bits: int | None) -> Charge:
+        energy, source = 0.0, ""
+        for each, count in layer.activity.dac_conversions.items():
+            component = self._find(self.dac.format(bits=each))
+            energy, source = energy + count * component.need("energy_of_use"), component.source
+        unit = None if bits is None else self._find(self.dac.format(bits=bits))
+        area = 0.0 if unit is None else lines * unit.need("area")
+        return Charge(energy=energy, area=area, source=source)
+
+    def _adc(self, bits: int) -> tuple[Component, float]:
+        """The ADC of the table, and the energy of a conversion in J as it is to be counted."""
+        component = self._find(self.adc.format(bits=bits))
+        if self.adc_from == "survey":
+            return component, self._survey(bits).need("energy")
+        if self.adc_from == "closed_form":
+            return component, closed_form(bits)
+        return component, component.need("energy_of_use")
+
+    def adc_energies(self, bits: int) -> dict[str, float]:
+        """Energy of a conversion in J, by all that the tables know and by the closed form."""
+        found = {each.name: each.energy_of_use for each in _with_bits("adc", bits)}
+        found |= {each.name: each.energy for each in _with_bits("adc_survey", bits)}
+        known = {name: energy for name, energy in found.items() if energy is not None}
+        return {**known, "closed form, 28 nm": closed_form(bits)}
+
+    def _survey(self, bits: int) -> Component:
+        rate = "1280ms" if self.conversion_rate > 1e8 else "100ms"
+        return self._find(f"survey_adc_{bits}b_{round(self.survey_node * 1e9)}nm_{rate}")
+
+    def _find(self, which: str | Component) -> Component:
+        found = components.find(which)
+        if self.node is None or found.technology is None or isclose(found.technology, self.node):
+            return found
+        raise ConfigError(
+            f"component {found.name!r} is of {found.technology * 1e9:g} nm, node={self.node!r}; "
+            "expected a component of that node, or node=None: no rule scales figures to another"
+        )
+
+
+def closed_form(bits: int) -> float:
+    """J, of a conversion at 28 nm and 0.9 V."""
+    return (_LINEAR * bits + _EXPONENTIAL * 4.0**bits) * _SUPPLY**2
+
+
+def _with_bits(kind: str, bits: int) -> Iterator[Component]:
+    return (each for each in components.values() if each.kind == kind and each.bits == bits)
