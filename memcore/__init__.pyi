@@ -36,6 +36,7 @@ from memcore.contracts.forms import Steady as Steady
 from memcore.contracts.forms import UniformLevels as UniformLevels
 from memcore.contracts.layer import Layer as Layer
 from memcore.contracts.layer import Operand as Operand
+from memcore.contracts.lines import Lines as Lines
 from memcore.contracts.mapper import Mapped as Mapped
 from memcore.contracts.mapper import Mapper as Mapper
 from memcore.contracts.mapper import Part as Part
@@ -53,6 +54,8 @@ from memcore.contracts.schedule import Span as Span
 from memcore.contracts.schedule import Task as Task
 from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
+from memcore.contracts.transfer import Thresholds as Thresholds
+from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
@@ -112,7 +115,12 @@ from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost
 from memcore.report.diagnosis import diagnose as diagnose
 from memcore.report.ideal import check_ideal as check_ideal
+from memcore.report.linearity import Linearity as Linearity
+from memcore.report.linearity import linearity as linearity
 from memcore.report.provenance import provenance as provenance
+from memcore.report.ranges import ConverterRange as ConverterRange
+from memcore.report.ranges import RangeReport as RangeReport
+from memcore.report.ranges import check_ranges as check_ranges
 from memcore.report.summary import summary as summary
 from memcore.tables.component import Component as Component
 from memcore.tables.library import Components as Components

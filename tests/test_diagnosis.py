@@ -123,7 +123,7 @@ def test_the_budget_names_every_effect_once():
     assert budget.digital == pytest.approx(budget.ideal, rel=1e-4)
     table = str(budget).splitlines()
     assert table[0].startswith(f"digital {budget.digital:.4g}, ideal arrays")
-    assert [line.split()[0] for line in table[2:]] == names
+    assert [line.split()[0] for line in table[2 : 2 + len(names)]] == names
 
 
 @pytest.mark.parametrize(

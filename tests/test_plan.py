@@ -164,3 +164,34 @@ def test_a_mapped_bias_drives_a_word_line_but_no_dac():
 
     assert activity.dac_conversions == {8: 3}
     assert activity.drives == 2 * 4
+
+
+@given(plans(), st.integers(1, 4))
+def test_lines_are_those_of_the_array_that_a_value_comes_from(plan, columns):
+    tiling = plan.tiling
+    tiles = [
+        tile
+        for tile, lines in enumerate(cuts(tiling.rows, tiling.array_rows))
+        for _ in cuts(lines, plan.rows_at_once or tiling.array_rows)
+    ]
+    for value in range(len(plan.values)):
+        lines = plan.lines(value)
+        assert lines.array.shape == lines.column.shape
+        assert lines.array.shape == (tiling.groups, len(tiles), tiling.cols)
+        carried = [n for n, here in enumerate(tiling.shared) if here]
+        for group, (at, tile), col in product(
+            range(tiling.groups), enumerate(tiles), range(tiling.cols)
+        ):
+            place = (0, group, tile, col // tiling.data_cols)
+            assert tiling.place(int(lines.array[group, at, col])) == place
+            wanted = col % tiling.data_cols
+            if plan.per_column and tiling.shared[value]:
+                lane = [n for n in carried if tiling.lanes[n] == tiling.lanes[value]]
+                wanted = tiling.data_cols + lane.index(value)
+            assert int(lines.column[group, at, col]) == wanted
+        count, instance = lines.shared(columns)
+        assert 0 <= int(instance.min()) <= int(instance.max()) < count
+        same = (lines.array.flatten()[:, None] == lines.array.flatten()) & (
+            lines.column.flatten()[:, None] // columns == lines.column.flatten() // columns
+        )
+        assert torch.equal(instance.flatten()[:, None] == instance.flatten(), same)

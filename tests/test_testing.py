@@ -27,6 +27,7 @@ from memcore import (
     Programmer,
     Reference,
     Stage,
+    Thresholds,
     UniformLevels,
 )
 from memcore.testing import (
@@ -769,6 +770,35 @@ def observing(observe):
     return dataclass(frozen=True, kw_only=True)(type("Sloppy", (MidTread,), {"observe": observe}))()
 
 
+def agreeing(agree):
+    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (MidTread,), {"agree": agree}))()
+
+
+def differing(form):
+    """A converter that differs, with a form of thresholds, levels and bit lines."""
+
+    def bind(self, full_scale, ctx):
+        levels = MidTread.bind(self, full_scale, ctx)
+        values = levels.step * torch.arange(levels.lo, levels.hi + 1)
+        edges = (values[1:] + values[:-1]) / 2
+        return levels if ctx.lines is None else form(edges, values, ctx.lines)
+
+    methods = {"bind": bind, "differs": True}
+    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (MidTread,), methods))()
+
+
+def of_values(edges, values, lines):
+    """Each value has a converter of its own, whatever its bit line."""
+    count = lines.array.numel()
+    shift = torch.linspace(0, 3, count)[:, None] * (values[1] - values[0])
+    return Thresholds(edges + shift, values, torch.arange(count).view(lines.array.shape))
+
+
+def drawn_at_once(edges, values, lines):
+    count, instance = lines.shared(1)
+    return Thresholds(edges * (1 + 0.1 * torch.rand(count, 1)), values, instance)
+
+
 def cost(estimate):
     return dataclass(frozen=True, kw_only=True)(type("Sloppy", (Tariff,), {"estimate": estimate}))()
 
@@ -873,6 +903,15 @@ SLOPPY = [
         observing(lambda self, values: values[:3]),
         "observe returns tensor",
     ),
+    (
+        "check_converters_of_lines_differ",
+        differing(lambda edges, values, lines: nn.Flatten()),
+        "become (4098, 24)",
+    ),
+    ("check_converters_of_lines_differ", differing(of_values), "are converted differently"),
+    ("check_converters_of_lines_differ", differing(drawn_at_once), "two binds with one seed"),
+    ("check_lanes_agree", agreeing(lambda self, ranges, gain: ranges / 2), "agree turns"),
+    ("check_lanes_agree", agreeing(lambda self, ranges, gain: ranges * 2), "agreeing twice"),
     ("check_fulfils_its_contract", Misspelt(), "{'volts'}"),
     ("check_same_seed_same_cells", AllEqual(), "two chips have equal cells"),
     ("check_pickles", WithLambda(), "it cannot be pickled"),

@@ -26,6 +26,15 @@ class Converter(Contract):
         """Bits of one result, for costs: the parameter `bits`; 0 if there is none."""
         return int(getattr(self, "bits", 0))
 
+    @property
+    def differs(self) -> bool:
+        """Whether converters differ from each other, False by default.
+
+        Then the ADCs of each lane, or of each part, are bound on their own, with the bit lines that
+        they convert in `ctx.lines`, and the form may be a `Transfer`.
+        """
+        return False
+
     @hookspec
     @abstractmethod
     def observe(self, values: Tensor) -> Tensor | None:
@@ -34,12 +43,23 @@ class Converter(Contract):
         A fixed range is returned whatever the values; otherwise no values give None.
         """
 
+    def agree(self, ranges: Tensor, gain: Tensor) -> Tensor:
+        """The ranges of all lanes once each has seen its own values; as they are by default.
+
+        Args:
+            ranges: lowest and highest value of each lane, [lanes, 2].
+            gain: weight for one siemens in each lane, the largest magnitude of a column, [lanes].
+        """
+        del gain
+        return ranges
+
     @hookspec
     @abstractmethod
     def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:
-        """The quantiser of a range, as a `UniformLevels` or `Lookup` form.
+        """The quantiser of a range, as a `UniformLevels`, `Lookup` or `Transfer` form.
 
         Args:
             full_scale: [2], the lowest and the highest value to represent.
-            ctx: for converters that differ from each other.
+            ctx: for converters that differ from each other: where they draw their errors, and in
+                `ctx.lines` the bit lines that they convert; None for a single one, such as a DAC.
         """

@@ -146,9 +146,11 @@ class SerialLevels(UniformLevels):
         lo: lowest code, an integer.
         hi: highest code, an integer.
         bits_per_step: bits of one digit.
-        signed: "magnitude" gives each digit the sign of the value; "twos_complement" has digits of
-            at least 0, and the last place counts negative where `lo` is negative. With a negative
-            `lo`, the latter wants `lo = -2^(k-1)`, `hi < 2^(k-1)` and one bit for a step.
+        signed: how negative codes are applied. "magnitude" gives each digit the sign of the value.
+            "split" applies the digits of positive values first, then those of negative ones, which
+            count negative; no digit is negative. "twos_complement" has digits of at least 0 and,
+            where `lo` is negative, the sign bit in a last step of its own, which counts negative;
+            it wants `lo = -2^(k-1)` and `hi < 2^(k-1)` then.
 
     Raises:
         ConfigError: these codes have no two's complement, or a step has less than one bit.
@@ -161,53 +163,72 @@ class SerialLevels(UniformLevels):
         hi: float,
         *,
         bits_per_step: int = 1,
-        signed: Literal["magnitude", "twos_complement"] = "magnitude",
+        signed: Literal["magnitude", "split", "twos_complement"] = "magnitude",
     ) -> None:
         super().__init__(step, lo, hi)
         if signed == "twos_complement":
-            _require_twos_complement(int(lo), int(hi), bits_per_step)
+            _require_twos_complement(int(lo), int(hi))
         if bits_per_step < 1:
             raise ConfigError(f"bits_per_step={bits_per_step!r}; expected an integer >= 1")
         self.bits_per_step = bits_per_step
         self.signed = signed
-        largest = max(abs(lo), abs(hi)) if signed == "magnitude" else hi - lo
-        self.steps = max(1, -(-int(largest).bit_length() // bits_per_step))
+        largest = -self.lo - 1 if self._has_sign_bit else max(abs(lo), abs(hi))
+        #: Steps for a magnitude, or for all but the sign bit of a two's complement.
+        self._below = -(-int(largest).bit_length() // bits_per_step)
+        if not self._has_sign_bit:
+            self._below = max(1, self._below)
+        self.steps = len(self.places)
 
     @property
     def places(self) -> tuple[float, ...]:
         """What a full digit of each step counts for, as a share of the largest input."""
         largest = max(abs(self.lo), abs(self.hi))
         base = 2**self.bits_per_step
-        places = [(base - 1) * base**k / largest for k in range(self.steps)]
-        if self.signed == "twos_complement" and self.lo < 0:
-            places[-1] = -places[-1]
+        places = [(base - 1) * base**k / largest for k in range(self._below)]
+        if self.lo < 0 and self.signed == "split":
+            places += [-place for place in places]
+        if self._has_sign_bit:
+            places.append(-1.0)
         return tuple(places)
+
+    @property
+    def _has_sign_bit(self) -> bool:
+        return self.lo < 0 and self.signed == "twos_complement"
 
     def digits(self, x: Tensor) -> Tensor:
         """What drives the word lines in each step, [steps, *x.shape] in input units."""
         code = (x / self.step).round().clamp(self.lo, self.hi)
-        base = 2**self.bits_per_step
-        sign = code.sign() if self.signed == "magnitude" else torch.ones_like(code)
-        rest = torch.where(sign * code < 0, code + float(base**self.steps), sign * code)
-        digits = []
-        for _ in range(self.steps):
-            higher = torch.div(rest, base, rounding_mode="floor")
-            digits.append((rest - base * higher) * sign)
-            rest = higher
+        full = 2**self.bits_per_step - 1
+        if self._has_sign_bit:
+            negative = (code < 0).to(code.dtype)
+            digits = [*self._of(code - self.lo * negative), full * negative]
+        elif self.lo < 0 and self.signed == "split":
+            digits = [*self._of(code.clamp(min=0)), *self._of((-code).clamp(min=0))]
+        else:
+            sign = code.sign()
+            digits = [digit * sign for digit in self._of(code.abs())]
         peak = self.step * max(abs(self.lo), abs(self.hi))
-        drives: Tensor = torch.stack(digits) * (peak / (base - 1))
+        drives: Tensor = torch.stack(digits) * (peak / full)
         return drives
 
+    def _of(self, code: Tensor) -> list[Tensor]:
+        """The digits of codes >= 0."""
+        base, rest, digits = 2**self.bits_per_step, code, []
+        for _ in range(self._below):
+            higher = torch.div(rest, base, rounding_mode="floor")
+            digits.append(rest - base * higher)
+            rest = higher
+        return digits
 
-def _require_twos_complement(lo: int, hi: int, bits_per_step: int) -> None:
+
+def _require_twos_complement(lo: int, hi: int) -> None:
     if lo == 0 <= hi:
         return
-    if lo < 0 <= hi < -lo and -lo & (-lo - 1) == 0 and bits_per_step == 1:
+    if lo < 0 <= hi < -lo and -lo & (-lo - 1) == 0:
         return
     raise ConfigError(
-        f"codes from {lo} to {hi} in steps of {bits_per_step} bit(s) have no two's complement; "
-        "expected lo = -2^(k-1), hi < 2^(k-1) and one bit for a step, or lo = 0; or "
-        'signed="magnitude"'
+        f"codes from {lo} to {hi} have no two's complement; expected lo = -2^(k-1) and "
+        'hi < 2^(k-1), or lo = 0; or signed="magnitude"'
     )
 
 

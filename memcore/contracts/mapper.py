@@ -50,7 +50,8 @@ class Mapped:
     Args:
         parts: the parts in the order in which their arrays follow each other; the first part of a
             lane is no reference.
-        gain: weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols].
+        gain: weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols]; or
+            [lanes, rows, cols], the same for all word lines of an array.
         step: weight of one step, for a mapper that rounds weights; 0 for one that does not.
     """
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from memcore.contracts.lines import Lines
 from memcore.random import Stream
 
 
@@ -30,12 +31,18 @@ class Context:
         writes: how often the arrays were programmed before. What a rewrite draws anew comes from
             `ctx.random.child("write", ctx.writes)`, what stays for life from `ctx.random`.
         torch_device: where tensors that are drawn belong.
+        tile: word lines and bit lines of one array, told to mappers; None for one array as large as
+            needed.
+        lines: the bit lines that a converter is bound for, for one that says that it `differs`;
+            None for all else.
     """
 
     random: Stream
     temperature: float = 300.0
     writes: int = 0
     torch_device: torch.device | None = None
+    tile: tuple[int, int] | None = None
+    lines: Lines | None = None
 
     def child(self, *names: str | int) -> "Context":
         """The same context with the stream of a named part."""

@@ -1,6 +1,8 @@
 """`Calibrated`: a converter together with the ranges that it was calibrated to."""
 
 import copy
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,8 +10,12 @@ from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
 from memcore.contracts.forms import SerialLevels, UniformLevels
+from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
+from memcore.contracts.transfer import Transfer
+from memcore.crossbar.conversions import Conversions
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
+from memcore.random import Stream
 
 #: Values that a range is taken from together.
 _KEPT = 1 << 22
@@ -26,6 +32,7 @@ class Calibrated(nn.Module):
             values by default.
         parts: sizes of the parts of the last dimension of the values that have a range each, in
             place of lanes; () for one range.
+        lines: gives the bit lines of the values of each leading index; None for a DAC.
     """
 
     #: Lowest and highest value to represent, [lanes or parts, 2]; NaN where not known yet.
@@ -39,18 +46,20 @@ class Calibrated(nn.Module):
         lanes: tuple[int, ...] = (0,),
         *,
         parts: tuple[int, ...] = (),
+        lines: Callable[[int], Lines] | None = None,
     ) -> None:
         super().__init__()
         self.converter = converter
-        self.lanes, self.parts = lanes, parts
+        self.lanes, self.parts, self.lines = lanes, parts, lines
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
-        #: Share of the values beyond the range, of the batch that `note` saw last.
-        self.clipped: float | None = None
         self._seen: list[Sample] = []
         ranges = len(parts) or 1 + max(lanes)
         self.register_buffer("range", like.new_full((ranges, 2), torch.nan))
+        #: What `note` saw of each lane since `restart`.
+        self.conversions: list[Conversions] = []
+        self.restart()
         self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
         self.reset()
 
@@ -65,7 +74,7 @@ class Calibrated(nn.Module):
 
         Of inputs in parts there is one form, whose step differs from input to input.
         """
-        if self.form is None:
+        if self.form is None or self._differs:
             return None
         forms = self.form.forms if isinstance(self.form, LaneForms) else [self.form]
         uniform = [form for form in forms if isinstance(form, UniformLevels)]
@@ -109,16 +118,35 @@ class Calibrated(nn.Module):
                 low_high[0] = torch.fmin(low_high[0], seen[0])
                 low_high[1] = torch.fmax(low_high[1], seen[1])
 
+    def agree(self, gain: Tensor) -> None:
+        """Let the converter relate the ranges of the lanes, whose gain is [lanes, ...]."""
+        if self.converter is None or self.is_fixed or not self.range.isfinite().all():
+            return
+        weight = gain.abs().reshape(len(gain), -1).amax(1)
+        self.range.copy_(self.converter.agree(self.range.clone(), weight.to(self.range)))
+
     def note(self, values: Tensor) -> None:
-        """Count how many of these values are clipped."""
+        """Count how many of these values are clipped, and how well all are resolved."""
         if self.converter is None or self.form is None or not values.numel():
             return
-        beyond = 0
+        converted = self.form(values)
         for lane, (low, high) in enumerate(self.range):
-            here = self._of_lane(values, lane)
-            slack = 1e-6 * (high - low)
-            beyond += int(((here < low - slack) | (here > high + slack)).sum())
-        self.clipped = beyond / values.numel()
+            here, there = self._of_lane(values, lane), self._of_lane(converted, lane)
+            self.conversions[lane].add(here, there, low, high)
+
+    def restart(self) -> None:
+        """Forget what `note` counted."""
+        self.conversions = [Conversions() for _ in self.range]
+
+    @property
+    def clipped(self) -> float | None:
+        """Share of the values beyond the range that `note` saw; None if it saw none."""
+        count = sum(seen.count for seen in self.conversions)
+        return sum(seen.beyond for seen in self.conversions) / count if count else None
+
+    def follow(self, random: Stream) -> None:
+        """Bind converters as the chip has them whose stream this is."""
+        self._context = dataclasses.replace(self._context, random=random)
 
     def forget(self) -> None:
         """Drop the values that ranges were taken from."""
@@ -136,11 +164,28 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
-        forms = self._bound(self.converter, self.range)
+        if self._differs:
+            forms = self._of_lines(self.converter)
+            lanes = tuple(range(len(forms)))
+        else:
+            forms, lanes = self._bound(self.converter, self.range), self.lanes
         if self.parts:
             self.form = self._of_parts(self.converter, forms)
         else:
-            self.form = forms[0] if len(forms) == 1 else LaneForms(forms, self.lanes)
+            self.form = forms[0] if len(forms) == 1 else LaneForms(forms, lanes)
+
+    @property
+    def _differs(self) -> bool:
+        """Whether each leading index of the values has converters of its own."""
+        return self.converter is not None and self.converter.differs and self.lines is not None
+
+    def _of_lines(self, converter: Converter) -> list[nn.Module]:
+        assert self.lines is not None
+        forms = []
+        for value, lane in enumerate(self.lanes):
+            ctx = dataclasses.replace(self._context.child("lines", value), lines=self.lines(value))
+            forms.append(self._bound_to(converter, self.range[lane], ctx))
+        return forms
 
     def _of_parts(self, converter: Converter, forms: list[nn.Module]) -> nn.Module:
         """One form for all inputs; the converters are all signed if those of one part are."""
@@ -157,13 +202,36 @@ class Calibrated(nn.Module):
             )
         return PartForms(forms, self.parts) if joined is None else joined
 
-    def _bound(self, converter: Converter, ranges: Tensor) -> list[nn.Module]:
-        return [self._bound_to(converter, each, lane) for lane, each in enumerate(ranges)]
+    @property
+    def noises(self) -> tuple[tuple[Transfer, int] | None, ...]:
+        """For each leading index, a form that draws noise and the key of its draws, or None.
 
-    def _bound_to(self, converter: Converter, low_high: Tensor, lane: int) -> nn.Module:
-        ctx = self._context if lane == 0 else self._context.child("lane", lane)
+        Empty if none draws any.
+        """
+        if isinstance(self.form, LaneForms):
+            forms = [self.form.forms[lane] for lane in self.form.lanes]
+        else:
+            forms = [] if self.form is None else [self.form] * len(self.lanes)
+        found = tuple(
+            (form, self._context.random.child("conversion", value).key)
+            if isinstance(form, Transfer) and form.is_noisy
+            else None
+            for value, form in enumerate(forms)
+        )
+        return found if any(found) else ()
+
+    def _bound(self, converter: Converter, ranges: Tensor) -> list[nn.Module]:
+        ctx = self._context
+        return [
+            self._bound_to(converter, each, ctx if lane == 0 else ctx.child("lane", lane))
+            for lane, each in enumerate(ranges)
+        ]
+
+    def _bound_to(self, converter: Converter, low_high: Tensor, ctx: Context) -> nn.Module:
         form = converter.bind(low_high.clone(), ctx).to(self.range.device)
         _require_levels(form, converter)
+        if self.lines is None:
+            _require_quiet(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
             for name, value in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, value, persistent=False)
@@ -275,6 +343,15 @@ def _require_levels(form: nn.Module, converter: Converter) -> None:
         f"the levels of {type(converter).__name__} are {form.step.flatten()[0].item():.3g} apart; "
         f"expected at least {least:.3g}: look at its full_scale and at the values it converts"
     )
+
+
+def _require_quiet(form: nn.Module, converter: Converter) -> None:
+    """Refuse noise of conversions that nobody draws."""
+    if isinstance(form, Transfer) and form.is_noisy:
+        raise ConfigError(
+            f"{type(converter).__name__} as a DAC has noise, which is drawn for conversions of "
+            "currents only; expected a DAC without noise, noise_std=0 say"
+        )
 
 
 def warn_uncalibrated(n: int) -> None:

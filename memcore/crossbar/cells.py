@@ -98,6 +98,7 @@ class Cells(nn.Module):
             temperature=self.config.temperature,
             writes=int(self.writes) if writes is None else writes,
             torch_device=self.writes.device,
+            tile=self.config.tile,
         )
 
     @property
@@ -154,7 +155,7 @@ class Cells(nn.Module):
         weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
         tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
-        _require_gain(mapped, weight.shape[-1])
+        _require_gain(mapped, tiling)
         unused, _ = self.config.device.nominal_range()
         target = tiling.split([part.target for part in mapped.parts], unused)
         self.require_finite("target conductances", target)
@@ -315,13 +316,21 @@ class Cells(nn.Module):
         return str(self.tiling)
 
 
-def _require_gain(mapped: Mapped, cols: int) -> None:
-    shape, lanes = tuple(mapped.gain.shape), mapped.lanes
-    if shape not in ((lanes,), (lanes, cols)):
+def _require_gain(mapped: Mapped, tiling: Tiling) -> None:
+    gain, whole = mapped.gain, (mapped.lanes, tiling.rows, tiling.cols)
+    if tuple(gain.shape) not in (whole[:1], (whole[0], whole[2]), whole):
         raise ConfigError(
-            f"the gain of a mapping has shape {shape}; expected [lanes], here {(lanes,)}, or "
-            f"[lanes, cols], here {(lanes, cols)}"
+            f"the gain of a mapping has shape {tuple(gain.shape)}; expected [lanes], here "
+            f"{whole[:1]}, [lanes, cols], here {(whole[0], whole[2])}, or [lanes, rows, cols]"
         )
+    if gain.dim() < 3 or gain.is_meta:
+        return
+    for tile in gain.split(tiling.array_rows, dim=1):  # type: ignore[no-untyped-call]
+        if bool((tile != tile[:, :1]).any()):
+            raise ConfigError(
+                "the gain of a mapping differs between word lines of one array, whose currents are "
+                "added before the ADC; expected the same for all of them: ctx.tile says how many"
+            )
 
 
 def _without_target(part: Part) -> Part:

@@ -171,7 +171,10 @@ class Crossbar(nn.Module):
         ctx = self.cells.context()
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
-        self.output = Calibrated(config.adc, ctx.child("adc"), weight, plan_of(self.cells).values)
+        plan = plan_of(self.cells)
+        self.output = Calibrated(
+            config.adc, ctx.child("adc"), weight, plan.values, lines=plan.lines
+        )
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
@@ -293,6 +296,7 @@ class Crossbar(nn.Module):
             constant=self.constant,
         )
         self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
+        self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
         is_set = self.input.is_ready and self.output.is_ready and self._observing is None
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
@@ -360,7 +364,7 @@ class Crossbar(nn.Module):
         if not self.is_set and self._is_observed(x):
             self._check_typical(x)
             return self._observe(x)
-        if not self.cells.effects.is_stochastic:
+        if not self._is_stochastic:
             y: Tensor = self.reader(x, self.reads, lines)
             return y
         before = self.recent.of_recomputation(x) if self.training else None
@@ -446,7 +450,12 @@ class Crossbar(nn.Module):
         """
         with self._lock:
             self._is_set = False
+            if self._observing == "output":
+                self.output.agree(self.gain)
             self._observing = port
+            if port is not None:
+                self.input.restart()
+                self.output.restart()
             if port == "input":
                 self.input.reset()
             if port in ("input", "output"):
@@ -535,5 +544,7 @@ def _names_of_before(
 
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
+    crossbar.input.follow(crossbar.cells.random.child("dac"))
+    crossbar.output.follow(crossbar.cells.random.child("adc"))
     with crossbar._lock:
         crossbar.refresh()

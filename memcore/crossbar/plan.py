@@ -1,11 +1,14 @@
 """`ReadPlan`: how one vector is read, and by arithmetic what that takes."""
 
 from dataclasses import dataclass
+from math import ceil
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from memcore.contracts.cost import Activity
+from memcore.contracts.lines import Lines
 from memcore.crossbar.tiling import Tiling
 
 
@@ -77,6 +80,43 @@ class ReadPlan:
         """The lane of each value that is digitised for one output: of each lane, or each part."""
         lanes = self.tiling.lanes
         return lanes if self.per_column else tuple(range(1 + max(lanes)))
+
+    def lines(self, value: int) -> Lines:
+        """The bit lines of one of `values`, as their converters are told."""
+        t = self.tiling
+        groups = [ceil(rows / self.group_rows) for rows in self._rows_of_tiles]
+        tile = torch.arange(t.row_tiles).repeat_interleave(torch.tensor(groups))
+        column = torch.arange(t.cols)
+        array = torch.arange(t.groups)[:, None, None] * t.row_tiles + tile[:, None]
+        array = array * t.col_tiles + column // t.data_cols
+        place = column % t.data_cols
+        if self.per_column and t.shared[value]:
+            before = zip(t.shared[:value], t.lanes, strict=False)
+            place = torch.full_like(
+                column, t.data_cols + sum(here and at == t.lanes[value] for here, at in before)
+            )
+        return Lines(
+            arrays=t.groups * t.row_tiles * t.col_tiles,
+            cols=t.array_cols,
+            array=array,
+            column=place.expand(array.shape),
+        )
+
+    @property
+    def first_rows(self) -> list[int]:
+        """The first word line of each group, counted over all tiles."""
+        t = self.tiling
+        return [
+            tile * t.array_rows + first
+            for tile, rows in enumerate(self._rows_of_tiles)
+            for first in range(0, rows, self.group_rows)
+        ]
+
+    @property
+    def _rows_of_tiles(self) -> list[int]:
+        """Word lines of each of the tiles that the inputs of one matrix are spread over."""
+        t = self.tiling
+        return [t.array_rows] * (t.row_tiles - 1) + [self.last_rows]
 
     def activity(self, vectors: int) -> Activity:
         """What reading so many vectors takes."""

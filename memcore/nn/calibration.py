@@ -35,7 +35,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
     Warns:
         NoEffectWarning: no layer has a converter whose range is calibrated, or a layer that has one
             was not called, or the network multiplies by a weight past its arrays.
-        SaturationWarning: a converter with a fixed range clips more than 1 % of the last batch.
+        SaturationWarning: a converter with a fixed range clips more than 1 % of its values.
     """
     every = unique_matrices(model)
     waiting = [matrix for matrix in every if has_range(matrix, "input", "output")]

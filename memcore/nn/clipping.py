@@ -13,7 +13,7 @@ _MANY = 0.01
 
 
 def clipped(model: nn.Module, work: Callable[[], object]) -> dict[tuple[str, str], float]:
-    """The share of clipped values of each converter that has a range, in its last pass.
+    """The share of clipped values of each converter that has a range.
 
     Args:
         model: a converted network.
@@ -33,7 +33,7 @@ def clipped(model: nn.Module, work: Callable[[], object]) -> dict[tuple[str, str
             crossbar.observe(None)
             crossbar.reads.copy_(number)
     return {
-        (name, kind): port.clipped for name, kind, port in _ports(model) if port.clipped is not None
+        (name, kind): port.clipped for name, kind, port in ports(model) if port.clipped is not None
     }
 
 
@@ -47,7 +47,7 @@ def warn_of_clipping(model: nn.Module, *, fixed: bool = False) -> None:
     Warns:
         SaturationWarning: there are some.
     """
-    for name, kind, port in _ports(model):
+    for name, kind, port in ports(model):
         if port.clipped is not None and port.clipped > _MANY and (port.is_fixed or not fixed):
             warn(
                 f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
@@ -57,7 +57,8 @@ def warn_of_clipping(model: nn.Module, *, fixed: bool = False) -> None:
             )
 
 
-def _ports(model: nn.Module) -> Iterator[tuple[str, str, Calibrated]]:
+def ports(model: nn.Module) -> Iterator[tuple[str, str, Calibrated]]:
+    """The converters of a network: name of the matrix, "DAC" or "ADC", converter."""
     for name, (_, matrix) in named_matrices(model).items():
         yield name, "DAC", matrix.crossbar.input
         yield name, "ADC", matrix.crossbar.output

@@ -1,6 +1,7 @@
 """What every converter promises."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
+from memcore.contracts.lines import Lines
 from memcore.testing.cases import (
     Untouched,
     compiled,
@@ -59,8 +61,8 @@ def check_observes_a_range(converter: Converter) -> None:
 
 
 def check_is_idempotent(converter: Converter) -> None:
-    """What was converted once converts to itself."""
-    for scale in RANGES:
+    """What was converted once converts to itself, where converters have no errors of their own."""
+    for scale in () if converter.differs else RANGES:
         form = _bind(converter, scale)
         once = form(_sweep(scale, beyond=0.5))
         twice = form(once)
@@ -74,8 +76,8 @@ def check_is_idempotent(converter: Converter) -> None:
 
 
 def check_is_monotone(converter: Converter) -> None:
-    """A larger value never gives a smaller code."""
-    for scale in RANGES:
+    """A larger value never gives a smaller code, where converters have no errors of their own."""
+    for scale in () if converter.differs else RANGES:
         steps = _bind(converter, scale)(_sweep(scale, beyond=0.5)).diff()
         if not bool((steps >= 0).all()):
             fail(
@@ -101,8 +103,11 @@ def check_count_of_levels(converter: Converter) -> None:
 
 
 def check_zero_is_a_level(converter: Converter) -> None:
-    """Where the range holds 0, 0 is converted without error: no input means no current."""
-    for scale in RANGES:
+    """Where the range holds 0, 0 is converted without error: no input means no current.
+
+    Converters that differ from each other may have offsets.
+    """
+    for scale in () if converter.differs else RANGES:
         converted = float(_bind(converter, scale)(torch.zeros(1)))
         if converted != 0:
             fail(
@@ -113,8 +118,11 @@ def check_zero_is_a_level(converter: Converter) -> None:
 
 
 def check_stays_in_range(converter: Converter) -> None:
-    """Values beyond the range saturate, and within it none is off by more than one step."""
-    for scale in RANGES:
+    """Values beyond the range saturate, and within it none is off by more than one step.
+
+    Converters that differ from each other may be off by more.
+    """
+    for scale in () if converter.differs else RANGES:
         form = _bind(converter, scale)
         values = _sweep(scale)
         inside = form(values)
@@ -176,6 +184,59 @@ def check_randomness_is_keyed(converter: Converter) -> None:
         fail(converter, "two binds with one seed differ", "draw from ctx.random in bind only")
 
 
+def _lines() -> Lines:
+    """Two groups of two arrays of three bit lines, whose word lines are driven in two groups."""
+    array = torch.tensor([[0, 0, 1, 1], [2, 2, 3, 3]]).unsqueeze(-1).expand(2, 4, 3)
+    return Lines(arrays=4, cols=3, array=array, column=torch.arange(3).expand(2, 4, 3))
+
+
+def check_converters_of_lines_differ(converter: Converter) -> None:
+    """Converters that differ keep the shape of values, and are those of bit lines.
+
+    All groups of word lines of an array come out of the same converters, of other arrays of others.
+    """
+    if not converter.differs:
+        return
+    ctx = dataclasses.replace(context(0, "converter"), lines=_lines())
+    for scale in RANGES:
+        form = converter.bind(torch.tensor(scale), ctx)
+        values = _sweep(scale, beyond=0.1)[:, None, None, None].expand(-1, 2, 4, 3)
+        result = form(values)
+        if result.shape != values.shape:
+            fail(
+                converter,
+                f"values of shape {tuple(values.shape)} become {tuple(result.shape)}",
+                "index converters by ctx.lines.shared(...), [groups, groups of word lines, cols]",
+            )
+        if not torch.equal(result[:, :, ::2], result[:, :, 1::2]):
+            fail(
+                converter,
+                "groups of word lines of one array are converted differently",
+                "draw errors for each of ctx.lines.shared(...), not for each value",
+            )
+    repeated = converter.bind(torch.tensor(RANGES[0]), ctx)
+    values = _sweep(RANGES[0])[:, None, None, None].expand(-1, 2, 4, 3)
+    if not torch.equal(repeated(values), converter.bind(torch.tensor(RANGES[0]), ctx)(values)):
+        fail(converter, "two binds with one seed differ", "draw from ctx.random in bind only")
+
+
+def check_lanes_agree(converter: Converter) -> None:
+    """`agree` keeps the shape of ranges, loses no value, and leaves what agrees already."""
+    ranges = torch.tensor([[-1e-6, 3e-6], [-5e-6, 2e-6], [-1e-7, 1e-7]])
+    gain = torch.tensor([1.0, 4.0, 16.0])
+    agreed = converter.agree(ranges.clone(), gain)
+    if agreed.shape != ranges.shape or bool(
+        ((agreed[:, 0] > ranges[:, 0]) | (agreed[:, 1] < ranges[:, 1])).any()
+    ):
+        fail(
+            converter,
+            f"agree turns {ranges.tolist()} into {agreed.tolist()}",
+            "widen ranges, [lanes, 2], and never narrow one",
+        )
+    if not torch.allclose(converter.agree(agreed.clone(), gain), agreed, rtol=1e-6, atol=0):
+        fail(converter, "agreeing twice changes the ranges", "leave ranges that agree as they are")
+
+
 def check_compiles(converter: Converter) -> None:
     """`torch.compile` takes the bound form in one graph."""
     form, values = _bind(converter), _sweep(RANGES[0], beyond=0.5)
@@ -202,5 +263,7 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     check_inputs_stay_as_they_are,
     check_follows_to,
     check_randomness_is_keyed,
+    check_converters_of_lines_differ,
+    check_lanes_agree,
     check_compiles,
 )

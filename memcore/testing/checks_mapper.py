@@ -58,8 +58,13 @@ def check_targets_have_the_weights_shape(mapper: Mapper) -> None:
     if not isinstance(mapped.gain, Tensor) or tuple(mapped.gain.shape) not in (
         (mapped.lanes,),
         (mapped.lanes, cols),
+        (mapped.lanes, rows, cols),
     ):
-        fail(mapper, f"the gain is {mapped.gain!r}", "return a tensor [lanes] or [lanes, cols]")
+        fail(
+            mapper,
+            f"the gain is {mapped.gain!r}",
+            "return a tensor [lanes], [lanes, cols] or [lanes, rows, cols]",
+        )
 
 
 def check_lanes_are_counted(mapper: Mapper) -> None:

@@ -51,5 +51,7 @@ def test_only_the_tail_beyond_the_quantile_is_clipped():
 
 
 def test_an_impossible_quantile_is_refused():
-    with pytest.raises(ConfigError, match=r"expected a finite number in \(0, 1\], or None"):
+    with pytest.raises(ConfigError, match=r"expected a finite number > 0, or None"):
         mappers["offset"](clip=0.0)
+    with pytest.raises(ConfigError, match=r"expected a finite number in \(0, 1\], or None"):
+        mappers["offset"](clip=1.5)

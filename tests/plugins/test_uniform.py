@@ -129,3 +129,92 @@ def test_an_all_zero_signal_still_makes_a_converter(symmetric):
 def test_impossible_converters_are_refused(parameters, text):
     with pytest.raises(ConfigError, match=text):
         Converter(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("bits", "sigmas", "rel"),
+    [
+        (2, 1.2240, 0.01),  # 3 and 7 levels: Max, IRE Trans. Inf. Theory, 1960
+        (3, 3 * 0.6508, 0.01),
+        (5, 2.93, 0.05),  # 2^b levels, one more: Banner et al., NeurIPS 2019
+        (6, 3.28, 0.05),
+        (8, 3.89, 0.05),
+    ],
+)
+def test_the_range_of_least_error_of_a_normal_signal_is_the_known_one(bits, sigmas, rel):
+    x = memcore.Stream(0).normal((200_000,), dtype=torch.float64)
+    found = Converter(bits=bits, calibration="least_error").observe(x)
+    assert float(found[1]) == pytest.approx(sigmas, rel=rel)
+    assert float(found[0]) == -float(found[1])
+
+
+@pytest.mark.parametrize("symmetric", [None, True, False])
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.5, 3.0])
+def test_no_other_range_has_less_error(symmetric, shift):
+    x = memcore.Stream(0).normal((20_000,), dtype=torch.float64).exp() - 1 + shift
+    parameters = {"bits": 4, "symmetric": symmetric}
+    found = Converter(**parameters, calibration="least_error").observe(x)
+
+    def error(ends):
+        return float((Converter(**parameters).bind(ends, CTX)(x) - x).square().mean())
+
+    best = error(found)
+    assert best <= error(Converter(**parameters).observe(x))
+    for percentile in (99.9, 99.0, 95.0):
+        other = Converter(**parameters, calibration="percentile", percentile=percentile)
+        assert best <= error(other.observe(x)) * (1 + 1e-3)
+    assert Converter(**parameters, calibration="least_error").of_all_values
+
+
+def test_a_percentile_is_of_magnitudes():
+    """A long negative tail is covered as well as a positive one."""
+    x = memcore.Stream(0).uniform((10_000,), dtype=torch.float64)
+    for values in (-x, x - 10, -x.square()):
+        found = Converter(calibration="percentile", percentile=99.0).observe(values)
+        share = float((values.abs() <= found[1]).double().mean())
+        assert share == pytest.approx(0.99, abs=1e-3)
+        assert float(found[0]) == -float(found[1])
+
+
+@given(
+    st.lists(st.floats(1e-9, 1e-3), min_size=2, max_size=5),
+    st.lists(st.floats(1.0, 1e6), min_size=5, max_size=5),
+    st.booleans(),
+)
+def test_steps_of_lanes_are_a_power_of_two_apart(peaks, gains, signed):
+    converter = Converter(ratios="powers_of_two")
+    high = torch.tensor(peaks, dtype=torch.float64)
+    ranges = torch.stack([-0.5 * high if signed else 0 * high, high], dim=1)
+    gain = torch.tensor(gains[: len(peaks)], dtype=torch.float64)
+    agreed = converter.agree(ranges, gain)
+    steps = torch.stack([converter.bind(each, CTX).step[0] for each in agreed]) * gain
+    powers = (steps / steps.max()).log2()
+    torch.testing.assert_close(powers, powers.round(), rtol=0, atol=1e-9)
+    widened = agreed[:, 1] / high
+    assert bool(((widened >= 1 - 1e-5) & (widened < 2)).all())
+    assert float(widened.min()) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_lanes_without_signal_get_no_range_of_nan():
+    converter = Converter(ratios="powers_of_two")
+    ranges = torch.tensor([[0.0, 0.0], [-1.0, 2.0]])
+    assert bool(converter.agree(ranges, torch.ones(2)).isfinite().all())
+    assert converter.agree(0 * ranges, torch.ones(2)).abs().max() == 0
+
+
+@pytest.mark.parametrize("calibration", ["max", "percentile", "least_error"])
+def test_lanes_of_a_layer_are_added_by_shifts(calibration):
+    layer = torch.nn.Linear(30, 7)
+    adc = {"name": "uniform", "ratios": "powers_of_two", "calibration": calibration}
+    config = memcore.CrossbarConfig(
+        device="ideal", mapper={"name": "bit_slice", "slice_bits": (1, 2, 4)}, adc=adc
+    )
+    x = memcore.Stream(0).normal((50, 30))
+    mem = memcore.convert(layer, config, calibration=x)
+    crossbar = mem.crossbar
+    steps = torch.stack([form.step[0] for form in crossbar.output.form.forms]) * crossbar.gain
+    powers = (steps / steps.max()).log2()
+    torch.testing.assert_close(powers, powers.round(), rtol=0, atol=1e-4)
+    before = crossbar.output.range.clone()
+    crossbar.refresh()
+    assert torch.equal(crossbar.output.range, before)

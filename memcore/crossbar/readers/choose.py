@@ -87,7 +87,7 @@ def choose(
         derived.effective,
         derived.folded,
         effects,
-        (dac.form, adc.form),
+        (dac.form, adc.form, adc.noises),
         cells.parts,
         cells.gain,
         derived.volts,
@@ -101,4 +101,4 @@ def _is_fusable(cells: Cells, plan: ReadPlan, dac: Calibrated, levels: list[Unif
     same = all((each.lo, each.hi) == (levels[0].lo, levels[0].hi) for each in levels)
     inputs = dac.form is None or dac.levels is not None
     quiet = cells.effects.is_product and not cells.effects.is_stochastic
-    return same and inputs and quiet and plan.groups_are_even
+    return same and inputs and quiet and plan.groups_are_even and cells.gain.dim() < 3

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.mapper import Part, added, subtracted
+from memcore.contracts.transfer import Transfer
 from memcore.crossbar.effects import Effects, sensitivity
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers.phases import drive, in_phases
@@ -34,6 +35,10 @@ class _Source(NamedTuple):
     shared: bool
 
 
+#: For each digitised value a form that draws noise and the key of its draws; empty for none.
+Noises = tuple[tuple[Transfer, int] | None, ...]
+
+
 class Electrical(nn.Module):
     """Reads of arrays as circuits, converter by converter.
 
@@ -45,9 +50,11 @@ class Electrical(nn.Module):
         effective: what multiplies the voltages, [arrays, rows, cols] S.
         folded: what the cells stand for, in the weight's domain, [groups, outputs, inputs].
         effects: of the cells, which own them.
-        converters: quantisers of the inputs and of the currents, None where there are none.
+        converters: quantisers of the inputs and of the currents, None where there are none, and
+            for each digitised value the noise of its conversions, if any has noise.
         parts: how parts add up to lanes.
-        gain: weight for one siemens of net conductance in each lane, [lanes] or [lanes, cols].
+        gain: weight for one siemens of net conductance in each lane, [lanes], [lanes, cols] or
+            [lanes, rows, cols].
         volts: V for an input of 1.
         plan: phases of the input, groups of word lines, lanes.
         constant: whether the last word line is driven by a constant input of 1, past the DAC.
@@ -55,10 +62,12 @@ class Electrical(nn.Module):
 
     folded: Tensor
     gain: Tensor
+    tile_gain: Tensor | None
     matrices: Tensor | None
     settled: Tensor | None
     effective: Tensor | None
     variance: Tensor | None
+    _sources: tuple[_Source, ...]
 
     def __init__(
         self,
@@ -66,7 +75,7 @@ class Electrical(nn.Module):
         effective: Tensor,
         folded: Tensor,
         effects: Effects,
-        converters: tuple[nn.Module | None, nn.Module | None],
+        converters: tuple[nn.Module | None, nn.Module | None, Noises],
         parts: tuple[Part, ...],
         gain: Tensor,
         volts: float,
@@ -75,14 +84,16 @@ class Electrical(nn.Module):
         constant: bool,
     ) -> None:
         super().__init__()
-        self.dac, self.adc = converters
+        self.dac, self.adc, self._conversions = converters
         self._effects = (effects,)  # not a submodule: the cells own it
         self.parts, self.volts, self.plan, self.constant = parts, volts, plan, constant
         #: Called with all currents before the ADC, for its calibration.
         self.watch: Callable[[Tensor], None] | None = None
         self._keep("folded", folded)
-        self._keep("gain", gain)
         products = effects.is_product
+        by_tile = gain.dim() == 3
+        self._keep("gain", gain.new_ones(len(gain)) if by_tile else gain)
+        self._keep("tile_gain", self._of_groups(gain, products) if by_tile else None)
         joined = plan.tiling.join(effective) if products else None
         self._keep("matrices", None if joined is None else self._values(joined))
         self._keep("settled", None if products else settled)
@@ -118,6 +129,14 @@ class Electrical(nn.Module):
                 sources.append(_Source(part.lane, part.sign, True))
                 kept.append(cells)
         return tuple(sources), torch.stack(kept)
+
+    def _of_groups(self, gain: Tensor, products: bool) -> Tensor:
+        """The gain of each value in each group of word lines, [values, 1, 1, groups, cols]."""
+        plan, t = self.plan, self.plan.tiling
+        (effects,) = self._effects
+        whole = plan.adc_bits is None and not products and not effects.lines
+        first = range(0, t.rows, t.array_rows) if whole else plan.first_rows
+        return gain[list(plan.values)][:, list(first)][:, None, None]
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -165,11 +184,41 @@ class Electrical(nn.Module):
             current = self.currents(values, numbers + index * ranks)
             if self.watch is not None:
                 self.watch(current)
-            digital = (current if self.adc is None else self.adc(current)).sum(3)
+            digital = self._digitised(current, numbers + index * ranks)
+            if self.tile_gain is not None:
+                digital = digital * self.tile_gain
+            digital = digital.sum(3)
             part = digital if len(phases) == 1 else place * digital
             total = part if total is None else total + part
         assert total is not None
         return self.added(total)
+
+    def _digitised(self, current: Tensor, numbers: Tensor) -> Tensor:
+        if self.adc is None:
+            return current
+        if self._conversions:
+            pairs = zip(current, self._conversions, strict=True)
+            current = torch.stack(
+                [self._unsure(k, each, noise, numbers) for k, (each, noise) in enumerate(pairs)]
+            )
+        digital: Tensor = self.adc(current)
+        return digital
+
+    def _unsure(
+        self, value: int, current: Tensor, noise: tuple[Transfer, int] | None, numbers: Tensor
+    ) -> Tensor:
+        """Currents [n, groups, groups of word lines, cols] with the noise of conversions.
+
+        A reference column is converted once for all outputs of its array.
+        """
+        if noise is None:
+            return current
+        form, key = noise
+        t = self.plan.tiling
+        step = t.data_cols if self.plan.per_column and t.shared[value] else 1
+        shape = (*current.shape[1:-1], -(-t.cols // step))
+        draws = ReadStream(key, numbers).normal(shape).to(current.dtype)
+        return current + form.sigma * draws.repeat_interleave(step, -1)[..., : t.cols]
 
     def _phases(self, x: Tensor, lines: Tensor | None) -> list[tuple[Tensor, float]]:
         """What drives the word lines in each phase, and what the phase counts for."""
@@ -195,7 +244,16 @@ class Electrical(nn.Module):
         for group, (lines, tiles) in enumerate(self._groups(tiling.spread(voltage))):
             current = effects.currents(lines, self.settled, numbers, self.effective, group)
             pieces.append(self._values(tiling.gather(current)[:, :, :, :tiles]))
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=3)
+        return pieces[0] if len(pieces) == 1 else self._joined(pieces)
+
+    def _joined(self, pieces: list[Tensor]) -> Tensor:
+        """All groups of word lines, in the order of the tiles where converters differ."""
+        forms = () if self.adc is None else self.adc.modules()
+        if self.tile_gain is None and not any(isinstance(form, Transfer) for form in forms):
+            return torch.cat(pieces, dim=3)
+        places = [(tile, k) for k, piece in enumerate(pieces) for tile in range(piece.shape[3])]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return torch.cat(pieces, dim=3)[:, :, :, order]
 
     def _groups(self, v: Tensor) -> list[tuple[Tensor, int]]:
         """Word-line voltages [n, arrays, rows] of one group at a time, the others at 0 V.
@@ -255,7 +313,7 @@ class Electrical(nn.Module):
 
     def _cut(self, x: Tensor, dim: int) -> Tensor:
         """Groups of word lines; without an ADC nothing happens between them."""
-        if self.plan.adc_bits is None:
+        if self.plan.adc_bits is None and self.tile_gain is None:
             return x.unsqueeze(dim - 1)
         return self.plan.cut(x, dim)
 
