@@ -154,8 +154,9 @@ class Electrical(nn.Module):
             reads: how many reads there were before, which numbers those to come.
             lines: what drives the word lines, if it is known already.
         """
-        block = self._block(x)
-        if block >= len(x):
+        block = self._block()
+        # `len` would make the batch of a graph a constant.
+        if block is None or block >= x.shape[0]:
             return self._read(x, reads, lines)
         pieces = [
             self._read(x[k : k + block], reads + k, None if lines is None else lines[k : k + block])
@@ -163,14 +164,14 @@ class Electrical(nn.Module):
         ]
         return torch.cat(pieces)
 
-    def _block(self, x: Tensor) -> int:
+    def _block(self) -> int | None:
         """How many inputs are read together: so many that memory for their currents is bounded.
 
-        Noise is that of the numbers of the reads, whatever the blocks. Who watches the currents
-        sees those of all inputs together.
+        None stands for all of them. Noise is that of the numbers of the reads, whatever the blocks.
+        Who watches the currents sees those of all inputs together.
         """
         if self.watch is not None or torch.compiler.is_compiling():
-            return len(x)
+            return None
         t, values = self.plan.tiling, len(self.plan.values)
         return max(1, _CURRENTS // (values * t.groups * self.plan.row_groups * t.cols))
 
