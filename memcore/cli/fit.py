@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -206,12 +207,13 @@ def _by_name(
         name, equals, rest = text.partition("=")
         if name in given:
             raise ConfigError(f"{option} {name} is given twice; expected once")
-        try:
-            if not (name and equals):
-                raise ValueError
-            given[name] = read(rest)
-        except ValueError:
-            raise ConfigError(f"{option} {text!r}; expected {form}") from None
+        value = None
+        if name and equals:
+            with suppress(ValueError):
+                value = read(rest)
+        if value is None:
+            raise ConfigError(f"{option} {text!r}; expected {form}")
+        given[name] = value
     return given
 
 
