@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from memcore import Layer, Operand
-from memcore.nn import Linear
+from memcore.nn import Linear, take_ranges
 from memcore.testing import checks_for, parametrize_with_checks
 
 
@@ -74,7 +74,48 @@ class PackedLayer(Layer):
         return y * gate, (y,)
 
 
-@parametrize_with_checks(Good, PackedLayer)
+class Unrolled(nn.Module):
+    """A state that starts at zero and is multiplied together with each input."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixed = nn.Parameter(torch.randn(3, 5))
+
+    def forward(self, x):
+        state = x.new_zeros(x.shape[0], 3)
+        for step in x.unbind(1):
+            state = F.linear(torch.cat([step, state], 1), self.mixed).tanh()
+        return state
+
+
+class OneArrayForBoth(Layer):
+    """As an author writes it whose layer reads often, in parts, and waits to be asked for."""
+
+    replaces = (Unrolled,)
+    on_request = True
+
+    @classmethod
+    def trials(cls):
+        return [(Unrolled(), (torch.randn(4, 3, 2),))]
+
+    def operands(self):
+        return {"mixed": Operand(self.mixed.unsqueeze(0))}
+
+    def input_parts(self, name):
+        return (2, 3)
+
+    def forward(self, x):
+        take_ranges(self, x.shape[0], lambda: self.unrolled(x))
+        return self.unrolled(x)
+
+    def unrolled(self, x):
+        product, state = self.product("mixed"), x.new_zeros(x.shape[0], 3)
+        for step in x.unbind(1):
+            state = product(torch.cat([step, state], 1).unsqueeze(1)).squeeze(1).tanh()
+        return state
+
+
+@parametrize_with_checks(Good, PackedLayer, OneArrayForBoth)
 def test_good_layers_pass(check):
     check()
 
