@@ -35,7 +35,7 @@ def test_options_come_as_one_value_or_by_keyword():
 
 
 def test_an_option_that_there_is_not_is_named():
-    with pytest.raises(TypeError, match="a fit has no option 'start_s'; did you mean 'starts'"):
+    with pytest.raises(TypeError, match="has no parameter 'start_s'; did you mean 'starts'"):
         memcore.fit("linear_ion_drift", LOOP, start_s=8)
     with pytest.raises(memcore.MemcoreError, match="options is a dict; expected FitOptions"):
         memcore.fit("linear_ion_drift", LOOP, options={"starts": 8})
