@@ -35,7 +35,7 @@ def test_options_come_as_one_value_or_by_keyword():
 
 
 def test_an_option_that_there_is_not_is_named():
-    with pytest.raises(TypeError, match="a fit has no option 'start_s'; did you mean 'starts'"):
+    with pytest.raises(TypeError, match="has no parameter 'start_s'; did you mean 'starts'"):
         memcore.fit("linear_ion_drift", LOOP, start_s=8)
     with pytest.raises(memcore.MemcoreError, match="options is a dict; expected FitOptions"):
         memcore.fit("linear_ion_drift", LOOP, options={"starts": 8})
@@ -179,7 +179,7 @@ def test_odd_values_are_refused_in_words(name, tmp_path):
         ({"encoding": "rot13"}, "encoding='rot13' is unknown"),
         ({"loss": ["huber"]}, r"loss=\['huber'\]; expected one of linear"),
         ({"bounds": {"r_on": None}}, "expected a mapping: bounds="),
-        ({"start": {"r_on": "1e3"}}, "expected a preset or values by name, as numbers"),
+        ({"start": {"r_on": [1e3]}}, "expected a preset or values by name, as numbers"),
         ({"columns": {"time": None}}, "expected a mapping: columns="),
         ({"free": [1]}, r"free=\[1\]; expected a list of names"),
         ({"limit": 10**400}, "expected a current > 0 in A"),

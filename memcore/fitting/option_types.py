@@ -38,7 +38,8 @@ def _is_share(value: Any) -> bool:
     return _check.is_number(value) and 0 < float(value) <= 1
 
 
-_NUMBERS: Final = _by_name(_check.is_number)
+#: A word may be of a parameter that is no number, which is named once the device is known.
+_NUMBERS: Final = _by_name(lambda value: isinstance(value, str) or _check.is_number(value))
 _TEXTS: Final = _by_name(lambda value: isinstance(value, str))
 #: For each option whether a value fits, and what is expected.
 _OPTIONS: Final[Mapping[str, tuple[_Fits, str]]] = {

@@ -48,6 +48,9 @@ class Model(ABC):
     #: Variances of a sample by which it must be better than others, to be taken.
     handicap = 0.0
     costly = False  #: whether a prediction takes far longer than the steps of the device
+    #: Whether parameters that compensate for each other may lead to another valley, as behind a
+    #: threshold, so that it is worth to walk along them.
+    winding = False
     notes: tuple[str, ...] = ()
 
     def __init__(self, nominal: Memristor, measured: Tensor) -> None:
@@ -166,6 +169,7 @@ class IVModel(Model):
     """
 
     unit = "A"
+    winding = True
 
     def __init__(
         self, nominal: Memristor, data: IVData, resample: bool | float, conditions: Conditions

@@ -68,9 +68,10 @@ def profiled(
         solve: least squares.
     """
     walk = _Walk(problem, place, noise, solve)
-    for k in sorted(range(len(place)), key=lambda k: np.isfinite(spread[problem.axes[k].name])):
-        sigma = min(spread[problem.axes[k].name], _LOOSE)
-        for sign in (-1, 1):
+    sigmas = [spread[axis.name] for axis in problem.axes]
+    for k in sorted(range(len(place)), key=lambda k: np.isfinite(sigmas[k])):
+        sigma = min(sigmas[k], _LOOSE) if problem.model.winding else sigmas[k]
+        for sign in (-1, 1) if np.isfinite(sigma) else ():
             if sigma > 0 and walk.gain <= _MUCH_BETTER:
                 walk.away(k, sign * sigma)
     return Profile(np.array(walk.visited).reshape(-1, len(place)), walk.better, walk.gain)
