@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import memcore
 from memcore import CrossbarConfig, Stream
-from memcore.nn import Conv, Linear, MultiheadAttention
+from memcore.nn import Conv, Linear, MultiheadAttention, Recurrent
 
 IDEAL = CrossbarConfig(device="ideal")
 NOISY = CrossbarConfig(device="ideal", nonidealities=["read_noise"], tile=(4, 4))
@@ -188,6 +188,22 @@ def test_convolutions_and_attention_are_computed_too():
     mem(X, X, X)[0].sum().backward()
     assert attention.out_proj.parametrizations.weight.original.grad is None
     assert mem.out_proj.parametrizations.weight.original.grad is not None
+
+
+@pytest.mark.parametrize("dac", [None, {"name": "uniform", "bits": 14}])
+def test_recurrent_layers_are_computed_too(dac):
+    lstm = seeded(lambda: parametrizations.weight_norm(nn.LSTM(6, 5), "weight_hh_l0"))
+    model = nn.ModuleDict({"lstm": lstm})
+    mem = memcore.convert(model, IDEAL.replace(dac=dac))
+    assert isinstance(mem.lstm, Recurrent)
+    if dac:
+        memcore.calibrate(mem, X, forward=lambda model, x: model.lstm(x))
+    found, expected = mem.lstm(X)[0], lstm(X)[0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3 if dac else 1e-5)
+    found.sum().backward()
+    assert mem.lstm.parametrizations.weight_hh_l0.original1.grad is not None
+    assert type(memcore.revert_(mem).lstm) is type(lstm)
+    torch.testing.assert_close(mem.lstm(X)[0], expected)
 
 
 def test_a_layer_may_be_parametrized_and_freed_on_the_chip():

@@ -97,7 +97,8 @@ def _autocast(case: LayerCase) -> None:
     digital = case.holder()
     with torch.autocast("cpu", torch.bfloat16):
         for settings in ({}, _BITS):
-            _close(case.outputs(case.convert(digital, **settings)), case.outputs(digital), 5e-2)
+            found, expected = case.outputs(case.convert(digital, **settings)), case.outputs(digital)
+            _close(found.float(), expected.float(), 5e-2)  # a dtype may depend on torch's device
 
 
 def _functional_call(case: LayerCase) -> None:
@@ -168,7 +169,7 @@ def _plugins(kind: str) -> Iterator[list[str]]:
     yield ["", *(f"`{layer}`" for layer in layers), *extra]
     for name in bundled(kind):
         settings = {"mapper": name} if kind == "mappers" else {kind: [name]}
-        cells = [_tried(partial(_runs, settings), _trials(layer)) for layer in layers]
+        cells = [_tried(partial(_runs, settings), _trials(layer)[:1]) for layer in layers]
         cells += [_tried(partial(each, settings), _trials(_ONE)[:1]) for each in extra.values()]
         yield [f"`{name}`", *cells]
 

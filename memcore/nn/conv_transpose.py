@@ -82,7 +82,7 @@ class ConvTranspose(SingleMatrix):
         values = self.out_channels * math.prod((*self.kernel_size, *batched.shape[2:]))
         y = in_blocks(self, batched, values, lambda part: self._added(part, beyond))
         if self.bias is not None:
-            y = y + self.bias.view(-1, *[1] * dims)
+            y = y + self.bias.view(-1, *[1] * dims).to(y.dtype)
         if not channels_last(batched):
             y = y.contiguous()
         return y if input.dim() == dims + 2 else y.squeeze(0)

@@ -39,14 +39,15 @@ class _RowReads(SingleMatrix):
 
     def looked_up(self, index: Tensor) -> Tensor:
         """What reads of rows [n] give, [n, embedding_dim]; padding among them."""
-        count, product = self.num_embeddings, self.product("weight")
-        dtype = self.weight.dtype
-        return in_blocks(
-            self,
-            index,
-            count,
-            lambda part: product(F.one_hot(part, count).to(dtype).unsqueeze(1)).squeeze(1),
-        )
+        count, dtype = self.num_embeddings, self.weight.dtype
+        with torch.autocast(index.device.type, enabled=False):  # which leaves lookups alone
+            product = self.product("weight")
+            return in_blocks(
+                self,
+                index,
+                count,
+                lambda part: product(F.one_hot(part, count).to(dtype).unsqueeze(1)).squeeze(1),
+            )
 
     def require_indices(self, index: Tensor) -> None:
         """Refuse what is no index."""

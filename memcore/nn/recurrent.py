@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from memcore.contracts.computed import is_computed
 from memcore.contracts.layer import Layer, Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.first_ranges import take_ranges
@@ -43,8 +44,9 @@ class Recurrent(Layer):
     @classmethod
     def refuses(cls, module: nn.Module) -> str:
         names: list[str] = module._flat_weights_names  # type: ignore[assignment]
-        computed = [name for name in names if name not in module._parameters]
-        return f"its {computed[0]} is computed, not a parameter" if computed else ""
+        lost = (n for n in names if n not in module._parameters and not is_computed(module, n))
+        first = next(lost, None)
+        return "" if first is None else f"its {first} is no parameter"
 
     @classmethod
     def trials(cls) -> list[Trial]:
