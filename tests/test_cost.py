@@ -94,6 +94,42 @@ def test_matrices_of_a_recurrent_layer_are_read_at_each_step(kind):
     assert len(report.layers) == len(weights)
 
 
+def test_matrices_of_attention_are_found_and_its_products_of_activations_named():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    found = traced(layer, torch.zeros(2, 5, 16))
+    matrices = [work for work in found.layers if work.kind == "matrix"]
+    assert {work.name: (work.rows, work.cols, work.positions) for work in matrices} == {
+        **{f"self_attn.{name}": (16, 16, 5) for name in ("q_proj", "k_proj", "v_proj", "out_proj")},
+        "linear1": (16, 32, 5),
+        "linear2": (32, 16, 5),
+    }
+    assert found.elsewhere == 2
+    assert memcore.cost(layer, torch.zeros(2, 5, 16), model="mnsim").total.time > 0
+    digital = memcore.cost(layer, torch.zeros(2, 5, 16), model="puma")
+    assert "2 matrix products outside of layers" in digital.leaves_out
+    chip = memcore.convert(layer, CrossbarConfig(device="ideal"))
+    assert memcore.cost(chip, torch.zeros(2, 5, 16), model="puma").total == digital.total
+    reads = memcore.cost(chip, torch.zeros(2, 5, 16), model="array")
+    assert [each.name for each in reads.layers] == [each.name for each in digital.layers]
+
+
+def test_keys_and_values_of_another_length_and_by_keyword():
+    layer = nn.MultiheadAttention(8, 2, kdim=6, vdim=4, batch_first=True)
+
+    class Crossed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layer
+
+        def forward(self, x, k, v):
+            return self.inner(x, k, value=v)[0]
+
+    batch = [(torch.zeros(2, 3, 8), torch.zeros(2, 7, 6), torch.zeros(2, 7, 4))]
+    works = memcore.cost(Crossed(), batch, model="puma").layers
+    sizes = [(each.work.rows, each.work.cols, each.work.positions) for each in works]
+    assert sizes == [(8, 8, 3), (6, 8, 7), (4, 8, 7), (8, 8, 3)]
+
+
 def test_tokens_of_a_sequence_are_positions_and_groups_are_counted():
     (tokens,) = traced(nn.Linear(4, 3), torch.zeros(2, 7, 4)).layers
     assert (tokens.positions, tokens.inputs) == (7, 2)

@@ -20,6 +20,8 @@ from memcore.nn.feeding import Forward, run
 from memcore.nn.shapes import CONVOLUTIONS, by_shape_alone, largest, numbers
 from memcore.nn.walk import require_module
 
+#: What is hooked: whatever happens inside of one belongs to it.
+_LAYERS: Final = (nn.Linear, *CONVOLUTIONS, nn.RNNBase, nn.MultiheadAttention)
 aten = torch.ops.aten
 #: Where the window, its step and its padding stand among the arguments of a pool.
 _LARGEST: Final = {aten.max_pool2d_with_indices, aten.max_pool3d_with_indices}
@@ -160,24 +162,27 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Note the layers of a network without data when they are called."""
         for name, module in network.named_modules():
             by_shape_alone(module)
-            if isinstance(module, (nn.Linear, *CONVOLUTIONS, nn.RNNBase)):
+            if isinstance(module, _LAYERS):
                 module.register_forward_pre_hook(self.enter)
-                module.register_forward_hook(self.leaving(name))
+                module.register_forward_hook(self.leaving(name), with_kwargs=True)
 
     def enter(self, module: nn.Module, inputs: Any) -> None:
         """Look at nothing inside of a layer."""
         del module, inputs
         self._depth += 1
 
-    def leaving(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def leaving(self, name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
         """The hook that notes a layer when it is done."""
 
-        def note(module: nn.Module, inputs: Any, out: Any) -> None:
+        def note(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             self._depth -= 1
             if self._depth:
                 return
+            inputs = [*args, *kwargs.values()]
             made = self._sources(tree_leaves(inputs))
-            for part, work in _works(module, inputs[0], out, self._size):
+            if isinstance(module, nn.MultiheadAttention):
+                self.elsewhere += 2  # of queries with keys, and of weights with values
+            for part, work in _works(module, inputs, out, self._size):
                 made = self._add(f"{name}.{part}".strip("."), work, made)
             for result in tree_leaves(out):
                 self._made_of[id(result)] = (result, made)
@@ -218,28 +223,36 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return (len(self.layers) - 1,)
 
 
-def _works(module: nn.Module, x: Any, out: Any, size: int) -> Iterator[tuple[str, LayerWork]]:
+def _works(
+    module: nn.Module, inputs: Sequence[Any], out: Any, size: int
+) -> Iterator[tuple[str, LayerWork]]:
     """The matrices of a layer, with names where there are several, one working after another."""
-    if not isinstance(module, nn.RNNBase):
-        yield "", _work(module, x, out, size)
-        return
-    vectors = x.data.numel() // module.input_size
-    for name, weight in module.named_parameters():
-        if weight.dim() == 2:
-            cols, rows = weight.shape
-            positions = max(1, vectors // size)
-            yield name, LayerWork(rows=rows, cols=cols, channels=rows, positions=positions)
+    if isinstance(module, nn.RNNBase):
+        vectors = inputs[0].data.numel() // module.input_size
+        for name, weight in module.named_parameters():
+            if weight.dim() == 2:
+                yield name, _product(weight.shape[1], weight.shape[0], vectors, size)
+    elif isinstance(module, nn.MultiheadAttention):
+        whole, widths = module.embed_dim, (module.embed_dim, module.kdim, module.vdim)
+        for name, x, width in zip("qkv", inputs, widths, strict=False):
+            yield (
+                f"{name}_proj",
+                _product(width or whole, whole, x.numel() // (width or whole), size),
+            )
+        yield "out_proj", _product(whole, whole, inputs[0].numel() // whole, size)
+    else:
+        yield "", _work(module, inputs[0], out, size)
+
+
+def _product(rows: int, cols: int, vectors: int, size: int) -> LayerWork:
+    """The work of a matrix for so many vectors of so many inputs of the network."""
+    return LayerWork(rows=rows, cols=cols, channels=rows, positions=max(1, vectors // size))
 
 
 def _work(module: nn.Module, x: Tensor, out: Tensor, size: int) -> LayerWork:
     if isinstance(module, nn.Linear):
         vectors = out.numel() // max(1, module.out_features)
-        return LayerWork(
-            rows=module.in_features,
-            cols=module.out_features,
-            channels=module.in_features,
-            positions=max(1, vectors // size),
-        )
+        return _product(module.in_features, module.out_features, vectors, size)
     assert isinstance(module, CONVOLUTIONS)
     kernel, groups = tuple(module.kernel_size), module.groups
     padded: Sequence[int] = module._reversed_padding_repeated_twice

@@ -64,6 +64,17 @@ def test_ac_mn_4_two_bits_a_cell_halve_the_pes_of_every_layer():
     assert two.total.area < one.total.area
 
 
+def test_ac_mn_4_every_cell_of_a_slice_varies_on_its_own():
+    config = memcore.CrossbarConfig(
+        device="ideal",
+        mapper={"name": "bit_slice", "weight_bits": 9, "slice_bits": 1},
+        nonidealities=[{"name": "d2d", "std": 0.1}],
+    )
+    cells = memcore.convert(nn.Linear(64, 64, bias=False), config).crossbar.conductance
+    assert cells.shape == (16, 64, 64)
+    assert all(len(slice_.unique()) > 4000 for slice_ in cells)
+
+
 def test_energy_of_the_adc_has_a_closed_form():
     """tiles * PEs * ceil(col / m) * P * positions * ceil(b_a / b_DAC) * n_c * (b + 2) / f."""
     found = report(nn.Sequential(nn.Conv2d(3, 200, 3, stride=2)), activation_bits=7)

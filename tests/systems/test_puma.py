@@ -74,6 +74,44 @@ def test_ac_pu_3_cycles():
     assert found.total.time == pytest.approx(2118e-9)
 
 
+#: PUMA's numbers: 16 bits in two's complement, 2-bit cells, inputs bit by bit.
+NUMBERS = memcore.CrossbarConfig(
+    device="ideal",
+    mapper={
+        "name": "bit_slice",
+        "weight_bits": 16,
+        "slice_bits": 2,
+        "encoding": "twos_complement",
+        "w_max": 2.0**15 - 1,
+    },
+    dac={
+        "name": "bit_serial",
+        "bits": 16,
+        "signed": "twos_complement",
+        "full_scale": 2.0**15 - 1,
+    },
+)
+
+
+def test_ac_pu_4_sliced_product_is_that_of_integers():
+    """1000 random matrices of 16 x 8 beside each other, extreme and negative ones among them."""
+    generator = torch.Generator().manual_seed(7)
+
+    def numbers(*shape):
+        return torch.randint(-(2**15), 2**15, shape, generator=generator)
+
+    weight, x = numbers(1000, 8, 16), numbers(6, 16)
+    weight[0], weight[1], weight[2] = -(2**15), 2**15 - 1, -weight[2].abs()
+    x[0], x[1], x[2] = -(2**15), 2**15 - 1, -x[2].abs()
+    layer = nn.Linear(16, 8000, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(weight.flatten(0, 1).double())
+        found = memcore.convert(layer, NUMBERS)(x.double())
+    wanted = x @ weight.flatten(0, 1).T
+    assert torch.equal(found.round().long(), wanted)
+    assert float((found - wanted).abs().max()) < 0.01
+
+
 def test_ac_pu_6_areas_follow_from_the_constants():
     root = 8**0.5
     core = 22 * 128 * 1.67e-7 + 4 * 128 * 4e-5 / 1024 + 4 * 6e-5 + 4 * 0.0012 + 6 * 0.00078
