@@ -8,10 +8,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import memcore
 from memcore import ConfigError, LogNormal, Normal, SumTable, sensing_table
 from memcore.sensing import midpoints, sampled_sums, sensed_product
+from memcore.study.data import digits
 
 IDEAL = memcore.devices["ideal"]
 #: (open lines, ratio of resistances, sigma of ln R): P(correct) of each sum, drawn and computed.
@@ -222,6 +225,54 @@ def test_many_rows_are_sensed_worse_than_few_but_stay_a_distribution():
     torch.testing.assert_close(rows, torch.ones_like(rows))
     mean = (table.probability[63, 32] * torch.arange(65)).sum()
     assert mean == pytest.approx(32, abs=0.5)
+
+
+# -- digits ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recognised():
+    """Percent of the digits that a small network recognises through a table of sensed sums."""
+    pytest.importorskip("sklearn")
+    data = digits()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        F.cross_entropy(model(data.train.images), data.train.labels).backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def judge(table, rows=9):
+        x = data.test.images.flatten(1)
+        for layer, inputs in ((model[1], (2, 4)), (model[3], (5, 4))):
+            peak = layer.weight.abs().max()
+            w = (layer.weight / peak).t().contiguous()
+            y = sensed_product(x, w, inputs=inputs, weights=(2, 6), rows=rows, table=table)
+            x = (y * peak + layer.bias).relu()
+        return 100 * float((x.argmax(1) == data.test.labels).double().mean())
+
+    return judge
+
+
+def spread_table(rows, ratio, sigma):
+    return sensing_table(cells(ratio), rows=rows, spread=LogNormal(1.0, sigma))
+
+
+def test_on_digits_a_smaller_spread_beats_a_larger_ratio(recognised):
+    base = recognised(spread_table(9, 10, 0.2))
+    by_ratio = recognised(spread_table(9, 50, 0.2)) - base
+    by_spread = recognised(spread_table(9, 10, 0.1)) - base
+    by_unit = recognised(spread_table(4, 10, 0.2), 4) - base
+    assert base < recognised(None) - 10
+    assert by_spread > 2 * by_ratio > 0
+    assert by_unit > 0
+
+
+def test_on_digits_the_trend_is_invisible_without_spread(recognised):
+    assert recognised(spread_table(9, 10, 1e-3)) == recognised(None)
+    assert recognised(spread_table(9, 50, 1e-3)) == recognised(None)
 
 
 # -- draws and files -------------------------------------------------------------------------------
