@@ -135,7 +135,6 @@ def check_holding_twice_is_holding_once(plugin: CompressionPass) -> None:
 
 def check_randomness_is_nobodys(plugin: CompressionPass) -> None:
     """Nothing draws from the global generators: a pass gives the same every time."""
-
     model, inputs = _network(), _inputs()  # whose first weights come from the global generator
 
     def run() -> None:

@@ -31,6 +31,11 @@ R5 = {
 }
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def cells(ratio):
     return IDEAL(r_on=1e4, r_off=1e4 * ratio)
 

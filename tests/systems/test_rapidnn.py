@@ -27,6 +27,11 @@ FORMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def layers():
     """Digital layers with the inputs of a call."""
     return {
