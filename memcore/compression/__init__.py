@@ -10,15 +10,14 @@ from memcore.compression.levels import nearest_levels, states
 from memcore.compression.lookup import (
     CodebookConv2d,
     CodebookLinear,
-    LookupActivation,
     TableSize,
-    activations,
     refuses_codebook,
     table_sizes,
     with_codebooks,
 )
 from memcore.compression.matrices import last_layer, matrix_of, prunable, write_matrix
 from memcore.compression.removal import without_unused
+from memcore.compression.rows import LookupActivation, activations
 from memcore.compression.sizes import CompressionReport, LayerSize, sizes
 
 __all__ = [

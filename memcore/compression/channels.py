@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from memcore.compression.lookup import ACTIVATIONS
+from memcore.compression.rows import ACTIVATIONS
 from memcore.errors import ConversionError
 
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

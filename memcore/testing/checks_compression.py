@@ -76,7 +76,7 @@ def check_penalty_is_a_number(plugin: CompressionPass) -> None:
         fail(plugin, "penalty changes the network", "change weights in finalize only")
     if penalty is None:
         return
-    if penalty.dim() or not bool(penalty.isfinite()) or float(penalty) < 0:
+    if penalty.dim() or not bool(penalty.isfinite()) or float(penalty.detach()) < 0:
         fail(plugin, f"the penalty is {penalty}", "return a finite scalar >= 0, or None")
     if not penalty.requires_grad:
         fail(plugin, "the penalty has no gradient", "compute it from the parameters of the model")
