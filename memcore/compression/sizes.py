@@ -129,6 +129,7 @@ class CompressionReport:
             )
         before, after = self.arrays
         lines = aligned([head, *rows])
-        lines.append(f"{self.ratio:.3g} times fewer weights; {before} arrays before, {after} after")
+        fewer = f"{self.ratio:.3g} times fewer weights; " if self.after else ""
+        lines.append(f"{fewer}{before} arrays before, {after} after")
         lines += [f"{by}: {name or 'the model'}: {text}" for by, name, text in self.notes]
         return "\n".join(lines)

@@ -33,7 +33,8 @@ def sensed_product(
     Both are written in two's complement, `q = round(v 2^F)` with I + F bits, saturated at the ends.
     For every bit of the input, every bit of the weight and every group of word lines, the
     sum is the number of rows in which both bits are 1; a digital adder puts the
-    sensed sums together by their places. Where no word line is open the sum is 0.
+    sensed sums together by their places. Where no word line is open the sum is 0. There are
+    no gradients.
 
     Args:
         x: [n, inputs].
@@ -56,16 +57,17 @@ def sensed_product(
             "many rows at once, or a table of more"
         )
     missing = -len(weight) % rows
+    groups = (len(weight) + missing) // rows
     planes = _bits(F.pad(weight, (0, 0, 0, missing)), _format("weights", weights))
     width = weight.shape[1]
     # [groups, rows, weight bits * outputs]
     columns = (
-        planes.reshape(len(planes), -1, rows, width).permute(1, 2, 0, 3).flatten(2).contiguous()
+        planes.reshape(len(planes), groups, rows, width).permute(1, 2, 0, 3).flatten(2).contiguous()
     )
     digits = _bits(F.pad(x, (0, missing)), _format("inputs", inputs))
-    digits = digits.reshape(*digits.shape[:2], -1, rows).permute(2, 1, 0, 3).contiguous()
+    digits = digits.reshape(*digits.shape[:2], groups, rows).permute(2, 1, 0, 3).contiguous()
     stream = Stream(0) if stream is None else stream
-    size = max(1, _CHUNK // (digits.shape[2] * columns.shape[2]))
+    size = max(1, _CHUNK // max(1, digits.shape[2] * columns.shape[2]))
     sums = torch.cat(
         [
             _summed(digits[:, at : at + size], columns, table, stream, first + at)
@@ -73,7 +75,8 @@ def sensed_product(
         ]
     )  # [n, input bits, weight bits * outputs]
     places = _places(inputs, x)
-    total = torch.einsum("niw,i->nw", sums.to(x.dtype), places).view(len(x), -1, width)
+    total = torch.einsum("niw,i->nw", sums.to(x.dtype), places)
+    total = total.view(len(x), sum(weights), width)
     product: Tensor = torch.einsum("nwo,w->no", total, _places(weights, x))
     return product
 

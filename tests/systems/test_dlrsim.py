@@ -91,6 +91,11 @@ def test_values_beyond_the_bits_saturate():
     assert y.item() == -4.0
 
 
+def test_no_inputs_give_no_outputs():
+    x, w = example()
+    assert sensed_product(x[:0], w, **FORM, rows=4, table=one_less(4)).shape == (0, 1)
+
+
 def test_a_read_draws_the_same_whichever_reads_come_with_it():
     x, w = torch.rand(40, 30) - 0.5, torch.rand(30, 5) - 0.5
     table = sensing_table(cells(10), rows=8, spread=LogNormal(1.0, 0.3))

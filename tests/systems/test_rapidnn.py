@@ -114,6 +114,7 @@ def test_ac_rap_4_bytes_are_those_of_the_formula(weights, inputs, size):
         note = f"{codes} bytes of codes and {weights * inputs * size} bytes of products"
         assert ("codebook", name, note) in report.notes
     assert "looked up" in str(report)
+    assert "times fewer" not in str(report)
 
 
 def test_rows_of_an_activation_are_quantiles():
