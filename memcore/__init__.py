@@ -12,6 +12,7 @@ from memcore._keywords import hinted
 from memcore._version import __version__
 from memcore.registry import Provider, Registry
 from memcore.registry.instances import (
+    compressions,
     converters,
     costs,
     devices,
@@ -26,6 +27,9 @@ from memcore.registry.instances import (
 _NAMES: dict[str, str] = {
     "circuit.effective": "effective_conductance",
     "contracts.array": "ArrayInfo",
+    "compression.compress": "compress",
+    "compression.sizes": "CompressionReport",
+    "contracts.compression": "Compressed CompressionPass",
     "contracts.contract": "Contract hookimpl",
     "contracts.converter": "Converter",
     "contracts.cost": "Activity Charge Cost CostModel LayerWork",
@@ -70,6 +74,8 @@ _NAMES: dict[str, str] = {
     "report.summary": "summary",
     "tables.component": "Component",
     "tables.library": "Components components",
+    "sensing.convolution": "sensing_table",
+    "sensing.table": "SumTable",
 }
 #: The public modules; some live in a room of their own.
 _MODULES: dict[str, str] = {
@@ -77,10 +83,12 @@ _MODULES: dict[str, str] = {
         name: name
         for name in [
             "circuit",
+            "compression",
             "fitting",
             "modelling",
             "native",
             "plot",
+            "sensing",
             "spice",
             "study",
             "testing",
@@ -119,6 +127,7 @@ __all__ = [  # noqa: PLE0604, a list of names that the tables above hold
     "Provider",
     "Registry",
     "__version__",
+    "compressions",
     "converters",
     "costs",
     "devices",

@@ -1,17 +1,23 @@
 """The public names, for type checkers: what the tables of `__init__.py` hold."""
 
 from memcore import circuit as circuit
+from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling
 from memcore import native as native
 from memcore import plot as plot
+from memcore import sensing as sensing
 from memcore import spice as spice
 from memcore import study as study
 from memcore import testing as testing
 from memcore import writing as writing
 from memcore._version import __version__ as __version__
 from memcore.circuit.effective import effective_conductance as effective_conductance
+from memcore.compression.compress import compress as compress
+from memcore.compression.sizes import CompressionReport as CompressionReport
 from memcore.contracts.array import ArrayInfo as ArrayInfo
+from memcore.contracts.compression import Compressed as Compressed
+from memcore.contracts.compression import CompressionPass as CompressionPass
 from memcore.contracts.contract import Contract as Contract
 from memcore.contracts.contract import hookimpl as hookimpl
 from memcore.contracts.converter import Converter as Converter
@@ -101,6 +107,7 @@ from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
 from memcore.registry import Provider as Provider
 from memcore.registry import Registry as Registry
+from memcore.registry.instances import compressions as compressions
 from memcore.registry.instances import converters as converters
 from memcore.registry.instances import costs as costs
 from memcore.registry.instances import devices as devices
@@ -122,6 +129,8 @@ from memcore.report.ranges import ConverterRange as ConverterRange
 from memcore.report.ranges import RangeReport as RangeReport
 from memcore.report.ranges import check_ranges as check_ranges
 from memcore.report.summary import summary as summary
+from memcore.sensing.convolution import sensing_table as sensing_table
+from memcore.sensing.table import SumTable as SumTable
 from memcore.tables.component import Component as Component
 from memcore.tables.library import Components as Components
 from memcore.tables.library import components as components

@@ -1,5 +1,6 @@
 """The contracts: what a device, a non-ideality, a mapper, a programmer, a converter must offer."""
 
+from memcore.contracts.compression import CompressionPass
 from memcore.contracts.contract import Contract
 from memcore.contracts.converter import Converter
 from memcore.contracts.cost import CostModel
@@ -12,7 +13,10 @@ from memcore.contracts.programmer import Programmer
 #: The contracts whose plugins are frozen dataclasses of parameters.
 CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
-    for contract in (Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel)
+    for contract in (
+        *(Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel),
+        CompressionPass,
+    )
 }
 #: Every base class by kind; a layer is a module.
 BASES: dict[str, type[Contract] | type[Layer]] = {**CONTRACTS, Layer.kind: Layer}

@@ -37,9 +37,13 @@ programmers: Final = _registry("programmers", "programmer")
 converters: Final = _registry("converters", "converter")
 costs: Final = _registry("costs", "cost model")
 layers: Final = _registry("layers", "layer")
+compressions: Final = _registry("compressions", "compression pass")
 
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries by kind."""
-    every = (devices, nonidealities, mappers, programmers, converters, costs, layers)
+    every = (
+        *(devices, nonidealities, mappers, programmers, converters, costs, layers),
+        compressions,
+    )
     return {registry.kind: registry for registry in every}

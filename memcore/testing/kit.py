@@ -13,6 +13,7 @@ from memcore.contracts.layer import Layer
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.testing import (
     checks_common,
+    checks_compression,
     checks_converter,
     checks_cost,
     checks_device,
@@ -38,6 +39,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "programmers": (*checks_programmer.CHECKS, *checks_programmer_lines.CHECKS),
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
+    "compressions": checks_compression.CHECKS,
     "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
@@ -81,8 +83,8 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
     """All checks of a plugin, and those of the effects that a device brings along.
 
     Args:
-        plugin: an instance of a device, non-ideality, mapper, programmer, converter or cost model;
-            or the class of a layer, which is tried in each of its `trials`.
+        plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model
+            or compression pass; or the class of a layer, which is tried in each of its `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.

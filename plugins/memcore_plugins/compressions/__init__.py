@@ -1,0 +1,1 @@
+"""Bundled compression passes, one file each."""
