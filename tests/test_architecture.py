@@ -38,6 +38,7 @@ ROOMS = (
     "memcore.dynamics",
     "memcore.writing",
     "memcore.crossbar",
+    "memcore.recipes",
     "memcore.nn",
     "memcore.report",
     "memcore.plot",
