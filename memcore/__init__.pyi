@@ -6,6 +6,7 @@ from memcore import fitting as fitting
 from memcore import modelling as modelling
 from memcore import native as native
 from memcore import plot as plot
+from memcore import recipes as recipes
 from memcore import sensing as sensing
 from memcore import spice as spice
 from memcore import study as study
@@ -66,6 +67,8 @@ from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
 from memcore.crossbar.product import Solved as Solved
+from memcore.crossbar.training import LearnedRange as LearnedRange
+from memcore.crossbar.training import Rehearsal as Rehearsal
 from memcore.crossbar.wired import Wired as Wired
 from memcore.dynamics import stimuli as stimuli
 from memcore.dynamics.simulate import Trace as Trace
@@ -96,6 +99,7 @@ from memcore.errors import UnknownComponentError as UnknownComponentError
 from memcore.errors import UnknownPluginError as UnknownPluginError
 from memcore.fitting import fit as fit
 from memcore.nn.calibration import calibrate as calibrate
+from memcore.nn.compensation import compensate as compensate
 from memcore.nn.conversion import convert as convert
 from memcore.nn.conversion import convert_ as convert_
 from memcore.nn.conversion import revert_ as revert_
@@ -103,6 +107,7 @@ from memcore.nn.counting import Counts as Counts
 from memcore.nn.counting import counting as counting
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import program as program
+from memcore.nn.weight_bounds import clip_weights as clip_weights
 from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
 from memcore.registry import Provider as Provider

@@ -39,6 +39,7 @@ ROOMS = (
     "memcore.writing",
     "memcore.crossbar",
     "memcore.sensing",
+    "memcore.recipes",
     "memcore.nn",
     "memcore.compression",
     "memcore.report",

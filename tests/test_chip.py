@@ -153,6 +153,7 @@ def test_as_configured_is_the_chip_in_hand_and_moved_weights_are_named():
     model = mlp()
     y = model(X).argmax(1)
     chip = memcore.convert(model, CrossbarConfig(device="vteam", nonidealities=["read_noise"]))
+    chip.eval()
     with torch.no_grad():
         chip[0].weight.neg_()
         chip[2].weight.neg_()

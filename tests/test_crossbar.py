@@ -431,6 +431,8 @@ def test_what_is_derived_is_not_stored():
         "cells.clock.segments",
         "cells.seed",
         "cells.writes",
+        "cells.origin",
+        "cells.rehearsals",
         "reads",
         "input.range",
         "output.range",

@@ -54,6 +54,8 @@ class Calibrated(nn.Module):
         self._context = ctx
         self.form: nn.Module | None
         self.register_module("form", None)  # so that `bind` replaces it at once
+        #: Whether training finds the range; calibration then leaves it alone.
+        self.is_learned = False
         self._seen: list[Sample] = []
         ranges = len(parts) or 1 + max(lanes)
         self.register_buffer("range", like.new_full((ranges, 2), torch.nan))
@@ -88,7 +90,9 @@ class Calibrated(nn.Module):
         return values if self.form is None else self.form(values)
 
     def reset(self) -> None:
-        """Forget the ranges, unless the converter has a fixed one."""
+        """Forget the ranges, unless the converter has a fixed one or training finds it."""
+        if self.is_learned:
+            return
         self.range.fill_(torch.nan)
         self._seen = [Sample() for _ in self.range]
         self.observe(self.range.new_zeros(0, 0))
@@ -98,6 +102,8 @@ class Calibrated(nn.Module):
     def is_fixed(self) -> bool:
         """Whether the range does not depend on values."""
         nothing = self.range.new_zeros(0)
+        if self.is_learned:
+            return True
         return self.converter is not None and self.converter.observe(nothing) is not None
 
     def rescale(self, factor: float) -> None:
@@ -107,7 +113,7 @@ class Calibrated(nn.Module):
 
     def observe(self, values: Tensor) -> None:
         """Widen the ranges to what the converter wants for these values too; `bind` uses them."""
-        if self.converter is None:
+        if self.converter is None or self.is_learned:
             return
         for lane, low_high in enumerate(self.range):
             here = self._of_lane(values, lane)

@@ -18,6 +18,7 @@ from memcore.contracts.records import Context, Programmed
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
+from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
@@ -52,6 +53,7 @@ class Written:
         effects: what acts on the cells from now on.
         array: what the programmer was told.
         programmed: what the programmer returned.
+        origin: of the matrix that was written.
     """
 
     conductance: Tensor
@@ -62,6 +64,7 @@ class Written:
     effects: Effects
     array: ArrayInfo
     programmed: Programmed
+    origin: Fingerprint
 
 
 class Cells(nn.Module):
@@ -85,8 +88,11 @@ class Cells(nn.Module):
     target: Tensor | None  #: of the cells in S, if an effect looks it up
     before: Tensor | None
     gain: Tensor
+    correction: Tensor | None  #: digital factor of the outputs against drift, [] or [cols]
     writes: Tensor
     seed: Tensor
+    origin: Tensor  #: packed `Fingerprint` of the matrix that was written; zeros if not known
+    rehearsals: Tensor  #: the number of the last rehearsal of a training
 
     def __init__(
         self, config: CrossbarConfig, random: Stream, name: str, device: torch.device
@@ -99,7 +105,8 @@ class Cells(nn.Module):
         #: Called with what was written whenever it is stored.
         self.listeners: list[Callable[[Written], None]] = []
         self.register_buffer("seed", torch.tensor(random.seed, device=device))
-        self.register_buffer("writes", torch.zeros((), dtype=torch.int64, device=device))
+        for count, shape in (("writes", ()), ("rehearsals", ()), ("origin", (3,))):
+            self.register_buffer(count, torch.zeros(shape, dtype=torch.int64, device=device))
         self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_draw_as_loaded)  # type: ignore[no-untyped-call]
 
@@ -121,6 +128,14 @@ class Cells(nn.Module):
     def feels(self, temperature: float) -> bool:
         """Whether anything ages at another pace at this temperature in K."""
         return self.effects.feels(self.clock.segments.new_tensor([temperature]))
+
+    @property
+    def scale(self) -> Tensor:
+        """The gain as it is corrected digitally against drift, [lanes] or [lanes, cols]."""
+        if self.correction is None:
+            return self.gain
+        of_columns = self.gain.dim() == 1 and self.correction.dim() == 1
+        return (self.gain.unsqueeze(1) if of_columns else self.gain) * self.correction
 
     @property
     def _is_incremental(self) -> bool:
@@ -191,6 +206,7 @@ class Cells(nn.Module):
             effects=effects,
             array=array,
             programmed=programmed,
+            origin=Fingerprint.of(weight),
         )
 
     def _program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
@@ -289,14 +305,7 @@ class Cells(nn.Module):
 
     def store(self, written: Written) -> None:
         """Keep what was written, count its yield and tell the hooks."""
-        self.tiling = written.tiling
-        self.effects = written.effects
-        self.parts = tuple(_without_target(part) for part in written.mapped.parts)
-        self.writes.fill_(written.writes)
-        self.register_buffer("target", written.array.target if self._needs_target else None)
-        self.register_buffer("before", written.array.present)
-        self.register_buffer("programmed", written.conductance)
-        self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
+        self.take(written)
         call(
             manager(),
             Hooks.memcore_array_programmed,
@@ -306,6 +315,19 @@ class Cells(nn.Module):
         self.last = ArrayYield.of(written.programmed, written.target, written.array)
         for listener in self.listeners:
             listener(written)
+
+    def take(self, written: Written) -> None:
+        """Keep what was written, and tell nobody."""
+        self.tiling = written.tiling
+        self.effects = written.effects
+        self.parts = tuple(_without_target(part) for part in written.mapped.parts)
+        self.writes.fill_(written.writes)
+        self.register_buffer("target", written.array.target if self._needs_target else None)
+        self.register_buffer("before", written.array.present)
+        self.register_buffer("programmed", written.conductance)
+        self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
+        self.register_buffer("correction", None)
+        self.origin.copy_(written.origin.packed())
 
     def _refresh_draws(self) -> None:
         """Draw as the chip does whose state was loaded, for the targets that it had."""
@@ -357,9 +379,14 @@ def _shape_like_loaded(
     del rest
     for name in ("programmed", "before", "gain", "writes"):
         _require_possible(f"{prefix}{name}", state_dict.get(f"{prefix}{name}"), name != "gain")
+    for name in ("origin", "rehearsals"):  # which a state of before does not have
+        if f"{prefix}writes" in state_dict:
+            state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(cells, name)))
     if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
         kept = state_dict.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.programmed)
+        factor = state_dict.get(f"{prefix}correction")
+        cells.correction = None if factor is None else cells.gain.new_empty(factor.shape)
         if cells.target is not None:  # of before, which looked up what was programmed
             state_dict.setdefault(f"{prefix}target", state_dict[f"{prefix}programmed"])
     gain = state_dict.get(f"{prefix}gain")

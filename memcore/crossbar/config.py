@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+import torch
 from torch import Tensor
 
 from memcore import _check, _toml
@@ -18,6 +19,7 @@ from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
 from memcore.contracts.records import Stage
 from memcore.contracts.units import KELVIN, MOST_KELVIN, MOST_READ_VOLTS, VOLTS
+from memcore.crossbar.training import Rehearsal, rehearsal
 from memcore.errors import ConfigError
 from memcore.registry import device_file
 from memcore.registry.instances import devices
@@ -54,6 +56,8 @@ class CrossbarConfig:
             how many reads that takes.
         layers: names of `memcore.layers` that come before all others, for modules that are
             converted on request only, such as `"embedding"`, or in more than one way.
+        training: what is read in training mode: a `Rehearsal`, a mapping of its settings, or
+            `"rehearsal"` with all effects; `"off"` or None for the cells that were programmed.
     """
 
     device: Memristor
@@ -70,6 +74,7 @@ class CrossbarConfig:
     temperature: float = 300.0
     rows_at_once: int | None = None
     layers: tuple[str, ...] = ()
+    training: Rehearsal | None = "rehearsal"  # type: ignore[assignment]
 
     _is_written_by_default: ClassVar[bool] = True  #: whether nobody asked for the programmer
 
@@ -92,6 +97,7 @@ class CrossbarConfig:
             temperature: float = 300.0,
             rows_at_once: int | None = None,
             layers: Sequence[str] = (),
+            training: Rehearsal | Mapping[str, Any] | str | None = "rehearsal",
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -110,6 +116,7 @@ class CrossbarConfig:
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
+            "training": rehearsal(self.training),
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
@@ -154,6 +161,9 @@ class CrossbarConfig:
             if not isinstance(name, str):
                 raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
         _require_one_product(self.effects)
+        if self.training is not None:
+            self.training.require(every)
+            _require_range(self)
 
     @property
     def effects(self) -> dict[str, NonIdeality]:
@@ -207,7 +217,10 @@ class CrossbarConfig:
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`: plain values, every default written out."""
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        fields = dataclasses.fields(self)
+        values = {f.name: plain(getattr(self, f.name)) for f in fields if f.name != "training"}
+        training = "off" if self.training is None else self.training.to_mapping()
+        return {**values, "training": training}
 
     def replace(self, **changes: Any) -> "CrossbarConfig":
         """A copy with some settings changed.
@@ -217,6 +230,22 @@ class CrossbarConfig:
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
+
+
+def _require_range(config: CrossbarConfig) -> None:
+    """Refuse a range of the inputs that training should find and nothing has."""
+    if config.training is None or config.training.input_range is None:
+        return
+    if config.dac is None:
+        raise ConfigError(
+            "training has an input_range, but there is no DAC that has a range; expected "
+            'dac="uniform" or another'
+        )
+    if config.dac.observe(torch.zeros(0)) is not None:
+        raise ConfigError(
+            "training has an input_range, but the range of the DAC is fixed; expected a DAC "
+            "without full_scale"
+        )
 
 
 def _is_count(value: object) -> bool:

@@ -20,7 +20,6 @@ from memcore.circuit.laws import CellLaw
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.mapper import added
 from memcore.contracts.records import Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
@@ -39,10 +38,10 @@ from memcore.crossbar.lock import Lock
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.product import require_circuit
 from memcore.crossbar.readers import Electrical, Exact, Reader
-from memcore.crossbar.readers.choose import Derived, choose, plan_of
+from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
-from memcore.crossbar.tiling import Tiling, in_order
+from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ArgumentTypeError, ConfigError
@@ -261,6 +260,13 @@ class Crossbar(nn.Module):
             self.cells.clock.segments = segments
             self.refresh()
 
+    @for_training
+    def correct(self, factor: Tensor | None) -> None:
+        """Multiply the outputs digitally by a factor, [] or [cols], until the next writing."""
+        with self._lock:
+            self.cells.correction = factor
+            self.refresh()
+
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
         with self._lock:
@@ -272,35 +278,41 @@ class Crossbar(nn.Module):
     @for_training
     def refresh(self) -> None:
         """Derive from conductances and ranges what a forward pass uses."""
-        settled = self.conductance
-        self.cells.require_finite("conductances", settled)
-        effective = self.cells.effects.effective(settled)
-        lanes = self.tiling.lane_matrices(effective, self.cells.parts)
-        folded = in_order(added(lanes, self.gain).transpose(1, 2))
-        self.cells.require_finite("weights that the cells stand for", folded)
+        state = derived(self.cells, self.input_scale)
         self.input.bind()
         self.output.bind()
-        self._choose(settled, effective, folded)
+        self._choose(state)
 
-    def _choose(self, settled: Tensor, effective: Tensor, folded: Tensor) -> None:
+    def _choose(self, state: Derived) -> None:
         """Take the fastest reader that does what converters and effects want."""
         self.plan = plan_of(self.cells, self.input, constant=self.constant)
-        self._volts = self.input_scale
-        reader = choose(
-            self.cells,
-            self.plan,
-            self.input,
-            self.output,
-            Derived(settled, effective, folded, self._volts),
-            fuse=self._observing is None,
-            constant=self.constant,
-        )
-        self.reader: nn.Module = reader if self.around is None else self.around(reader, self.plan)
+        self._volts = state.volts
+        reader, self.reader = self._reader(self.cells, self.plan, state)
         self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
         is_set = self.input.is_ready and self.output.is_ready and self._observing is None
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
         self._is_set = is_set  # last: from here on other threads read without the lock
+
+    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> tuple[Reader, nn.Module]:
+        """The reader of some cells through the converters, alone and with what is around it."""
+        reader = choose(
+            cells,
+            plan,
+            self.input,
+            self.output,
+            state,
+            fuse=self._observing is None,
+            constant=self.constant,
+        )
+        return reader, reader if self.around is None else self.around(reader, plan)
+
+    @for_training
+    def reader_of(self, cells: Cells) -> nn.Module:
+        """What reads other cells through the converters of these arrays."""
+        plan = plan_of(cells, self.input, constant=self.constant)
+        _, reader = self._reader(cells, plan, derived(cells, self.input_scale))
+        return reader
 
     # Reading -------------------------------------------------------------------------------
 
@@ -329,8 +341,27 @@ class Crossbar(nn.Module):
         """V for an input of 1."""
         if self.config.mapper is None:
             return 1.0
+        return self.config.read_voltage / self.largest_input
+
+    @property
+    def largest_input(self) -> float:
+        """The largest input that the DAC represents; 1 without one, or where its range is 0."""
         largest = float(self.input.range.abs().max())
-        return self.config.read_voltage / (largest if largest > 0 else 1.0)
+        return largest if largest > 0 else 1.0
+
+    @for_training
+    def take_range(self, peak: float) -> None:
+        """Let the DAC represent inputs from -peak to peak; the ADC still covers the same outputs.
+
+        What reads the arrays is derived anew by `refresh`.
+        """
+        before = self.input_scale
+        self.input.range.copy_(self.input.range.new_tensor([-peak, peak]))
+        self.input.bind()
+        if self.input.is_learned:
+            self.output.rescale(self.input_scale / before)
+            self.output.bind()
+        self.input.is_learned = True
 
     def __matmul__(self, voltage: Tensor) -> Tensor:
         """Currents [..., cols] A of voltages [..., rows] V.
@@ -364,18 +395,19 @@ class Crossbar(nn.Module):
         if not self.is_set and self._is_observed(x):
             self._check_typical(x)
             return self._observe(x)
-        if not self._is_stochastic:
-            y: Tensor = self.reader(x, self.reads, lines)
-            return y
+        first = self.first_read(x) if self._is_stochastic else self.reads
+        y: Tensor = self.reader(x, first, lines)
+        return y
+
+    def first_read(self, x: Tensor) -> Tensor:
+        """The number at which the reads of these inputs begin, which no other reads have."""
         before = self.recent.of_recomputation(x) if self.training else None
         if before is not None:
-            repeated: Tensor = self.reader(x, before, lines)
-            return repeated
+            return before
         first = self._numbered(x.shape[0])
         if self.training:
             self.recent.remember(x, first)
-        noisy: Tensor = self.reader(x, first, lines)
-        return noisy
+        return first
 
     def _numbered(self, count: int) -> Tensor:
         """The number of the first of so many reads, which no other thread's have."""

@@ -39,7 +39,7 @@ class RecentReads:
 
     def of_recomputation(self, x: Tensor) -> Tensor | None:
         """The number at which the same reads began, if this is a pass that is run once more."""
-        if torch.compiler.is_compiling() or not _in_backward():
+        if torch.compiler.is_compiling() or not in_backward():
             return None
         probe = _probe(x)
         for each in reversed(tuple(self._passes)):
@@ -61,5 +61,6 @@ def _probe(x: Tensor) -> Tensor:
     return flat[::step][:_VALUES].clone()
 
 
-def _in_backward() -> bool:
+def in_backward() -> bool:
+    """Whether a backward pass is running, which may repeat parts of the forward pass."""
     return bool(torch._C._current_graph_task_id() != -1)

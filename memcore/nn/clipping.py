@@ -42,13 +42,16 @@ def warn_of_clipping(model: nn.Module, *, fixed: bool = False) -> None:
 
     Args:
         model: a converted network.
-        fixed: whether only fixed ranges are looked at; a calibrated one clips what it was told to.
+        fixed: whether only fixed ranges are looked at; a calibrated one clips what it was told to,
+            and so does one that training finds.
 
     Warns:
         SaturationWarning: there are some.
     """
     for name, kind, port in ports(model):
-        if port.clipped is not None and port.clipped > _MANY and (port.is_fixed or not fixed):
+        if port.is_learned or port.clipped is None or port.clipped <= _MANY:
+            continue
+        if port.is_fixed or not fixed:
             warn(
                 f"the {kind} of {name or 'the model'} clips {100 * port.clipped:.3g} % of its "
                 f"values, beyond {port.range.tolist()}; expected a range that holds them: "

@@ -1,7 +1,7 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,27 @@ from torch import Tensor, nn
 from memcore.contracts.layer import Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
-from memcore.errors import ConfigError
+from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.readers.phases import drive
+from memcore.errors import ConfigError, StaleCellsWarning, warn
+from memcore.nn import opaque
+from memcore.nn.input_range import InputRange
+from memcore.nn.rehearsing import Rehearsing, Source, moved
 from memcore.ops.surrogate import straight_through, through_product
 from memcore.random import Stream
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_uncompiled: Callable[[Callable[P, R]], Callable[P, R]] = torch.compiler.disable
 
 
 class Matrix(nn.Module):
     """One weight matrix on crossbars.
 
     What it should hold, its operand, belongs to the layer and is handed in; `crossbar` is what its
-    cells hold. The product uses the cells; gradients go straight through to the operand.
+    cells hold. The product uses the cells, in training mode those that are written in imagination
+    for each step (`Rehearsal`); gradients go straight through to the operand.
 
     Args:
         operand: weights and bias.
@@ -48,7 +59,7 @@ class Matrix(nn.Module):
             )
         self.maps_bias = operand.bias is not None and config.bias == "mapped"
         self.crossbar = Crossbar.of_weight(
-            self._matrix(operand).transpose(1, 2),
+            self.matrix_of(operand).transpose(1, 2),
             config,
             random,
             name=name,
@@ -56,6 +67,18 @@ class Matrix(nn.Module):
             parts=parts,
         )
         self.crossbar.register_forward_pre_hook(_no_shortcut)
+        training = config.training
+        self._rehearsing = None if training is None else Rehearsing(training, config)
+        learned = None if training is None else training.input_range
+        self.input_range = None if learned is None else InputRange(learned, operand.weight.detach())
+        if self.input_range is not None:
+            self.input_range.apply_to(self.crossbar)
+            self.crossbar.refresh()
+        self._looked: tuple[int, ...] | None = None  # at which versions of the parameters
+        #: Whether it was said that the parameters have moved since the cells were written.
+        self.has_warned = False
+        self._number = opaque.enter(self)
+        self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, operand: Operand) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], the bias added.
@@ -65,22 +88,22 @@ class Matrix(nn.Module):
         """
         device = x.device.type
         if not torch.is_autocast_enabled(device):
-            return self._read(x, operand)
+            return self._with_bias(x, operand)
         with torch.autocast(device, enabled=False):
             dtype = self.crossbar.folded.dtype
             bias = None if operand.bias is None else operand.bias.to(dtype)
-            y = self._read(x.to(dtype), Operand(operand.weight.to(dtype), bias))
+            y = self._with_bias(x.to(dtype), Operand(operand.weight.to(dtype), bias))
         return y.to(torch.get_autocast_dtype(device))
 
-    def _read(self, x: Tensor, operand: Operand) -> Tensor:
-        matrix = self._matrix(operand)
-        crossbar, lines = self.crossbar, None
-        if torch.is_grad_enabled() and (x.requires_grad or matrix.requires_grad):
-            lines = crossbar.driven(x)
-        with torch.no_grad():
-            y: Tensor = crossbar(x, lines)
-        if lines is not None:
-            y = through_product(y, lines, matrix, crossbar.folded)
+    def _with_bias(self, x: Tensor, operand: Operand) -> Tensor:
+        matrix = self.matrix_of(operand)
+        if self._rehearses and self.input_range is not None:
+            y = self._read_learning(x, matrix)
+        elif self._rehearses and torch.compiler.is_compiling():
+            y, folded = opaque.rehearsed_read(x.detach(), matrix.detach(), self._number)
+            y = self._through(y, x, matrix, folded)
+        else:
+            y = self._read(x, operand, matrix)
         if operand.bias is None or self.maps_bias:
             return y
         return y + operand.bias.view(len(operand.weight), -1)
@@ -95,14 +118,98 @@ class Matrix(nn.Module):
         weight, bias = self.exact(operand)
         return lambda x: F.linear(self.crossbar.input(x), weight[0], bias)
 
+    def _read(self, x: Tensor, operand: Operand, matrix: Tensor) -> Tensor:
+        source = self._source(operand, matrix)
+        lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
+        y, folded = self._of_source(source, x, lines)
+        return y if lines is None else through_product(y, lines, matrix, folded)
+
+    def _through(self, y: Tensor, x: Tensor, matrix: Tensor, folded: Tensor) -> Tensor:
+        if not _needs_gradient(x, matrix):
+            return y
+        return through_product(y, self.crossbar.driven(x), matrix, folded)
+
+    @_uncompiled
+    def _read_learning(self, x: Tensor, matrix: Tensor) -> Tensor:
+        """As `_read`, while training finds the range of the DAC."""
+        assert self.input_range is not None
+        assert self._rehearsing is not None
+        self.input_range.watch(x)
+        if self.input_range.apply_to(self.crossbar):
+            self._rehearsing.rebind(self.crossbar)
+        source = self._rehearsing.source(self.crossbar, matrix)
+        if source is None:  # a first pass, which finds the ranges of ADCs
+            self.crossbar.refresh()
+        applied = self.input_range(self.crossbar.input(x.detach()), x)
+        lines = drive(applied, self.crossbar.constant)
+        y, folded = self._of_source(source, x, lines)
+        return through_product(y, lines, matrix, folded)
+
+    @torch.no_grad()
+    def _of_source(
+        self, source: Source | None, x: Tensor, lines: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if source is None:
+            y: Tensor = self.crossbar(x, lines)
+            return y, self.crossbar.folded
+        return source.read(self.crossbar, x, lines), source.folded
+
+    def imagined(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """What a rehearsal reads, and the weights that its cells stand for."""
+        assert self._rehearsing is not None
+        return self._of_source(self._rehearsing.source(self.crossbar, matrix), x, None)
+
+    def imagined_weight(self, matrix: Tensor) -> Tensor:
+        """The weights that the cells of a rehearsal stand for."""
+        assert self._rehearsing is not None
+        source = self._rehearsing.source(self.crossbar, matrix)
+        return self.crossbar.folded if source is None else source.folded
+
+    @property
+    def _rehearses(self) -> bool:
+        return self.training and self._rehearsing is not None
+
+    def _source(self, operand: Operand, matrix: Tensor) -> Source | None:
+        """What a read in eager mode uses; None for the cells that were programmed."""
+        if self._rehearses:
+            assert self._rehearsing is not None
+            return self._rehearsing.source(self.crossbar, matrix)
+        if not torch.compiler.is_compiling():
+            self._look(operand, matrix)
+        return None
+
+    def _look(self, operand: Operand, matrix: Tensor) -> None:
+        """Say once that the programmed cells are read though the parameters have moved."""
+        if self.input_range is not None and self.input_range.apply_to(self.crossbar):
+            self.crossbar.refresh()
+        versions = tuple(_version(each) for each in operand if each is not None)
+        if versions == self._looked or _is_transformed(matrix):
+            return
+        self._looked = versions
+        if moved(self.crossbar, Fingerprint.of(matrix)) and not self.has_warned:
+            self.has_warned = True
+            warn(
+                "the parameters of the network have moved since its cells were written, and its "
+                "reads use the cells; expected memcore.program(model), which writes the present "
+                "parameters",
+                StaleCellsWarning,
+            )
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; in evaluation the programmed cells are read."""
+        self._looked = None
+        return super().train(mode)
+
     @property
     def reads_exactly(self) -> bool:
         """Whether a read is the product with `exact` and nothing else."""
-        return self.crossbar.reads_exactly
+        rehearsing = self._rehearsing
+        waits = rehearsing is None or rehearsing.training.waits or not self.training
+        return self.crossbar.reads_exactly and waits
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold."""
-        weight, bias = self.stands_for(operand)
+        weight, bias = self._split(self._exactly(operand), operand)
         if not torch.is_grad_enabled():
             return Operand(weight, bias)
         weight = straight_through(weight, operand.weight)
@@ -110,9 +217,18 @@ class Matrix(nn.Module):
             return Operand(weight, bias)
         return Operand(weight, straight_through(bias, operand.bias))
 
+    def _exactly(self, operand: Operand) -> Tensor:
+        matrix = self.matrix_of(operand)
+        if self._rehearses and torch.compiler.is_compiling():
+            return opaque.rehearsed_weight(matrix.detach(), self._number)
+        source = self._source(operand, matrix)
+        return self.crossbar.folded if source is None else source.folded
+
     def stands_for(self, operand: Operand) -> Operand:
         """What the cells stand for; the bias is that of the operand where it is not mapped."""
-        folded = self.crossbar.folded
+        return self._split(self.crossbar.folded, operand)
+
+    def _split(self, folded: Tensor, operand: Operand) -> Operand:
         if not self.maps_bias:
             return Operand(folded, operand.bias)
         return Operand(folded[..., :-1], folded[..., -1].flatten())
@@ -121,35 +237,72 @@ class Matrix(nn.Module):
         """Whether the cells are what writing the operand, with the same draws, would make them."""
         cells = self.crossbar.cells
         with torch.no_grad():
-            again = cells.again(self._matrix(operand).transpose(1, 2))
+            again = cells.again(self.matrix_of(operand).transpose(1, 2))
         return torch.equal(again.conductance, cells.programmed)
 
     def program(self, operand: Operand) -> None:
         """Write the operand into the cells again."""
-        self.crossbar.write(self._matrix(operand).transpose(1, 2))
+        self.crossbar.write(self.matrix_of(operand).transpose(1, 2))
+        _begin_anew(self, None)
 
     def reconfigured(self, config: CrossbarConfig, operand: Operand) -> Self:
         """The same matrix of the same chip, built and read as another configuration says."""
         old = self.crossbar
         matrix = type(self)(operand, config, old.cells.random, old.cells.name, old.input.parts)
         new = matrix.crossbar
+        if matrix.input_range is not None and self.input_range is not None:
+            matrix.input_range.load_state_dict(self.input_range.state_dict())
         if config.dac is not None:
             new.input.range.copy_(old.input.range)
         if config.adc is not None and new.output.range.shape == old.output.range.shape:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
         if old.cells.writes:
-            new.repeat(old, self._matrix(operand).transpose(1, 2))
+            new.repeat(old, self.matrix_of(operand).transpose(1, 2))
         new.reads.copy_(old.reads)
+        new.cells.correction = old.cells.correction
         new.set_clock(old.cells.clock.segments.clone())
         return matrix
 
-    def _matrix(self, operand: Operand) -> Tensor:
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._looked = None
+        if self._rehearsing is not None:
+            self._rehearsing.drop()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = opaque.enter(self)
+
+    def matrix_of(self, operand: Operand) -> Tensor:
         """What the cells should hold, [groups, outputs, inputs]."""
         weight, bias = operand
         if bias is None or not self.maps_bias:
             return weight
         return torch.cat([weight, bias.view(len(weight), -1, 1)], dim=2)
+
+
+def _needs_gradient(x: Tensor, matrix: Tensor) -> bool:
+    return torch.is_grad_enabled() and (x.requires_grad or matrix.requires_grad)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place; what was computed anew is always as it was made."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _is_transformed(tensor: Tensor) -> bool:
+    """Whether the values of a tensor are not at hand, as under torch.func.vmap."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _begin_anew(matrix: Matrix, keys: Any) -> None:
+    """Cells were written, or a state was loaded: what is rehearsed, and said, begins anew."""
+    del keys
+    matrix._looked, matrix.has_warned = None, False
+    if matrix._rehearsing is not None:
+        matrix._rehearsing.forget()
 
 
 def _no_shortcut(crossbar: nn.Module, inputs: tuple[Tensor, ...]) -> None:

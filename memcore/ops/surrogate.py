@@ -77,3 +77,54 @@ def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor)
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
     """
     return _ThroughProduct.apply(value, x, matrix, effective)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ThroughRange(torch.autograd.Function):
+    @staticmethod
+    def forward(value: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:
+        del x, peak, decay
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        _, x, peak, decay = inputs
+        ctx.save_for_backward(x, peak)
+        ctx.decay = decay
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, Tensor | None, None]:
+        x, peak = ctx.saved_tensors
+        (grad,) = grads
+        _, needs_x, needs_peak, _ = ctx.needs_input_grad
+        of_x = grad * (x.abs() <= peak) if needs_x else None
+        return None, of_x, _of_peak(grad, x, peak, ctx.decay) if needs_peak else None, None
+
+
+def _of_peak(grad: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:
+    above, below = x >= peak, x <= -peak
+    wider = (grad.clamp(max=0) * above).sum() - (grad.clamp(min=0) * below).sum()
+    inside = 1 - (above | below).to(peak.dtype).mean()
+    return peak * (wider + torch.where(inside > _MOSTLY, decay, 0.0))
+
+
+#: Share of unclipped inputs above which a learned range shrinks.
+_MOSTLY = 0.95
+
+
+def through_range(value: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:
+    """`value`, what a DAC with the range [-peak, peak] makes of `x`, with gradients for both.
+
+    That of x passes where `|x| <= peak` and is 0 beyond. That of the peak is
+    `peak (sum of min(g, 0) where x >= peak, less the sum of max(g, 0) where x <= -peak)`, so that a
+    range grows where larger inputs would make the loss smaller, plus `decay * peak` where more than
+    95 % of the inputs are inside. No derivative of `clamp` is asked for: at the bound itself, where
+    all clipped values are, its value depends on the version of torch.
+
+    Args:
+        value: what the DAC makes of the inputs.
+        x: the inputs.
+        peak: the largest input that is not clipped, [].
+        decay: pull towards a smaller range.
+    """
+    return _ThroughRange.apply(value, x, peak, decay)  # type: ignore[no-any-return,no-untyped-call]

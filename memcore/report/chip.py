@@ -51,6 +51,7 @@ def stale_matrices(model: nn.Module) -> tuple[str, ...]:
         operands = layer.present()
         for name, matrix in matrices(layer).items():
             if not matrix.holds(operands[name]):
+                matrix.has_warned = True  # the caller says so, in its own words
                 stale.append(qualified(layer_name, name))
     return tuple(stale)
 

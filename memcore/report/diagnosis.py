@@ -143,6 +143,7 @@ def diagnose(
         StaleCellsWarning: the parameters have changed since the cells were written.
     """
     layers = require_layers(model)
+    stale = stale_matrices(model)
     if metric is not None and not callable(metric):
         raise ConfigError(f"metric={shown(metric)}; expected a function (outputs, targets)")
     configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
@@ -177,7 +178,7 @@ def diagnose(
         warn_of_clipping(arrays)
     _warn_of_idle(budget)
     warn_of_unread([name for name in layers if name not in used])
-    warn_of_stale(stale_matrices(model))
+    warn_of_stale(stale)
     return Diagnosis(
         judge(digital), judge(ideal), judge(actual), tuple(budget), approximations, shares
     )

@@ -90,6 +90,7 @@ def check_ideal(
             multiplies by its weight past its arrays.
     """
     layers = require_layers(model)
+    stale = stale_matrices(model)
     errors: dict[str, float] = {}
     ideal = {name: with_effects(layer, set()) for name, layer in layers.items()}
     with evaluating(model), swapped(model, ideal) as arrays, watched(arrays) as past:
@@ -114,7 +115,6 @@ def check_ideal(
             "mapping"
         )
     unread = tuple(name for name in layers if name not in names)
-    stale = stale_matrices(model)
     warn_of_unread(unread)
     warn_of_stale(stale)
     bypassed = tuple(name for name in past if name not in unread)

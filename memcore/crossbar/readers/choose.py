@@ -5,11 +5,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from memcore.contracts.forms import SerialLevels, UniformLevels
-from memcore.contracts.mapper import subtracted
+from memcore.contracts.mapper import added, subtracted
 from memcore.crossbar.calibrated import Calibrated
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
+from memcore.crossbar.tiling import in_order
 
 
 class Derived(NamedTuple):
@@ -26,6 +27,21 @@ class Derived(NamedTuple):
     effective: Tensor
     folded: Tensor
     volts: float
+
+
+def derived(cells: Cells, volts: float) -> Derived:
+    """What follows from the state of cells, read with `volts` V for an input of 1.
+
+    Raises:
+        ConfigError: conductances, or the weights that they stand for, are infinite or NaN.
+    """
+    settled = cells.conductance
+    cells.require_finite("conductances", settled)
+    effective = cells.effects.effective(settled)
+    lanes = cells.tiling.lane_matrices(effective, cells.parts)
+    folded = in_order(added(lanes, cells.scale).transpose(1, 2))
+    cells.require_finite("weights that the cells stand for", folded)
+    return Derived(settled, effective, folded, volts)
 
 
 def plan_of(cells: Cells, dac: Calibrated | None = None, *, constant: bool = False) -> ReadPlan:
@@ -78,7 +94,7 @@ def choose(
             None if steps is None else steps[0],
             levels,
             cells.parts,
-            cells.gain,
+            cells.scale,
             plan,
             constant=constant,
         )
@@ -89,7 +105,7 @@ def choose(
         effects,
         (dac.form, adc.form, adc.noises),
         cells.parts,
-        cells.gain,
+        cells.scale,
         derived.volts,
         plan,
         constant=constant,

@@ -177,9 +177,8 @@ class Electrical(nn.Module):
 
     def _read(self, x: Tensor, reads: Tensor, lines: Tensor | None) -> Tensor:
         phases = self._phases(x, lines)
-        rank, ranks = _rank()
-        count = torch.arange(x.shape[0], device=reads.device)
-        numbers = len(phases) * (reads + count) * ranks + rank
+        _, ranks = _rank()
+        numbers = numbered(reads, x.shape[0], len(phases))
         total = None
         for index, (values, place) in enumerate(phases):
             current = self.currents(values, numbers + index * ranks)
@@ -317,6 +316,18 @@ class Electrical(nn.Module):
         if self.plan.adc_bits is None and self.tile_gain is None:
             return x.unsqueeze(dim - 1)
         return self.plan.cut(x, dim)
+
+
+def numbered(reads: Tensor, count: int, phases: int = 1) -> Tensor:
+    """Numbers of so many reads, int64 [count], of their first phases; no other process has them.
+
+    Args:
+        reads: how many reads of this process there were before.
+        count: how many reads there are now.
+        phases: of each read; the numbers of the later ones follow in steps of the processes.
+    """
+    rank, ranks = _rank()
+    return phases * (reads + torch.arange(count, device=reads.device)) * ranks + rank
 
 
 def _rank() -> tuple[int, int]:

@@ -1,0 +1,58 @@
+"""`InputRange`: the range of a DAC as a parameter that training finds."""
+
+import torch
+from torch import Tensor, nn
+
+from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.recent import in_backward
+from memcore.crossbar.training import LearnedRange
+from memcore.ops.surrogate import through_range
+
+#: Of the range at the start: no optimiser makes it smaller, or negative.
+_LEAST = 1e-3
+
+
+class InputRange(nn.Module):
+    """The largest input that the DAC of one matrix represents, a parameter.
+
+    Args:
+        learned: how it is found.
+        like: gives dtype and device.
+    """
+
+    batches: Tensor  #: how many batches set it so far
+
+    def __init__(self, learned: LearnedRange, like: Tensor) -> None:
+        super().__init__()
+        self.learned = learned
+        self.peak = nn.Parameter(like.new_full((), learned.start))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=like.device))
+
+    @torch.no_grad()
+    def apply_to(self, crossbar: Crossbar) -> bool:
+        """Let the DAC have this range; whether it had another one."""
+        self.peak.clamp_(min=_LEAST * self.learned.start)
+        if float(self.peak) == float(crossbar.input.range[0, 1]):
+            return False
+        crossbar.take_range(float(self.peak))
+        return True
+
+    @torch.no_grad()
+    def watch(self, x: Tensor) -> None:
+        """Take note of the inputs of one batch, of the first ones."""
+        if not self.is_found or in_backward():
+            return
+        wide = self.learned.sigmas * float(x.std(correction=0)) if x.numel() else 0.0
+        if wide > 0:
+            self.batches.add_(1)
+            self.peak.add_((wide - self.peak) / self.batches)
+
+    @property
+    def is_found(self) -> bool:
+        """Whether it still is the running mean of the first batches."""
+        return int(self.batches) < self.learned.batches
+
+    def forward(self, applied: Tensor, x: Tensor) -> Tensor:
+        """What the DAC makes of the inputs, with gradients for these and for the range."""
+        peak = self.peak.detach() if self.is_found else self.peak
+        return through_range(applied, x, peak, self.learned.decay)
