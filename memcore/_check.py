@@ -75,22 +75,35 @@ def number(
     raise ConfigError(f"{name}={shown(came)}; expected a finite number{of}{bound}{limit}{then}")
 
 
-def integer(name: str, value: Any, *, at_least: int | None = None, what: str = "") -> int:
+def integer(
+    name: str,
+    value: Any,
+    *,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    what: str = "",
+) -> int:
     """The argument as an integer of 64 bits.
 
     Args:
         name: of the argument.
         value: what came.
         at_least: the smallest that it may be.
+        at_most: the largest.
         what: what it is, where `an integer` says too little.
 
     Raises:
-        ConfigError: it is something else, or too small.
+        ConfigError: it is something else, too small or too large.
     """
     fits = is_integer(value)
-    if fits and (at_least is None or value >= at_least):
+    low, high = (
+        default if bound is None else bound
+        for bound, default in ((at_least, INTEGERS[0]), (at_most, INTEGERS[-1]))
+    )
+    if fits and low <= value <= high:
         return int(value)
     bound = "" if at_least is None else f" >= {at_least}"
+    bound += "" if at_most is None else f" up to {at_most}"
     large = " of 64 bits" if isinstance(value, Integral) and not fits else ""
     raise ConfigError(f"{name}={shown(value)}; expected {what or f'an integer{large}{bound}'}")
 

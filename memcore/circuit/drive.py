@@ -9,6 +9,7 @@ from torch import Tensor
 from memcore import _check
 from memcore._keywords import hinted
 from memcore._text import shown
+from memcore.contracts.units import MOST_CELLS
 from memcore.errors import ArgumentTypeError, ConfigError
 
 Scheme = Literal["V/2", "V/3", "floating", "grounded"]
@@ -116,8 +117,12 @@ class Drive:
         _check.torch_device("device", device)
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise ArgumentTypeError(f"dtype={shown(dtype)}; expected torch.float64 or float32")
-        word = _chosen("row", row, _check.integer("rows", rows, at_least=1), device)
-        bit = _chosen("col", col, _check.integer("cols", cols, at_least=1), device)
+        word = _chosen(
+            "row", row, _check.integer("rows", rows, at_least=1, at_most=MOST_CELLS), device
+        )
+        bit = _chosen(
+            "col", col, _check.integer("cols", cols, at_least=1, at_most=MOST_CELLS), device
+        )
         if isinstance(voltage, Tensor):
             _check.tensor("voltage", voltage, "[...]", "V", any_real=True)
         else:

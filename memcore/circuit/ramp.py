@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcore import _check as checks
 from memcore.circuit.drive import Drive
 from memcore.circuit.inputs import ends, require_drive, shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
@@ -90,8 +91,9 @@ def ramp(
         ConvergenceError: a circuit cannot be solved, or its selectors find no rest.
         ConfigError: something does not fit.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ConfigError(f"steps={steps!r}; expected a number of steps, at least 1")
+    checks.integer("steps", steps, at_least=1)
+    if events is not None:
+        checks.integer("events", events, at_least=0)
     if on is not None and start is None:
         raise ConfigError(
             "on= without start=; expected start= too, since at 0 V no selector conducts"

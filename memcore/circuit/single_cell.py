@@ -12,6 +12,7 @@ from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines
 from memcore.circuit.segments import check_wires
 from memcore.circuit.series import SeriesElement, gated
+from memcore.contracts.units import MOST_CELLS
 from memcore.contracts.wires import Wires
 from memcore.errors import ShapeError
 from memcore.ops.checks import require_same_device, require_same_dtype
@@ -45,9 +46,8 @@ def path_resistances(
 ) -> tuple[Tensor, Tensor]:
     """As `path_resistance`, the parts of the word line and of the bit line by themselves."""
     check_wires(wires)
-    rows, cols = (
-        _check.integer(name, count, at_least=1) for name, count in (("rows", rows), ("cols", cols))
-    )
+    rows = _check.integer("rows", rows, at_least=1, at_most=MOST_CELLS)
+    cols = _check.integer("cols", cols, at_least=1, at_most=max(1, MOST_CELLS // rows))
     _check.torch_device("device", device)
     lead = _lead(wires)
     lines = Lines.of(torch.zeros(*lead, rows, cols, dtype=torch.float64, device=device), wires)

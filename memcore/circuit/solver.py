@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from memcore._text import shown
 from memcore.circuit.cell import Cell, OperatingPoint
 from memcore.circuit.currents import TOLERANCE, check_iteration
 from memcore.circuit.damping import HALVINGS, chosen, largest, ratio
@@ -21,7 +22,7 @@ from memcore.circuit.series import SeriesElement, gated
 from memcore.circuit.solution import Solution, require_start
 from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
-from memcore.errors import ConvergenceError
+from memcore.errors import ConfigError, ConvergenceError
 
 _OHMIC = Ohmic()
 
@@ -69,6 +70,8 @@ def solve(
         ConfigError: a conductance is negative or not finite.
     """
     check_iteration(tolerance, iterations)
+    if not isinstance(strict, bool):
+        raise ConfigError(f"strict={shown(strict)}; expected True or False")
     warn_of_gradients("solve", g=g, wires=wires, drive=drive, law=law, series=series)
     with torch.no_grad():
         kind = _Circuit if gated(series) is None else GatedCircuit

@@ -110,6 +110,7 @@ class _Rule:
         number: whether numbers are allowed; anything is, if neither is said.
         whole: whether they are integers.
         several: whether they come as tuples only.
+        lists: whether they may come as tuples.
         flag: whether it is True or False.
         optional: whether None is allowed.
         kinds: types besides numbers that its annotation names; distributions and tensors are
@@ -123,6 +124,7 @@ class _Rule:
     number: bool
     whole: bool
     several: bool
+    lists: bool
     flag: bool
     optional: bool
     kinds: frozenset[Any]
@@ -145,7 +147,8 @@ class _Rule:
             number=not range.choices and (numeric or typed or bounded),
             whole=plain == {int},
             several=bool(plain) and plain <= _LISTS,
-            flag=isinstance(default, bool) and not range.choices,
+            lists=not plain or bool(plain & _LISTS) or isinstance(default, list | tuple),
+            flag=(isinstance(default, bool) or plain == {bool}) and not range.choices,
             optional=default is None or NoneType in members,
             kinds=frozenset(plain or _NUMBERS),
         )
@@ -157,8 +160,8 @@ class _Rule:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
             return not isinstance(value, Tensor | list) and value in self.names
-        if isinstance(value, list | tuple) and not value and not _LISTS & self.kinds:
-            return False
+        if isinstance(value, list | tuple) and not (value and self.lists):
+            return self.lists and bool(_LISTS & self.kinds)
         return all(map(self._fits, _entries(value))) and (
             isinstance(value, list | tuple) or not self.several
         )
@@ -176,7 +179,7 @@ class _Rule:
         kind = Integral if self.whole else Real
         if isinstance(nominal, bool) or not isinstance(nominal, kind):
             return False
-        if self.whole and nominal not in _check.INTEGERS:
+        if isinstance(nominal, Integral) and nominal not in _check.INTEGERS:
             return False
         return bool(self.range.holds(nominal))
 
@@ -263,6 +266,10 @@ def _is_held(value: Any) -> bool:
     return not value or _check.SMALLEST <= abs(value) <= _check.LARGEST
 
 
+def _is_long(value: Any) -> bool:
+    return isinstance(value, Integral) and value not in _check.INTEGERS
+
+
 def _complaint(rule: _Rule, value: Any) -> str:
     drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
     drawn = drawn and _check.is_plain(value)
@@ -272,7 +279,7 @@ def _complaint(rule: _Rule, value: Any) -> str:
             f"{wrong} of {value.numel()} cells drew {rule.name} outside its range; expected "
             f"{rule.expected}: give the distribution a min or a max"
         )
-    size = ""
+    size = ", of 64 bits if it is an integer" if _is_long(value) else ""
     if rule.number and _check.is_number(value) and math.isfinite(value) and not _is_held(value):
         size = f", of magnitude {_check.SMALLEST:g} to {_check.LARGEST:g}"
     return f"{rule.name}={shown(value)}; expected {rule.expected}{size}"

@@ -1,4 +1,4 @@
-"""The largest values that chips have: beyond them, another unit is meant."""
+"""The largest values that chips have: beyond them, another unit or another thing is meant."""
 
 from typing import Final
 
@@ -14,6 +14,8 @@ MOST_READ_VOLTS: Final = 10.0
 MOST_PULSE_SECONDS: Final = 10.0
 #: K, at which no chip is solid.
 MOST_KELVIN: Final = 5e3
+#: Cells of one array, beyond which no memory holds it.
+MOST_CELLS: Final = 2**27
 
 VOLTS: Final = "give volts, 200 mV is 0.2"
 SECONDS: Final = "give seconds, 100 ns is 1e-7"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memcore import _check
 from memcore.contracts.array import ArrayInfo
+from memcore.contracts.device import Memristor
 from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.product import Product
@@ -25,6 +26,17 @@ from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
+
+
+def _require_nominal(device: Memristor) -> None:
+    """Refuse a device for single cells: what plans for an array needs a number or a law for all."""
+    for field in dataclasses.fields(device):  # type: ignore[arg-type]
+        value = getattr(device, field.name)
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ConfigError(
+                f"{type(device).__name__}: {field.name} has shape {list(value.shape)}; expected a "
+                "number, or a distribution, which is drawn for each cell"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +132,8 @@ class Cells(nn.Module):
         tiling = self.tiling if tiling is None else tiling
         shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
         device, config = self.config.device, self.config
+        if config.mapper is not None:
+            _require_nominal(device)
         return ArrayInfo(
             arrays=shape[0],
             rows=shape[1],

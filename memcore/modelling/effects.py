@@ -44,7 +44,15 @@ def drawn(
                 f"expected > {above:g}: give the distribution a min"
             )
         return sample
-    return torch.as_tensor(value, dtype=torch.float64, device=ctx.torch_device)
+    if not isinstance(value, Tensor) or not value.dim():
+        return torch.as_tensor(value, dtype=torch.float64, device=ctx.torch_device)
+    try:
+        return value.to(ctx.torch_device, torch.float32).expand(array.shape)
+    except RuntimeError:
+        raise ConfigError(
+            f"{name} has shape {list(value.shape)}; expected one that broadcasts to the cells, "
+            f"{list(array.shape)}"
+        ) from None
 
 
 def per_write(ctx: Context) -> Context:

@@ -12,6 +12,7 @@ from torch import Tensor
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter
 from memcore.contracts.records import Context
+from memcore.errors import ConfigError
 
 
 def as_state(*variables: Tensor) -> Tensor:
@@ -62,7 +63,15 @@ def log(value: Parameter) -> float | Tensor:
 
 def exp(value: Parameter) -> float | Tensor:
     """Exponential of a parameter, a number or a tensor."""
-    return value.exp() if isinstance(value, Tensor) else math.exp(_number(value))
+    if isinstance(value, Tensor):
+        return value.exp()
+    try:
+        return math.exp(_number(value))
+    except OverflowError:
+        raise ConfigError(
+            f"exp({_number(value):g}) is beyond what a number holds; expected parameters of the "
+            "device in their units"
+        ) from None
 
 
 def _number(value: float | Distribution) -> float:

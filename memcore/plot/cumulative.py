@@ -7,6 +7,7 @@ import torch
 from memcore import _check
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
+from memcore.contracts.units import MOST_CELLS
 from memcore.plot import axes as common
 from memcore.random import Stream
 
@@ -29,7 +30,7 @@ def cumulative(
         ConfigError: there are no cells.
     """
     common.of_kind("device", device, Memristor, 'memcore.devices["vteam"]() for instance')
-    cells = _check.integer("cells", cells, at_least=1)
+    cells = _check.integer("cells", cells, at_least=1, at_most=MOST_CELLS)
     drawn = device.sample((cells,), Context(random=Stream(seed).child("cumulative")))
     lowest, highest = drawn.conductance_range()
     ax = common.axes(ax)

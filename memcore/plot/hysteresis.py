@@ -24,6 +24,7 @@ def hysteresis(trace: Trace, *, log: bool = False, ax: "Axes | None" = None) -> 
         ConfigError: the trace has fewer than two samples.
     """
     common.need_trace(trace, 2, "a loop")
+    common.of_kind("log", log, bool, "True or False")
     ax = common.axes(ax)
     current, ampere = common.scaled(common.lines(trace.current), "A")
     voltage = common.lines(trace.voltage).detach().cpu().numpy()

@@ -1,7 +1,7 @@
 """The conductance after each pulse: potentiation and depression."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from memcore.plot import axes as common
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_MOST_SAMPLES: Final = 2**31  #: more than any waveform has
 
 
 def pulse_response(
@@ -117,6 +119,6 @@ def _every(samples: int, sign: Tensor, last: Tensor) -> Tensor:
 def _samples(trace: Trace, width: float) -> int:
     dt = float(trace.time[1] - trace.time[0]) if len(trace.time) > 1 else width
     samples = round(width / dt) if 0 < width < math.inf else 0
-    if samples < 1 or abs(samples * dt - width) > 1e-6 * width:
+    if not 1 <= samples <= _MOST_SAMPLES or abs(samples * dt - width) > 1e-6 * width:
         raise ConfigError(f"width={width!r} s; expected a whole number of samples of {dt:.6g} s")
     return samples

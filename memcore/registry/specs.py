@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
+from memcore import _check
 from memcore._text import hint, shown
 from memcore.contracts import CONTRACTS
 from memcore.contracts.contract import Contract
@@ -148,6 +149,8 @@ def plain(value: Any) -> Any:
         values = {k: v for k, v in dataclasses.asdict(value).items() if v is not None}
         return {type(value).name: values}
     if isinstance(value, Tensor):
+        if not _check.is_plain(value):
+            raise ConfigError(f"{shown(value)}; expected a dense tensor of real numbers")
         return value.tolist()
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]

@@ -98,6 +98,7 @@ def _arrays(cells: Tensor) -> Tensor:
             f"cells is a {type(cells).__name__}; expected a Crossbar, or a tensor [rows, cols] in "
             "S: use torch.as_tensor"
         )
+    _check.tensor("cells", cells, "[rows, cols]", "S")
     if cells.dim() not in (2, 3) or not cells.numel():
         raise ShapeError(
             f"the conductances have shape {list(cells.shape)}; expected [rows, cols] or "

@@ -44,6 +44,10 @@ def _named(value: Any) -> Any:
     return value
 
 
+def _or_none(name: Any) -> Any:
+    return None if isinstance(name, str) and not name else name
+
+
 def _plain(value: Any) -> Any:
     """Let Python callers give a `CrossbarConfig`, plugin instances and distributions."""
     if isinstance(value, CrossbarConfig):
@@ -104,7 +108,7 @@ class General(_Section):
     model: Component = {"name": "digits_vgg"}
     data: Component = {"name": "digits"}
     metric: Component = {"name": "accuracy"}
-    checkpoint: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
+    checkpoint: Annotated[str | None, BeforeValidator(_or_none)] = None
     chips: Whole = Field(default=5, ge=1)
     seed: Whole = Field(default=0, ge=-(2**63), lt=2**63)
     samples: Whole | None = Field(default=None, ge=1)

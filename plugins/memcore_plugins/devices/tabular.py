@@ -130,9 +130,9 @@ class Tabular(Pulsed):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("std_set", "std_reset", "iv_voltage"):
-            self._set(name, tuple(float(value) for value in getattr(self, name)))
+            self._set(name, _row(name, getattr(self, name)))
         for name in ("ltp", "ltd", "iv_current"):
-            self._set(name, tuple(tuple(map(float, row)) for row in getattr(self, name)))
+            self._set(name, tuple(_row(name, row) for row in getattr(self, name)))
         require_rows(self.ltp, "ltp")
         require_rows(self.ltd, "ltd", falling=True)
         if len(self.ltp) != len(self.ltd):
@@ -340,6 +340,13 @@ class MeasuredCurves(NonIdeality):
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del array
         return FamilyProduct(self.cell._family_of_currents()).to(ctx.torch_device)
+
+
+def _row(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(f"Tabular: {name}={values!r:.80}; expected rows of numbers") from None
 
 
 def _of_currents(family: IVFamily) -> dict[str, Any]:
