@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import memcore
-from memcore import ConfigError, circuit
+from memcore import ConfigError, circuit, plot
 from memcore.contracts.units import MOST_SIEMENS
 
 ADC = {"name": "uniform", "bits": 6}
@@ -211,6 +211,7 @@ def test_every_device_and_preset_has_conductances_that_cells_have(name):
 # -- arguments ------------------------------------------------------------------------------------
 
 G = torch.full((3, 2), 1e-5)
+ODD = torch.eye(3, 2).to_sparse()
 TURNING = torch.ones(3, dtype=torch.complex64)
 LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
 
@@ -282,6 +283,39 @@ LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
             lambda: memcore.convert(LINEAR, {"device": "ideal", 3: 4}),
             "a crossbar has no setting 3; there are device,",
         ),
+        (
+            lambda: converted(device=memcore.devices["neurosim"](nl_ltd=G)),
+            r"NeuroSim: nl_ltd has shape \[3, 2\]; expected a number, or a distribution",
+        ),
+        (
+            lambda: converted(nonidealities=[memcore.nonidealities["drift"](nu=G)]),
+            r"nu has shape \[3, 2\]; expected one that broadcasts to the cells, \[2, 8, 4\]",
+        ),
+        (
+            lambda: memcore.simulate("fefet", torch.ones(3), 1e-9),
+            "FeFet cannot be simulated: .*; expected a device with dynamics",
+        ),
+        (lambda: memcore.devices["vteam"](alpha_on=[1, 2]), r"alpha_on=\[1, 2\]; expected a"),
+        (
+            lambda: memcore.devices["ideal"](r_off=2**64),
+            "expected .*, of 64 bits if it is an integ",
+        ),
+        (lambda: memcore.converters["uniform"](symmetric=3), "symmetric=3; expected True or False"),
+        (lambda: memcore.devices["piecewise_step"](up=3.0), "up=3.0; expected finite numbers"),
+        (lambda: memcore.devices["tabular"](ltp="x"), "ltp='x'; expected rows of numbers"),
+        (lambda: plot.hysteresis(3), "trace=3; expected a Trace: memcore.simulate returns one"),
+        (lambda: plot.crossbar(3), "solution=3; expected a Solution"),
+        (lambda: plot.programming(3), "written=3; expected a YieldReport or ArrayYield"),
+        (lambda: plot.cumulative("ideal"), "device='ideal'; expected a Memristor"),
+        (
+            lambda: plot.cumulative(memcore.devices["ideal"](), cells=2**40),
+            "cells=1099511627776; expected an integer >= 1 up to 134217728",
+        ),
+        (
+            lambda: plot.cumulative(memcore.devices["ideal"](), cells=9, ax=3),
+            "ax=3; expected Axes of matplotlib",
+        ),
+        (lambda: memcore.study.read({"crossbar": {"tile": ODD}}), "expected a dense tensor"),
         (lambda: memcore.Wires(word_line="1 ohm"), "word_line is '1 ohm'; .* or a tensor$"),
         (lambda: memcore.Wires(word_line=[1.0]), "is a list; .* or a tensor: use torch.as_tensor"),
     ],

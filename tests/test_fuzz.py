@@ -97,6 +97,11 @@ def network(model: Any = ..., **settings: Any) -> Any:
     return memcore.convert(nn.Sequential(nn.Linear(3, 2)), config(**settings))
 
 
+def inputs_of(odd: Any) -> Any:
+    """Odd tensors for a network; what is no tensor is for its own layers to refuse."""
+    return odd if isinstance(odd, torch.Tensor) else X
+
+
 def trace(odd: Any = ...) -> Any:
     return memcore.simulate("vteam", SINE, 2e-5) if odd is ... else odd
 
@@ -154,7 +159,10 @@ SETTINGS = [
     *(f"crossbar.{field.name}" for field in dataclasses.fields(memcore.CrossbarConfig)),
     *("study", "train", "crossbar", "x"),
 ]
-OPTIONS = {f.name: f.default for f in dataclasses.fields(fitting.FitOptions)}
+OPTIONS = {"bounds": None, "scale": "linear", "floor": 0.01, "loss": "linear", "seed": 0} | {
+    **{"resample": False, "substeps": None, "series": 0.0, "limit": None, "read_voltage": None},
+    **{"dt": None, "start": None, "columns": None, "units": None, "delimiter": ",", "date": ""},
+}
 SELECTED = {"rows": 3, "cols": 2, "row": 1, "col": 0, "voltage": 1.0, "scheme": "V/2"}
 
 #: What is called, with arguments that give a result: `...` stands for a network or what it takes.
@@ -170,30 +178,32 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"model": nn.Linear(3, 2), "config": config(), "filter_fn": None, "seed": 0}
         | {"calibration": None},
     ),
-    "forward": (lambda x: network(adc=ADC)(input=x), {"x": X}),
+    "forward": (lambda x: network(adc=ADC)(inputs_of(x)), {"x": X}),
     **{
         verb: (lambda model, verb=verb: getattr(memcore, verb)(network(model)), {"model": ...})
         for verb in ("program", "revert_", "summary", "provenance")
     },
     "calibrate": (
-        lambda model, **given: memcore.calibrate(network(model, adc=ADC), **given),
-        {"model": ..., "inputs": X, "forward": None},
+        lambda model, x, forward: memcore.calibrate(
+            network(model, adc=ADC), inputs_of(x), forward=forward
+        ),
+        {"model": ..., "x": X, "forward": None},
     ),
     "age": (
         lambda model, **given: memcore.age(network(model), **given),
         {"model": ..., "seconds": 1.0, "temperature": 300.0, "cycles": 0, "reads": 0},
     ),
     "check_ideal": (
-        lambda model, **given: memcore.check_ideal(network(model), **given),
-        {"model": ..., "x": X, "tolerance": None, "forward": None},
+        lambda model, **given: memcore.check_ideal(network(model), X, **given),
+        {"model": ..., "tolerance": None, "forward": None},
     ),
     "diagnose": (
         lambda model, **given: memcore.diagnose(network(model, adc=ADC), **given),
         {"model": ..., "loader": LOADER, "metric": None, "forward": None},
     ),
     "cost": (
-        lambda net, inputs, **given: memcore.cost(network(net), inputs, **given),
-        {"net": ..., "inputs": X, "model": "array", "forward": None},
+        lambda net, x, **given: memcore.cost(network(net), inputs_of(x), **given),
+        {"net": ..., "x": X, "model": "array", "forward": None},
     ),
     "simulate": (
         memcore.simulate,

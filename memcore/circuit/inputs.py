@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore._text import shown
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw, OfDevice
 from memcore.circuit.per_cell import PerCell
@@ -96,8 +97,8 @@ def _require_element(name: str, element: object, example: str) -> None:
         )
     if not all(callable(getattr(element, method, None)) for method in ("current", "slope")):
         raise ConfigError(
-            f"{name}={element!r}; expected an object with methods current and slope, {example} "
-            "for instance"
+            f"{name}={shown(element)}; expected an object with methods current and slope, "
+            f"{example} for instance"
         )
 
 

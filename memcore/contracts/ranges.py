@@ -310,7 +310,7 @@ def _annotation(cls: type, field: dataclasses.Field[Any]) -> Any:
 def _members(annotation: Any) -> tuple[Any, ...]:
     if annotation is None:
         return ()
-    if get_origin(annotation) in (Literal, tuple) or not get_args(annotation):
+    if get_origin(annotation) in (Literal, *_LISTS) or not get_args(annotation):
         return (annotation,)
     return tuple(get_args(annotation))
 
