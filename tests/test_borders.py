@@ -303,6 +303,7 @@ LINEAR, IDEAL = nn.Linear(2, 2), memcore.CrossbarConfig(device="ideal")
         (lambda: memcore.converters["uniform"](symmetric=3), "symmetric=3; expected True or False"),
         (lambda: memcore.devices["piecewise_step"](up=3.0), "up=3.0; expected finite numbers"),
         (lambda: memcore.devices["tabular"](ltp="x"), "ltp='x'; expected rows of numbers"),
+        (lambda: memcore.devices["tabular"](ltp=5), "ltp=5; expected rows of numbers"),
         (lambda: plot.hysteresis(3), "trace=3; expected a Trace: memcore.simulate returns one"),
         (lambda: plot.crossbar(3), "solution=3; expected a Solution"),
         (lambda: plot.programming(3), "written=3; expected a YieldReport or ArrayYield"),

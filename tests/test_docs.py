@@ -10,6 +10,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -262,6 +263,8 @@ def test_examples_in_docstrings_run(name: str) -> None:
 
     public = {name: getattr(memcore, name) for name in memcore.__all__}
     names = {**public, "memcore": memcore, "torch": torch, "nn": torch.nn}
+    if isinstance(public[name], ModuleType):  # its functions speak of each other
+        names |= {key: value for key, value in vars(public[name]).items() if key[0] != "_"}
     for test in doctest.DocTestFinder(exclude_empty=True).find(public[name], name, globs=names):
         if test.examples:
             assert doctest.DocTestRunner().run(test).failed == 0

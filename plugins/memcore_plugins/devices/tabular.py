@@ -1,7 +1,7 @@
 """A measured device without a model: its curves of pulses or of currents, and their spread."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -130,9 +130,11 @@ class Tabular(Pulsed):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("std_set", "std_reset", "iv_voltage"):
-            self._set(name, _row(name, getattr(self, name)))
+            self._set(name, _numbers(name, getattr(self, name)))
         for name in ("ltp", "ltd", "iv_current"):
-            self._set(name, tuple(_row(name, row) for row in getattr(self, name)))
+            rows = getattr(self, name)
+            rows = rows if isinstance(rows, Iterable) else (rows,)
+            self._set(name, tuple(_numbers(name, row) for row in rows))
         require_rows(self.ltp, "ltp")
         require_rows(self.ltd, "ltd", falling=True)
         if len(self.ltp) != len(self.ltd):
@@ -342,7 +344,7 @@ class MeasuredCurves(NonIdeality):
         return FamilyProduct(self.cell._family_of_currents()).to(ctx.torch_device)
 
 
-def _row(name: str, values: Any) -> tuple[float, ...]:
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
     try:
         return tuple(map(float, values))
     except (TypeError, ValueError, RuntimeError):
