@@ -125,3 +125,10 @@ def test_another_configuration_of_the_same_chip_goes_on_with_its_reads():
     with torch.no_grad():
         found, expected = again(torch.ones(1, 1, 8), operand), matrix(torch.ones(1, 1, 8), operand)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_converted_layer_is_in_the_mode_of_the_digital_one(training):
+    mem = converted(nn.Linear(8, 4).train(training))
+    again = mem.matrix.reconfigured(mem.crossbar.config, mem.operands()["weight"])
+    assert {module.training for module in [*mem.modules(), *again.modules()]} == {training}

@@ -114,7 +114,7 @@ class Layer(nn.Module):
         layer = computing_as(cls, type(module))(module) if is_parametrized(module) else cls(module)
         for name, operand in layer.present().items():
             layer.matrices[name] = build(name, operand, layer.input_parts(name))
-        return layer
+        return layer.train(module.training)
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

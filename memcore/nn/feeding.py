@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore._text import shown
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 
 #: A batch, or batches; of (inputs, targets) the inputs are taken.
 Batches = Tensor | Iterable[Any]
@@ -28,7 +28,18 @@ def run(model: nn.Module, inputs: Any, forward: Forward | None = None) -> Any:
         return model(**inputs)
     if isinstance(inputs, tuple | list):
         return model(*inputs)
+    _require_tensor(inputs)
     return model(inputs)
+
+
+def _require_tensor(inputs: Any) -> None:
+    """Refuse what alone is no input of a network: a number, a text, an array of numpy."""
+    is_array = hasattr(inputs, "__array_ufunc__") and not isinstance(inputs, Tensor)
+    if is_array or inputs is None or isinstance(inputs, int | float | complex | str | bytes):
+        raise ArgumentTypeError(
+            f"the inputs are a {type(inputs).__name__}; expected a batch as a tensor, or an "
+            "iterable of batches: use torch.as_tensor"
+        )
 
 
 def _callable(forward: Forward) -> Forward:
@@ -62,6 +73,8 @@ def batches(model: nn.Module, inputs: Batches, forward: Forward | None = None) -
     if isinstance(inputs, Tensor | Mapping):
         yield inputs
         return
+    if forward is None:
+        _require_tensor(inputs)
     if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes):
         raise ConfigError(
             f"the inputs are a {type(inputs).__name__}; expected a batch, or an iterable of "

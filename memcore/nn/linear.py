@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
-from memcore.errors import ShapeError
+from memcore.errors import ArgumentTypeError, ShapeError
 from memcore.nn.single import SingleMatrix
 
 
@@ -35,6 +35,10 @@ class Linear(SingleMatrix):
         if self.matrix.reads_exactly:
             weight, bias = self.exact()
             return F.linear(self.crossbar.input(input), weight, bias)
+        if not isinstance(input, Tensor):
+            raise ArgumentTypeError(
+                f"input is a {type(input).__name__}; expected a tensor: use torch.as_tensor"
+            )
         if input.is_nested:  # as nn.TransformerEncoder passes on, to leave out padding
             rows = [self.forward(row) for row in input.unbind()]
             return torch.nested.as_nested_tensor(rows)

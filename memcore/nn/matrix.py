@@ -262,7 +262,7 @@ class Matrix(nn.Module):
         new.reads.copy_(old.reads)
         new.cells.correction = old.cells.correction
         new.set_clock(old.cells.clock.segments.clone())
-        return matrix
+        return matrix.train(self.training)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
