@@ -112,6 +112,17 @@ def test_ac_pu_4_sliced_product_is_that_of_integers():
     assert float((found - wanted).abs().max()) < 0.01
 
 
+def test_ac_pu_5_a_recurrent_layer_converts_runs_and_is_priced():
+    layer, x = nn.LSTM(20, 30, batch_first=True), memcore.Stream(3).normal((2, 5, 20)).float()
+    chip = memcore.convert(layer, memcore.CrossbarConfig(device="ideal"))
+    torch.testing.assert_close(chip(x)[0], layer(x)[0], rtol=1e-4, atol=1e-5)
+    found = memcore.cost(chip, x, model="puma")
+    names = [name for name, weight in layer.named_parameters() if weight.dim() == 2]
+    assert [each.name for each in found.layers] == names
+    one = report(nn.Linear(20, 120), 20).total.energy + report(nn.Linear(30, 120), 30).total.energy
+    assert found.total.energy == pytest.approx(2 * 5 * one)
+
+
 def test_ac_pu_6_areas_follow_from_the_constants():
     root = 8**0.5
     core = 22 * 128 * 1.67e-7 + 4 * 128 * 4e-5 / 1024 + 4 * 6e-5 + 4 * 0.0012 + 6 * 0.00078
