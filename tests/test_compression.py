@@ -157,6 +157,30 @@ def test_offset_cells_of_n_states_hold_n_weights_and_cleared_ones_stay():
     assert (nearest_levels(cleared, finite(4, mapper="offset")) != 0).sum() <= 2
 
 
+SLICED = memcore.CrossbarConfig(
+    device="ideal", tile=(32, 32), mapper={"name": "bit_slice", "weight_bits": 8, "slice_bits": 2}
+)
+
+
+def test_a_mapper_that_rounds_says_the_levels():
+    matrix = torch.randn(1, 40, 40)
+    found = nearest_levels(matrix, SLICED)
+    steps = found / (matrix.abs().max() / 127)
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+    model = nn.Linear(6, 4)
+    smaller, _ = memcore.compress(model, SLICED, ["quantize"])
+    torch.testing.assert_close(
+        smaller.weight.detach(), nearest_levels(model.weight.detach()[None], SLICED)[0]
+    )
+
+
+def test_ac_ad_4_slices_and_signs_have_arrays_of_their_own():
+    # Seven bits of magnitude in four slices, two signs, 2 x 2 tiles.
+    assert sizes(nn.Linear(40, 40), SLICED)[""].arrays == 2 * 2 * 4 * 2
+    two = SLICED.replace(nonidealities=[{"name": "finite_states", "states": 2}])
+    assert states(two) == 2**4
+
+
 def test_quantised_weights_are_written_without_error():
     # The levels are those of the cells: arrays with finite states hold them as they are.
     network = nn.Linear(20, 10)

@@ -16,10 +16,11 @@ from memcore.compression import nearest_levels, prunable, states
 class Quantize(CompressionPass):
     """Each weight becomes the nearest that its cells can hold, zeros staying zero.
 
-    Without `bits` the weights take the way of the configuration: its mapper, and the states that
-    `finite_states` gives to cells. With `bits` they become multiples of `max |w| / (2^(b-1) - 1)`
-    in each layer. With `epochs`, training goes on with rounded weights, gradients passing straight
-    through; with `memcore.compress(distil=...)` it listens to the network before.
+    Without `bits` the weights take the way of the configuration: its mapper, which may round, and
+    the states that `finite_states` gives to cells. With `bits` they become multiples of
+    `max |w| / (2^(b-1) - 1)` in each layer. With `epochs`, training goes on with rounded weights,
+    gradients passing straight through; with `memcore.compress(distil=...)` it listens to the
+    network before.
     """
 
     bits: int | None = parameter(
@@ -55,13 +56,11 @@ class Quantize(CompressionPass):
         return Compressed(model=model, notes=notes)
 
     def _require_states(self, config: CrossbarConfig) -> None:
+        if self.bits is None:
+            nearest_levels(torch.ones(1, 1, 1), config)  # which refuses cells of any state
+            return
         there = states(config)
-        if self.bits is None and there is None:
-            raise ConfigError(
-                "Quantize: nothing says how many states a cell has; expected bits=8 say, or the "
-                "effect finite_states in the configuration"
-            )
-        if self.bits is not None and there is not None and 2 ** (self.bits - 1) > there:
+        if there is not None and 2 ** (self.bits - 1) > there:
             raise ConfigError(
                 f"Quantize: bits={self.bits} wants {2 ** (self.bits - 1)} magnitudes, but a cell "
                 f"has {there} states; expected bits=None for the states of the cells"
