@@ -132,3 +132,19 @@ def test_a_converted_layer_is_in_the_mode_of_the_digital_one(training):
     mem = converted(nn.Linear(8, 4).train(training))
     again = mem.matrix.reconfigured(mem.crossbar.config, mem.operands()["weight"])
     assert {module.training for module in [*mem.modules(), *again.modules()]} == {training}
+
+
+def test_a_chip_that_was_loaded_in_inference_mode_lives_on():
+    settings = {"device": "pcm", "dac": "uniform", "adc": "uniform"}
+    x = torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
+    first, second = (converted(**settings) for _ in range(2))
+    memcore.calibrate(first, x)
+    memcore.age(first, seconds=100.0)
+    state = {name: value.clone() for name, value in first.state_dict().items()}
+    with torch.inference_mode():
+        second.load_state_dict(state)
+    assert not any(value.is_inference() for value in second.state_dict().values())
+    for mem in (first.eval(), second.eval()):
+        memcore.age(mem, seconds=5.0)
+        memcore.program(mem)
+    assert torch.equal(first(x), second(x))

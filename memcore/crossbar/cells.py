@@ -373,6 +373,7 @@ def _without_target(part: Part) -> Part:
     return dataclasses.replace(part, target=part.target.new_zeros(0))
 
 
+@for_training
 def _shape_like_loaded(
     cells: Cells, state_dict: dict[str, Tensor], prefix: str, *rest: Any
 ) -> None:
@@ -405,6 +406,7 @@ def _require_possible(name: str, value: object, positive: bool) -> None:
         )
 
 
+@for_training
 def _draw_as_loaded(cells: Cells, keys: Any) -> None:
     del keys
     cells._refresh_draws()

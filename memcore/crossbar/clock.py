@@ -10,6 +10,7 @@ from memcore import _check
 from memcore.contracts.forms import Count
 from memcore.contracts.units import KELVIN, MOST_KELVIN
 from memcore.errors import ConfigError
+from memcore.ops.surrogate import for_training
 
 _COUNTS: tuple[Count, ...] = get_args(Count)
 
@@ -76,6 +77,7 @@ class Clock(nn.Module):
         self.segments = self.segments.to(fn(self.segments).device)
         return self
 
+    @for_training
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         kept = state_dict.get(f"{prefix}segments")
         if isinstance(kept, Tensor):  # another life may have had other temperatures

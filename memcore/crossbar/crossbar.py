@@ -574,6 +574,7 @@ def _names_of_before(
             state_dict[new] = state_dict.pop(key)
 
 
+@for_training
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
     crossbar.input.follow(crossbar.cells.random.child("dac"))

@@ -72,7 +72,7 @@ def compensate(
                     f"converters of {name or 'the model'} have no range yet; expected ranges: call "
                     "memcore.calibrate(model, inputs) first"
                 )
-            operand = layer.operands()[_name_in(layer, matrix)]
+            operand = layer.present()[_name_in(layer, matrix)]
             weight = matrix.matrix_of(operand) if reference == "exact" else None
             matrix.crossbar.correct(_factor(matrix.crossbar, per, probes, weight))
 

@@ -41,7 +41,7 @@ def clip_weights(
     if sigmas is not None:
         sigmas = _check.number("sigmas", sigmas, above=0)
     for layer in unique_layers(model):
-        for name, operand in layer.operands().items():
+        for name, operand in layer.present().items():
             _require_view(layer, name, operand.weight)
             bound = largest if sigmas is None else _spread(operand.weight, sigmas)
             operand.weight.copy_(_clipped(operand.weight, bound))
