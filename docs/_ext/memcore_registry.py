@@ -14,6 +14,7 @@ from typing import Any
 import memcore
 from memcore.contracts.contract import contract_of
 from memcore.contracts.ranges import allowed
+from memcore.nn import Layer
 
 _PHYSICS = Path(__file__).parent.parent / "physics"
 _COSTS = _PHYSICS.parent / "costs"
@@ -56,7 +57,7 @@ def _plugin(kind: str, name: str, cls: type) -> Iterator[str]:
     provider = memcore.registries()[kind].provider(name)
     facts = [_fact(cls, key, label) for key, label in _FACTS.items() if hasattr(cls, key)]
     source = f"`{provider.target}`, from {provider.distribution} {provider.version}"
-    if hasattr(cls, "replaces"):
+    if issubclass(cls, Layer):
         asked = " on request" if cls.on_request else ""
         facts.append(f"replaces {', '.join(f'`{_named(each)}`' for each in cls.replaces)}{asked}")
     if (_PHYSICS / f"{name}.md").exists():
