@@ -198,7 +198,7 @@ def test_selectors_that_find_no_rest_are_an_error():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"steps": 0}, "steps=0; expected a number of steps"),
+        ({"steps": 0}, "steps=0; expected an integer >= 1"),
         ({"on": torch.ones(2, 2, dtype=torch.bool)}, "on= without start="),
         ({"on": torch.ones(2, 2), "start": Drive.read(volts(1, 1))}, "expected a bool for each"),
         ({"on": True, "start": Drive.read(volts(1, 1))}, "on is True; expected a bool for each"),

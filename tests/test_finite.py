@@ -106,7 +106,7 @@ def test_a_device_without_numbers_is_refused():
         ("pcm", {"g_max": 1e30}),
         ("yakopcic", {"a1": 1e-300}),
     ):
-        with pytest.raises(ConfigError, match=r"conductances|=.*; expected a finite"):
+        with pytest.raises(ConfigError, match=r"conductance|=.*; expected a finite"):
             memcore.devices[device](**parameters).nominal_range()
 
 

@@ -285,6 +285,16 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
     assert spice.check(G, 3 * V, wires=WIRES, law=Cubic()).ok
 
 
+class Unwritten:
+    """A law, or what is in series, that is no formula."""
+
+    def current(self, u, g=1.0):
+        return g * u
+
+    def slope(self, u, g=1.0):
+        return g + 0 * u
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -303,8 +313,10 @@ def test_ngspice_agrees_on_a_law_of_ones_own():
             {"v": Drive(word_line=V, bit_line=torch.full((5,), torch.nan).double())},
             "bit_line has infinite entries or NaN",
         ),
-        ({"law": object()}, "the law object has no expression in ngspice"),
-        ({"series": object()}, "the series element object has no expression"),
+        ({"law": Unwritten()}, "the law Unwritten has no expression in ngspice"),
+        ({"series": Unwritten()}, "the series element Unwritten has no expression"),
+        ({"law": object()}, "expected an object with methods current and slope, Sinh"),
+        ({"series": object()}, "expected an object with methods current and slope, Selector"),
     ],
 )
 def test_what_does_not_fit_is_an_error(arguments, message):

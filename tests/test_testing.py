@@ -588,11 +588,15 @@ MAPPERS = [
         "the target of part 1 is (3, 7, 1)",
     ),
     ("targets_have_the_weights_shape", remap(gain=lambda g: 1.0), "the gain is 1.0"),
-    ("targets_have_the_weights_shape", remap(gain=lambda g: g[0]), "return a tensor [lanes] or"),
+    (
+        "targets_have_the_weights_shape",
+        remap(gain=lambda g: g[0]),
+        "return a tensor [lanes], [lanes, cols] or",
+    ),
     (
         "targets_have_the_weights_shape",
         remap(TwoLanes, gain=lambda g: g[0]),
-        "return a tensor [lanes] or",
+        "return a tensor [lanes], [lanes, cols] or",
     ),
     (
         "targets_lie_in_the_window",

@@ -407,7 +407,7 @@ def test_it_is_an_operator_that_compiles() -> None:
     [
         ({"word_line": -1.0}, ValueError, "word_line is -1.0 ohm"),
         ({"bit_line": float("nan")}, ValueError, "bit_line is nan ohm"),
-        ({"driver": "1"}, TypeError, "driver is a str; expected ohm"),
+        ({"driver": "1"}, TypeError, "driver is '1'; expected ohm as a number"),
         ({"first": "no"}, TypeError, "first is 'no'; expected True or False"),
         ({"last": 0}, TypeError, "last is 0; expected True or False"),
         ({"sense": torch.tensor([1.0, -1.0])}, ValueError, "sense has negative"),
