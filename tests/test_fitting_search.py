@@ -189,12 +189,16 @@ def drawn(model, seed):
     return fitting.IVData(time=time, voltage=voltage, current=current), parameters
 
 
+#: Which of 20 loops of each model are fitted; all of them take six minutes of a processor.
+FITTED = {"linear_ion_drift": range(20), "vteam": range(0, 20, 3), "yakopcic": range(0, 20, 3)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", list(LOOPS))
-def test_18_of_20_loops_are_found_from_the_name_alone(model):
+def test_nine_of_ten_loops_are_found_from_the_name_alone(model):
     """Between 1 us and 1 s; each other one says that it misses the data; uncertainties hold."""
     recovered, deviations = [], []
-    for seed in range(20):
+    for seed in FITTED[model]:
         data, parameters = drawn(model, seed)
         found = memcore.fit(model, data)
         arrived = found.rms < 1.1 * 3e-3 * float(data.current.abs().max())
@@ -203,7 +207,7 @@ def test_18_of_20_loops_are_found_from_the_name_alone(model):
         known = [found.parameters[n] for n in parameters if found.parameters[n].identifiable]
         if not found.misfit:
             deviations += [abs(p.value - parameters[p.name]) / p.uncertainty for p in known]
-    assert sum(recovered) >= 18
+    assert np.mean(recovered) >= 0.9
     assert np.mean(np.array(deviations) <= 3) >= 0.95
 
 

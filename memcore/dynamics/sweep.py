@@ -47,5 +47,7 @@ def _sweep(device: Memristor, amplitude: float, duration: float) -> Trace:
     )
     try:
         return simulate(device, voltage, dt)
-    except NotImplementedError as error:
-        raise ConfigError(f"there is no loop to draw: {error}") from error
+    except ConfigError as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
+        raise ConfigError(f"there is no loop to draw: {error.__cause__}") from error

@@ -122,7 +122,8 @@ class Training:
         epochs = self.recipe.epochs
         steps = epochs * -(-len(self.dataset.train) // self.recipe.batch)
         optimizer = _optimizer(model, self.recipe)
-        rising = max(0.2, 2 / (steps + 1))  # one step at least, without which torch divides by 0
+        # It rises for one step at least, without which torch divides by 0.
+        rising = max(0.2, 2 / (steps + 1)) if steps else 0.2
         schedule = OneCycleLR(optimizer, self.recipe.lr, total_steps=steps + 1, pct_start=rising)
         identity = self._identity(model)
         done = self._resume(identity, model, optimizer)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import memcore
@@ -30,6 +30,8 @@ def test_an_asymmetric_converter_has_all_its_levels(bits, step):
     assert form.hi - form.lo + 1 == 2**bits
 
 
+@example((-5e-324, 6.0), 2, False)
+@example((-6.0, 5e-324), 2, False)
 @given(RANGES, st.integers(2, 12), st.booleans())
 def test_values_in_range_err_by_half_a_step_and_zero_in_it_not_at_all(ends, bits, symmetric):
     form = quantiser(*ends, bits=bits, symmetric=symmetric)

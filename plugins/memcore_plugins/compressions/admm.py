@@ -71,7 +71,8 @@ class Admm(CompressionPass):
     def __post_init__(self) -> None:
         super().__post_init__()
         known = get_args(Structure)
-        if not self.structure or not set(self.structure) <= set(known):
+        given = self.structure if isinstance(self.structure, list | tuple) else ()
+        if not given or any(each not in known for each in given):
             raise ConfigError(
                 f"Admm: structure={self.structure!r}; expected one or more of {', '.join(known)}"
             )

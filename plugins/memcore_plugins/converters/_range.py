@@ -161,7 +161,9 @@ def _around_zero(lowest: float, highest: float, steps: int) -> tuple[int, float]
         up = highest / (steps - below) if below < steps else (0.0 if highest == 0 else math.inf)
         return max(down, up)
 
-    below = min({math.floor(share), math.ceil(share)}, key=step)
+    least, most = int(lowest < 0), steps - int(highest > 0)  # the share of a tiny end rounds to 0
+    near = {min(max(each, least), most) for each in (math.floor(share), math.ceil(share))}
+    below = min(near, key=step)
     return below, step(below) or 1.0
 
 
