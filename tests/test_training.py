@@ -96,6 +96,21 @@ def test_each_step_reads_cells_of_its_own_and_a_step_reads_the_same_ones():
         mem.weight.copy_(shift)
 
 
+def test_a_step_begins_however_the_weights_are_changed():
+    mem = memcore.convert(nn.Linear(8, 4), CrossbarConfig(device="ideal", nonidealities=[D2D]))
+    found = [mem.train()(draws(2, 8))]
+    changes = [
+        lambda: mem.weight.data.mul_(1.1),
+        lambda: setattr(mem.weight, "data", 1.1 * mem.weight.data),
+        lambda: torch.nn.utils.vector_to_parameters(1.1 * mem.weight.flatten(), [mem.weight]),
+    ]
+    for change in changes:
+        with torch.no_grad():
+            change()
+        found.append(mem(draws(2, 8)))
+    assert len(torch.stack(found).unique(dim=0)) == 1 + len(changes)
+
+
 def test_before_the_first_step_the_programmed_cells_are_read():
     mem = memristive(nonidealities=[D2D])
     trained = mem(X)
