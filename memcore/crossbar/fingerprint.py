@@ -1,9 +1,12 @@
 """`Fingerprint`: whether a matrix is still the one that was written, without keeping a copy."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+#: Values whose double precision stays in the cache.
+_BLOCK: Final = 1 << 15
 
 
 class Fingerprint(NamedTuple):
@@ -25,10 +28,13 @@ class Fingerprint(NamedTuple):
         matrix = matrix.detach()
         if matrix.is_meta:
             return cls(0.0, 0.0, 1.0)
-        total = matrix.sum(dtype=torch.float64)
-        size = torch.linalg.vector_norm(matrix, 1, dtype=torch.float64)
-        sums = torch.stack([total, size]).tolist()
-        return cls(sums[0], sums[1], torch.finfo(matrix.dtype).eps)
+        sums = []
+        size = _BLOCK if matrix.device.type == "cpu" else max(1, matrix.numel())
+        for block in torch.split(matrix.reshape(-1), size):
+            exact = block.double()
+            sums += [exact.sum(), exact.abs().sum()]
+        total, magnitude = torch.stack(sums).view(-1, 2).sum(0).tolist()
+        return cls(total, magnitude, torch.finfo(matrix.dtype).eps)
 
     def differs(self, other: "Fingerprint") -> bool:
         """Whether the two are of different matrices."""
