@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from memcore import _check
 from memcore._text import shown
 from memcore.errors import ConfigError
 from memcore.ops import philox
+
+Law = Literal["uniform", "normal"]
 
 _MOST: Final = 2**40  #: draws at once, more than any memory holds
 #: Steps of a simulation before a second set of draws for the same cells would meet the first one.
@@ -96,8 +98,7 @@ class Stream:
             device: torch device of the result.
             dtype: dtype of the result, which is drawn as float32 and then cast.
         """
-        reads, size, elements = self._arguments(shape, round, elements, device)
-        return philox.uniform(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
+        return self._drawn("uniform", shape, round, elements, device, dtype)
 
     def normal(
         self,
@@ -109,8 +110,7 @@ class Stream:
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """Standard normal draws; the arguments are those of `uniform`."""
-        reads, size, elements = self._arguments(shape, round, elements, device)
-        return philox.normal(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
+        return self._drawn("normal", shape, round, elements, device, dtype)
 
     def bernoulli(
         self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
@@ -124,6 +124,20 @@ class Stream:
     def at(self, reads: Tensor) -> "ReadStream":
         """Fresh draws for each of the numbered `reads`, int64 [n]."""
         return ReadStream(self.key, reads)
+
+    def _drawn(
+        self,
+        law: Law,
+        shape: Sequence[int],
+        round: int,
+        elements: Tensor | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """What `uniform` and `normal` return."""
+        reads, size, elements = self._arguments(shape, round, elements, device)
+        draw = philox.normal if law == "normal" else philox.uniform
+        return draw(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
 
     def _arguments(
         self,

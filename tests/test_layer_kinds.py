@@ -25,6 +25,11 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 ON_REQUEST = ("embedding", "embedding_bag")
 
 
+def asking(layer):
+    """The layers to ask for, so that this one is converted."""
+    return ON_REQUEST if isinstance(layer, nn.Embedding | nn.EmbeddingBag) else ()
+
+
 def draws(*shape, dtype=torch.float32, name="x"):
     return Stream(5).child(name).normal(shape, dtype=torch.float64).to(dtype)
 
@@ -44,7 +49,7 @@ def results(model, *arguments):
 
 def assert_computes_the_same(layer, *arguments, way, tolerance=1e-5):
     wanted = results(copy.deepcopy(layer), *arguments)
-    config = CrossbarConfig(device="ideal", layers=ON_REQUEST, **way)
+    config = CrossbarConfig(device="ideal", layers=asking(layer), **way)
     found = results(memcore.convert(layer, config), *arguments)
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
@@ -335,7 +340,7 @@ EXPORTED = {
 @pytest.mark.parametrize("way", [{}, {"dac": "uniform", "adc": "uniform"}], ids=["exact", "tiled"])
 def test_a_batch_may_be_dynamic_in_an_export(case, way):
     layer, arguments = case
-    config = CrossbarConfig(device="ideal", layers=ON_REQUEST, **way)
+    config = CrossbarConfig(device="ideal", layers=asking(layer), **way)
     mem = memcore.convert(layer, config).eval()
     if way:
         memcore.calibrate(mem, [arguments])
@@ -348,3 +353,23 @@ def test_a_batch_may_be_dynamic_in_an_export(case, way):
     if isinstance(wanted, tuple):
         found, wanted = found[0], wanted[0]
     torch.testing.assert_close(found, wanted)
+
+
+def test_layers_that_were_asked_for_and_replaced_nothing_are_named():
+    config = CrossbarConfig(device="ideal", layers=["joint_recurrent", "embedding"])
+    found = r"layers=\['joint_recurrent', 'embedding'\] replaced no module; .* RNN, LSTM, GRU, Emb"
+    with pytest.warns(memcore.NoEffectWarning, match=found):
+        memcore.convert(nn.Linear(3, 2), config)
+    # One configuration may serve several networks: it warns where it serves none of them.
+    memcore.convert(nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2)), config)
+
+
+@pytest.mark.parametrize("way", [{}, {"nonidealities": ["read_noise"]}], ids=["exact", "noisy"])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(4, 3), (2, 5)), (nn.Linear(4, 3), ()), (nn.Conv2d(4, 3, 1), (2, 5, 6, 6))],
+)
+def test_inputs_that_do_not_fit_are_refused_however_they_are_read(way, layer, shape):
+    mem = memcore.convert(layer, CrossbarConfig(device="ideal", **way))
+    with pytest.raises(memcore.ShapeError, match=r"input has shape \[.*\]; expected \["):
+        mem(torch.ones(shape))

@@ -100,3 +100,10 @@ def test_tasks_that_can_never_begin_are_refused(task, message):
 
 def test_nothing_takes_no_time():
     assert list_schedule([], {}).end == 0
+
+
+def test_what_is_no_task_or_no_table_of_resources_is_named():
+    with pytest.raises(memcore.ArgumentTypeError, match=r"task 0 is 3; expected a memcore\.Task"):
+        memcore.list_schedule([3], {})
+    with pytest.raises(memcore.ArgumentTypeError, match=r"resources=3; expected a mapping"):
+        memcore.list_schedule([], 3)

@@ -4,8 +4,8 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from memcore._text import hint
-from memcore.errors import ConfigError
+from memcore._text import hint, shown
+from memcore.errors import ArgumentTypeError, ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,13 @@ class _Run:
 
 
 def _require_possible(tasks: Sequence[Task], resources: Mapping[str, int]) -> None:
+    if not isinstance(resources, Mapping):
+        raise ArgumentTypeError(
+            f"resources={shown(resources)}; expected a mapping from names to numbers of places"
+        )
     for index, task in enumerate(tasks):
+        if not isinstance(task, Task):
+            raise ArgumentTypeError(f"task {index} is {shown(task)}; expected a memcore.Task")
         if task.resource and resources.get(task.resource, 0) < 1:
             raise ConfigError(
                 f"task {index} needs {task.resource!r}, of which there is none"

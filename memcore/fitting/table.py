@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,26 +112,31 @@ def _collected(
                 cells[name].append(torch.nan)
             else:
                 cells[name].append(number(cell, name, quantities[name], factors[name], dialect, at))
-    changed = {
-        name: value
-        for name in ("delimiter", "decimal", "encoding", "record", "marks", "missing", "transposed")
-        if (value := getattr(dialect, name)) != getattr(Dialect(), name)
-    }
     return Table(
         {name: torch.tensor(v, dtype=torch.float64) for name, v in cells.items()},
         frozenset(name for name, unit in reader.units.items() if is_relative(unit)),
-        {
-            "file": Path(reader.path).name,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "columns": dict(reader.columns),
-            "units": dict(reader.units),
-            **({"dialect": changed} if changed else {}),
-        },
+        _origin(reader, content),
         labels,
         torch.tensor(amplitudes, dtype=torch.float64) if amplitudes else None,
         {name: torch.tensor(v) for name, v in blank.items()},
         tuple(reader.notes),
     )
+
+
+def _origin(reader: "Located", content: bytes) -> dict[str, Any]:
+    """Where the numbers are from: the file, its columns, and what of its dialect was said."""
+    said = {
+        name: value
+        for name in ("delimiter", "decimal", "encoding", "record", "marks", "missing", "transposed")
+        if (value := getattr(reader.dialect, name)) != getattr(Dialect(), name)
+    }
+    return {
+        "file": Path(reader.path).name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "columns": dict(reader.columns),
+        "units": dict(reader.units),
+        **({"dialect": said} if said else {}),
+    }
 
 
 def _check_names(

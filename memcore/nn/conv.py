@@ -54,13 +54,13 @@ class Conv(SingleMatrix):
     def forward(self, input: Tensor) -> Tensor:
         """[n, in_channels, *space] to [n, out_channels, *positions], or the same without n."""
         dims = len(self.kernel_size)
-        if self.matrix.reads_exactly:
-            return self._convolve(self.crossbar.input(input))
         if input.dim() not in (dims + 1, dims + 2) or input.shape[-dims - 1] != self.in_channels:
             raise ShapeError(
                 f"input has shape {list(input.shape)}; expected [n, {self.in_channels}, *space] or "
                 f"[{self.in_channels}, *space] with {dims} dimension(s) of space"
             )
+        if self.matrix.reads_exactly:
+            return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
         padded = self._padded(batched)
         y = in_blocks(self, padded, self._values(padded), self._read).movedim(-1, 1)

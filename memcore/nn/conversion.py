@@ -15,11 +15,25 @@ from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.unused import warn_of_unused
-from memcore.errors import ConfigError, ConversionError, PartialConversionWarning, warn
+from memcore.errors import (
+    ConfigError,
+    ConversionError,
+    NoEffectWarning,
+    PartialConversionWarning,
+    warn,
+)
 from memcore.nn.adapters import ADAPTER, adapters
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
-from memcore.nn.kinds import class_name, digital_class, kind_of, kinds, no_form, why_not
+from memcore.nn.kinds import (
+    class_name,
+    digital_class,
+    kind_of,
+    kinds,
+    no_form,
+    replaced_by,
+    why_not,
+)
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import (
     layers,
@@ -31,6 +45,7 @@ from memcore.nn.walk import (
 )
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
+from memcore.registry.instances import layers as registry
 from memcore.registry.instances import manager
 
 Configs = CrossbarConfig | Mapping[str, Any]
@@ -210,9 +225,18 @@ def _matrix(
 
 def _warn_of_unused(model: nn.Module) -> None:
     """Say once for each config which of its settings change nothing."""
-    used = (matrix.crossbar.config for _, matrix in named_matrices(model).values())
+    used = [matrix.crossbar.config for _, matrix in named_matrices(model).values()]
     for config in {id(config): config for config in used}.values():
         warn_of_unused(config)
+    asked = dict.fromkeys(name for config in used for name in config.layers)
+    of_these = tuple(registry[name] for name in asked)
+    if asked and not any(isinstance(layer, of_these) for layer in layers(model).values()):
+        modules = [module.rpartition(".")[2] for kind in of_these for module in replaced_by(kind)]
+        warn(
+            f"layers={list(asked)} replaced no module; expected a network with "
+            f"{', '.join(dict.fromkeys(modules))}, or a configuration that asks for none of them",
+            NoEffectWarning,
+        )
 
 
 def _warn_of_what_stayed(model: nn.Module, digital: Mapping[str, str]) -> None:

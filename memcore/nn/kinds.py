@@ -27,13 +27,13 @@ def kinds(asked: Sequence[str] = ()) -> dict[str, type[Layer]]:
     known: dict[str, type[Layer]] = {}
     by: dict[str, Provider] = {}
     for layer in (registry[name] for name in asked):
-        for module in _replaced(layer):
+        for module in replaced_by(layer):
             known.setdefault(module, layer)
     for provider in sorted(registry.providers(), key=_rank):
         layer = _loaded(provider)
         if layer is None or layer.on_request:
             continue
-        for name in _replaced(layer):
+        for name in replaced_by(layer):
             if name not in known:
                 known[name], by[name] = layer, provider
             elif name in by and by[name].distribution != THIS_PROCESS and known[name] is not layer:
@@ -64,7 +64,7 @@ def no_form(module: nn.Module) -> str:
     name, kind = class_name(cls), cls.__name__
     for provider in sorted(registry.providers(), key=_rank):
         layer = _loaded(provider)
-        if layer is not None and layer.on_request and name in _replaced(layer):
+        if layer is not None and layer.on_request and name in replaced_by(layer):
             return f"{kind} is converted on request only, by layers=[{provider.name!r}]"
     known = kinds()
     base = next((each.__name__ for each in cls.__mro__[1:] if class_name(each) in known), None)
@@ -72,7 +72,7 @@ def no_form(module: nn.Module) -> str:
     return f"no memristive form of {kind}{other}"
 
 
-def _replaced(layer: type[Layer]) -> list[str]:
+def replaced_by(layer: type[Layer]) -> list[str]:
     """The qualified names of the classes that a layer replaces."""
     return [each if isinstance(each, str) else class_name(each) for each in layer.replaces]
 

@@ -32,20 +32,20 @@ class Linear(SingleMatrix):
 
     def forward(self, input: Tensor) -> Tensor:
         """Outputs [..., out_features] of inputs [..., in_features]."""
-        if self.matrix.reads_exactly:
-            weight, bias = self.exact()
-            return F.linear(self.crossbar.input(input), weight, bias)
         if not isinstance(input, Tensor):
             raise ArgumentTypeError(
                 f"input is a {type(input).__name__}; expected a tensor: use torch.as_tensor"
             )
-        if input.is_nested:  # as nn.TransformerEncoder passes on, to leave out padding
-            rows = [self.forward(row) for row in input.unbind()]
-            return torch.nested.as_nested_tensor(rows)
-        if not input.dim() or input.shape[-1] != self.in_features:
+        nested = input.is_nested  # as nn.TransformerEncoder passes on, to leave out padding
+        if not nested and (not input.dim() or input.shape[-1] != self.in_features):
             raise ShapeError(
                 f"input has shape {list(input.shape)}; expected [..., {self.in_features}]"
             )
+        if self.matrix.reads_exactly:
+            weight, bias = self.exact()
+            return F.linear(self.crossbar.input(input), weight, bias)
+        if nested:
+            return torch.nested.as_nested_tensor([self.forward(row) for row in input.unbind()])
         y = self.read("weight", input.reshape(-1, 1, self.in_features))
         return y.view(*input.shape[:-1], self.out_features)
 

@@ -6,7 +6,7 @@ An operator takes tensors and numbers only, so matrices are found by a number.
 
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -14,14 +14,22 @@ from torch import Tensor
 
 from memcore.ops._library import LIBRARY
 
-if TYPE_CHECKING:
-    from memcore.nn.matrix import Matrix
 
-_MATRICES: "WeakValueDictionary[int, Matrix]" = WeakValueDictionary()
+class Imagining(Protocol):
+    """A matrix whose cells are written in imagination."""
+
+    def imagined(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """What a rehearsal reads, and the weights that its cells stand for."""
+
+    def imagined_weight(self, matrix: Tensor) -> Tensor:
+        """The weights that the cells of a rehearsal stand for."""
+
+
+_MATRICES: WeakValueDictionary[int, Imagining] = WeakValueDictionary()
 _NUMBERS = count()
 
 
-def enter(matrix: "Matrix") -> int:
+def enter(matrix: Imagining) -> int:
     """The number under which operators find a matrix as long as it lives."""
     number = next(_NUMBERS)
     _MATRICES[number] = matrix

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
-from memcore.random import ReadStream, Stream
+from memcore.random import Law, ReadStream, Stream
 
 #: The largest float32 below 1, which no uniform draw exceeds.
 _BELOW_ONE: Final = 1 - 2.0**-24
@@ -31,31 +31,19 @@ class EvenStream(Stream):
     cells: int = 1
     axes: dict[tuple[Any, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
-    def uniform(
+    def _drawn(
         self,
+        law: Law,
         shape: Sequence[int],
-        *,
-        round: int = 0,
-        elements: Tensor | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        round: int,
+        elements: Tensor | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype,
     ) -> Tensor:
-        """As of a `Stream`, evenly spread."""
-        points = self._points(shape, round, elements).clamp(max=_BELOW_ONE)
-        return points.to(device=device, dtype=torch.float32).view(tuple(shape)).to(dtype)
-
-    def normal(
-        self,
-        shape: Sequence[int],
-        *,
-        round: int = 0,
-        elements: Tensor | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """As of a `Stream`, evenly spread."""
-        points: Tensor = torch.special.ndtri(self._points(shape, round, elements))
-        return points.to(device=device, dtype=torch.float32).view(tuple(shape)).to(dtype)
+        points = self._points(shape, round, elements)
+        normal = law == "normal"
+        values = torch.special.ndtri(points) if normal else points.clamp(max=_BELOW_ONE)
+        return values.to(device=device, dtype=torch.float32).view(tuple(shape)).to(dtype)
 
     def bernoulli(
         self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None

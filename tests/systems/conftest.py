@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -47,13 +48,23 @@ def train(model: nn.Module, loader: Loader, epochs: int) -> nn.Module:
     optimizer = torch.optim.Adam(model.parameters())
     steps = epochs * -(-len(loader.split) // loader.size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
+    return _steps(model, loader, epochs, optimizer, schedule.step)
+
+
+def _steps(
+    model: nn.Module,
+    loader: Loader,
+    epochs: int,
+    optimizer: torch.optim.Optimizer,
+    after: Callable[[], None] = lambda: None,
+) -> nn.Module:
     model.train()
     for _ in range(epochs):
         for images, labels in loader:
             optimizer.zero_grad()
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
-            schedule.step()
+            after()
     return model.eval()
 
 
@@ -70,14 +81,7 @@ def trained(seed: int, epochs: int = 25) -> tuple[nn.Module, Loader]:
 
 def train_on(model: nn.Module, loader: Loader, epochs: int) -> nn.Module:
     """Go on at the rate at which passes train."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    model.train()
-    for _ in range(epochs):
-        for images, labels in loader:
-            optimizer.zero_grad()
-            F.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-    return model.eval()
+    return _steps(model, loader, epochs, torch.optim.Adam(model.parameters(), lr=3e-3))
 
 
 @torch.no_grad()
