@@ -345,3 +345,18 @@ def test_warnings_point_at_the_line_that_asked():
     with pytest.warns(memcore.NoEffectWarning) as said:
         memcore.convert(mlp(), NOISE, calibration=X)
     assert {warning.filename for warning in said} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([], "parts of a batch, 0 of them: missing a required argument"),
+        ((torch.ones(2, 3), torch.ones(2)), "2 of them: too many positional arguments"),
+        ({"x": torch.ones(2, 3)}, "parts of a batch, x: missing a required argument"),
+        ({3: torch.ones(2, 3)}, "parts of a batch, 3: "),
+    ],
+)
+def test_parts_that_the_network_does_not_take_are_named(parts, text):
+    mem = memcore.convert(nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"))
+    with pytest.raises(memcore.ConfigError, match=text):
+        memcore.check_ideal(mem, parts)

@@ -97,3 +97,9 @@ def test_a_table_or_a_source_that_is_missing_is_named(tmp_path):
     file.write_text(f"{HEAD}mine,adc,7,1e-12,1e-9,isaac\n")
     with pytest.raises(memcore.ConfigError, match=r"'isaac' of component 'mine' is in no bibl"):
         components.extended(file).cite("mine")
+
+
+@pytest.mark.parametrize("which", [0, 1e-300, None, ["isaac_adc_8b"]])
+def test_what_is_no_name_of_a_component_is_refused(which):
+    with pytest.raises(memcore.ArgumentTypeError, match="expected its name, a text, or a memcore"):
+        memcore.components.find(which)

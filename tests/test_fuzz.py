@@ -97,11 +97,6 @@ def network(model: Any = ..., **settings: Any) -> Any:
     return memcore.convert(nn.Sequential(nn.Linear(3, 2)), config(**settings))
 
 
-def inputs_of(odd: Any) -> Any:
-    """Odd tensors for a network; what is no tensor is for its own layers to refuse."""
-    return odd if isinstance(odd, torch.Tensor) else X
-
-
 def trace(odd: Any = ...) -> Any:
     return memcore.simulate("vteam", SINE, 2e-5) if odd is ... else odd
 
@@ -121,6 +116,10 @@ def plugin(kind: str, name: str, **parameters: Any) -> None:
     made = memcore.registries()[kind][name](**parameters)
     if kind == "costs":
         memcore.cost(network(adc=ADC), X, model=made)
+        return
+    if kind == "compressions":
+        states = {"name": "finite_states", "states": 16}
+        memcore.compress(nn.Linear(3, 2), config(nonidealities=[states]), [made], LOADER)
         return
     used = {"nonidealities": [made]} if kind == "nonidealities" else {KEYS[kind]: made}
     memcore.convert(nn.Linear(3, 2), config(**used))(torch.ones(1, 3))
@@ -159,9 +158,11 @@ SETTINGS = [
     *(f"crossbar.{field.name}" for field in dataclasses.fields(memcore.CrossbarConfig)),
     *("study", "train", "crossbar", "x"),
 ]
-OPTIONS = {"bounds": None, "scale": "linear", "floor": 0.01, "loss": "linear", "seed": 0} | {
-    **{"resample": False, "substeps": None, "series": 0.0, "limit": None, "read_voltage": None},
-    **{"dt": None, "start": None, "columns": None, "units": None, "delimiter": ",", "date": ""},
+OPTIONS = {
+    field.name: field.default
+    if field.default is not dataclasses.MISSING
+    else field.default_factory()  # type: ignore[misc]
+    for field in dataclasses.fields(fitting.FitOptions)
 }
 SELECTED = {"rows": 3, "cols": 2, "row": 1, "col": 0, "voltage": 1.0, "scheme": "V/2"}
 
@@ -178,15 +179,13 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"model": nn.Linear(3, 2), "config": config(), "filter_fn": None, "seed": 0}
         | {"calibration": None},
     ),
-    "forward": (lambda x: network(adc=ADC)(inputs_of(x)), {"x": X}),
+    "forward": (lambda **given: network(adc=ADC)(given["x"]), {"x": X}),
     **{
         verb: (lambda model, verb=verb: getattr(memcore, verb)(network(model)), {"model": ...})
         for verb in ("program", "revert_", "summary", "provenance")
     },
     "calibrate": (
-        lambda model, x, forward: memcore.calibrate(
-            network(model, adc=ADC), inputs_of(x), forward=forward
-        ),
+        lambda model, x, forward: memcore.calibrate(network(model, adc=ADC), x, forward=forward),
         {"model": ..., "x": X, "forward": None},
     ),
     "age": (
@@ -194,15 +193,15 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"model": ..., "seconds": 1.0, "temperature": 300.0, "cycles": 0, "reads": 0},
     ),
     "check_ideal": (
-        lambda model, **given: memcore.check_ideal(network(model), X, **given),
-        {"model": ..., "tolerance": None, "forward": None},
+        lambda model, **given: memcore.check_ideal(network(model), **given),
+        {"model": ..., "x": X, "tolerance": None, "forward": None},
     ),
     "diagnose": (
         lambda model, **given: memcore.diagnose(network(model, adc=ADC), **given),
         {"model": ..., "loader": LOADER, "metric": None, "forward": None},
     ),
     "cost": (
-        lambda net, x, **given: memcore.cost(network(net), inputs_of(x), **given),
+        lambda net, x, **given: memcore.cost(network(net), x, **given),
         {"net": ..., "x": X, "model": "array", "forward": None},
     ),
     "simulate": (

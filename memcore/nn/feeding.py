@@ -1,7 +1,7 @@
 """How batches reach a network: tensors, tuples, mappings, or as a function of one's own says."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +25,29 @@ def run(model: nn.Module, inputs: Any, forward: Forward | None = None) -> Any:
     if forward is not None:
         return _callable(forward)(model, inputs)
     if isinstance(inputs, Mapping):
+        _require_fit(model, (), inputs)
         return model(**inputs)
     if isinstance(inputs, tuple | list):
+        _require_fit(model, inputs, {})
         return model(*inputs)
     _require_tensor(inputs)
     return model(inputs)
+
+
+def _require_fit(model: nn.Module, parts: Sequence[Any], named: Mapping[Any, Any]) -> None:
+    """Refuse a batch in parts that are not the arguments of the network."""
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # of a compiled function: the call tells
+        return
+    try:
+        signature.bind(*parts, **named)
+    except TypeError as error:
+        which = ", ".join(map(str, named)) if named else f"{len(parts)} of them"
+        raise ConfigError(
+            f"the network does not take the parts of a batch, {which}: {error}; expected "
+            f"arguments {signature}, or forward= that says how to call it"
+        ) from None
 
 
 def _require_tensor(inputs: Any) -> None:

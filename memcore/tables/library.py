@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore._text import did_you_mean, hint, shown
-from memcore.errors import ConfigError, UnknownComponentError
+from memcore.errors import ArgumentTypeError, ConfigError, UnknownComponentError
 from memcore.tables.component import Component
 
 _FOLDER: Final = Path(__file__).parent
@@ -78,6 +78,10 @@ class Components(Mapping[str, Component]):
         """A component by its name, by "mine.csv:name" for a table of your own, or as it is."""
         if isinstance(which, Component):
             return which
+        if not isinstance(which, str):
+            raise ArgumentTypeError(
+                f"a component is {shown(which)}; expected its name, a text, or a memcore.Component"
+            )
         file, colon, name = which.rpartition(":")
         return self.extended(file)[name] if colon else self[name]
 
