@@ -16,6 +16,13 @@ def memcore(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.parametrize("words", [["--help"], ["spice", "--help"]])
+def test_the_list_of_commands_is_of_whole_sentences(words: list[str]) -> None:
+    _, _, commands = memcore(*words).output.partition("Commands:\n")
+    assert commands
+    assert all(line.endswith((".", "`.")) and "..." not in line for line in commands.splitlines())
+
+
 def test_the_version_and_the_help_import_no_torch() -> None:
     code = (
         "import sys; from memcore.cli.main import main\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command("convert-checkpoint")
+@click.command("convert-checkpoint", short_help="Convert weights of torch.save to safetensors.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="File to write  [default: SOURCE.safetensors]"

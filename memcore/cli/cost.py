@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memcore.crossbar.config import CrossbarConfig
 
 
-@click.command("cost")
+@click.command("cost", short_help="Price a network in energy, time and area.")
 @click.argument("network", metavar="MODULE:CALLABLE")
 @click.option(
     "--input",
@@ -74,7 +74,7 @@ def cost(
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
 
 
-@click.command("components")
+@click.command("components", short_help="List components and their sources.")
 @click.argument("words", nargs=-1)
 @click.option("--kind", default="", help="Show components of this kind only, such as adc.")
 @click.option(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from memcore.dynamics.simulate import Trace
 
 
-@click.command("device")
+@click.command("device", short_help="Show the parameters of a device.")
 @click.argument("name")
 @click.option("--preset", help="Published parameter set, in place of the defaults.")
 @click.option(

@@ -25,7 +25,7 @@ _BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
 _Value = TypeVar("_Value")
 
 
-@click.command("fit")
+@click.command("fit", short_help="Fit a device model to a measurement.")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--device", required=True, help="Device model to fit, such as yakopcic.")
 @click.option("--preset", help="Published parameter set to start from, in place of the defaults.")

@@ -94,7 +94,7 @@ _TRAIN = click.option("--train", is_flag=True, help="Train the network instead o
 _FOLDER = OutputFolder()
 
 
-@main.command()
+@main.command(short_help="Run a study, or finish it.")
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--out", type=_FOLDER, help="Results folder  [default: results/NAME]")
 @_CHIPS
@@ -172,7 +172,7 @@ def plugins(as_json: bool, check: bool) -> None:
         raise SystemExit(1)
 
 
-@main.command()
+@main.command(short_help="Show what is installed and in use.")
 @click.option("--require-native", is_flag=True, help="Fail unless the native kernels are in use.")
 def doctor(require_native: bool) -> None:
     """Show what is installed, which native kernels are in use, and why others are not."""
@@ -201,7 +201,7 @@ def doctor(require_native: bool) -> None:
         raise NativeError(f"the native kernels are required, but {status.cpu.reason}")
 
 
-@main.command("new-plugin")
+@main.command("new-plugin", short_help="Start a plugin package of your own.")
 @click.argument("name")
 @click.option("--out", type=_FOLDER, help="Folder to make  [default: ./NAME]")
 def new_plugin(name: str, out: Path | None) -> None:

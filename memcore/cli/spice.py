@@ -128,7 +128,7 @@ def _described(command: _F) -> _F:
     return command
 
 
-@click.group()
+@click.group(short_help="Write crossbars for ngspice, and compare.")
 def spice() -> None:
     """Write crossbars as netlists for ngspice, and compare memcore with it.
 
@@ -137,7 +137,7 @@ def spice() -> None:
     """
 
 
-@spice.command()
+@spice.command(short_help="Solve a crossbar with memcore and ngspice.")
 @_described
 @click.option(
     "--tolerance",
