@@ -582,3 +582,25 @@ def test_the_rounds_end_where_every_entry_is_the_mean_of_its_values():
     uniform = torch.linspace(float(values.min()), float(values.max()), 16, dtype=torch.float64)
     error, other = ((values - b[nearest(b, values)]).square().mean() for b in (book, uniform))
     assert error < 0.7 * other
+
+
+X, Y = torch.ones(5, 8), torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"loader": [X]}, "a batch of the loader is Tensor; expected"),
+        ({"loader": [(X,)]}, "a batch of the loader is 1 parts; expected"),
+        ({"loader": [(X[:, :3], Y)]}, "cannot be trained on a batch of the loader: mat1 and mat2"),
+        ({"loader": [(X, Y[:4])]}, "cannot be trained on a batch of the loader: Expected input"),
+        ({"loader": 3}, "loader=3; expected batches"),
+        ({"loader": [(X, Y)], "loss": 3}, "loss=3; expected a function"),
+        ({"loader": [(X, Y)], "optimizer": "adam"}, "optimizer='adam'; expected a function"),
+    ],
+)
+def test_a_training_that_cannot_be_is_named(given, text):
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+    config = memcore.CrossbarConfig(device="ideal", tile=(4, 4))
+    with pytest.raises(memcore.MemcoreError, match=text):
+        memcore.compress(network, config, [{"name": "admm", "epochs": 1}], **given)

@@ -99,7 +99,7 @@ def test_the_model_is_as_before(job):
 def test_the_model_is_as_before_when_a_batch_fails():
     mem = memristive(nonidealities=["read_noise"])
     modules = list(mem.named_modules())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(memcore.ShapeError, match="expected"):
         memcore.check_ideal(mem, X[:, :2])
     assert list(mem.named_modules()) == modules
     assert not mem[0]._forward_hooks

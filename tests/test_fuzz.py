@@ -200,6 +200,39 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda model, **given: memcore.diagnose(network(model, adc=ADC), **given),
         {"model": ..., "loader": LOADER, "metric": None, "forward": None},
     ),
+    "compress": (
+        lambda passes, **given: memcore.compress(passes=[passes], **given),
+        {"model": nn.Linear(3, 2), "config": config(), "loader": LOADER, "distil": 0.0}
+        | {"passes": {"name": "admm", "epochs": 1}, "loss": nn.functional.cross_entropy}
+        | {"optimizer": None},
+    ),
+    "clip_weights": (
+        lambda model, **given: memcore.clip_weights(network(model), **given),
+        {"model": ..., "largest": 1.0, "sigmas": None},
+    ),
+    "compensate": (
+        lambda model, **given: memcore.compensate(network(model), **given),
+        {"model": ..., "per": "layer", "probes": 4, "reference": "exact"},
+    ),
+    "check_ranges": (
+        lambda model, x, forward: memcore.check_ranges(
+            memcore.convert(nn.Linear(3, 2), config(adc=ADC), calibration=X)
+            if model is ...
+            else model,
+            x,
+            forward=forward,
+        ),
+        {"model": ..., "x": X, "forward": None},
+    ),
+    "sensing_table": (
+        memcore.sensing_table,
+        {"device": "ideal", "rows": 2, "read_voltage": 0.2, "references": "midpoint"},
+    ),
+    "list_schedule": (
+        memcore.list_schedule,
+        {"tasks": [memcore.Task(stage="a", duration=1.0)], "resources": {}},
+    ),
+    "components.search": (memcore.components.search, {"text": "adc", "kind": ""}),
     "cost": (
         lambda net, x, **given: memcore.cost(network(net), x, **given),
         {"net": ..., "x": X, "model": "array", "forward": None},

@@ -87,6 +87,10 @@ class Components(Mapping[str, Component]):
 
     def search(self, text: str = "", *, kind: str = "") -> list[Component]:
         """The components of a kind, or of any, whose row has each word of a text."""
+        if not isinstance(text, str) or not isinstance(kind, str):
+            raise ArgumentTypeError(
+                f"text={shown(text)}, kind={shown(kind)}; expected words to search for, as texts"
+            )
         words = text.lower().split()
         return [
             each
