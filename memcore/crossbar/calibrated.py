@@ -14,6 +14,7 @@ from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
 from memcore.contracts.transfer import Transfer
 from memcore.crossbar.conversions import Conversions
+from memcore.crossbar.states import complete_ranges
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
 from memcore.random import Stream
 
@@ -62,7 +63,7 @@ class Calibrated(nn.Module):
         #: What `note` saw of each lane since `restart`.
         self.conversions: list[Conversions] = []
         self.restart()
-        self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(complete_ranges)  # type: ignore[no-untyped-call]
         self.reset()
 
     @property
@@ -314,28 +315,6 @@ def joined_levels(forms: list[nn.Module], parts: tuple[int, ...]) -> UniformLeve
 
 def _settings(form: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(form).items() if not name.startswith("_")}
-
-
-def _one_range_for_each_lane(
-    calibrated: Calibrated, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
-    """A state of before, whose only range is [2], is that of the first lane."""
-    del calibrated, rest
-    before = state_dict.get(f"{prefix}range")
-    if isinstance(before, Tensor) and not before.is_meta:
-        _require_range(before, f"{prefix}range")
-    if before is not None and before.dim() == 1:
-        state_dict[f"{prefix}range"] = before.unsqueeze(0)
-
-
-def _require_range(bounds: Tensor, name: str) -> None:
-    """Refuse in a state what is no range; one that is not known yet is NaN."""
-    low, high = (bounds[..., :1], bounds[..., 1:]) if bounds.dim() else (bounds, bounds)
-    if bool(bounds.isinf().any()) or bool((low > high).any()):
-        raise ConfigError(
-            f"{name} of the state is {bounds.tolist()}; expected finite lowest and highest values: "
-            "look at what saved it"
-        )
 
 
 def _require_levels(form: nn.Module, converter: Converter) -> None:

@@ -20,6 +20,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
+from memcore.crossbar.states import State, complete_cells
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError, ConversionError
@@ -107,6 +108,7 @@ class Cells(nn.Module):
         self.register_buffer("seed", torch.tensor(random.seed, device=device))
         for count, shape in (("writes", ()), ("rehearsals", ()), ("origin", (3,))):
             self.register_buffer(count, torch.zeros(shape, dtype=torch.int64, device=device))
+        self.register_load_state_dict_pre_hook(complete_cells)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_draw_as_loaded)  # type: ignore[no-untyped-call]
 
@@ -374,36 +376,14 @@ def _without_target(part: Part) -> Part:
 
 
 @for_training
-def _shape_like_loaded(
-    cells: Cells, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
+def _shape_like_loaded(cells: Cells, state: State, prefix: str, *rest: Any) -> None:
+    """Make room for what is loaded: another life may have begun with fresh cells."""
     del rest
-    for name in ("programmed", "before", "gain", "writes"):
-        _require_possible(f"{prefix}{name}", state_dict.get(f"{prefix}{name}"), name != "gain")
-    for name in ("origin", "rehearsals"):  # which a state of before does not have
-        if f"{prefix}writes" in state_dict:
-            state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(cells, name)))
-    if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
-        kept = state_dict.get(f"{prefix}before")
+    if f"{prefix}programmed" in state:
+        kept = state.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.programmed)
-        factor = state_dict.get(f"{prefix}correction")
+        factor = state.get(f"{prefix}correction")
         cells.correction = None if factor is None else cells.gain.new_empty(factor.shape)
-        if cells.target is not None:  # of before, which looked up what was programmed
-            state_dict.setdefault(f"{prefix}target", state_dict[f"{prefix}programmed"])
-    gain = state_dict.get(f"{prefix}gain")
-    if gain is not None and gain.dim() == 0:  # the gain of before, of the only lane
-        state_dict[f"{prefix}gain"] = gain.reshape(1)
-
-
-def _require_possible(name: str, value: object, positive: bool) -> None:
-    """Refuse in a state what no cells have."""
-    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
-        return
-    _check.finite("values", value, f"{name} of the state", "what saved it")
-    if positive and bool((value < 0).any()):
-        raise ConfigError(
-            f"{name} of the state has negative values; expected values >= 0: look at what saved it"
-        )
 
 
 @for_training
