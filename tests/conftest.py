@@ -41,6 +41,16 @@ KERNEL_ROOMS = (
 #: Plugins that act on arrays, whatever their tests name.
 ARRAY_PLUGINS = ("nonidealities", "mappers", "programmers", "converters")
 DRAWS = ("test_random", "test_distributions")
+#: Tests of what stands around arrays: words of errors, settings, costs, fits, layers that do with
+#: products what others do with theirs. Where the compiled module computes otherwise, the tests of
+#: products and devices notice.
+AROUND = (
+    *("test_attention", "test_recurrent"),
+    *("test_computed_weights", "test_foreign_layers", "test_support"),
+    *("test_testing", "test_testing_layers", "test_keywords", "test_borders", "test_errors"),
+    *("test_config", "test_study_config", "test_unused_settings"),
+    *("test_cost", "test_compression", "test_fitting", "test_fitting_search", "test_identify"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @functools.cache
 def names_a_kernel(path: Path) -> bool:
     """Whether a test file is about draws or arrays, or names what a kernel's room holds."""
+    if path.stem in AROUND or path.parent.name == "systems":
+        return False
     homes = {**memcore._LAZY, **memcore._MODULES}
     public = {name for name, home in homes.items() if f"memcore.{home}".startswith(KERNEL_ROOMS)}
     on_arrays = {name for kind in ARRAY_PLUGINS for name in memcore.registries()[kind]}
