@@ -70,6 +70,7 @@ _NAMES: dict[str, str] = {
     "report.cost": "cost",
     "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
+    "report.gallery": "ChipComparison ChipFigure gallery",
     "report.ideal": "check_ideal",
     "report.linearity": "Linearity linearity",
     "report.provenance": "provenance",

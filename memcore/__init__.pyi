@@ -126,6 +126,9 @@ from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost
 from memcore.report.diagnosis import diagnose as diagnose
+from memcore.report.gallery import ChipComparison as ChipComparison
+from memcore.report.gallery import ChipFigure as ChipFigure
+from memcore.report.gallery import gallery as gallery
 from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.linearity import Linearity as Linearity
 from memcore.report.linearity import linearity as linearity

@@ -230,3 +230,15 @@ class CostModel(Contract):
             spans.append(Span(stage=layer.name, start=now, end=end))
             now = end
         return Timeline(tuple(spans))
+
+    @hookspec
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        """Figures of the whole chip in SI units, to hold against published ones.
+
+        Its power or its peak, for instance; by default there are none.
+
+        Args:
+            layers: the layers that it runs; () for what does not depend on them.
+        """
+        del layers
+        return {}
