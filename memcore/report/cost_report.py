@@ -118,15 +118,19 @@ class CostReport:
             "digital": {"energy": self.digital_energy, "source": _DIGITAL},
         }
 
+    def by_component(self) -> list[str]:
+        """Lines of a table of the components, with their sources."""
+        parts = [(n, *_shown(c), _range(c), c.source) for n, c in self.components.items()]
+        return aligned([("component", *_HEAD, "energy by source", "source"), *parts])
+
     def __str__(self) -> str:
         rows = [(layer.name or "(the model)", *_shown(layer.cost)) for layer in self.layers]
-        parts = [(n, *_shown(c), _range(c), c.source) for n, c in self.components.items()]
         return "\n".join(
             [
                 f"cost model {self.model!r}",
                 *aligned([("layer", *_HEAD), *rows, ("total", *_shown(self.total))]),
                 "",
-                *aligned([("component", *_HEAD, "energy by source", "source"), *parts]),
+                *self.by_component(),
                 "",
                 *self._remarks(),
             ]
