@@ -263,6 +263,21 @@ def test_a_model_of_a_third_party_needs_an_estimate_only():
     )
 
 
+@pytest.mark.parametrize("per", ["output", "column"])
+def test_a_digital_network_has_the_conversions_of_the_converted_one(per):
+    settings = {"device": "ideal", **CONVERTERS, "tile": (16, 16), "adc_per": per}
+    config = CrossbarConfig(**settings, rows_at_once=5)
+    shapes = memcore.cost(network(), X, crossbar=config)
+    arrays = memcore.cost(memcore.convert(network(), config, calibration=X), X)
+    for one, other in zip(shapes.layers, arrays.layers, strict=True):
+        assert one.events == other.events
+        for name in ("adc_conversions", "dac_conversions", "bits_out", "bits_in"):
+            assert getattr(one.activity, name) == getattr(other.activity, name)
+        # What the ADC rounds reaches the layers behind.
+        assert one.activity.dissipation == pytest.approx(other.activity.dissipation, rel=0.05)
+    assert shapes.total.area == arrays.total.area
+
+
 # -- the default model -----------------------------------------------------------------------------
 
 

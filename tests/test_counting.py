@@ -212,3 +212,27 @@ def test_parameters_beside_a_mapping_are_merged_and_beside_an_instance_refused()
     assert merged == memcore.cost(model, X, model="array", read_time=2e-9, cell_area=1e-14).total
     with pytest.raises(memcore.ConfigError, match=r"with read_time; expected the parameters in"):
         memcore.cost(model, X, model=memcore.costs["array"](), read_time=2e-9)
+
+
+@pytest.mark.parametrize("adc", [None, "uniform"])
+def test_counting_leaves_the_readers_as_they_are(adc):
+    x = torch.rand(4, 6)
+    config = CrossbarConfig(device="ideal", adc=adc)
+    mem = memcore.convert(nn.Linear(6, 3), config, calibration=x if adc else None)
+    before = list(mem.modules())
+    with memcore.counting(mem):
+        mem(x)
+    assert list(mem.modules()) == before
+
+
+def test_a_writing_while_counting_is_read_and_counted():
+    mem = memcore.convert(nn.Linear(6, 3), CrossbarConfig(device="ideal"))
+    x = torch.rand(4, 6)
+    with memcore.counting(mem) as counts, torch.no_grad():
+        mem.weight.mul_(2)
+        memcore.program(mem)
+        y = mem(x)
+    assert counts.total.vectors == 4
+    assert counts.total.cells_written > 0
+    torch.testing.assert_close(mem(x), y)
+    torch.testing.assert_close(y, mem.digital()(x), rtol=1e-4, atol=1e-5)
