@@ -78,6 +78,7 @@ _NAMES: dict[str, str] = {
     "report.summary": "summary",
     "tables.component": "Component",
     "tables.library": "Components components",
+    "tables.scaling": "scaled",
     "sensing.convolution": "sensing_table",
     "sensing.table": "SumTable",
 }

@@ -142,6 +142,7 @@ from memcore.sensing.table import SumTable as SumTable
 from memcore.tables.component import Component as Component
 from memcore.tables.library import Components as Components
 from memcore.tables.library import components as components
+from memcore.tables.scaling import scaled as scaled
 
 _MODULES: dict[str, str]
 _LAZY: dict[str, str]

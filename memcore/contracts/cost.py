@@ -183,6 +183,11 @@ class CostModel(Contract):
     #: What the model does not count, for the report.
     leaves_out: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def technology(self) -> float | None:
+        """Node of the digital logic in m, to compare with; None if there is no single one."""
+        return None
+
     @hookspec
     def estimate(self, activity: Activity, array: ArrayInfo) -> Cost:
         """The cost of `activity` on `array`; no activity costs no energy and no time.

@@ -84,7 +84,9 @@ def cost(
         leaves_out = (*leaves_out, f"{elsewhere} matrix products outside of layers")
     timeline = estimator.schedule(works)
     priced = tuple(_priced(estimator, works, timeline))
-    report = CostReport(provided_name(estimator), priced, tuple(leaves_out), timeline)
+    report = CostReport(
+        provided_name(estimator), priced, tuple(leaves_out), timeline, estimator.technology
+    )
     if not report.layers:
         raise ConversionError(
             f"this {type(network).__name__} has no layer that {report.model!r} can price; expected "

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Literal
 
-from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
-from memcore_plugins.costs._adc import adc_energies, closed_form
+from memcore import (
+    Charge,
+    Component,
+    ConfigError,
+    CostModel,
+    LayerWork,
+    components,
+    parameter,
+    scaled,
+)
+from memcore_plugins.costs._adc import adc_energies, closed_form, survey_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,9 @@ class ComponentsCost(CostModel):
     shift_add: str | Component = parameter("isaac_shift_add", "1", "adder of the tables")
     buffer: str | Component = parameter("isaac_edram", "1", "buffer of the tables, one a layer")
     node: float | None = parameter(None, "m", "node that all components must be of", above=0)
+    scaling: Literal["none", "stillmaker_baas"] = parameter(
+        "none", "1", "rule that carries components of other nodes over to `node`"
+    )
     survey_node: float = parameter(32e-9, "m", "node of the survey: 65, 45, 32 or 22 nm", above=0)
     read_time: float = parameter(1e-7, "s", "time of a read, that of ISAAC", above=0)
     conversion_rate: float = parameter(1.28e9, "1/s", "conversions of an ADC, ISAAC's", above=0)
@@ -42,6 +54,10 @@ class ComponentsCost(CostModel):
         "drivers of lines",
         "reload of weights that do not fit on a chip",
     )
+
+    @property
+    def technology(self) -> float | None:
+        return self.node or self._find(self.shift_add).technology
 
     def table(self, layer: LayerWork) -> Mapping[str, Charge]:
         array, done = layer.array, layer.activity
@@ -77,8 +93,7 @@ class ComponentsCost(CostModel):
         }
 
     def _conversions(self, layer: LayerWork, arrays: int, bits: int | None) -> Charge:
-        energy = lowest = highest = 0.0
-        sources = []
+        energy, lowest, highest, sources = 0.0, 0.0, 0.0, []
         for (_, each), count in layer.activity.adc_conversions.items():
             component, chosen = self._adc(each)
             every = [*adc_energies(each).values(), chosen]
@@ -110,14 +125,11 @@ class ComponentsCost(CostModel):
         """The ADC of the table, and the energy of a conversion in J as it is to be counted."""
         component = self._of_bits(self.adc, bits)
         if self.adc_from == "survey":
-            return component, self._survey(bits).need("energy")
+            survey = survey_name(bits, self.survey_node, self.conversion_rate)
+            return component, self._find(survey).need("energy")
         if self.adc_from == "closed_form":
             return component, closed_form(bits)
         return component, component.need("energy_of_use")
-
-    def _survey(self, bits: int) -> Component:
-        rate = "1280ms" if self.conversion_rate > 1e8 else "100ms"
-        return self._find(f"survey_adc_{bits}b_{round(self.survey_node * 1e9)}nm_{rate}")
 
     def _of_bits(self, which: str | Component, bits: int) -> Component:
         if isinstance(which, str) and "{bits}" in which:
@@ -133,7 +145,9 @@ class ComponentsCost(CostModel):
         found = components.find(which)
         if self.node is None or found.technology is None or isclose(found.technology, self.node):
             return found
+        if self.scaling != "none":
+            return scaled(found, self.node, self.scaling)
         raise ConfigError(
             f"component {found.name!r} is of {found.technology * 1e9:g} nm, node={self.node!r}; "
-            "expected a component of that node, or node=None: no rule scales figures to another"
+            'expected a component of that node, scaling="stillmaker_baas", or node=None'
         )

@@ -47,6 +47,10 @@ class Isaac(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 32e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}

@@ -31,6 +31,10 @@ class Neurram(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 130e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}

@@ -38,6 +38,10 @@ class Puma(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 32e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}
