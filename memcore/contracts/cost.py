@@ -125,6 +125,7 @@ class LayerWork:
         repeated: whether the same arrays did the work of another entry before.
         activity: what its arrays did for all inputs, where they are simulated.
         array: its arrays, where they are simulated.
+        writing: what writing its arrays took the last time, where they are simulated.
         network: all layers of the network, where what they share decides; () for a layer alone.
     """
 
@@ -145,6 +146,7 @@ class LayerWork:
     repeated: bool = False
     activity: Activity = field(default_factory=Activity)
     array: ArrayInfo | None = None
+    writing: Activity = field(default_factory=Activity)
     network: "tuple[LayerWork, ...]" = field(default=(), compare=False, repr=False)
 
     @classmethod

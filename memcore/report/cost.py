@@ -14,6 +14,7 @@ from memcore.contracts.cost import Activity, Charge, Cost, CostModel, LayerWork
 from memcore.contracts.schedule import Timeline
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError, ConversionError, NoEffectWarning
 from memcore.nn.calibration import calibrate
 from memcore.nn.conversion import convert
@@ -174,7 +175,17 @@ def _simulated(work: LayerWork, simulated: Mapping[str, LayerWork]) -> LayerWork
     same = simulated.get(work.name)
     if same is None:
         return work
-    return dataclasses.replace(work, activity=same.activity, array=same.array)
+    return dataclasses.replace(work, activity=same.activity, array=same.array, writing=same.writing)
+
+
+def _writing(last: ArrayYield) -> Activity:
+    """What the last writing of arrays took, as their programmer reported it."""
+    return Activity(
+        pulses=round(last.pulses * last.cells),
+        cells_written=last.cells,
+        programming_energy=last.energy,
+        programming_time=last.time,
+    )
 
 
 def _arrays(
@@ -196,6 +207,7 @@ def _arrays(
                 cols=tiling.cols,
                 groups=tiling.groups,
                 channels=tiling.rows * tiling.groups,
+                writing=_writing(matrix.crossbar.written),
             )
 
 

@@ -2,20 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isclose
 from typing import Literal
 
-from memcore import (
-    Charge,
-    Component,
-    ConfigError,
-    CostModel,
-    LayerWork,
-    components,
-    parameter,
-    scaled,
-)
+from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
 from memcore_plugins.costs._adc import adc_energies, closed_form, survey_name
+from memcore_plugins.costs._node import at_node
+from memcore_plugins.costs._reload import reload, room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +19,7 @@ class ComponentsCost(CostModel):
     28 nm, $E = (100\,\mathrm{fJ}\, b + 1\,\mathrm{aJ}\, 4^b) (V / 1\,\mathrm{V})^2$; the lowest and
     the highest figure of all of them are shown beside the one that counts. An array is read, then
     its columns are converted; arrays of a layer work at the same time, layers one after another.
+    Arrays beyond `chip_arrays` pass through the last one, one by one, written in every run.
     """
 
     adc: str | Component = parameter("isaac_adc_{bits}b", "1", "ADC of the tables, of any bits")
@@ -44,6 +37,12 @@ class ComponentsCost(CostModel):
     read_time: float = parameter(1e-7, "s", "time of a read, that of ISAAC", above=0)
     conversion_rate: float = parameter(1.28e9, "1/s", "conversions of an ADC, ISAAC's", above=0)
     adcs: int = parameter(1, "1", "ADCs of an array", above=0)
+    chip_arrays: int | None = parameter(
+        None, "1", "arrays of the chip; None for as many as the network takes", above=0
+    )
+    cell_write: str | Component = parameter(
+        "pipelayer_write_spike", "1", "writing of a cell whose programmer reports no energy"
+    )
     cell_area: float = parameter(4.096e-15, "m^2", "area of a cell, 4 F^2 at 32 nm", at_least=0)
 
     leaves_out = (
@@ -52,32 +51,35 @@ class ComponentsCost(CostModel):
         "refresh",
         "digital layers",
         "drivers of lines",
-        "reload of weights that do not fit on a chip",
     )
 
     @property
     def technology(self) -> float | None:
         return self.node or self._find(self.shift_add).technology
 
+    def events(self, layer: LayerWork) -> Mapping[str, int]:
+        writings = 0 if layer.array is None else room(layer, self.chip_arrays)[1]
+        return {**super().events(layer), **({"reloads": writings} if writings else {})}
+
     def table(self, layer: LayerWork) -> Mapping[str, Charge]:
         array, done = layer.array, layer.activity
         if array is None:
             return {}
-        cells = array.arrays * array.rows * array.cols
+        arrays, writings = room(layer, self.chip_arrays)
         adder, buffer = self._find(self.shift_add), self._find(self.buffer)
         word = buffer.need("energy_of_use") / buffer.need("bits")
-        return {
+        charges = {
             "cells": Charge(
                 energy=self.read_time * done.dissipation,
-                time=self.read_time * done.reads / array.arrays,
-                area=self.cell_area * cells,
+                time=self.read_time * done.reads / array.arrays * max(1, writings),
+                area=self.cell_area * arrays * array.rows * array.cols,
                 source="simulated cells",
             ),
-            "adc": self._conversions(layer, array.arrays, array.adc_bits),
-            "dac": self._inputs(layer, array.arrays * array.rows, array.dac_bits),
+            "adc": self._conversions(layer, arrays, max(1, writings)),
+            "dac": self._inputs(layer, arrays * array.rows, array.dac_bits),
             "shift_add": Charge(
                 energy=done.shift_adds * adder.need("energy_of_use"),
-                area=self.adcs * array.arrays * adder.need("area"),
+                area=self.adcs * arrays * adder.need("area"),
                 source=adder.source,
             ),
             "buffer": Charge(
@@ -91,8 +93,11 @@ class ComponentsCost(CostModel):
                 source="simulated pulses",
             ),
         }
+        if writings and done.vectors:
+            charges["reload"] = reload(layer, writings, self._find(self.cell_write))
+        return charges
 
-    def _conversions(self, layer: LayerWork, arrays: int, bits: int | None) -> Charge:
+    def _conversions(self, layer: LayerWork, arrays: int, passes: int) -> Charge:
         energy, lowest, highest, sources = 0.0, 0.0, 0.0, []
         for (_, each), count in layer.activity.adc_conversions.items():
             component, chosen = self._adc(each)
@@ -101,11 +106,12 @@ class ComponentsCost(CostModel):
             lowest, highest = lowest + count * min(every), highest + count * max(every)
             named = {"table": component.source, "survey": "andrulis24", "closed_form": "sun23"}
             sources.append(named[self.adc_from])
-        converters = self.adcs * arrays
-        area = 0.0 if bits is None else converters * self._adc(bits)[0].need("area")
+        assert layer.array is not None
+        bits, all_of_them = layer.array.adc_bits, self.adcs * layer.array.arrays
+        area = 0.0 if bits is None else self.adcs * arrays * self._adc(bits)[0].need("area")
         return Charge(
             energy=energy,
-            time=layer.activity.conversions / converters / self.conversion_rate,
+            time=passes * layer.activity.conversions / all_of_them / self.conversion_rate,
             area=area,
             source=", ".join(dict.fromkeys(sources)),
             lowest=lowest,
@@ -117,8 +123,7 @@ class ComponentsCost(CostModel):
         for each, count in layer.activity.dac_conversions.items():
             component = self._of_bits(self.dac, each)
             energy, source = energy + count * component.need("energy_of_use"), component.source
-        unit = None if bits is None else self._of_bits(self.dac, bits)
-        area = 0.0 if unit is None else lines * unit.need("area")
+        area = 0.0 if bits is None else lines * self._of_bits(self.dac, bits).need("area")
         return Charge(energy=energy, area=area, source=source)
 
     def _adc(self, bits: int) -> tuple[Component, float]:
@@ -142,12 +147,4 @@ class ComponentsCost(CostModel):
         return self._find(which)
 
     def _find(self, which: str | Component) -> Component:
-        found = components.find(which)
-        if self.node is None or found.technology is None or isclose(found.technology, self.node):
-            return found
-        if self.scaling != "none":
-            return scaled(found, self.node, self.scaling)
-        raise ConfigError(
-            f"component {found.name!r} is of {found.technology * 1e9:g} nm, node={self.node!r}; "
-            'expected a component of that node, scaling="stillmaker_baas", or node=None'
-        )
+        return at_node(components.find(which), self.node, self.scaling)
