@@ -49,6 +49,7 @@ _NAMES: dict[str, str] = {
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",
+    "crossbar.line_trace": "LineTrace",
     "crossbar.product": "Solved",
     "crossbar.training": "LearnedRange Rehearsal",
     "crossbar.wired": "Wired",

@@ -66,6 +66,7 @@ from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
+from memcore.crossbar.line_trace import LineTrace as LineTrace
 from memcore.crossbar.product import Solved as Solved
 from memcore.crossbar.training import LearnedRange as LearnedRange
 from memcore.crossbar.training import Rehearsal as Rehearsal

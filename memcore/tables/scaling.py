@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from memcore._text import hint, shown
 from memcore.errors import ConfigError
@@ -136,7 +136,7 @@ def scaled(component: Component, node: float, rule: str = "stillmaker_baas") -> 
         )
     by = factors(rule, component.technology, node)
     times = {"energy": by.energy, "power": by.energy, "area": by.area}
-    figures = {
+    figures: dict[str, Any] = {
         name: None if getattr(component, name) is None else getattr(component, name) * factor
         for name, factor in times.items()
     }
