@@ -49,6 +49,7 @@ _NAMES: dict[str, str] = {
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",
+    "crossbar.line_trace": "LineTrace",
     "crossbar.product": "Solved",
     "crossbar.training": "LearnedRange Rehearsal",
     "crossbar.wired": "Wired",
@@ -70,6 +71,7 @@ _NAMES: dict[str, str] = {
     "report.cost": "cost",
     "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
+    "report.gallery": "ChipComparison ChipFigure gallery",
     "report.ideal": "check_ideal",
     "report.linearity": "Linearity linearity",
     "report.provenance": "provenance",
@@ -77,6 +79,7 @@ _NAMES: dict[str, str] = {
     "report.summary": "summary",
     "tables.component": "Component",
     "tables.library": "Components components",
+    "tables.scaling": "scaled",
     "sensing.convolution": "sensing_table",
     "sensing.table": "SumTable",
 }

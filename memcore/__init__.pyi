@@ -66,6 +66,7 @@ from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
+from memcore.crossbar.line_trace import LineTrace as LineTrace
 from memcore.crossbar.product import Solved as Solved
 from memcore.crossbar.training import LearnedRange as LearnedRange
 from memcore.crossbar.training import Rehearsal as Rehearsal
@@ -126,6 +127,9 @@ from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost
 from memcore.report.diagnosis import diagnose as diagnose
+from memcore.report.gallery import ChipComparison as ChipComparison
+from memcore.report.gallery import ChipFigure as ChipFigure
+from memcore.report.gallery import gallery as gallery
 from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.linearity import Linearity as Linearity
 from memcore.report.linearity import linearity as linearity
@@ -139,6 +143,7 @@ from memcore.sensing.table import SumTable as SumTable
 from memcore.tables.component import Component as Component
 from memcore.tables.library import Components as Components
 from memcore.tables.library import components as components
+from memcore.tables.scaling import scaled as scaled
 
 _MODULES: dict[str, str]
 _LAZY: dict[str, str]

@@ -21,6 +21,7 @@ from memcore.cli import checkpoint as cli_checkpoint
 from memcore.cli import cost as cli_cost
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
+from memcore.cli import gallery as cli_gallery
 from memcore.cli import spice as cli_spice
 from memcore.cli.output import OutputFolder
 from memcore.errors import MemcoreError, MemcoreWarning, NativeError
@@ -219,6 +220,7 @@ main.add_command(cli_cost.components)
 main.add_command(cli_cost.cost)
 main.add_command(cli_device.device)
 main.add_command(cli_fit.fit)
+main.add_command(cli_gallery.gallery)
 main.add_command(cli_spice.spice)
 
 

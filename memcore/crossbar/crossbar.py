@@ -19,6 +19,7 @@ from memcore.circuit.laws import CellLaw
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
+from memcore.contracts.forms import SerialLevels
 from memcore.contracts.records import Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
@@ -267,11 +268,12 @@ class Crossbar(nn.Module):
             self.cells.correction = factor
             self.refresh()
 
+    @for_training
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
         with self._lock:
             self.around = around
-            self.refresh()
+            self._take(self._alone[0])
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -283,20 +285,37 @@ class Crossbar(nn.Module):
         self.output.bind()
         self._choose(state)
 
+    def _rebind(self) -> bool:
+        """Give a reader of the folded matrix other converters; others have to be derived anew."""
+        (alone,) = self._alone
+        self.input.bind()
+        if not isinstance(alone, Exact) or isinstance(self.input.form, SerialLevels):
+            return False
+        self.output.bind()
+        self.plan = plan_of(self.cells, self.input, constant=self.constant)
+        self._volts = self.input_scale
+        self._take(Exact(alone.folded, self.input.form, constant=self.constant))
+        return True
+
     def _choose(self, state: Derived) -> None:
         """Take the fastest reader that does what converters and effects want."""
         self.plan = plan_of(self.cells, self.input, constant=self.constant)
         self._volts = state.volts
-        reader, self.reader = self._reader(self.cells, self.plan, state)
         self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
+        self._take(self._reader(self.cells, self.plan, state))
+
+    def _take(self, reader: Reader) -> None:
+        """Read with a reader, and what is around it."""
+        self._alone = (reader,)  # no submodule: it is one already, around or not
+        self.reader = reader if self.around is None else self.around(reader, self.plan)
         is_set = self.input.is_ready and self.output.is_ready and self.observer.port is None
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
         self._is_set = is_set  # last: from here on other threads read without the lock
 
-    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> tuple[Reader, nn.Module]:
-        """The reader of some cells through the converters, alone and with what is around it."""
-        reader = choose(
+    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> Reader:
+        """The reader of some cells through the converters."""
+        return choose(
             cells,
             plan,
             self.input,
@@ -305,14 +324,13 @@ class Crossbar(nn.Module):
             fuse=self.observer.port is None,
             constant=self.constant,
         )
-        return reader, reader if self.around is None else self.around(reader, plan)
 
     @for_training
     def reader_of(self, cells: Cells) -> nn.Module:
         """What reads other cells through the converters of these arrays."""
         plan = plan_of(cells, self.input, constant=self.constant)
-        _, reader = self._reader(cells, plan, derived(cells, self.input_scale))
-        return reader
+        reader = self._reader(cells, plan, derived(cells, self.input_scale))
+        return reader if self.around is None else self.around(reader, plan)
 
     # Reading -------------------------------------------------------------------------------
 
@@ -472,7 +490,8 @@ class Crossbar(nn.Module):
         with self._lock:
             self._is_set = False
             self.observer.turn(port, self.gain)
-            self.refresh()
+            if not self._rebind():
+                self.refresh()
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:

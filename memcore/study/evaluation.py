@@ -81,7 +81,7 @@ def evaluate_chips(
     """
     scores = []
     for seed in chip_seeds(general):
-        chip = _chip(model, config, dataset, general, seed)
+        chip = chip_of(model, config, dataset, general, seed)
         life.pass_over(chip)
         test = dataset.test.head(general.samples)
         scores.append(judged(chip, dataset, test, general, metric))
@@ -89,9 +89,10 @@ def evaluate_chips(
     return scores
 
 
-def _chip(
+def chip_of(
     model: nn.Module, config: Arrays, dataset: Dataset, general: General, seed: int
 ) -> nn.Module:
+    """The virtual chip of a seed, written and calibrated."""
     chip = converted(model, config, seed).eval()
     if any(entry.dac is not None or entry.adc is not None for entry in each(config)):
         inputs = dataset.prepare(dataset.train.images[: general.calibration].to(general.device))

@@ -11,6 +11,7 @@ from torch import nn
 from memcore.errors import MemcoreError, StudyError
 from memcore.study import checkpoints, data, environment, metrics, models, sources
 from memcore.study.config import Study, read
+from memcore.study.costs import require_models, with_prices
 from memcore.study.data import Dataset
 from memcore.study.evaluation import evaluate_chips, judged
 from memcore.study.files import encoded, locked, remove, write_atomic
@@ -56,6 +57,7 @@ def run(
     _warn_of_vain_waiting(study, todo, configs)
     device = _device(study.study.device)
     general = study.study
+    require_models(general)
     dataset = data.dataset(general.data, study.folder)
     judge = metrics.metric(general.metric, study.folder)
     judge.require(dataset.test.labels)
@@ -121,6 +123,7 @@ class _Run:
                     self.store.write_row(row, point, subject)
                     rows[index] = row
         results = collect(self.study, rows, baseline, self.store.folder)
+        results = with_prices(results, subject.parts, (model, self.dataset), todo, configs)
         write_atomic(results.csv, encoded(csv_text(results)))
         _draw(results)
         return results

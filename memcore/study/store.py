@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from memcore.errors import StudyError
 from memcore.study.config import Study
+from memcore.study.costs import COSTS, with_known_prices
 from memcore.study.files import (
     digest_json,
     read_json,
@@ -27,7 +28,7 @@ RESOLVED: Final = "study.resolved.json"
 BASELINE: Final = "baseline"
 CHECKPOINT: Final = "model.safetensors"
 SNAPSHOT: Final = "training.snapshot"
-OUTPUTS: Final = ("results.csv", "plot.png")
+OUTPUTS: Final = ("results.csv", "plot.png", COSTS)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Subject:
     identity: str
     model: str
     data: str
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """All three."""
+        return self.identity, self.model, self.data
 
 
 class Store:
@@ -185,8 +191,10 @@ def load(folder: str | Path) -> Results:
     baseline = store.baseline(subject)
     if baseline is None:
         raise StudyError(f"the study in '{folder}' has no results yet: run it")
-    rows = [store.row(point, subject, study.study.chips) for point in points(study)]
-    return collect(study, rows, baseline, store.folder)
+    todo = points(study)
+    rows = [store.row(point, subject, study.study.chips) for point in todo]
+    results = collect(study, rows, baseline, store.folder)
+    return with_known_prices(results, subject.parts, todo)
 
 
 def collect(study: Study, rows: Sequence[Row | None], baseline: Score, folder: Path) -> Results:

@@ -99,22 +99,24 @@ class Components(Mapping[str, Component]):
         ]
 
     def cite(self, name: str) -> str:
-        """The entry of the bibliography for the figures of a component, as BibTeX.
+        """The entry of the bibliography for a component, or for the key of a source, as BibTeX.
 
         Raises:
-            UnknownComponentError: there is no such component.
-            ConfigError: its source is in no bibliography beside the tables.
+            UnknownComponentError: there is no such component or source.
+            ConfigError: the source of the component is in no bibliography beside the tables.
         """
+        entries: dict[str, str] = {}
+        for file in self._files:
+            entries |= _bibliography(file)
+        if name in entries and name not in self:
+            return entries[name]
         key = self[name].source
-        texts = [_bibliography(file) for file in self._files]
-        found = next((text[key] for text in reversed(texts) if key in text), None)
-        if found is None:
-            known = {key for text in texts for key in text}
+        if key not in entries:
             raise ConfigError(
                 f"source {key!r} of component {name!r} is in no bibliography"
-                f"{hint(key, sorted(known))}; expected an entry in a .bib file beside its table"
+                f"{hint(key, sorted(entries))}; expected an entry in a .bib file beside its table"
             )
-        return found
+        return entries[key]
 
 
 def _searched(component: Component) -> str:
