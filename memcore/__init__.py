@@ -67,6 +67,7 @@ _NAMES: dict[str, str] = {
     "nn.weight_bounds": "clip_weights",
     "nn.verbs": "age program",
     "random": "ReadStream Stream",
+    "report.citations": "Citations cite",
     "report.cost": "cost",
     "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",

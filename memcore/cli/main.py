@@ -18,6 +18,7 @@ import memcore
 from memcore._text import aligned, install, printable
 from memcore._version import __version__
 from memcore.cli import checkpoint as cli_checkpoint
+from memcore.cli import cite as cli_cite
 from memcore.cli import cost as cli_cost
 from memcore.cli import device as cli_device
 from memcore.cli import fit as cli_fit
@@ -215,6 +216,7 @@ def new_plugin(name: str, out: Path | None) -> None:
 
 
 main.add_command(cli_checkpoint.convert_checkpoint)
+main.add_command(cli_cite.cite)
 main.add_command(cli_cost.components)
 main.add_command(cli_cost.cost)
 main.add_command(cli_device.device)

@@ -1,7 +1,6 @@
 """`components`: the tables of components, read when they are first asked for."""
 
 import csv
-import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from memcore._text import did_you_mean, hint, shown
 from memcore.errors import ArgumentTypeError, ConfigError, UnknownComponentError
+from memcore.tables.bibliography import entries
 from memcore.tables.component import Component
 
 _FOLDER: Final = Path(__file__).parent
@@ -106,7 +106,7 @@ class Components(Mapping[str, Component]):
             ConfigError: its source is in no bibliography beside the tables.
         """
         key = self[name].source
-        texts = [_bibliography(file) for file in self._files]
+        texts = [entries(file.parent) for file in self._files]
         found = next((text[key] for text in reversed(texts) if key in text), None)
         if found is None:
             known = {key for text in texts for key in text}
@@ -120,17 +120,6 @@ class Components(Mapping[str, Component]):
 def _searched(component: Component) -> str:
     words = (component.name, component.kind, component.condition, component.source)
     return " ".join((*words, component.location, component.note)).lower()
-
-
-def _bibliography(table: Path) -> dict[str, str]:
-    """The entries of all .bib files beside a table by their keys."""
-    entries = {}
-    for file in sorted(table.parent.glob("*.bib")):
-        for entry in re.split(r"(?m)^(?=@)", file.read_text(encoding="utf-8")):
-            found = re.match(r"@\w+\{([^,\s]+),", entry)
-            if found:
-                entries[found[1]] = entry.strip()
-    return entries
 
 
 def _read(file: Path) -> Iterator[Component]:
