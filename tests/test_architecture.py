@@ -44,6 +44,7 @@ ROOMS = (
     "memcore.compression",
     "memcore.report",
     "memcore.plot",
+    "memcore.pages",
     "memcore.spice",
     "memcore.fitting",
     "memcore.study",
