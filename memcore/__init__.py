@@ -87,6 +87,7 @@ _MODULES: dict[str, str] = {
         name: name
         for name in [
             "circuit",
+            "compat",
             "compression",
             "fitting",
             "modelling",

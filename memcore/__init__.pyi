@@ -1,6 +1,7 @@
 """The public names, for type checkers: what the tables of `__init__.py` hold."""
 
 from memcore import circuit as circuit
+from memcore import compat as compat
 from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling

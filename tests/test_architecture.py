@@ -47,6 +47,7 @@ ROOMS = (
     "memcore.pages",
     "memcore.spice",
     "memcore.fitting",
+    "memcore.compat",
     "memcore.study",
     "memcore.testing",
     "memcore",
