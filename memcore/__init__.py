@@ -66,6 +66,7 @@ _NAMES: dict[str, str] = {
     "nn.compensation": "compensate",
     "nn.weight_bounds": "clip_weights",
     "nn.verbs": "age program",
+    "pages.explore": "explore",
     "random": "ReadStream Stream",
     "report.citations": "Citations cite",
     "report.cost": "cost",

@@ -109,6 +109,7 @@ from memcore.nn.counting import counting as counting
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import program as program
 from memcore.nn.weight_bounds import clip_weights as clip_weights
+from memcore.pages.explore import explore as explore
 from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
 from memcore.registry import Provider as Provider

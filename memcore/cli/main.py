@@ -21,6 +21,7 @@ from memcore.cli import checkpoint as cli_checkpoint
 from memcore.cli import cite as cli_cite
 from memcore.cli import cost as cli_cost
 from memcore.cli import device as cli_device
+from memcore.cli import explore as cli_explore
 from memcore.cli import fit as cli_fit
 from memcore.cli import report as cli_report
 from memcore.cli import spice as cli_spice
@@ -221,6 +222,7 @@ main.add_command(cli_cite.cite)
 main.add_command(cli_cost.components)
 main.add_command(cli_cost.cost)
 main.add_command(cli_device.device)
+main.add_command(cli_explore.explore)
 main.add_command(cli_fit.fit)
 main.add_command(cli_report.report)
 main.add_command(cli_spice.spice)
