@@ -68,7 +68,7 @@ _NAMES: dict[str, str] = {
     "nn.verbs": "age program",
     "pages.explore": "explore",
     "random": "ReadStream Stream",
-    "report.cells": "export_cells",
+    "report.cells": "export_cells recorded_writes",
     "report.citations": "Citations cite",
     "report.cost": "cost",
     "report.cost_report": "CostReport LayerCost",

@@ -125,6 +125,7 @@ from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
 from memcore.report.cells import export_cells as export_cells
+from memcore.report.cells import recorded_writes as recorded_writes
 from memcore.report.citations import Citations as Citations
 from memcore.report.citations import cite as cite
 from memcore.report.cost import cost as cost

@@ -67,3 +67,25 @@ def test_the_noise_of_reads_is_not_exported(tmp_path: Path) -> None:
     one = memcore.export_cells(model, tmp_path / "a.csv").read_bytes()
     model(torch.rand(1, 5))
     assert memcore.export_cells(model, tmp_path / "b.csv").read_bytes() == one
+
+
+def test_pulses_of_each_cell_are_exported_where_they_were_recorded(tmp_path: Path) -> None:
+    with memcore.recorded_writes() as writes:
+        model = chip(programmer="write_verify")
+    path = memcore.export_cells(model, tmp_path / "cells.npz", writes=writes)
+    report = memcore.yields.yield_report(model)
+    with np.load(path) as file:
+        pulses = np.concatenate([file["0/pulses"], file["2/pulses"]])
+        assert pulses.mean() == pytest.approx(report.pulses)
+        energy = file["0/energy"].sum() + file["2/energy"].sum()
+        assert energy == pytest.approx(report.energy, rel=1e-5)
+        assert set(file["0/accepted"]) <= {0, 1}
+    chip()  # is written after the block, and not recorded
+    assert float(writes["0"].pulses.max()) > 0  # type: ignore[union-attr]
+
+
+def test_a_network_whose_writing_was_not_recorded_is_refused(tmp_path: Path) -> None:
+    with memcore.recorded_writes() as writes:
+        pass
+    with pytest.raises(ConfigError, match="writes has no record of '0'"):
+        memcore.export_cells(chip(), tmp_path / "cells.csv", writes=writes)

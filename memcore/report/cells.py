@@ -2,27 +2,60 @@
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from memcore._text import shown
+from memcore.contracts.array import ArrayInfo
+from memcore.contracts.contract import hookimpl
+from memcore.contracts.records import Programmed
 from memcore.crossbar.crossbar import Crossbar
 from memcore.errors import ConfigError
 from memcore.nn.walk import named_matrices
+from memcore.registry.instances import manager
 
-#: The columns of the CSV after the name of the matrix.
-COLUMNS: Final = (
-    *("array", "part", "group", "word_line", "bit_line", "input", "output"),
-    *("programmed", "conductance"),
-)
 _Columns = Mapping[str, NDArray[Any]]
 
 
-def export_cells(model: nn.Module, path: str | Path) -> Path:
+@contextmanager
+def recorded_writes() -> Iterator[dict[str, Programmed]]:
+    """Keep what the routines say of every cell that is written in a `with` block.
+
+    Networks remember sums only. The last writing of each matrix counts.
+
+    For example::
+
+        with memcore.recorded_writes() as writes:
+            chip = memcore.convert(model, config, seed=0)
+        memcore.export_cells(chip, "cells.csv", writes=writes)
+    """
+    recorder = _Recorder()
+    hooks = manager()
+    hooks.register(recorder)
+    try:
+        yield recorder.writes
+    finally:
+        hooks.unregister(recorder)
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.writes: dict[str, Programmed] = {}
+
+    @hookimpl
+    def memcore_array_programmed(self, array: ArrayInfo, programmed: Programmed) -> None:
+        self.writes[array.name] = programmed
+
+
+def export_cells(
+    model: nn.Module, path: str | Path, *, writes: Mapping[str, Programmed] | None = None
+) -> Path:
     """Write every cell of a converted network into a file.
 
     A CSV has a line for each cell: the name of its matrix, the array, part and group, the word line
@@ -36,19 +69,22 @@ def export_cells(model: nn.Module, path: str | Path) -> Path:
     Args:
         model: a converted network.
         path: path of the file, which ends in .csv or .npz.
+        writes: what `recorded_writes` kept, for the pulses, the energy in J and the acceptance of
+            each cell beside it.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConfigError: it ends otherwise, or nothing can be written there.
+        ConfigError: it ends otherwise, nothing can be written there, or a matrix has no record.
         ConversionError: the network has no memristive layer.
     """
     target = Path(path)
     if target.suffix not in (".csv", ".npz"):
         raise ConfigError(f"path={shown(str(path))}; expected a name that ends in .csv or .npz")
     tables = {
-        name: _columns(matrix.crossbar) for name, (_, matrix) in named_matrices(model).items()
+        name: {**_columns(matrix.crossbar), **_taken(name, matrix.crossbar, writes)}
+        for name, (_, matrix) in named_matrices(model).items()
     }
     try:
         if target.suffix == ".npz":
@@ -64,13 +100,13 @@ def export_cells(model: nn.Module, path: str | Path) -> Path:
 
 def _write(file: TextIO, tables: Mapping[str, _Columns]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["matrix", *COLUMNS])
+    writer.writerow(["matrix", *next(iter(tables.values()))])
     for name, columns in tables.items():
         writer.writerows([name, *row] for row in _rows(columns))
 
 
 def _rows(columns: _Columns) -> Iterator[tuple[Any, ...]]:
-    yield from zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
+    yield from zip(*(column.tolist() for column in columns.values()), strict=True)
 
 
 def _columns(crossbar: Crossbar) -> _Columns:
@@ -95,3 +131,23 @@ def _columns(crossbar: Crossbar) -> _Columns:
         "conductance": g,
     }
     return {name: column.reshape(-1) for name, column in told.items()}
+
+
+def _taken(name: str, crossbar: Crossbar, writes: Mapping[str, Programmed] | None) -> _Columns:
+    """What writing the cells took, where it was recorded."""
+    if writes is None:
+        return {}
+    taken = writes.get(name)
+    shape = crossbar.conductance.shape
+    if taken is None or taken.conductance.shape != shape:
+        raise ConfigError(
+            f"writes has no record of {name or 'the model'!r}; expected what "
+            "memcore.recorded_writes() kept while this network was converted or programmed"
+        )
+    told = {"pulses": taken.pulses, "energy": taken.energy, "accepted": taken.verified}
+    return {key: _each(value, shape) for key, value in told.items()}
+
+
+def _each(value: Tensor | float, shape: torch.Size) -> NDArray[Any]:
+    each = torch.as_tensor(value).detach().cpu()
+    return (each.int() if each.dtype == torch.bool else each).expand(shape).reshape(-1).numpy()
