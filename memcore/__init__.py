@@ -67,7 +67,10 @@ _NAMES: dict[str, str] = {
     "nn.compensation": "compensate",
     "nn.weight_bounds": "clip_weights",
     "nn.verbs": "age program",
+    "pages.explore": "explore",
     "random": "ReadStream Stream",
+    "report.cells": "export_cells recorded_writes",
+    "report.citations": "Citations cite",
     "report.cost": "cost",
     "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
@@ -89,6 +92,7 @@ _MODULES: dict[str, str] = {
         name: name
         for name in [
             "circuit",
+            "compat",
             "compression",
             "fitting",
             "modelling",

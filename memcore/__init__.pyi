@@ -1,6 +1,7 @@
 """The public names, for type checkers: what the tables of `__init__.py` hold."""
 
 from memcore import circuit as circuit
+from memcore import compat as compat
 from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling
@@ -109,6 +110,7 @@ from memcore.nn.counting import counting as counting
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import program as program
 from memcore.nn.weight_bounds import clip_weights as clip_weights
+from memcore.pages.explore import explore as explore
 from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
 from memcore.registry import Provider as Provider
@@ -123,6 +125,10 @@ from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
+from memcore.report.cells import export_cells as export_cells
+from memcore.report.cells import recorded_writes as recorded_writes
+from memcore.report.citations import Citations as Citations
+from memcore.report.citations import cite as cite
 from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost

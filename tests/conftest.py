@@ -3,10 +3,12 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -82,6 +84,21 @@ def names_a_kernel(path: Path) -> bool:
             ):
                 return True
     return False
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium for all pages; where a site was named, it must be looked at."""
+    spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.CHROMIUM is None:
+        named = os.environ.get("MEMCORE_DOCS")
+        (pytest.fail if named else pytest.skip)("there is no chromium: install Debian's package")
+    with module.Browser(module.CHROMIUM, tmp_path_factory.mktemp("chromium") / "profile") as opened:
+        yield opened
 
 
 @pytest.fixture

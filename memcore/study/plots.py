@@ -174,7 +174,7 @@ def _panel(axes: "Axes", sweep: Sweep, results: Results) -> None:
     looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS))
     for look, series in zip(looks, itertools.product(*others), strict=False):
         chosen = [row for row in rows if list(row.setting.values())[1:] == list(series)]
-        label = _series_label(sweep, names[1:], series)
+        label = series_label(sweep, names[1:], series)
         _series(axes, scale, chosen, names, look, label, 100 if results.kind.is_share else 1)
     _baseline(axes, results)
     scale.apply(axes)
@@ -222,7 +222,8 @@ def _series(
     )
 
 
-def _series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) -> str:
+def series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) -> str:
+    """The name of a series: the settings of all axes but the first."""
     parts = []
     for name, value in zip(names, values, strict=True):
         axis = sweep.axes[name]
@@ -249,7 +250,7 @@ class _Scale:
 
     def __init__(self, axis: Axis) -> None:
         self.values = list(axis.values)
-        self.kind = axis.scale if axis.scale != "auto" else _guess(self.values)
+        self.kind = axis.scale if axis.scale != "auto" else guessed(self.values)
         self.ordered = self.kind != "category"
 
     def place(self, value: Scalar) -> float:
@@ -268,7 +269,8 @@ class _Scale:
             axes.set_xlim(-0.5, len(self.values) - 0.5)
 
 
-def _guess(values: Sequence[Scalar]) -> str:
+def guessed(values: Sequence[Scalar]) -> str:
+    """The scale of an axis that names none."""
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return "category"
     numbers = [float(value) for value in values]

@@ -163,6 +163,21 @@ class Store:
         return content
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """What a results folder says of its study: `study.resolved.json`.
+
+    Raises:
+        StudyError: there is no study in the folder.
+    """
+    record = checked(read_json(folder / RESOLVED))
+    if record is None:
+        raise StudyError(
+            f"'{folder}' holds no study: {RESOLVED} is missing, torn or foreign; expected a folder "
+            "that memcore run has written"
+        )
+    return record
+
+
 def load(folder: str | Path) -> Results:
     """Read a results folder back, finished or not.
 
@@ -178,12 +193,7 @@ def load(folder: str | Path) -> Results:
     if not isinstance(folder, str | Path):
         raise StudyError(f"a results folder is {folder!r}; expected a path")
     store = Store(Path(folder))
-    record = checked(read_json(store.folder / RESOLVED))
-    if record is None:
-        raise StudyError(
-            f"'{folder}' holds no study: {RESOLVED} is missing, torn or foreign; expected a folder "
-            "that memcore run has written"
-        )
+    record = record_of(store.folder)
     study = Study.model_validate(record["study"])
     noted = read_json(store.points / f"{BASELINE}.json")
     noted = noted if isinstance(noted, dict) else {}
