@@ -19,6 +19,7 @@ from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.states import State, complete_cells
 from memcore.crossbar.tiling import Tiling, in_order
@@ -79,6 +80,7 @@ class Cells(nn.Module):
         random: the stream of the matrix.
         name: qualified name of the matrix, for messages.
         device: where the cells are simulated.
+        packing: how many groups of the matrix have an array in common.
     """
 
     effects: Effects
@@ -96,10 +98,16 @@ class Cells(nn.Module):
     rehearsals: Tensor  #: the number of the last rehearsal of a training
 
     def __init__(
-        self, config: CrossbarConfig, random: Stream, name: str, device: torch.device
+        self,
+        config: CrossbarConfig,
+        random: Stream,
+        name: str,
+        device: torch.device,
+        packing: Packing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self.packing = Packing() if packing is None else packing
         self.name = name
         self.random = random
         self.clock = Clock(device)
@@ -165,11 +173,12 @@ class Cells(nn.Module):
     # Writing: from a matrix to what its cells hold, without touching what they hold now ---------
 
     def mapped(self, weight: Tensor, writes: int) -> Mapped:
-        """The parts that stand for a matrix [groups, rows, cols]."""
+        """The parts that stand for a matrix [groups, rows, cols], on the lines of arrays."""
         if self.config.mapper is None:
             return Mapped(parts=(Part(target=weight),), gain=weight.new_ones(1))
         ctx = self.context(writes).child("mapper")
-        return self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        mapped = self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        return self.packing.mapped(mapped, float(self.config.device.nominal_range()[0]))
 
     def written(self, weight: Tensor, *, writes: int, present: Tensor | None = None) -> Written:
         """What the cells would hold after writing a matrix.
@@ -185,7 +194,10 @@ class Cells(nn.Module):
         _check.finite("weights", weight, self._whose, "what trained or loaded them")
         weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
-        tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
+        shape, packing = mapped.parts[0].target.shape, self.packing
+        tiling = Tiling.of(
+            mapped.parts, shape, self.config.tile, packing.count, int(packing.constant)
+        )
         _require_gain(mapped, tiling)
         unused, _ = self.config.device.nominal_range()
         target = tiling.split([part.target for part in mapped.parts], unused)

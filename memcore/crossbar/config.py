@@ -26,6 +26,12 @@ from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, effect_names, plain, plugin
 
 _MOST_LINES: Final = 2**31  #: more than any array has
+#: Settings that are one of a few words.
+_CHOICES: Final = {
+    "bias": ("digital", "mapped"),
+    "adc_per": ("output", "column"),
+    "groups": ("apart", "packed"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,9 @@ class CrossbarConfig:
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
             how many reads that takes.
+        groups: `"apart"`, arrays of its own for each group of a convolution, or `"packed"`, along
+            the diagonal of one array as many as its lines, and `rows_at_once`, allow. That takes
+            fewer arrays and reads; cells of zeros between the groups add their errors and noise.
         layers: names of `memcore.layers` that come before all others, for modules that are
             converted on request only, such as `"embedding"`, or in more than one way.
         training: what is read in training mode: a `Rehearsal`, a mapping of its settings, or
@@ -73,6 +82,7 @@ class CrossbarConfig:
     adc_per: Literal["output", "column"] = "output"
     temperature: float = 300.0
     rows_at_once: int | None = None
+    groups: Literal["apart", "packed"] = "apart"
     layers: tuple[str, ...] = ()
     training: Rehearsal | None = "rehearsal"  # type: ignore[assignment]
 
@@ -96,6 +106,7 @@ class CrossbarConfig:
             adc_per: Literal["output", "column"] = "output",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
+            groups: Literal["apart", "packed"] = "apart",
             layers: Sequence[str] = (),
             training: Rehearsal | Mapping[str, Any] | str | None = "rehearsal",
         ) -> None: ...
@@ -148,7 +159,7 @@ class CrossbarConfig:
                 name, getattr(self, name), unit=unit, above=0, largest=most, remedy=remedy
             )
             object.__setattr__(self, name, value)
-        for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
+        for name, choices in _CHOICES.items():
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
         every = effect_names([*self.device.effects(), *self.nonidealities])

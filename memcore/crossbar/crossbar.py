@@ -19,7 +19,7 @@ from memcore.circuit.laws import CellLaw
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.records import Programmed
+from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
@@ -34,6 +34,7 @@ from memcore.crossbar.given import (
 )
 from memcore.crossbar.lock import Lock
 from memcore.crossbar.observing import Observer
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
@@ -161,7 +162,9 @@ class Crossbar(nn.Module):
         self._lock = Lock()
         #: What stands around the reader for a while, say to count what it does.
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
-        self.cells = Cells(config, random, name, weight.device)
+        told = Context(random=random, tile=config.tile)
+        self.packing = Packing.of(config, tuple(weight.shape), told, constant)
+        self.cells = Cells(config, random, name, weight.device, self.packing)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         self.recent = RecentReads()
         self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]

@@ -28,6 +28,8 @@ class Tiling:
         shared: for each part, whether it is a reference column.
         tile: word lines and bit lines of one array, None for one array per part and group.
         lanes: the lane of each part; all in one by default.
+        packed: groups of weights along the diagonal of one matrix, 1 for a plain matrix.
+        common: word lines, the last ones, that all of these groups use.
     """
 
     groups: int
@@ -36,10 +38,17 @@ class Tiling:
     shared: tuple[bool, ...]
     tile: tuple[int, int] | None
     lanes: tuple[int, ...] = ()
+    packed: int = 1
+    common: int = 0
 
     @classmethod
     def of(
-        cls, parts: Sequence[Part], shape: Sequence[int], tile: tuple[int, int] | None
+        cls,
+        parts: Sequence[Part],
+        shape: Sequence[int],
+        tile: tuple[int, int] | None,
+        packed: int = 1,
+        common: int = 0,
     ) -> "Tiling":
         """The geometry of the parts of a weight matrix of shape [groups, rows, cols]."""
         groups, rows, cols = shape
@@ -51,7 +60,8 @@ class Tiling:
                     f"{(groups, rows, width)} for weights {tuple(shape)}"
                 )
         shared = tuple(isinstance(part, Reference) for part in parts)
-        return cls(groups, rows, cols, shared, tile, tuple(part.lane for part in parts))
+        lanes = tuple(part.lane for part in parts)
+        return cls(groups, rows, cols, shared, tile, lanes, packed, common)
 
     def __post_init__(self) -> None:
         if not self.lanes:
@@ -92,6 +102,11 @@ class Tiling:
     def _hosts(self) -> list[int]:
         """The lane of each part that has arrays of its own."""
         return [at for at, shared in zip(self.lanes, self.shared, strict=True) if not shared]
+
+    @property
+    def own_rows(self) -> int:
+        """Word lines whose weights one output has: those of its group."""
+        return (self.rows - self.common) // self.packed + self.common
 
     @property
     def array_rows(self) -> int:
@@ -135,7 +150,7 @@ class Tiling:
     @property
     def used_cells(self) -> int:
         """Cells that hold a weight or a reference."""
-        data = self.full_parts * self.groups * self.rows * self.cols
+        data = self.full_parts * self.groups * self.own_rows * self.cols
         return data + sum(self.shared) * self.groups * self.rows * self.col_tiles
 
     @property

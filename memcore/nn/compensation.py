@@ -73,7 +73,7 @@ def compensate(
                     "memcore.calibrate(model, inputs) first"
                 )
             operand = layer.present()[_name_in(layer, matrix)]
-            weight = matrix.matrix_of(operand) if reference == "exact" else None
+            weight = matrix.packed_of(operand) if reference == "exact" else None
             matrix.crossbar.correct(_factor(matrix.crossbar, per, probes, weight))
 
 

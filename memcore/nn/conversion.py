@@ -228,6 +228,7 @@ def _warn_of_unused(model: nn.Module) -> None:
     used = [matrix.crossbar.config for _, matrix in named_matrices(model).values()]
     for config in {id(config): config for config in used}.values():
         warn_of_unused(config)
+    _warn_of_unpacked(model)
     asked = dict.fromkeys(name for config in used for name in config.layers)
     of_these = tuple(registry[name] for name in asked)
     if asked and not any(isinstance(layer, of_these) for layer in layers(model).values()):
@@ -235,6 +236,19 @@ def _warn_of_unused(model: nn.Module) -> None:
         warn(
             f"layers={list(asked)} replaced no module; expected a network with "
             f"{', '.join(dict.fromkeys(modules))}, or a configuration that asks for none of them",
+            NoEffectWarning,
+        )
+
+
+def _warn_of_unpacked(model: nn.Module) -> None:
+    """Say that no arrays are shared by groups, where that was asked for."""
+    crossbars = [matrix.crossbar for _, matrix in named_matrices(model).values()]
+    asked = [each for each in crossbars if each.config.groups == "packed"]
+    if asked and all(each.packing.count == 1 for each in asked):
+        warn(
+            "groups='packed' changes nothing: no array holds two groups of a convolution; expected "
+            "grouped convolutions whose groups are smaller than half a tile, and than half of "
+            "rows_at_once, or no groups",
             NoEffectWarning,
         )
 

@@ -130,7 +130,7 @@ class Rehearsing:
         drawn = programmed.random.child("rehearsal", step)
         is_this = self.training.chip == "this"
         random = programmed.random if is_this else drawn
-        cells = Cells(self._config, random, programmed.name, matrix.device)
+        cells = Cells(self._config, random, programmed.name, matrix.device, programmed.packing)
         if is_this:
             cells.effects = programmed.effects  # what is decided for life stays
         weight = self._disturbed(matrix.detach(), drawn).transpose(1, 2)

@@ -164,10 +164,10 @@ def _arrays(network: nn.Module, counts: Mapping[str, Activity]) -> Iterator[Laye
             )
             yield dataclasses.replace(
                 LayerWork.of_arrays(counts[name], array, name),
-                rows=tiling.rows,
-                cols=tiling.cols,
-                groups=tiling.groups,
-                channels=tiling.rows * tiling.groups,
+                rows=tiling.own_rows,
+                cols=tiling.cols // tiling.packed,
+                groups=tiling.groups * tiling.packed,
+                channels=tiling.own_rows * tiling.groups * tiling.packed,
             )
 
 
