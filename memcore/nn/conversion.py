@@ -25,6 +25,7 @@ from memcore.errors import (
 from memcore.nn.adapters import ADAPTER, adapters
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
+from memcore.nn.folding import fold_batch_norms
 from memcore.nn.kinds import (
     class_name,
     digital_class,
@@ -60,6 +61,7 @@ def convert(
     filter_fn: Filter | None = None,
     seed: int = 0,
     calibration: Batches | None = None,
+    fold_batch_norm: bool = False,
 ) -> nn.Module:
     """A memristive copy of a network; the original is left alone.
 
@@ -71,6 +73,9 @@ def convert(
         filter_fn: `filter_fn(module, name)`; a layer for which it is false stays digital.
         seed: the virtual chip: the same seed gives the same devices.
         calibration: typical inputs of the network, which set the ranges of the converters.
+        fold_batch_norm: whether a batch norm right behind a layer that is converted becomes part
+            of its weights and bias, with its running statistics. The network then computes what it
+            did in evaluation, in training too, and `revert_` gives the folded weights.
 
     Raises:
         ConversionError: nothing was converted, or the model is memristive already.
@@ -81,7 +86,7 @@ def convert(
         >>> mem(torch.zeros(1, 3)).shape
         torch.Size([1, 2])
     """
-    return _convert(_copied(model), config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+    return _convert(_copied(model), config, filter_fn, seed, calibration, fold_batch_norm)
 
 
 @torch.inference_mode(False)
@@ -92,6 +97,7 @@ def convert_(
     filter_fn: Filter | None = None,
     seed: int = 0,
     calibration: Batches | None = None,
+    fold_batch_norm: bool = False,
 ) -> nn.Module:
     """As `convert`, but in place, layer by layer: needs no second copy of the network."""
     if kind_of(require_module(model)) is not None:
@@ -99,7 +105,7 @@ def convert_(
             f"a {type(model).__name__} cannot replace itself in place; "
             "use model = memcore.convert(model, config)"
         )
-    return _convert(model, config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+    return _convert(model, config, filter_fn, seed, calibration, fold_batch_norm)
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -130,10 +136,10 @@ def revert_(model: nn.Module) -> nn.Module:
 def _convert(
     model: nn.Module,
     config: Configs,
-    *,
     filter_fn: Filter | None,
     seed: int,
     calibration: Batches | None,
+    fold_batch_norm: bool,
 ) -> nn.Module:
     if layers(model):
         raise ConversionError(
@@ -141,9 +147,33 @@ def _convert(
         )
     if filter_fn is not None and not callable(filter_fn):
         raise ConfigError(f"filter_fn={shown(filter_fn)}; expected a function (module, name)")
-    choose, known, is_adapter = _chooser(model, config), cache(kinds), adapters(model)
+    choose = _chooser(model, config)
     _require_shapes(model, choose, filter_fn)
-    stream = Stream(seed)
+    if fold_batch_norm:
+        model = fold_batch_norms(
+            model,
+            lambda module, name: (
+                choose(name) is not None and (filter_fn is None or filter_fn(module, name))
+            ),
+        )
+    model, digital = _replaced(model, choose, filter_fn, Stream(seed))
+    _warn_of_unused(model)
+    call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
+    if filter_fn is None and isinstance(config, CrossbarConfig):
+        _warn_of_what_stayed(model, digital)
+    if calibration is not None:
+        calibrate(model, calibration)
+    return model
+
+
+def _replaced(
+    model: nn.Module,
+    choose: Callable[[str], CrossbarConfig | None],
+    filter_fn: Filter | None,
+    stream: Stream,
+) -> tuple[nn.Module, dict[str, str]]:
+    """The network with its layers on crossbars, and why the others stayed digital."""
+    known, is_adapter = cache(kinds), adapters(model)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
     inside = None  # the names below a module that was replaced as a whole
@@ -163,13 +193,7 @@ def _convert(
         inside = f"{name}." if name else ""
     if not made:
         raise ConversionError(_nothing_converted(digital))
-    _warn_of_unused(model)
-    call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
-    if filter_fn is None and isinstance(config, CrossbarConfig):
-        _warn_of_what_stayed(model, digital)
-    if calibration is not None:
-        calibrate(model, calibration)
-    return model
+    return model, digital
 
 
 def _require_shapes(
