@@ -35,6 +35,7 @@ from memcore.nn.kinds import (
     replaced_by,
     why_not,
 )
+from memcore.nn.loading import Arrival, Weights
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import (
     layers,
@@ -86,7 +87,9 @@ def convert(
         >>> mem(torch.zeros(1, 3)).shape
         torch.Size([1, 2])
     """
-    return _convert(_copied(model), config, filter_fn, seed, calibration, fold_batch_norm)
+    arrival = Arrival(require_module(model), None, None)
+    copied = _copied(model)
+    return _convert(copied, config, filter_fn, seed, calibration, fold_batch_norm, arrival)
 
 
 @torch.inference_mode(False)
@@ -98,14 +101,35 @@ def convert_(
     seed: int = 0,
     calibration: Batches | None = None,
     fold_batch_norm: bool = False,
+    weights: Weights | None = None,
+    device: torch.device | str | None = None,
 ) -> nn.Module:
-    """As `convert`, but in place, layer by layer: needs no second copy of the network."""
+    """As `convert`, but in place, layer by layer: needs no second copy of the network.
+
+    Args:
+        model: as for `convert`; with `weights`, its parameters may be on the device `meta`.
+        config: as for `convert`.
+        filter_fn: as for `convert`.
+        seed: as for `convert`.
+        calibration: as for `convert`.
+        fold_batch_norm: as for `convert`.
+        weights: where the network takes its values from, those of a layer right before that is
+            converted: a folder of safetensors files, with or without an index, the index, one
+            file, or a mapping from names to tensors, which become its parameters.
+        device: where parameters and arrays are to be, each layer moving there before it is
+            converted; None for where they are.
+
+    Raises:
+        ConversionError: as for `convert`, or the weights are those of another network.
+        ConfigError: as for `convert`, or the weights cannot be read.
+    """
     if kind_of(require_module(model)) is not None:
         raise ConversionError(
             f"a {type(model).__name__} cannot replace itself in place; "
             "use model = memcore.convert(model, config)"
         )
-    return _convert(model, config, filter_fn, seed, calibration, fold_batch_norm)
+    arrival = Arrival(model, weights, device)
+    return _convert(model, config, filter_fn, seed, calibration, fold_batch_norm, arrival)
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -140,6 +164,7 @@ def _convert(
     seed: int,
     calibration: Batches | None,
     fold_batch_norm: bool,
+    arrival: Arrival,
 ) -> nn.Module:
     if layers(model):
         raise ConversionError(
@@ -150,13 +175,14 @@ def _convert(
     choose = _chooser(model, config)
     _require_shapes(model, choose, filter_fn)
     if fold_batch_norm:
+        _require_values(model)
         model = fold_batch_norms(
             model,
             lambda module, name: (
                 choose(name) is not None and (filter_fn is None or filter_fn(module, name))
             ),
         )
-    model, digital = _replaced(model, choose, filter_fn, Stream(seed))
+    model, digital = _replaced(model, choose, filter_fn, Stream(seed), arrival)
     _warn_of_unused(model)
     call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
     if filter_fn is None and isinstance(config, CrossbarConfig):
@@ -171,6 +197,7 @@ def _replaced(
     choose: Callable[[str], CrossbarConfig | None],
     filter_fn: Filter | None,
     stream: Stream,
+    arrival: Arrival,
 ) -> tuple[nn.Module, dict[str, str]]:
     """The network with its layers on crossbars, and why the others stayed digital."""
     known, is_adapter = cache(kinds), adapters(model)
@@ -183,8 +210,11 @@ def _replaced(
         if module not in made:
             form: Layer | str = ADAPTER
             if not is_adapter(name):
-                form = _memristive_form(module, name, choose(name), filter_fn, stream, known)
+                form = _memristive_form(
+                    module, name, choose(name), filter_fn, stream, known, arrival
+                )
             if isinstance(form, str):
+                arrival.bring(module, name, whole=False)
                 if any(True for _ in module.parameters(recurse=False)):
                     digital[name] = form
                 continue
@@ -211,6 +241,15 @@ def _require_shapes(
             )
 
 
+def _require_values(model: nn.Module) -> None:
+    """Refuse to fold what has no values yet."""
+    if any(each.is_meta for each in model.parameters()):
+        raise ConversionError(
+            "batch norms are folded before the layers take their values from weights; expected a "
+            "network that has its values, or no fold_batch_norm"
+        )
+
+
 def _memristive_form(
     module: nn.Module,
     name: str,
@@ -218,6 +257,7 @@ def _memristive_form(
     filter_fn: Filter | None,
     stream: Stream,
     known: Callable[[tuple[str, ...]], Mapping[str, type[Layer]]],
+    arrival: Arrival,
 ) -> Layer | str:
     """What takes the place of a module, or why it stays digital."""
     if config is None:
@@ -230,6 +270,7 @@ def _memristive_form(
     refused = why_not(module, kind)
     if refused:
         return refused
+    arrival.bring(module, name, whole=True)
     if not kind.needs_dac:
         config = config.replace(dac=None)
     return kind.of(module, partial(_matrix, name, config, stream.child(name)))
