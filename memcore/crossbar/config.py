@@ -31,6 +31,7 @@ _CHOICES: Final = {
     "bias": ("digital", "mapped"),
     "adc_per": ("output", "column"),
     "groups": ("apart", "packed"),
+    "faults": ("ignored", "avoided"),
 }
 
 
@@ -63,6 +64,10 @@ class CrossbarConfig:
         groups: `"apart"`, arrays of its own for each group of a convolution, or `"packed"`, along
             the diagonal of one array as many as its lines, and `rows_at_once`, allow. That takes
             fewer arrays and reads; cells of zeros between the groups add their errors and noise.
+        faults: `"ignored"`, or `"avoided"`: rows and columns are assigned to the lines of arrays so
+            that the stuck cells, which are known, do least harm.
+        spare_cols: bit lines of each array, of those of a tile, that carry nothing unless others
+            are faulty.
         layers: names of `memcore.layers` that come before all others, for modules that are
             converted on request only, such as `"embedding"`, or in more than one way.
         training: what is read in training mode: a `Rehearsal`, a mapping of its settings, or
@@ -83,6 +88,8 @@ class CrossbarConfig:
     temperature: float = 300.0
     rows_at_once: int | None = None
     groups: Literal["apart", "packed"] = "apart"
+    faults: Literal["ignored", "avoided"] = "ignored"
+    spare_cols: int = 0
     layers: tuple[str, ...] = ()
     training: Rehearsal | None = "rehearsal"  # type: ignore[assignment]
 
@@ -107,6 +114,8 @@ class CrossbarConfig:
             temperature: float = 300.0,
             rows_at_once: int | None = None,
             groups: Literal["apart", "packed"] = "apart",
+            faults: Literal["ignored", "avoided"] = "ignored",
+            spare_cols: int = 0,
             layers: Sequence[str] = (),
             training: Rehearsal | Mapping[str, Any] | str | None = "rehearsal",
         ) -> None: ...
@@ -150,6 +159,10 @@ class CrossbarConfig:
         if self.rows_at_once is not None and not _is_count(self.rows_at_once):
             raise ConfigError(
                 f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
+            )
+        if self.spare_cols != 0 and not _is_count(self.spare_cols):
+            raise ConfigError(
+                f"spare_cols={shown(self.spare_cols)}; expected a number of bit lines, 0 for none"
             )
         for name, unit, most, remedy in (
             ("read_voltage", "V", MOST_READ_VOLTS, VOLTS),

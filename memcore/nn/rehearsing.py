@@ -133,6 +133,7 @@ class Rehearsing:
         cells = Cells(self._config, random, programmed.name, matrix.device, programmed.packing)
         if is_this:
             cells.effects = programmed.effects  # what is decided for life stays
+            cells.order = programmed.tiling.order
         weight = self._disturbed(matrix.detach(), drawn).transpose(1, 2)
         # Writings are numbered upward from 0: no rehearsal has the draws of one.
         cells.take(cells.written(weight, writes=-1 - step if is_this else 0))
