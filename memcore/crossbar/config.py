@@ -30,6 +30,7 @@ _MOST_LINES: Final = 2**31  #: more than any array has
 _CHOICES: Final = {
     "bias": ("digital", "mapped"),
     "adc_per": ("output", "column"),
+    "dac_per": ("layer", "vector"),
     "groups": ("apart", "packed"),
     "faults": ("ignored", "avoided"),
 }
@@ -57,6 +58,9 @@ class CrossbarConfig:
         bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
+        dac_per: one scale of the inputs for a `"layer"`, as calibrated, or for each `"vector"`, a
+            token for instance, which is divided by its largest magnitude before the DAC and
+            multiplied by it behind the ADC, both digitally.
         temperature: K, of the arrays, for what feels it.
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
@@ -85,6 +89,7 @@ class CrossbarConfig:
     read_voltage: float = 0.2
     bias: Literal["digital", "mapped"] = "digital"
     adc_per: Literal["output", "column"] = "output"
+    dac_per: Literal["layer", "vector"] = "layer"
     temperature: float = 300.0
     rows_at_once: int | None = None
     groups: Literal["apart", "packed"] = "apart"
@@ -111,6 +116,7 @@ class CrossbarConfig:
             read_voltage: float = 0.2,
             bias: Literal["digital", "mapped"] = "digital",
             adc_per: Literal["output", "column"] = "output",
+            dac_per: Literal["layer", "vector"] = "layer",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
             groups: Literal["apart", "packed"] = "apart",
@@ -185,6 +191,7 @@ class CrossbarConfig:
             if not isinstance(name, str):
                 raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
         _require_one_product(self.effects)
+        _require_scalable(self)
         if self.training is not None:
             self.training.require(every)
             _require_range(self)
@@ -254,6 +261,22 @@ class CrossbarConfig:
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
+
+
+def _require_scalable(config: CrossbarConfig) -> None:
+    """Refuse what inputs that are scaled one by one do not go with."""
+    if config.dac_per == "layer":
+        return
+    if config.bias == "mapped":
+        raise ConfigError(
+            "dac_per='vector' with bias='mapped', which would be scaled as the inputs are; "
+            "expected bias='digital'"
+        )
+    if config.training is not None and config.training.input_range is not None:
+        raise ConfigError(
+            "dac_per='vector' with an input_range of training, which is one for all vectors; "
+            "expected one of the two"
+        )
 
 
 def _require_range(config: CrossbarConfig) -> None:

@@ -38,6 +38,7 @@ from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
+from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.solving import circuit_behind, solved
@@ -294,7 +295,7 @@ class Crossbar(nn.Module):
         self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
         is_set = self.input.is_ready and self.output.is_ready and self.observer.port is None
         #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
+        self.reads_exactly = isinstance(reader, Exact) and reader is self.reader and is_set
         self._is_set = is_set  # last: from here on other threads read without the lock
 
     def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> tuple[Reader, nn.Module]:
@@ -308,7 +309,8 @@ class Crossbar(nn.Module):
             fuse=self.observer.port is None,
             constant=self.constant,
         )
-        return reader, reader if self.around is None else self.around(reader, plan)
+        outer = reader if self.around is None else self.around(reader, plan)
+        return reader, outer if self.config.dac_per == "layer" else PerVector(outer)
 
     @for_training
     def reader_of(self, cells: Cells) -> nn.Module:
@@ -430,6 +432,10 @@ class Crossbar(nn.Module):
         """
         if not self.is_set:
             self._is_observed(x)
+        if self.config.dac_per == "vector":
+            size = sizes(x)
+            applied: Tensor = self.input(x / size) * size
+            return applied
         return drive(self.input(x), self.constant)
 
     def solve(self, v: Tensor | Drive) -> Solution:
@@ -479,13 +485,18 @@ class Crossbar(nn.Module):
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:
-        self.observer.see_inputs(x)
+        reader: nn.Module = self.reader
+        if isinstance(reader, PerVector):
+            reader, seen = reader.reader, x / sizes(x)
+        else:
+            seen = x
+        self.observer.see_inputs(seen)
         if self.observer.port == "input":
             self._volts = self.input_scale
-        if isinstance(self.reader, Electrical):
-            self.reader.volts = self._volts
+        if isinstance(reader, Electrical):
+            reader.volts = self._volts
             is_seen = self.observer.port != "input"
-            self.reader.watch = self.observer.see_currents if is_seen else None
+            reader.watch = self.observer.see_currents if is_seen else None
         y: Tensor = self.reader(x, self.reads)
         return y
 
