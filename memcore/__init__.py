@@ -65,6 +65,7 @@ _NAMES: dict[str, str] = {
     "nn.conversion": "convert convert_ revert_",
     "nn.calibration": "calibrate",
     "nn.compensation": "compensate",
+    "nn.tuning": "tune",
     "nn.weight_bounds": "clip_weights",
     "nn.verbs": "age program",
     "pages.explore": "explore",

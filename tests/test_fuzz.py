@@ -274,7 +274,8 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda **given: memcore.CrossbarConfig.from_mapping(given),
         {"device": "ideal", "mapper": "differential", "programmer": "direct", "nonidealities": []}
         | {"without": [], "tile": [8, 8], "dac": None, "adc": ADC, "read_voltage": 0.2}
-        | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None},
+        | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None}
+        | {"groups": "apart", "faults": "ignored", "spare_cols": 0, "dac_per": "layer"},
     ),
     "registry": (lambda name: memcore.devices[name], {"name": "vteam"}),
     "effective_conductance": (

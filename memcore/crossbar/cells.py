@@ -15,10 +15,12 @@ from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Programmed
+from memcore.crossbar.arrangement import laid
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.states import State, complete_cells
 from memcore.crossbar.tiling import Tiling, in_order
@@ -79,6 +81,7 @@ class Cells(nn.Module):
         random: the stream of the matrix.
         name: qualified name of the matrix, for messages.
         device: where the cells are simulated.
+        packing: how many groups of the matrix have an array in common.
     """
 
     effects: Effects
@@ -92,17 +95,27 @@ class Cells(nn.Module):
     correction: Tensor | None  #: digital factor of the outputs against drift, [] or [cols]
     writes: Tensor
     seed: Tensor
+    row_order: Tensor | None  #: word line of each position, [arrays, rows], if they are assigned
+    col_order: Tensor | None  #: bit line of each position, [arrays, cols]
     origin: Tensor  #: packed `Fingerprint` of the matrix that was written; zeros if not known
     rehearsals: Tensor  #: the number of the last rehearsal of a training
 
     def __init__(
-        self, config: CrossbarConfig, random: Stream, name: str, device: torch.device
+        self,
+        config: CrossbarConfig,
+        random: Stream,
+        name: str,
+        device: torch.device,
+        packing: Packing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self.packing = Packing() if packing is None else packing
         self.name = name
         self.random = random
         self.clock = Clock(device)
+        #: Of the lines of all arrays, if it is decided already.
+        self.order: Layout | None = None
         #: Called with what was written whenever it is stored.
         self.listeners: list[Callable[[Written], None]] = []
         self.register_buffer("seed", torch.tensor(random.seed, device=device))
@@ -165,11 +178,12 @@ class Cells(nn.Module):
     # Writing: from a matrix to what its cells hold, without touching what they hold now ---------
 
     def mapped(self, weight: Tensor, writes: int) -> Mapped:
-        """The parts that stand for a matrix [groups, rows, cols]."""
+        """The parts that stand for a matrix [groups, rows, cols], on the lines of arrays."""
         if self.config.mapper is None:
             return Mapped(parts=(Part(target=weight),), gain=weight.new_ones(1))
         ctx = self.context(writes).child("mapper")
-        return self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        mapped = self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        return self.packing.mapped(mapped, float(self.config.device.nominal_range()[0]))
 
     def written(self, weight: Tensor, *, writes: int, present: Tensor | None = None) -> Written:
         """What the cells would hold after writing a matrix.
@@ -185,12 +199,25 @@ class Cells(nn.Module):
         _check.finite("weights", weight, self._whose, "what trained or loaded them")
         weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
-        tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
+        shape, packing = mapped.parts[0].target.shape, self.packing
+        tiling = Tiling.of(
+            mapped.parts,
+            shape,
+            self.config.tile,
+            packed=packing.count,
+            common=int(packing.constant),
+            spare=self.config.spare_cols,
+        )
         _require_gain(mapped, tiling)
-        unused, _ = self.config.device.nominal_range()
-        target = tiling.split([part.target for part in mapped.parts], unused)
-        self.require_finite("target conductances", target)
         ctx = self.context(writes)
+        tiling, target = laid(
+            tiling,
+            [part.target for part in mapped.parts],
+            self.config,
+            lambda target: self._informed(self.array(tiling, writes), target, ctx).stuck,
+            self.order,
+        )
+        self.require_finite("target conductances", target)
         kept = target.clone() if self._needs_target else target  # weights may change in place
         array = self._informed(self.array(tiling, writes), kept, ctx)
         effects = self._bound(array, ctx)
@@ -330,6 +357,15 @@ class Cells(nn.Module):
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
         self.register_buffer("correction", None)
         self.origin.copy_(written.origin.packed())
+        order = written.tiling.order
+        self.register_buffer("row_order", None if order is None else order.row_order)
+        self.register_buffer("col_order", None if order is None else order.col_order)
+
+    def _refresh_order(self) -> None:
+        """Lay the lines as those of the chip are whose state was loaded."""
+        if self.row_order is not None and not self.row_order.is_meta:
+            order = Layout(row_order=self.row_order, col_order=self.col_order)
+            self.tiling = dataclasses.replace(self.tiling, order=order)
 
     def _refresh_draws(self) -> None:
         """Draw as the chip does whose state was loaded, for the targets that it had."""
@@ -389,4 +425,5 @@ def _shape_like_loaded(cells: Cells, state: State, prefix: str, *rest: Any) -> N
 @for_training
 def _draw_as_loaded(cells: Cells, keys: Any) -> None:
     del keys
+    cells._refresh_order()
     cells._refresh_draws()

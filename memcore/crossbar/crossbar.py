@@ -20,7 +20,7 @@ from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import SerialLevels
-from memcore.contracts.records import Programmed
+from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
@@ -35,9 +35,11 @@ from memcore.crossbar.given import (
 )
 from memcore.crossbar.lock import Lock
 from memcore.crossbar.observing import Observer
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
+from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.solving import circuit_behind, solved
@@ -162,7 +164,9 @@ class Crossbar(nn.Module):
         self._lock = Lock()
         #: What stands around the reader for a while, say to count what it does.
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
-        self.cells = Cells(config, random, name, weight.device)
+        told = Context(random=random, tile=config.tile)
+        self.packing = Packing.of(config, tuple(weight.shape), told, constant)
+        self.cells = Cells(config, random, name, weight.device, self.packing)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         self.recent = RecentReads()
         self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]
@@ -307,10 +311,10 @@ class Crossbar(nn.Module):
     def _take(self, reader: Reader) -> None:
         """Read with a reader, and what is around it."""
         self._alone = (reader,)  # no submodule: it is one already, around or not
-        self.reader = reader if self.around is None else self.around(reader, self.plan)
+        self.reader = self._with_surroundings(reader, self.plan)
         is_set = self.input.is_ready and self.output.is_ready and self.observer.port is None
         #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
+        self.reads_exactly = isinstance(reader, Exact) and reader is self.reader and is_set
         self._is_set = is_set  # last: from here on other threads read without the lock
 
     def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> Reader:
@@ -325,12 +329,16 @@ class Crossbar(nn.Module):
             constant=self.constant,
         )
 
+    def _with_surroundings(self, reader: Reader, plan: ReadPlan) -> nn.Module:
+        outer = reader if self.around is None else self.around(reader, plan)
+        return outer if self.config.dac_per == "layer" else PerVector(outer)
+
     @for_training
     def reader_of(self, cells: Cells) -> nn.Module:
         """What reads other cells through the converters of these arrays."""
         plan = plan_of(cells, self.input, constant=self.constant)
         reader = self._reader(cells, plan, derived(cells, self.input_scale))
-        return reader if self.around is None else self.around(reader, plan)
+        return self._with_surroundings(reader, plan)
 
     # Reading -------------------------------------------------------------------------------
 
@@ -445,6 +453,10 @@ class Crossbar(nn.Module):
         """
         if not self.is_set:
             self._is_observed(x)
+        if self.config.dac_per == "vector":
+            size = sizes(x)
+            applied: Tensor = self.input(x / size) * size
+            return applied
         return drive(self.input(x), self.constant)
 
     def solve(self, v: Tensor | Drive) -> Solution:
@@ -495,13 +507,18 @@ class Crossbar(nn.Module):
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:
-        self.observer.see_inputs(x)
+        reader: nn.Module = self.reader
+        if isinstance(reader, PerVector):
+            reader, seen = reader.reader, x / sizes(x)
+        else:
+            seen = x
+        self.observer.see_inputs(seen)
         if self.observer.port == "input":
             self._volts = self.input_scale
-        if isinstance(self.reader, Electrical):
-            self.reader.volts = self._volts
+        if isinstance(reader, Electrical):
+            reader.volts = self._volts
             is_seen = self.observer.port != "input"
-            self.reader.watch = self.observer.see_currents if is_seen else None
+            reader.watch = self.observer.see_currents if is_seen else None
         y: Tensor = self.reader(x, self.reads)
         return y
 

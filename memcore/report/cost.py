@@ -203,10 +203,10 @@ def _arrays(
             )
             yield dataclasses.replace(
                 LayerWork.of_arrays(done, array, name),
-                rows=tiling.rows,
-                cols=tiling.cols,
-                groups=tiling.groups,
-                channels=tiling.rows * tiling.groups,
+                rows=tiling.own_rows,
+                cols=tiling.cols // tiling.packed,
+                groups=tiling.groups * tiling.packed,
+                channels=tiling.own_rows * tiling.groups * tiling.packed,
                 writing=_writing(matrix.crossbar.written),
             )
 
