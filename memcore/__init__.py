@@ -43,6 +43,7 @@ _NAMES: dict[str, str] = {
     "contracts.parameters": "Parameter Preset parameter",
     "contracts.product": "Effective Product",
     "contracts.programmer": "Programmer",
+    "contracts.sums": "OperationUnit Sums",
     "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.transfer": "Thresholds Transfer",

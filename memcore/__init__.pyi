@@ -61,6 +61,8 @@ from memcore.contracts.schedule import Span as Span
 from memcore.contracts.schedule import Task as Task
 from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
+from memcore.contracts.sums import OperationUnit as OperationUnit
+from memcore.contracts.sums import Sums as Sums
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires

@@ -35,7 +35,9 @@ KERNEL_ROOMS = (
     "memcore.circuit",
     "memcore.dynamics",
     "memcore.crossbar",
+    "memcore.sensing",
     "memcore.nn",
+    "memcore.compression",
     "memcore.spice",
 )
 #: Plugins that act on arrays, whatever their tests name.

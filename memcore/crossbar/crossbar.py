@@ -1,9 +1,10 @@
 """`Crossbar`: the arrays of one matrix, and how they are read.
 
-A read takes one of three ways, decided when the arrays change, never per call:
+A read takes one of four ways, decided when the arrays change, never per call:
 
 * exact: without an ADC and without effects at a read, one product with the folded matrix;
 * tiled: with uniform ADCs, one fused kernel that multiplies, converts and adds tile by tile;
+* sensed: with sense amplifiers, sums of one-bit cells that are drawn from a table;
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
@@ -37,11 +38,12 @@ from memcore.crossbar.given import (
 from memcore.crossbar.lock import Lock
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.product import require_circuit
-from memcore.crossbar.readers import Electrical, Exact, Reader
+from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ArgumentTypeError, ConfigError
@@ -171,9 +173,8 @@ class Crossbar(nn.Module):
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
-        self.output = Calibrated(
-            config.adc, ctx.child("adc"), weight, plan.values, lines=plan.lines
-        )
+        told = with_unit(ctx.child("adc"), config, plan)
+        self.output = Calibrated(config.adc, told, weight, plan.values, lines=plan.lines)
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
@@ -288,7 +289,8 @@ class Crossbar(nn.Module):
         self.plan = plan_of(self.cells, self.input, constant=self.constant)
         self._volts = state.volts
         reader, self.reader = self._reader(self.cells, self.plan, state)
-        self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
+        drawn = bool(self.output.noises) or isinstance(reader, Sensed)
+        self._is_stochastic = self.cells.effects.is_stochastic or drawn
         is_set = self.input.is_ready and self.output.is_ready and self._observing is None
         #: Whether a read is one product with the folded matrix and nothing else.
         self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
