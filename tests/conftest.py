@@ -37,7 +37,6 @@ KERNEL_ROOMS = (
     "memcore.crossbar",
     "memcore.sensing",
     "memcore.nn",
-    "memcore.compression",
     "memcore.spice",
 )
 #: Plugins that act on arrays, whatever their tests name.

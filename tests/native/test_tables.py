@@ -6,6 +6,7 @@ import torch
 import memcore
 from memcore import LogNormal
 from memcore.ops import sensed_sums as ops
+from memcore.ops.codebook_product import codebook_product, pack_codes, unpack_codes
 from memcore.ops.sensed_sums import sensed_sums
 
 TABLE = memcore.sensing_table("ideal", rows=9, spread=LogNormal(1.0, 0.3))
@@ -79,3 +80,63 @@ def test_told_sums_compile():
     tables = (TABLE.threshold, TABLE.other, 5, 9, TABLE.threshold.shape[2])
     compiled = torch.compile(sensed_sums, fullgraph=True, backend="eager")
     assert torch.equal(compiled(*args, *tables), sensed_sums(*args, *tables))
+
+
+# -- codes -----------------------------------------------------------------------------------------
+
+
+def coded(rows, cols, bits, n, bias=True):
+    generator = torch.Generator().manual_seed(rows + cols)
+    codes = torch.randint(0, 1 << bits, (rows, cols), generator=generator, dtype=torch.uint8)
+    book = torch.randn(1 << bits, generator=generator)
+    x = torch.randn(n, rows, generator=generator)
+    added = torch.randn(cols, generator=generator) if bias else None
+    return codes, (x, pack_codes(codes, bits), book, added, cols, bits)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (5, 31), (130, 33), (300, 64)])
+def test_codes_are_packed_and_unpacked(rows, cols, bits):
+    codes, (_, packed, *_) = coded(rows, cols, bits, 1)
+    assert torch.equal(unpack_codes(packed, cols, bits), codes)
+    assert packed.numel() == -(-cols // 32) * rows * 32 * bits // 8
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("n", "rows", "cols"), [(1, 1, 1), (1, 300, 70), (3, 128, 32), (17, 129, 33), (600, 20, 5)]
+)
+def test_products_with_codes_are_those_with_weights(n, rows, cols, bits, bias):
+    codes, args = coded(rows, cols, bits, n, bias)
+    x, _, book, added, *_ = args
+    y = codebook_product(*args)
+    exact = x.double() @ book.double()[codes.long()] + (0 if added is None else added.double())
+    torch.testing.assert_close(y.double(), exact, rtol=1e-5, atol=1e-5 * rows**0.5)
+    one = codebook_product(x[-1:], *args[1:])
+    assert torch.equal(one, y[-1:]), "a result depends on the other inputs"
+
+
+@pytest.mark.parametrize(("n", "rows", "cols"), [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
+def test_products_of_nothing_are_the_bias(n, rows, cols):
+    _, args = coded(rows, cols, 4, n)
+    y = codebook_product(*args)
+    assert y.shape == (n, cols)
+    if rows == 0:
+        assert torch.equal(y, args[3].expand_as(y))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "error"),
+    [
+        (0, torch.zeros(2, 3).double(), memcore.ArgumentTypeError),
+        (0, torch.zeros(2, 4), memcore.ShapeError),
+        (2, torch.zeros(15), memcore.ShapeError),
+        (3, torch.zeros(3), memcore.ShapeError),
+        (5, 5, memcore.ConfigError),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(place, value, error):
+    _, args = coded(3, 4, 4, 2)
+    with pytest.raises(error, match="expected"):
+        codebook_product(*args[:place], value, *args[place + 1 :])
