@@ -69,6 +69,7 @@ _NAMES: dict[str, str] = {
     "nn.verbs": "age program",
     "random": "ReadStream Stream",
     "report.cost": "cost",
+    "report.compared": "CostComparison compare_costs",
     "report.cost_report": "CostReport LayerCost",
     "report.diagnosis": "diagnose",
     "report.ideal": "check_ideal",

@@ -124,6 +124,8 @@ from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
 from memcore.report import yields as yields
+from memcore.report.compared import CostComparison as CostComparison
+from memcore.report.compared import compare_costs as compare_costs
 from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost
