@@ -62,6 +62,8 @@ from memcore.contracts.schedule import Span as Span
 from memcore.contracts.schedule import Task as Task
 from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
+from memcore.contracts.sums import OperationUnit as OperationUnit
+from memcore.contracts.sums import Sums as Sums
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
 from memcore.contracts.wires import Wires as Wires
@@ -130,6 +132,8 @@ from memcore.report.cells import export_cells as export_cells
 from memcore.report.cells import recorded_writes as recorded_writes
 from memcore.report.citations import Citations as Citations
 from memcore.report.citations import cite as cite
+from memcore.report.compared import CostComparison as CostComparison
+from memcore.report.compared import compare_costs as compare_costs
 from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost

@@ -37,6 +37,7 @@ KERNEL_ROOMS = (
     "memcore.circuit",
     "memcore.dynamics",
     "memcore.crossbar",
+    "memcore.sensing",
     "memcore.nn",
     "memcore.spice",
 )

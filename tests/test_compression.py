@@ -454,6 +454,23 @@ def test_ac_ad_4_the_area_of_the_cost_report_falls_like_the_arrays():
     assert "times fewer weights; 48 arrays before, 24 after" in str(report)
 
 
+def test_the_costs_of_both_networks_stand_side_by_side():
+    model = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 64))
+    passes = [admm(structure=("filters",), keep=0.5, epochs=0), "remove_unused"]
+    smaller, report = memcore.compress(model, CONFIG, passes)
+    x, priced = torch.rand(2, 128), {"model": "array", "crossbar": CONFIG}
+    found = memcore.compare_costs(model, smaller, x, **priced)
+    assert found.arrays == report.arrays == (48, 24)
+    assert found.area == pytest.approx(0.5)
+    assert found.energy == found.after.total.energy / found.before.total.energy < 1
+    text = str(found)
+    assert "48 -> 24" in text
+    assert "50 % of the area are left" in text
+    assert text.count("->") == 4 * 3, "two layers and the total"
+    same = memcore.compare_costs(model, model, x, **priced)
+    assert same.energy == same.area == same.time == 1
+
+
 # -- training towards the set ----------------------------------------------------------------------
 
 

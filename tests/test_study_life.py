@@ -219,5 +219,5 @@ def test_python_callers_may_give_a_configuration_for_each_glob() -> None:
 def test_the_packaged_studies_warn_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name in ("demo", "ir_drop_sizes"):
+        for name in ("demo", "ir_drop_sizes", "sensing"):
             assert points(read(name))

@@ -12,6 +12,7 @@ from memcore.contracts.converter import Converter
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
+from memcore.contracts.sums import Sums
 from memcore.contracts.transfer import Transfer
 from memcore.crossbar.conversions import Conversions
 from memcore.crossbar.states import complete_ranges
@@ -171,6 +172,9 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
+        if self.converter.counts_open:  # one table, whatever the lane
+            self.form = self._bound_to(self.converter, self.range[0], self._context)
+            return
         if self._differs:
             forms = self._of_lines(self.converter)
             lanes = tuple(range(len(forms)))
@@ -208,6 +212,22 @@ class Calibrated(nn.Module):
                 "whose parts have arrays of their own"
             )
         return PartForms(forms, self.parts) if joined is None else joined
+
+    @property
+    def sums(self) -> Sums | None:
+        """What is told of sums of one-bit cells, for a converter that counts open word lines.
+
+        Raises:
+            ConfigError: its form is something else.
+        """
+        if self.converter is None or not self.converter.counts_open or self.form is None:
+            return None
+        if not isinstance(self.form, Sums):
+            raise ConfigError(
+                f"{type(self.converter).__name__} counts open word lines, but binds "
+                f"{type(self.form).__name__}; expected a Sums form"
+            )
+        return self.form
 
     @property
     def noises(self) -> tuple[tuple[Transfer, int] | None, ...]:

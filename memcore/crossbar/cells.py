@@ -250,7 +250,9 @@ class Cells(nn.Module):
 
     @property
     def _needs_target(self) -> bool:
-        return any(effect.needs_target for effect in self.config.effects.values())
+        adc = self.config.adc  # one that tells sums has a table for the spread of the cells
+        told = adc is not None and adc.counts_open
+        return told or any(effect.needs_target for effect in self.config.effects.values())
 
     def _bound(self, array: ArrayInfo, ctx: Context) -> Effects:
         effects = Effects(self.config.effects, array, ctx).to(self.seed.device)

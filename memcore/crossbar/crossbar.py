@@ -1,9 +1,10 @@
 """`Crossbar`: the arrays of one matrix, and how they are read.
 
-A read takes one of three ways, decided when the arrays change, never per call:
+A read takes one of four ways, decided when the arrays change, never per call:
 
 * exact: without an ADC and without effects at a read, one product with the folded matrix;
 * tiled: with uniform ADCs, one fused kernel that multiplies, converts and adds tile by tile;
+* sensed: with sense amplifiers, sums of one-bit cells that are drawn from a table;
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
@@ -37,7 +38,7 @@ from memcore.crossbar.lock import Lock
 from memcore.crossbar.observing import Observer
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import Electrical, Exact, Reader
+from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
@@ -45,6 +46,7 @@ from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.solving import circuit_behind, solved
 from memcore.crossbar.states import rename_of_arrays
 from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError
@@ -175,9 +177,8 @@ class Crossbar(nn.Module):
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
-        self.output = Calibrated(
-            config.adc, ctx.child("adc"), weight, plan.values, lines=plan.lines
-        )
+        told = with_unit(ctx.child("adc"), config, plan)
+        self.output = Calibrated(config.adc, told, weight, plan.values, lines=plan.lines)
         self.observer = Observer(name, self.input, self.output)
         self.refresh()
 
@@ -305,8 +306,10 @@ class Crossbar(nn.Module):
         """Take the fastest reader that does what converters and effects want."""
         self.plan = plan_of(self.cells, self.input, constant=self.constant)
         self._volts = state.volts
-        self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
-        self._take(self._reader(self.cells, self.plan, state))
+        reader = self._reader(self.cells, self.plan, state)
+        drawn = bool(self.output.noises) or isinstance(reader, Sensed)
+        self._is_stochastic = self.cells.effects.is_stochastic or drawn
+        self._take(reader)
 
     def _take(self, reader: Reader) -> None:
         """Read with a reader, and what is around it."""
