@@ -5,6 +5,7 @@ from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling
 from memcore import native as native
+from memcore import optim as optim
 from memcore import plot as plot
 from memcore import recipes as recipes
 from memcore import sensing as sensing
@@ -63,6 +64,8 @@ from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
+from memcore.contracts.update import PulsedWeights as PulsedWeights
+from memcore.contracts.update import UpdateRule as UpdateRule
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
@@ -121,6 +124,7 @@ from memcore.registry.instances import mappers as mappers
 from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
+from memcore.registry.instances import updates as updates
 from memcore.report import yields as yields
 from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport

@@ -1,6 +1,7 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
@@ -77,6 +78,7 @@ class Matrix(nn.Module):
         self._looked: tuple[int, ...] | None = None  # at which versions of the parameters
         #: Whether it was said that the parameters have moved since the cells were written.
         self.has_warned = False
+        self._record: Callable[[Tensor, Tensor], None] | None = None
         self._number = opaque.enter(self)
         self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
 
@@ -122,7 +124,23 @@ class Matrix(nn.Module):
         source = self._source(operand, matrix)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
         y, folded = self._of_source(source, x, lines)
-        return y if lines is None else through_product(y, lines, matrix, folded)
+        if lines is None:
+            return y
+        y = through_product(y, lines, matrix, folded)
+        if self._record is not None and y.requires_grad:
+            y.register_hook(partial(self._record, lines.detach()))  # type: ignore[no-untyped-call]
+        return y
+
+    def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
+        """Let a backward pass tell what each read was and what its outputs should change by.
+
+        Training then is on the cells themselves: they are read as they are, in training mode too.
+
+        Args:
+            listener: called with what drove the word lines, [n, groups, inputs], and the gradient
+                of the loss with respect to the outputs, [n, groups, outputs]; None for none.
+        """
+        self._record = listener
 
     def _through(self, y: Tensor, x: Tensor, matrix: Tensor, folded: Tensor) -> Tensor:
         if not _needs_gradient(x, matrix):
@@ -167,7 +185,7 @@ class Matrix(nn.Module):
 
     @property
     def _rehearses(self) -> bool:
-        return self.training and self._rehearsing is not None
+        return self.training and self._rehearsing is not None and self._record is None
 
     def _source(self, operand: Operand, matrix: Tensor) -> Source | None:
         """What a read in eager mode uses; None for the cells that were programmed."""
@@ -205,7 +223,7 @@ class Matrix(nn.Module):
         """Whether a read is the product with `exact` and nothing else."""
         rehearsing = self._rehearsing
         waits = rehearsing is None or rehearsing.training.waits or not self.training
-        return self.crossbar.reads_exactly and waits
+        return self.crossbar.reads_exactly and waits and self._record is None
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold."""
