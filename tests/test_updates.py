@@ -17,7 +17,7 @@ class SoftBounds:
     def __init__(self, shape, dw=0.01, c2c=0.0, shift=0.0, soft=True, seed=0):
         self.shape, self.granularity, self._c2c, self._soft = shape, dw, c2c, soft
         self._random = torch.Generator().manual_seed(seed)
-        self._shift = shift * torch.randn(shape, generator=self._random)
+        self._shift = torch.as_tensor(shift) * torch.randn(shape, generator=self._random)
         self._w = self._shift.clone()
         self.sent = torch.zeros(shape)
 
@@ -178,55 +178,53 @@ def test_a_batch_draws_what_its_vectors_draw_one_by_one(rule):
 # -- the table of references ----------------------------------------------------------------------
 
 SIZE, LR = 20, 0.02
+#: Standard deviations of the symmetry points about the zeros of the fast arrays.
+SHIFTS = (0.0, 0.1, 0.3)
 
 
-def rms(rule, steps, shift):
-    """RMS error of the slow array over the last quarter, learning a random matrix with noise."""
+def rms(rule, steps, shifts=(0.0,)):
+    """RMS errors of the slow array over the last quarter, one for each shift of the fast one.
+
+    Random matrices of 20 x 20 are learned with noise, on soft bounds with steps of 1 % and noise of
+    30 % of a step.
+    """
     random = torch.Generator().manual_seed(0)
-    target = torch.rand(1, SIZE, SIZE, generator=random) - 0.5
-    shape = (1, SIZE, SIZE)
+    n = len(shifts)
+    target = torch.rand(n, SIZE, SIZE, generator=random) - 0.5
+    shape = (n, SIZE, SIZE)
     arrays = [SoftBounds(shape, c2c=0.3, seed=1)]
     if plugin("updates", rule).arrays == 2:
+        shift = torch.tensor(shifts).view(n, 1, 1)
         arrays = [SoftBounds(shape, c2c=0.3, shift=shift, seed=2), *arrays]
     module, squares = bound(rule, *arrays), []
     for step in range(steps):
-        x = torch.randn(1, 1, SIZE, generator=random)
+        x = torch.randn(1, n, SIZE, generator=random)
         error = torch.einsum("goi,ngi->ngo", arrays[-1].w - target, x)
-        module(x, error + 0.3 * torch.randn(1, 1, SIZE, generator=random), LR)
+        module(x, error + 0.3 * torch.randn(1, n, SIZE, generator=random), LR)
         if step >= 0.75 * steps:
-            squares.append((arrays[-1].w - target).square().mean())
-    return torch.stack(squares).mean().sqrt().item()
-
-
-V1 = {"name": "tiki_taka"}
-V2 = {"name": "tiki_taka2", "transfer_lr": 1 / LR, "momentum": 0.0}
-AGAD = {"name": "agad", "fast_lr": 0.1, "transfer_lr": 0.2 / LR}
-
-
-@pytest.mark.parametrize(
-    ("rule", "steps", "shift", "expected"),
-    [
-        ({"name": "sgd_pulsed"}, 4000, 0.0, 0.089),
-        ({"name": "mixed_precision"}, 4000, 0.0, 0.049),
-        pytest.param(V1, 12_000, 0.0, 0.024, marks=pytest.mark.slow),
-        pytest.param(V1, 12_000, 0.1, 0.033, marks=pytest.mark.slow),
-        pytest.param(V1, 12_000, 0.3, 0.170, marks=pytest.mark.slow),
-        pytest.param(V2, 12_000, 0.0, 0.045, marks=pytest.mark.slow),
-        pytest.param(V2, 12_000, 0.1, 0.052, marks=pytest.mark.slow),
-        pytest.param(V2, 12_000, 0.3, 0.276, marks=pytest.mark.slow),
-        pytest.param(AGAD, 12_000, 0.0, 0.043, marks=pytest.mark.slow),
-        pytest.param(AGAD, 12_000, 0.3, 0.044, marks=pytest.mark.slow),
-    ],
-)
-def test_rules_reach_the_errors_of_an_independent_implementation(rule, steps, shift, expected):
-    """Learning 20 x 20 weights on soft bounds with steps of 1 % and noise of 30 % of a step."""
-    assert rms(rule, steps, shift) == pytest.approx(expected, rel=0.25)
+            squares.append((arrays[-1].w - target).square().mean((1, 2)))
+    return torch.stack(squares).mean(0).sqrt().tolist()
 
 
 @pytest.mark.slow
-def test_where_symmetry_points_are_off_only_a_dynamic_reference_holds():
-    errors = [rms(rule, 12_000, 0.3) for rule in (AGAD, V1, V2)]
-    assert errors == sorted(errors)
+@pytest.mark.parametrize(
+    ("rule", "steps", "expected"),
+    [
+        ({"name": "sgd_pulsed"}, 4000, [0.089]),
+        ({"name": "mixed_precision"}, 4000, [0.049]),
+        ({"name": "tiki_taka"}, 12_000, [0.024, 0.033, 0.170]),
+        (
+            {"name": "tiki_taka2", "transfer_lr": 1 / LR, "momentum": 0.0},
+            12_000,
+            [0.045, 0.052, 0.276],
+        ),
+        ({"name": "agad", "fast_lr": 0.1, "transfer_lr": 0.2 / LR}, 12_000, [0.043, None, 0.044]),
+    ],
+    ids=lambda value: value.get("name") if isinstance(value, dict) else None,
+)
+def test_rules_reach_the_errors_of_an_independent_implementation(rule, steps, expected):
+    for found, wanted in zip(rms(rule, steps, SHIFTS[: len(expected)]), expected, strict=True):
+        assert wanted is None or found == pytest.approx(wanted, rel=0.25)
 
 
 def test_a_rule_that_does_not_exist_is_named():

@@ -47,6 +47,8 @@ class Trains:
         """Pulses of each line in each slot, -1, 0 or 1, [n, slots, groups, lines]."""
         n, groups, lines = signed.shape
         slots = int(self.length.max()) if self.length.numel() else 0
+        if not slots:
+            return signed.new_zeros(n, 0, groups, lines)
         numbers = first + torch.arange(n, device=signed.device)
         draws = ReadStream(stream.key, numbers).uniform((slots, groups, lines))
         slot = torch.arange(slots, device=signed.device).view(1, -1, 1, 1)
