@@ -47,7 +47,7 @@ _NAMES: dict[str, str] = {
     "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.transfer": "Thresholds Transfer",
-    "contracts.update": "PulsedWeights UpdateRule",
+    "contracts.update": "Pair PulsedWeights UpdateRule",
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",

@@ -64,6 +64,7 @@ from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
+from memcore.contracts.update import Pair as Pair
 from memcore.contracts.update import PulsedWeights as PulsedWeights
 from memcore.contracts.update import UpdateRule as UpdateRule
 from memcore.contracts.wires import Wires as Wires

@@ -99,21 +99,37 @@ def test_exact_order_makes_a_batch_of_its_vectors():
     assert torch.equal(one.crossbar.programmed, many.crossbar.programmed)
 
 
-def test_opposite_pulses_pull_an_asymmetric_cell_and_net_hides_it():
+def applied(up, down, order):
+    """Weights before and after some pulses on soft bounds of +-1 with steps of 2 %, no noise."""
     device = {"name": "soft_bounds", "dw_min": 0.02, "c2c": 0.0}
-    weights = {}
-    for order in ("grouped", "net"):
-        mem = memristive(device=device)
-        cells = memcore.optim.PulsedCells(mem.crossbar, net=order == "net")
-        before = mem.effective_weight.clone()
-        pulses = torch.full((1, 4, 6), 10.0)
-        cells.pulse(pulses, pulses)
-        cells.settle()
-        weights[order] = (mem.effective_weight, before)
-    after, before = weights["grouped"]
-    assert (after.abs() < before.abs()).float().mean() > 0.9
-    after, before = weights["net"]
-    assert torch.equal(after, before)
+    mem = memristive(device=device)
+    cells = memcore.optim.PulsedCells(mem.crossbar, net=order == "net")
+    before = mem.effective_weight.clone()
+    ones = torch.ones(1, 4, 6)
+    if order == "exact":
+        for _ in range(up):
+            cells.pulse(ones, ones)
+    else:
+        cells.pulse(up * ones, down * ones)
+    cells.settle()
+    return before / mem.crossbar.gain / 1e-5, mem.effective_weight / mem.crossbar.gain / 1e-5
+
+
+def test_opposite_pulses_pull_an_asymmetric_cell_and_net_hides_it():
+    before, after = applied(10, 10, "grouped")
+    kept, pushed = 0.98**20, (1 - 0.98**10) ** 2
+    torch.testing.assert_close((after - kept * before).abs(), torch.full((4, 6), pushed))
+    assert len((after - kept * before).sign().unique()) == 2  # either may come first
+    before, after = applied(10, 10, "net")
+    torch.testing.assert_close(after, before)
+
+
+def test_a_group_is_as_far_from_the_order_of_its_vectors_as_exchanges_of_pulses_take_it():
+    """Exchanging an up with a down moves a cell of soft bounds by 2 dw^2 / b."""
+    _, grouped = applied(8, 8, "grouped")
+    _, exact = applied(8, 8, "exact")
+    assert (grouped - exact).abs().max() <= 8 * 8 * 2 * 0.02**2
+    assert not torch.equal(grouped, exact)
 
 
 @pytest.mark.parametrize("rule", sorted(memcore.updates))
@@ -147,9 +163,126 @@ def test_a_network_of_several_kinds_of_layers_trains_and_counts_its_pulses():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
-    assert set(optimizer.pulses) == {"0", "4"}
-    assert all(count > 0 for count in optimizer.pulses.values())
+    assert {each.name for each in optimizer.report().matrices} == {"0", "4"}
+    assert all(each.pulses > 0 for each in optimizer.report().matrices)
     assert not torch.equal(mem[3].weight, scale)  # trained digitally
+
+
+def test_pairs_that_are_pushed_and_pulled_lie_about_the_middle_and_keep_their_weights():
+    mem = memristive(mapper="differential")
+    before = mem.effective_weight.clone()
+    cells = memcore.optim.PulsedCells(mem.crossbar, headroom=2.0)
+    torch.testing.assert_close(mem.effective_weight, before)
+    higher, lower = mem.crossbar.programmed
+    low, high = mem.crossbar.config.device.nominal_range()
+    torch.testing.assert_close(higher + lower, torch.full_like(higher, low + high))
+    assert cells.pair == "push_pull"
+
+
+@pytest.mark.parametrize("mapper", ["offset", "differential"])
+def test_a_second_optimiser_resumes_whenever_it_was_made(mapper):
+    """In a new process the optimiser is made after the network has loaded its state."""
+    mem, other = memristive(mapper=mapper), memristive(mapper=mapper)
+    first = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, first, 2)
+    other.load_state_dict(mem.state_dict())
+    second = InSitu(other, rule="sgd_pulsed", lr=0.3)
+    second.load_state_dict(first.state_dict())
+    assert train(other, second, 2) == train(mem, first, 2)
+    assert second.report() == first.report()
+
+
+def test_passes_before_a_step_are_one_batch():
+    whole, parts = memristive(), memristive()
+    optimizers = [InSitu(m, rule="sgd_pulsed", lr=0.05) for m in (whole, parts)]
+    (whole(X) - TARGET).square().sum().backward()
+    for half in (slice(0, 16), slice(16, 32)):
+        (parts(X[half]) - TARGET[half]).square().sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    assert torch.equal(whole.crossbar.programmed, parts.crossbar.programmed)
+    assert whole.weight.grad is None  # the cells are moved, not the parameters
+
+
+def test_pulses_energy_time_and_wear_are_counted():
+    mem = memristive(device={**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6})
+    cells = memcore.optim.PulsedCells(mem.crossbar)
+    g = mem.crossbar.programmed[0, 0, :2].sum().item()  # inputs are word lines
+    up, down = torch.zeros(1, 4, 6), torch.zeros(1, 4, 6)
+    up[0, :2, 0] = 3
+    cells.pulse(up, down)
+    assert int(cells.pulses) == 6
+    assert cells.energy.item() == pytest.approx(3 * 2.0**2 * 3e-6 * g, rel=1e-4)
+    assert cells.time.item() == pytest.approx(3 * 4e-6)
+    whole_way = 2 / EVEN["dw_min"]
+    assert cells.wear == pytest.approx(
+        6 / whole_way / 2 / mem.crossbar.programmed.numel(), rel=1e-3
+    )
+
+
+def test_training_wears_cells_and_goes_on_from_what_has_drifted():
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.1}])
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, optimizer, 3)
+    segments = mem.crossbar.cells.clock.segments
+    assert segments[:, 2].sum() == pytest.approx(optimizer.report().matrices[0].cycles, rel=1e-6)
+    memcore.age(mem, seconds=1e6)
+    drifted = mem.effective_weight.clone()
+    optimizer.zero_grad()
+    (mem(X) - TARGET).square().mean().mul(1e-6).backward()
+    optimizer.step()
+    assert mem.crossbar.cells.clock.seconds == 0
+    step = memcore.optim.granularity(mem)[""]
+    assert (mem.effective_weight - drifted).abs().max() < 1.5 * step
+
+
+def test_one_sided_pairs_only_rise_until_they_are_reset():
+    mem = memristive(mapper="differential")
+    optimizer = InSitu(mem, rule={"name": "one_sided", "refresh_every": 0}, lr=0.2)
+    before, losses = mem.crossbar.programmed.clone(), train(mem, optimizer, 20)
+    assert (mem.crossbar.programmed >= before - 1e-12).all()
+    assert losses[-1] < losses[0]
+    (trainer,) = optimizer._trainers
+    cells = trainer.slow
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, 0.9)
+    full[1] -= 0.2 * (torch.arange(24.0).view(6, 4) / 24)
+    cells.state.copy_(cells._device.state_of(low + (high - low) * full))
+    cells.resume()
+    weights = mem.effective_weight.clone()
+    cells.renew(0.75)
+    cells.settle()
+    assert mem.crossbar.programmed.min() == pytest.approx(low)
+    torch.testing.assert_close(mem.effective_weight, weights, rtol=0, atol=cells.granularity)
+
+
+def test_trains_that_do_not_fit_are_named_once():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=50.0)
+    x = draws(1100, 6, name="many")
+    with pytest.warns(memcore.SaturationWarning, match="of the updates are clipped in the layer"):
+        mem(x).square().sum().backward()
+        optimizer.step()
+    quiet = memristive()
+    optimizer = InSitu(quiet, rule="sgd_pulsed", lr=1e-7)
+    with pytest.warns(memcore.SaturationWarning, match="use a higher lr"):
+        quiet(x).square().sum().backward()
+        optimizer.step()
+        quiet(x).square().sum().backward()
+        optimizer.step()
+
+
+def test_a_report_names_what_the_rule_did():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="agad", lr=0.1)
+    train(mem, optimizer, 2)
+    report = optimizer.report()
+    (matrix,) = report.matrices
+    assert matrix.figures["transfers"] == 64
+    assert report.pulses == matrix.pulses > 0
+    lines = str(report).splitlines()
+    assert lines[0] == "Agad, lr 0.1, 2 steps"
+    assert "rate of the fast array" in lines[1]
 
 
 def test_stuck_cells_stay():
@@ -169,6 +302,10 @@ def test_stuck_cells_stay():
         ({"nonidealities": ["c2c"]}, {}, "'c2c' acts when cells are written as a whole"),
         ({}, {"order": "any"}, "order='any'; expected 'exact'"),
         ({}, {"lr": 0}, "lr=0; expected a finite number > 0"),
+        ({}, {"pair": "both"}, "pair='both'; expected 'reference'"),
+        ({}, {"pair": "push_pull"}, "mapping that fits: mapper='differential'"),
+        ({"mapper": "differential"}, {"pair": "reference"}, "mapper='offset'"),
+        ({"mapper": {"name": "bit_slice"}}, {}, "lanes, digits of a weight"),
     ],
 )
 def test_what_cannot_be_trained_in_place_is_said(settings, options, text):

@@ -1,12 +1,17 @@
 """Rules that train weights in place, each against a cell array written out in five lines."""
 
+import re
+from dataclasses import dataclass
+
 import pytest
 import torch
+from torch import nn
 
 import memcore
-from memcore import ConfigError, Context, Stream
+from memcore import ConfigError, Context, Stream, UpdateRule
 from memcore.optim import trains
 from memcore.registry.specs import plugin
+from memcore.testing import checks_for
 
 RULES = sorted(memcore.updates)
 
@@ -25,7 +30,7 @@ class SoftBounds:
     def w(self):
         return self._w - self._shift
 
-    def pulse(self, up, down):
+    def pulse(self, up, down, slots=None):
         self.sent += up + down
         for count, sign in ((up, 1), (down, -1)):
             left = count.clone()
@@ -37,6 +42,9 @@ class SoftBounds:
 
     def read(self, x):
         return torch.einsum("ngi,goi->ngo", x, self.w)
+
+    def renew(self, share):
+        self.renewed = share
 
 
 def bound(rule, *weights, seed=0):
@@ -97,7 +105,10 @@ def test_a_train_that_is_too_short_clips_errors_and_never_inputs():
 
 
 def test_nothing_is_pulsed_without_input_or_error():
-    for x, d in ((torch.zeros(2, 1, 3), torch.ones(2, 1, 2)), (torch.ones(2, 1, 3), torch.zeros(2, 1, 2))):
+    for x, d in (
+        (torch.zeros(2, 1, 3), torch.ones(2, 1, 2)),
+        (torch.ones(2, 1, 3), torch.zeros(2, 1, 2)),
+    ):
         up, down = trains(x, d, 0.1, 0.01).counts(Stream(0), 0)
         assert not up.any()
         assert not down.any()
@@ -175,6 +186,135 @@ def test_a_batch_draws_what_its_vectors_draw_one_by_one(rule):
     torch.testing.assert_close(one.w, many.w, rtol=0, atol=1.1e-4 if rule != "sgd_pulsed" else 1e-7)
 
 
+def test_counts_with_a_carry_are_gradient_descent_within_a_pulse_on_even_steps():
+    cells = SoftBounds((1, 5, 4), dw=0.01, soft=False)
+    module, w = bound("sgd_counts", cells), torch.zeros(1, 5, 4, dtype=torch.float64)
+    for step in range(1000):
+        x, d = 0.1 * draws(1, 1, 4, name=f"x{step}"), 0.1 * draws(1, 1, 5, name=f"d{step}")
+        module(x, d, 0.05)
+        w -= 0.05 * torch.einsum("ngo,ngi->goi", d, x).double()
+    assert (cells.w - w).abs().max() < cells.granularity
+    assert cells.sent.any()
+
+
+@pytest.mark.parametrize("counts", ["implicit", "mean_count"])
+def test_computed_counts_are_the_product(counts):
+    cells = SoftBounds((1, 2, 3), dw=1e-4, soft=False)
+    module = bound({"name": "sgd_counts", "counts": counts}, cells)
+    x, d = torch.tensor([[[1.0, -0.5, 0.25]]]), torch.tensor([[[0.8, -0.4]]])
+    module(x.expand(200, 1, 3), d.expand(200, 1, 2), 20e-4 / 0.8)
+    expected = -20e-4 / 0.8 * torch.einsum("ngo,ngi->goi", d, x)
+    torch.testing.assert_close(cells.w / 200, expected, rtol=0, atol=0.5e-4)
+
+
+def test_what_does_not_flip_with_the_signs_cancels():
+    """A fast array that shows a constant, and takes no update, leaves the slow one alone."""
+    for rule, moves in (("tiki_taka2", True), ({"name": "chopped", "regular": True}, False)):
+        fast, slow = SoftBounds((1, 3, 2), soft=False), SoftBounds((1, 3, 2), soft=False)
+        fast._w.fill_(0.3)
+        module = bound(rule, fast, slow)
+        for _ in range(400):
+            module(torch.zeros(1, 1, 2), torch.zeros(1, 1, 3), 0.01)
+        assert (slow.w.abs().max() > 0.1) == moves
+
+
+def test_one_sided_looks_at_the_pairs_when_it_is_due():
+    cells = SoftBounds((1, 2, 2))
+    module = bound({"name": "one_sided", "refresh_every": 3, "full": 0.8}, cells)
+    module(torch.ones(2, 1, 2), torch.ones(2, 1, 2), 0.01)
+    assert not hasattr(cells, "renewed")
+    module(torch.ones(2, 1, 2), torch.ones(2, 1, 2), 0.01)
+    assert cells.renewed == 0.8
+
+
+# -- the kit --------------------------------------------------------------------------------------
+
+
+def sloppy(forward, state=None, figures=None):
+    """A rule whose module does something else."""
+
+    class Module(nn.Module):
+        def __init__(self, weights, ctx):
+            super().__init__()
+            self.weights, self.stream, self.seen = weights, ctx.random, 0
+            if state is not None:
+                self.extra = state()
+
+        def forward(self, x, d, lr):
+            self.seen += 1
+            forward(self, x, d, lr)
+
+    if figures is not None:
+        Module.figures = figures
+
+    @dataclass(frozen=True, kw_only=True)
+    class Sloppy(UpdateRule):
+        def bind(self, weights, ctx):
+            return Module(weights, ctx)
+
+    return Sloppy()
+
+
+def pulsed(module, count):
+    module.weights[0].pulse(count.clamp(min=0), (-count).clamp(min=0))
+
+
+def signs(x, d):
+    return -torch.einsum("ngo,ngi->goi", d, x).sign()
+
+
+SLOPPY = [
+    (
+        "check_state_has_no_parameters",
+        sloppy(lambda *_: None, lambda: nn.Linear(1, 1)),
+        "values are buffers",
+    ),
+    (
+        "check_weights_go_down_the_gradient",
+        sloppy(lambda self, x, d, lr: pulsed(self, -signs(x, d))),
+        "way against d x",
+    ),
+    (
+        "check_weights_go_down_the_gradient",
+        sloppy(lambda self, x, d, lr: pulsed(self, 0.5 * signs(x, d))),
+        "not 0, 1, 2 ...; round them",
+    ),
+    (
+        "check_weights_go_down_the_gradient",
+        sloppy(lambda self, x, d, lr: pulsed(self, signs(x, d)[0])),
+        "a number of pulses for each weight",
+    ),
+    (
+        "check_nothing_moves_without_errors",
+        sloppy(lambda self, x, d, lr: pulsed(self, torch.ones(self.weights[0].shape))),
+        "gradient of 0",
+    ),
+    ("check_arguments_stay", sloppy(lambda self, x, d, lr: x.mul_(2)), "wrote into its input 'x'"),
+    (
+        "check_resumes_from_its_state",
+        sloppy(lambda self, x, d, lr: pulsed(self, signs(x, d) * (self.seen % 3 == 0))),
+        "keep in buffers all that changes",
+    ),
+    (
+        "check_one_seed_gives_one_training",
+        sloppy(lambda self, x, d, lr: pulsed(self, torch.rand(self.weights[0].shape).round())),
+        "randomness outside ctx.random",
+    ),
+    (
+        "check_figures_are_numbers",
+        sloppy(lambda *_: None, figures=lambda self: {"rate": "fast"}),
+        "return a dict of numbers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "rule", "text"), SLOPPY, ids=[name for name, _, _ in SLOPPY])
+def test_a_sloppy_rule_fails_its_check(name, rule, text):
+    (check,) = (check for check in checks_for(rule) if check.name == name)
+    with pytest.raises(AssertionError, match=re.escape(text)):
+        check()
+
+
 # -- the table of references ----------------------------------------------------------------------
 
 SIZE, LR = 20, 0.02
@@ -217,6 +357,11 @@ def rms(rule, steps, shifts=(0.0,)):
             {"name": "tiki_taka2", "transfer_lr": 1 / LR, "momentum": 0.0},
             12_000,
             [0.045, 0.052, 0.276],
+        ),
+        (
+            {"name": "chopped", "fast_lr": 1.0, "transfer_lr": 0.05 / LR},
+            12_000,
+            [0.029, None, 0.113],
         ),
         ({"name": "agad", "fast_lr": 0.1, "transfer_lr": 0.2 / LR}, 12_000, [0.043, None, 0.044]),
     ],

@@ -1,7 +1,6 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
@@ -17,7 +16,7 @@ from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
 from memcore.nn.rehearsing import Rehearsing, Source, moved
-from memcore.ops.surrogate import straight_through, through_product
+from memcore.ops.surrogate import recorded_product, straight_through, through_product
 from memcore.random import Stream
 
 P = ParamSpec("P")
@@ -126,15 +125,15 @@ class Matrix(nn.Module):
         y, folded = self._of_source(source, x, lines)
         if lines is None:
             return y
-        y = through_product(y, lines, matrix, folded)
-        if self._record is not None and y.requires_grad:
-            y.register_hook(partial(self._record, lines.detach()))  # type: ignore[no-untyped-call]
-        return y
+        if self._record is not None:
+            return recorded_product(y, lines, matrix, folded, self._record)
+        return through_product(y, lines, matrix, folded)
 
     def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
         """Let a backward pass tell what each read was and what its outputs should change by.
 
-        Training then is on the cells themselves: they are read as they are, in training mode too.
+        Training then is on the cells themselves: they are read as they are, in training mode too,
+        and the parameters get no gradients.
 
         Args:
             listener: called with what drove the word lines, [n, groups, inputs], and the gradient
@@ -192,7 +191,7 @@ class Matrix(nn.Module):
         if self._rehearses:
             assert self._rehearsing is not None
             return self._rehearsing.source(self.crossbar, matrix)
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and self._record is None:
             self._look(operand, matrix)
         return None
 

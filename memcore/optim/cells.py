@@ -1,66 +1,76 @@
 """`PulsedCells`: the cells of one matrix, moved by pulses that a rule asks for."""
 
-import dataclasses
+import math
 
 import torch
 from torch import Tensor, nn
 
-from memcore.contracts.device import Memristor
 from memcore.contracts.mapper import Reference
-from memcore.contracts.records import Context, Stage
+from memcore.contracts.records import Context
+from memcore.contracts.update import Pair
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.effects import Effects, is_off
+from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
-from memcore.errors import ConfigError
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training
-
-#: Cells over whose noise the change of one pulse is averaged.
-_CELLS = 4096
+from memcore.optim.granularity import change_of
+from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
 
 
 class PulsedCells(nn.Module):
     """Cells of one matrix that pulses move, as `PulsedWeights`.
 
-    A positive number of pulses goes towards SET on the cells that enter the outputs with a positive
-    sign, and towards RESET on those with a negative one: a differential pair is pushed and pulled,
-    the column of an offset mapping is pulsed alone, reference columns are left alone.
+    A pulse that raises a weight goes towards SET on the cell that enters the output with a positive
+    sign, and towards RESET on that with a negative one: a differential pair is pushed and pulled,
+    the column of an offset mapping is pulsed alone, reference columns are left alone. With
+    `pair="one_sided"` all pulses go towards SET, on one cell of the pair or on the other.
 
     Args:
         crossbar: the arrays, which are read as they are configured.
-        headroom: how much larger than its largest weight a matrix may become: the window of the
-            cells is used from its middle, or its lower end, up to this share only.
+        headroom: how much larger than its largest weight a matrix may become.
         net: whether pulses up and down of one weight are subtracted before they are applied.
+        pair: which cells take pulses; by default those that the mapping suggests.
 
     Raises:
-        ConfigError: the device has no pulses, or the mapping has several lanes.
+        ConfigError: the device has no pulses, or the mapping does not fit.
     """
 
     state: Tensor  #: of the device, [k, arrays, rows, cols]
+    gain: Tensor  #: of the arrays, which headroom widens
     calls: Tensor  #: how often pulses were applied, which keys their noise
     pulses: Tensor  #: how many there were, of all cells
+    energy: Tensor  #: J that they took
+    time: Tensor  #: s that they took
     stuck: Tensor | None
 
-    def __init__(self, crossbar: Crossbar, *, headroom: float = 1.0, net: bool = False) -> None:
+    def __init__(
+        self,
+        crossbar: Crossbar,
+        *,
+        headroom: float = 1.0,
+        net: bool = False,
+        pair: Pair | None = None,
+    ) -> None:
         super().__init__()
         self._crossbar, self._net = (crossbar,), net  # not a submodule: the network owns it
+        self.pair = pair_of(crossbar, pair)
+        require_pulses_alone(crossbar)
         cells = crossbar.cells
-        _require_one_lane(crossbar)
-        _require_pulses_alone(crossbar)
         array = cells.array()
         self._device = array.device
         stuck = Effects.stuck(cells.config.effects, array, cells.context())
         self.register_buffer("stuck", stuck, persistent=False)
-        if headroom != 1:
-            _shrink(crossbar, headroom)
-        self._change = granularity_of(self._device, cells.context().child("granularity"))
-        #: S that a weight of each part changes by, counted over the parts that are pulsed.
-        self._parts = sum(not isinstance(part, Reference) for part in cells.parts)
+        self._change = change_of(self._device, cells.context().child("granularity"), self.pair)
+        place(crossbar, self.pair, headroom)
         self.register_buffer("state", self._device.state_of(cells.programmed))
-        for name in ("calls", "pulses"):
-            zero = torch.zeros((), dtype=torch.int64, device=cells.writes.device)
+        self.register_buffer("gain", cells.gain.clone())
+        for name, dtype in (("calls", torch.int64), ("pulses", torch.int64)):
+            self.register_buffer(name, torch.zeros((), dtype=dtype, device=cells.writes.device))
+        for name in ("energy", "time"):
+            zero = torch.zeros((), dtype=torch.float64, device=cells.writes.device)
             self.register_buffer(name, zero)
-        self._is_stale = False
+        self._is_stale = True  # stuck cells were not where they are put
+        self.resume()
 
     @property
     def crossbar(self) -> Crossbar:
@@ -76,38 +86,51 @@ class PulsedCells(nn.Module):
     @property
     def granularity(self) -> float:
         """Mean change of a weight by one pulse in the middle of its window, in weights."""
-        return float(self.crossbar.gain.mean()) * self._change * self._parts
+        pulsed = 2 if self.pair == "push_pull" else 1
+        return float(self.crossbar.gain.mean()) * self._change * pulsed
+
+    # Pulses --------------------------------------------------------------------------------------
 
     @for_training
-    def pulse(self, up: Tensor, down: Tensor) -> None:
+    def pulse(self, up: Tensor, down: Tensor, slots: int | None = None) -> None:
         """As `PulsedWeights.pulse`."""
-        number = int(self.calls)
+        if self._net:
+            net = up - down
+            up, down = net.clamp(min=0), (-net).clamp(min=0)
+        ctx = self.crossbar.cells.context().child("in place", int(self.calls))
         self.calls.add_(1)
-        ctx = self.crossbar.cells.context().child("in place", number)
-        both = (up > 0) & (down > 0)
-        if self._net or not bool(both.any()):
-            self._move(up - down, ctx)
+        self._spend_time(up, down, slots)
+        has_up, has_down = bool(up.any()), bool(down.any())
+        if self.pair == "one_sided":
+            self._move([up, down], ctx, any_pulse=has_up or has_down)
             return
-        first = ctx.random.bernoulli(0.5, up.shape, device=up.device)
-        self._move(torch.where(first, up, -down), ctx.child("first"))
-        self._move(torch.where(first, -down, up), ctx.child("second"))
+        if not (has_up and has_down) or not bool((up * down).any()):
+            self._push(up - down, ctx, any_pulse=has_up or has_down)
+            return
+        first = ctx.random.bernoulli(0.5, up.shape, device=up.device).bool()
+        self._push(torch.where(first, up, -down), ctx.child("first"))
+        self._push(torch.where(first, -down, up), ctx.child("second"))
 
-    def _move(self, count: Tensor, ctx: Context) -> None:
+    def _push(self, count: Tensor, ctx: Context, *, any_pulse: bool = True) -> None:
         """Signed pulses [groups, outputs, inputs] on weights."""
-        if not bool(count.any()):
+        signs = [p.sign for p in self.crossbar.cells.parts if not isinstance(p, Reference)]
+        self._move([count if sign > 0 else -count for sign in signs], ctx, any_pulse=any_pulse)
+
+    def _move(self, counts: list[Tensor], ctx: Context, *, any_pulse: bool = True) -> None:
+        """Signed pulses [groups, outputs, inputs] on the cells of each part."""
+        if not any_pulse:
             return
         cells = self.crossbar.cells
-        by_row = count.transpose(1, 2).to(self.state.dtype)
-        parts = [
-            by_row.new_zeros(*by_row.shape[:2], 1)
-            if isinstance(part, Reference)
-            else part.sign * by_row
-            for part in cells.parts
-        ]
-        pulses = cells.tiling.split(parts, 0.0)
+        by_row = iter([each.transpose(1, 2).to(self.state.dtype) for each in counts])
+        nothing = self.state.new_zeros(self.shape[0], self.shape[2], 1)
+        parts = [nothing if isinstance(part, Reference) else next(by_row) for part in cells.parts]
+        self._apply_pulses(cells.tiling.split(parts, 0.0), ctx)
+
+    def _apply_pulses(self, pulses: Tensor, ctx: Context) -> None:
+        """Signed pulses [arrays, rows, cols] on cells."""
+        self._spend_energy(pulses)
         self.state.copy_(self._device.pulses(self.state, pulses, ctx))
-        self.pulses.add_(pulses.abs().sum().to(torch.int64))
-        cells.programmed.copy_(self._conductance())
+        self.crossbar.programmed.copy_(self._conductance())
         self._is_stale = True
 
     def _conductance(self) -> Tensor:
@@ -115,6 +138,53 @@ class PulsedCells(nn.Module):
         if self.stuck is None:
             return g
         return torch.where(self.stuck.isnan(), g, self.stuck.to(g.dtype))
+
+    # Costs ---------------------------------------------------------------------------------------
+
+    def _spend_time(self, up: Tensor, down: Tensor, slots: int | None) -> None:
+        if slots is None:
+            slots = int(torch.maximum(up.max(), down.max())) if up.numel() else 0
+        ends = (self._device.set_pulse, self._device.reset_pulse)
+        self.time.add_(slots * sum(math.nan if end is None else end[1] for end in ends))
+
+    def _spend_energy(self, pulses: Tensor) -> None:
+        """That of a resistor at the conductance before the pulses."""
+        sets, g = pulses.clamp(min=0).flatten(), self.crossbar.programmed.flatten()
+        net, size = pulses.flatten(), 2 * sets.sum() - pulses.sum()
+        self.pulses.add_(size.round().to(torch.int64))
+        of_sets = torch.dot(sets, g)
+        of_resets = of_sets - torch.dot(net, g)
+        ends = (self._device.set_pulse, self._device.reset_pulse)
+        for spent, end in zip((of_sets, of_resets), ends, strict=True):
+            self.energy.add_(spent * (math.nan if end is None else end[0] ** 2 * end[1]))
+
+    @property
+    def wear(self) -> float:
+        """Write cycles of a mean cell: its pulses as ways over the whole window and back."""
+        lowest, highest = self._device.nominal_range()
+        ways = float(self.pulses) * self._change / (highest - lowest)
+        return 0.5 * ways / max(1, self.state[0].numel())
+
+    # Renewing ------------------------------------------------------------------------------------
+
+    @for_training
+    def renew(self, share: float) -> None:
+        """As `PulsedWeights.renew`; cells that are pulsed both ways need none."""
+        if self.pair != "one_sided":
+            return
+        cells = self.crossbar.cells
+        lowest, highest = self._device.nominal_range()
+        g = cells.effects.aged(cells.programmed, cells.clock)
+        pair = (g.view(2, -1, *g.shape[1:]) - lowest) / (highest - lowest)
+        sent = renewal(pair, share, (highest - lowest) / self._change)
+        if sent is None:
+            return
+        ctx = cells.context().child("renewed", int(self.calls))
+        self.calls.add_(1)
+        for stage, pulses in zip(("reset", "set"), sent, strict=True):
+            self._apply_pulses(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
+
+    # Reading and keeping -------------------------------------------------------------------------
 
     @for_training
     def read(self, x: Tensor) -> Tensor:
@@ -133,42 +203,28 @@ class PulsedCells(nn.Module):
     @for_training
     def resume(self) -> None:
         """Derive everything from a state that was loaded."""
+        self.crossbar.cells.gain.copy_(self.gain)
         self.crossbar.programmed.copy_(self._conductance())
         self.crossbar.refresh()
         self._is_stale = False
 
+    @for_training
+    def wake(self) -> None:
+        """Go on from what the cells hold by now, if time has passed since the last pulse."""
+        cells = self.crossbar.cells
+        seconds, reads = (float(cells.clock.elapsed(count)) for count in ("seconds", "reads"))
+        if not seconds and not reads:
+            return
+        aged = cells.effects.aged(cells.programmed, cells.clock)
+        self.state.copy_(self._device.state_of(aged))
+        cells.clock.segments = cells.clock.segments * cells.clock.segments.new_tensor(
+            [1.0, 0.0, 1.0, 0.0]
+        )
+        self.resume()
+
     def stands_for(self, matrix: Tensor) -> None:
         """Say that the cells are what they should be: `matrix` is read from them."""
         self.crossbar.cells.origin.copy_(Fingerprint.of(matrix).packed())
-
-
-def granularity_of(device: Memristor, ctx: Context) -> float:
-    """Mean change of a conductance in S by one pulse in the middle of the window, up and down.
-
-    Raises:
-        ConfigError: the device has no pulses.
-    """
-    nominal = device.nominal()
-    fields = {field.name for field in dataclasses.fields(nominal)}  # type: ignore[arg-type]
-    if "c2c" in fields:
-        nominal = dataclasses.replace(nominal, c2c=0.0)  # type: ignore[type-var]
-    lowest, highest = nominal.nominal_range()
-    start = nominal.state_of(torch.full((_CELLS,), 0.5 * (lowest + highest)))
-    before = nominal.conductance(start)
-    changes = []
-    for sign in (1, -1):
-        try:
-            after = nominal.pulses(start, torch.full((_CELLS,), sign), ctx.child(sign))
-        except NotImplementedError as error:
-            raise ConfigError(f"{error}; training in place needs a device with pulses") from error
-        changes.append(abs(float((nominal.conductance(after) - before).mean())))
-    change = 0.5 * sum(changes)
-    if not change > 0:
-        raise ConfigError(
-            f"a pulse changes {type(device).__name__} by nothing in the middle of its window; "
-            "expected a device, or pulses, with which it moves"
-        )
-    return change
 
 
 def granularity(model: nn.Module) -> dict[str, float]:
@@ -181,45 +237,12 @@ def granularity(model: nn.Module) -> dict[str, float]:
         ConfigError: a device has no pulses.
         ConversionError: there is no memristive layer.
     """
-    return {
-        name: PulsedCells(matrix.crossbar).granularity
-        for name, (_, matrix) in named_matrices(model).items()
-    }
-
-
-def _require_one_lane(crossbar: Crossbar) -> None:
-    cells = crossbar.cells
-    if len(cells.gain) > 1:
-        raise ConfigError(
-            f"the mapping of {cells.name or 'the layer'} has {len(cells.gain)} lanes, digits of a "
-            'weight; expected one to train in place: mapper="differential" or "offset"'
-        )
-
-
-def _require_pulses_alone(crossbar: Crossbar) -> None:
-    """Refuse effects of a write that know nothing of pulses; stuck cells no pulse moves."""
-    cells = crossbar.cells
-    array = cells.array()
-    for name, effect in cells.config.effects.items():
-        if effect.stage is not Stage.PROGRAM or is_off(effect):
-            continue
-        if effect.stuck_cells(array, cells.context().child(name)) is None:
-            raise ConfigError(
-                f"the effect {name!r} acts when cells are written as a whole, not at a pulse; "
-                f"expected cells that pulses alone move: without={(name,)!r}, and the device's own "
-                "distributions and c2c"
-            )
-
-
-def _shrink(crossbar: Crossbar, headroom: float) -> None:
-    """Write the weights into a part of the window."""
-    cells = crossbar.cells
-    nothing = cells.mapped(crossbar.folded.transpose(1, 2) * 0.0, int(cells.writes))
-    unused, _ = cells.config.device.nominal_range()
-    zero = cells.tiling.split([part.target for part in nothing.parts], unused)
-    nominal = cells.config.device.nominal()
-    target = zero + (nominal.conductance(nominal.state_of(cells.programmed)) - zero) / headroom
-    device = cells.array().device
-    cells.programmed.copy_(device.conductance(device.state_of(target)))
-    cells.gain.mul_(headroom)
-    crossbar.refresh()
+    result = {}
+    for name, (_, matrix) in named_matrices(model).items():
+        crossbar = matrix.crossbar
+        pair = pair_of(crossbar, None)
+        device, ctx = crossbar.cells.array().device, crossbar.cells.context()
+        change = change_of(device, ctx.child("granularity"), pair)
+        pulsed = 2 if pair == "push_pull" else 1
+        result[name] = float(crossbar.gain.mean()) * change * pulsed
+    return result

@@ -4,21 +4,25 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from memcore import _check
 from memcore._text import shown
 from memcore.contracts.layer import Layer
-from memcore.contracts.update import UpdateRule
-from memcore.crossbar.crossbar import Crossbar
-from memcore.errors import ConfigError
+from memcore.contracts.update import Pair, UpdateRule
+from memcore.errors import ConfigError, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training
-from memcore.optim.cells import PulsedCells
+from memcore.optim.pulser import Pulser
+from memcore.optim.report import MatrixTraining, TrainingReport
+from memcore.optim.trainer import Trainer
 from memcore.registry.specs import PluginSpec, plugin
 
 Order = Literal["exact", "grouped", "net"]
+_PAIRS = (None, "reference", "push_pull", "one_sided")
+#: Vectors after which it is looked whether trains fit, for each matrix.
+_ENOUGH = 1000
 
 
 class InSitu(torch.optim.Optimizer):
@@ -37,12 +41,18 @@ class InSitu(torch.optim.Optimizer):
             pulses of each direction, which is faster and, without noise, moves a weight otherwise
             by at most the number of pulses up times that of pulses down times the second order of
             a step; `"net"` subtracts opposite pulses, which hides what an asymmetric cell does.
+        pair: which cells of a weight take pulses: `"reference"`, that of an offset mapping alone;
+            `"push_pull"`, both of a differential one in opposite directions; `"one_sided"`, one of
+            both towards SET only. The rule and the mapping decide by default.
         headroom: how much larger than its largest weight now a matrix may become.
         digital: optimiser of all other parameters; SGD with the same rate by default.
 
     Raises:
         ConfigError: the rule, the device or a mapping does not fit.
         ConversionError: there is no memristive layer.
+
+    Warns:
+        SaturationWarning: after many vectors, trains are clipped or send hardly any pulse.
 
     Examples:
         >>> config = memcore.CrossbarConfig(device="soft_bounds", mapper="offset")
@@ -59,20 +69,26 @@ class InSitu(torch.optim.Optimizer):
         rule: PluginSpec = "sgd_pulsed",
         lr: float,
         order: Order = "grouped",
+        pair: Pair | None = None,
         headroom: float = 2.0,
         digital: torch.optim.Optimizer | None = None,
     ) -> None:
         if not isinstance(order, str) or order not in ("exact", "grouped", "net"):
             raise ConfigError(f"order={shown(order)}; expected 'exact', 'grouped' or 'net'")
+        if pair not in _PAIRS:
+            raise ConfigError(
+                f"pair={shown(pair)}; expected 'reference', 'push_pull', 'one_sided' or None"
+            )
         lr = _check.number("lr", lr, above=0)
         headroom = _check.number("headroom", headroom, at_least=1.0)
         self.rule: UpdateRule = plugin("updates", rule)
-        self._trainers: list[_Trainer] = []
+        self._trainers: list[Trainer] = []
         self._places = _unique(model)
         self._order = order
         for _, matrix in self._places.values():
-            trainer = _Trainer(matrix, self.rule, headroom, net=order == "net")
+            trainer = Trainer(matrix, self.rule, headroom, net=order == "net", pair=pair)
             self._trainers.append(trainer)
+        self._steps, self._has_warned = 0, False
         on_cells = list(_on_cells(self._places))
         super().__init__(on_cells, {"lr": lr})
         held = {id(parameter) for parameter in on_cells}
@@ -92,7 +108,9 @@ class InSitu(torch.optim.Optimizer):
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")
         if self.digital is not None:
             self.digital.step()
+        self._steps += 1
         self._follow()
+        self._look_at_trains()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget gradients, and what passes have shown."""
@@ -102,11 +120,51 @@ class InSitu(torch.optim.Optimizer):
         for trainer in self._trainers:
             trainer.passes.clear()
 
-    @property
-    def pulses(self) -> dict[str, int]:
-        """Pulses that were applied so far, by the name of the matrix, to all of its arrays."""
-        pairs = zip(self._places, self._trainers, strict=True)
-        return {name: trainer.pulses for name, trainer in pairs}
+    def report(self) -> TrainingReport:
+        """What training did so far to each matrix, and the pulses, energy and time it took."""
+        return TrainingReport(
+            rule=type(self.rule).__name__,
+            lr=float(self.param_groups[0]["lr"]),
+            steps=self._steps,
+            matrices=tuple(
+                MatrixTraining(
+                    name=name,
+                    granularity=trainer.slow.granularity,
+                    pulses=trainer.pulses,
+                    cycles=trainer.slow.wear,
+                    energy=sum(float(cells.energy) for cells in trainer.cells),
+                    time=sum(float(cells.time) for cells in trainer.cells),
+                    figures=getattr(trainer.module, "figures", dict)(),
+                )
+                for name, trainer in zip(self._places, self._trainers, strict=True)
+            ),
+        )
+
+    def _look_at_trains(self) -> None:
+        """Say once that trains are clipped, or send hardly a pulse."""
+        if self._has_warned or self._steps & (self._steps - 1):
+            return  # at steps 1, 2, 4, 8 ...
+        for name, trainer in zip(self._places, self._trainers, strict=True):
+            for pulser in trainer.module.modules():
+                if isinstance(pulser, Pulser) and int(pulser.vectors) >= _ENOUGH:
+                    self._judge(name, pulser)
+
+    def _judge(self, name: str, pulser: Pulser) -> None:
+        figures = pulser.figures()
+        if figures["clipped"] > 0.01:
+            found = f"{100 * figures['clipped']:.3g} % of the updates are clipped"
+            remedy = "a lower lr, or a device with larger steps"
+        elif figures["wanted"] < 1 / pulser.longest:
+            found = f"the largest product of a vector sends {figures['wanted']:.2g} pulses"
+            remedy = "a higher lr, or a device with smaller steps"
+        else:
+            return
+        self._has_warned = True
+        warn(
+            f"{found} in {name or 'the layer'}; expected at most 1 % to be clipped, and a mean of "
+            f"1/{pulser.longest} pulses or more: use {remedy}",
+            SaturationWarning,
+        )
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -126,6 +184,7 @@ class InSitu(torch.optim.Optimizer):
         return {
             "in_situ": nn.ModuleList(self._trainers).state_dict(),
             "lr": self.param_groups[0]["lr"],
+            "steps": self._steps,
             "digital": None if self.digital is None else self.digital.state_dict(),
         }
 
@@ -134,78 +193,11 @@ class InSitu(torch.optim.Optimizer):
         nn.ModuleList(self._trainers).load_state_dict(state_dict["in_situ"])
         for group in self.param_groups:
             group["lr"] = state_dict["lr"]
+        self._steps = state_dict["steps"]
         if self.digital is not None and state_dict["digital"] is not None:
             self.digital.load_state_dict(state_dict["digital"])
         for trainer in self._trainers:
             trainer.resume()
-
-
-class _Trainer(nn.Module):
-    """The arrays of one matrix, the rule that pulses them, and what passes have shown."""
-
-    def __init__(self, matrix: Matrix, rule: UpdateRule, headroom: float, *, net: bool) -> None:
-        super().__init__()
-        crossbar = matrix.crossbar
-        slow = PulsedCells(crossbar, headroom=headroom, net=net)
-        others = [
-            PulsedCells(_beside(crossbar, number), net=net) for number in range(rule.arrays - 1)
-        ]
-        #: Arrays beside the network's, with their cells.
-        self.beside = nn.ModuleList([each.crossbar for each in others])
-        self.cells = [*others, slow]
-        self.arrays = nn.ModuleList(self.cells)
-        ctx = crossbar.cells.context().child("update")
-        self.module = rule.bind(tuple(self.cells), ctx).to(crossbar.programmed.device)
-        self.passes: list[tuple[Tensor, Tensor]] = []
-        matrix.record(self._note)
-
-    @property
-    def slow(self) -> PulsedCells:
-        """The cells that the network reads."""
-        return self.cells[-1]
-
-    def _note(self, x: Tensor, d: Tensor) -> None:
-        self.passes.append((x.detach(), d.detach()))
-
-    def train_on_passes(self, lr: float, *, one_by_one: bool) -> None:
-        """Hand what passes have shown to the rule."""
-        passes, self.passes = self.passes, []
-        for x, d in passes:
-            size = 1 if one_by_one else max(1, len(x))
-            for k in range(0, len(x), size):
-                self.module(x[k : k + size], d[k : k + size], lr)
-
-    def settle(self) -> None:
-        """Derive what reads use."""
-        for cells in self.cells:
-            cells.settle()
-
-    def resume(self) -> None:
-        """Derive everything from a state that was loaded."""
-        self.passes.clear()
-        for cells in self.cells:
-            cells.resume()
-
-    @property
-    def pulses(self) -> int:
-        """Pulses on the cells of all arrays."""
-        return sum(int(cells.pulses) for cells in self.cells)
-
-
-def _beside(crossbar: Crossbar, number: int) -> Crossbar:
-    """Another array of the same matrix, whose cells stand for zeros."""
-    tiling, cells = crossbar.tiling, crossbar.cells
-    nothing = crossbar.folded.new_zeros(tiling.groups, tiling.rows, tiling.cols)
-    random = cells.random.child("beside", number)
-    other = Crossbar.of_weight(
-        nothing, cells.config, random, name=cells.name, constant=crossbar.constant
-    )
-    other.cells.gain.copy_(cells.gain.mean().expand_as(other.cells.gain))
-    for port in ("input", "output"):
-        ranges = getattr(crossbar, port).range
-        getattr(other, port).range.copy_(ranges)
-    other.refresh()
-    return other
 
 
 def _unique(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:

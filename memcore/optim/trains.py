@@ -22,13 +22,20 @@ class Trains:
         rows: probability of a pulse of each input line in a slot, with the sign of the input,
             [n, groups, inputs].
         cols: that of each output line, with the sign of the error, [n, groups, outputs].
-        clipped: whether a train is shorter than it should be, [n, groups].
+        wanted: pulses that the largest product asks of a weight, on average, [n, groups].
+        clipped: whether a train is shorter than that, [n, groups].
     """
 
     length: Tensor
     rows: Tensor
     cols: Tensor
+    wanted: Tensor
     clipped: Tensor
+
+    @property
+    def slots(self) -> int:
+        """Time slots of all trains, those of different groups at the same time."""
+        return int(self.length.amax(1).sum()) if self.length.numel() else 0
 
     def counts(self, stream: Stream, first: int) -> tuple[Tensor, Tensor]:
         """Coincidences of all vectors that raise and that lower a weight, [groups, out, in].
@@ -39,21 +46,25 @@ class Trains:
         """
         x = self._fired(self.rows, stream.child("inputs"), first)
         d = self._fired(self.cols, stream.child("outputs"), first)
-        both = torch.einsum("nsgo,nsgi->goi", d.abs(), x.abs())
-        net = torch.einsum("nsgo,nsgi->goi", d, x)  # of one sign they lower, for w -= d x
-        return (both - net) / 2, (both + net) / 2
+        both = torch.einsum("sgo,sgi->goi", d.abs(), x.abs())
+        net = torch.einsum("sgo,sgi->goi", d, x)  # of one sign they lower, for w -= d x
+        return both.sub(net).div_(2), both.add_(net).div_(2)
 
     def _fired(self, signed: Tensor, stream: Stream, first: int) -> Tensor:
-        """Pulses of each line in each slot, -1, 0 or 1, [n, slots, groups, lines]."""
+        """Pulses of each line, -1, 0 or 1, in the slots that are used, [slots, groups, lines]."""
         n, groups, lines = signed.shape
-        slots = int(self.length.max()) if self.length.numel() else 0
-        if not slots:
-            return signed.new_zeros(n, 0, groups, lines)
+        longest = int(self.length.max()) if self.length.numel() else 0
+        if not longest:
+            return signed.new_zeros(0, groups, lines)
         numbers = first + torch.arange(n, device=signed.device)
-        draws = ReadStream(stream.key, numbers).uniform((slots, groups, lines))
-        slot = torch.arange(slots, device=signed.device).view(1, -1, 1, 1)
-        fires = (draws < signed.abs().unsqueeze(1)) & (slot < self.length[:, None, :, None])
-        return fires * signed.sign().unsqueeze(1)
+        draws = ReadStream(stream.key, numbers).uniform((longest, groups, lines))
+        slot = torch.arange(longest, device=signed.device)
+        vector, at = (slot < self.length.amax(1, keepdim=True)).nonzero(as_tuple=True)
+        chosen = signed[vector]
+        fires = draws[vector, at] < chosen.abs()
+        if groups > 1:
+            fires &= (at.unsqueeze(1) < self.length[vector]).unsqueeze(2)
+        return fires * chosen.sign()
 
 
 def trains(
@@ -105,5 +116,6 @@ def trains(
         length=length,
         rows=(of_x.unsqueeze(2) * x).clamp(-1, 1),
         cols=(of_d.unsqueeze(2) * d).clamp(-1, 1),
+        wanted=k,
         clipped=k > longest,
     )

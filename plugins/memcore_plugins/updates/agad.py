@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore import Context, PulsedWeights, UpdateRule, parameter
-from memcore.optim import trains
-from memcore_plugins.updates._transfer import Transfer
-
-_KEPT = 0.99  #: of the running means of the largest input and error
+from memcore_plugins.updates._chopping import Chopping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,53 +58,29 @@ class Agad(UpdateRule):
         return _Trainer(self, weights, ctx)
 
 
-class _Trainer(Transfer):
-    hidden: Tensor
+class _Trainer(Chopping):
     mean: Tensor
     reference: Tensor
-    sign: Tensor
     flipped: Tensor
-    largest: Tensor
 
     def __init__(self, rule: Agad, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
-        super().__init__(weights, ctx.random, rule.every, rule.longest)
+        super().__init__(weights, ctx, rule.every, rule.longest, rule.fast_lr)
         self._rule = rule
         self._period = max(ceil(1 / rule.flip), 2)
-        shape = weights[-1].shape
-        for name in ("hidden", "mean", "reference"):
-            self.register_buffer(name, torch.zeros(shape))
-        self.register_buffer("sign", torch.ones(shape[2]))
-        self.register_buffer("flipped", torch.zeros(shape[2], dtype=torch.bool))
-        self.register_buffer("largest", torch.zeros(2))
+        for name in ("mean", "reference"):
+            self.register_buffer(name, torch.zeros(self.slow.shape))
+        self.register_buffer("flipped", torch.zeros(self.slow.shape[2], dtype=torch.bool))
 
-    def update(self, x: Tensor, d: Tensor, lr: float, first: int) -> None:
-        del lr
-        for largest in torch.stack([x.abs().amax((1, 2)), d.abs().amax((1, 2))], 1):
-            known = self.largest > 0
-            mean = torch.where(known, _KEPT * self.largest + (1 - _KEPT) * largest, largest)
-            self.largest.copy_(torch.where(largest > 0, mean, self.largest))
-        if not bool((self.largest > 0).all()):
-            return
-        rule, step = self._rule, self.fast.granularity
-        rate = rule.fast_lr * rule.longest * step / float(self.largest.prod())
-        pulses = trains(x * self.sign, d, rate, step, longest=rule.longest)
-        self.fast.pulse(*pulses.counts(self._stream.child("fast"), first))
-
-    def transfer(self, column: int, v: Tensor, lr: float) -> None:
-        rule, sweep = self._rule, int(self.transfers) // self.slow.shape[2]
-        mean, reference = self.mean[:, :, column], self.reference[:, :, column]
-        if bool(self.flipped[column]):
-            reference.copy_(mean)
-        hidden = self.hidden[:, :, column]
+    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
+        rule, sweep = self._rule, self.sweep
+        mean, reference = self.mean[:, :, columns], self.reference[:, :, columns]
+        reference.copy_(torch.where(self.flipped[columns], mean, reference))
         rate = rule.transfer_lr * lr / self.fast.granularity
-        hidden += rate * self.sign[column] * (v - reference)
+        self.hidden[:, :, columns] += rate * self.sign[columns] * (v - reference)
         if sweep > self._period:
-            pulses = hidden.trunc().clamp(-rule.most, rule.most)
-            hidden *= torch.where(pulses != 0, rule.momentum, 1.0)
-            self.pulse_column(column, pulses)
-        share = min(rule.tail / self._period, 1.0)
-        mean.lerp_(v, share)
+            self.send(columns, rule.most, rule.momentum)
+        mean.lerp_(v, min(rule.tail / self._period, 1.0))
         ends = (sweep + 1) % self._period == 0
-        self.flipped[column] = ends
+        self.flipped[columns] = ends
         if ends:
-            self.sign[column].neg_()
+            self.sign[columns] *= -1

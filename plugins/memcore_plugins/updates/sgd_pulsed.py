@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, Stream, UpdateRule, parameter
-from memcore.optim import trains
+from memcore import Context, PulsedWeights, UpdateRule, parameter
+from memcore.optim import Pulser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,29 +29,30 @@ class PulsedSgd(UpdateRule):
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         (only,) = weights
-        return _Trainer(self, only, ctx.random)
+        pulser = Pulser(
+            only,
+            ctx.random,
+            longest=self.longest,
+            length_management=self.length_management,
+            update_management=self.update_management,
+            alpha=self.alpha,
+        )
+        return _Trainer(pulser)
 
 
 class _Trainer(nn.Module):
     vectors: Tensor
 
-    def __init__(self, rule: PulsedSgd, weights: PulsedWeights, stream: Stream) -> None:
+    def __init__(self, pulser: Pulser) -> None:
         super().__init__()
-        self._rule, self._weights, self._stream = rule, (weights,), stream
+        self.pulser = pulser
         self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the weights for some vectors."""
-        rule, (weights,) = self._rule, self._weights
-        pulses = trains(
-            x,
-            d,
-            lr,
-            weights.granularity,
-            longest=rule.longest,
-            length_management=rule.length_management,
-            update_management=rule.update_management,
-            alpha=rule.alpha,
-        )
-        weights.pulse(*pulses.counts(self._stream, int(self.vectors)))
+        self.pulser(x, d, lr, int(self.vectors))
         self.vectors.add_(len(x))
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for a report."""
+        return self.pulser.figures()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore import Context, PulsedWeights, UpdateRule, parameter
-from memcore.optim import trains
+from memcore.optim import Pulser
 from memcore_plugins.updates._transfer import Transfer
 
 
@@ -36,12 +36,19 @@ class TikiTaka(UpdateRule):
 class _Trainer(Transfer):
     def __init__(self, rule: TikiTaka, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
         super().__init__(weights, ctx.random, rule.every, rule.longest)
-        self._rule = rule
+        self._rate = rule.transfer_lr
+        self.slow_pulser = Pulser(self.slow, ctx.random.child("slow"), longest=rule.longest)
 
-    def transfer(self, column: int, v: Tensor, lr: float) -> None:
+    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
         groups, _, inputs = self.slow.shape
-        unit = torch.zeros(1, groups, inputs, device=v.device)
-        unit[:, :, column] = 1.0
-        rate, rule = self._rule.transfer_lr * lr, self._rule
-        pulses = trains(unit, -v.unsqueeze(0), rate, self.slow.granularity, longest=rule.longest)
-        self.slow.pulse(*pulses.counts(self._stream.child("slow"), int(self.transfers)))
+        unit = torch.eye(inputs, device=v.device)[columns].unsqueeze(1).expand(-1, groups, -1)
+        self.slow_pulser(unit, -v.permute(2, 0, 1), self._rate * lr, int(self.transfers))
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for a report: the trains of both arrays."""
+        of_slow = self.slow_pulser.figures()
+        return {
+            **super().figures(),
+            "rate of the slow array": self._rate * float(self.rate),
+            "pulses wanted by a transfer": of_slow["wanted"],
+        }

@@ -45,10 +45,10 @@ class _Trainer(Transfer):
         self._rule = rule
         self.register_buffer("hidden", torch.zeros(weights[-1].shape))
 
-    def transfer(self, column: int, v: Tensor, lr: float) -> None:
+    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
         rule = self._rule
-        hidden = self.hidden[:, :, column]
+        hidden = self.hidden[:, :, columns]
         hidden += rule.transfer_lr * lr / self.slow.granularity * v
         pulses = hidden.trunc().clamp(-rule.most, rule.most)
         hidden *= torch.where(pulses != 0, rule.momentum, 1.0)
-        self.pulse_column(column, pulses)
+        self.pulse_columns(columns, pulses)
