@@ -135,7 +135,8 @@ def test_a_group_is_as_far_from_the_order_of_its_vectors_as_exchanges_of_pulses_
 @pytest.mark.parametrize("rule", sorted(memcore.updates))
 def test_a_resumed_training_goes_on_bit_for_bit(rule):
     device = {"name": "soft_bounds", "dw_min": 0.005, "c2c": 0.3}
-    mem, other = memristive(device=device), memristive(device=device)
+    mapper = "differential" if memcore.updates[rule].pair == "one_sided" else "offset"
+    mem, other = (memristive(device=device, mapper=mapper) for _ in range(2))
     first, second = (InSitu(m, rule=rule, lr=0.1) for m in (mem, other))
     train(mem, first, 3)
     file = io.BytesIO()
@@ -221,12 +222,12 @@ def test_pulses_energy_time_and_wear_are_counted():
 
 
 def test_training_wears_cells_and_goes_on_from_what_has_drifted():
-    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.1}])
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
     optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
     train(mem, optimizer, 3)
-    segments = mem.crossbar.cells.clock.segments
-    assert segments[:, 2].sum() == pytest.approx(optimizer.report().matrices[0].cycles, rel=1e-6)
-    memcore.age(mem, seconds=1e6)
+    cycles = mem.crossbar.cells.clock.segments[:, 2].sum() - 1  # one of the conversion
+    assert cycles == pytest.approx(optimizer.report().matrices[0].cycles, rel=1e-6)
+    memcore.age(mem, seconds=1e3)
     drifted = mem.effective_weight.clone()
     optimizer.zero_grad()
     (mem(X) - TARGET).square().mean().mul(1e-6).backward()
@@ -260,15 +261,13 @@ def test_trains_that_do_not_fit_are_named_once():
     mem = memristive()
     optimizer = InSitu(mem, rule="sgd_pulsed", lr=50.0)
     x = draws(1100, 6, name="many")
+    mem(x).square().sum().backward()
     with pytest.warns(memcore.SaturationWarning, match="of the updates are clipped in the layer"):
-        mem(x).square().sum().backward()
         optimizer.step()
     quiet = memristive()
     optimizer = InSitu(quiet, rule="sgd_pulsed", lr=1e-7)
+    quiet(x).square().sum().backward()
     with pytest.warns(memcore.SaturationWarning, match="use a higher lr"):
-        quiet(x).square().sum().backward()
-        optimizer.step()
-        quiet(x).square().sum().backward()
         optimizer.step()
 
 
