@@ -36,6 +36,7 @@ KERNEL_ROOMS = (
     "memcore.dynamics",
     "memcore.crossbar",
     "memcore.nn",
+    "memcore.optim",
     "memcore.spice",
 )
 #: Plugins that act on arrays, whatever their tests name.

@@ -100,16 +100,17 @@ class PulsedCells(nn.Module):
         ctx = self.crossbar.cells.context().child("in place", int(self.calls))
         self.calls.add_(1)
         self._spend_time(up, down, slots)
-        has_up, has_down = bool(up.any()), bool(down.any())
+        has_up, has_down = bool(up.sum() > 0), bool(down.sum() > 0)  # any() is slower on floats
         if self.pair == "one_sided":
             self._move([up, down], ctx, any_pulse=has_up or has_down)
             return
-        if not (has_up and has_down) or not bool((up * down).any()):
+        if not (has_up and has_down) or not bool(torch.dot(up.flatten(), down.flatten()) > 0):
             self._push(up - down, ctx, any_pulse=has_up or has_down)
             return
         first = ctx.random.bernoulli(0.5, up.shape, device=up.device).bool()
-        self._push(torch.where(first, up, -down), ctx.child("first"))
-        self._push(torch.where(first, -down, up), ctx.child("second"))
+        begin = torch.where(first, up, -down)
+        self._push(begin, ctx.child("first"))
+        self._push(up - down - begin, ctx.child("second"))
 
     def _push(self, count: Tensor, ctx: Context, *, any_pulse: bool = True) -> None:
         """Signed pulses [groups, outputs, inputs] on weights."""
@@ -149,9 +150,9 @@ class PulsedCells(nn.Module):
 
     def _spend_energy(self, pulses: Tensor) -> None:
         """That of a resistor at the conductance before the pulses."""
-        sets, g = pulses.clamp(min=0).flatten(), self.crossbar.programmed.flatten()
-        net, size = pulses.flatten(), 2 * sets.sum() - pulses.sum()
-        self.pulses.add_(size.round().to(torch.int64))
+        net, g = pulses.flatten(), self.crossbar.programmed.flatten()
+        sets = net.clamp(min=0)
+        self.pulses.add_((2 * sets.sum(dtype=torch.float64) - net.sum(dtype=torch.float64)).long())
         of_sets = torch.dot(sets, g)
         of_resets = of_sets - torch.dot(net, g)
         ends = (self._device.set_pulse, self._device.reset_pulse)
