@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import memcore
@@ -282,6 +283,52 @@ def test_a_report_names_what_the_rule_did():
     lines = str(report).splitlines()
     assert lines[0] == "Agad, lr 0.1, 2 steps"
     assert "rate of the fast array" in lines[1]
+
+
+def accuracy_on_digits(rule, lr, epochs):
+    """Accuracy in % on 360 digits after training in place, or digitally without a rule."""
+    data = load_digits()
+    x, labels = torch.tensor(data.data / 16, dtype=torch.float32), torch.tensor(data.target)
+    order = Stream(5).child("split").uniform((len(x),)).argsort()
+    train, test = order[:-360], order[-360:]
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    if rule is None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    else:
+        model = memristive(model, mapper="differential")
+        optimizer = InSitu(model, rule=rule, lr=lr, headroom=4.0)
+    for epoch in range(epochs):
+        shuffled = train[Stream(6).child(epoch).uniform((len(train),)).argsort()]
+        for batch in shuffled.split(32):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return 100 * (model(x[test]).argmax(1) == labels[test]).float().mean().item()
+
+
+def test_digits_are_learned_in_place_as_well_as_digitally():
+    assert accuracy_on_digits("sgd_pulsed", 0.2, 4) > accuracy_on_digits(None, 0.2, 4) - 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "lr"),
+    [
+        ("sgd_counts", 0.2),
+        ("mixed_precision", 0.2),
+        ("one_sided", 0.2),
+        ("tiki_taka", 0.2),
+        ("tiki_taka2", 0.1),
+        ({"name": "chopped", "fast_lr": 0.3}, 0.2),
+        ({"name": "agad", "fast_lr": 0.3}, 0.2),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else str(value),
+)
+def test_digits_are_learned_in_place_by_each_rule(rule, lr):
+    assert accuracy_on_digits(rule, lr, 12) > accuracy_on_digits(None, 0.2, 12) - 3
 
 
 def test_stuck_cells_stay():
