@@ -285,6 +285,29 @@ def test_a_report_names_what_the_rule_did():
     assert "rate of the fast array" in lines[1]
 
 
+def test_a_copy_and_a_released_network_have_gradients_again():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, optimizer, 1)
+    again = copy.deepcopy(mem)
+    optimizer.release()
+    for each in (mem, again):
+        torch.testing.assert_close(each(X), mem.eval()(X))
+        each.train()(X).sum().backward()
+        assert each.weight.grad is not None
+
+
+def test_a_schedule_reaches_what_is_trained_digitally():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    train(mem, optimizer, 1)
+    schedule.step()
+    train(mem, optimizer, 1)
+    assert optimizer.report().lr == 0.05
+    assert optimizer.digital.param_groups[0]["lr"] == 0.05
+
+
 def accuracy_on_digits(rule, lr, epochs):
     """Accuracy in % on 360 digits after training in place, or digitally without a rule."""
     data = load_digits()

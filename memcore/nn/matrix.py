@@ -288,6 +288,9 @@ class Matrix(nn.Module):
             self._rehearsing.drop()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._number = opaque.enter(self)

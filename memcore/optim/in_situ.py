@@ -93,6 +93,8 @@ class InSitu(torch.optim.Optimizer):
         super().__init__(on_cells, {"lr": lr})
         held = {id(parameter) for parameter in on_cells}
         others = [p for p in model.parameters() if id(p) not in held and p.requires_grad]
+        #: Whether the digital optimiser is our own, which has our rate, also where it changes.
+        self._follows = digital is None
         if digital is None and others:
             digital = torch.optim.SGD(others, lr=lr)
         self.digital = digital
@@ -107,6 +109,9 @@ class InSitu(torch.optim.Optimizer):
         for trainer in self._trainers:
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")
         if self.digital is not None:
+            if self._follows:
+                for group in self.digital.param_groups:
+                    group["lr"] = lr
             self.digital.step()
         self._steps += 1
         self._follow()
@@ -117,6 +122,17 @@ class InSitu(torch.optim.Optimizer):
         super().zero_grad(set_to_none)
         if self.digital is not None:
             self.digital.zero_grad(set_to_none)
+        for trainer in self._trainers:
+            trainer.passes.clear()
+
+    def release(self) -> None:
+        """Let the network be as any other again, with the weights that its cells stand for.
+
+        Its parameters have gradients again, and training mode rehearses; copies and unpickled
+        networks are released too.
+        """
+        for _, matrix in self._places.values():
+            matrix.record(None)
         for trainer in self._trainers:
             trainer.passes.clear()
 

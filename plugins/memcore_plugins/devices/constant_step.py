@@ -33,9 +33,10 @@ class ConstantStep(Weighted, AffinePulsed):
         higher, lower = (scale * (self.dw_min / (high - low)) for scale in self.relative_scales)
         count = count.to(state.dtype)
         if _is_one(higher, lower):
-            return (state + count * higher).clamp_(0, 1)
-        moved = count.clamp(min=0) * higher + count.clamp(max=0) * lower
-        return (state + moved).clamp_(0, 1)
+            moved: Tensor = state + count * higher
+        else:
+            moved = state + count.clamp(min=0) * higher + count.clamp(max=0) * lower
+        return moved.clamp_(0, 1)
 
 
 def _is_one(higher: Parameter, lower: Parameter) -> bool:
