@@ -101,36 +101,47 @@ class PulsedCells(nn.Module):
         self.calls.add_(1)
         self._spend_time(up, down, slots)
         has_up, has_down = bool(up.sum() > 0), bool(down.sum() > 0)  # any() is slower on floats
+        if not (has_up or has_down):
+            return
         if self.pair == "one_sided":
-            self._move([up, down], ctx, any_pulse=has_up or has_down)
-            return
-        if not (has_up and has_down) or not bool(torch.dot(up.flatten(), down.flatten()) > 0):
-            self._push(up - down, ctx, any_pulse=has_up or has_down)
-            return
-        first = ctx.random.bernoulli(0.5, up.shape, device=up.device).bool()
-        begin = torch.where(first, up, -down)
-        self._push(begin, ctx.child("first"))
-        self._push(up - down - begin, ctx.child("second"))
+            self._move(self._laid([up, down]), ctx)
+        elif not (has_up and has_down) or not bool(torch.dot(up.flatten(), down.flatten()) > 0):
+            self._push(up - down, ctx)
+        else:
+            first = ctx.random.bernoulli(0.5, up.shape, device=up.device).bool()
+            begin = torch.where(first, up, -down)
+            self._push(begin, ctx.child("first"))
+            self._push(up - down - begin, ctx.child("second"))
+        self._expose()
 
-    def _push(self, count: Tensor, ctx: Context, *, any_pulse: bool = True) -> None:
+    def _push(self, count: Tensor, ctx: Context) -> None:
         """Signed pulses [groups, outputs, inputs] on weights."""
         signs = [p.sign for p in self.crossbar.cells.parts if not isinstance(p, Reference)]
-        self._move([count if sign > 0 else -count for sign in signs], ctx, any_pulse=any_pulse)
+        self._move(self._laid([count if sign > 0 else -count for sign in signs]), ctx)
 
-    def _move(self, counts: list[Tensor], ctx: Context, *, any_pulse: bool = True) -> None:
-        """Signed pulses [groups, outputs, inputs] on the cells of each part."""
-        if not any_pulse:
-            return
-        cells = self.crossbar.cells
-        by_row = iter([each.transpose(1, 2).to(self.state.dtype) for each in counts])
-        nothing = self.state.new_zeros(self.shape[0], self.shape[2], 1)
-        parts = [nothing if isinstance(part, Reference) else next(by_row) for part in cells.parts]
-        self._apply_pulses(cells.tiling.split(parts, 0.0), ctx)
+    def _laid(self, counts: list[Tensor]) -> Tensor:
+        """Pulses of the cells [arrays, rows, cols] of those of each part that has some."""
+        tiling, dtype = self.crossbar.tiling, self.state.dtype
+        by_row = [each.transpose(1, 2) for each in counts]
+        if tiling.tile is None:  # one array for each part and group: a single copy
+            cells = self.state.new_zeros(self.state.shape[1:])
+            for part, place in zip(by_row, cells.chunk(len(by_row)), strict=True):
+                place[..., : tiling.cols] = part
+            return cells
+        nothing = by_row[0].new_zeros(tiling.groups, tiling.rows, 1, dtype=dtype)
+        own = (each.to(dtype) for each in by_row)
+        parts = self.crossbar.cells.parts
+        return tiling.split(
+            [nothing if isinstance(part, Reference) else next(own) for part in parts], 0.0
+        )
 
-    def _apply_pulses(self, pulses: Tensor, ctx: Context) -> None:
+    def _move(self, pulses: Tensor, ctx: Context) -> None:
         """Signed pulses [arrays, rows, cols] on cells."""
         self._spend_energy(pulses)
         self.state.copy_(self._device.pulses(self.state, pulses, ctx))
+
+    def _expose(self) -> None:
+        """Let the arrays hold what the state of the cells conducts."""
         self.crossbar.programmed.copy_(self._conductance())
         self._is_stale = True
 
@@ -149,10 +160,10 @@ class PulsedCells(nn.Module):
         self.time.add_(slots * sum(math.nan if end is None else end[1] for end in ends))
 
     def _spend_energy(self, pulses: Tensor) -> None:
-        """That of a resistor at the conductance before the pulses."""
+        """That of a resistor at the conductance that the arrays were last known to have."""
         net, g = pulses.flatten(), self.crossbar.programmed.flatten()
         sets = net.clamp(min=0)
-        self.pulses.add_((2 * sets.sum(dtype=torch.float64) - net.sum(dtype=torch.float64)).long())
+        self.pulses.add_((2 * sets.sum() - net.sum()).round().long())
         of_sets = torch.dot(sets, g)
         of_resets = of_sets - torch.dot(net, g)
         ends = (self._device.set_pulse, self._device.reset_pulse)
@@ -183,7 +194,8 @@ class PulsedCells(nn.Module):
         ctx = cells.context().child("renewed", int(self.calls))
         self.calls.add_(1)
         for stage, pulses in zip(("reset", "set"), sent, strict=True):
-            self._apply_pulses(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
+            self._move(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
+            self._expose()
 
     # Reading and keeping -------------------------------------------------------------------------
 
