@@ -21,6 +21,7 @@ from memcore.registry.instances import (
     nonidealities,
     programmers,
     registries,
+    updates,
 )
 
 #: The public names by the module that defines them; `__init__.pyi` says the same to type checkers.
@@ -47,6 +48,7 @@ _NAMES: dict[str, str] = {
     "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.transfer": "Thresholds Transfer",
+    "contracts.update": "Pair PulsedWeights UpdateRule",
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",
@@ -100,6 +102,7 @@ _MODULES: dict[str, str] = {
             "fitting",
             "modelling",
             "native",
+            "optim",
             "plot",
             "recipes",
             "sensing",
@@ -150,4 +153,5 @@ __all__ = [  # noqa: PLE0604, a list of names that the tables above hold
     "nonidealities",
     "programmers",
     "registries",
+    "updates",
 ]

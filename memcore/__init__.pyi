@@ -6,6 +6,7 @@ from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling
 from memcore import native as native
+from memcore import optim as optim
 from memcore import plot as plot
 from memcore import recipes as recipes
 from memcore import sensing as sensing
@@ -66,6 +67,9 @@ from memcore.contracts.sums import OperationUnit as OperationUnit
 from memcore.contracts.sums import Sums as Sums
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
+from memcore.contracts.update import Pair as Pair
+from memcore.contracts.update import PulsedWeights as PulsedWeights
+from memcore.contracts.update import UpdateRule as UpdateRule
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
@@ -127,6 +131,7 @@ from memcore.registry.instances import mappers as mappers
 from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
+from memcore.registry.instances import updates as updates
 from memcore.report import yields as yields
 from memcore.report.cells import export_cells as export_cells
 from memcore.report.cells import recorded_writes as recorded_writes

@@ -39,6 +39,7 @@ KERNEL_ROOMS = (
     "memcore.crossbar",
     "memcore.sensing",
     "memcore.nn",
+    "memcore.optim",
     "memcore.spice",
 )
 #: Plugins that act on arrays, whatever their tests name.

@@ -42,6 +42,7 @@ ROOMS = (
     "memcore.recipes",
     "memcore.nn",
     "memcore.compression",
+    "memcore.optim",
     "memcore.report",
     "memcore.plot",
     "memcore.pages",

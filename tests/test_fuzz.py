@@ -121,6 +121,13 @@ def plugin(kind: str, name: str, **parameters: Any) -> None:
         states = {"name": "finite_states", "states": 16}
         memcore.compress(nn.Linear(3, 2), config(nonidealities=[states]), [made], LOADER)
         return
+    if kind == "updates":
+        mapper = "differential" if made.pair == "one_sided" else "offset"
+        net = memcore.convert(nn.Linear(3, 2), config(device="soft_bounds", mapper=mapper))
+        optimizer = memcore.optim.InSitu(net, rule=made, lr=0.1)
+        net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        return
     used = {"nonidealities": [made]} if kind == "nonidealities" else {KEYS[kind]: made}
     memcore.convert(nn.Linear(3, 2), config(**used))(torch.ones(1, 3))
     if kind == "devices":

@@ -9,13 +9,14 @@ from memcore.contracts.effect import NonIdeality
 from memcore.contracts.layer import Layer
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
+from memcore.contracts.update import UpdateRule
 
 #: The contracts whose plugins are frozen dataclasses of parameters.
 CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
     for contract in (
         *(Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel),
-        CompressionPass,
+        *(CompressionPass, UpdateRule),
     )
 }
 #: Every base class by kind; a layer is a module.

@@ -17,7 +17,7 @@ from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
 from memcore.nn.rehearsing import Rehearsing, Source, moved
-from memcore.ops.surrogate import straight_through, through_product
+from memcore.ops.surrogate import recorded_product, straight_through, through_product
 from memcore.random import Stream
 
 P = ParamSpec("P")
@@ -78,6 +78,7 @@ class Matrix(nn.Module):
         self._looked: tuple[int, ...] | None = None  # at which versions of the parameters
         #: Whether it was said that the parameters have moved since the cells were written.
         self.has_warned = False
+        self._record: Callable[[Tensor, Tensor], None] | None = None
         self._number = opaque.enter(self)
         self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
 
@@ -129,8 +130,24 @@ class Matrix(nn.Module):
         source = self._source(operand, matrix)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
         y, folded = self._of_source(source, x, lines)
-        held = matrix if lines is None else self._packing.packed(matrix)
-        return y if lines is None else through_product(y, lines, held, folded)
+        if lines is None:
+            return y
+        held = self._packing.packed(matrix)
+        if self._record is not None:
+            return recorded_product(y, lines, held, folded, self._record)
+        return through_product(y, lines, held, folded)
+
+    def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
+        """Let a backward pass tell what each read was and what its outputs should change by.
+
+        Training then is on the cells themselves: they are read as they are, in training mode too,
+        and the parameters get no gradients.
+
+        Args:
+            listener: called with what drove the word lines, [n, groups, inputs], and the gradient
+                of the loss with respect to the outputs, [n, groups, outputs]; None for none.
+        """
+        self._record = listener
 
     def _through(self, y: Tensor, x: Tensor, matrix: Tensor, folded: Tensor) -> Tensor:
         if not _needs_gradient(x, matrix):
@@ -181,14 +198,14 @@ class Matrix(nn.Module):
 
     @property
     def _rehearses(self) -> bool:
-        return self.training and self._rehearsing is not None
+        return self.training and self._rehearsing is not None and self._record is None
 
     def _source(self, operand: Operand, matrix: Tensor) -> Source | None:
         """What a read in eager mode uses; None for the cells that were programmed."""
         if self._rehearses:
             assert self._rehearsing is not None
             return self._rehearsing.source(self.crossbar, matrix)
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and self._record is None:
             self._look(operand, matrix)
         return None
 
@@ -219,7 +236,7 @@ class Matrix(nn.Module):
         """Whether a read is the product with `exact` and nothing else."""
         rehearsing = self._rehearsing
         waits = rehearsing is None or rehearsing.training.waits or not self.training
-        return self.crossbar.reads_exactly and waits
+        return self.crossbar.reads_exactly and waits and self._record is None
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.
@@ -290,6 +307,9 @@ class Matrix(nn.Module):
         if self._rehearsing is not None:
             self._rehearsing.drop()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ from memcore.testing import (
     checks_nonideality,
     checks_programmer,
     checks_programmer_lines,
+    checks_update,
 )
 from memcore.testing.cases import describe
 from memcore.testing.layer_case import LayerCase
@@ -40,6 +41,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
     "compressions": checks_compression.CHECKS,
+    "updates": checks_update.CHECKS,
     "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
@@ -83,8 +85,9 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
     """All checks of a plugin, and those of the effects that a device brings along.
 
     Args:
-        plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model
-            or compression pass; or the class of a layer, which is tried in each of its `trials`.
+        plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model,
+            compression pass or update rule; or the class of a layer, which is tried in each of its
+            `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.
