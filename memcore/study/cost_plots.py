@@ -8,7 +8,12 @@ from memcore.study.results import Results, name_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_UNITS: Final = {"energy": "J", "time": "s", "area": "m²"}
+#: Sizes and names of the units that a figure is drawn in, the largest first.
+_UNITS: Final = {
+    "energy": ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")),
+    "time": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
+    "area": ((1e-6, "mm²"), (1e-12, "µm²")),
+}
 
 
 def panels(grid: Any, results: Results, colours: Any, markers: Any) -> None:
@@ -27,6 +32,11 @@ def panels(grid: Any, results: Results, colours: Any, markers: Any) -> None:
     for line, model in zip(grid, models, strict=True):
         for axes, figure in zip(line, FIGURES, strict=True):
             priced = _priced(results, model.model, figure)
+            largest = max(x for _, x, _, _ in priced)
+            size, unit = next(
+                (u for u in _UNITS[figure] if largest >= 0.1 * u[0]), _UNITS[figure][-1]
+            )
+            priced = [(name, x / size, y, on) for name, x, y, on in priced]
             for number, sweep in enumerate(results.study.sweep):
                 chosen = [(x, factor * y) for name, x, y, _ in priced if name == sweep.name]
                 axes.plot(
@@ -44,7 +54,10 @@ def panels(grid: Any, results: Results, colours: Any, markers: Any) -> None:
             _front(axes, [(x, factor * y) for _, x, y, on in priced if on])
             if max(x for _, x, _, _ in priced) > 3 * min(x for _, x, _, _ in priced) > 0:
                 axes.set_xscale("log")
-            axes.set_xlabel(f"{figure} ({_UNITS[figure]})")
+            else:
+                axes.locator_params(axis="x", nbins=5)
+                axes.ticklabel_format(axis="x", useOffset=False)
+            axes.set_xlabel(f"{figure} ({unit})")
             axes.set_title(f"{figure} of an inference by {model.model}", loc="left")
     grid[0][-1].legend(fontsize=7.5, loc="best")
 

@@ -19,7 +19,7 @@ from memcore.study.evaluation import chip_of, chip_seeds
 from memcore.study.files import digest_json, read_json, write_json
 from memcore.study.layered import Arrays
 from memcore.study.prices import FIGURES, Price, checked, labels
-from memcore.study.results import Results
+from memcore.study.results import Results, name_of
 from memcore.study.sweeps import Point
 
 COSTS: Final = "costs.json"
@@ -76,7 +76,10 @@ def with_prices(
 def with_known_prices(results: Results, identity: Sequence[str], todo: Sequence[Point]) -> Results:
     """The results with the prices that their folder holds."""
     known, prices = _known(results.folder), {}
+    finished = {name_of(row) for row in results}
     for point in todo if results.study.study.cost else ():
+        if point.name not in finished:
+            continue
         mark = _mark(results.study, identity, point)
         priced = _of(known, point, mark, results.study)
         if priced is not None:
