@@ -16,7 +16,8 @@ from memcore.crossbar.readers.phases import drive
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
-from memcore.nn.rehearsing import Rehearsing, Source, moved
+from memcore.nn.rehearsing import Rehearsing, Source
+from memcore.nn.seen import moved
 from memcore.ops.surrogate import recorded_product, straight_through, through_product
 from memcore.random import Stream
 
