@@ -29,14 +29,18 @@ class Glance(NamedTuple):
         owner = matrix if matrix._base is None else matrix._base
         if not isinstance(owner, nn.Parameter) or owner.is_inference() or owner.is_meta:
             return None
-        every = max(1, owner.numel() // _GLANCED)
-        values = owner.detach().reshape(-1)[::every]
-        return cls(id(owner), owner._version, owner.data_ptr(), float(values.sum()))
+        return cls(id(owner), owner._version, owner.data_ptr(), _sampled(owner))
 
     def has_changed(self, before: "Glance") -> bool:
         """Whether the same parameter has changed for certain."""
         is_same = self.owner == before.owner and self.version != before.version
         return is_same and self.values != before.values
+
+
+def _sampled(matrix: Tensor) -> float:
+    """The sum of a few values."""
+    every = max(1, matrix.numel() // _GLANCED)
+    return float(matrix.detach().reshape(-1)[::every].sum())
 
 
 class Seen:
@@ -48,8 +52,9 @@ class Seen:
 
     def __init__(self) -> None:
         self._glance: Glance | None = None
+        #: The weights themselves, as long as no fingerprint of them was needed.
         self._matrix: Tensor | None = None
-        self._version = 0
+        self._was = (0, 0.0)  # their version, and a few of their values
         self._fingerprint: Fingerprint | None = None
         #: The sampled values of the weights that the cells were written from.
         self._origin: float | None = None
@@ -82,8 +87,9 @@ class Seen:
 
     def settle(self) -> None:
         """Take the fingerprint of the weights that were seen, while they are what they were."""
-        if self._matrix is not None and self._matrix._version == self._version:
-            self._fingerprint = Fingerprint.of(self._matrix)
+        matrix = self._matrix
+        if matrix is not None and self._was == (matrix._version, _sampled(matrix)):
+            self._fingerprint = Fingerprint.of(matrix)
         self._matrix = None
 
     def _keep(self, matrix: Tensor, fingerprint: Fingerprint | None) -> None:
@@ -91,7 +97,7 @@ class Seen:
         self._matrix = None
         if fingerprint is None:
             self._matrix = matrix.detach()
-            self._version = self._matrix._version
+            self._was = (self._matrix._version, _sampled(self._matrix))
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()
