@@ -74,12 +74,13 @@ def test_where_nothing_is_drawn_the_order_makes_no_difference(way, layer, monkey
 def test_cells_and_reads_have_the_distribution_of_those_on_arrays(monkeypatch):
     """Mean and spread of weights and of reads, with 40,000 cells and 20,000 reads."""
     way = {
+        "device": {"name": "ideal", "r_on": memcore.Normal(1e4, 1e3, min=1e3)},
         "nonidealities": [
             {"name": "d2d", "std": 0.3},
             {"name": "c2c", "std": 0.1},
             {"name": "finite_states", "states": 40},
             {"name": "read_noise", "relative": 0.1},
-        ]
+        ],
     }
     module = nn.Linear(50, 400, bias=False)
     nn.init.constant_(module.weight, 0.5)
@@ -121,7 +122,6 @@ def test_each_step_is_drawn_anew_and_reads_are_keyed_by_their_number():
         {"nonidealities": ["thermal_noise"]},
         {"mapper": "offset"},
         {"device": "pcm_hermes"},
-        {"device": {"name": "ideal", "r_on": memcore.Normal(1e4, 1e3, min=1e3)}},
         {"adc": BITS, "adc_per": "column"},
         {"training": {"chip": "this"}},
     ],

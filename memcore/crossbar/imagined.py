@@ -72,7 +72,6 @@ class Imagination:
         self._is_cellwise = (
             all(each is not None and each.cellwise for each in contracts)
             and not any(effect.needs_target for effect in effects.values())
-            and config.device.nominal() is config.device
             and config.adc_per == "output"
         )
 
@@ -115,7 +114,7 @@ class Imagination:
     def _mapped(self, matrix: Tensor, ctx: Context) -> Mapped | None:
         """The parts that stand for the weights; None for lanes and references."""
         assert self._config.mapper is not None
-        device = self._config.device
+        device = self._config.device.nominal()
         mapped = self._config.mapper.map(matrix.transpose(1, 2), device, ctx.child("mapper"))
         if mapped.lanes > 1 or mapped.gain.dim() > 2:
             return None
@@ -135,8 +134,8 @@ class Imagination:
             arrays=g.shape[0],
             rows=g.shape[1],
             cols=g.shape[2],
-            device=self._config.device,
-            nominal=self._config.device,
+            device=self._config.device.sample(tuple(g.shape), ctx.child("device", number)),
+            nominal=self._config.device.nominal(),
             read_voltage=self._config.read_voltage,
         )
         g = self._config.programmer.program(info, g, ctx.child("programmer", number)).conductance
