@@ -1,5 +1,6 @@
 """`Rehearsing`: the cells that each step of a training writes in its imagination, and reads."""
 
+import math
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ class Rehearsing:
             return self._source
         if not crossbar.is_set:  # the first pass finds the ranges of converters
             return None
-        is_new = self._seen.changes(matrix)
+        is_new = self._seen.changes(matrix) or self.training.anew == "read"
         if is_new or not self._is_derived:
             self._derive(crossbar, matrix, is_new)
         return self._source
@@ -136,9 +137,18 @@ class Rehearsing:
         writes = -1 - step if is_this else 0
         cells.take(cells.written(weight.transpose(1, 2), writes=writes))
         cells.clock.rewrite(self._config.temperature)
-        if self.training.seconds:
-            cells.clock.advance(self._config.temperature, seconds=self.training.seconds)
+        seconds = self._age(drawn)
+        if seconds:
+            cells.clock.advance(self._config.temperature, seconds=seconds)
         return cells
+
+    def _age(self, random: Stream) -> float:
+        """The age at which the cells of this step are read, s."""
+        if not isinstance(self.training.seconds, tuple):
+            return self.training.seconds
+        first, last = self.training.seconds
+        share = float(random.child("age").uniform((1,)))
+        return first * math.exp(share * math.log(last / first))
 
     def _disturbed(self, matrix: Tensor, random: Stream) -> Tensor:
         """The weights with the noise of this step."""
