@@ -215,7 +215,7 @@ class Matrix(nn.Module):
         if self.input_range is not None and self.input_range.apply_to(self.crossbar):
             self.crossbar.refresh()
         versions = tuple(_version(each) for each in operand if each is not None)
-        if versions == self._looked or _is_transformed(matrix):
+        if versions == self._looked or is_transformed(matrix):
             return
         self._looked = versions
         if moved(self.crossbar, Fingerprint.of(matrix)) and not self.has_warned:
@@ -265,6 +265,20 @@ class Matrix(nn.Module):
         """What the cells stand for; the bias is that of the operand where it is not mapped."""
         weight, bias = self._split(self.crossbar.folded, operand)
         return Operand(Packing(self._packing.count).own(weight), bias)
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether gradients of a read need each of its inputs, as they reach a learned range."""
+        return self.input_range is not None or torch.compiler.is_compiling()
+
+    def weight_of_read(self, operand: Operand) -> Tensor:
+        """The weights that the cells of the last read stand for."""
+        source = None
+        if self._rehearses:
+            assert self._rehearsing is not None
+            source = self._rehearsing.present
+        folded = self.crossbar.folded if source is None else source.folded
+        return self._split(folded, operand).weight
 
     def _split(self, folded: Tensor, operand: Operand) -> Operand:
         if not self.maps_bias:
@@ -337,9 +351,9 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _is_transformed(tensor: Tensor) -> bool:
-    """Whether the values of a tensor are not at hand, as under torch.func.vmap."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+def is_transformed(*tensors: Tensor) -> bool:
+    """Whether the values of tensors are not at hand, as under torch.func.vmap."""
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in tensors)
 
 
 def _begin_anew(matrix: Matrix, keys: Any) -> None:

@@ -96,6 +96,11 @@ class Rehearsing:
             self._derive(crossbar, matrix, is_new)
         return self._source
 
+    @property
+    def present(self) -> Source | None:
+        """What the last pass read; None for the cells that were programmed."""
+        return self._source
+
     def rebind(self, crossbar: Crossbar) -> None:
         """Read the same cells through converters whose ranges have changed."""
         if self._source is not None:
