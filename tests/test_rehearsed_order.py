@@ -123,6 +123,7 @@ def test_each_step_is_drawn_anew_and_reads_are_keyed_by_their_number():
         {"mapper": "offset"},
         {"device": "pcm_hermes"},
         {"adc": BITS, "adc_per": "column"},
+        {"dac": BITS, "dac_per": "vector"},
         {"training": {"chip": "this"}},
     ],
     ids=str,

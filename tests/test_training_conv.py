@@ -52,6 +52,22 @@ def test_gradients_are_those_of_the_windows_that_were_read(layer, bias, dtype, m
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
+@pytest.mark.parametrize("more", [{"groups": "packed"}, {"dac_per": "vector"}], ids=str)
+def test_groups_that_share_arrays_and_vectors_of_their_own_scale_train_too(more):
+    """What a window is scaled by, and which groups are read at once, an image does not tell."""
+    x = draws(3, 4, 6, 6)
+    module = nn.Conv2d(4, 4, 3, groups=4)
+    config = CrossbarConfig(device="ideal", **{**WAY, "tile": (64, 64)}, **more)
+    mem = memcore.convert(module, config, calibration=x).train()
+    with torch.no_grad():
+        mem.weight.mul_(0.9)
+    y, of_x, *of_parameters = gradients(mem, x)
+    ideal = [each.float() for each in gradients(memcore.revert_(copy.deepcopy(mem)), x)]
+    for mine, other in zip((y, of_x, *of_parameters), ideal, strict=True):
+        alike = torch.corrcoef(torch.stack([mine.flatten(), other.flatten()]))[0, 1]
+        assert alike > 0.8
+
+
 def test_what_a_step_keeps_for_its_gradients_is_images_and_no_windows():
     x = draws(4, 8, 16, 16)
     config = CrossbarConfig(device="ideal", **WAY)

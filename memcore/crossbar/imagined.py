@@ -73,6 +73,7 @@ class Imagination:
             all(each is not None and each.cellwise for each in contracts)
             and not any(effect.needs_target for effect in effects.values())
             and config.adc_per == "output"
+            and config.dac_per == "layer"
         )
 
     def cells(self, crossbar: Crossbar, matrix: Tensor, random: Stream) -> Imagined | None:
@@ -168,6 +169,5 @@ def _shares(one: Tensor, other: Tensor) -> bool:
 def _is_uniform(crossbar: Crossbar) -> bool:
     """Whether inputs are applied at once, and outputs converted by equidistant levels."""
     adc = crossbar.output
-    return not isinstance(crossbar.input.form, SerialLevels) and (
-        adc.converter is None or (adc.levels is not None and not any(adc.noises))
-    )
+    at_once = not isinstance(crossbar.input.form, SerialLevels) and crossbar.packing.count == 1
+    return at_once and (adc.converter is None or (adc.levels is not None and not any(adc.noises)))

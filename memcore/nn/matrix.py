@@ -269,7 +269,9 @@ class Matrix(nn.Module):
     @property
     def keeps_windows(self) -> bool:
         """Whether gradients of a read need each of its inputs, as they reach a learned range."""
-        return self.input_range is not None or torch.compiler.is_compiling()
+        one_by_one = self.input_range is not None or self._record is not None
+        scaled = self.crossbar.config.dac_per != "layer" or self._packing.count > 1
+        return one_by_one or scaled or torch.compiler.is_compiling()
 
     def weight_of_read(self, operand: Operand) -> Tensor:
         """The weights that the cells of the last read stand for."""
