@@ -68,6 +68,8 @@ _NAMES: dict[str, str] = {
     "nn.conversion": "convert convert_ revert_",
     "nn.calibration": "calibrate",
     "nn.compensation": "compensate",
+    "nn.distillation": "distillation_loss",
+    "nn.learned_step": "LearnedStep",
     "nn.tuning": "tune",
     "nn.weight_bounds": "clip_weights",
     "nn.verbs": "age program",

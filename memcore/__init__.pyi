@@ -113,6 +113,8 @@ from memcore.nn.conversion import convert_ as convert_
 from memcore.nn.conversion import revert_ as revert_
 from memcore.nn.counting import Counts as Counts
 from memcore.nn.counting import counting as counting
+from memcore.nn.distillation import distillation_loss as distillation_loss
+from memcore.nn.learned_step import LearnedStep as LearnedStep
 from memcore.nn.tuning import tune as tune
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import program as program

@@ -11,6 +11,7 @@ import memcore
 from memcore import study
 from memcore.errors import NoEffectWarning, StudyError
 from memcore.study import read
+from memcore.study.config import packaged
 from memcore.study.layered import arrays, converted
 from memcore.study.models import digits_vgg
 from memcore.study.sweeps import configuration, points
@@ -219,5 +220,5 @@ def test_python_callers_may_give_a_configuration_for_each_glob() -> None:
 def test_the_packaged_studies_warn_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name in ("demo", "ir_drop_sizes", "sensing"):
+        for name in packaged():
             assert points(read(name))

@@ -119,7 +119,7 @@ def run(
 ) -> None:
     """Run the study in the file STUDY, or finish it where it was interrupted.
 
-    STUDY may also name one that comes with memcore: demo, ir_drop_sizes, sensing. Options win
+    STUDY may also name one that comes with memcore, such as demo or spread_vgg_trained. Options win
     over the file's entries.
     """
     if overrides["checkpoint"] is not None:

@@ -24,6 +24,9 @@ class NonIdeality(Contract):
     ages_stuck: ClassVar[bool] = False
     #: Whether `bind` looks up `array.target`: then the cells remember it, also in a state.
     needs_target: ClassVar[bool] = False
+    #: Whether each cell is drawn and changed for itself, wherever it lies and whatever lies beside
+    #: it. Then a training hands them over in the order of the weights, which is faster.
+    cellwise: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod

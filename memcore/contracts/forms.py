@@ -76,7 +76,7 @@ class Gaussian(nn.Module):
 
     def variance(self, x: Tensor) -> Tensor:
         """The variance `sigma^2` of each cell or line."""
-        return self.std**2 + (self.relative * x) ** 2
+        return (self.relative * x).square_().add_(self.std**2)
 
     def forward(self, x: Tensor, stream: ReadStream) -> Tensor:
         """A noisy copy of x [1 or reads, ...] for each read."""

@@ -7,6 +7,7 @@ counts for. Everything that reads arrays follows from that, so a mapper has noth
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -95,6 +96,9 @@ class Mapper(Contract):
     """From a weight matrix to conductances."""
 
     kind = "mappers"
+    #: Whether each weight is mapped for itself but for the scale that they share, whatever their
+    #: order in memory. Then a training maps them where they are, which is faster.
+    cellwise: ClassVar[bool] = False
 
     @hookspec
     @abstractmethod

@@ -22,6 +22,9 @@ class Programmer(Contract):
     lines: ClassVar[Literal["path", "network"] | None] = None
     #: Whether it moves cells by pulses; one that sets their state does not.
     sends_pulses: ClassVar[bool] = True
+    #: Whether each cell is written for itself, wherever it lies and whatever lies beside it. Then a
+    #: training hands them over in the order of the weights, which is faster.
+    cellwise: ClassVar[bool] = False
 
     @property
     def through_lines(self) -> bool:

@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _CHIPS = ("any", "this")
 _SCALES = ("tensor", "channel")
+_ANEW = ("step", "read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,11 @@ class Rehearsal:
             `"this"` keeps what is for life and draws what a rewrite draws anew.
         programmer: the routine that writes; None for that of the configuration, or `direct` where
             that one sends pulses.
-        seconds: s, age at which the written cells are read.
+        seconds: s, age at which the written cells are read; two ages for one between them that is
+            drawn anew at each step, its logarithm uniformly.
+        anew: whether cells are written anew at each `"step"`, when the weights have changed, or at
+            each `"read"` of a batch, as it takes where the weights are frozen and something beside
+            the arrays is trained. The latter knows no recomputed activations.
         weight_noise: standard deviation of normal noise on the weights, new at each step, as a
             share of their largest magnitude.
         weight_noise_per: whether the largest magnitude is that of the `"tensor"` or of each
@@ -75,16 +80,18 @@ class Rehearsal:
     effects: tuple[str, ...] | None = None
     chip: Literal["any", "this"] = "any"
     programmer: PluginSpec | None = None
-    seconds: float = 0.0
+    seconds: float | tuple[float, float] = 0.0
+    anew: Literal["step", "read"] = "step"
     weight_noise: float = 0.0
     weight_noise_per: Literal["tensor", "channel"] = "tensor"
     output_noise: float = 0.0
     input_range: LearnedRange | None = None
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "weight_noise", "output_noise"):
+        for name in ("weight_noise", "output_noise"):
             _set(self, name, _check.number(name, getattr(self, name), at_least=0))
-        for name, choices in (("chip", _CHIPS), ("weight_noise_per", _SCALES)):
+        _set(self, "seconds", _ages(self.seconds))
+        for name, choices in (("chip", _CHIPS), ("weight_noise_per", _SCALES), ("anew", _ANEW)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
                 raise ConfigError(f"{name}={shown(value)}; expected one of {choices}")
@@ -151,6 +158,15 @@ def _range(value: Any) -> LearnedRange | None:
     raise ConfigError(
         f"input_range={shown(value)}; expected a LearnedRange, a mapping of its settings, or None"
     )
+
+
+def _ages(value: Any) -> float | tuple[float, float]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return _check.number("seconds", value, at_least=0)
+    ages = tuple(_check.number("seconds", age, above=0) for age in value)
+    if len(ages) != 2 or ages[0] > ages[1]:
+        raise ConfigError(f"seconds={shown(value)}; expected one age, or a first and a last one")
+    return ages[0], ages[1]
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from memcore.contracts.layer import Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.blocks import in_blocks
+from memcore.nn.matrix import is_transformed
 from memcore.nn.single import SingleMatrix
+from memcore.ops.surrogate import Windows, through_convolution
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
@@ -63,10 +65,29 @@ class Conv(SingleMatrix):
             return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
         padded = self._padded(batched)
-        y = in_blocks(self, padded, self._values(padded), self._read).movedim(-1, 1)
+        y = self._through(padded) if self._is_straight(padded) else self._windowed(padded)
         if not channels_last(batched):  # then as torch has them, for `.view` behind the layer
             y = y.contiguous()
         return y if input.dim() == dims + 2 else y.squeeze(0)
+
+    def _windowed(self, x: Tensor) -> Tensor:
+        """Padded images [n, channels, *space] to [n, out_channels, *positions]."""
+        return in_blocks(self, x, self._values(x), self._read).movedim(-1, 1)
+
+    def _is_straight(self, x: Tensor) -> bool:
+        """Whether gradients take a convolution of their own, for which no windows are kept."""
+        needed = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+        return needed and not self.matrix.keeps_windows and not is_transformed(x, self.weight)
+
+    def _through(self, x: Tensor) -> Tensor:
+        """As `_windowed`, with gradients."""
+        with torch.no_grad():
+            y = self._windowed(x)
+            effective = self.shaped(self.matrix.weight_of_read(self.operands()["weight"]))
+        with torch.autocast(x.device.type, enabled=False):
+            applied = self.crossbar.input(x.to(effective.dtype))
+        windows = Windows(self.stride, self.dilation, self.groups)
+        return through_convolution(y, applied, self.weight, self.bias, effective, windows)
 
     def _values(self, x: Tensor) -> int:
         """How many inputs the windows of a padded image have together."""

@@ -16,7 +16,8 @@ from memcore.crossbar.readers.phases import drive
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
-from memcore.nn.rehearsing import Rehearsing, Source, moved
+from memcore.nn.rehearsing import Rehearsing, Source
+from memcore.nn.seen import moved
 from memcore.ops.surrogate import recorded_product, straight_through, through_product
 from memcore.random import Stream
 
@@ -214,7 +215,7 @@ class Matrix(nn.Module):
         if self.input_range is not None and self.input_range.apply_to(self.crossbar):
             self.crossbar.refresh()
         versions = tuple(_version(each) for each in operand if each is not None)
-        if versions == self._looked or _is_transformed(matrix):
+        if versions == self._looked or is_transformed(matrix):
             return
         self._looked = versions
         if moved(self.crossbar, Fingerprint.of(matrix)) and not self.has_warned:
@@ -264,6 +265,22 @@ class Matrix(nn.Module):
         """What the cells stand for; the bias is that of the operand where it is not mapped."""
         weight, bias = self._split(self.crossbar.folded, operand)
         return Operand(Packing(self._packing.count).own(weight), bias)
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether gradients of a read need each of its inputs, as they reach a learned range."""
+        one_by_one = self.input_range is not None or self._record is not None
+        scaled = self.crossbar.config.dac_per != "layer" or self._packing.count > 1
+        return one_by_one or scaled or torch.compiler.is_compiling()
+
+    def weight_of_read(self, operand: Operand) -> Tensor:
+        """The weights that the cells of the last read stand for."""
+        source = None
+        if self._rehearses:
+            assert self._rehearsing is not None
+            source = self._rehearsing.present
+        folded = self.crossbar.folded if source is None else source.folded
+        return self._split(folded, operand).weight
 
     def _split(self, folded: Tensor, operand: Operand) -> Operand:
         if not self.maps_bias:
@@ -336,9 +353,9 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _is_transformed(tensor: Tensor) -> bool:
-    """Whether the values of a tensor are not at hand, as under torch.func.vmap."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+def is_transformed(*tensors: Tensor) -> bool:
+    """Whether the values of tensors are not at hand, as under torch.func.vmap."""
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in tensors)
 
 
 def _begin_anew(matrix: Matrix, keys: Any) -> None:

@@ -1,34 +1,33 @@
 """`Rehearsing`: the cells that each step of a training writes in its imagination, and reads."""
 
-from typing import Any, Final, NamedTuple
+import math
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.imagined import Imagination, Imagined
 from memcore.crossbar.readers.electrical import numbered
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.training import Rehearsal
+from memcore.nn.seen import Seen
 from memcore.ops.surrogate import for_training
 from memcore.random import ReadStream, Stream
-
-#: How many values of a parameter a glance looks at.
-_GLANCED: Final = 16
 
 
 class Source(NamedTuple):
     """Cells that a training reads.
 
     Args:
-        cells: what was written.
+        cells: what was written, on arrays or in the order of the weights.
         reader: what reads them.
         output_noise: standard deviation of the noise on outputs, in units of the outputs.
         stream: of that noise.
     """
 
-    cells: Cells
+    cells: Cells | Imagined
     reader: nn.Module
     output_noise: float
     stream: Stream
@@ -41,8 +40,8 @@ class Source(NamedTuple):
 
     def read(self, crossbar: Crossbar, x: Tensor, lines: Tensor | None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
-        draws = self.cells.effects.is_stochastic or bool(crossbar.output.noises)
-        draws = draws or self.output_noise > 0
+        cells = self.cells.effects if isinstance(self.cells, Cells) else self.cells
+        draws = cells.is_stochastic or bool(crossbar.output.noises) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
         y: Tensor = self.reader(x, first, lines)
         if self.output_noise:
@@ -66,18 +65,19 @@ class Rehearsing:
     def __init__(self, training: Rehearsal, config: CrossbarConfig) -> None:
         self.training = training
         self._config = _rehearsed(config, training)
-        self._seen: Fingerprint | None = None
-        self._glance: tuple[float, ...] | None = None
+        self._imagination = Imagination(self._config)
+        self._seen = Seen()
         self._is_derived = False
         self._source: Source | None = None
 
     def forget(self) -> None:
         """Begin anew: cells were programmed, or a state was loaded."""
-        self._seen = None
-        self.drop()
+        self._seen = Seen()
+        self._is_derived, self._source = False, None
 
     def drop(self) -> None:
         """Derive the same cells again at the next pass, on another device for instance."""
+        self._seen.settle()
         self._is_derived, self._source = False, None
 
     def source(self, crossbar: Crossbar, matrix: Tensor) -> Source | None:
@@ -91,56 +91,69 @@ class Rehearsing:
             return self._source
         if not crossbar.is_set:  # the first pass finds the ranges of converters
             return None
-        glance = _glance(matrix)
-        if self._is_derived and glance is not None and glance == self._glance:
-            return self._source
-        self._glance = glance
-        now = Fingerprint.of(matrix)
-        is_new = self._seen is None or now.differs(self._seen)
+        is_new = self._seen.changes(matrix) or self.training.anew == "read"
         if is_new or not self._is_derived:
-            self._seen = now
-            self._derive(crossbar, matrix, now, is_new)
+            self._derive(crossbar, matrix, is_new)
+        return self._source
+
+    @property
+    def present(self) -> Source | None:
+        """What the last pass read; None for the cells that were programmed."""
         return self._source
 
     def rebind(self, crossbar: Crossbar) -> None:
         """Read the same cells through converters whose ranges have changed."""
         if self._source is not None:
-            self._source = self._source._replace(reader=crossbar.reader_of(self._source.cells))
+            reader = _reader(crossbar, self._source.cells)
+            self._source = self._source._replace(reader=reader)
 
     @for_training
-    def _derive(self, crossbar: Crossbar, matrix: Tensor, now: Fingerprint, is_new: bool) -> None:
+    def _derive(self, crossbar: Crossbar, matrix: Tensor, is_new: bool) -> None:
         self._is_derived, self._source = True, None
-        if self.training.waits and not moved(crossbar, now):
+        if self.training.waits and not self._seen.has_left(crossbar, matrix):
             return
         if is_new:
             crossbar.cells.rehearsals.add_(1)
-        cells = self._cells(crossbar.cells, matrix)
-        largest = float(matrix.abs().max()) * crossbar.largest_input
-        splits = cells.tiling.row_tiles
-        self._source = Source(
-            cells,
-            crossbar.reader_of(cells),
-            self.training.output_noise * largest / splits**0.5,
-            crossbar.cells.random.child("rehearsal", "output"),
-        )
+        cells = self._cells(crossbar, matrix)
+        noise = 0.0
+        if self.training.output_noise:
+            largest = float(matrix.abs().max()) * crossbar.largest_input
+            noise = self.training.output_noise * largest / crossbar.tiling.row_tiles**0.5
+        stream = crossbar.cells.random.child("rehearsal", "output")
+        self._source = Source(cells, _reader(crossbar, cells), noise, stream)
 
-    def _cells(self, programmed: Cells, matrix: Tensor) -> Cells:
+    def _cells(self, crossbar: Crossbar, matrix: Tensor) -> Cells | Imagined:
         """Cells into which the weights were just written."""
+        programmed = crossbar.cells
         step = int(programmed.rehearsals)
         drawn = programmed.random.child("rehearsal", step)
+        weight = self._disturbed(matrix.detach(), drawn)
         is_this = self.training.chip == "this"
+        if not is_this:
+            in_order = self._imagination.cells(crossbar, weight, drawn)
+            if in_order is not None:
+                return in_order
         random = programmed.random if is_this else drawn
         cells = Cells(self._config, random, programmed.name, matrix.device, programmed.packing)
         if is_this:
             cells.effects = programmed.effects  # what is decided for life stays
             cells.order = programmed.tiling.order
-        weight = self._disturbed(matrix.detach(), drawn).transpose(1, 2)
         # Writings are numbered upward from 0: no rehearsal has the draws of one.
-        cells.take(cells.written(weight, writes=-1 - step if is_this else 0))
+        writes = -1 - step if is_this else 0
+        cells.take(cells.written(weight.transpose(1, 2), writes=writes))
         cells.clock.rewrite(self._config.temperature)
-        if self.training.seconds:
-            cells.clock.advance(self._config.temperature, seconds=self.training.seconds)
+        seconds = self._age(drawn)
+        if seconds:
+            cells.clock.advance(self._config.temperature, seconds=seconds)
         return cells
+
+    def _age(self, random: Stream) -> float:
+        """The age at which the cells of this step are read, s."""
+        if not isinstance(self.training.seconds, tuple):
+            return self.training.seconds
+        first, last = self.training.seconds
+        share = float(random.child("age").uniform((1,)))
+        return first * math.exp(share * math.log(last / first))
 
     def _disturbed(self, matrix: Tensor, random: Stream) -> Tensor:
         """The weights with the noise of this step."""
@@ -156,31 +169,11 @@ class Rehearsing:
         return matrix + share * largest * noise.to(matrix.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_is_derived": False, "_glance": None, "_source": None}
+        return {**vars(self), "_is_derived": False, "_source": None}
 
 
-def _glance(matrix: Tensor) -> tuple[float, ...] | None:
-    """What tells at little cost that a parameter is as it was; None for what is computed anew.
-
-    Torch counts the changes of a parameter but for those through `.data`, of which some values
-    tell.
-    """
-    owner = matrix if matrix._base is None else matrix._base
-    if not isinstance(owner, nn.Parameter) or owner.is_inference() or owner.is_meta:
-        return None
-    every = max(1, owner.numel() // _GLANCED)
-    values = owner.detach().reshape(-1)[::every]
-    return (id(owner), owner._version, owner.data_ptr(), float(values.sum()))
-
-
-def moved(crossbar: Crossbar, now: Fingerprint) -> bool:
-    """Whether the weights are others than the cells were written from."""
-    origin = Fingerprint.unpacked(crossbar.cells.origin)
-    if origin is not None and now.differs(origin):
-        return True
-    if origin is None or now.eps != origin.eps:  # not said by a state of before; or another dtype
-        crossbar.cells.origin.copy_(now.packed())
-    return False
+def _reader(crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module:
+    return crossbar.reader_of(cells) if isinstance(cells, Cells) else cells.reader(crossbar)
 
 
 def _rehearsed(config: CrossbarConfig, training: Rehearsal) -> CrossbarConfig:

@@ -19,6 +19,7 @@ from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
+from memcore.study.hardware import settled
 from memcore.study.life import Amount, Kelvin
 from memcore.study.training import Recipe, Whole
 
@@ -82,8 +83,8 @@ class General(_Section):
         name: name of the results folder.
         title: title of the plot; the name when empty.
         note: text under the plot.
-        model: network: "digits_vgg", "vgg16" or "package.module:function", or `{ name, parameters
-            }`.
+        model: network: "digits_vgg", "digits_lstm", "vgg16" or "package.module:function", or
+            `{ name, parameters }`.
         data: data set: "digits", "cifar10" or "package.module:function", or `{ name, parameters }`.
         metric: how outputs are judged: "accuracy" of one label for each sample, "sequence" of many,
             "mse", "rmse", "mae" or "r2" of numbers, or "package.module:function", a function of
@@ -269,12 +270,16 @@ def read(source: "Study | Mapping[str, Any] | str | Path", **overrides: Any) -> 
     if given and isinstance(general, Mapping):
         content["study"] = {**general, **given}
     try:
-        return Study.model_validate({**content, "folder": folder})
+        study = Study.model_validate({**content, "folder": folder})
     except ValidationError as error:
         lines = [f"{label}: {line}" for line in _problems(error)]
         raise StudyError("\n".join(lines)) from None
     except RecursionError:
         raise StudyError(f"{label}: is nested too deeply; expected the tables of a study") from None
+    if study.train.crossbar is None:
+        return study
+    crossbar = settled(study.crossbar, study.train.crossbar, folder, label)
+    return study.model_copy(update={"train": study.train.model_copy(update={"crossbar": crossbar})})
 
 
 def packaged() -> list[str]:

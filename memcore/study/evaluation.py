@@ -1,18 +1,16 @@
 """Judging the digital network and its virtual chips."""
 
-import warnings
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from memcore.errors import MemcoreError, NoEffectWarning, StudyError
-from memcore.nn.calibration import calibrate
-from memcore.nn.feeding import run
+from memcore.errors import MemcoreError, StudyError
 from memcore.random import Stream
+from memcore.study.chips import chip
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split
-from memcore.study.layered import Arrays, converted, each
+from memcore.study.layered import Arrays
 from memcore.study.life import Life
 from memcore.study.metrics import Metric, Score
 from memcore.study.training import forward
@@ -81,10 +79,10 @@ def evaluate_chips(
     """
     scores = []
     for seed in chip_seeds(general):
-        chip = chip_of(model, config, dataset, general, seed)
-        life.pass_over(chip)
+        network = chip_of(model, config, dataset, general, seed)
+        life.pass_over(network)
         test = dataset.test.head(general.samples)
-        scores.append(judged(chip, dataset, test, general, metric))
+        scores.append(judged(network, dataset, test, general, metric))
         advance()
     return scores
 
@@ -93,14 +91,4 @@ def chip_of(
     model: nn.Module, config: Arrays, dataset: Dataset, general: General, seed: int
 ) -> nn.Module:
     """The virtual chip of a seed, written and calibrated."""
-    chip = converted(model, config, seed).eval()
-    if any(entry.dac is not None or entry.adc is not None for entry in each(config)):
-        inputs = dataset.prepare(dataset.train.images[: general.calibration].to(general.device))
-        with warnings.catch_warnings():
-            # Converters of a fixed range need no calibration; the file says so itself.
-            warnings.filterwarnings("ignore", "no layer has a converter", NoEffectWarning)
-            if isinstance(inputs, Tensor):
-                calibrate(chip, inputs)
-            else:
-                calibrate(chip, [inputs], forward=run)
-    return chip
+    return chip(model, config, dataset, general.calibration, general.device, seed)

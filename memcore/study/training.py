@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
+from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import MemcoreError, StudyError
 from memcore.nn.feeding import run
 from memcore.random import Stream
@@ -19,6 +28,7 @@ from memcore.study import snapshots
 from memcore.study.checkpoints import digest, digest_dataset
 from memcore.study.data import Dataset, Split
 from memcore.study.files import digest_json
+from memcore.study.hardware import Hardware
 from memcore.study.metrics import Loss, default_loss
 
 #: Numbers in a study: "3" and true are none, and neither is infinity.
@@ -27,6 +37,10 @@ Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Switch = Annotated[bool, Strict()]
 
 LOG = logging.getLogger("memcore.study")
+
+
+def _mapping(value: Any) -> Any:
+    return value.to_mapping() if isinstance(value, CrossbarConfig) else value
 
 
 class Recipe(BaseModel):
@@ -41,6 +55,9 @@ class Recipe(BaseModel):
         label_smoothing: label smoothing of the cross entropy.
         shift: largest number of pixels by which images are shifted at random, filled up with zeros.
         flip: whether images are mirrored left to right at random.
+        crossbar: crossbars that the network is trained through, in the table `[train.crossbar]`:
+            those of `[crossbar]`, but for what this table says. Without it the digital network is
+            trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +70,13 @@ class Recipe(BaseModel):
     label_smoothing: Real = Field(default=0.0, ge=0, lt=1)
     shift: Whole = Field(default=0, ge=0)
     flip: Switch = False
+    crossbar: Annotated[dict[str, Any] | None, BeforeValidator(_mapping)] = None
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a crossbar that is not used, so that networks trained before are still known."""
+        fields: dict[str, Any] = handler(self)
+        return {k: v for k, v in fields.items() if k != "crossbar" or v is not None}
 
     def over(self, *defaults: Mapping[str, Any]) -> "Recipe":
         """This recipe, with `defaults` for what it does not say; later ones win."""
@@ -119,6 +143,23 @@ class Training:
             model: model to train, the same every time if a snapshot is to be continued.
             advance: function that is called after each epoch with a line about it.
         """
+        hardware = self._hardware
+        if hardware is None:
+            self._run(model, advance)
+        else:
+            network = hardware.around(model)
+            self._run(network, advance)
+            hardware.take(model, network)
+        model.eval()
+
+    @property
+    def _hardware(self) -> Hardware | None:
+        crossbar = self.recipe.crossbar
+        if crossbar is None:
+            return None
+        return Hardware(crossbar, self.dataset, self.seed, str(self.device))
+
+    def _run(self, model: nn.Module, advance: Callable[[str], None]) -> None:
         epochs = self.recipe.epochs
         steps = epochs * -(-len(self.dataset.train) // self.recipe.batch)
         optimizer = _optimizer(model, self.recipe)
@@ -136,7 +177,6 @@ class Training:
                 if self.snapshot is not None and epoch + 1 < epochs:
                     snapshots.write(self.snapshot, identity, epoch + 1, model, optimizer)
                 advance(f"loss {loss:.4f}")
-        model.eval()
 
     def _epoch(
         self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: OneCycleLR
@@ -146,6 +186,8 @@ class Training:
         torch.manual_seed(key)
         generator = torch.Generator().manual_seed(key)
         total = torch.zeros((), device=self.device)
+        if self._hardware is not None:
+            self._hardware.begin(model)
         model.train()
         for images, labels in _batches(self.dataset.train, self.recipe, generator):
             outputs = forward(model, self.dataset, images, self.device)

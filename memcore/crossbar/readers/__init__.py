@@ -2,9 +2,10 @@
 
 from memcore.crossbar.readers.electrical import Electrical
 from memcore.crossbar.readers.exact import Exact
+from memcore.crossbar.readers.in_order import InOrder
 from memcore.crossbar.readers.sensed import Sensed
 from memcore.crossbar.readers.tiled import Tiled
 
-Reader = Exact | Tiled | Sensed | Electrical
+Reader = Exact | Tiled | Sensed | Electrical | InOrder
 
-__all__ = ["Electrical", "Exact", "Reader", "Sensed", "Tiled"]
+__all__ = ["Electrical", "Exact", "InOrder", "Reader", "Sensed", "Tiled"]

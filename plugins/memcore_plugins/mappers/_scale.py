@@ -89,7 +89,8 @@ def _pairs(weight: Tensor, dim: int, peaks: Tensor, size: int) -> Iterator[tuple
 def _peak(weight: Tensor, scale: str) -> Tensor:
     if scale == "column":
         return weight.abs().amax((0, 1))
-    return torch.stack(weight.aminmax()).abs().max()
+    in_memory = weight if weight.is_contiguous() else weight.mT  # torch copies what is out of order
+    return torch.stack(in_memory.aminmax()).abs().max()
 
 
 def _quantile(weight: Tensor, share: float, scale: str) -> Tensor:

@@ -20,6 +20,8 @@ class Differential(Scaled):
     same gain is exact only for w = 0 and |w| = w_max.
     """
 
+    cellwise = True
+
     linear_in: Literal["conductance", "resistance"] = parameter(
         "conductance", "1", "quantity that is proportional to the weight"
     )

@@ -28,6 +28,7 @@ class CycleToCycle(NonIdeality):
     """
 
     stage = Stage.PROGRAM
+    cellwise = True
 
     std: float = parameter(
         0.05,

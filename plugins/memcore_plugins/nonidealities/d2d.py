@@ -27,6 +27,7 @@ class DeviceToDevice(NonIdeality):
     """
 
     stage = Stage.PROGRAM
+    cellwise = True
 
     std: float = parameter(
         0.1,

@@ -18,6 +18,7 @@ class FiniteStates(NonIdeality):
     """
 
     stage = Stage.PROGRAM
+    cellwise = True
 
     states: int = parameter(
         16, "1", "number of levels, which need not be a power of two", at_least=2
@@ -53,6 +54,7 @@ class _Levels(nn.Module):
     def forward(self, g: Tensor) -> Tensor:
         x = 1 / g if self.inverse else g
         # A window without width has one level; 0/0 would make it NaN.
-        position = ((x - self.first) / self.span).nan_to_num_(0.0).clamp_(0, 1)
-        x = self.first + self.span * (position.mul_(self.steps).round_().div_(self.steps))
-        return 1 / x if self.inverse else x
+        position = (x - self.first).div_(self.span).nan_to_num_(0.0).clamp_(0, 1)
+        position.mul_(self.steps).round_().div_(self.steps)
+        x = position.mul_(self.span).add_(self.first)
+        return x.reciprocal_() if self.inverse else x

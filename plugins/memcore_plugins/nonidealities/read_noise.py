@@ -17,6 +17,7 @@ class ReadNoise(NonIdeality):
     """
 
     stage = Stage.READ
+    cellwise = True
 
     relative: float = parameter(
         0.01, "1", "standard deviation as a fraction of the conductance", at_least=0, at_most=100

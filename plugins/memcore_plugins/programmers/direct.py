@@ -19,6 +19,7 @@ class Direct(Programmer):
     """
 
     sends_pulses = False
+    cellwise = True
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx

@@ -1,0 +1,48 @@
+"""Training in several processes: each draws the noise of its reads, all read the same cells."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="torch was built without gloo",
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What two processes under torchrun found out."""
+    script = Path(__file__).with_name("distributed_script.py")
+    result = tmp_path_factory.mktemp("distributed") / "found.json"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(script), str(result)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(result.read_text())
+
+
+def test_two_processes_with_half_a_batch_each_train_as_one_with_the_whole(found):
+    assert found["data parallel"] == pytest.approx(found["one process"], abs=1e-6)
+
+
+def test_parameters_that_are_spread_over_the_processes_train_alike(found):
+    assert found["sharded"] == pytest.approx(found["one process"], abs=1e-6)
+
+
+def test_processes_write_the_same_cells_and_read_them_with_noise_of_their_own(found):
+    assert not found["cells differ"]
+    assert not found["programmed cells differ"]
+    assert not found["parameters differ"]
+    assert found["reads differ"]

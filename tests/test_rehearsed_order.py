@@ -1,0 +1,175 @@
+"""Cells that a training writes in the order of the weights: the same as those on arrays."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+import memcore
+from memcore import CrossbarConfig, Mapped, Mapper, Part, Stream
+from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.imagined import Imagination, Imagined
+
+BITS = {"name": "uniform", "bits": 8}
+STATES = {"name": "finite_states", "states": 9}
+#: Nothing is drawn in these, so that both ways give the same numbers.
+QUIET = {
+    "exact": {},
+    "states": {"nonidealities": [STATES]},
+    "converters": {"nonidealities": [STATES], "dac": BITS, "adc": BITS, "tile": (7, 5)},
+    "few word lines": {"adc": BITS, "tile": (8, 8), "rows_at_once": 3},
+    "mapped bias": {"nonidealities": [STATES], "bias": "mapped", "adc": BITS, "dac": BITS},
+    "a scale for each column": {
+        "mapper": {"name": "differential", "scale": "column"},
+        "adc": BITS,
+        "dac": BITS,
+    },
+    "linear in resistance": {"mapper": {"name": "differential", "linear_in": "resistance"}},
+    "learned range": {"dac": BITS, "training": {"input_range": {"batches": 1}}},
+}
+LAYERS = {
+    "linear": (nn.Linear(18, 11), (6, 18)),
+    "groups": (nn.Conv2d(4, 6, 3, groups=2), (2, 4, 6, 6)),
+}
+
+
+def draws(*shape, name="x"):
+    return Stream(5).child(name).normal(shape)
+
+
+def rehearsed(layer, x, way, seed=0):
+    """What the first step after a change reads."""
+    config = CrossbarConfig(**{"device": "ideal", "training": {"chip": "any"}, **way})
+    learned = config.training is not None and config.training.input_range is not None
+    asks = config.adc is not None or (config.dac is not None and not learned)
+    mem = memcore.convert(layer, config, calibration=x if asks else None, seed=seed).train()
+    mem(x)
+    with torch.no_grad():
+        mem.weight.mul_(0.9)
+    return mem, mem(x)
+
+
+def source_of(layer):
+    return layer.matrix._rehearsing._source
+
+
+def on_arrays(monkeypatch):
+    monkeypatch.setattr(Imagination, "cells", lambda *arguments: None)
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("way", QUIET.values(), ids=QUIET)
+def test_where_nothing_is_drawn_the_order_makes_no_difference(way, layer, monkeypatch):
+    module, shape = layer
+    x = draws(*shape)
+    mem, in_order = rehearsed(module, x, way)
+    assert isinstance(source_of(mem).cells, Imagined)
+    on_arrays(monkeypatch)
+    mem, arrays = rehearsed(module, x, way)
+    assert not isinstance(source_of(mem).cells, Imagined)
+    torch.testing.assert_close(in_order, arrays, rtol=1e-4, atol=1e-4)
+
+
+def test_cells_and_reads_have_the_distribution_of_those_on_arrays(monkeypatch):
+    """Mean and spread of weights and of reads, with 40,000 cells and 20,000 reads."""
+    way = {
+        "device": {"name": "ideal", "r_on": memcore.Normal(1e4, 1e3, min=1e3)},
+        "nonidealities": [
+            {"name": "d2d", "std": 0.3},
+            {"name": "c2c", "std": 0.1},
+            {"name": "finite_states", "states": 40},
+            {"name": "read_noise", "relative": 0.1},
+        ],
+    }
+    module = nn.Linear(50, 400, bias=False)
+    nn.init.constant_(module.weight, 0.5)
+    module.weight.data[:, 25:] = -0.2
+    x = torch.ones(50, 50)
+    found = []
+    for order in range(2):
+        if order:
+            on_arrays(monkeypatch)
+        mem, y = rehearsed(module, x, way)
+        folded = source_of(mem).folded[0]
+        halves = [*folded.split(25, dim=1), (y - y.mean(0))]
+        found.append(torch.stack([m for half in halves for m in (half.mean(), half.std())]))
+    torch.testing.assert_close(found[0], found[1], rtol=0.03, atol=0.005)
+
+
+def test_each_step_is_drawn_anew_and_reads_are_keyed_by_their_number():
+    way = {"nonidealities": ["d2d", "read_noise"], "adc": BITS, "tile": (8, 8)}
+    x = draws(12, 18)
+    (first, y), (again, same) = (rehearsed(nn.Linear(18, 11), x, way) for _ in range(2))
+    del again
+    assert not torch.equal(y, same)  # two layers have other weights
+    mem, whole = first, first(x)
+    mem.crossbar.reads.sub_(12)
+    halves = torch.cat([mem(x[:5]), mem(x[5:])])
+    torch.testing.assert_close(whole, halves)
+    before = source_of(mem).folded.clone()
+    with torch.no_grad():
+        mem.weight.mul_(1.0 + 1e-6)
+    mem(x)
+    assert (source_of(mem).folded - before).std() > 0.01 * before.std()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"nonidealities": [{"name": "ir_drop", "word_line": 1.0}]},
+        {"nonidealities": [{"name": "stuck_at", "p_lrs": 0.1}]},
+        {"nonidealities": ["thermal_noise"]},
+        {"mapper": "offset"},
+        {"device": "pcm_hermes"},
+        {"adc": BITS, "adc_per": "column"},
+        {"dac": BITS, "dac_per": "vector"},
+        {"training": {"chip": "this"}},
+    ],
+    ids=str,
+)
+def test_where_the_place_of_a_cell_counts_it_is_written_on_arrays(way):
+    mem, _ = rehearsed(nn.Linear(18, 11), draws(6, 18), way)
+    assert not isinstance(source_of(mem).cells, Imagined)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsTheyAre(Mapper):
+    """Weights that are conductances already, handed on without a copy."""
+
+    cellwise = True
+
+    def map(self, weight, device, ctx):
+        del device, ctx
+        return Mapped(parts=(Part(target=weight),), gain=weight.new_full((1,), 2.0))
+
+
+def test_writing_in_the_order_of_the_weights_leaves_the_weights_alone():
+    module = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        module.weight.uniform_(1e-5, 1e-4)
+    mem, _ = rehearsed(module, draws(4, 3), {"mapper": AsTheyAre()})
+    assert isinstance(source_of(mem).cells, Imagined)
+    assert torch.equal(mem.weight, 0.9 * module.weight)
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    mem, _ = rehearsed(nn.Linear(18, 11), draws(6, 18), {})
+    with torch.no_grad():
+        mem.weight[0, 0] = torch.nan
+    with pytest.raises(memcore.ConfigError, match="weights"):
+        mem(draws(6, 18))
+
+
+def test_a_step_of_an_optimiser_is_seen_at_a_glance(monkeypatch):
+    mem, _ = rehearsed(nn.Linear(18, 11), draws(6, 18), {"nonidealities": ["d2d"]})
+    optimizer = torch.optim.SGD(mem.parameters(), lr=0.1)
+    looked = []
+    of = Fingerprint.of
+    monkeypatch.setattr(Fingerprint, "of", lambda matrix: looked.append(1) or of(matrix))
+    for _ in range(3):
+        optimizer.zero_grad()
+        mem(draws(6, 18)).square().mean().backward()
+        optimizer.step()
+    assert not looked
+    assert int(mem.crossbar.cells.rehearsals) == 3
