@@ -48,7 +48,7 @@ STUDY: dict[str, Any] = {
         "data": "bars_reported:bars",
         "chips": 3,
     },
-    "train": {"epochs": 3, "lr": 0.05, "batch": 20},
+    "train": {"epochs": 2, "lr": 0.05, "batch": 20},
     "crossbar": {
         "device": {"name": "vteam", "r_off": 1e4},
         "adc": "uniform",
@@ -80,6 +80,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> study.Results:
     (folder / "bars_reported.py").write_text(BARS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr("memcore.study.runner.plot", lambda *_: None)  # takes most of the time
         return study.run(STUDY, folder / "results", progress=False)
 
 
