@@ -26,8 +26,17 @@ QUANTITIES: Final = {"energy": "J", "time": "s", "area": "m^2"}
 _Priced = tuple[Row, Cost]
 
 
-def section(results: Results, costs: Mapping[tuple[str, int], Cost]) -> Iterator[Html]:
-    """The section of the costs; nothing where none is known."""
+def sections(
+    results: Results, costs: Mapping[str, Mapping[tuple[str, int], Cost]]
+) -> Iterator[Html]:
+    """A section for each cost model; nothing where no costs are known."""
+    for number, (model, known) in enumerate(costs.items()):
+        yield from _section(results, known, model, number)
+
+
+def _section(
+    results: Results, costs: Mapping[tuple[str, int], Cost], model: str, number: int
+) -> Iterator[Html]:
     priced = [
         (row, costs[row.sweep, row.index]) for row in results if (row.sweep, row.index) in costs
     ]
@@ -37,15 +46,15 @@ def section(results: Results, costs: Mapping[tuple[str, int], Cost]) -> Iterator
     label = results.kind.label
     yield tag(
         "section",
-        tag("h2", f"{label.capitalize()} against cost"),
+        tag("h2", f"{label.capitalize()} against cost: {model}"),
         tag(
             "p",
             "Points on the line are the Pareto front: none is better without costing more.",
             class_="note",
         ),
-        tag("div", [drawn(_chart(priced, name, results)) for name in told], class_="three"),
-        _table(priced, told, results),
-        id="pareto",
+        tag("div", [drawn(_chart(priced, name, results, model)) for name in told], class_="three"),
+        _table(priced, told, results, model),
+        id=f"pareto-{number}",
     )
 
 
@@ -59,7 +68,7 @@ def front(priced: Sequence[_Priced], name: str, results: Results) -> list[_Price
     return best
 
 
-def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
+def _chart(priced: Sequence[_Priced], name: str, results: Results, model: str) -> Chart:
     sweeps = {sweep.name: sweep for sweep in results.study.sweep}
     known = [pair for pair in priced if getattr(pair[1], name) > 0]
     values = [float(getattr(cost, name)) for _, cost in known]
@@ -79,7 +88,7 @@ def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
     ]
     bare = tuple(type(each)(each.x, each.y, each.tip) for each in line)
     return Chart(
-        name=f"{results.study.study.name}-{name}",
+        name=_file(results, model, name),
         title=f"{height_label(results)} against {name}",
         x=Scale.over(guessed(values), values),
         y=height_scale(results),
@@ -90,7 +99,7 @@ def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
     )
 
 
-def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results) -> Html:
+def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results, model: str) -> Html:
     sweeps = {sweep.name: sweep for sweep in results.study.sweep}
     label, share = results.kind.label, results.kind.is_share
     factor, form = (100.0, ".2f") if share else (1.0, ".4g")
@@ -110,8 +119,7 @@ def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results) -> 
         ]
         for row, cost in priced
     ]
-    name = f"{results.study.study.name}-costs"
-    return table(name, "Quality and cost of each point", columns, rows)
+    return table(_file(results, model, "costs"), "Quality and cost of each point", columns, rows)
 
 
 def _cell(cost: Cost, name: str) -> Cell:
@@ -121,3 +129,7 @@ def _cell(cost: Cost, name: str) -> Cell:
 
 def _unit(name: str) -> str:
     return QUANTITIES[name].replace("^2", "²")
+
+
+def _file(results: Results, model: str, what: str) -> str:
+    return f"{results.study.study.name}-{model.replace(' ', '_')}-{what}"
