@@ -200,7 +200,6 @@ def test_the_front_has_the_points_that_no_other_beats(results: study.Results) ->
         (best, dear),
     ]
     assert front([(best, cheap), (worst, dear)], "energy", results) == [(best, cheap)]
-    assert front([(worst, cheap), (worst, cheap)], "energy", results) == [(worst, cheap)]
 
 
 def test_costs_of_points_that_are_not_there_are_refused(results: study.Results) -> None:

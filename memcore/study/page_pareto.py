@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from memcore._text import scaled
 from memcore.contracts.cost import Cost
@@ -10,6 +9,7 @@ from memcore.pages.chart import Chart, Series
 from memcore.pages.markup import Html, tag
 from memcore.pages.scale import Scale
 from memcore.pages.table import Cell, Column, table
+from memcore.study import prices
 from memcore.study.page_figures import settings
 from memcore.study.page_sweeps import (
     drawn,
@@ -21,8 +21,6 @@ from memcore.study.page_sweeps import (
 from memcore.study.plots import guessed
 from memcore.study.results import Results, Row
 
-#: The quantities of a cost with their units.
-QUANTITIES: Final = {"energy": "J", "time": "s", "area": "m^2"}
 _Priced = tuple[Row, Cost]
 
 
@@ -40,7 +38,7 @@ def _section(
     priced = [
         (row, costs[row.sweep, row.index]) for row in results if (row.sweep, row.index) in costs
     ]
-    told = [name for name in QUANTITIES if any(getattr(cost, name) > 0 for _, cost in priced)]
+    told = [name for name in prices.FIGURES if any(getattr(cost, name) > 0 for _, cost in priced)]
     if not told:
         return
     label = results.kind.label
@@ -60,12 +58,13 @@ def _section(
 
 def front(priced: Sequence[_Priced], name: str, results: Results) -> list[_Priced]:
     """The points that no other beats in quality and in one quantity of the cost, cheapest first."""
-    best: list[_Priced] = []
-    order = sorted(priced, key=lambda pair: (getattr(pair[1], name), results.drop(pair[0])))
-    for pair in order:
-        if not best or results.drop(pair[0]) < results.drop(best[-1][0]):
-            best.append(pair)
-    return best
+    pairs = [(getattr(cost, name), -results.drop(row)) for row, cost in priced]
+    chosen = [
+        (pair, each)
+        for pair, each, on in zip(pairs, priced, prices.front(pairs), strict=True)
+        if on
+    ]
+    return [each for _, each in sorted(chosen, key=lambda entry: entry[0])]
 
 
 def _chart(priced: Sequence[_Priced], name: str, results: Results, model: str) -> Chart:
@@ -124,11 +123,11 @@ def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results, mod
 
 def _cell(cost: Cost, name: str) -> Cell:
     value = float(getattr(cost, name))
-    return Cell(scaled(value, QUANTITIES[name]).replace("^2", "²"), value)
+    return Cell(scaled(value, prices.FIGURES[name]).replace("^2", "²"), value)
 
 
 def _unit(name: str) -> str:
-    return QUANTITIES[name].replace("^2", "²")
+    return prices.FIGURES[name].replace("^2", "²")
 
 
 def _file(results: Results, model: str, what: str) -> str:
