@@ -208,7 +208,7 @@ def test_memory_states_of_neurosim_become_levels_with_their_spread(tmp_path: Pat
     assert device.r_off == pytest.approx(1 / 1e-6)
     assert states.states == 4  # type: ignore[attr-defined]
     assert written.absolute == pytest.approx(2.5e-8)  # type: ignore[attr-defined]
-    assert imported.left_out == ("spreads: from 0 to 4e-08 S, here the same for all",)
+    assert imported.left_out == ("spreads: from 0 to 4e-08, here the same for all",)
 
 
 def test_levels_that_are_not_equally_spaced_are_said(tmp_path: Path) -> None:
@@ -223,6 +223,19 @@ def test_a_table_of_states_that_is_none_is_refused(text: str, tmp_path: Path) ->
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ConfigError, match="expected"):
         compat.neurosim.mem_states(tmp_path / "t.csv")
+
+
+def test_outputs_of_neurosim_become_an_adc_with_noise(tmp_path: Path) -> None:
+    path = tmp_path / "output_noise.csv"
+    path.write_text("\n".join(f"{code},{0.3 if code % 2 else 0.4}" for code in range(16)))
+    imported = compat.neurosim.output_noise(path)
+    adc: Any = memcore.CrossbarConfig(device="ideal", **imported.settings).adc
+    assert adc.bits == 4
+    assert adc.noise_std == pytest.approx(0.125**0.5 / 15)
+    assert "spreads" in imported.left_out[0]
+    path.write_text("2,0.1\n1,0.1\n")
+    with pytest.raises(ConfigError, match="expected means that rise"):
+        compat.neurosim.output_noise(path)
 
 
 # -- XBTorch ---------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(WORDS, st.dictionaries(WORDS, PLAIN, max_size=4), max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_what_is_written_is_read_as_it_was(tables):
     assert tomllib.loads(_toml.text(tables)) == tables
 

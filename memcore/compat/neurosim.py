@@ -1,4 +1,4 @@
-"""The table of memory states of NeuroSim 1.5 as a device with effects."""
+"""The tables of NeuroSim 1.5: memory states as a device with effects, outputs as an ADC."""
 
 import math
 from pathlib import Path
@@ -21,37 +21,75 @@ def mem_states(path: str | Path) -> Imported:
     Raises:
         ConfigError: the file cannot be read, or holds something else.
     """
-    rows = table(path, "table of states")
-    if any(len(row) not in (1, 2) for row in rows) or len(rows) < 2:
-        raise ConfigError(
-            f"the table of states '{path}' has {len(rows)} rows of {len(rows[0])} numbers; "
-            "expected two or more of a mean and a standard deviation in S"
-        )
+    rows = _pairs(path, "table of states")
     means = sorted(row[0] for row in rows)
-    spreads = [row[1] if len(row) == 2 else 0.0 for row in rows]
+    spreads = [row[1] for row in rows]
     low, high = means[0], means[-1]
     if not 0 < low < high or min(spreads) < 0:
         raise ConfigError(
             f"the table of states '{path}' has means from {low} to {high} S and spreads from "
             f"{min(spreads)} S; expected means above 0 that differ, and no spread below 0"
         )
-    spread = math.sqrt(math.fsum(s * s for s in spreads) / len(spreads))
+    spread = _rms(spreads)
     effects: list[dict[str, Any]] = [{"name": "finite_states", "states": len(means)}]
     if spread:
         made = {"name": "c2c", "std": 0.0, "absolute": spread, "distribution": "normal"}
         effects.append(made)
     device = {"name": "ideal", "r_on": 1 / high, "r_off": 1 / low}
-    return Imported({"device": device, "nonidealities": effects}, tuple(_told(means, spreads)))
+    return Imported(
+        {"device": device, "nonidealities": effects}, tuple(_told("states", means, spreads))
+    )
 
 
-def _told(means: list[float], spreads: list[float]) -> list[str]:
+def output_noise(path: str | Path) -> Imported:
+    """The ADC that a file `output_noise.csv` describes.
+
+    Each row has the mean and the standard deviation of what comes out for an ideal output. The ADC
+    has as many levels, and noise of the root mean square of the deviations; `left_out` says how far
+    the means are from a straight line.
+
+    Args:
+        path: path of the file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else.
+    """
+    rows = _pairs(path, "table of outputs")
+    means, spreads = [row[0] for row in rows], [row[1] for row in rows]
+    span = means[-1] - means[0]
+    if span <= 0 or min(spreads) < 0:
+        raise ConfigError(
+            f"the table of outputs '{path}' has means from {means[0]} to {means[-1]} and spreads "
+            f"from {min(spreads)}; expected means that rise, and no spread below 0"
+        )
+    bits = max(1, math.ceil(math.log2(len(rows))))
+    adc = {"name": "sar", "bits": bits, "noise_std": min(1.0, _rms(spreads) / span)}
+    return Imported({"adc": adc}, tuple(_told("outputs", means, spreads)))
+
+
+def _pairs(path: str | Path, what: str) -> list[tuple[float, float]]:
+    """Means and standard deviations; the latter are 0 where the file has none."""
+    rows = table(path, what)
+    if any(len(row) not in (1, 2) for row in rows) or len(rows) < 2:
+        raise ConfigError(
+            f"the {what} '{path}' has {len(rows)} rows of {len(rows[0])} numbers; expected two or "
+            "more of a mean and a standard deviation"
+        )
+    return [(row[0], row[1] if len(row) == 2 else 0.0) for row in rows]
+
+
+def _rms(values: list[float]) -> float:
+    return math.sqrt(math.fsum(value * value for value in values) / len(values))
+
+
+def _told(what: str, means: list[float], spreads: list[float]) -> list[str]:
     step = (means[-1] - means[0]) / (len(means) - 1)
     off = max(abs(mean - means[0] - k * step) for k, mean in enumerate(means))
     told = []
     if off > 1e-3 * step:
-        told.append(f"states: they are up to {off / step:.2g} of a step from equally spaced levels")
+        told.append(f"{what}: they are up to {off / step:.2g} of a step from equally spaced levels")
     if max(spreads) > 1.001 * min(spreads):
         told.append(
-            f"spreads: from {min(spreads):.3g} to {max(spreads):.3g} S, here the same for all"
+            f"spreads: from {min(spreads):.3g} to {max(spreads):.3g}, here the same for all"
         )
     return told

@@ -18,7 +18,7 @@ from memcore.study.cited import recorded
 from memcore.study.files import encoded, write_atomic
 from memcore.study.page_figures import figures
 from memcore.study.page_sweeps import sections
-from memcore.study.results import Results, titled
+from memcore.study.results import Results, name_of, titled
 from memcore.study.store import load, record_of
 
 #: What arrays of a point cost, by the name of its sweep and its index.
@@ -42,7 +42,7 @@ def report(
         results: results of a study, or their folder.
         out: path of the file; `report.html` in the results folder by default.
         costs: cost of each point, by the name of its sweep and its index, such as
-            `memcore.cost(...).total`.
+            `memcore.cost(...).total`, beside those that a study with `cost = [...]` knows.
         diagnosis: what each effect costs, from `memcore.diagnose`, for a part of its own.
         cost: what each layer costs, from `memcore.cost`, for a part of its own.
 
@@ -58,26 +58,31 @@ def report(
     path = loaded.folder / "report.html" if out is None else Path(out)
     if path.is_dir():
         raise StudyError(f"'{path}' is a folder; expected the path of a file, such as report.html")
-    known = _checked(costs or {}, loaded)
+    known = _of_study(loaded)
+    if costs:
+        known["costs that were given"] = _checked(costs, loaded)
     parts = [*page_layers.budget(diagnosis), *page_layers.costs(cost)]
     write_atomic(path, encoded(html(loaded, record_of(loaded.folder), known, parts)))
     return path
 
 
-def html(results: Results, record: Mapping[str, Any], costs: Costs, parts: list[Html]) -> str:
+def html(
+    results: Results, record: Mapping[str, Any], costs: Mapping[str, Costs], parts: list[Html]
+) -> str:
     """The page.
 
     Args:
         results: results of a study.
         record: content of its `study.resolved.json`.
-        costs: cost of each point, by the name of its sweep and its index.
+        costs: for each cost model by its name, the cost of each point, by the name of its sweep and
+            its index.
         parts: sections that follow those of the sweeps.
     """
     general = results.study.study
     citations = of_plugins(recorded(record))
     content = [
         *sections(results),
-        *page_pareto.section(results, costs),
+        *page_pareto.sections(results, costs),
         *parts,
         *page_about.sections(results, record, citations),
     ]
@@ -91,7 +96,7 @@ def html(results: Results, record: Mapping[str, Any], costs: Costs, parts: list[
 
 def _bar(results: Results, has_costs: bool) -> Html:
     links = [(f"sweep-{n}", s.title or s.name) for n, s in enumerate(results.study.sweep)]
-    links += [("pareto", "Costs")] if has_costs else []
+    links += [("pareto-0", "Costs")] if has_costs else []
     links += [("again", "Make it again"), ("cite", "Cite")]
     nav = tag("nav", [tag("a", text, href=f"#{to}") for to, text in links], aria_label="Parts")
     theme = tag("button", "theme: auto", type="button", id="theme", title="Light or dark")
@@ -121,6 +126,16 @@ def _question(results: Results) -> str:
     label = results.kind.label
     asked = f"How does the {label} of {general.model['name']} on {general.data['name']}"
     return f"{asked} change with {names}?" if axes else f"{asked} change on crossbars?"
+
+
+def _of_study(results: Results) -> dict[str, Costs]:
+    """What an inference costs at each point by each cost model of the study."""
+    found: dict[str, dict[tuple[str, int], Cost]] = {}
+    for row in results:
+        for price in results.prices.get(name_of(row), ()):
+            cost = Cost(energy=price.energy, time=price.time, area=price.area)
+            found.setdefault(price.model, {})[row.sweep, row.index] = cost
+    return dict(found)
 
 
 def _checked(costs: Costs, results: Results) -> Costs:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from memcore._text import scaled
 from memcore.contracts.cost import Cost
@@ -10,6 +9,7 @@ from memcore.pages.chart import Chart, Series
 from memcore.pages.markup import Html, tag
 from memcore.pages.scale import Scale
 from memcore.pages.table import Cell, Column, table
+from memcore.study import prices
 from memcore.study.page_figures import settings
 from memcore.study.page_sweeps import (
     drawn,
@@ -21,45 +21,53 @@ from memcore.study.page_sweeps import (
 from memcore.study.plots import guessed
 from memcore.study.results import Results, Row
 
-#: The quantities of a cost with their units.
-QUANTITIES: Final = {"energy": "J", "time": "s", "area": "m^2"}
 _Priced = tuple[Row, Cost]
 
 
-def section(results: Results, costs: Mapping[tuple[str, int], Cost]) -> Iterator[Html]:
-    """The section of the costs; nothing where none is known."""
+def sections(
+    results: Results, costs: Mapping[str, Mapping[tuple[str, int], Cost]]
+) -> Iterator[Html]:
+    """A section for each cost model; nothing where no costs are known."""
+    for number, (model, known) in enumerate(costs.items()):
+        yield from _section(results, known, model, number)
+
+
+def _section(
+    results: Results, costs: Mapping[tuple[str, int], Cost], model: str, number: int
+) -> Iterator[Html]:
     priced = [
         (row, costs[row.sweep, row.index]) for row in results if (row.sweep, row.index) in costs
     ]
-    told = [name for name in QUANTITIES if any(getattr(cost, name) > 0 for _, cost in priced)]
+    told = [name for name in prices.FIGURES if any(getattr(cost, name) > 0 for _, cost in priced)]
     if not told:
         return
     label = results.kind.label
     yield tag(
         "section",
-        tag("h2", f"{label.capitalize()} against cost"),
+        tag("h2", f"{label.capitalize()} against cost: {model}"),
         tag(
             "p",
             "Points on the line are the Pareto front: none is better without costing more.",
             class_="note",
         ),
-        tag("div", [drawn(_chart(priced, name, results)) for name in told], class_="three"),
-        _table(priced, told, results),
-        id="pareto",
+        tag("div", [drawn(_chart(priced, name, results, model)) for name in told], class_="three"),
+        _table(priced, told, results, model),
+        id=f"pareto-{number}",
     )
 
 
 def front(priced: Sequence[_Priced], name: str, results: Results) -> list[_Priced]:
     """The points that no other beats in quality and in one quantity of the cost, cheapest first."""
-    best: list[_Priced] = []
-    order = sorted(priced, key=lambda pair: (getattr(pair[1], name), results.drop(pair[0])))
-    for pair in order:
-        if not best or results.drop(pair[0]) < results.drop(best[-1][0]):
-            best.append(pair)
-    return best
+    pairs = [(getattr(cost, name), -results.drop(row)) for row, cost in priced]
+    chosen = [
+        (pair, each)
+        for pair, each, on in zip(pairs, priced, prices.front(pairs), strict=True)
+        if on
+    ]
+    return [each for _, each in sorted(chosen, key=lambda entry: entry[0])]
 
 
-def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
+def _chart(priced: Sequence[_Priced], name: str, results: Results, model: str) -> Chart:
     sweeps = {sweep.name: sweep for sweep in results.study.sweep}
     known = [pair for pair in priced if getattr(pair[1], name) > 0]
     values = [float(getattr(cost, name)) for _, cost in known]
@@ -79,7 +87,7 @@ def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
     ]
     bare = tuple(type(each)(each.x, each.y, each.tip) for each in line)
     return Chart(
-        name=f"{results.study.study.name}-{name}",
+        name=_file(results, model, name),
         title=f"{height_label(results)} against {name}",
         x=Scale.over(guessed(values), values),
         y=height_scale(results),
@@ -90,7 +98,7 @@ def _chart(priced: Sequence[_Priced], name: str, results: Results) -> Chart:
     )
 
 
-def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results) -> Html:
+def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results, model: str) -> Html:
     sweeps = {sweep.name: sweep for sweep in results.study.sweep}
     label, share = results.kind.label, results.kind.is_share
     factor, form = (100.0, ".2f") if share else (1.0, ".4g")
@@ -110,14 +118,17 @@ def _table(priced: Sequence[_Priced], told: Sequence[str], results: Results) -> 
         ]
         for row, cost in priced
     ]
-    name = f"{results.study.study.name}-costs"
-    return table(name, "Quality and cost of each point", columns, rows)
+    return table(_file(results, model, "costs"), "Quality and cost of each point", columns, rows)
 
 
 def _cell(cost: Cost, name: str) -> Cell:
     value = float(getattr(cost, name))
-    return Cell(scaled(value, QUANTITIES[name]).replace("^2", "²"), value)
+    return Cell(scaled(value, prices.FIGURES[name]).replace("^2", "²"), value)
 
 
 def _unit(name: str) -> str:
-    return QUANTITIES[name].replace("^2", "²")
+    return prices.FIGURES[name].replace("^2", "²")
+
+
+def _file(results: Results, model: str, what: str) -> str:
+    return f"{results.study.study.name}-{model.replace(' ', '_')}-{what}"
