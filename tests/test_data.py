@@ -1,10 +1,11 @@
+import gzip
 from pathlib import Path
 
 import pytest
 import torch
 
 from memcore.errors import StudyError
-from memcore.study.data import CIFAR10_RECORD, Dataset, Split, cifar10, dataset, digits
+from memcore.study.data import CIFAR10_RECORD, Dataset, Split, cifar10, dataset, digits, mnist
 
 
 def write_batch(file: Path, labels: list[int]) -> None:
@@ -129,3 +130,49 @@ def test_labels_must_match_the_images() -> None:
 def test_a_dataset_leaves_images_as_they_are_unless_told() -> None:
     split = Split(torch.ones(2, 1), torch.zeros(2, dtype=torch.int64))
     assert torch.equal(Dataset(train=split, test=split).prepare(split.images), split.images)
+
+
+def write_idx(path: Path, values: torch.Tensor, *, packed: bool = False) -> None:
+    head = bytes([0, 0, 8, values.dim()])
+    sizes = b"".join(size.to_bytes(4) for size in values.shape)
+    content = head + sizes + values.to(torch.uint8).numpy().tobytes()
+    path.write_bytes(gzip.compress(content) if packed else content)
+
+
+@pytest.fixture
+def idx(tmp_path: Path) -> Path:
+    """Files of MNIST with few images, some of them packed."""
+    for name, count in (("train", 6), ("t10k", 3)):
+        images = torch.arange(count * 28 * 28).view(count, 28, 28) % 256
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte.gz", images, packed=True)
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", torch.arange(count) % 10)
+    return tmp_path
+
+
+def test_mnist_reads_images_and_labels_packed_or_not(idx: Path) -> None:
+    data = dataset({"name": "mnist", "folder": str(idx)}, Path("elsewhere"))
+    assert data.train.labels.tolist() == [0, 1, 2, 3, 4, 5]
+    assert data.test.images.shape == (3, 1, 28, 28)
+    assert data.test.images[0, 0, 1, :2].tolist() == [28, 29]
+    prepared = data.prepare(data.test.images)
+    assert float(prepared[0, 0, 0, 1]) == pytest.approx((1 / 255 - 0.1307) / 0.3081)
+
+
+def test_a_missing_file_of_mnist_is_named(idx: Path) -> None:
+    (idx / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(StudyError, match="t10k-labels-idx1-ubyte' is missing"):
+        mnist(idx)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x09\x01", b"\0\0\x08\x01\0\0\0\x09abc"])
+def test_a_file_that_is_no_idx_file_is_named(content: bytes, idx: Path) -> None:
+    (idx / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(StudyError, match="train-labels-idx1-ubyte' has"):
+        mnist(idx)
+
+
+def test_a_torn_archive_is_named(idx: Path) -> None:
+    file = idx / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(StudyError, match="cannot be read"):
+        mnist(idx)

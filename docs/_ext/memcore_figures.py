@@ -9,6 +9,7 @@ import torch
 from figures_charge_and_spin import CHARGE_AND_SPIN
 from figures_loops import draw_loops, hertz
 from figures_pulsed import PULSED
+from figures_smaller import SMALLER
 from figures_statistical import STATISTICAL
 from figures_style import COLOURS, CROSSES, DOTS, table
 from figures_trajectories import ideal, stanford_pku, team
@@ -320,6 +321,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     **STATISTICAL,
     **CHARGE_AND_SPIN,
     **PULSED,
+    **SMALLER,
     "ideal": (ideal, 2.6),
     "linear_ion_drift": (linear_ion_drift, 3.4),
     "vteam": (vteam, 3.4),

@@ -83,9 +83,10 @@ class General(_Section):
         name: name of the results folder.
         title: title of the plot; the name when empty.
         note: text under the plot.
-        model: network: "digits_vgg", "digits_lstm", "vgg16" or "package.module:function", or
-            `{ name, parameters }`.
-        data: data set: "digits", "cifar10" or "package.module:function", or `{ name, parameters }`.
+        model: network: "digits_vgg", "digits_lstm", "lenet5", "vgg16" or "package.module:function",
+            or `{ name, parameters }`.
+        data: data set: "digits", "mnist", "cifar10" or "package.module:function", or `{ name,
+            parameters }`.
         metric: how outputs are judged: "accuracy" of one label for each sample, "sequence" of many,
             "mse", "rmse", "mae" or "r2" of numbers, or "package.module:function", a function of
             all outputs and all targets that returns a number, better if larger; or `{ name,

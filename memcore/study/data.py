@@ -1,5 +1,7 @@
-"""Images for studies: scikit-learn's digits, CIFAR-10 from its binary files, or a function's."""
+"""Images for studies: scikit-learn's digits, MNIST, CIFAR-10 from its files, or a function's."""
 
+import gzip
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,11 @@ CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 CIFAR10_TEST: Final = ("test_batch.bin",)
 CIFAR10_RECORD: Final = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue planes
 DIGITS_TEST_PER_CLASS: Final = 50
+#: The files of the training set and of the test set, images before labels, packed or not.
+MNIST_FILES: Final = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +169,67 @@ def _read_batch(file: Path) -> Tensor:
     return records
 
 
-DATASETS: Final[dict[str, Callable[..., Any]]] = {"digits": digits, "cifar10": cifar10}
+def mnist(folder: str | Path = "mnist") -> Dataset:
+    """The 70 000 handwritten digits of MNIST (LeCun 1998), 28 x 28 pixels.
+
+    Images stay uint8 until a batch is prepared, with the mean and the deviation of the training
+    set.
+
+    Args:
+        folder: folder that holds the four IDX files, packed with gzip or not.
+
+    Raises:
+        StudyError: a file is missing or is no IDX file of bytes.
+    """
+    splits = {}
+    for name, (images, labels) in MNIST_FILES.items():
+        pixels, digits = _read_idx(Path(folder), images), _read_idx(Path(folder), labels)
+        if pixels.dim() != 3 or digits.dim() != 1 or int(digits.max()) > 9:
+            raise StudyError(
+                f"'{images}' has shape {list(pixels.shape)} and '{labels}' {list(digits.shape)}; "
+                "expected images [n, rows, columns] and digits [n]"
+            )
+        splits[name] = Split(pixels.unsqueeze(1), digits.long())
+    return Dataset(train=splits["train"], test=splits["test"], prepare=standardise_mnist)
+
+
+def standardise_mnist(images: Tensor) -> Tensor:
+    """Map uint8 images to float32 with the mean and the deviation of the training set."""
+    return (images.to(torch.float32) / 255.0 - 0.1307) / 0.3081
+
+
+def _read_idx(folder: Path, name: str) -> Tensor:
+    """The bytes of an IDX file in the shape that its head says."""
+    packed, plain = folder / f"{name}.gz", folder / name
+    file = packed if packed.exists() else plain
+    if not is_regular(file):
+        raise StudyError(
+            f"MNIST is not complete: '{plain}' is missing, with or without .gz; expected its four "
+            'IDX files in one folder: data = { name = "mnist", folder = "..." }'
+        )
+    try:
+        content = file.read_bytes()
+        content = gzip.decompress(content) if file is packed else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise StudyError(f"'{file}' cannot be read: {error}; expected an IDX file") from error
+    dims = content[3] if content[:3] == b"\0\0\x08" and len(content) > 4 else 0
+    shape = [int.from_bytes(content[4 * k : 4 * k + 4]) for k in range(1, dims + 1)]
+    start = 4 * (dims + 1)
+    if not dims or len(content) - start != torch.Size(shape).numel() or 0 in shape:
+        raise StudyError(
+            f"'{file}' has {len(content)} bytes, which are no IDX file of bytes of shape {shape}; "
+            "expected one that is whole"
+        )
+    return torch.frombuffer(bytearray(content[start:]), dtype=torch.uint8).view(shape)
+
+
+DATASETS: Final[dict[str, Callable[..., Any]]] = {
+    "digits": digits,
+    "cifar10": cifar10,
+    "mnist": mnist,
+}
+#: Those that are read from a folder, and its name by default.
+FOLDERS: Final = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
 
 
 def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
@@ -177,8 +244,8 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
         StudyError: the name or a parameter is unknown, or the function returns something else.
     """
     options = dict(component)
-    if options["name"] == "cifar10":
-        options["folder"] = folder / str(options.get("folder", "cifar-10-batches-bin"))
+    if options["name"] in FOLDERS:
+        options["folder"] = folder / str(options.get("folder", FOLDERS[options["name"]]))
     built = build("data", options, DATASETS, folder)
     if not isinstance(built, Dataset):
         raise StudyError(

@@ -4,10 +4,14 @@ Both train for as many epochs, and for as many of them after the cut. At 8 times
 way of the cut decides; at 3.5 times it does not.
 """
 
+import os
+
 import pytest
 import torch
 
 import memcore
+from memcore.study.data import mnist
+from memcore.study.models import lenet5
 
 CONFIG = memcore.CrossbarConfig(device="ideal", tile=(32, 32))
 EPOCHS, RETRAINING = 24, 12
@@ -55,3 +59,43 @@ def test_ac_ad_5_on_four_of_five_seeds_at_8_times_and_not_at_3_5_times(digits_cn
     assert sum(drawn >= cut + 3 for drawn, _, cut, _ in weak) < 4
     lost = [drawn - rounded for drawn, rounded, _, _ in strong]
     assert sum(lost) / 5 <= 0.5
+
+
+# -- MNIST -----------------------------------------------------------------------------------------
+
+
+class Mnist:
+    """Batches of the training images in an order that each epoch draws anew."""
+
+    def __init__(self, folder):
+        self.data = mnist(folder)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __iter__(self):
+        train = self.data.train
+        for chosen in torch.randperm(len(train), generator=self.generator).split(128):
+            yield self.data.prepare(train.images[chosen]), train.labels[chosen]
+
+    @torch.no_grad()
+    def accuracy(self, model):
+        test = self.data.test
+        right = [
+            (model.eval()(self.data.prepare(images)).argmax(1) == labels).double()
+            for images, labels in zip(test.images.split(1000), test.labels.split(1000), strict=True)
+        ]
+        return 100 * float(torch.cat(right).mean())
+
+
+@pytest.mark.slow
+def test_ac_ad_6_lenet_5_keeps_its_digits_with_17_69_times_fewer_weights():
+    folder = os.environ.get("MEMCORE_MNIST")
+    if folder is None:
+        pytest.skip("MEMCORE_MNIST names no folder with the IDX files of MNIST")
+    loader = Mnist(folder)
+    torch.manual_seed(0)
+    # A pass that keeps everything trains the network.
+    base, _ = compressed(lenet5(), loader, {**SETTINGS, "keep": 1.0, "epochs": 0})
+    longer, _ = compressed(base, loader, {**SETTINGS, "keep": 1.0, "epochs": 0})
+    drawn, report = compressed(base, loader, {**SETTINGS, "keep": 0.23, "epochs": EPOCHS})
+    assert report.ratio >= 17.69
+    assert loader.accuracy(drawn) >= loader.accuracy(longer) - 0.2
