@@ -38,12 +38,13 @@ converters: Final = _registry("converters", "converter")
 costs: Final = _registry("costs", "cost model")
 layers: Final = _registry("layers", "layer")
 compressions: Final = _registry("compressions", "compression pass")
+executors: Final = _registry("executors", "executor")
 
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries by kind."""
     every = (
         *(devices, nonidealities, mappers, programmers, converters, costs, layers),
-        compressions,
+        *(compressions, executors),
     )
     return {registry.kind: registry for registry in every}

@@ -7,22 +7,29 @@ writes a table, a CSV and a plot; `load` reads a results folder back.
 from memcore._keywords import hint_all
 from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
+from memcore.study.loading import load
+from memcore.study.planning import Unit
 from memcore.study.results import Results, Row
-from memcore.study.runner import run
-from memcore.study.store import load
+from memcore.study.runner import plan, run
 from memcore.study.training import Recipe
+from memcore.study.work import Plan, Result, evaluate
 
 __all__ = [
     "Axis",
     "Dataset",
     "General",
+    "Plan",
     "Recipe",
+    "Result",
     "Results",
     "Row",
     "Split",
     "Study",
     "Sweep",
+    "Unit",
+    "evaluate",
     "load",
+    "plan",
     "read",
     "run",
 ]

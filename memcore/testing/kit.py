@@ -18,6 +18,7 @@ from memcore.testing import (
     checks_cost,
     checks_device,
     checks_device_dynamics,
+    checks_executor,
     checks_layer,
     checks_layer_life,
     checks_mapper,
@@ -40,6 +41,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
     "compressions": checks_compression.CHECKS,
+    "executors": checks_executor.CHECKS,
     "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
@@ -83,8 +85,9 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
     """All checks of a plugin, and those of the effects that a device brings along.
 
     Args:
-        plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model
-            or compression pass; or the class of a layer, which is tried in each of its `trials`.
+        plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model,
+            compression pass or executor; or the class of a layer, which is tried in each of its
+            `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.

@@ -32,6 +32,12 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
 }
 
 
+#: Parameters with which a plugin is tried in place of its defaults.
+TRIED: dict[str, dict[str, object]] = {
+    "processes": {"start": "fork", "workers": 2},  # which need not import torch again
+}
+
+
 def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
     """Each bundled plugin: its name, that of a parameter set, and an instance of it.
 
@@ -44,7 +50,7 @@ def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
                 if registry is memcore.layers:
                     yield name, "", plugin
                     continue
-                yield name, "", plugin()
+                yield name, "", plugin(**TRIED.get(name, {}))
                 for preset in getattr(plugin, "presets", ()):
                     if plugin.preset(preset) != plugin():
                         yield name, preset, plugin.preset(preset)

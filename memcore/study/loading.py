@@ -1,0 +1,92 @@
+"""Reading a results folder back, whatever state it is in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from memcore.errors import StudyError
+from memcore.study.config import Study
+from memcore.study.files import read_json
+from memcore.study.metrics import Score
+from memcore.study.record import checked
+from memcore.study.results import Results, Row
+from memcore.study.store import BASELINE, RESOLVED, Store, Subject, collect, row_of
+from memcore.study.sweeps import Point, points
+from memcore.study.units import Units
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A results folder that holds a study.
+
+    Attributes:
+        store: files of the folder.
+        study: study.
+        points: points of the study.
+        subject: hashes of the study, the weights and the data.
+    """
+
+    store: Store
+    study: Study
+    points: tuple[Point, ...]
+    subject: Subject
+
+    @classmethod
+    def at(cls, folder: str | Path) -> "Folder":
+        """Read what a folder says about itself.
+
+        Raises:
+            StudyError: there is no study in it.
+        """
+        if not isinstance(folder, str | Path):
+            raise StudyError(f"a results folder is {folder!r}; expected a path")
+        store = Store(Path(folder))
+        record = checked(read_json(store.folder / RESOLVED))
+        if record is None:
+            raise StudyError(
+                f"'{folder}' holds no study: {RESOLVED} is missing, torn or foreign; expected a "
+                "folder that memcore run has written"
+            )
+        study = Study.model_validate(record["study"])
+        noted = read_json(store.points / f"{BASELINE}.json")
+        noted = noted if isinstance(noted, dict) else {}
+        subject = Subject(record["identity"], noted.get("model", ""), noted.get("data", ""))
+        return cls(store, study, tuple(points(study)), subject)
+
+    @property
+    def baseline(self) -> Score:
+        """What the digital network achieves.
+
+        Raises:
+            StudyError: it is not known yet.
+        """
+        score = self.store.baseline(self.subject)
+        if score is None:
+            raise StudyError(f"the study in '{self.store.folder}' has no results yet: run it")
+        return score
+
+    def row(self, point: Point) -> Row | None:
+        """The row of a point if all of its units are known."""
+        chips = range(self.study.study.chips)
+        row = self.store.row(point, self.subject, len(chips))
+        if row is not None:
+            return row
+        scores = Units(self.store.folder).read(point, self.subject, chips)
+        return row_of(point, [scores[c] for c in chips]) if len(scores) == len(chips) else None
+
+
+def load(folder: str | Path) -> Results:
+    """Read a results folder back, finished or not.
+
+    Args:
+        folder: results folder, as given to `run` by `out`.
+
+    Returns:
+        The results; iterating over them gives the rows.
+
+    Raises:
+        StudyError: there is no study in the folder, or its baseline is not known yet.
+    """
+    there = Folder.at(folder)
+    baseline = there.baseline
+    rows = [there.row(point) for point in there.points]
+    return collect(there.study, rows, baseline, there.store.folder)

@@ -1,0 +1,334 @@
+"""Studies over processes: the same bytes, whatever evaluates the units and whatever dies."""
+
+import os
+import pickle
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcore
+from memcore import study
+from memcore.errors import ConfigError, StudyError
+from memcore.study import files
+
+MODULE = """
+import os, signal, time
+from pathlib import Path
+import torch
+from torch import nn
+from memcore.study import Dataset, Split
+
+HERE = Path(__file__).parent
+
+def flat():
+    generator = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.randn(4, 16, generator=generator))
+    return model
+
+def bars():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(80) % 4
+    images = torch.randn(80, 1, 4, 4, generator=generator)
+    return Dataset(train=Split(images[:40], labels[:40]), test=Split(images[40:], labels[40:]))
+
+def judged(outputs, targets):
+    # A line for every network that is judged, and what the test wants to happen to it.
+    with (HERE / "log").open("a") as log:
+        log.write(f"{os.getpid()}\\n")
+    wanted = HERE / "wanted"
+    try:
+        what = wanted.read_text()
+    except OSError:
+        what = ""
+    if what == "slow":
+        time.sleep(0.05)
+    if what.startswith("kill") and os.getpid() != int(what.split()[1]):
+        if what.endswith("once"):
+            wanted.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "fail":
+        raise ValueError("this metric fails")
+    return float((outputs.argmax(1) == targets).double().mean())
+"""
+TOML = """
+[study]
+name = "bars"
+model = "bars_scale:flat"
+data = "bars_scale:bars"
+metric = "bars_scale:judged"
+chips = 4
+[train]
+epochs = 0
+[crossbar]
+device = { name = "ideal", r_on = 1e4, r_off = 1e5 }
+nonidealities = [{ name = "read_noise", relative = 0.5 }]
+[[sweep]]
+name = "noise"
+[sweep.axes]
+"nonidealities.read_noise.relative" = [0.2, 0.5, 0.8]
+"""
+UNITS = 12
+FORKED = {"name": "processes", "workers": 2, "start": "fork"}
+
+
+@pytest.fixture(scope="module")
+def sketch() -> Iterator[None]:
+    """A picture that takes no time: these tests are about the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "memcore.study.runner.plot", lambda _, path: files.write_atomic(path, b"picture")
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def case(sketch: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file beside its module, and in "out" what a run in one process leaves."""
+    folder = tmp_path_factory.mktemp("case")
+    (folder / "bars_scale.py").write_text(MODULE)
+    (folder / "study.toml").write_text(TOML)
+    study.run(folder / "study.toml", folder / "out")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(case: Path) -> Iterator[None]:
+    for name in ("log", "wanted"):
+        (case / name).unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        yield
+
+
+def run(case: Path, out: Path, **options: Any) -> study.Results:
+    return study.run(case / "study.toml", out, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    found = (file for file in folder.rglob("*") if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found}
+
+
+def judged(case: Path) -> int:
+    """How many networks were judged, the digital one included."""
+    return len((case / "log").read_text().splitlines())
+
+
+def want(case: Path, what: str) -> None:
+    (case / "wanted").write_text(what)
+
+
+def child(act: Callable[[], object]) -> int:
+    """Do something in a fork of this process."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+        finally:
+            os._exit(0)
+    return pid
+
+
+# -- the unit --------------------------------------------------------------------------------------
+
+
+def test_a_unit_depends_on_the_plan_and_itself_alone(case: Path, tmp_path: Path) -> None:
+    plan = study.plan(case / "study.toml", tmp_path / "out")
+    assert len(plan.units) == UNITS
+    before = contents(tmp_path / "out")
+    sent = pickle.loads(pickle.dumps(plan))
+    forward = {unit: study.evaluate(plan, unit).score for unit in plan.units}
+    backward = {unit: study.evaluate(sent, unit).score for unit in reversed(plan.units)}
+    assert forward == backward
+    assert contents(tmp_path / "out") == before
+    rows = study.load(case / "out").rows
+    expected = [value for row in rows for value in row.scores]
+    assert [forward[unit].value for unit in plan.units] == expected
+
+
+def test_a_plan_is_small_when_it_travels(case: Path, tmp_path: Path) -> None:
+    assert len(pickle.dumps(study.plan(case / "study.toml", tmp_path / "out"))) < 10_000
+
+
+def test_a_process_that_sees_other_code_refuses_to_evaluate(case: Path, tmp_path: Path) -> None:
+    for name in ("bars_scale.py", "study.toml"):
+        text = (case / name).read_text().replace("bars_scale", "bars_other")
+        (tmp_path / name.replace("scale", "other")).write_text(text)
+    plan = study.plan(tmp_path / "study.toml", tmp_path / "out")
+    sent = pickle.loads(pickle.dumps(plan))
+    module = tmp_path / "bars_other.py"
+    module.write_text(module.read_text() + "# changed\n")
+    with pytest.raises(StudyError, match="has other plugins, code or versions than the run"):
+        study.evaluate(sent, plan.units[0])
+
+
+# -- executors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("executor", "workers"),
+    [("inline", None), (FORKED, None), (FORKED, 3), ("pool", None), ("module", None)],
+    ids=str,
+)
+def test_every_executor_leaves_the_same_bytes(
+    case: Path, tmp_path: Path, executor: Any, workers: int | None
+) -> None:
+    if executor == "pool":
+        with ThreadPoolExecutor(2) as pool:
+            run(case, tmp_path / "out", executor=pool)
+            assert pool.submit(int, "3").result() == 3  # it is still open
+    else:
+        executor = "concurrent.futures:ThreadPoolExecutor" if executor == "module" else executor
+        run(case, tmp_path / "out", executor=executor, workers=workers)
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert judged(case) == UNITS + 1
+
+
+def test_spawned_processes_leave_the_same_bytes(case: Path, tmp_path: Path) -> None:
+    run(case, tmp_path / "out", executor="processes", workers=1)
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert judged(case) == UNITS + 1
+
+
+def test_an_executor_without_workers_says_so(case: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="takes no number of workers"):
+        run(case, tmp_path / "out", executor="inline", workers=2)
+    with pytest.raises(memcore.UnknownPluginError, match="did you mean: 'processes'"):
+        run(case, tmp_path / "out", executor="proceses")
+    with pytest.raises(ConfigError, match="is no Executor"):
+        run(case, tmp_path / "out", executor=3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_of_a_unit_names_its_point_and_keeps_the_others(
+    case: Path, tmp_path: Path
+) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    want(case, "fail")
+    with pytest.raises(StudyError, match=r"sweep 'noise' at .* this metric fails"):
+        run(case, tmp_path / "out", executor=FORKED)
+    (case / "wanted").unlink()
+    run(case, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+# -- what dies -------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_is_replaced(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    want(case, f"kill {os.getpid()} once")
+    (case / "log").unlink()
+    run(case, tmp_path / "out", executor=FORKED)
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert UNITS < judged(case) <= UNITS + 4  # what was in flight at most
+
+
+def test_workers_that_die_every_time_end_the_run(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    want(case, f"kill {os.getpid()}")
+    with pytest.raises(StudyError, match="workers died 5 times before any of them finished"):
+        run(case, tmp_path / "out", executor=FORKED)
+
+
+def test_workers_end_with_a_run_that_is_killed(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    (case / "log").unlink()
+    want(case, "slow")
+    head = child(lambda: run(case, tmp_path / "out", executor=FORKED))
+    until((case / "log").exists)
+    workers = {int(line) for line in (case / "log").read_text().splitlines()}
+    os.kill(head, signal.SIGKILL)
+    os.waitpid(head, 0)
+    until(lambda: not any(is_alive(worker) for worker in workers))
+    run(case, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_two_runs_in_one_folder_share_the_units(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    (case / "log").unlink()
+    want(case, "slow")
+    heads = [child(lambda: run(case, tmp_path / "out")) for _ in range(2)]
+    for head in heads:
+        assert os.waitpid(head, 0)[1] == 0
+    assert contents(tmp_path / "out") == contents(case / "out")
+    lines = (case / "log").read_text().splitlines()
+    assert len(lines) == UNITS
+    assert len(set(lines)) == 2  # both have worked
+
+
+def test_a_run_takes_over_what_a_dead_one_was_at(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    want(case, "slow")
+    (case / "log").unlink()
+    first = child(lambda: run(case, tmp_path / "out"))
+    until((case / "log").exists)
+    second = child(lambda: run(case, tmp_path / "out"))
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    assert os.waitpid(second, 0)[1] == 0
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert judged(case) <= UNITS + 1
+
+
+def test_results_of_single_chips_are_kept_and_loaded(case: Path, tmp_path: Path) -> None:
+    plan = study.plan(case / "study.toml", tmp_path / "out")
+    run_some(plan, 6)
+    assert len(study.load(tmp_path / "out")) == 1  # four of six are one point
+    (case / "log").unlink()
+    run(case, tmp_path / "out")
+    assert judged(case) == UNITS - 6
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+def run_some(plan: study.Plan, count: int) -> None:
+    """Keep the results of the first units, as a run does that is killed then."""
+    from memcore.study.units import Units
+    from memcore.study.work import Work
+
+    Units(plan.out).begin()
+    for unit in plan.units[:count]:
+        assert Work(plan)(unit).kept
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", '{"format": 1, "samples": 3}'])
+def test_a_spoilt_unit_is_named_and_evaluated_again(
+    case: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    run_some(study.plan(case / "study.toml", tmp_path / "out"), 3)
+    (tmp_path / "out" / "units" / "noise-000" / "0001.json").write_text(text)
+    run(case, tmp_path / "out")
+    assert caplog.text.count("noise-000/0001.json is torn or foreign; evaluating it again") == 1
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+def test_fresh_discards_single_chips_too(case: Path, tmp_path: Path) -> None:
+    run_some(study.plan(case / "study.toml", tmp_path / "out"), 3)
+    (case / "log").unlink()
+    run(case, tmp_path / "out", fresh=True)
+    assert judged(case) == UNITS + 1
+    assert contents(tmp_path / "out") == contents(case / "out")
