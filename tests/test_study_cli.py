@@ -114,7 +114,7 @@ def test_a_plot_that_fails_leaves_the_table(toml: Path, monkeypatch: pytest.Monk
     def fail(*_: Any) -> None:
         raise ValueError("no font has this letter")
 
-    monkeypatch.setattr("memcore.study.runner.plot", fail)
+    monkeypatch.setattr("memcore.study.finishing.plot", fail)
     done = memcore("run", toml, "--out", out)
     assert done.exit_code == 0
     assert "digital baseline" in done.output
@@ -130,7 +130,7 @@ def test_a_plot_that_cannot_be_written_says_where_the_table_is(
     def fail(*_: Any) -> None:
         raise StudyError("'plot.png' cannot be written: No space left on device")
 
-    monkeypatch.setattr("memcore.study.runner.plot", fail)
+    monkeypatch.setattr("memcore.study.finishing.plot", fail)
     with pytest.raises(StudyError, match=r"the table is complete in '.*results\.csv'"):
         study.run(toml, toml.parent / "out")
 

@@ -59,7 +59,7 @@ def sketch() -> Iterator[None]:
     """A picture that takes no time: these tests are about files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "memcore.study.runner.plot", lambda _, path: files.write_atomic(path, b"picture")
+            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
         )
         yield
 

@@ -84,7 +84,7 @@ def sketch() -> Iterator[None]:
     """A picture that takes no time: these tests are about the rest."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "memcore.study.runner.plot", lambda _, path: files.write_atomic(path, b"picture")
+            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
         )
         yield
 
@@ -332,3 +332,95 @@ def test_fresh_discards_single_chips_too(case: Path, tmp_path: Path) -> None:
     run(case, tmp_path / "out", fresh=True)
     assert judged(case) == UNITS + 1
     assert contents(tmp_path / "out") == contents(case / "out")
+
+
+# -- shards and progress ---------------------------------------------------------------------------
+
+
+def test_shards_in_any_order_give_the_same_bytes(case: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for shard in ("3/3", "1/3", "2/3"):
+        assert not run(case, out, shard=shard).csv.exists()
+        assert study.status(out).known == judged(case) - 1
+    assert judged(case) == UNITS + 1
+    assert study.collect(out).complete
+    assert contents(out) == contents(case / "out")
+    study.collect(out)  # once more changes nothing
+    run(case, out)
+    assert contents(out) == contents(case / "out")
+    assert judged(case) == UNITS + 1
+
+
+def test_what_is_collected_early_is_said_to_be_incomplete(case: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="holds no study"):
+        study.collect(tmp_path / "nothing")
+    run(case, tmp_path / "out", shard="1/2")
+    results = study.collect(tmp_path / "out")
+    assert not results.complete
+    assert "not complete" in str(results)
+    run(case, tmp_path / "out")
+    assert judged(case) == UNITS + 1
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+def test_every_unit_is_in_one_shard() -> None:
+    from memcore.study.shards import Shard
+
+    units = [study.Unit(point, chip) for point in range(5) for chip in range(7)]
+    for count in (1, 2, 7, 40):
+        parts = [Shard(index, count) for index in range(1, count + 1)]
+        taken = [[unit for unit in units if part.takes(unit, 7)] for part in parts]
+        assert sorted(unit for part in taken for unit in part) == units
+        assert max(map(len, taken)) - min(map(len, taken)) <= 1
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/3/4", "", 3, "-1/3", "1 / 3"])
+def test_what_is_no_shard_is_refused(case: Path, tmp_path: Path, shard: Any) -> None:
+    with pytest.raises(StudyError, match='expected a part such as "3/8"'):
+        run(case, tmp_path / "out", shard=shard)
+
+
+def test_status_counts_chips_and_says_who_works(case: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = study.plan(case / "study.toml", out)
+    assert "0 of 3 points, 0 of 12 chips (0 %)" in str(study.status(out))
+    run_some(plan, 6)
+    there = study.status(out)
+    assert (there.points, there.finished, there.chips, there.known) == (3, 1, 12, 6)
+    assert not there.running
+    assert there.seconds_left is not None
+    assert there.seconds_left >= 0
+    want(case, "slow")
+    (case / "log").unlink()
+    head = child(lambda: run(case, out))
+    until((case / "log").exists)
+    assert study.status(out).running
+    os.waitpid(head, 0)
+    there = study.status(out)
+    assert (there.finished, there.known, there.running) == (3, 12, False)
+
+
+def test_the_commands_show_where_a_study_is(case: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from memcore.cli.main import main
+
+    def command(*words: object) -> str:
+        done = CliRunner().invoke(main, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    out = tmp_path / "out"
+    said = command("run", case / "study.toml", "--out", out, "--shard", "1/4", "-q")
+    assert f"memcore collect {out}" in said
+    assert "3 of 12 chips (25 %)" in command("status", out)
+    assert '"known": 3' in command("status", out, "--json")
+    lines = command("tail", out, "-n", 2).splitlines()
+    assert len(lines) == 2
+    assert lines[-1].startswith("noise-002 chip 0: ")
+    assert "relative = 0.8" in lines[-1]
+    for shard in ("2/4", "3/4", "4/4"):
+        command("run", case / "study.toml", "--out", out, "--shard", shard, "-q")
+    assert "results.csv" in command("collect", out)
+    assert contents(out) == contents(case / "out")
+    assert command("tail", out, "--follow") == ""

@@ -155,8 +155,11 @@ main.add_command(cli_cost.cost)
 main.add_command(cli_device.device)
 main.add_command(cli_fit.fit)
 main.add_command(cli_spice.spice)
+main.add_command(cli_study.collect)
 main.add_command(cli_study.demo)
 main.add_command(cli_study.run)
+main.add_command(cli_study.status)
+main.add_command(cli_study.tail)
 
 
 def _register_computed_names() -> None:

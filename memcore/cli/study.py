@@ -1,15 +1,21 @@
-"""`memcore run` and `memcore demo`: studies."""
+"""`memcore run`, `demo`, `collect`, `status` and `tail`: studies."""
 
+import dataclasses
+import json
 import logging
 import sys
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from memcore.cli.output import OutputFolder
+
+if TYPE_CHECKING:
+    from memcore.study.results import Results
 
 _FRESH = click.option(
     "--fresh", is_flag=True, help="Discard what another study left in the folder."
@@ -53,6 +59,7 @@ _FOLDER = OutputFolder()
 @click.option("--device", help="Torch device to compute on, such as cuda.")
 @_EXECUTOR
 @_WORKERS
+@click.option("--shard", help="Part of the chips to evaluate, such as 3/8; see memcore collect.")
 @_FRESH
 @_QUIET
 def run(
@@ -92,6 +99,61 @@ def demo(out: Path, train: bool, fresh: bool, quiet: bool, **overrides: Any) -> 
     _study(Path("demo"), out, fresh, quiet, overrides)
 
 
+@click.command(short_help="Put together what shards have evaluated.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_QUIET
+def collect(folder: Path, quiet: bool) -> None:
+    """Write the table and the plot of the study in FOLDER from what shards have evaluated."""
+    _log_to_stderr(logging.WARNING if quiet else logging.INFO)
+    from memcore import study
+
+    _show(study.collect(folder))
+
+
+@click.command(short_help="Say how far a study is.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs.")
+def status(folder: Path, as_json: bool) -> None:
+    """Say how far the study in FOLDER is, and whether a run is working at it."""
+    from memcore import study
+
+    there = study.status(folder)
+    click.echo(json.dumps(dataclasses.asdict(there), indent=2) if as_json else str(there))
+
+
+@click.command(short_help="Show the chips that were evaluated last.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Chips to begin with.",
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the study is finished.")
+def tail(folder: Path, count: int, follow: bool) -> None:
+    """Show the chips of the study in FOLDER that were evaluated last, a line for each.
+
+    Chips of points that were put together to the table are not shown.
+    """
+    from memcore import study
+    from memcore.study.watching import units
+
+    there = study.status(folder)
+    there_now = list(units(folder))
+    seen = {file for file, _ in there_now}
+    for _, unit in there_now[max(0, len(there_now) - count) :]:
+        click.echo(str(unit))
+    while follow and there.finished < there.points:
+        time.sleep(0.5)
+        for file, unit in units(folder):
+            if file not in seen:
+                seen.add(file)
+                click.echo(str(unit))
+        there = study.status(folder)
+
+
 def _study(
     source: Path, out: Path | None, fresh: bool, quiet: bool, overrides: dict[str, Any]
 ) -> None:
@@ -103,6 +165,16 @@ def _study(
         results = study.run(
             source, out, fresh=fresh, progress=False if quiet else None, **overrides
         )
+    if overrides.get("shard") is not None:
+        click.echo(
+            f"shard {overrides['shard']} is finished; when all are, write the table with\n"
+            f"  memcore collect {results.folder}"
+        )
+        return
+    _show(results)
+
+
+def _show(results: "Results") -> None:
     plot = results.plot if results.plot.exists() else "none; a warning says why"
     click.echo(f"{results}\n\ntable {results.csv}\nplot  {plot}")
 

@@ -9,7 +9,7 @@ from memcore.study.files import read_json
 from memcore.study.metrics import Score
 from memcore.study.record import checked
 from memcore.study.results import Results, Row
-from memcore.study.store import BASELINE, RESOLVED, Store, Subject, collect, row_of
+from memcore.study.store import BASELINE, RESOLVED, Store, Subject, gathered, row_of
 from memcore.study.sweeps import Point, points
 from memcore.study.units import Units
 
@@ -73,6 +73,11 @@ class Folder:
         scores = Units(self.store.folder).read(point, self.subject, chips)
         return row_of(point, [scores[c] for c in chips]) if len(scores) == len(chips) else None
 
+    def results(self, baseline: Score) -> Results:
+        """The results of the points whose units are all known."""
+        rows = [self.row(point) for point in self.points]
+        return gathered(self.study, rows, baseline, self.store.folder)
+
 
 def load(folder: str | Path) -> Results:
     """Read a results folder back, finished or not.
@@ -87,6 +92,4 @@ def load(folder: str | Path) -> Results:
         StudyError: there is no study in the folder, or its baseline is not known yet.
     """
     there = Folder.at(folder)
-    baseline = there.baseline
-    rows = [there.row(point) for point in there.points]
-    return collect(there.study, rows, baseline, there.store.folder)
+    return there.results(there.baseline)

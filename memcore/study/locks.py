@@ -72,6 +72,12 @@ class Locks:
                 )
             time.sleep(_LOOK)
 
+    def others(self) -> bool:
+        """Whether a run works in the folder, of which this one is not part."""
+        alone = self._take(_WORK)
+        self._give(_WORK)
+        return not alone
+
     def take(self, unit: int) -> bool:
         """Take a unit, unless another run has it."""
         return self._take(_UNITS + unit)

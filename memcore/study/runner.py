@@ -1,22 +1,21 @@
-"""Running a study: train, evaluate what is missing, write the table and the picture."""
+"""Running a study: prepare it, evaluate what is missing, write the table and the picture."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from memcore.contracts.executor import Executor
-from memcore.errors import StudyError
 from memcore.study.config import Study, read
 from memcore.study.executors import ExecutorSpec, made
-from memcore.study.files import encoded, remove, write_atomic
+from memcore.study.finishing import finish
 from memcore.study.head import Head
+from memcore.study.loading import Folder
 from memcore.study.locks import Locks
-from memcore.study.metrics import Score
-from memcore.study.plots import plot
 from memcore.study.progress import Progress
-from memcore.study.results import Results, Row, csv_text
+from memcore.study.results import Results
+from memcore.study.shards import Shard
 from memcore.study.spread import Spread
-from memcore.study.store import LOG, Store, collect, row_of
+from memcore.study.store import Store
 from memcore.study.work import Plan
 
 Source = Study | Mapping[str, Any] | str | Path
@@ -30,6 +29,7 @@ def run(
     progress: bool | None = None,
     executor: ExecutorSpec = "inline",
     workers: int | None = None,
+    shard: str | None = None,
     **overrides: Any,
 ) -> Results:
     """Run a study, or finish one that was interrupted.
@@ -44,6 +44,8 @@ def run(
             mapping `{"name": ..., parameters}`, a `memcore.Executor`, or anything that offers
             `concurrent.futures`.
         workers: number of workers of the executor.
+        shard: part of the units to evaluate, such as "3/8"; `memcore.study.collect` makes the
+            table when all parts are there.
         overrides: entries of `[study]` that win over those of the file, such as `chips=3`.
 
     Returns:
@@ -53,13 +55,17 @@ def run(
         StudyError: something in the study or in the folder does not fit; says what to do.
     """
     spread = made(executor, workers)
+    part = None if shard is None else Shard.of(shard)
     head = Head.of(read(source, **overrides))
-    folder, shown = _folder(out, head), Progress(progress)
-    with Locks(folder) as locks:
-        plan, baseline = head.claim(folder, locks, shown, fresh=fresh)
-        work = Spread(plan, head.content, Store(folder), locks)
-        _evaluate(work, spread, shown)
-        return _finish(work, baseline)
+    place, shown = _folder(out, head), Progress(progress)
+    with Locks(place) as locks:
+        plan, baseline = head.claim(place, locks, shown, fresh=fresh)
+        work = Spread(plan, head.content, Store(place), locks)
+        _evaluate(work, spread, shown, part)
+        folder = Folder(work.store, head.content.study, tuple(head.content.points), plan.subject)
+        if part is not None:
+            return folder.results(baseline)
+        return finish(folder, baseline, locks, work.scores)
 
 
 def plan(source: Source, out: str | Path | None = None, **overrides: Any) -> Plan:
@@ -86,47 +92,10 @@ def _folder(out: str | Path | None, head: Head) -> Path:
     return Path(out) if out is not None else Path("results") / head.content.study.study.name
 
 
-def _evaluate(work: Spread, executor: Executor, progress: Progress) -> None:
-    todo = work.missing()
-    total = len(work.content.points) * work.content.study.study.chips
+def _evaluate(work: Spread, executor: Executor, progress: Progress, shard: Shard | None) -> None:
+    chips = work.content.study.study.chips
+    mine = [unit for unit in work.content.units() if shard is None or shard.takes(unit, chips)]
+    todo = sorted(set(work.missing()).intersection(mine))
     if todo:
-        with progress.bar("evaluating", total, total - len(todo), "chip") as advance:
+        with progress.bar("evaluating", len(mine), len(mine) - len(todo), "chip") as advance:
             work.evaluate(executor, todo, advance)
-
-
-def _finish(work: Spread, baseline: Score) -> Results:
-    """Put the units together to points, and write the table and the picture."""
-    with work.locks.claiming():
-        rows = [_row(work, number) for number in range(len(work.content.points))]
-        results = collect(work.content.study, rows, baseline, work.store.folder)
-        write_atomic(results.csv, encoded(csv_text(results)))
-        if results.complete:
-            work.units.end()
-        _draw(results)
-    return results
-
-
-def _row(work: Spread, number: int) -> Row | None:
-    """The row of a point, whose file is written if all of its units are known."""
-    point, subject = work.content.points[number], work.plan.subject
-    chips = range(work.content.study.study.chips)
-    row = work.store.row(point, subject, len(chips), quiet=True)
-    if row is not None:
-        return row
-    scores = work.known(number)
-    if len(scores) < len(chips):
-        return None
-    row = row_of(point, [scores[chip] for chip in chips])
-    work.store.write_row(row, point, subject)
-    return row
-
-
-def _draw(results: Results) -> None:
-    """Draw the picture; the table is complete whatever happens to it."""
-    try:
-        plot(results, results.plot)
-    except StudyError as error:
-        raise StudyError(f"{error}; the table is complete in '{results.csv}'") from error
-    except Exception as error:  # matplotlib's own, for instance of a letter that no font has
-        remove(results.plot)  # not that of an earlier run
-        LOG.warning("there is no plot: %s; the table is complete in %s", error, results.csv)

@@ -60,14 +60,6 @@ class Spread:
             LOG.info("%d chips of other points were already finished", len(self.scores))
         return todo
 
-    def known(self, number: int) -> dict[int, Score]:
-        """The scores of a point by chip: those of this run, and what others have kept by now."""
-        chips = range(self.content.study.study.chips)
-        mine = {c: self.scores[Unit(number, c)] for c in chips if Unit(number, c) in self.scores}
-        rest = [chip for chip in chips if chip not in mine]
-        point = self.content.points[number]
-        return mine | self.units.read(point, self.plan.subject, rest, quiet=True)
-
     def evaluate(
         self, executor: Executor, units: Iterable[Unit], advance: Callable[[str], None]
     ) -> None:

@@ -125,8 +125,8 @@ class Store:
         return self.points / f"{name}.json"
 
 
-def collect(study: Study, rows: Sequence[Row | None], baseline: Score, folder: Path) -> Results:
-    """Collect the finished points; `rows` has None for each other point."""
+def gathered(study: Study, rows: Sequence[Row | None], baseline: Score, folder: Path) -> Results:
+    """The results of the finished points; `rows` has None for each other point."""
     finished = tuple(row for row in rows if row is not None)
     complete = len(finished) == len(rows)
     return Results(study, baseline.value, baseline.samples, finished, complete, folder)
