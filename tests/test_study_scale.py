@@ -3,11 +3,14 @@
 import os
 import pickle
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ import memcore
 from memcore import study
 from memcore.errors import ConfigError, StudyError
 from memcore.study import files
+from memcore.testing import checks_for
 
 MODULE = """
 import os, signal, time
@@ -332,6 +336,124 @@ def test_fresh_discards_single_chips_too(case: Path, tmp_path: Path) -> None:
     run(case, tmp_path / "out", fresh=True)
     assert judged(case) == UNITS + 1
     assert contents(tmp_path / "out") == contents(case / "out")
+
+
+# -- clusters ------------------------------------------------------------------------------------
+
+
+def local_jobs(tmp_path: Path, **options: Any) -> dict[str, Any]:
+    return {
+        **{"name": "slurm", "cluster": "local", "folder": str(tmp_path / "jobs")},
+        **{"seconds": 0.05, "workers": 1, "units": 12, **options},
+    }
+
+
+@pytest.fixture
+def seen_by_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs find modules as this process does, wherever it has them from."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+
+
+@pytest.mark.usefixtures("seen_by_jobs")
+@pytest.mark.filterwarnings("default")
+def test_jobs_leave_the_same_bytes(case: Path, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    run(case, tmp_path / "out", executor=local_jobs(tmp_path))
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert judged(case) == UNITS + 1
+    assert list((tmp_path / "jobs").glob("*/*.err"))
+
+
+class Cluster:
+    """Stands for submitit: jobs are done at once, all but the first few, which are lost."""
+
+    def __init__(self, lost: int) -> None:
+        self.lost, self.arrays = lost, list[int]()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        self.arrays.append(0)
+        yield
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Job":
+        self.arrays[-1] += 1
+        self.lost -= 1
+        return Job(None if self.lost >= 0 else function(*arguments))
+
+
+class Job:
+    job_id, paths = "7", SimpleNamespace(stderr="jobs/7.err")
+
+    def __init__(self, results: Any) -> None:
+        self.results = results
+
+    def done(self) -> bool:
+        return True
+
+    def exception(self) -> Exception | None:
+        return TimeoutError("ran out of time") if self.results is None else None
+
+    def result(self) -> Any:
+        return self.results
+
+    def cancel(self, check: bool) -> None: ...
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    pytest.importorskip("submitit")
+    made = Cluster(0)
+    monkeypatch.setattr(memcore.executors["slurm"], "submitter", lambda _: made)
+    return made
+
+
+def test_units_are_submitted_as_arrays_and_lost_jobs_again(cluster: Cluster) -> None:
+    slurm = memcore.executors["slurm"](workers=4, units=3, attempts=3)
+    cluster.lost = 2
+    assert sorted(slurm.evaluate(abs, iter(range(20)))) == list(range(20))
+    assert cluster.arrays[0] == 4  # jobs of three units
+    assert sum(cluster.arrays) == 7 + 2
+    cluster.lost = 100
+    with pytest.raises(StudyError, match=r"lost 3 times, at last job 7: ran out of time; .*7\.err"):
+        list(slurm.evaluate(abs, iter(range(20))))
+
+
+def test_jobs_keep_the_promises_of_an_executor(cluster: Cluster) -> None:
+    for check in checks_for(memcore.executors["slurm"](cluster="local")):
+        check()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_of_dask_leave_the_same_bytes(case: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        executor = {"name": "dask", "address": cluster.scheduler_address}
+        run(case, tmp_path / "out", executor=executor)
+        for check in checks_for(memcore.executors["dask"](address=cluster.scheduler_address)):
+            check()
+    assert contents(tmp_path / "out") == contents(case / "out")
+    assert judged(case) == UNITS + 1
+
+
+@pytest.mark.parametrize(("name", "package"), [("slurm", "submitit"), ("dask", "distributed")])
+def test_a_missing_package_names_the_extra(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(memcore.MissingPackageError, match=rf"pip install 'memcore\[{name}\]'"):
+        run(case, tmp_path / "out", executor=name)
+    assert not (tmp_path / "out").exists()  # it is said before the work
+
+
+def test_a_machine_without_slurm_is_told(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(StudyError, match="finds no command sbatch here"):
+        run(case, tmp_path / "out", executor="slurm")
 
 
 # -- shards and progress ---------------------------------------------------------------------------

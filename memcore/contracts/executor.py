@@ -32,6 +32,10 @@ class Executor(Contract):
     kind = "executors"
 
     @hookspec
+    def check(self) -> None:
+        """Raise what would keep it from working, such as a missing package, before any work."""
+
+    @hookspec
     @abstractmethod
     def evaluate(self, work: Work, units: Iterable[Any]) -> Iterator[Any]:
         """Evaluate all units, and yield each result as soon as it is there, in any order.

@@ -32,9 +32,15 @@ def made(spec: Any, workers: int | None = None) -> Executor:
         ConfigError: it is none of these, or takes no number of workers.
         UnknownPluginError: no executor has this name.
     """
+    chosen = _chosen(spec, workers)
+    chosen.check()
+    return chosen
+
+
+def _chosen(spec: Any, workers: int | None) -> Executor:
     if isinstance(spec, str) and ":" in spec and spec not in registries()["executors"]:
         function = found("executor", spec, {}, Path.cwd())
-        return made(function() if workers is None else function(workers))
+        return _chosen(function() if workers is None else function(workers), None)
     if not isinstance(spec, Executor | str | Mapping) and callable(getattr(spec, "submit", None)):
         return _Given(spec)
     chosen: Executor = plugin("executors", spec)

@@ -121,7 +121,10 @@ class Work:
     plan: Plan
 
     def __call__(self, unit: Unit) -> Result:
-        """Evaluate a unit."""
+        """Evaluate a unit, unless its file is there from an earlier attempt."""
+        there = _sees_folder(self.plan) and kept(self.plan, unit)
+        if there:
+            return Result(unit, there, kept=True)
         result = _with_warnings(self.plan, unit)
         return replace(result, kept=_sees_folder(self.plan) and keep(self.plan, result))
 
@@ -142,6 +145,12 @@ def keep(plan: Plan, result: Result) -> bool:
     point = _bench(plan).content.points[result.unit.point]
     mark = f".{secrets.token_hex(4)}"
     return Units(plan.out).write(point, result.unit.chip, plan.subject, result.score, mark)
+
+
+def kept(plan: Plan, unit: Unit) -> Score | None:
+    """The result of a unit that is in its file already."""
+    point = _bench(plan).content.points[unit.point]
+    return Units(plan.out).read(point, plan.subject, [unit.chip], quiet=True).get(unit.chip)
 
 
 @lru_cache(maxsize=4)

@@ -36,6 +36,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
 TRIED: dict[str, dict[str, object]] = {
     "processes": {"start": "fork", "workers": 2},  # which need not import torch again
 }
+#: Plugins that are tried where there is a cluster for them, in tests/test_study_scale.py.
+ELSEWHERE = ("dask", "slurm")
 
 
 def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
@@ -45,7 +47,7 @@ def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
     """
     for registry in memcore.registries().values():
         for name in registry:
-            if registry.provider(name).distribution == "memcore":
+            if registry.provider(name).distribution == "memcore" and name not in ELSEWHERE:
                 plugin = registry[name]
                 if registry is memcore.layers:
                     yield name, "", plugin
