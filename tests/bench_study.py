@@ -1,7 +1,7 @@
 """What a study costs beside its chips: python tests/bench_study.py [UNITS] [EXECUTOR].
 
-Evaluates units that do nothing, and prints the processor time of the run itself, without its workers,
-for each step. Times of processors are told because they hardly depend on what else a machine does.
+Evaluates units that do nothing, and prints the processor time of each step in the run itself,
+without its workers: that hardly depends on what else a machine does.
 """
 
 import sys
@@ -54,7 +54,7 @@ def main(units: int, executor: str) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(work, "evaluate_chip", nothing),
-        mock.patch.object(finishing, "plot", lambda *_: None),
+        mock.patch.object(finishing, "plot"),
     ):
         out, clock = Path(folder) / "out", Clock()
         plan = study.plan(content(units), out)

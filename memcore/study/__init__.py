@@ -10,7 +10,7 @@ from memcore.study.data import Dataset, Split
 from memcore.study.finishing import collect
 from memcore.study.loading import load
 from memcore.study.planning import Unit
-from memcore.study.results import Results, Row
+from memcore.study.results import Difference, Results, Row
 from memcore.study.runner import plan, run
 from memcore.study.training import Recipe
 from memcore.study.watching import Status, status
@@ -19,6 +19,7 @@ from memcore.study.work import Plan, Result, evaluate
 __all__ = [
     "Axis",
     "Dataset",
+    "Difference",
     "General",
     "Plan",
     "Recipe",

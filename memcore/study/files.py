@@ -11,13 +11,14 @@ from typing import Any
 from memcore.errors import StudyError
 
 
-def write_atomic(path: Path, content: bytes, *, mark: str = "") -> None:
+def write_atomic(path: Path, content: bytes, *, mark: str = "", sync: bool = True) -> None:
     """Write under a temporary name, sync to the disk, then rename.
 
     Args:
         path: file to write; its folder is made.
         content: all that it will hold.
         mark: part of the temporary name, where several processes may write one file at a time.
+        sync: whether to wait for the disk, which matters only where the machine itself stops.
 
     Raises:
         StudyError: the file cannot be written; what stood there before is as it was.
@@ -29,13 +30,15 @@ def write_atomic(path: Path, content: bytes, *, mark: str = "") -> None:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
 
 
 @contextmanager
@@ -72,10 +75,10 @@ def require_places(paths: list[Path]) -> None:
             )
 
 
-def write_json(path: Path, content: Any, *, mark: str = "") -> None:
-    """Write JSON that the same content always gives the same bytes of; `mark` is temporary."""
+def write_json(path: Path, content: Any, *, mark: str = "", sync: bool = True) -> None:
+    """Write JSON that the same content always gives the same bytes of, as `write_atomic`."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_atomic(path, encoded(text), mark=mark)
+    write_atomic(path, encoded(text), mark=mark, sync=sync)
 
 
 def encoded(text: str) -> bytes:

@@ -68,6 +68,21 @@ class Row:
         return (low, high) if self.scores else (max(low, 0.0), min(high, 1.0))
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much more one setting gives than another, chip by chip.
+
+    Attributes:
+        mean: mean of the differences: of accuracies in [-1, 1], else of the metric.
+        interval: half the width of its 95 % t-interval; None for a single chip.
+        chips: number of chips that both settings have.
+    """
+
+    mean: float
+    interval: float | None
+    chips: int
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """A study's rows beside its digital baseline; `str()` is the table.
@@ -106,6 +121,20 @@ class Results:
         """How much worse than the digital network the chips of a row are."""
         loss = self.baseline - row.mean
         return -loss if self.kind.smaller_is_better else loss
+
+    def difference(self, row: Row, other: Row) -> Difference:
+        """How much more `row` gives than `other`, with the interval of paired chips.
+
+        A chip has the same number, and what is random in it the same seed, at every setting. What
+        both settings share cancels, so that the interval is often much narrower than those of the
+        two means.
+        """
+        pairs = zip(row.accuracies, other.accuracies, strict=False)
+        each = [mine - theirs for mine, theirs in pairs]
+        mean, half = math.fsum(each) / len(each), None
+        if len(each) > 1:
+            half = t_quantile(len(each) - 1) * statistics.stdev(each) / math.sqrt(len(each))
+        return Difference(mean, half, len(each))
 
     @property
     def kind(self) -> Kind:

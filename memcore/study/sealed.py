@@ -14,11 +14,11 @@ LOG: Final = logging.getLogger("memcore.study")
 
 
 def write_sealed(
-    path: Path, fingerprint: str, values: Mapping[str, Any], *, mark: str = ""
+    path: Path, fingerprint: str, values: Mapping[str, Any], *, mark: str = "", sync: bool = True
 ) -> None:
     """Write results with what they belong to and a checksum."""
     content = {"format": FORMAT, "fingerprint": fingerprint, **values}
-    write_json(path, {**content, "checksum": digest_json(content)}, mark=mark)
+    write_json(path, {**content, "checksum": digest_json(content)}, mark=mark, sync=sync)
 
 
 def read_sealed(

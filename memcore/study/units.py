@@ -14,7 +14,11 @@ UNITS: Final = "units"
 
 
 class Units:
-    """The unit files of one results folder: `units/POINT/CHIP.json`."""
+    """The unit files of one results folder: `units/POINT/CHIP.json`.
+
+    They are not synced to the disk one by one: if the machine itself stops, some of the last may be
+    torn, which their checksum shows, and are evaluated again.
+    """
 
     def __init__(self, out: Path) -> None:
         self.folder = out / UNITS
@@ -33,7 +37,7 @@ class Units:
         more = {"sweep": point.sweep, "setting": point.setting, "chip": chip}
         fingerprint = _fingerprint(of_point(subject, point), chip)
         values = {**more, **values_of([score])}
-        write_sealed(self._file(point, chip), fingerprint, values, mark=mark)
+        write_sealed(self._file(point, chip), fingerprint, values, mark=mark, sync=False)
         return True
 
     def read(

@@ -110,7 +110,8 @@ class _Jobs:
         if attempt >= self.slurm.attempts:
             raise StudyError(
                 f"a job of {units[0]} was lost {attempt} times, at last job {job.job_id}: "
-                f"{_words(lost)}; look at its log '{job.paths.stderr}', and give jobs more minutes or memory, or fewer units"
+                f"{_words(lost)}; look at its log '{job.paths.stderr}', and give jobs more minutes "
+                "or memory, or fewer units"
             ) from lost
         self.submit([(units, attempt + 1)])
 
