@@ -11,6 +11,7 @@ from memcore.study.metrics import Score
 from memcore.study.planning import Unit
 from memcore.study.plots import plot
 from memcore.study.results import Results, Row, csv_text
+from memcore.study.stopping import needed
 from memcore.study.store import LOG, gathered, row_of
 from memcore.study.units import Units
 
@@ -55,18 +56,31 @@ def collect(folder: str | Path) -> Results:
 
 def _row(folder: Folder, units: Units, number: int, known: Mapping[Unit, Score]) -> Row | None:
     """The row of a point, whose file is written if all of its units are known."""
-    point, chips = folder.points[number], range(folder.study.study.chips)
-    row = folder.store.row(point, folder.subject, len(chips), quiet=True)
+    point, general = folder.points[number], folder.study.study
+    row = folder.store.row(point, folder.subject, general, quiet=True)
     if row is not None:
         return row
-    scores = {c: known[Unit(number, c)] for c in chips if Unit(number, c) in known}
-    rest = [chip for chip in chips if chip not in scores]
-    scores |= units.read(point, folder.subject, rest, quiet=bool(known))
-    if len(scores) < len(chips):
+    scores, count = _scores(units, folder, number, known)
+    if len(scores) < count:
         return None
-    row = row_of(point, [scores[chip] for chip in chips])
+    row = row_of(point, [scores[chip] for chip in range(count)], general)
     folder.store.write_row(row, point, folder.subject)
     return row
+
+
+def _scores(
+    units: Units, folder: Folder, number: int, known: Mapping[Unit, Score]
+) -> tuple[dict[int, Score], int]:
+    """The scores of a point by chip, and how many it needs; files are read for what is missing."""
+    general = folder.study.study
+    first = [known.get(Unit(number, chip)) for chip in range(general.chips)]
+    values = [score.value for score in first if score is not None]
+    if len(values) == len(first):
+        count = needed(values, general)
+        scores = {c: known[Unit(number, c)] for c in range(count) if Unit(number, c) in known}
+        if len(scores) == count:
+            return scores, count
+    return units.known(folder.points[number], folder.subject, general, quiet=bool(known))
 
 
 def _draw(results: Results) -> None:

@@ -66,12 +66,14 @@ class Folder:
 
     def row(self, point: Point) -> Row | None:
         """The row of a point if all of its units are known."""
-        chips = range(self.study.study.chips)
-        row = self.store.row(point, self.subject, len(chips))
+        general = self.study.study
+        row = self.store.row(point, self.subject, general)
         if row is not None:
             return row
-        scores = Units(self.store.folder).read(point, self.subject, chips)
-        return row_of(point, [scores[c] for c in chips]) if len(scores) == len(chips) else None
+        scores, count = Units(self.store.folder).known(point, self.subject, general)
+        if len(scores) < count:
+            return None
+        return row_of(point, [scores[chip] for chip in range(count)], general)
 
     def results(self, baseline: Score) -> Results:
         """The results of the points whose units are all known."""

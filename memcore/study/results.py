@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ class Row:
         correct: number of right answers of each chip; empty for a metric that counts none.
         samples: number of answers of each chip that were judged.
         scores: value of the metric for each chip, of a metric that counts no right answers.
+        first: number of chips that the spread is estimated from, the first ones; 0 for all.
     """
 
     sweep: str
@@ -35,6 +37,7 @@ class Row:
     correct: tuple[int, ...]
     samples: int
     scores: tuple[float, ...] = ()
+    first: int = 0
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -55,8 +58,9 @@ class Row:
         if chips < 2:
             return None
         values: tuple[float, ...] = self.scores or self.correct
-        deviation = statistics.stdev(values) / (1 if self.scores else self.samples)
-        return t_quantile(chips - 1) * deviation / math.sqrt(chips)
+        known = values[: self.first] if self.first else values
+        deviation = statistics.stdev(known) / (1 if self.scores else self.samples)
+        return t_quantile(len(known) - 1) * deviation / math.sqrt(chips)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -152,6 +156,7 @@ class Results:
         return self.folder / "plot.png"
 
 
+@cache
 def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
     """Student's t with `confidence` of the probability inside [-t, t].
 
@@ -229,7 +234,7 @@ def table(results: Results) -> str:
         general.title or general.name,
         f"digital baseline {baseline} {'of' if how.is_share else 'over'} {results.samples} "
         f"{judged}; "
-        f"{_chips(general.chips)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
+        f"{_chips(results)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
     ]
     for sweep in results.study.sweep:
         rows = results.sweep(sweep.name)
@@ -280,5 +285,8 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _chips(count: int) -> str:
-    return f"{count} chip{'s' if count > 1 else ''}"
+def _chips(results: Results) -> str:
+    counts = {len(row.accuracies) for row in results} or {results.study.study.chips}
+    least, most = min(counts), max(counts)
+    words = str(most) if least == most else f"{least} to {most}"
+    return f"{words} chip{'s' if most > 1 else ''}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from memcore.contracts.executor import Executor
+from memcore.errors import StudyError
 from memcore.study.config import Study, read
 from memcore.study.executors import ExecutorSpec, made
 from memcore.study.finishing import finish
@@ -56,7 +57,13 @@ def run(
     """
     spread = made(executor, workers)
     part = None if shard is None else Shard.of(shard)
-    head = Head.of(read(source, **overrides))
+    asked = read(source, **overrides)
+    if part is not None and asked.study.interval is not None:
+        raise StudyError(
+            "interval needs all chips of a point to see how many more it takes, and a shard has "
+            "some of them; expected a fixed number of chips, or no shard"
+        )
+    head = Head.of(asked)
     place, shown = _folder(out, head), Progress(progress)
     with Locks(place) as locks:
         plan, baseline = head.claim(place, locks, shown, fresh=fresh)
@@ -94,8 +101,12 @@ def _folder(out: str | Path | None, head: Head) -> Path:
 
 def _evaluate(work: Spread, executor: Executor, progress: Progress, shard: Shard | None) -> None:
     chips = work.content.study.study.chips
-    mine = [unit for unit in work.content.units() if shard is None or shard.takes(unit, chips)]
-    todo = sorted(set(work.missing()).intersection(mine))
-    if todo:
-        with progress.bar("evaluating", len(mine), len(mine) - len(todo), "chip") as advance:
+    todo = work.missing()
+    if shard is not None:
+        todo = [unit for unit in todo if shard.takes(unit, chips)]
+    total = len(work.content.points) * chips
+    done = 0 if shard is not None else max(0, total - len(todo))
+    while todo:
+        with progress.bar("evaluating", done + len(todo), done, "chip") as advance:
             work.evaluate(executor, todo, advance)
+        done, todo = done + len(todo), work.more()

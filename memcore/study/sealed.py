@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from memcore.study.files import digest_json, read_json, write_json
 from memcore.study.metrics import Score
 from memcore.study.record import FORMAT
 
+Count = int | Callable[[list[Score]], int]
 LOG: Final = logging.getLogger("memcore.study")
 
 
@@ -22,9 +23,16 @@ def write_sealed(
 
 
 def read_sealed(
-    path: Path, fingerprint: str, count: int, *, quiet: bool = False
+    path: Path, fingerprint: str, count: Count, *, quiet: bool = False
 ) -> dict[str, Any] | None:
-    """Read `count` results back; None where there are none, or spoilt ones, which is warned of."""
+    """Read results back; None where there are none, or spoilt ones, which is warned of.
+
+    Args:
+        path: file.
+        fingerprint: what the results must belong to.
+        count: number of results, or a function that tells it from the scores.
+        quiet: whether to warn of nothing.
+    """
     if not path.exists():
         return None
     content = read_json(path)
@@ -52,16 +60,21 @@ def scores_of(content: Mapping[str, Any]) -> list[Score]:
     return [Score(right / samples, samples, right) for right in content["correct"]]
 
 
-def _problem(content: Any, fingerprint: str, count: int) -> str:
+def _problem(content: Any, fingerprint: str, count: Count) -> str:
     """What is wrong with the content of a file, "" if nothing is."""
     if not isinstance(content, dict) or not _is_finished(content):
         return "is torn or foreign"
     if content["fingerprint"] != fingerprint:
         return "belongs to another study, network or data set"
     sealed = {key: value for key, value in content.items() if key != "checksum"}
-    if content.get("checksum") != digest_json(sealed) or len(_values(content)) != count:
+    if content.get("checksum") != digest_json(sealed) or not _counts(content, count):
         return "is not as it was written"
     return ""
+
+
+def _counts(content: Mapping[str, Any], count: Count) -> bool:
+    wanted = count if isinstance(count, int) else count(scores_of(content))
+    return len(_values(content)) == wanted
 
 
 def _is_finished(content: Mapping[str, Any]) -> bool:

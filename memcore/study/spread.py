@@ -12,6 +12,7 @@ from memcore.errors import warn
 from memcore.study.locks import Locks
 from memcore.study.metrics import Score
 from memcore.study.planning import Described, Unit
+from memcore.study.stopping import most, needed
 from memcore.study.store import LOG, Store
 from memcore.study.units import Units
 from memcore.study.work import Plan, Result, Work, keep
@@ -45,20 +46,31 @@ class Spread:
 
     def missing(self) -> list[Unit]:
         """The units that are not known yet; reports files that do not count."""
-        chips, todo = range(self.content.study.study.chips), []
+        general, todo = self.content.study.study, list[Unit]()
         rows = 0
         for number, point in enumerate(self.content.points):
-            if self.store.row(point, self.plan.subject, len(chips)) is not None:
+            if self.store.row(point, self.plan.subject, general) is not None:
                 rows += 1
                 continue
-            there = self.units.read(point, self.plan.subject, chips)
+            there, count = self.units.known(point, self.plan.subject, general)
             self.scores |= {Unit(number, chip): score for chip, score in there.items()}
-            todo += [Unit(number, chip) for chip in chips if chip not in there]
+            todo += [Unit(number, chip) for chip in range(count) if chip not in there]
         if rows:
             LOG.info("%d of %d points were already finished", rows, len(self.content.points))
         if self.scores:
             LOG.info("%d chips of other points were already finished", len(self.scores))
         return todo
+
+    def more(self) -> list[Unit]:
+        """The units that are needed now that the spread of the first chips is known."""
+        general, todo = self.content.study.study, list[Unit]()
+        for number in {unit.point for unit in self.scores}:
+            first = [self.scores.get(Unit(number, chip)) for chip in range(general.chips)]
+            values = [score.value for score in first if score is not None]
+            if len(values) == len(first):
+                chips = range(general.chips, needed(values, general))
+                todo += [Unit(number, c) for c in chips if Unit(number, c) not in self.scores]
+        return sorted(todo)
 
     def evaluate(
         self, executor: Executor, units: Iterable[Unit], advance: Callable[[str], None]
@@ -106,8 +118,7 @@ class Spread:
         there = self.units.read(point, subject, [unit.chip], quiet=True)
         if there:
             return there[unit.chip]
-        chips = self.content.study.study.chips
-        scores = self.store.scores(point, subject, chips, quiet=True)
+        scores = self.store.scores(point, subject, self.content.study.study, quiet=True)
         return None if scores is None else scores[unit.chip]
 
     def _note(self, result: Result, advance: Callable[[str], None]) -> None:
@@ -122,4 +133,4 @@ class Spread:
                 warn(text, category)
 
     def _number(self, unit: Unit) -> int:
-        return unit.point * self.content.study.study.chips + unit.chip
+        return unit.point * most(self.content.study.study) + unit.chip

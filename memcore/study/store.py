@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore.errors import StudyError
-from memcore.study.config import Study
+from memcore.study.config import General, Study
 from memcore.study.files import (
     digest_json,
     read_json,
@@ -20,6 +20,7 @@ from memcore.study.metrics import Score
 from memcore.study.record import checked, conflict
 from memcore.study.results import Results, Row
 from memcore.study.sealed import read_sealed, scores_of, values_of, write_sealed
+from memcore.study.stopping import needed
 from memcore.study.sweeps import Point
 
 LOG: Final = logging.getLogger("memcore.study")
@@ -85,17 +86,24 @@ class Store:
         content = read_sealed(self._file(BASELINE), _fingerprint(subject, BASELINE, {}), 1)
         return None if content is None else scores_of(content)[0]
 
-    def row(self, point: Point, subject: Subject, chips: int, *, quiet: bool = False) -> Row | None:
+    def row(
+        self, point: Point, subject: Subject, general: General, *, quiet: bool = False
+    ) -> Row | None:
         """The row of a point if it is finished; reports why a file does not count."""
-        scores = self.scores(point, subject, chips, quiet=quiet)
-        return None if scores is None else row_of(point, scores)
+        scores = self.scores(point, subject, general, quiet=quiet)
+        return None if scores is None else row_of(point, scores, general)
 
     def scores(
-        self, point: Point, subject: Subject, chips: int, *, quiet: bool = False
+        self, point: Point, subject: Subject, general: General, *, quiet: bool = False
     ) -> list[Score] | None:
         """The scores of the chips of a point if it is finished."""
+
+        def count(scores: list[Score]) -> int:
+            first = [score.value for score in scores[: general.chips]]
+            return needed(first, general) if len(first) == general.chips else general.chips
+
         of = of_point(subject, point)
-        content = read_sealed(self._file(point.name), of, chips, quiet=quiet)
+        content = read_sealed(self._file(point.name), of, count, quiet=quiet)
         return None if content is None else scores_of(content)
 
     def write_baseline(self, score: Score, subject: Subject) -> None:
@@ -132,11 +140,12 @@ def gathered(study: Study, rows: Sequence[Row | None], baseline: Score, folder: 
     return Results(study, baseline.value, baseline.samples, finished, complete, folder)
 
 
-def row_of(point: Point, scores: Sequence[Score]) -> Row:
+def row_of(point: Point, scores: Sequence[Score], general: General) -> Row:
     """The row of a point from the scores of its chips, in their order."""
     right = tuple(score.right for score in scores if score.right is not None)
     values = () if right else tuple(score.value for score in scores)
-    return Row(point.sweep, point.index, point.setting, right, scores[0].samples, values)
+    first = 0 if general.interval is None else general.chips
+    return Row(point.sweep, point.index, point.setting, right, scores[0].samples, values, first)
 
 
 def of_point(subject: Subject, point: Point) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from memcore.study.config import General
 from memcore.study.files import digest_json, remove, writing
 from memcore.study.metrics import Score
 from memcore.study.sealed import read_sealed, scores_of, values_of, write_sealed
+from memcore.study.stopping import needed
 from memcore.study.store import Subject, of_point
 from memcore.study.sweeps import Point
 
@@ -52,6 +54,17 @@ class Units:
             if content is not None:
                 found[chip] = scores_of(content)[0]
         return found
+
+    def known(
+        self, point: Point, subject: Subject, general: General, *, quiet: bool = False
+    ) -> tuple[dict[int, Score], int]:
+        """The results of a point that are there, and how many chips it needs as far as is known."""
+        first = self.read(point, subject, range(general.chips), quiet=quiet)
+        if len(first) < general.chips:
+            return first, general.chips
+        count = needed([first[chip].value for chip in range(general.chips)], general)
+        more = self.read(point, subject, range(general.chips, count), quiet=quiet)
+        return first | more, count
 
     def forget(self, name: str) -> None:
         """Remove the files of a point, which is complete."""

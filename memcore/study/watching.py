@@ -93,11 +93,12 @@ def status(folder: str | Path) -> Status:
     with Locks(out) as locks:
         running = locks.others()
     known = chips * len(finished) + len(files)
-    total = chips * len(there.points)
+    tight = there.study.study.interval is not None  # then the rest is not known yet
+    total = max(known, chips * len(there.points))
     return Status(
         there.study.study.name,
         len(there.points),
-        len(finished) + sum(count == chips for count in of_each.values()),
+        len(finished) + (0 if tight else sum(count == chips for count in of_each.values())),
         total,
         known,
         BASELINE in whole,
