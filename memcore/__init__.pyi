@@ -1,10 +1,12 @@
 """The public names, for type checkers: what the tables of `__init__.py` hold."""
 
 from memcore import circuit as circuit
+from memcore import compat as compat
 from memcore import compression as compression
 from memcore import fitting as fitting
 from memcore import modelling as modelling
 from memcore import native as native
+from memcore import optim as optim
 from memcore import plot as plot
 from memcore import recipes as recipes
 from memcore import sensing as sensing
@@ -63,11 +65,17 @@ from memcore.contracts.schedule import Span as Span
 from memcore.contracts.schedule import Task as Task
 from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
+from memcore.contracts.sums import OperationUnit as OperationUnit
+from memcore.contracts.sums import Sums as Sums
 from memcore.contracts.transfer import Thresholds as Thresholds
 from memcore.contracts.transfer import Transfer as Transfer
+from memcore.contracts.update import Pair as Pair
+from memcore.contracts.update import PulsedWeights as PulsedWeights
+from memcore.contracts.update import UpdateRule as UpdateRule
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
+from memcore.crossbar.line_trace import LineTrace as LineTrace
 from memcore.crossbar.product import Solved as Solved
 from memcore.crossbar.training import LearnedRange as LearnedRange
 from memcore.crossbar.training import Rehearsal as Rehearsal
@@ -107,9 +115,11 @@ from memcore.nn.conversion import convert_ as convert_
 from memcore.nn.conversion import revert_ as revert_
 from memcore.nn.counting import Counts as Counts
 from memcore.nn.counting import counting as counting
+from memcore.nn.tuning import tune as tune
 from memcore.nn.verbs import age as age
 from memcore.nn.verbs import program as program
 from memcore.nn.weight_bounds import clip_weights as clip_weights
+from memcore.pages.explore import explore as explore
 from memcore.random import ReadStream as ReadStream
 from memcore.random import Stream as Stream
 from memcore.registry import Provider as Provider
@@ -124,11 +134,21 @@ from memcore.registry.instances import mappers as mappers
 from memcore.registry.instances import nonidealities as nonidealities
 from memcore.registry.instances import programmers as programmers
 from memcore.registry.instances import registries as registries
+from memcore.registry.instances import updates as updates
 from memcore.report import yields as yields
+from memcore.report.cells import export_cells as export_cells
+from memcore.report.cells import recorded_writes as recorded_writes
+from memcore.report.citations import Citations as Citations
+from memcore.report.citations import cite as cite
+from memcore.report.compared import CostComparison as CostComparison
+from memcore.report.compared import compare_costs as compare_costs
 from memcore.report.cost import cost as cost
 from memcore.report.cost_report import CostReport as CostReport
 from memcore.report.cost_report import LayerCost as LayerCost
 from memcore.report.diagnosis import diagnose as diagnose
+from memcore.report.gallery import ChipComparison as ChipComparison
+from memcore.report.gallery import ChipFigure as ChipFigure
+from memcore.report.gallery import gallery as gallery
 from memcore.report.ideal import check_ideal as check_ideal
 from memcore.report.linearity import Linearity as Linearity
 from memcore.report.linearity import linearity as linearity
@@ -142,6 +162,7 @@ from memcore.sensing.table import SumTable as SumTable
 from memcore.tables.component import Component as Component
 from memcore.tables.library import Components as Components
 from memcore.tables.library import components as components
+from memcore.tables.scaling import scaled as scaled
 
 _MODULES: dict[str, str]
 _LAZY: dict[str, str]

@@ -141,6 +141,33 @@ def ladder_solve_double(
     voltages: int,
     energy: int,
 ) -> None: ...
+def sensed_sums(
+    bits: int,
+    cells: int,
+    reads: int,
+    key: int,
+    threshold: int,
+    other: int,
+    n: int,
+    groups: int,
+    units: int,
+    rows: int,
+    cols: int,
+    lines: int,
+    sensed: int,
+    out: int,
+) -> None: ...
+def codebook_product(
+    x: int,
+    codes: int,
+    book: int,
+    bias: int,
+    n: int,
+    rows: int,
+    cols: int,
+    bits: int,
+    out: int,
+) -> None: ...
 def use_large_pages(memory: int, bytes: int) -> None: ...
 def isa() -> str: ...
 def threads() -> int: ...

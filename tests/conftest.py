@@ -3,10 +3,12 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -35,12 +37,24 @@ KERNEL_ROOMS = (
     "memcore.circuit",
     "memcore.dynamics",
     "memcore.crossbar",
+    "memcore.sensing",
     "memcore.nn",
+    "memcore.optim",
     "memcore.spice",
 )
 #: Plugins that act on arrays, whatever their tests name.
 ARRAY_PLUGINS = ("nonidealities", "mappers", "programmers", "converters")
 DRAWS = ("test_random", "test_distributions")
+#: Tests of what stands around arrays: words of errors, settings, costs, fits, layers that do with
+#: products what others do with theirs. Where the compiled module computes otherwise, the tests of
+#: products and devices notice.
+AROUND = (
+    *("test_attention", "test_recurrent"),
+    *("test_computed_weights", "test_foreign_layers", "test_support"),
+    *("test_testing", "test_testing_layers", "test_keywords", "test_borders", "test_errors"),
+    *("test_config", "test_study_config", "test_unused_settings"),
+    *("test_cost", "test_compression", "test_fitting", "test_fitting_search", "test_identify"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @functools.cache
 def names_a_kernel(path: Path) -> bool:
     """Whether a test file is about draws or arrays, or names what a kernel's room holds."""
+    if path.stem in AROUND or path.parent.name == "systems":
+        return False
     homes = {**memcore._LAZY, **memcore._MODULES}
     public = {name for name, home in homes.items() if f"memcore.{home}".startswith(KERNEL_ROOMS)}
     on_arrays = {name for kind in ARRAY_PLUGINS for name in memcore.registries()[kind]}
@@ -70,6 +86,21 @@ def names_a_kernel(path: Path) -> bool:
             ):
                 return True
     return False
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium for all pages; where a site was named, it must be looked at."""
+    spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.CHROMIUM is None:
+        named = os.environ.get("MEMCORE_DOCS")
+        (pytest.fail if named else pytest.skip)("there is no chromium: install Debian's package")
+    with module.Browser(module.CHROMIUM, tmp_path_factory.mktemp("chromium") / "profile") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ def test_each_lane_is_told_apart(adc_per):
     seen = []
     crossbar.observe("clipping")
     crossbar.reader.watch = None
-    kept = crossbar._seen
-    crossbar._seen = lambda current: (seen.append(current), kept(current))
+    kept = crossbar.observer.see_currents
+    crossbar.observer.see_currents = lambda current: (seen.append(current), kept(current))
     mem(X)
     crossbar.observe(None)
-    crossbar._seen = kept
+    crossbar.observer.see_currents = kept
     current = seen[0]
     lanes = torch.tensor(crossbar.plan.values)
 

@@ -454,6 +454,23 @@ def test_ac_ad_4_the_area_of_the_cost_report_falls_like_the_arrays():
     assert "times fewer weights; 48 arrays before, 24 after" in str(report)
 
 
+def test_the_costs_of_both_networks_stand_side_by_side():
+    model = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 64))
+    passes = [admm(structure=("filters",), keep=0.5, epochs=0), "remove_unused"]
+    smaller, report = memcore.compress(model, CONFIG, passes)
+    x, priced = torch.rand(2, 128), {"model": "array", "crossbar": CONFIG}
+    found = memcore.compare_costs(model, smaller, x, **priced)
+    assert found.arrays == report.arrays == (48, 24)
+    assert found.area == pytest.approx(0.5)
+    assert found.energy == found.after.total.energy / found.before.total.energy < 1
+    text = str(found)
+    assert "48 -> 24" in text
+    assert "50 % of the area are left" in text
+    assert text.count("->") == 4 * 3, "two layers and the total"
+    same = memcore.compare_costs(model, model, x, **priced)
+    assert same.energy == same.area == same.time == 1
+
+
 # -- training towards the set ----------------------------------------------------------------------
 
 
@@ -582,3 +599,25 @@ def test_the_rounds_end_where_every_entry_is_the_mean_of_its_values():
     uniform = torch.linspace(float(values.min()), float(values.max()), 16, dtype=torch.float64)
     error, other = ((values - b[nearest(b, values)]).square().mean() for b in (book, uniform))
     assert error < 0.7 * other
+
+
+X, Y = torch.ones(5, 8), torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"loader": [X]}, "a batch of the loader is Tensor; expected"),
+        ({"loader": [(X,)]}, "a batch of the loader is 1 parts; expected"),
+        ({"loader": [(X[:, :3], Y)]}, "cannot be trained on a batch of the loader: mat1 and mat2"),
+        ({"loader": [(X, Y[:4])]}, "cannot be trained on a batch of the loader: Expected input"),
+        ({"loader": 3}, "loader=3; expected batches"),
+        ({"loader": [(X, Y)], "loss": 3}, "loss=3; expected a function"),
+        ({"loader": [(X, Y)], "optimizer": "adam"}, "optimizer='adam'; expected a function"),
+    ],
+)
+def test_a_training_that_cannot_be_is_named(given, text):
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+    config = memcore.CrossbarConfig(device="ideal", tile=(4, 4))
+    with pytest.raises(memcore.MemcoreError, match=text):
+        memcore.compress(network, config, [{"name": "admm", "epochs": 1}], **given)

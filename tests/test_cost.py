@@ -263,6 +263,21 @@ def test_a_model_of_a_third_party_needs_an_estimate_only():
     )
 
 
+@pytest.mark.parametrize("per", ["output", "column"])
+def test_a_digital_network_has_the_conversions_of_the_converted_one(per):
+    settings = {"device": "ideal", **CONVERTERS, "tile": (16, 16), "adc_per": per}
+    config = CrossbarConfig(**settings, rows_at_once=5)
+    shapes = memcore.cost(network(), X, crossbar=config)
+    arrays = memcore.cost(memcore.convert(network(), config, calibration=X), X)
+    for one, other in zip(shapes.layers, arrays.layers, strict=True):
+        assert one.events == other.events
+        for name in ("adc_conversions", "dac_conversions", "bits_out", "bits_in"):
+            assert getattr(one.activity, name) == getattr(other.activity, name)
+        # What the ADC rounds reaches the layers behind.
+        assert one.activity.dissipation == pytest.approx(other.activity.dissipation, rel=0.05)
+    assert shapes.total.area == arrays.total.area
+
+
 # -- the default model -----------------------------------------------------------------------------
 
 
@@ -334,6 +349,39 @@ def test_writing_is_paid_for():
         memcore.LayerWork.of_arrays(work, matrix.crossbar.array(), name)
     )
     assert charges["programming"].energy == work.programming_energy > 0
+
+
+def test_arrays_that_do_not_fit_are_written_in_every_run():
+    config = CrossbarConfig(device="vteam", programmer="write_verify", tile=(8, 8), **CONVERTERS)
+    mem = memcore.convert(network(), config, calibration=X)
+    whole = memcore.cost(mem, X)
+    arrays = [layer.work.array.arrays for layer in whole.layers]
+    room = sum(arrays) - 2
+    small = memcore.cost(mem, X, chip_arrays=room)
+    assert memcore.cost(mem, X, chip_arrays=sum(arrays)).total == whole.total
+    assert small.total.area < whole.total.area
+    # All but the last array of the chip keep their weights; three pass through that one.
+    last = small.layers[-1]
+    assert [layer.events.get("reloads", 0) for layer in small.layers] == [0, 3]
+    written = mem[-1].matrices["weight"].crossbar.written
+    reload = last.charges["reload"]
+    assert reload.energy == pytest.approx(3 / arrays[-1] * written.energy)
+    assert reload.energy > 0
+    assert reload.time == pytest.approx(3 / arrays[-1] * written.time)
+    read, before = last.charges["cells"], whole.layers[-1].charges["cells"]
+    assert read.time == pytest.approx(3 * before.time)
+    assert read.energy == before.energy
+    assert read.area == pytest.approx(before.area * (arrays[-1] - 2) / arrays[-1])
+
+
+def test_reloads_without_pulses_are_priced_by_the_table():
+    mem = chip()
+    small = memcore.cost(mem, X, chip_arrays=1)
+    arrays = [layer.work.array for layer in small.layers]
+    cells = sum(each.arrays * each.rows * each.cols for each in arrays)
+    assert [layer.events["reloads"] for layer in small.layers] == [a.arrays for a in arrays]
+    assert small.components["reload"].energy == pytest.approx(3.91e-9 * cells)
+    assert small.components["reload"].source == "pipelayer17"
 
 
 # -- command line ----------------------------------------------------------------------------------

@@ -212,3 +212,93 @@ def test_parameters_beside_a_mapping_are_merged_and_beside_an_instance_refused()
     assert merged == memcore.cost(model, X, model="array", read_time=2e-9, cell_area=1e-14).total
     with pytest.raises(memcore.ConfigError, match=r"with read_time; expected the parameters in"):
         memcore.cost(model, X, model=memcore.costs["array"](), read_time=2e-9)
+
+
+@pytest.mark.parametrize("adc", [None, "uniform"])
+def test_counting_leaves_the_readers_as_they_are(adc):
+    x = torch.rand(4, 6)
+    config = CrossbarConfig(device="ideal", adc=adc)
+    mem = memcore.convert(nn.Linear(6, 3), config, calibration=x if adc else None)
+    before = list(mem.modules())
+    with memcore.counting(mem):
+        mem(x)
+    assert list(mem.modules()) == before
+
+
+def test_a_writing_while_counting_is_read_and_counted():
+    mem = memcore.convert(nn.Linear(6, 3), CrossbarConfig(device="ideal"))
+    x = torch.rand(4, 6)
+    with memcore.counting(mem) as counts, torch.no_grad():
+        mem.weight.mul_(2)
+        memcore.program(mem)
+        y = mem(x)
+    assert counts.total.vectors == 4
+    assert counts.total.cells_written > 0
+    torch.testing.assert_close(mem(x), y)
+    torch.testing.assert_close(y, mem.digital()(x), rtol=1e-4, atol=1e-5)
+
+
+def traced(model, x):
+    with memcore.counting(model, traced=True) as counts:
+        model(x)
+    return counts
+
+
+#: Mapper, arrays, word lines at once, DAC: shapes of every kind.
+TRACED = [
+    ({"tile": (16, 3), "rows_at_once": 5}, 4),
+    ({"tile": (8, 8), "mapper": "offset"}, 3),
+    ({"tile": (16, 16), "mapper": {"name": "bit_slice", "weight_bits": 5, "slice_bits": 2}}, 5),
+    ({}, 1),
+]
+
+
+@pytest.mark.parametrize(("settings", "bits"), TRACED)
+def test_traced_lines_and_the_identities_of_reads(settings, bits):
+    dac = {"name": "bit_serial", "bits": bits, "full_scale": (0.0, 1.0)}
+    adc = {"name": "uniform", "bits": 6, "full_scale": 1e-4}
+    config = CrossbarConfig(device="ideal", dac=dac, adc=adc, **settings)
+    model = memcore.convert(nn.Linear(37, 7, bias=False), config)
+    x = Stream(2).uniform((11, 37)).float().where(Stream(3).uniform((11, 37)) < 0.4, 0.0)
+    counts = traced(model, x)
+    work, trace, plan = counts[""], counts.traces[""], model.crossbar.plan
+    tiling = plan.tiling
+    arrays = tiling.full_parts * tiling.col_tiles
+    # reads = positions x parts x row tiles x column tiles x groups x steps x units of an array
+    assert work.reads == 11 * bits * plan.row_groups * arrays
+    assert trace.reads * arrays == work.reads
+    assert work.drives == 11 * bits * 37 * arrays
+    assert len(trace.open) == plan.group_rows + 1
+    assert trace.driven == sum(lines * reads for lines, reads in enumerate(trace.open))
+    # Ones of each bit of the codes, the lowest first.
+    codes = (x * (2**bits - 1)).round().long()
+    assert trace.ones == tuple(int((codes >> k & 1).sum()) for k in range(bits))
+    assert trace.driven < 11 * bits * 37
+    # Against a plain loop over bits and groups of word lines.
+    open_lines = [0] * (plan.group_rows + 1)
+    for k in range(bits):
+        for first, rows in zip(plan.first_rows, [*plan.first_rows[1:], 37], strict=True):
+            for lines in (codes[:, first:rows] >> k & 1).sum(1).tolist():
+                open_lines[lines] += 1
+    assert trace.open == tuple(open_lines)
+
+
+def test_conversions_are_reads_times_columns_for_every_shape():
+    for settings, bits in TRACED:
+        dac = {"name": "bit_serial", "bits": bits, "full_scale": (0.0, 1.0)}
+        adc = {"name": "uniform", "bits": 6, "full_scale": 1e-4}
+        for per in ("output", "column"):
+            config = CrossbarConfig(device="ideal", dac=dac, adc=adc, adc_per=per, **settings)
+            model = memcore.convert(nn.Linear(37, 7, bias=False), config)
+            plan = model.crossbar.plan
+            columns = 0
+            for value, _ in enumerate(plan.values):
+                shared = per == "column" and plan.tiling.shared[value]
+                columns += plan.tiling.col_tiles if shared else 7
+            assert plan.activity(11).conversions == 11 * bits * plan.row_groups * columns
+
+
+def test_nothing_is_traced_unless_asked_for():
+    _, counts = counted(memristive())
+    assert counts.traces == {}
+    assert set(traced(memristive(), X).traces) == {"0", "3"}

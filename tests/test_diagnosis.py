@@ -99,7 +99,7 @@ def test_the_model_is_as_before(job):
 def test_the_model_is_as_before_when_a_batch_fails():
     mem = memristive(nonidealities=["read_noise"])
     modules = list(mem.named_modules())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(memcore.ShapeError, match="expected"):
         memcore.check_ideal(mem, X[:, :2])
     assert list(mem.named_modules()) == modules
     assert not mem[0]._forward_hooks
@@ -192,6 +192,29 @@ def test_the_cost_of_an_effect_is_read_off_the_table():
 def test_accuracy_is_the_share_of_right_classes():
     output = torch.eye(4)[torch.tensor([0, 1, 2, 3])]
     assert accuracy(output, torch.tensor([0, 1, 2, 0])) == 0.75
+
+
+def test_what_each_component_costs_stands_beside_the_errors():
+    both = {"dac": {"name": "uniform", "bits": 6}, "adc": {"name": "uniform", "bits": 7}}
+    mem = memristive(X, nonidealities=["d2d"], **both)
+    report = memcore.diagnose(mem, LOADER)
+    alone = memcore.cost(mem, X)
+    assert report.costs.total.energy == pytest.approx(alone.total.energy)
+    assert set(report.costs.components) == {
+        *("cells", "adc", "dac", "shift_add", "buffer", "programming")
+    }
+    assert "isaac16" in str(report)
+    assert "component" in str(report)
+    system = memcore.diagnose(mem, LOADER, cost={"name": "mnsim"})
+    assert system.costs.total == memcore.cost(mem, X, model="mnsim").total
+    assert memcore.diagnose(mem, LOADER, cost=None).costs is None
+
+
+def test_costs_that_are_not_known_keep_no_diagnosis_from_being_made():
+    mem = memristive(X, nonidealities=["d2d"], adc={"name": "uniform", "bits": 2})
+    report = memcore.diagnose(mem, LOADER)
+    assert report.costs is None
+    assert "no costs are known: there is no component 'isaac_adc_2b'" in str(report)
 
 
 def test_a_layer_alone_can_be_diagnosed():

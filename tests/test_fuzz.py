@@ -121,6 +121,13 @@ def plugin(kind: str, name: str, **parameters: Any) -> None:
         states = {"name": "finite_states", "states": 16}
         memcore.compress(nn.Linear(3, 2), config(nonidealities=[states]), [made], LOADER)
         return
+    if kind == "updates":
+        mapper = "differential" if made.pair == "one_sided" else "offset"
+        net = memcore.convert(nn.Linear(3, 2), config(device="soft_bounds", mapper=mapper))
+        optimizer = memcore.optim.InSitu(net, rule=made, lr=0.1)
+        net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        return
     if kind == "executors":
         return  # whatever it starts has its own tests
     used = {"nonidealities": [made]} if kind == "nonidealities" else {KEYS[kind]: made}
@@ -202,6 +209,39 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda model, **given: memcore.diagnose(network(model, adc=ADC), **given),
         {"model": ..., "loader": LOADER, "metric": None, "forward": None},
     ),
+    "compress": (
+        lambda passes, **given: memcore.compress(passes=[passes], **given),
+        {"model": nn.Linear(3, 2), "config": config(), "loader": LOADER, "distil": 0.0}
+        | {"passes": {"name": "admm", "epochs": 1}, "loss": nn.functional.cross_entropy}
+        | {"optimizer": None},
+    ),
+    "clip_weights": (
+        lambda model, **given: memcore.clip_weights(network(model), **given),
+        {"model": ..., "largest": 1.0, "sigmas": None},
+    ),
+    "compensate": (
+        lambda model, **given: memcore.compensate(network(model), **given),
+        {"model": ..., "per": "layer", "probes": 4, "reference": "exact"},
+    ),
+    "check_ranges": (
+        lambda model, x, forward: memcore.check_ranges(
+            memcore.convert(nn.Linear(3, 2), config(adc=ADC), calibration=X)
+            if model is ...
+            else model,
+            x,
+            forward=forward,
+        ),
+        {"model": ..., "x": X, "forward": None},
+    ),
+    "sensing_table": (
+        memcore.sensing_table,
+        {"device": "ideal", "rows": 2, "read_voltage": 0.2, "references": "midpoint"},
+    ),
+    "list_schedule": (
+        memcore.list_schedule,
+        {"tasks": [memcore.Task(stage="a", duration=1.0)], "resources": {}},
+    ),
+    "components.search": (memcore.components.search, {"text": "adc", "kind": ""}),
     "cost": (
         lambda net, x, **given: memcore.cost(network(net), x, **given),
         {"net": ..., "x": X, "model": "array", "forward": None},
@@ -243,7 +283,8 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda **given: memcore.CrossbarConfig.from_mapping(given),
         {"device": "ideal", "mapper": "differential", "programmer": "direct", "nonidealities": []}
         | {"without": [], "tile": [8, 8], "dac": None, "adc": ADC, "read_voltage": 0.2}
-        | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None},
+        | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None}
+        | {"groups": "apart", "faults": "ignored", "spare_cols": 0, "dac_per": "layer"},
     ),
     "registry": (lambda name: memcore.devices[name], {"name": "vteam"}),
     "effective_conductance": (

@@ -89,7 +89,7 @@ def test_nobody_waits_while_a_resource_is_free():
     [
         (Task(stage="x", duration=1, resource="q"), r"task 0 needs 'q', of which there is none"),
         (Task(stage="x", duration=1, after=(3,)), r"comes after \(3,\); expected indices of the 1"),
-        (Task(stage="x", duration=-1), r"takes -1; expected a duration >= 0"),
+        (Task(stage="x", duration=-1), r"duration of task 0=-1; expected a finite number >= 0"),
         (Task(stage="x", duration=1, after=(0,)), r"task 0 waits for itself"),
     ],
 )
@@ -105,5 +105,7 @@ def test_nothing_takes_no_time():
 def test_what_is_no_task_or_no_table_of_resources_is_named():
     with pytest.raises(memcore.ArgumentTypeError, match=r"task 0 is 3; expected a memcore\.Task"):
         memcore.list_schedule([3], {})
+    with pytest.raises(memcore.ConfigError, match="duration of task 0='x'; expected a finite"):
+        memcore.list_schedule([Task(stage="a", duration="x")], {})
     with pytest.raises(memcore.ArgumentTypeError, match=r"resources=3; expected a mapping"):
         memcore.list_schedule([], 3)

@@ -177,7 +177,7 @@ def test_a_missing_or_unreadable_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoints.load_weights(network, tmp_path / "bad.pt")
 
 
-@pytest.mark.parametrize("name", ["demo", "ir_drop_sizes"])
+@pytest.mark.parametrize("name", ["demo", "ir_drop_sizes", "sensing"])
 def test_a_packaged_study_brings_weights_of_its_own_recipe_and_seed(
     name: str, tmp_path: Path
 ) -> None:

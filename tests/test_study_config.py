@@ -201,7 +201,7 @@ def test_a_resolved_study_reads_back_as_itself() -> None:
     assert [p.crossbar for p in points(again)] == [p.crossbar for p in points(study)]
 
 
-@pytest.mark.parametrize("name", ["demo", "ir_drop_sizes"])
+@pytest.mark.parametrize("name", ["demo", "ir_drop_sizes", "sensing"])
 def test_a_packaged_study_is_known_by_its_name(name: str) -> None:
     study = read(name)
     assert study.study.name == name

@@ -1,8 +1,11 @@
 """Every TOML file that a user writes is read in one way."""
 
 import os
+import tomllib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, _toml
@@ -76,3 +79,29 @@ def test_crossbar_table_that_is_none_is_named(tmp_path):
     (tmp_path / "x.toml").write_text("crossbar = 3\n")
     with pytest.raises(ConfigError, match="the crossbar is 3; expected a mapping"):
         CrossbarConfig.from_toml(tmp_path / "x.toml")
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+PLAIN = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(WORDS, st.dictionaries(WORDS, PLAIN, max_size=4), max_size=3))
+@settings(max_examples=60)
+def test_what_is_written_is_read_as_it_was(tables):
+    assert tomllib.loads(_toml.text(tables)) == tables
+
+
+def test_long_tables_and_lists_of_tables_have_headings():
+    tables = {"a": {"list": [{"x": "y" * 99}, {}], "long": {"b": "c" * 99}, "short": {"d": 1}}}
+    text = _toml.text(tables)
+    assert text.startswith("[a]\nshort = { d = 1 }\n\n[[a.list]]\n")
+    assert "\n[a.long]\n" in text
+    assert tomllib.loads(text) == tables
+
+
+def test_entries_that_are_none_are_left_out():
+    assert _toml.text({"a": {"b": None, "c": 1}}) == "[a]\nc = 1\n"

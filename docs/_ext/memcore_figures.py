@@ -311,6 +311,11 @@ def _spread(lines: int, low: float, high: float) -> Tensor:
     return low * (part * math.log(high / low)).exp()
 
 
+def gallery(figure: Any) -> None:
+    """Figures of the cost models over published ones."""
+    memcore.plot.comparison(memcore.gallery(), ax=figure.subplots())
+
+
 FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     **STATISTICAL,
     **CHARGE_AND_SPIN,
@@ -332,6 +337,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "mapping": (mapping, 3.0),
     "programming": (programming, 3.2),
     "crossbar": (crossbar, 3.6),
+    "gallery": (gallery, 8.5),
 }
 
 

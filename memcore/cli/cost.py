@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memcore._text import aligned, scaled, shown
+from memcore._text import aligned, scaled
 from memcore.cli.output import OutputFile
 from memcore.errors import ConfigError
 from memcore.tables.component import Component
@@ -117,28 +117,11 @@ def _row(each: Component) -> tuple[str, ...]:
 
 
 def _network(name: str) -> "nn.Module":
-    import importlib
-
-    from torch import nn
-
+    from memcore.report.networks import network_of
     from memcore.study.sources import importable
 
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise ConfigError(f"network {name!r}; expected MODULE:CALLABLE")
     with importable(Path.cwd()):
-        try:
-            made: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"network {name!r} is not found: {error}; expected a module in the working "
-                "directory or an installed one, and a name in it"
-            ) from error
-        if not isinstance(made, nn.Module) and callable(made):
-            made = made()
-    if not isinstance(made, nn.Module):
-        raise ConfigError(f"{name!r} gives {shown(made)}; expected a torch.nn.Module")
-    return made
+        return network_of(name)
 
 
 def _crossbar(config: Path | None) -> "CrossbarConfig":

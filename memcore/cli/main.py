@@ -16,9 +16,13 @@ import memcore
 from memcore._text import aligned, install, printable
 from memcore._version import __version__
 from memcore.cli import checkpoint as cli_checkpoint
+from memcore.cli import cite as cli_cite
 from memcore.cli import cost as cli_cost
 from memcore.cli import device as cli_device
+from memcore.cli import explore as cli_explore
 from memcore.cli import fit as cli_fit
+from memcore.cli import gallery as cli_gallery
+from memcore.cli import report as cli_report
 from memcore.cli import spice as cli_spice
 from memcore.cli import study as cli_study
 from memcore.cli.output import OutputFolder
@@ -150,10 +154,14 @@ def new_plugin(name: str, out: Path | None) -> None:
 
 
 main.add_command(cli_checkpoint.convert_checkpoint)
+main.add_command(cli_cite.cite)
 main.add_command(cli_cost.components)
 main.add_command(cli_cost.cost)
 main.add_command(cli_device.device)
+main.add_command(cli_explore.explore)
 main.add_command(cli_fit.fit)
+main.add_command(cli_gallery.gallery)
+main.add_command(cli_report.report)
 main.add_command(cli_spice.spice)
 main.add_command(cli_study.collect)
 main.add_command(cli_study.demo)

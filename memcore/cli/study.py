@@ -67,8 +67,8 @@ def run(
 ) -> None:
     """Run the study in the file STUDY, or finish it where it was interrupted.
 
-    STUDY may also name one that comes with memcore: demo, ir_drop_sizes. Options win over the
-    file's entries.
+    STUDY may also name one that comes with memcore: demo, ir_drop_sizes, sensing. Options win
+    over the file's entries.
     """
     if overrides["checkpoint"] is not None:
         if train:

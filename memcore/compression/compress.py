@@ -14,7 +14,7 @@ from memcore._text import shown
 from memcore.compression.sizes import CompressionReport, sizes
 from memcore.contracts.compression import CompressionPass
 from memcore.crossbar.config import CrossbarConfig, sequence
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError, MemcoreError
 from memcore.nn.feeding import again
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import require_module
@@ -70,6 +70,7 @@ def compress(
         raise ConfigError(f"distil={distil:g}; expected a share from 0 to 1")
     if not isinstance(config, CrossbarConfig):
         raise ConfigError(f"config={shown(config)}; expected a memcore.CrossbarConfig")
+    _require_training(loader, loss, optimizer)
     before = sizes(require_module(model), config)
     batches = None if loader is None else again(loader)
     teacher = copy.deepcopy(model).eval() if distil else None
@@ -81,6 +82,28 @@ def compress(
     return smaller, CompressionReport(
         before=before, after=after, notes=tuple(run.notes), log=tuple(run.log)
     )
+
+
+def _require_training(loader: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse what no training is made of, before anything is trained."""
+    if loader is not None and not isinstance(loader, Iterable):
+        raise ArgumentTypeError(
+            f"loader={shown(loader)}; expected batches (inputs, targets), a DataLoader for instance"
+        )
+    if not callable(loss):
+        raise ArgumentTypeError(f"loss={shown(loss)}; expected a function (outputs, targets)")
+    if optimizer is not None and not callable(optimizer):
+        raise ArgumentTypeError(
+            f"optimizer={shown(optimizer)}; expected a function from parameters to an optimiser, "
+            "torch.optim.SGD with functools.partial for instance"
+        )
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise ConfigError(f"a batch of the loader is {what}; expected (inputs, targets)")
+    return batch[0], batch[1]
 
 
 def _adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -147,8 +170,8 @@ class _Run:
         for _ in range(count):
             model.train()
             total, steps = 0.0, 0
-            for inputs, targets in self.batches:
-                loss = self._loss(model, inputs, targets)
+            for batch in self.batches:
+                loss = self._loss(model, *_pair(batch))
                 added = penalty()
                 optimizer.zero_grad()
                 (loss if added is None else loss + added).backward()  # type: ignore[no-untyped-call]
@@ -162,8 +185,16 @@ class _Run:
             module.training = training
 
     def _loss(self, model: nn.Module, inputs: Any, targets: Any) -> Tensor:
-        outputs = model(inputs)
-        loss = self.loss(outputs, targets)
+        try:
+            outputs = model(inputs)
+            loss = self.loss(outputs, targets)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, MemcoreError):
+                raise
+            raise ConfigError(
+                f"the network cannot be trained on a batch of the loader: {error}; expected inputs "
+                "that it takes, and targets that the loss takes"
+            ) from error
         if self.teacher is None:
             return loss
         with torch.no_grad():

@@ -13,6 +13,7 @@ from memcore import _check
 from memcore.compression.books import nearest
 from memcore.compression.rows import LookupActivation, activations
 from memcore.errors import ConfigError
+from memcore.nn.packed import PackedCodes
 from memcore.nn.walk import replace_module
 
 #: Numbers of a gathered product that are in memory at once.
@@ -50,10 +51,15 @@ class _Codebook(nn.Module):
         self.register_buffer("table", torch.zeros(weights, inputs, dtype=torch.float64))
         self.register_parameter("weight", None)
         self.register_parameter("bias", nn.Parameter(torch.zeros(shape[0])) if bias else None)
+        #: What frozen codes are multiplied with, where no gradient is asked for.
+        self.packed: PackedCodes | None
+        self.register_module("packed", None)
+        self.register_load_state_dict_post_hook(_pack_loaded)  # type: ignore[no-untyped-call]
 
     def take(self, weight: Tensor, weight_book: Tensor, input_book: Tensor) -> Self:
         """Take weights and codebooks, and train them from now on."""
         self.input_book = input_book.to(self.input_book)
+        self.packed = None
         self.weight = nn.Parameter(weight.detach().clone())
         self.recode(weight_book)
         return self
@@ -72,6 +78,14 @@ class _Codebook(nn.Module):
         """Keep the codes and drop the weights that were trained."""
         self.recode()
         self.weight = None
+        self.pack()
+
+    def pack(self) -> None:
+        """Pack the codes, once they are frozen, for the kernel that multiplies them."""
+        frozen = self.weight is None
+        self.packed = (
+            PackedCodes.of(self.codes, self.weight_book, self.input_book) if frozen else None
+        )
 
     @property
     def size(self) -> "TableSize":
@@ -93,7 +107,8 @@ class _Codebook(nn.Module):
     def _decoded(self, dtype: torch.dtype) -> Tensor:
         """The weights that the codes stand for."""
         if self.weight is None:
-            return self.weight_book[self.codes.long()].to(dtype)
+            codes = self.codes.flatten().int()
+            return self.weight_book.to(dtype).index_select(0, codes).view(self.codes.shape)
         entries = self.weight_book[nearest(self.weight_book, self.weight)].to(self.weight.dtype)
         return self.weight + (entries - self.weight).detach()
 
@@ -123,6 +138,11 @@ class _Codebook(nn.Module):
         """The sizes of the codebooks."""
         weights, inputs = self.table.shape
         return f"{list(self.codes.shape)}, weights={weights}, inputs={inputs}"
+
+
+def _pack_loaded(layer: _Codebook, keys: Any) -> None:
+    del keys
+    layer.pack()
 
 
 class CodebookLinear(_Codebook):
@@ -159,6 +179,9 @@ class CodebookLinear(_Codebook):
 
     def forward(self, input: Tensor) -> Tensor:
         """Outputs [..., out_features] of inputs [..., in_features], in floating point."""
+        if self.packed is not None and self.packed.serves(input, self.bias):
+            y: Tensor = self.packed(input, self.bias)
+            return y
         return F.linear(self._encoded(input), self._decoded(input.dtype), self.bias)
 
     def looked_up(self, input: Tensor, *, counters: bool = False) -> Tensor:
@@ -224,7 +247,11 @@ class CodebookConv2d(_Codebook):
 
     def forward(self, input: Tensor) -> Tensor:
         """Outputs [n, out_channels, *positions] of images [n, channels, *space]."""
-        x, weight = self._encoded(input), self._decoded(input.dtype)
+        if self.packed is not None and self.packed.serves(input, self.bias):
+            x = self.packed.nearest(input)
+        else:
+            x = self._encoded(input)
+        weight = self._decoded(input.dtype)
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
 
     def looked_up(self, input: Tensor, *, counters: bool = False) -> Tensor:

@@ -10,13 +10,14 @@ from memcore.contracts.executor import Executor
 from memcore.contracts.layer import Layer
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
+from memcore.contracts.update import UpdateRule
 
 #: The contracts whose plugins are frozen dataclasses of parameters.
 CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
     for contract in (
         *(Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel),
-        *(CompressionPass, Executor),
+        *(CompressionPass, UpdateRule, Executor),
     )
 }
 #: Every base class by kind; a layer is a module.

@@ -35,6 +35,16 @@ class Converter(Contract):
         """
         return False
 
+    @property
+    def counts_open(self) -> bool:
+        """Whether it tells sums of one-bit cells, for which it must know how many lines are open.
+
+        It is an ADC then, whose `bind` is told in `ctx.unit` of the cells and returns a `Sums`
+        form, whatever the range. Inputs are applied bit by bit, and `rows_at_once` of the
+        configuration says how many rows a sum has.
+        """
+        return False
+
     @hookspec
     @abstractmethod
     def observe(self, values: Tensor) -> Tensor | None:
@@ -56,7 +66,7 @@ class Converter(Contract):
     @hookspec
     @abstractmethod
     def bind(self, full_scale: Tensor, ctx: Context) -> nn.Module:
-        """The quantiser of a range, as a `UniformLevels`, `Lookup` or `Transfer` form.
+        """The quantiser of a range, as a `UniformLevels`, `Lookup`, `Transfer` or `Sums` form.
 
         Args:
             full_scale: [2], the lowest and the highest value to represent.

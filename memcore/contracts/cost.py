@@ -125,6 +125,7 @@ class LayerWork:
         repeated: whether the same arrays did the work of another entry before.
         activity: what its arrays did for all inputs, where they are simulated.
         array: its arrays, where they are simulated.
+        writing: what writing its arrays took the last time, where they are simulated.
         network: all layers of the network, where what they share decides; () for a layer alone.
     """
 
@@ -145,6 +146,7 @@ class LayerWork:
     repeated: bool = False
     activity: Activity = field(default_factory=Activity)
     array: ArrayInfo | None = None
+    writing: Activity = field(default_factory=Activity)
     network: "tuple[LayerWork, ...]" = field(default=(), compare=False, repr=False)
 
     @classmethod
@@ -182,6 +184,11 @@ class CostModel(Contract):
     needs_arrays: ClassVar[bool] = True
     #: What the model does not count, for the report.
     leaves_out: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def technology(self) -> float | None:
+        """Node of the digital logic in m, to compare with; None if there is no single one."""
+        return None
 
     @hookspec
     def estimate(self, activity: Activity, array: ArrayInfo) -> Cost:
@@ -230,3 +237,15 @@ class CostModel(Contract):
             spans.append(Span(stage=layer.name, start=now, end=end))
             now = end
         return Timeline(tuple(spans))
+
+    @hookspec
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        """Figures of the whole chip in SI units, to hold against published ones.
+
+        Its power or its peak, for instance; by default there are none.
+
+        Args:
+            layers: the layers that it runs; () for what does not depend on them.
+        """
+        del layers
+        return {}

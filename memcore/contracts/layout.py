@@ -56,6 +56,10 @@ class Layout:
         """The inverse of `place`."""
         return _cells(cells, _inverse(self.row_order), _inverse(self.col_order))
 
+    def restore_cols(self, lines: Tensor) -> Tensor:
+        """Bit lines [..., cols] by their numbers."""
+        return _lines(lines, _inverse(self.col_order))
+
     def place_rows(self, lines: Tensor) -> Tensor:
         """Word lines [..., rows] by their positions."""
         return _lines(lines, self.row_order)
@@ -76,6 +80,7 @@ def _cells(x: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
 
 def _gather(x: Tensor, order: Tensor, dim: int) -> Tensor:
     shape = np.broadcast_shapes(x.shape, order.shape)
+    order = order.to(x.device)
     return x.expand(shape).gather(dim, order.expand(shape))
 
 

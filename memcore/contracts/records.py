@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore.contracts.lines import Lines
+from memcore.contracts.sums import OperationUnit
 from memcore.random import Stream
 
 
@@ -35,6 +36,7 @@ class Context:
             needed.
         lines: the bit lines that a converter is bound for, for one that says that it `differs`;
             None for all else.
+        unit: the cells that an ADC senses together, for one that `counts_open`; None for all else.
     """
 
     random: Stream
@@ -43,6 +45,7 @@ class Context:
     torch_device: torch.device | None = None
     tile: tuple[int, int] | None = None
     lines: Lines | None = None
+    unit: OperationUnit | None = None
 
     def child(self, *names: str | int) -> "Context":
         """The same context with the stream of a named part."""

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memcore import _check
 from memcore._text import hint, shown
 from memcore.errors import ArgumentTypeError, ConfigError
 
@@ -147,6 +148,8 @@ def _require_possible(tasks: Sequence[Task], resources: Mapping[str, int]) -> No
         raise ArgumentTypeError(
             f"resources={shown(resources)}; expected a mapping from names to numbers of places"
         )
+    if not isinstance(tasks, list | tuple):
+        raise ArgumentTypeError(f"tasks={shown(tasks)}; expected a list of memcore.Task")
     for index, task in enumerate(tasks):
         if not isinstance(task, Task):
             raise ArgumentTypeError(f"task {index} is {shown(task)}; expected a memcore.Task")
@@ -159,5 +162,4 @@ def _require_possible(tasks: Sequence[Task], resources: Mapping[str, int]) -> No
             raise ConfigError(
                 f"task {index} comes after {task.after}; expected indices of the {len(tasks)} tasks"
             )
-        if not task.duration >= 0:
-            raise ConfigError(f"task {index} takes {task.duration!r}; expected a duration >= 0")
+        _check.number(f"duration of task {index}", task.duration, at_least=0)

@@ -12,8 +12,10 @@ from memcore.contracts.converter import Converter
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
+from memcore.contracts.sums import Sums
 from memcore.contracts.transfer import Transfer
 from memcore.crossbar.conversions import Conversions
+from memcore.crossbar.states import complete_ranges
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
 from memcore.random import Stream
 
@@ -62,7 +64,7 @@ class Calibrated(nn.Module):
         #: What `note` saw of each lane since `restart`.
         self.conversions: list[Conversions] = []
         self.restart()
-        self.register_load_state_dict_pre_hook(_one_range_for_each_lane)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(complete_ranges)  # type: ignore[no-untyped-call]
         self.reset()
 
     @property
@@ -170,6 +172,9 @@ class Calibrated(nn.Module):
         if self.converter is None or not self.range.isfinite().all():
             self.form = None
             return
+        if self.converter.counts_open:  # one table, whatever the lane
+            self.form = self._bound_to(self.converter, self.range[0], self._context)
+            return
         if self._differs:
             forms = self._of_lines(self.converter)
             lanes = tuple(range(len(forms)))
@@ -207,6 +212,22 @@ class Calibrated(nn.Module):
                 "whose parts have arrays of their own"
             )
         return PartForms(forms, self.parts) if joined is None else joined
+
+    @property
+    def sums(self) -> Sums | None:
+        """What is told of sums of one-bit cells, for a converter that counts open word lines.
+
+        Raises:
+            ConfigError: its form is something else.
+        """
+        if self.converter is None or not self.converter.counts_open or self.form is None:
+            return None
+        if not isinstance(self.form, Sums):
+            raise ConfigError(
+                f"{type(self.converter).__name__} counts open word lines, but binds "
+                f"{type(self.form).__name__}; expected a Sums form"
+            )
+        return self.form
 
     @property
     def noises(self) -> tuple[tuple[Transfer, int] | None, ...]:
@@ -314,28 +335,6 @@ def joined_levels(forms: list[nn.Module], parts: tuple[int, ...]) -> UniformLeve
 
 def _settings(form: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(form).items() if not name.startswith("_")}
-
-
-def _one_range_for_each_lane(
-    calibrated: Calibrated, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
-    """A state of before, whose only range is [2], is that of the first lane."""
-    del calibrated, rest
-    before = state_dict.get(f"{prefix}range")
-    if isinstance(before, Tensor) and not before.is_meta:
-        _require_range(before, f"{prefix}range")
-    if before is not None and before.dim() == 1:
-        state_dict[f"{prefix}range"] = before.unsqueeze(0)
-
-
-def _require_range(bounds: Tensor, name: str) -> None:
-    """Refuse in a state what is no range; one that is not known yet is NaN."""
-    low, high = (bounds[..., :1], bounds[..., 1:]) if bounds.dim() else (bounds, bounds)
-    if bool(bounds.isinf().any()) or bool((low > high).any()):
-        raise ConfigError(
-            f"{name} of the state is {bounds.tolist()}; expected finite lowest and highest values: "
-            "look at what saved it"
-        )
 
 
 def _require_levels(form: nn.Module, converter: Converter) -> None:

@@ -15,11 +15,14 @@ from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Programmed
+from memcore.crossbar.arrangement import laid
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
+from memcore.crossbar.states import State, complete_cells
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
 from memcore.errors import ConfigError, ConversionError
@@ -78,6 +81,7 @@ class Cells(nn.Module):
         random: the stream of the matrix.
         name: qualified name of the matrix, for messages.
         device: where the cells are simulated.
+        packing: how many groups of the matrix have an array in common.
     """
 
     effects: Effects
@@ -91,22 +95,33 @@ class Cells(nn.Module):
     correction: Tensor | None  #: digital factor of the outputs against drift, [] or [cols]
     writes: Tensor
     seed: Tensor
+    row_order: Tensor | None  #: word line of each position, [arrays, rows], if they are assigned
+    col_order: Tensor | None  #: bit line of each position, [arrays, cols]
     origin: Tensor  #: packed `Fingerprint` of the matrix that was written; zeros if not known
     rehearsals: Tensor  #: the number of the last rehearsal of a training
 
     def __init__(
-        self, config: CrossbarConfig, random: Stream, name: str, device: torch.device
+        self,
+        config: CrossbarConfig,
+        random: Stream,
+        name: str,
+        device: torch.device,
+        packing: Packing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self.packing = Packing() if packing is None else packing
         self.name = name
         self.random = random
         self.clock = Clock(device)
+        #: Of the lines of all arrays, if it is decided already.
+        self.order: Layout | None = None
         #: Called with what was written whenever it is stored.
         self.listeners: list[Callable[[Written], None]] = []
         self.register_buffer("seed", torch.tensor(random.seed, device=device))
         for count, shape in (("writes", ()), ("rehearsals", ()), ("origin", (3,))):
             self.register_buffer(count, torch.zeros(shape, dtype=torch.int64, device=device))
+        self.register_load_state_dict_pre_hook(complete_cells)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_draw_as_loaded)  # type: ignore[no-untyped-call]
 
@@ -163,11 +178,12 @@ class Cells(nn.Module):
     # Writing: from a matrix to what its cells hold, without touching what they hold now ---------
 
     def mapped(self, weight: Tensor, writes: int) -> Mapped:
-        """The parts that stand for a matrix [groups, rows, cols]."""
+        """The parts that stand for a matrix [groups, rows, cols], on the lines of arrays."""
         if self.config.mapper is None:
             return Mapped(parts=(Part(target=weight),), gain=weight.new_ones(1))
         ctx = self.context(writes).child("mapper")
-        return self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        mapped = self.config.mapper.map(weight, self.config.device.nominal(), ctx)
+        return self.packing.mapped(mapped, float(self.config.device.nominal_range()[0]))
 
     def written(self, weight: Tensor, *, writes: int, present: Tensor | None = None) -> Written:
         """What the cells would hold after writing a matrix.
@@ -183,12 +199,25 @@ class Cells(nn.Module):
         _check.finite("weights", weight, self._whose, "what trained or loaded them")
         weight = in_order(weight.detach())
         mapped = self.mapped(weight, writes)
-        tiling = Tiling.of(mapped.parts, weight.shape, self.config.tile)
+        shape, packing = mapped.parts[0].target.shape, self.packing
+        tiling = Tiling.of(
+            mapped.parts,
+            shape,
+            self.config.tile,
+            packed=packing.count,
+            common=int(packing.constant),
+            spare=self.config.spare_cols,
+        )
         _require_gain(mapped, tiling)
-        unused, _ = self.config.device.nominal_range()
-        target = tiling.split([part.target for part in mapped.parts], unused)
-        self.require_finite("target conductances", target)
         ctx = self.context(writes)
+        tiling, target = laid(
+            tiling,
+            [part.target for part in mapped.parts],
+            self.config,
+            lambda target: self._informed(self.array(tiling, writes), target, ctx).stuck,
+            self.order,
+        )
+        self.require_finite("target conductances", target)
         kept = target.clone() if self._needs_target else target  # weights may change in place
         array = self._informed(self.array(tiling, writes), kept, ctx)
         effects = self._bound(array, ctx)
@@ -221,7 +250,9 @@ class Cells(nn.Module):
 
     @property
     def _needs_target(self) -> bool:
-        return any(effect.needs_target for effect in self.config.effects.values())
+        adc = self.config.adc  # one that tells sums has a table for the spread of the cells
+        told = adc is not None and adc.counts_open
+        return told or any(effect.needs_target for effect in self.config.effects.values())
 
     def _bound(self, array: ArrayInfo, ctx: Context) -> Effects:
         effects = Effects(self.config.effects, array, ctx).to(self.seed.device)
@@ -328,6 +359,15 @@ class Cells(nn.Module):
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
         self.register_buffer("correction", None)
         self.origin.copy_(written.origin.packed())
+        order = written.tiling.order
+        self.register_buffer("row_order", None if order is None else order.row_order)
+        self.register_buffer("col_order", None if order is None else order.col_order)
+
+    def _refresh_order(self) -> None:
+        """Lay the lines as those of the chip are whose state was loaded."""
+        if self.row_order is not None and not self.row_order.is_meta:
+            order = Layout(row_order=self.row_order, col_order=self.col_order)
+            self.tiling = dataclasses.replace(self.tiling, order=order)
 
     def _refresh_draws(self) -> None:
         """Draw as the chip does whose state was loaded, for the targets that it had."""
@@ -374,39 +414,18 @@ def _without_target(part: Part) -> Part:
 
 
 @for_training
-def _shape_like_loaded(
-    cells: Cells, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
+def _shape_like_loaded(cells: Cells, state: State, prefix: str, *rest: Any) -> None:
+    """Make room for what is loaded: another life may have begun with fresh cells."""
     del rest
-    for name in ("programmed", "before", "gain", "writes"):
-        _require_possible(f"{prefix}{name}", state_dict.get(f"{prefix}{name}"), name != "gain")
-    for name in ("origin", "rehearsals"):  # which a state of before does not have
-        if f"{prefix}writes" in state_dict:
-            state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(cells, name)))
-    if f"{prefix}programmed" in state_dict:  # another life may have begun with fresh cells
-        kept = state_dict.get(f"{prefix}before")
+    if f"{prefix}programmed" in state:
+        kept = state.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.programmed)
-        factor = state_dict.get(f"{prefix}correction")
+        factor = state.get(f"{prefix}correction")
         cells.correction = None if factor is None else cells.gain.new_empty(factor.shape)
-        if cells.target is not None:  # of before, which looked up what was programmed
-            state_dict.setdefault(f"{prefix}target", state_dict[f"{prefix}programmed"])
-    gain = state_dict.get(f"{prefix}gain")
-    if gain is not None and gain.dim() == 0:  # the gain of before, of the only lane
-        state_dict[f"{prefix}gain"] = gain.reshape(1)
-
-
-def _require_possible(name: str, value: object, positive: bool) -> None:
-    """Refuse in a state what no cells have."""
-    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
-        return
-    _check.finite("values", value, f"{name} of the state", "what saved it")
-    if positive and bool((value < 0).any()):
-        raise ConfigError(
-            f"{name} of the state has negative values; expected values >= 0: look at what saved it"
-        )
 
 
 @for_training
 def _draw_as_loaded(cells: Cells, keys: Any) -> None:
     del keys
+    cells._refresh_order()
     cells._refresh_draws()

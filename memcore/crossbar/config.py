@@ -26,6 +26,14 @@ from memcore.registry.instances import devices
 from memcore.registry.specs import PluginSpec, effect_names, plain, plugin
 
 _MOST_LINES: Final = 2**31  #: more than any array has
+#: Settings that are one of a few words.
+_CHOICES: Final = {
+    "bias": ("digital", "mapped"),
+    "adc_per": ("output", "column"),
+    "dac_per": ("layer", "vector"),
+    "groups": ("apart", "packed"),
+    "faults": ("ignored", "avoided"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +58,20 @@ class CrossbarConfig:
         bias: `"digital"`, added after the arrays, or `"mapped"` onto an extra word line.
         adc_per: one conversion per `"output"`, after its columns were subtracted in the analogue
             domain, or per `"column"`, before.
+        dac_per: one scale of the inputs for a `"layer"`, as calibrated, or for each `"vector"`, a
+            token for instance, which is divided by its largest magnitude before the DAC and
+            multiplied by it behind the ADC, both digitally.
         temperature: K, of the arrays, for what feels it.
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
             how many reads that takes.
+        groups: `"apart"`, arrays of its own for each group of a convolution, or `"packed"`, along
+            the diagonal of one array as many as its lines, and `rows_at_once`, allow. That takes
+            fewer arrays and reads; cells of zeros between the groups add their errors and noise.
+        faults: `"ignored"`, or `"avoided"`: rows and columns are assigned to the lines of arrays so
+            that the stuck cells, which are known, do least harm.
+        spare_cols: bit lines of each array, of those of a tile, that carry nothing unless others
+            are faulty.
         layers: names of `memcore.layers` that come before all others, for modules that are
             converted on request only, such as `"embedding"`, or in more than one way.
         training: what is read in training mode: a `Rehearsal`, a mapping of its settings, or
@@ -71,8 +89,12 @@ class CrossbarConfig:
     read_voltage: float = 0.2
     bias: Literal["digital", "mapped"] = "digital"
     adc_per: Literal["output", "column"] = "output"
+    dac_per: Literal["layer", "vector"] = "layer"
     temperature: float = 300.0
     rows_at_once: int | None = None
+    groups: Literal["apart", "packed"] = "apart"
+    faults: Literal["ignored", "avoided"] = "ignored"
+    spare_cols: int = 0
     layers: tuple[str, ...] = ()
     training: Rehearsal | None = "rehearsal"  # type: ignore[assignment]
 
@@ -94,8 +116,12 @@ class CrossbarConfig:
             read_voltage: float = 0.2,
             bias: Literal["digital", "mapped"] = "digital",
             adc_per: Literal["output", "column"] = "output",
+            dac_per: Literal["layer", "vector"] = "layer",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
+            groups: Literal["apart", "packed"] = "apart",
+            faults: Literal["ignored", "avoided"] = "ignored",
+            spare_cols: int = 0,
             layers: Sequence[str] = (),
             training: Rehearsal | Mapping[str, Any] | str | None = "rehearsal",
         ) -> None: ...
@@ -140,6 +166,10 @@ class CrossbarConfig:
             raise ConfigError(
                 f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
             )
+        if self.spare_cols != 0 and not _is_count(self.spare_cols):
+            raise ConfigError(
+                f"spare_cols={shown(self.spare_cols)}; expected a number of bit lines, 0 for none"
+            )
         for name, unit, most, remedy in (
             ("read_voltage", "V", MOST_READ_VOLTS, VOLTS),
             ("temperature", "K", MOST_KELVIN, KELVIN),
@@ -148,7 +178,7 @@ class CrossbarConfig:
                 name, getattr(self, name), unit=unit, above=0, largest=most, remedy=remedy
             )
             object.__setattr__(self, name, value)
-        for name, choices in (("bias", ("digital", "mapped")), ("adc_per", ("output", "column"))):
+        for name, choices in _CHOICES.items():
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
         every = effect_names([*self.device.effects(), *self.nonidealities])
@@ -161,6 +191,7 @@ class CrossbarConfig:
             if not isinstance(name, str):
                 raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
         _require_one_product(self.effects)
+        _require_scalable(self)
         if self.training is not None:
             self.training.require(every)
             _require_range(self)
@@ -230,6 +261,22 @@ class CrossbarConfig:
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
+
+
+def _require_scalable(config: CrossbarConfig) -> None:
+    """Refuse what inputs that are scaled one by one do not go with."""
+    if config.dac_per == "layer":
+        return
+    if config.bias == "mapped":
+        raise ConfigError(
+            "dac_per='vector' with bias='mapped', which would be scaled as the inputs are; "
+            "expected bias='digital'"
+        )
+    if config.training is not None and config.training.input_range is not None:
+        raise ConfigError(
+            "dac_per='vector' with an input_range of training, which is one for all vectors; "
+            "expected one of the two"
+        )
 
 
 def _require_range(config: CrossbarConfig) -> None:

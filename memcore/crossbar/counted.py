@@ -10,6 +10,7 @@ from memcore.contracts.forms import SerialLevels
 from memcore.crossbar.cells import Written
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.dissipation import power_of
+from memcore.crossbar.line_trace import LineTrace
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Reader
 from memcore.crossbar.readers.phases import drive, in_phases
@@ -21,8 +22,10 @@ _uncompiled: Callable[[Callable[..., None]], Callable[..., None]] = torch.compil
 class Tally:
     """What the arrays of one matrix did since `attach`; `activity` has the sums."""
 
-    def __init__(self, crossbar: Crossbar) -> None:
+    def __init__(self, crossbar: Crossbar, *, traced: bool = False) -> None:
         self.activity = Activity()
+        #: Which word lines had a voltage; None if nobody asked.
+        self.trace = LineTrace() if traced else None
         self._crossbar = crossbar
 
     def attach(self) -> None:
@@ -86,6 +89,8 @@ class Counted(nn.Module):
         power = sum(self._power(phase.detach() * self._volts) for phase in phases)
         activity = self._plan.activity(len(x))
         self._tally.add(activity + Activity(dissipation=power))
+        if self._tally.trace is not None:
+            self._tally.trace.add([phase.detach() for phase in phases], self._plan)
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """As the reader does."""

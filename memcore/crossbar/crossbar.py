@@ -1,9 +1,10 @@
 """`Crossbar`: the arrays of one matrix, and how they are read.
 
-A read takes one of three ways, decided when the arrays change, never per call:
+A read takes one of four ways, decided when the arrays change, never per call:
 
 * exact: without an ADC and without effects at a read, one product with the folded matrix;
 * tiled: with uniform ADCs, one fused kernel that multiplies, converts and adds tile by tile;
+* sensed: with sense amplifiers, sums of one-bit cells that are drawn from a table;
 * electrical: anything else, with the currents of every tile or of every bit line in memory.
 """
 
@@ -13,14 +14,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from memcore import _check
 from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw
 from memcore.circuit.series import SeriesElement
 from memcore.circuit.solution import Solution
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.records import Programmed
+from memcore.contracts.forms import SerialLevels
+from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
@@ -30,21 +31,25 @@ from memcore.crossbar.given import (
     check,
     check_inputs,
     check_rows,
-    drive_of,
     warn_of_gradients,
     window,
 )
 from memcore.crossbar.lock import Lock
+from memcore.crossbar.observing import Observer
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.product import require_circuit
-from memcore.crossbar.readers import Electrical, Exact, Reader
+from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
+from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.recent import RecentReads
+from memcore.crossbar.solving import circuit_behind, solved
+from memcore.crossbar.states import rename_of_arrays
 from memcore.crossbar.tiling import Tiling
+from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
-from memcore.errors import ArgumentTypeError, ConfigError
+from memcore.errors import ConfigError
 from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.specs import PluginSpec
@@ -158,22 +163,23 @@ class Crossbar(nn.Module):
         nn.Module.__init__(self)
         self.config = config
         self.constant = constant
-        self._observing: str | None = None
         self._lock = Lock()
         #: What stands around the reader for a while, say to count what it does.
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
-        self.cells = Cells(config, random, name, weight.device)
+        told = Context(random=random, tile=config.tile)
+        self.packing = Packing.of(config, tuple(weight.shape), told, constant)
+        self.cells = Cells(config, random, name, weight.device, self.packing)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         self.recent = RecentReads()
-        self.register_load_state_dict_pre_hook(_names_of_before)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
         self.cells.write(weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
-        self.output = Calibrated(
-            config.adc, ctx.child("adc"), weight, plan.values, lines=plan.lines
-        )
+        told = with_unit(ctx.child("adc"), config, plan)
+        self.output = Calibrated(config.adc, told, weight, plan.values, lines=plan.lines)
+        self.observer = Observer(name, self.input, self.output)
         self.refresh()
 
     # What the cells are --------------------------------------------------------------------
@@ -267,11 +273,12 @@ class Crossbar(nn.Module):
             self.cells.correction = factor
             self.refresh()
 
+    @for_training
     def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
         with self._lock:
             self.around = around
-            self.refresh()
+            self._take(self._alone[0])
 
     # Deriving ------------------------------------------------------------------------------
 
@@ -283,36 +290,58 @@ class Crossbar(nn.Module):
         self.output.bind()
         self._choose(state)
 
+    def _rebind(self) -> bool:
+        """Give a reader of the folded matrix other converters; others have to be derived anew."""
+        (alone,) = self._alone
+        self.input.bind()
+        if not isinstance(alone, Exact) or isinstance(self.input.form, SerialLevels):
+            return False
+        self.output.bind()
+        self.plan = plan_of(self.cells, self.input, constant=self.constant)
+        self._volts = self.input_scale
+        self._take(Exact(alone.folded, self.input.form, constant=self.constant))
+        return True
+
     def _choose(self, state: Derived) -> None:
         """Take the fastest reader that does what converters and effects want."""
         self.plan = plan_of(self.cells, self.input, constant=self.constant)
         self._volts = state.volts
-        reader, self.reader = self._reader(self.cells, self.plan, state)
-        self._is_stochastic = self.cells.effects.is_stochastic or bool(self.output.noises)
-        is_set = self.input.is_ready and self.output.is_ready and self._observing is None
+        reader = self._reader(self.cells, self.plan, state)
+        drawn = bool(self.output.noises) or isinstance(reader, Sensed)
+        self._is_stochastic = self.cells.effects.is_stochastic or drawn
+        self._take(reader)
+
+    def _take(self, reader: Reader) -> None:
+        """Read with a reader, and what is around it."""
+        self._alone = (reader,)  # no submodule: it is one already, around or not
+        self.reader = self._with_surroundings(reader, self.plan)
+        is_set = self.input.is_ready and self.output.is_ready and self.observer.port is None
         #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = isinstance(reader, Exact) and is_set and self.around is None
+        self.reads_exactly = isinstance(reader, Exact) and reader is self.reader and is_set
         self._is_set = is_set  # last: from here on other threads read without the lock
 
-    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> tuple[Reader, nn.Module]:
-        """The reader of some cells through the converters, alone and with what is around it."""
-        reader = choose(
+    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> Reader:
+        """The reader of some cells through the converters."""
+        return choose(
             cells,
             plan,
             self.input,
             self.output,
             state,
-            fuse=self._observing is None,
+            fuse=self.observer.port is None,
             constant=self.constant,
         )
-        return reader, reader if self.around is None else self.around(reader, plan)
+
+    def _with_surroundings(self, reader: Reader, plan: ReadPlan) -> nn.Module:
+        outer = reader if self.around is None else self.around(reader, plan)
+        return outer if self.config.dac_per == "layer" else PerVector(outer)
 
     @for_training
     def reader_of(self, cells: Cells) -> nn.Module:
         """What reads other cells through the converters of these arrays."""
         plan = plan_of(cells, self.input, constant=self.constant)
-        _, reader = self._reader(cells, plan, derived(cells, self.input_scale))
-        return reader
+        reader = self._reader(cells, plan, derived(cells, self.input_scale))
+        return self._with_surroundings(reader, plan)
 
     # Reading -------------------------------------------------------------------------------
 
@@ -334,7 +363,7 @@ class Crossbar(nn.Module):
     @property
     def is_observed(self) -> bool:
         """Whether its reads set ranges or count what is clipped, as `observe` says."""
-        return self._observing is not None
+        return self.observer.port is not None
 
     @property
     def input_scale(self) -> float:
@@ -393,7 +422,7 @@ class Crossbar(nn.Module):
         """
         check_inputs(x, self.tiling.groups, self.tiling.rows - self.constant)
         if not self.is_set and self._is_observed(x):
-            self._check_typical(x)
+            self.observer.require_typical(x)
             return self._observe(x)
         first = self.first_read(x) if self._is_stochastic else self.reads
         y: Tensor = self.reader(x, first, lines)
@@ -427,6 +456,10 @@ class Crossbar(nn.Module):
         """
         if not self.is_set:
             self._is_observed(x)
+        if self.config.dac_per == "vector":
+            size = sizes(x)
+            applied: Tensor = self.input(x / size) * size
+            return applied
         return drive(self.input(x), self.constant)
 
     def solve(self, v: Tensor | Drive) -> Solution:
@@ -450,17 +483,7 @@ class Crossbar(nn.Module):
             ConfigError: a shape does not fit, or there is no circuit behind an effect.
             ConvergenceError: the circuit could not be solved.
         """
-        if not isinstance(v, Tensor | Drive):
-            raise ArgumentTypeError(
-                f"v is a {type(v).__name__}; expected a tensor of V, or a Drive: use "
-                "torch.as_tensor"
-            )
-        if isinstance(v, Tensor):
-            _check.tensor("v", v, "[..., rows]", "V", any_real=True)
-        circuit = self.circuit()
-        lines = drive_of(v, self.tiling, len(circuit.g)) if isinstance(v, Tensor) else v
-        solution = circuit.solve(lines)
-        return solution[..., 0] if len(circuit.g) == 1 else solution
+        return solved(self.cells, v)
 
     def circuit(self) -> ArrayCircuit:
         """What `solve` solves.
@@ -468,8 +491,7 @@ class Crossbar(nn.Module):
         Raises:
             ConfigError: there is no circuit behind an effect.
         """
-        product, effects = self.cells.effects.product, self.config.effects
-        return require_circuit(product, self.conductance.double(), effects)
+        return circuit_behind(self.cells)
 
     # Calibrating ---------------------------------------------------------------------------
 
@@ -482,49 +504,26 @@ class Crossbar(nn.Module):
         """
         with self._lock:
             self._is_set = False
-            if self._observing == "output":
-                self.output.agree(self.gain)
-            self._observing = port
-            if port is not None:
-                self.input.restart()
-                self.output.restart()
-            if port == "input":
-                self.input.reset()
-            if port in ("input", "output"):
-                self.output.reset()
-            if port is None:
-                self.input.forget()
-                self.output.forget()
-            self.refresh()
-
-    def _check_typical(self, x: Tensor) -> None:
-        name = f"the input of layer {self.cells.name!r}"
-        _check.tensor(name, x, "[n, groups, rows]", "units of the network")
-        wrong = int((~x.isfinite()).sum())
-        if wrong:
-            raise ConfigError(
-                f"layer {self.cells.name!r} cannot be calibrated: {wrong} of {x.numel()} values at "
-                "its inputs are NaN or infinite; expected finite ones"
-            )
+            self.observer.turn(port, self.gain)
+            if not self._rebind():
+                self.refresh()
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:
-        if self._observing == "input":
-            self.input.observe(x)
-            self._volts = self.input_scale
+        reader: nn.Module = self.reader
+        if isinstance(reader, PerVector):
+            reader, seen = reader.reader, x / sizes(x)
         else:
-            self.input.note(x)
-        if isinstance(self.reader, Electrical):
-            self.reader.volts = self._volts
-            self.reader.watch = None if self._observing == "input" else self._seen
+            seen = x
+        self.observer.see_inputs(seen)
+        if self.observer.port == "input":
+            self._volts = self.input_scale
+        if isinstance(reader, Electrical):
+            reader.volts = self._volts
+            is_seen = self.observer.port != "input"
+            reader.watch = self.observer.see_currents if is_seen else None
         y: Tensor = self.reader(x, self.reads)
         return y
-
-    def _seen(self, current: Tensor) -> None:
-        """Look at currents before the ADC."""
-        if self._observing == "output":
-            self.output.observe(current)
-        self.output.note(current)
 
     def _is_observed(self, x: Tensor) -> bool:
         """Whether a read sets ranges; where nobody calibrates, the first one has set them by now.
@@ -532,18 +531,18 @@ class Crossbar(nn.Module):
         Other threads wait here until it has.
         """
         if torch.compiler.is_compiling():
-            if self._observing is None:
+            if self.observer.port is None:
                 self._take_ranges(x)  # which refuses
-            return self._observing is not None
+            return self.observer.port is not None
         with self._lock:
-            if self._observing is None and not self.is_set:
+            if self.observer.port is None and not self.is_set:
                 self._take_ranges(x)
-            return self._observing is not None
+            return self.observer.port is not None
 
     def _take_ranges(self, x: Tensor) -> None:
         """Calibrate on the batch at hand; where that fails, there are no ranges as before."""
         warn_uncalibrated(len(x))
-        self._check_typical(x)
+        self.observer.require_typical(x)
         try:
             for port in ("input", "output"):
                 self.observe(port)
@@ -557,21 +556,6 @@ class Crossbar(nn.Module):
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
         return str(self.tiling)
-
-
-#: What a state of before calls that now belongs to the cells.
-_OF_CELLS = ("programmed", "before", "gain", "writes", "seed", "clock.", "pipeline.")
-
-
-def _names_of_before(
-    crossbar: Crossbar, state_dict: dict[str, Tensor], prefix: str, *rest: Any
-) -> None:
-    del crossbar, rest
-    for key in [key for key in state_dict if key.startswith(prefix)]:
-        name = key.removeprefix(prefix)
-        if name.startswith(_OF_CELLS):
-            new = f"{prefix}cells.{name.replace('pipeline.', 'effects.', 1)}"
-            state_dict[new] = state_dict.pop(key)
 
 
 @for_training

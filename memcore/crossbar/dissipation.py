@@ -41,7 +41,7 @@ def power_of(effects: Effects, settled: Tensor, tiling: Tiling) -> Power:
 
 def _ohmic(settled: Tensor, tiling: Tiling) -> Power:
     """Each word line sees the sum of its cells."""
-    lines = settled.double().sum(-1)
+    lines = settled.sum(-1, dtype=torch.float64)  # no copy of all cells
 
     def power(v: Tensor) -> float:
         squares = tiling.spread(v.double().square().sum(0, keepdim=True))[0]

@@ -95,11 +95,14 @@ class ReadPlan:
             place = torch.full_like(
                 column, t.data_cols + sum(here and at == t.lanes[value] for here, at in before)
             )
+        place = place.expand(array.shape)
+        if t.order is not None and t.order.col_order is not None:
+            place = t.order.col_order.argsort(-1).cpu()[array, place]
         return Lines(
             arrays=t.groups * t.row_tiles * t.col_tiles,
             cols=t.array_cols,
             array=array,
-            column=place.expand(array.shape),
+            column=place,
         )
 
     @property

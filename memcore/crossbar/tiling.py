@@ -6,13 +6,14 @@ current that is read, so only the used rectangle of an array is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Part, Reference, subtracted
 from memcore.errors import ConfigError
 
@@ -28,6 +29,11 @@ class Tiling:
         shared: for each part, whether it is a reference column.
         tile: word lines and bit lines of one array, None for one array per part and group.
         lanes: the lane of each part; all in one by default.
+        packed: groups of weights along the diagonal of one matrix, 1 for a plain matrix.
+        common: word lines, the last ones, that all of these groups use.
+        spare: bit lines of each array that carry nothing unless another is faulty.
+        order: of the lines of each array; None if they lie as they are numbered: outputs,
+            reference columns, spare ones.
     """
 
     groups: int
@@ -36,10 +42,20 @@ class Tiling:
     shared: tuple[bool, ...]
     tile: tuple[int, int] | None
     lanes: tuple[int, ...] = ()
+    packed: int = 1
+    common: int = 0
+    spare: int = 0
+    order: Layout | None = field(default=None, compare=False)
 
     @classmethod
     def of(
-        cls, parts: Sequence[Part], shape: Sequence[int], tile: tuple[int, int] | None
+        cls,
+        parts: Sequence[Part],
+        shape: Sequence[int],
+        tile: tuple[int, int] | None,
+        packed: int = 1,
+        common: int = 0,
+        spare: int = 0,
     ) -> "Tiling":
         """The geometry of the parts of a weight matrix of shape [groups, rows, cols]."""
         groups, rows, cols = shape
@@ -51,7 +67,8 @@ class Tiling:
                     f"{(groups, rows, width)} for weights {tuple(shape)}"
                 )
         shared = tuple(isinstance(part, Reference) for part in parts)
-        return cls(groups, rows, cols, shared, tile, tuple(part.lane for part in parts))
+        lanes = tuple(part.lane for part in parts)
+        return cls(groups, rows, cols, shared, tile, lanes, packed, common, spare)
 
     def __post_init__(self) -> None:
         if not self.lanes:
@@ -64,10 +81,11 @@ class Tiling:
                 f"parts of a mapping are in lanes {self.lanes!r}, reference columns among them: "
                 f"{self.shared!r}; expected lanes 0, 1, ... with equally many reference columns"
             )
-        if self.tile is not None and self.tile[1] <= self.references:
+        if self.tile is not None and self.tile[1] <= self.references + self.spare:
+            spare = f" and {self.spare} spare ones" if self.spare else ""
             raise ConfigError(
                 f"tile={self.tile!r} has no bit line left beside {self.references} reference "
-                "column(s); expected more columns"
+                f"column(s){spare}; expected more columns"
             )
 
     def __str__(self) -> str:
@@ -94,6 +112,11 @@ class Tiling:
         return [at for at, shared in zip(self.lanes, self.shared, strict=True) if not shared]
 
     @property
+    def own_rows(self) -> int:
+        """Word lines whose weights one output has: those of its group."""
+        return (self.rows - self.common) // self.packed + self.common
+
+    @property
     def array_rows(self) -> int:
         """Word lines kept of one array."""
         return self.rows if self.tile is None else min(self.tile[0], self.rows)
@@ -103,12 +126,12 @@ class Tiling:
         """Bit lines of one array that carry outputs."""
         if self.tile is None:
             return self.cols
-        return min(self.tile[1] - self.references, self.cols)
+        return min(self.tile[1] - self.references - self.spare, self.cols)
 
     @property
     def array_cols(self) -> int:
         """Bit lines kept of one array."""
-        return self.data_cols + self.references
+        return self.data_cols + self.references + self.spare
 
     @property
     def row_tiles(self) -> int:
@@ -135,7 +158,7 @@ class Tiling:
     @property
     def used_cells(self) -> int:
         """Cells that hold a weight or a reference."""
-        data = self.full_parts * self.groups * self.rows * self.cols
+        data = self.full_parts * self.groups * self.own_rows * self.cols
         return data + sum(self.shared) * self.groups * self.rows * self.col_tiles
 
     @property
@@ -173,7 +196,10 @@ class Tiling:
             tiles = torch.cat(
                 [tiles, columns.expand(p, g, t, u, self.array_rows, self.references)], dim=-1
             )
-        return tiles.reshape(self.arrays, self.array_rows, self.array_cols)
+        if self.spare:
+            tiles = F.pad(tiles, (0, self.spare), value=float(fill))
+        cells = tiles.reshape(self.arrays, self.array_rows, self.array_cols)
+        return cells if self.order is None else self.order.place(cells)
 
     def join(self, cells: Tensor) -> Tensor:
         """The inverse: [arrays, rows, cols] to [parts, groups, rows, cols].
@@ -181,6 +207,7 @@ class Tiling:
         A reference column appears once for each output that it serves.
         """
         p, g, t, u = self._grid
+        cells = cells if self.order is None else self.order.restore(cells)
         tiles = cells.view(p, g, t, u, self.array_rows, self.array_cols).transpose(3, 4)
         rows = t * self.array_rows
 
@@ -209,14 +236,18 @@ class Tiling:
         if self.references:
             return subtracted(self.join(cells), tuple(parts))
         p, g, t, u = self._grid
+        cells = cells if self.order is None else self.order.restore(cells)
         lanes = subtracted(_split(cells, 0, p), tuple(parts))
         tiles = lanes.view(-1, g, t, u, self.array_rows, self.array_cols)
-        rows = tiles.transpose(3, 4).reshape(len(lanes), g, t * self.array_rows, -1)
+        rows = tiles[..., : self.data_cols].transpose(3, 4)
+        rows = rows.reshape(len(lanes), g, t * self.array_rows, -1)
         return rows[:, :, : self.rows, : self.cols]
 
     def gather(self, current: Tensor) -> Tensor:
         """Bit-line currents [reads, arrays, cols] to [parts, reads, groups, row_tiles, cols]."""
         p, g, t, u = self._grid
+        if self.order is not None:
+            current = self.order.restore_cols(current)
         lines = current.view(-1, p, g, t, u, self.array_cols).movedim(1, 0)
 
         def outputs(block: Tensor) -> Tensor:
@@ -237,9 +268,9 @@ class Tiling:
         p, g, t, u = self._grid
         padded = F.pad(voltage, (0, t * self.array_rows - self.rows))
         lines = padded.view(-1, 1, g, t, 1, self.array_rows)
-        return lines.expand(-1, p, g, t, u, self.array_rows).reshape(
-            -1, self.arrays, self.array_rows
-        )
+        lines = lines.expand(-1, p, g, t, u, self.array_rows)
+        lines = lines.reshape(-1, self.arrays, self.array_rows)
+        return lines if self.order is None else self.order.place_rows(lines)
 
     def cut(self, x: Tensor, dim: int) -> Tensor:
         """Cut the inputs, dimension `dim` of x, into [..., row tiles, rows of a tile, ...]."""

@@ -21,7 +21,12 @@ def warn_of_unused(config: CrossbarConfig) -> None:
     Warns:
         NoEffectWarning: one for each of them.
     """
-    for message in (*_temperature(config), *_conversions(config), *_pulses(config)):
+    for message in (
+        *_temperature(config),
+        *_conversions(config),
+        *_pulses(config),
+        *_spares(config),
+    ):
         warn(message, NoEffectWarning)
 
 
@@ -48,6 +53,14 @@ def _conversions(config: CrossbarConfig) -> Iterator[str]:
         yield (
             f"adc_per={config.adc_per!r} changes nothing without an ADC; expected adc=..., or no "
             "adc_per"
+        )
+
+
+def _spares(config: CrossbarConfig) -> Iterator[str]:
+    if config.spare_cols and config.faults == "ignored":
+        yield (
+            f"spare_cols={config.spare_cols} carry nothing, since faults are ignored; expected "
+            "faults='avoided', or no spare_cols"
         )
 
 

@@ -58,8 +58,8 @@ def compensate(
         >>> memcore.age(mem, seconds=3600.0)
         >>> memcore.compensate(mem)
     """
-    _require_choice("per", per, ("layer", "column"))
-    _require_choice("reference", reference, ("programmed", "exact"))
+    require_choice("per", per, ("layer", "column"))
+    require_choice("reference", reference, ("programmed", "exact"))
     probes = _check.integer("probes", probes, at_least=1)
     with evaluating(model):
         done = set()
@@ -72,8 +72,8 @@ def compensate(
                     f"converters of {name or 'the model'} have no range yet; expected ranges: call "
                     "memcore.calibrate(model, inputs) first"
                 )
-            operand = layer.present()[_name_in(layer, matrix)]
-            weight = matrix.matrix_of(operand) if reference == "exact" else None
+            operand = layer.present()[name_in(layer, matrix)]
+            weight = matrix.packed_of(operand) if reference == "exact" else None
             matrix.crossbar.correct(_factor(matrix.crossbar, per, probes, weight))
 
 
@@ -109,10 +109,12 @@ def _probes(crossbar: Crossbar, count: int) -> Tensor:
     return x.to(like.dtype)
 
 
-def _name_in(layer: Layer, matrix: Matrix) -> str:
+def name_in(layer: Layer, matrix: Matrix) -> str:
+    """What a layer calls one of its matrices."""
     return next(name for name, each in layer.matrices.items() if each is matrix)
 
 
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of a few words."""
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name}={shown(value)}; expected one of {choices}")

@@ -89,7 +89,8 @@ class Conv(SingleMatrix):
         if self.padding_mode != "zeros":
             x, padding = self._padded(x), (0,) * len(self.kernel_size)
         weight, bias = self.exact()
-        return convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        groups = self.groups // self.crossbar.packing.count
+        return convolve(x, weight, bias, self.stride, padding, self.dilation, groups)
 
     def _padded(self, x: Tensor) -> Tensor:
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode

@@ -58,8 +58,7 @@ class ConvTranspose(SingleMatrix):
         return Operand(super().exact().weight, self.bias)
 
     def shaped(self, matrix: Tensor) -> Tensor:
-        channels = self.in_channels, self.out_channels // self.groups
-        return matrix.transpose(1, 2).reshape(*channels, *self.kernel_size)
+        return matrix.transpose(1, 2).reshape(self.in_channels, -1, *self.kernel_size)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[n, in_channels, *space] to [n, out_channels, *space], or the same without n.
@@ -90,9 +89,8 @@ class ConvTranspose(SingleMatrix):
     def _convolve(self, x: Tensor, beyond: list[int]) -> Tensor:
         convolve = _TRANSPOSED[len(self.kernel_size) - 1]
         weight, bias = self.exact()
-        return convolve(
-            x, weight, bias, self.stride, self.padding, beyond, self.groups, self.dilation
-        )
+        groups = self.groups // self.crossbar.packing.count
+        return convolve(x, weight, bias, self.stride, self.padding, beyond, groups, self.dilation)
 
     def _beyond(self, x: Tensor, output_size: list[int] | None) -> list[int]:
         """Output positions of each dimension behind the last one that the kernel reaches."""

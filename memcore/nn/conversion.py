@@ -25,6 +25,7 @@ from memcore.errors import (
 from memcore.nn.adapters import ADAPTER, adapters
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import Batches
+from memcore.nn.folding import fold_batch_norms
 from memcore.nn.kinds import (
     class_name,
     digital_class,
@@ -34,6 +35,7 @@ from memcore.nn.kinds import (
     replaced_by,
     why_not,
 )
+from memcore.nn.loading import Arrival, Weights
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import (
     layers,
@@ -60,6 +62,7 @@ def convert(
     filter_fn: Filter | None = None,
     seed: int = 0,
     calibration: Batches | None = None,
+    fold_batch_norm: bool = False,
 ) -> nn.Module:
     """A memristive copy of a network; the original is left alone.
 
@@ -71,6 +74,9 @@ def convert(
         filter_fn: `filter_fn(module, name)`; a layer for which it is false stays digital.
         seed: the virtual chip: the same seed gives the same devices.
         calibration: typical inputs of the network, which set the ranges of the converters.
+        fold_batch_norm: whether a batch norm right behind a layer that is converted becomes part
+            of its weights and bias, with its running statistics. The network then computes what it
+            did in evaluation, in training too, and `revert_` gives the folded weights.
 
     Raises:
         ConversionError: nothing was converted, or the model is memristive already.
@@ -81,7 +87,9 @@ def convert(
         >>> mem(torch.zeros(1, 3)).shape
         torch.Size([1, 2])
     """
-    return _convert(_copied(model), config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+    arrival = Arrival(require_module(model), None, None)
+    copied = _copied(model)
+    return _convert(copied, config, filter_fn, seed, calibration, fold_batch_norm, arrival)
 
 
 @torch.inference_mode(False)
@@ -92,14 +100,36 @@ def convert_(
     filter_fn: Filter | None = None,
     seed: int = 0,
     calibration: Batches | None = None,
+    fold_batch_norm: bool = False,
+    weights: Weights | None = None,
+    device: torch.device | str | None = None,
 ) -> nn.Module:
-    """As `convert`, but in place, layer by layer: needs no second copy of the network."""
+    """As `convert`, but in place, layer by layer: needs no second copy of the network.
+
+    Args:
+        model: as for `convert`; with `weights`, its parameters may be on the device `meta`.
+        config: as for `convert`.
+        filter_fn: as for `convert`.
+        seed: as for `convert`.
+        calibration: as for `convert`.
+        fold_batch_norm: as for `convert`.
+        weights: where the network takes its values from, those of a layer right before that is
+            converted: a folder of safetensors files, with or without an index, the index, one
+            file, or a mapping from names to tensors, which become its parameters.
+        device: where parameters and arrays are to be, each layer moving there before it is
+            converted; None for where they are.
+
+    Raises:
+        ConversionError: as for `convert`, or the weights are those of another network.
+        ConfigError: as for `convert`, or the weights cannot be read.
+    """
     if kind_of(require_module(model)) is not None:
         raise ConversionError(
             f"a {type(model).__name__} cannot replace itself in place; "
             "use model = memcore.convert(model, config)"
         )
-    return _convert(model, config, filter_fn=filter_fn, seed=seed, calibration=calibration)
+    arrival = Arrival(model, weights, device)
+    return _convert(model, config, filter_fn, seed, calibration, fold_batch_norm, arrival)
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -130,10 +160,11 @@ def revert_(model: nn.Module) -> nn.Module:
 def _convert(
     model: nn.Module,
     config: Configs,
-    *,
     filter_fn: Filter | None,
     seed: int,
     calibration: Batches | None,
+    fold_batch_norm: bool,
+    arrival: Arrival,
 ) -> nn.Module:
     if layers(model):
         raise ConversionError(
@@ -141,9 +172,35 @@ def _convert(
         )
     if filter_fn is not None and not callable(filter_fn):
         raise ConfigError(f"filter_fn={shown(filter_fn)}; expected a function (module, name)")
-    choose, known, is_adapter = _chooser(model, config), cache(kinds), adapters(model)
+    choose = _chooser(model, config)
     _require_shapes(model, choose, filter_fn)
-    stream = Stream(seed)
+    if fold_batch_norm:
+        _require_values(model)
+        model = fold_batch_norms(
+            model,
+            lambda module, name: (
+                choose(name) is not None and (filter_fn is None or filter_fn(module, name))
+            ),
+        )
+    model, digital = _replaced(model, choose, filter_fn, Stream(seed), arrival)
+    _warn_of_unused(model)
+    call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
+    if filter_fn is None and isinstance(config, CrossbarConfig):
+        _warn_of_what_stayed(model, digital)
+    if calibration is not None:
+        calibrate(model, calibration)
+    return model
+
+
+def _replaced(
+    model: nn.Module,
+    choose: Callable[[str], CrossbarConfig | None],
+    filter_fn: Filter | None,
+    stream: Stream,
+    arrival: Arrival,
+) -> tuple[nn.Module, dict[str, str]]:
+    """The network with its layers on crossbars, and why the others stayed digital."""
+    known, is_adapter = cache(kinds), adapters(model)
     made: dict[nn.Module, nn.Module] = {}
     digital: dict[str, str] = {}
     inside = None  # the names below a module that was replaced as a whole
@@ -153,8 +210,11 @@ def _convert(
         if module not in made:
             form: Layer | str = ADAPTER
             if not is_adapter(name):
-                form = _memristive_form(module, name, choose(name), filter_fn, stream, known)
+                form = _memristive_form(
+                    module, name, choose(name), filter_fn, stream, known, arrival
+                )
             if isinstance(form, str):
+                arrival.bring(module, name, whole=False)
                 if any(True for _ in module.parameters(recurse=False)):
                     digital[name] = form
                 continue
@@ -163,13 +223,7 @@ def _convert(
         inside = f"{name}." if name else ""
     if not made:
         raise ConversionError(_nothing_converted(digital))
-    _warn_of_unused(model)
-    call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
-    if filter_fn is None and isinstance(config, CrossbarConfig):
-        _warn_of_what_stayed(model, digital)
-    if calibration is not None:
-        calibrate(model, calibration)
-    return model
+    return model, digital
 
 
 def _require_shapes(
@@ -187,6 +241,15 @@ def _require_shapes(
             )
 
 
+def _require_values(model: nn.Module) -> None:
+    """Refuse to fold what has no values yet."""
+    if any(each.is_meta for each in model.parameters()):
+        raise ConversionError(
+            "batch norms are folded before the layers take their values from weights; expected a "
+            "network that has its values, or no fold_batch_norm"
+        )
+
+
 def _memristive_form(
     module: nn.Module,
     name: str,
@@ -194,6 +257,7 @@ def _memristive_form(
     filter_fn: Filter | None,
     stream: Stream,
     known: Callable[[tuple[str, ...]], Mapping[str, type[Layer]]],
+    arrival: Arrival,
 ) -> Layer | str:
     """What takes the place of a module, or why it stays digital."""
     if config is None:
@@ -206,6 +270,7 @@ def _memristive_form(
     refused = why_not(module, kind)
     if refused:
         return refused
+    arrival.bring(module, name, whole=True)
     if not kind.needs_dac:
         config = config.replace(dac=None)
     return kind.of(module, partial(_matrix, name, config, stream.child(name)))
@@ -228,6 +293,7 @@ def _warn_of_unused(model: nn.Module) -> None:
     used = [matrix.crossbar.config for _, matrix in named_matrices(model).values()]
     for config in {id(config): config for config in used}.values():
         warn_of_unused(config)
+    _warn_of_unpacked(model)
     asked = dict.fromkeys(name for config in used for name in config.layers)
     of_these = tuple(registry[name] for name in asked)
     if asked and not any(isinstance(layer, of_these) for layer in layers(model).values()):
@@ -235,6 +301,19 @@ def _warn_of_unused(model: nn.Module) -> None:
         warn(
             f"layers={list(asked)} replaced no module; expected a network with "
             f"{', '.join(dict.fromkeys(modules))}, or a configuration that asks for none of them",
+            NoEffectWarning,
+        )
+
+
+def _warn_of_unpacked(model: nn.Module) -> None:
+    """Say that no arrays are shared by groups, where that was asked for."""
+    crossbars = [matrix.crossbar for _, matrix in named_matrices(model).values()]
+    asked = [each for each in crossbars if each.config.groups == "packed"]
+    if asked and all(each.packing.count == 1 for each in asked):
+        warn(
+            "groups='packed' changes nothing: no array holds two groups of a convolution; expected "
+            "grouped convolutions whose groups are smaller than half a tile, and than half of "
+            "rows_at_once, or no groups",
             NoEffectWarning,
         )
 

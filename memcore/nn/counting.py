@@ -10,6 +10,7 @@ from torch import nn
 
 from memcore.contracts.cost import Activity
 from memcore.crossbar.counted import Tally
+from memcore.crossbar.line_trace import LineTrace
 from memcore.nn.walk import named_matrices
 
 
@@ -29,6 +30,12 @@ class Counts(Mapping[str, Activity]):
         return len(self.tallies)
 
     @property
+    def traces(self) -> dict[str, LineTrace]:
+        """Which word lines each matrix really drove, with `traced=True`."""
+        traces = {name: tally.trace for name, tally in self.tallies.items()}
+        return {name: trace for name, trace in traces.items() if trace is not None}
+
+    @property
     def total(self) -> Activity:
         """The activity of all matrices, each counted once."""
         unique = dict.fromkeys(self.tallies.values())
@@ -36,7 +43,7 @@ class Counts(Mapping[str, Activity]):
 
 
 @contextmanager
-def counting(model: nn.Module) -> Iterator[Counts]:
+def counting(model: nn.Module, *, traced: bool = False) -> Iterator[Counts]:
     """Count what the arrays of a network do: reads, conversions, pulses, power of the cells.
 
     Everything is counted, forward passes of training too; what the network computes stays the
@@ -45,6 +52,8 @@ def counting(model: nn.Module) -> Iterator[Counts]:
 
     Args:
         model: a converted network.
+        traced: whether to look at the inputs too: how many word lines have a voltage in each read,
+            and how many inputs have a one in each bit. That takes a little longer.
 
     Raises:
         ConversionError: it has no memristive layer.
@@ -59,7 +68,7 @@ def counting(model: nn.Module) -> Iterator[Counts]:
     matrices = named_matrices(model)
     made: dict[nn.Module, Tally] = {}
     for _, matrix in matrices.values():
-        made.setdefault(matrix, Tally(matrix.crossbar))
+        made.setdefault(matrix, Tally(matrix.crossbar, traced=traced))
     counts = Counts({name: made[matrix] for name, (_, matrix) in matrices.items()})
     for tally in made.values():
         tally.attach()

@@ -11,12 +11,13 @@ from memcore.contracts.layer import Operand
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers.phases import drive
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
 from memcore.nn.rehearsing import Rehearsing, Source, moved
-from memcore.ops.surrogate import straight_through, through_product
+from memcore.ops.surrogate import recorded_product, straight_through, through_product
 from memcore.random import Stream
 
 P = ParamSpec("P")
@@ -77,6 +78,7 @@ class Matrix(nn.Module):
         self._looked: tuple[int, ...] | None = None  # at which versions of the parameters
         #: Whether it was said that the parameters have moved since the cells were written.
         self.has_warned = False
+        self._record: Callable[[Tensor, Tensor], None] | None = None
         self._number = opaque.enter(self)
         self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
 
@@ -96,14 +98,20 @@ class Matrix(nn.Module):
         return y.to(torch.get_autocast_dtype(device))
 
     def _with_bias(self, x: Tensor, operand: Operand) -> Tensor:
+        groups, packed = len(operand.weight), self._packing.count
+        if packed > 1 and x.dim() == 3 and x.shape[1] == groups:
+            x = x.reshape(x.shape[0], groups // packed, packed * x.shape[2])
         matrix = self.matrix_of(operand)
         if self._rehearses and self.input_range is not None:
             y = self._read_learning(x, matrix)
         elif self._rehearses and torch.compiler.is_compiling():
-            y, folded = opaque.rehearsed_read(x.detach(), matrix.detach(), self._number)
-            y = self._through(y, x, matrix, folded)
+            held = self._packing.packed(matrix)
+            y, folded = opaque.rehearsed_read(x.detach(), held.detach(), self._number)
+            y = self._through(y, x, held, folded)
         else:
             y = self._read(x, operand, matrix)
+        if packed > 1:
+            y = y.reshape(y.shape[0], groups, -1)
         if operand.bias is None or self.maps_bias:
             return y
         return y + operand.bias.view(len(operand.weight), -1)
@@ -122,7 +130,24 @@ class Matrix(nn.Module):
         source = self._source(operand, matrix)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
         y, folded = self._of_source(source, x, lines)
-        return y if lines is None else through_product(y, lines, matrix, folded)
+        if lines is None:
+            return y
+        held = self._packing.packed(matrix)
+        if self._record is not None:
+            return recorded_product(y, lines, held, folded, self._record)
+        return through_product(y, lines, held, folded)
+
+    def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
+        """Let a backward pass tell what each read was and what its outputs should change by.
+
+        Training then is on the cells themselves: they are read as they are, in training mode too,
+        and the parameters get no gradients.
+
+        Args:
+            listener: called with what drove the word lines, [n, groups, inputs], and the gradient
+                of the loss with respect to the outputs, [n, groups, outputs]; None for none.
+        """
+        self._record = listener
 
     def _through(self, y: Tensor, x: Tensor, matrix: Tensor, folded: Tensor) -> Tensor:
         if not _needs_gradient(x, matrix):
@@ -143,7 +168,7 @@ class Matrix(nn.Module):
         applied = self.input_range(self.crossbar.input(x.detach()), x)
         lines = drive(applied, self.crossbar.constant)
         y, folded = self._of_source(source, x, lines)
-        return through_product(y, lines, matrix, folded)
+        return through_product(y, lines, self._packing.packed(matrix), folded)
 
     @torch.no_grad()
     def _of_source(
@@ -154,27 +179,33 @@ class Matrix(nn.Module):
             return y, self.crossbar.folded
         return source.read(self.crossbar, x, lines), source.folded
 
-    def imagined(self, x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    def imagined(self, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """What a rehearsal reads, and the weights that its cells stand for."""
         assert self._rehearsing is not None
-        return self._of_source(self._rehearsing.source(self.crossbar, matrix), x, None)
+        source = self._rehearsing.source(self.crossbar, self._packing.own(held))
+        return self._of_source(source, x, None)
 
-    def imagined_weight(self, matrix: Tensor) -> Tensor:
+    def imagined_weight(self, held: Tensor) -> Tensor:
         """The weights that the cells of a rehearsal stand for."""
         assert self._rehearsing is not None
-        source = self._rehearsing.source(self.crossbar, matrix)
+        source = self._rehearsing.source(self.crossbar, self._packing.own(held))
         return self.crossbar.folded if source is None else source.folded
 
     @property
+    def _packing(self) -> Packing:
+        packing: Packing = self.crossbar.packing
+        return packing
+
+    @property
     def _rehearses(self) -> bool:
-        return self.training and self._rehearsing is not None
+        return self.training and self._rehearsing is not None and self._record is None
 
     def _source(self, operand: Operand, matrix: Tensor) -> Source | None:
         """What a read in eager mode uses; None for the cells that were programmed."""
         if self._rehearses:
             assert self._rehearsing is not None
             return self._rehearsing.source(self.crossbar, matrix)
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and self._record is None:
             self._look(operand, matrix)
         return None
 
@@ -205,14 +236,18 @@ class Matrix(nn.Module):
         """Whether a read is the product with `exact` and nothing else."""
         rehearsing = self._rehearsing
         waits = rehearsing is None or rehearsing.training.waits or not self.training
-        return self.crossbar.reads_exactly and waits
+        return self.crossbar.reads_exactly and waits and self._record is None
 
     def exact(self, operand: Operand) -> Operand:
-        """What the cells stand for, with gradients for what they should hold."""
+        """What the cells stand for, with gradients for what they should hold.
+
+        Groups that share arrays are one, with what cells between them stand for.
+        """
         weight, bias = self._split(self._exactly(operand), operand)
         if not torch.is_grad_enabled():
             return Operand(weight, bias)
-        weight = straight_through(weight, operand.weight)
+        plain = Packing(self._packing.count)
+        weight = straight_through(weight, plain.packed(operand.weight))
         if bias is None or operand.bias is None or not self.maps_bias:
             return Operand(weight, bias)
         return Operand(weight, straight_through(bias, operand.bias))
@@ -220,13 +255,15 @@ class Matrix(nn.Module):
     def _exactly(self, operand: Operand) -> Tensor:
         matrix = self.matrix_of(operand)
         if self._rehearses and torch.compiler.is_compiling():
-            return opaque.rehearsed_weight(matrix.detach(), self._number)
+            held = self._packing.packed(matrix.detach())
+            return opaque.rehearsed_weight(held, self._number)
         source = self._source(operand, matrix)
         return self.crossbar.folded if source is None else source.folded
 
     def stands_for(self, operand: Operand) -> Operand:
         """What the cells stand for; the bias is that of the operand where it is not mapped."""
-        return self._split(self.crossbar.folded, operand)
+        weight, bias = self._split(self.crossbar.folded, operand)
+        return Operand(Packing(self._packing.count).own(weight), bias)
 
     def _split(self, folded: Tensor, operand: Operand) -> Operand:
         if not self.maps_bias:
@@ -271,9 +308,16 @@ class Matrix(nn.Module):
             self._rehearsing.drop()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._number = opaque.enter(self)
+
+    def packed_of(self, operand: Operand) -> Tensor:
+        """What the arrays should hold, [groups, outputs, inputs] of groups that share none."""
+        return self._packing.packed(self.matrix_of(operand))
 
     def matrix_of(self, operand: Operand) -> Tensor:
         """What the cells should hold, [groups, outputs, inputs]."""

@@ -130,9 +130,10 @@ class Rehearsing:
         drawn = programmed.random.child("rehearsal", step)
         is_this = self.training.chip == "this"
         random = programmed.random if is_this else drawn
-        cells = Cells(self._config, random, programmed.name, matrix.device)
+        cells = Cells(self._config, random, programmed.name, matrix.device, programmed.packing)
         if is_this:
             cells.effects = programmed.effects  # what is decided for life stays
+            cells.order = programmed.tiling.order
         weight = self._disturbed(matrix.detach(), drawn).transpose(1, 2)
         # Writings are numbered upward from 0: no rehearsal has the draws of one.
         cells.take(cells.written(weight, writes=-1 - step if is_this else 0))

@@ -7,7 +7,7 @@ from torch import nn
 
 from memcore.crossbar.crossbar import Crossbar
 from memcore.errors import NoEffectWarning, warn
-from memcore.nn.walk import matrices, unique_layers, unique_matrices
+from memcore.nn.walk import matrices, require_module, unique_layers, unique_matrices
 
 
 def program(model: nn.Module) -> None:
@@ -81,7 +81,7 @@ def _warn_unless_felt(temperature: float, crossbars: Sequence[Crossbar]) -> None
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """The network in evaluation mode for a while; each module then goes back to its own."""
-    training = {module: module.training for module in model.modules()}
+    training = {module: module.training for module in require_module(model).modules()}
     model.eval()
     try:
         yield

@@ -79,6 +79,50 @@ def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor)
     return _ThroughProduct.apply(value, x, matrix, effective)  # type: ignore[no-any-return,no-untyped-call]
 
 
+class _Recorded(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        value: Tensor,
+        x: Tensor,
+        matrix: Tensor,
+        effective: Tensor,
+        record: Callable[[Tensor, Tensor], None],
+    ) -> Tensor:
+        del matrix
+        ctx.save_for_backward(x, effective)
+        ctx.record = record
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, None, None, None]:
+        x, effective = ctx.saved_tensors
+        (grad,) = grads
+        ctx.record(x, grad)
+        needs_x = ctx.needs_input_grad[1]
+        of_x = torch.einsum("ngo,gok->ngk", grad, effective) if needs_x else None
+        return None, of_x, None, None, None
+
+
+def recorded_product(
+    value: Tensor,
+    x: Tensor,
+    matrix: Tensor,
+    effective: Tensor,
+    record: Callable[[Tensor, Tensor], None],
+) -> Tensor:
+    """As `through_product`, but a backward pass tells `record` instead of the matrix.
+
+    Args:
+        value: outputs of the arrays, [n, groups, outputs].
+        x: inputs of the arrays, [n, groups, inputs].
+        matrix: weights that get no gradient; that they want one asks for a record.
+        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+        record: called with the inputs and the gradient of the outputs.
+    """
+    return _Recorded.apply(value, x, matrix, effective, record)  # type: ignore[no-any-return,no-untyped-call]
+
+
 class _ThroughRange(torch.autograd.Function):
     @staticmethod
     def forward(value: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:

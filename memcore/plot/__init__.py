@@ -1,6 +1,7 @@
 """Pictures of devices and arrays, as matplotlib Axes; matplotlib is imported on the first call."""
 
 from memcore._keywords import hint_all
+from memcore.plot.comparison import comparison
 from memcore.plot.crossbar import crossbar
 from memcore.plot.cumulative import cumulative
 from memcore.plot.hysteresis import hysteresis
@@ -10,6 +11,7 @@ from memcore.plot.switching import switching
 from memcore.plot.timeline import timeline
 
 __all__ = [
+    "comparison",
     "crossbar",
     "cumulative",
     "hysteresis",

@@ -13,7 +13,6 @@ data = "loop.csv"
 tables say where the numbers come from; `memcore.fit` writes them and nothing depends on them.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -89,31 +88,8 @@ def write(path: str | Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         ConfigError: there is no such folder, or nothing can be written there.
     """
-    blocks = [
-        "\n".join([f"[{name}]", *(f"{_key(k)} = {_value(v)}" for k, v in _kept(table))])
-        for name, table in tables.items()
-    ]
+    text = _toml.text(tables)
     try:
-        Path(path).write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"device file '{path}' cannot be written: {error.strerror}") from None
-
-
-def _kept(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in table.items() if value is not None]
-
-
-def _key(key: str) -> str:
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else json.dumps(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in _kept(value)) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, float):
-        return repr(value)
-    # A string of JSON is one of TOML, booleans and integers are too.
-    return json.dumps(value if isinstance(value, bool | int) else str(value), ensure_ascii=False)

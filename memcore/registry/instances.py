@@ -38,6 +38,7 @@ converters: Final = _registry("converters", "converter")
 costs: Final = _registry("costs", "cost model")
 layers: Final = _registry("layers", "layer")
 compressions: Final = _registry("compressions", "compression pass")
+updates: Final = _registry("updates", "update rule")
 executors: Final = _registry("executors", "executor")
 
 
@@ -45,6 +46,6 @@ def registries() -> dict[str, Registry[Any]]:
     """All registries by kind."""
     every = (
         *(devices, nonidealities, mappers, programmers, converters, costs, layers),
-        *(compressions, executors),
+        *(compressions, updates, executors),
     )
     return {registry.kind: registry for registry in every}

@@ -1,6 +1,7 @@
 """`cost`: what a network costs in energy, time and area, by a model of `memcore.costs`."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +13,10 @@ from memcore._text import shown
 from memcore.contracts.cost import Activity, Charge, Cost, CostModel, LayerWork
 from memcore.contracts.schedule import Timeline
 from memcore.crossbar.config import CrossbarConfig
-from memcore.errors import ConfigError, ConversionError
+from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.yields import ArrayYield
+from memcore.errors import ConfigError, ConversionError, NoEffectWarning
+from memcore.nn.calibration import calibrate
 from memcore.nn.conversion import convert
 from memcore.nn.counting import counting
 from memcore.nn.feeding import Batches, Forward, again, batches, run
@@ -43,7 +47,9 @@ def cost(
         network: a network, converted or not.
         inputs: a batch, or an iterable of batches or of (inputs, targets) pairs.
         model: the cost model, a name of `memcore.costs`, a mapping or an instance.
-        crossbar: how to convert a digital network for a model that needs arrays.
+        crossbar: how to convert a digital network for a model that needs arrays. Its ADCs are
+            counted, but what they round is not simulated: it would change the inputs of the layers
+            behind, and thus the power of cells, a little. Convert first where that matters.
         forward: `forward(network, batch)`, where the network is called in another way.
         **parameters: parameters of a model given by its name or as a mapping, whose own entries
             they replace.
@@ -69,16 +75,19 @@ def cost(
                 f"{type(network).__name__} has no memristive layer; call memcore.convert first, or "
                 "give crossbar=memcore.CrossbarConfig(...)"
             )
-        has_converters = crossbar.dac is not None or crossbar.adc is not None
-        network = convert(network, crossbar, calibration=inputs if has_converters else None)
-    works, elsewhere = _works(network, inputs, estimator, forward)
+        network = _converted(network, crossbar, inputs, forward)
+    else:
+        crossbar = None  # what is given counts for digital networks only
+    works, elsewhere = _works(network, inputs, estimator, forward, crossbar)
     works = [dataclasses.replace(work, network=tuple(works)) for work in works]
     leaves_out = estimator.leaves_out
     if elsewhere:
         leaves_out = (*leaves_out, f"{elsewhere} matrix products outside of layers")
     timeline = estimator.schedule(works)
     priced = tuple(_priced(estimator, works, timeline))
-    report = CostReport(provided_name(estimator), priced, tuple(leaves_out), timeline)
+    report = CostReport(
+        provided_name(estimator), priced, tuple(leaves_out), timeline, estimator.technology
+    )
     if not report.layers:
         raise ConversionError(
             f"this {type(network).__name__} has no layer that {report.model!r} can price; expected "
@@ -87,8 +96,26 @@ def cost(
     return report
 
 
+def _converted(
+    network: nn.Module, crossbar: CrossbarConfig, inputs: Batches, forward: Forward | None
+) -> nn.Module:
+    """A network on arrays whose results no ADC rounds: its conversions are known without them."""
+    exact = dataclasses.replace(crossbar, adc=None, adc_per=CrossbarConfig.adc_per)
+    chip = convert(network, exact)
+    if crossbar.dac is not None:
+        with warnings.catch_warnings():
+            # A converter of a fixed range needs no calibration.
+            warnings.filterwarnings("ignore", "no layer has a converter", NoEffectWarning)
+            calibrate(chip, inputs, forward=forward)
+    return chip
+
+
 def _works(
-    network: nn.Module, inputs: Batches, estimator: CostModel, forward: Forward | None
+    network: nn.Module,
+    inputs: Batches,
+    estimator: CostModel,
+    forward: Forward | None,
+    crossbar: CrossbarConfig | None,
 ) -> tuple[list[LayerWork], int]:
     """The layers of a network with what their arrays did, and products that nothing prices."""
     converted = bool(layers(network))
@@ -103,7 +130,7 @@ def _works(
                 run(network, batch, forward)
     if first is None:
         raise ConfigError("there are no inputs; expected a batch, or an iterable of batches")
-    arrays = list(_arrays(network, counts)) if counts is not None else []
+    arrays = list(_arrays(network, counts, crossbar)) if counts is not None else []
     try:
         found = traced(network, first, inputs=sizes, forward=forward)
     except ConversionError:
@@ -148,27 +175,57 @@ def _simulated(work: LayerWork, simulated: Mapping[str, LayerWork]) -> LayerWork
     same = simulated.get(work.name)
     if same is None:
         return work
-    return dataclasses.replace(work, activity=same.activity, array=same.array)
+    return dataclasses.replace(work, activity=same.activity, array=same.array, writing=same.writing)
 
 
-def _arrays(network: nn.Module, counts: Mapping[str, Activity]) -> Iterator[LayerWork]:
+def _writing(last: ArrayYield) -> Activity:
+    """What the last writing of arrays took, as their programmer reported it."""
+    return Activity(
+        pulses=round(last.pulses * last.cells),
+        cells_written=last.cells,
+        programming_energy=last.energy,
+        programming_time=last.time,
+    )
+
+
+def _arrays(
+    network: nn.Module, counts: Mapping[str, Activity], crossbar: CrossbarConfig | None
+) -> Iterator[LayerWork]:
     """The matrices on crossbars, each once: a shared one is paid for once."""
     seen: dict[nn.Module, str] = {}
     for name, (_, matrix) in named_matrices(network).items():
         if seen.setdefault(matrix, name) == name:
-            crossbar, tiling = matrix.crossbar, matrix.crossbar.tiling
+            tiling, plan, done = matrix.crossbar.tiling, matrix.crossbar.plan, counts[name]
+            if crossbar is not None:
+                plan, done = _with_adc(plan, done, crossbar)
             array = dataclasses.replace(
-                crossbar.array(),
-                dac_bits=crossbar.plan.dac_bits,
-                adc_bits=crossbar.plan.adc_bits,
+                matrix.crossbar.array(), dac_bits=plan.dac_bits, adc_bits=plan.adc_bits
             )
             yield dataclasses.replace(
-                LayerWork.of_arrays(counts[name], array, name),
-                rows=tiling.rows,
-                cols=tiling.cols,
-                groups=tiling.groups,
-                channels=tiling.rows * tiling.groups,
+                LayerWork.of_arrays(done, array, name),
+                rows=tiling.own_rows,
+                cols=tiling.cols // tiling.packed,
+                groups=tiling.groups * tiling.packed,
+                channels=tiling.own_rows * tiling.groups * tiling.packed,
+                writing=_writing(matrix.crossbar.written),
             )
+
+
+def _with_adc(
+    plan: ReadPlan, done: Activity, crossbar: CrossbarConfig
+) -> tuple[ReadPlan, Activity]:
+    """The plan with the ADC of a configuration, and what the same reads are with it."""
+    if crossbar.adc is None:
+        return plan, done
+    per_column = crossbar.adc_per == "column"
+    plan = dataclasses.replace(plan, adc_bits=crossbar.adc.resolution, per_column=per_column)
+    read = plan.activity(done.vectors)
+    return plan, dataclasses.replace(
+        done,
+        adc_conversions=read.adc_conversions,
+        shift_adds=read.shift_adds,
+        bits_out=read.bits_out,
+    )
 
 
 def _priced(

@@ -6,10 +6,14 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from memcore._text import aligned, scaled
+from memcore._text import aligned
+from memcore._text import scaled as shown
 from memcore.contracts.cost import Activity, Charge, Cost, LayerWork
 from memcore.contracts.schedule import Timeline
+from memcore.errors import ConfigError
+from memcore.tables.component import Component
 from memcore.tables.library import components
+from memcore.tables.scaling import scaled
 
 _DIGITAL = "horowitz_mac_8b"  #: a digital multiplication with addition, to compare with
 
@@ -57,12 +61,14 @@ class CostReport:
         layers: the layers that cost something.
         leaves_out: what the model does not count.
         timeline: when each layer works, for `memcore.plot.timeline`.
+        technology: node of the digital logic in m, to compare with; None if there is no single one.
     """
 
     model: str
     layers: tuple[LayerCost, ...]
     leaves_out: tuple[str, ...] = ()
     timeline: Timeline = field(default_factory=Timeline, repr=False)
+    technology: float | None = None
 
     @property
     def total(self) -> Cost:
@@ -86,9 +92,20 @@ class CostReport:
 
     @property
     def digital_energy(self) -> float:
-        """Energy in J of the same products by digital 8-bit multiplications with additions."""
+        """Energy in J of the same products by digital 8-bit multiplications with additions.
+
+        At the node of the model, if it has one that a scaling rule knows; else at 45 nm.
+        """
         macs = sum(layer.work.macs for layer in self.layers if layer.work.kind == "matrix")
-        return macs * components[_DIGITAL].need("energy")
+        return macs * self._digital.need("energy")
+
+    @property
+    def _digital(self) -> Component:
+        unit = components[_DIGITAL]
+        try:
+            return unit if self.technology is None else scaled(unit, self.technology)
+        except ConfigError:
+            return unit
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, in J, s and m^2."""
@@ -115,18 +132,26 @@ class CostReport:
                 for layer in self.layers
             ],
             "not_modelled": list(self.leaves_out),
-            "digital": {"energy": self.digital_energy, "source": _DIGITAL},
+            "digital": {
+                "energy": self.digital_energy,
+                "technology": self._digital.technology,
+                "source": self._digital.source,
+            },
         }
+
+    def by_component(self) -> list[str]:
+        """Lines of a table of the components, with their sources."""
+        parts = [(n, *_shown(c), _range(c), c.source) for n, c in self.components.items()]
+        return aligned([("component", *_HEAD, "energy by source", "source"), *parts])
 
     def __str__(self) -> str:
         rows = [(layer.name or "(the model)", *_shown(layer.cost)) for layer in self.layers]
-        parts = [(n, *_shown(c), _range(c), c.source) for n, c in self.components.items()]
         return "\n".join(
             [
                 f"cost model {self.model!r}",
                 *aligned([("layer", *_HEAD), *rows, ("total", *_shown(self.total))]),
                 "",
-                *aligned([("component", *_HEAD, "energy by source", "source"), *parts]),
+                *self.by_component(),
                 "",
                 *self._remarks(),
             ]
@@ -135,12 +160,12 @@ class CostReport:
     def _remarks(self) -> Iterator[str]:
         low, high = self.energy_range
         if low < high:
-            yield f"energy by the sources: {scaled(low, 'J')} to {scaled(high, 'J')}"
+            yield f"energy by the sources: {shown(low, 'J')} to {shown(high, 'J')}"
         if self.digital_energy:
-            mac = components[_DIGITAL]
+            mac = self._digital
             yield (
-                f"the same products in digital 8-bit logic at 45 nm ({mac.source}): "
-                f"{scaled(self.digital_energy, 'J')}"
+                f"the same products in digital 8-bit logic at {mac.need('technology') * 1e9:g} nm "
+                f"({mac.source}): {shown(self.digital_energy, 'J')}"
             )
         yield f"not modelled: {'; '.join(self.leaves_out) or 'nothing is said'}"
 
@@ -149,13 +174,13 @@ _HEAD = ("energy", "time", "area")
 
 
 def _shown(cost: Cost) -> tuple[str, str, str]:
-    return scaled(cost.energy, "J"), scaled(cost.time, "s"), scaled(cost.area, "m^2")
+    return shown(cost.energy, "J"), shown(cost.time, "s"), shown(cost.area, "m^2")
 
 
 def _range(charge: Charge) -> str:
     if charge.lowest is None and charge.highest is None:
         return ""
-    return f"{scaled(_lowest(charge), 'J')} to {scaled(_highest(charge), 'J')}"
+    return f"{shown(_lowest(charge), 'J')} to {shown(_highest(charge), 'J')}"
 
 
 def _plain(cost: Cost) -> dict[str, float]:

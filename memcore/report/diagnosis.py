@@ -1,7 +1,7 @@
 """Why the accuracy is what it is: the error budget."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from memcore._text import aligned, shown
 from memcore.contracts.layer import Layer
-from memcore.errors import ConfigError, NoEffectWarning, warn
+from memcore.errors import ConfigError, MemcoreError, NoEffectWarning, warn
 from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Forward, joined, run, tensors
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import require_layers, unique_matrices
+from memcore.registry.specs import PluginSpec
 from memcore.report.chip import called, reads_unused, stale_matrices, warn_of_stale, warn_of_unread
+from memcore.report.cost import cost as priced
+from memcore.report.cost_report import CostReport
 from memcore.report.ideal import relative
 from memcore.report.summary import effects
 from memcore.report.variants import swapped, with_effects, with_exact
@@ -61,7 +64,7 @@ class Approximation:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What each effect costs; `str()` is a table.
+    """What each effect costs, and each component; `str()` is a table.
 
     Args:
         digital: the metric of the digital network.
@@ -71,6 +74,8 @@ class Diagnosis:
         approximations: one entry for each configured effect that approximates another one.
         clipped: share of the values that converters clip, by the name of the matrix and "DAC" or
             "ADC", of the chip in hand.
+        costs: what reading all batches costs by component; None if it is not known.
+        unpriced: why it is not known; "" if nobody asked.
     """
 
     digital: float
@@ -79,6 +84,8 @@ class Diagnosis:
     effects: tuple[Effect, ...]
     approximations: tuple[Approximation, ...] = ()
     clipped: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    costs: CostReport | None = None
+    unpriced: str = ""
 
     def __str__(self) -> str:
         rows = [("effect", "alone", "cost alone", "left out", "gain left out", "")]
@@ -107,7 +114,13 @@ class Diagnosis:
             for (name, kind), share in self.clipped.items()
             if share > _SHOWN
         ]
-        return "\n".join([head, *aligned(rows), *notes, *clips])
+        return "\n".join([head, *aligned(rows), *notes, *clips, *self._costs()])
+
+    def _costs(self) -> Iterator[str]:
+        if self.costs is not None:
+            yield from ("", *self.costs.by_component())
+        elif self.unpriced:
+            yield f"no costs are known: {self.unpriced}"
 
 
 def accuracy(output: Tensor, target: Tensor) -> float:
@@ -122,8 +135,11 @@ def diagnose(
     metric: Metric | None = None,
     *,
     forward: Forward | None = None,
+    cost: PluginSpec | None = "components",
 ) -> Diagnosis:
     """The error budget: what each configured effect costs, alone and when left out.
+
+    Beside it stands what each component of the arrays costs in energy, time and area.
 
     The loader is read once and its batches are kept, so that it may shuffle. "As configured" is
     the chip in hand; the others are the same chip with some of its effects.
@@ -133,6 +149,8 @@ def diagnose(
         loader: batches (inputs, targets); inputs may be a tensor, a tuple or a mapping.
         metric: `metric(outputs, targets)` of all samples, more is better; accuracy by default.
         forward: `forward(model, inputs)`, where the network is called in another way.
+        cost: cost model for energy, time and area; None for no costs. What it cannot price is said
+            in the result and is no error.
 
     Raises:
         ConfigError: the loader yields something else or nothing, or the metric does not fit.
@@ -176,12 +194,38 @@ def diagnose(
     with evaluating(model), swapped(model, copy.deepcopy(layers)) as arrays:
         shares = clipped(arrays, lambda: [run(arrays, inputs, forward) for inputs in batches])
         warn_of_clipping(arrays)
+        costs, unpriced = _priced(arrays, batches, forward, cost)
     _warn_of_idle(budget)
     warn_of_unread([name for name in layers if name not in used])
     warn_of_stale(stale)
     return Diagnosis(
-        judge(digital), judge(ideal), judge(actual), tuple(budget), approximations, shares
+        judge(digital),
+        judge(ideal),
+        judge(actual),
+        tuple(budget),
+        approximations,
+        shares,
+        costs,
+        unpriced,
     )
+
+
+def _priced(
+    model: nn.Module, batches: list[Any], forward: Forward | None, spec: PluginSpec | None
+) -> tuple[CostReport | None, str]:
+    """What the components cost, or why that is not known."""
+    if spec is None:
+        return None, ""
+
+    def as_before(network: nn.Module, pair: Any) -> Any:
+        return run(network, pair[0], forward)
+
+    try:
+        # In pairs, so that a batch of several inputs is not taken for inputs and targets.
+        pairs = [(inputs,) for inputs in batches]
+        return priced(model, pairs, model=spec, forward=as_before), ""
+    except MemcoreError as error:
+        return None, str(error)
 
 
 def _read(loader: object) -> tuple[list[Any], Any]:

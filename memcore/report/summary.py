@@ -151,7 +151,7 @@ def _summarise(name: str, layer: Layer, matrix: Matrix) -> LayerSummary:
     return LayerSummary(
         name=name,
         kind=digital_class(layer.digital()).__name__,
-        rows=tiling.rows,
+        rows=tiling.own_rows,
         cols=tiling.cols * tiling.groups,
         arrays=tiling.arrays,
         cells=tiling.cells,

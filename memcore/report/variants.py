@@ -16,10 +16,11 @@ def with_effects(layer: Layer, keep: set[str]) -> Layer:
     """The same layer on the same chip, with only some of its effects."""
 
     def changed(config: CrossbarConfig) -> CrossbarConfig:
+        told = "adc" in keep and config.adc is not None and config.adc.counts_open
         return config.replace(
             device=config.device if device_effect(config) in keep else config.device.nominal(),
             without=(*config.without, *(name for name in config.effects if name not in keep)),
-            dac=config.dac if "dac" in keep else None,
+            dac=config.dac if "dac" in keep or told else None,  # which opens the word lines
             adc=config.adc if "adc" in keep else None,
         )
 

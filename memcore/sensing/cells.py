@@ -53,6 +53,7 @@ def configured(
     spread: Distribution | None,
     read_voltage: float,
     temperature: float,
+    without: Sequence[str] = (),
 ) -> CrossbarConfig:
     """How cells of the values 0 and 1 are written and read.
 
@@ -69,6 +70,7 @@ def configured(
         device=device,
         mapper=Told(),
         nonidealities=effects if spread is None else [*effects, Spread(factor=spread)],
+        without=without,
         tile=None,
         read_voltage=read_voltage,
         temperature=temperature,

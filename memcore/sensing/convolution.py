@@ -31,6 +31,7 @@ def sensing_table(
     spread: Distribution | None = None,
     nonidealities: Sequence[PluginSpec] = (),
     temperature: float = 300.0,
+    without: Sequence[str] = (),
 ) -> SumTable:
     """How likely each sensed sum is for each ideal sum and each number of open word lines.
 
@@ -50,6 +51,7 @@ def sensing_table(
             None for none beside what the device and the effects bring.
         nonidealities: effects of single cells, names, mappings or instances.
         temperature: K.
+        without: names of effects to leave out, those of the device among them.
 
     Raises:
         ConfigError: an argument does not fit, or cells share what an effect draws.
@@ -63,7 +65,7 @@ def sensing_table(
     """
     rows = require_rows(rows)
     read_voltage = _check.number("read_voltage", read_voltage, unit="V", above=0)
-    config = configured(device, nonidealities, spread, read_voltage, temperature)
+    config = configured(device, nonidealities, spread, read_voltage, temperature, without)
     low, high = (read_voltage * g for g in Ends.of(config))
     ones, zeros = (
         read_voltage * even_conductances(config, g, _CELLS) for g in reversed(Ends.of(config))

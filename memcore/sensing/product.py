@@ -1,7 +1,5 @@
 """`sensed_product`: products of two's complement numbers, bit by bit, through sensed sums."""
 
-from typing import Final
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,12 +7,10 @@ from torch import Tensor
 from memcore import _check
 from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
-from memcore.random import Stream
+from memcore.ops.sensed_sums import sensed_sums
+from memcore.random import ReadStream, Stream
 from memcore.sensing.amplifier import require_rows
 from memcore.sensing.table import SumTable
-
-#: Sums that are in memory at once.
-_CHUNK: Final = 1 << 17
 
 
 def sensed_product(
@@ -57,55 +53,40 @@ def sensed_product(
             "many rows at once, or a table of more"
         )
     missing = -len(weight) % rows
-    groups = (len(weight) + missing) // rows
+    units = (len(weight) + missing) // rows
     planes = _bits(F.pad(weight, (0, 0, 0, missing)), _format("weights", weights))
     width = weight.shape[1]
-    # [groups, rows, weight bits * outputs]
-    columns = (
-        planes.reshape(len(planes), groups, rows, width).permute(1, 2, 0, 3).flatten(2).contiguous()
-    )
+    cells = planes.reshape(len(planes), units, rows, width).permute(1, 2, 0, 3).flatten(2)
     digits = _bits(F.pad(x, (0, missing)), _format("inputs", inputs))
-    digits = digits.reshape(*digits.shape[:2], groups, rows).permute(2, 1, 0, 3).contiguous()
+    digits = digits.reshape(len(digits), len(x), 1, units, rows)
     stream = Stream(0) if stream is None else stream
-    size = max(1, _CHUNK // max(1, digits.shape[2] * columns.shape[2]))
-    sums = torch.cat(
-        [
-            _summed(digits[:, at : at + size], columns, table, stream, first + at)
-            for at in range(0, max(1, len(x)), size)
-        ]
-    )  # [n, input bits, weight bits * outputs]
-    places = _places(inputs, x)
-    total = torch.einsum("niw,i->nw", sums.to(x.dtype), places)
-    total = total.view(len(x), sum(weights), width)
-    product: Tensor = torch.einsum("nwo,w->no", total, _places(weights, x))
+    reads = torch.arange(first, first + len(x), device=x.device)
+    total = x.new_zeros(len(x), 1, cells.shape[2])
+    for bit, (opened, place) in enumerate(zip(digits, _places(inputs, x), strict=True)):
+        draws = stream.child("bit", bit).at(reads)
+        total = total + place * _sums(opened, cells.unsqueeze(0), table, draws).to(x.dtype)
+    product: Tensor = torch.einsum(
+        "nwo,w->no", total.view(len(x), len(planes), width), _places(weights, x)
+    )
     return product
 
 
-def _summed(
-    digits: Tensor, columns: Tensor, table: SumTable | None, stream: Stream, first: int
-) -> Tensor:
-    """Sums over all groups of word lines, [n, input bits, weight bits * outputs]."""
-    _, n, bits, _ = digits.shape
-    reads = torch.arange(first, first + n, device=digits.device)
-    total = digits.new_zeros(n, bits, columns.shape[2])
-    for group, (lines, cells) in enumerate(zip(digits, columns, strict=True)):
-        values = (lines.flatten(0, 1) @ cells).view_as(total)
-        if table is not None:
-            opened = lines.sum(2, keepdim=True)
-            values = table.drawn(values, opened, stream.child("group", group).at(reads))
-        total += values
-    return total
+def _sums(bits: Tensor, cells: Tensor, table: SumTable | None, draws: ReadStream) -> Tensor:
+    """Sums over all units, as told by a table or right, [n, 1, weight bits * outputs]."""
+    if table is not None:
+        return table.sums(bits, cells, draws)
+    return sensed_sums(bits, cells, draws.reads, None, None, 0, bits.shape[-1], 1)
 
 
 def _bits(values: Tensor, form: tuple[int, int]) -> Tensor:
-    """Bits of numbers, the sign first, float32 [bits, *shape]."""
+    """Bits of numbers, the sign first, uint8 [bits, *shape]."""
     whole, fraction = form
     count = whole + fraction
     low, high = -(2 ** (count - 1)), 2 ** (count - 1) - 1
     code = (values.detach().double() * 2**fraction).round().clamp(low, high).long() % 2**count
     shifts = torch.arange(count - 1, -1, -1, device=values.device)
     bits: Tensor = (code >> shifts.view(-1, *[1] * values.dim())) & 1
-    return bits.float()
+    return bits.to(torch.uint8)
 
 
 def _places(form: tuple[int, int], like: Tensor) -> Tensor:

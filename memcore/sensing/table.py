@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from memcore import _check
 from memcore._text import shown
+from memcore.contracts.sums import Sums
 from memcore.errors import ConfigError
+from memcore.ops.sensed_sums import sensed_sums, told
 from memcore.random import ReadStream
 
 
-class SumTable(nn.Module):
+class SumTable(Sums):
     """Probabilities of sensed sums for each number of open word lines and each ideal sum.
 
     Args:
@@ -82,14 +85,23 @@ class SumTable(nn.Module):
 
     def drawn(self, values: Tensor, lines: Tensor, stream: ReadStream) -> Tensor:
         """As `forward`, of sums that are known to be in the table."""
-        sensed = self.probability.shape[2]
-        point = stream.uniform(values.shape[1:]).mul_(sensed)
-        column = point.floor()
-        start = lines * float((self.rows + 1) * sensed)
-        index = (column + (start + values * float(sensed))).to(torch.int32).flatten()
-        kept = (point - column) < self.threshold.index_select(0, index).view(values.shape)
-        other = self.other.index_select(0, index).view(values.shape)
-        return torch.where(kept, column, other).to(values.dtype)
+        uniform = stream.uniform(values.shape[1:])
+        tables = (self.threshold, self.other, self.rows, self.threshold.shape[2])
+        return told(values, lines, uniform, *tables).to(values.dtype)
+
+    def sums(self, bits: Tensor, cells: Tensor, stream: ReadStream) -> Tensor:
+        """What is told of all sums, see `memcore.contracts.sums.Sums`."""
+        tables = (self.threshold, self.other, stream.key, self.rows, self.threshold.shape[2])
+        return sensed_sums(bits, cells, stream.reads, *tables)
+
+    def limited(self, most: int) -> Self:
+        """The table of an amplifier that tells no sum above `most`, but `most` in its place."""
+        most = _check.integer("most", most, at_least=0)
+        if self.probability.shape[2] <= most + 1:
+            return self
+        kept = self.probability[:, :, : most + 1].clone()
+        kept[:, :, most] += self.probability[:, :, most + 1 :].sum(2)
+        return type(self)(kept)
 
     def _require(self, values: Tensor, lines: Tensor) -> None:
         if not values.numel():
@@ -181,30 +193,44 @@ def _require_rows(probability: Tensor) -> None:
 
 
 def _aliases(probability: Tensor) -> tuple[Tensor, Tensor]:
-    """What draws a sensed sum with one uniform number, flat [open, ideal sum, sensed sum] from 0.
+    """What draws a told sum with one uniform number, float32 [open, ideal sum, column] from 0 open.
 
     Walker, "An efficient method for generating discrete random variables with general
     distributions", TOMS 3:253, 1977: the integer part of a draw picks a column, its fraction
-    whether the column or its `other` sum is meant.
+    whether the column or its `other` sum is meant. The columns are a power of two.
     """
     lines, values, sensed = probability.shape
-    mass = torch.zeros(lines + 1, values, sensed, dtype=torch.float64)
-    mass[1:] = probability.cpu() * sensed
-    mass[mass.sum(2) == 0] = torch.tensor([float(sensed)] + [0.0] * (sensed - 1)).double()
-    mass = mass.flatten(0, 1)
-    threshold = torch.ones_like(mass)
-    other = torch.arange(sensed).expand_as(mass).clone()
-    left = mass.clone()
-    row = torch.arange(len(mass))
-    for _ in range(sensed - 1):
-        least = left.argmin(1)
-        most = left.where(left.isfinite(), -torch.inf).argmax(1)
-        threshold[row, least] = left[row, least].clamp(0, 1)
-        other[row, least] = most
-        left[row, most] -= (1 - left[row, least]).clamp(min=0)
-        left[row, least] = torch.inf  # settled
+    columns = 1 << (sensed - 1).bit_length()
+    mass = torch.zeros(lines + 1, values, columns, dtype=torch.float64)
+    mass[1:] = F.pad(probability.cpu(), (0, columns - sensed)) * columns
+    mass[mass.sum(2) == 0] = torch.tensor([float(columns)] + [0.0] * (columns - 1)).double()
+    threshold, other = _paired(mass.flatten(0, 1))
+    shape = (lines + 1, values, columns)
     device = probability.device
-    return threshold.float().flatten().to(device), other.float().flatten().to(device)
+    return threshold.view(shape).float().to(device), other.view(shape).float().to(device)
+
+
+def _paired(mass: Tensor) -> tuple[Tensor, Tensor]:
+    """Thresholds and other columns of rows of masses [rows, columns], 1 on average.
+
+    Columns are settled from both ends of their order: the smallest is filled up by the largest,
+    which is settled itself, by the next largest, as soon as less than 1 is left of it.
+    """
+    ascending, order = mass.sort(dim=1)
+    threshold, other = torch.ones_like(mass), order.clone()
+    low = order.new_zeros(len(mass), 1)
+    high = low + mass.shape[1] - 1
+    left = ascending.gather(1, high)
+    for _ in range(mass.shape[1] - 1):
+        fills, least = left >= 1, ascending.gather(1, low)
+        settled = torch.where(fills, low, high)
+        share = torch.where(fills, least, left)
+        left = torch.where(fills, left, ascending.gather(1, high - 1)) - (1 - share)
+        low, high = low + fills.long(), high - (~fills).long()
+        place = order.gather(1, settled)
+        threshold.scatter_(1, place, share.clamp(0, 1))
+        other.scatter_(1, place, order.gather(1, high))
+    return threshold, other
 
 
 def _list(value: Any, what: str) -> Sequence[Any]:

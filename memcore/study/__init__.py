@@ -1,7 +1,7 @@
 """The main job: a study of what a network loses on memristive crossbars.
 
 `run` trains or loads a network, evaluates it on virtual chips at each point of the sweeps, and
-writes a table, a CSV and a plot; `load` reads a results folder back.
+writes a table, a CSV and a plot; `load` reads a results folder back, `report` makes a page of it.
 """
 
 from memcore._keywords import hint_all
@@ -9,6 +9,7 @@ from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
 from memcore.study.finishing import collect
 from memcore.study.loading import load
+from memcore.study.page import report
 from memcore.study.planning import Unit
 from memcore.study.results import Difference, Results, Row
 from memcore.study.runner import plan, run
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "plan",
     "read",
+    "report",
     "run",
     "status",
 ]

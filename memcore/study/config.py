@@ -45,6 +45,11 @@ def _named(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Let `cost = "mnsim"` stand for `cost = ["mnsim"]`."""
+    return [value] if isinstance(value, str | Mapping) else value
+
+
 def _or_none(name: Any) -> Any:
     return None if isinstance(name, str) and not name else name
 
@@ -88,6 +93,8 @@ class General(_Section):
             "mse", "rmse", "mae" or "r2" of numbers, or "package.module:function", a function of
             all outputs and all targets that returns a number, better if larger; or `{ name,
             parameters }`.
+        cost: cost models that price an inference at each point, beside the metric: a name of
+            `memcore.costs` or `{ name, parameters }` each.
         checkpoint: weights to load: a safetensors file, or "digits_vgg", which come with memcore.
             `memcore convert-checkpoint` converts those of torch.save. The network is trained when
             absent or empty.
@@ -117,6 +124,7 @@ class General(_Section):
     model: Component = {"name": "digits_vgg"}
     data: Component = {"name": "digits"}
     metric: Component = {"name": "accuracy"}
+    cost: Annotated[tuple[Component, ...], BeforeValidator(_listed)] = ()
     checkpoint: Annotated[str | None, BeforeValidator(_or_none)] = None
     chips: Whole = Field(default=5, ge=1)
     interval: Tight | None = None

@@ -79,14 +79,15 @@ def evaluate_chip(
         life: what the chip lives through after it was written and calibrated.
         number: number of the chip, from 0.
     """
-    chip = _chip(model, config, dataset, general, chip_seed(general, number))
+    chip = chip_of(model, config, dataset, general, chip_seed(general, number))
     life.pass_over(chip)
     return judged(chip, dataset, dataset.test.head(general.samples), general, metric)
 
 
-def _chip(
+def chip_of(
     model: nn.Module, config: Arrays, dataset: Dataset, general: General, seed: int
 ) -> nn.Module:
+    """The virtual chip of a seed, written and calibrated."""
     chip = converted(model, config, seed).eval()
     if any(entry.dac is not None or entry.adc is not None for entry in each(config)):
         inputs = dataset.prepare(dataset.train.images[: general.calibration].to(general.device))

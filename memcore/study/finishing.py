@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from memcore.errors import StudyError
+from memcore.study.costs import with_known_prices, with_prices
 from memcore.study.files import encoded, remove, write_atomic
 from memcore.study.loading import Folder
 from memcore.study.locks import Locks
@@ -14,9 +15,16 @@ from memcore.study.results import Results, Row, csv_text
 from memcore.study.stopping import needed
 from memcore.study.store import LOG, gathered, row_of
 from memcore.study.units import Units
+from memcore.study.work import Bench
 
 
-def finish(folder: Folder, baseline: Score, locks: Locks, known: Mapping[Unit, Score]) -> Results:
+def finish(
+    folder: Folder,
+    baseline: Score,
+    locks: Locks,
+    known: Mapping[Unit, Score],
+    bench: Bench | None = None,
+) -> Results:
     """Put the units together to points, and write the table and the picture.
 
     Args:
@@ -24,15 +32,28 @@ def finish(folder: Folder, baseline: Score, locks: Locks, known: Mapping[Unit, S
         baseline: what the digital network achieves.
         locks: locks in the folder.
         known: scores that need not be read again.
+        bench: network that points are priced with; without one they have the prices that are known.
     """
     units = Units(folder.store.folder)
     with locks.claiming():
         rows = [_row(folder, units, number, known) for number in range(len(folder.points))]
         results = gathered(folder.study, rows, baseline, folder.store.folder)
+        results = _with_prices(results, folder, bench)
         write_atomic(results.csv, encoded(csv_text(results)))
         if results.complete:
             units.end()
         _draw(results)
+    return results
+
+
+def _with_prices(results: Results, folder: Folder, bench: Bench | None) -> Results:
+    if bench is not None:
+        network, content = (bench.model, bench.dataset), bench.content
+        parts = folder.subject.parts
+        return with_prices(results, parts, network, content.points, content.configs)
+    results = with_known_prices(results, folder.subject.parts, folder.points)
+    if results.study.study.cost and len(results.prices) < len(folder.points):
+        LOG.warning("some points are not priced yet: memcore run of the same study prices them")
     return results
 
 

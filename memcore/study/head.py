@@ -11,6 +11,7 @@ from torch import nn
 from memcore.errors import StudyError
 from memcore.study import checkpoints, data, metrics, models
 from memcore.study.config import Study
+from memcore.study.costs import require_models
 from memcore.study.data import Dataset
 from memcore.study.evaluation import judged
 from memcore.study.layered import each
@@ -53,6 +54,7 @@ class Head:
         content = described(study)
         _warn_of_vain_waiting(content)
         general = study.study
+        require_models(general)
         device = _device(general.device)
         dataset = data.dataset(general.data, study.folder)
         metric = metrics.metric(general.metric, study.folder)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from memcore.errors import StudyError
 from memcore.study.config import Study
+from memcore.study.costs import with_known_prices
 from memcore.study.files import read_json
 from memcore.study.metrics import Score
-from memcore.study.record import checked
 from memcore.study.results import Results, Row
-from memcore.study.store import BASELINE, RESOLVED, Store, Subject, gathered, row_of
+from memcore.study.store import BASELINE, Store, Subject, gathered, record_of, row_of
 from memcore.study.sweeps import Point, points
 from memcore.study.units import Units
 
@@ -40,12 +40,7 @@ class Folder:
         if not isinstance(folder, str | Path):
             raise StudyError(f"a results folder is {folder!r}; expected a path")
         store = Store(Path(folder))
-        record = checked(read_json(store.folder / RESOLVED))
-        if record is None:
-            raise StudyError(
-                f"'{folder}' holds no study: {RESOLVED} is missing, torn or foreign; expected a "
-                "folder that memcore run has written"
-            )
+        record = record_of(store.folder)
         study = Study.model_validate(record["study"])
         noted = read_json(store.points / f"{BASELINE}.json")
         noted = noted if isinstance(noted, dict) else {}
@@ -78,7 +73,8 @@ class Folder:
     def results(self, baseline: Score) -> Results:
         """The results of the points whose units are all known."""
         rows = [self.row(point) for point in self.points]
-        return gathered(self.study, rows, baseline, self.store.folder)
+        results = gathered(self.study, rows, baseline, self.store.folder)
+        return with_known_prices(results, self.subject.parts, self.points)
 
 
 def load(folder: str | Path) -> Results:

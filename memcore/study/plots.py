@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from memcore._text import needed
 from memcore.study.config import Axis, Scalar, Study, Sweep
+from memcore.study.cost_plots import panels
 from memcore.study.files import write_atomic
 from memcore.study.layered import patterns
 from memcore.study.life import Life
@@ -104,12 +105,14 @@ def _blank(width: float, height: float) -> "Figure":
 
 def _drawn(results: Results) -> "Figure":
     sweeps = results.study.sweep
-    columns = min(3, len(sweeps))
+    models = len(next(iter(results.prices.values()), ()))
+    columns = min(3, len(sweeps)) if not models else 3
     lines = math.ceil(len(sweeps) / columns)
     width = 3.5 * columns + 0.4
-    drawn = _blank(width, 3.4 * lines + 0.9)
+    drawn = _blank(width, 3.4 * (lines + models) + 0.9)
     drawn.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]
-    grid = drawn.subplots(lines, columns, sharey=True, squeeze=False)
+    every = drawn.subplots(lines + models, columns, sharey=True, squeeze=False)
+    grid = every[:lines]
     notes = [_note(sweep, results.study) for sweep in sweeps]
     pad = 7 + 10 * max(note.count("\n") + bool(note) for note in notes)
     for axes, sweep, note in itertools.zip_longest(grid.flat, sweeps, notes):
@@ -121,7 +124,9 @@ def _drawn(results: Results) -> "Figure":
         _panel(axes, sweep, results)
     if results.kind.is_share:
         _percent(grid[0, 0])
-    for line in grid:
+    if models:
+        panels(every[lines:], results, COLOURS, MARKERS)
+    for line in every:
         line[0].set_ylabel(_quantity(results))
     _frame(drawn, results, width)
     return drawn
@@ -169,7 +174,7 @@ def _panel(axes: "Axes", sweep: Sweep, results: Results) -> None:
     looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS))
     for look, series in zip(looks, itertools.product(*others), strict=False):
         chosen = [row for row in rows if list(row.setting.values())[1:] == list(series)]
-        label = _series_label(sweep, names[1:], series)
+        label = series_label(sweep, names[1:], series)
         _series(axes, scale, chosen, names, look, label, 100 if results.kind.is_share else 1)
     _baseline(axes, results)
     scale.apply(axes)
@@ -217,7 +222,8 @@ def _series(
     )
 
 
-def _series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) -> str:
+def series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) -> str:
+    """The name of a series: the settings of all axes but the first."""
     parts = []
     for name, value in zip(names, values, strict=True):
         axis = sweep.axes[name]
@@ -244,7 +250,7 @@ class _Scale:
 
     def __init__(self, axis: Axis) -> None:
         self.values = list(axis.values)
-        self.kind = axis.scale if axis.scale != "auto" else _guess(self.values)
+        self.kind = axis.scale if axis.scale != "auto" else guessed(self.values)
         self.ordered = self.kind != "category"
 
     def place(self, value: Scalar) -> float:
@@ -263,7 +269,8 @@ class _Scale:
             axes.set_xlim(-0.5, len(self.values) - 0.5)
 
 
-def _guess(values: Sequence[Scalar]) -> str:
+def guessed(values: Sequence[Scalar]) -> str:
+    """The scale of an axis that names none."""
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return "category"
     numbers = [float(value) for value in values]

@@ -14,7 +14,7 @@ from memcore.study.layered import patterns
 FORMAT: Final = 1
 #: What may change without changing a figure of the table.
 _COSMETIC: Final = {
-    "study": {"name", "title", "note", "batch"},
+    "study": {"name", "title", "note", "batch", "cost"},
     "sweep": {"title", "note"},
     "axis": {"label", "unit", "scale"},
 }

@@ -5,7 +5,7 @@ import io
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from memcore._text import aligned
 from memcore.study.config import RESERVED, Axis, Study, Sweep
 from memcore.study.metrics import Kind, kind
+from memcore.study.prices import Fronts, Prices, columns, figures, heads
 
 CONFIDENCE: Final = 0.95
 
@@ -99,6 +100,7 @@ class Results:
         rows: finished points, in the order of the table.
         complete: whether no point is missing.
         folder: folder of the files.
+        prices: what an inference costs at each point, by the name of the point.
     """
 
     study: Study
@@ -107,6 +109,7 @@ class Results:
     rows: tuple[Row, ...]
     complete: bool
     folder: Path
+    prices: Prices = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -146,6 +149,12 @@ class Results:
         return kind(self.study.study.metric)
 
     @property
+    def fronts(self) -> Fronts:
+        """Which points nothing beats: no other one is as good and cheaper."""
+        sign = -1 if self.kind.smaller_is_better else 1
+        return Fronts(self.prices, {name_of(row): sign * row.mean for row in self})
+
+    @property
     def csv(self) -> Path:
         """The file of the table."""
         return self.folder / "results.csv"
@@ -154,6 +163,11 @@ class Results:
     def plot(self) -> Path:
         """The file of the picture."""
         return self.folder / "plot.png"
+
+
+def name_of(row: Row) -> str:
+    """The name of the point of a row."""
+    return f"{row.sweep}-{row.index:03d}"
 
 
 @cache
@@ -198,10 +212,12 @@ def csv_text(results: Results) -> str:
     before, after = RESERVED[:1], RESERVED[1:]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*before, *map(_harmless, axes), *after])
+    priced = columns(next(iter(results.prices.values()), ()))
+    writer.writerow([*before, *map(_harmless, axes), *after, *priced])
     for row in results:
         settings = [_harmless(row.setting.get(axis, "")) for axis in axes]
-        writer.writerow([row.sweep, *settings, *_figures(row, results)])
+        costs = figures(results.prices.get(name_of(row), ())) or [""] * len(priced)
+        writer.writerow([row.sweep, *settings, *_figures(row, results), *costs])
     return file.getvalue()
 
 
@@ -239,23 +255,35 @@ def table(results: Results) -> str:
     for sweep in results.study.sweep:
         rows = results.sweep(sweep.name)
         lines += ["", sweep.title or sweep.name, *_block(sweep, rows, results)]
+    if results.prices:
+        lines += ["", _PRICED]
     if not results.complete:
         lines += ["", "not complete: run the study again to evaluate the missing points"]
     return "\n".join(lines)
 
 
+_PRICED: Final = (
+    "costs are of one inference of the first chip; * on the Pareto front: no point is as good for "
+    "less of it"
+)
+
+
 def _block(sweep: Sweep, rows: tuple[Row, ...], results: Results) -> Iterator[str]:
-    heads = [titled(name, axis) for name, axis in sweep.axes.items()]
+    titles = [titled(name, axis) for name, axis in sweep.axes.items()]
     share = results.kind.is_share
     unit = " (%)" if share else ""
-    cells = [[*heads, f"{results.kind.label}{unit}", f"drop{unit}"]]
+    priced = next(iter(results.prices.values()), ())
+    cells = [[*titles, f"{results.kind.label}{unit}", f"drop{unit}", *heads(priced)]]
+    fronts = results.fronts if priced else None
     for row in rows:
-        drop = results.drop(row)
+        drop, name = results.drop(row), name_of(row)
+        costs = fronts.cells(name, results.prices.get(name, ())) if fronts is not None else []
         cells.append(
             [
                 *(shown(value) for value in row.setting.values()),
                 _with_interval(row, share),
                 f"{100 * drop:.2f}" if share else f"{drop:.4g}",
+                *(costs or [""] * len(heads(priced))),
             ]
         )
     yield from (f"  {line}" for line in aligned(cells, str.rjust, "   "))

@@ -72,7 +72,7 @@ def run(
         folder = Folder(work.store, head.content.study, tuple(head.content.points), plan.subject)
         if part is not None:
             return folder.results(baseline)
-        return finish(folder, baseline, locks, work.scores)
+        return finish(folder, baseline, locks, work.scores, plan.bench)
 
 
 def plan(source: Source, out: str | Path | None = None, **overrides: Any) -> Plan:

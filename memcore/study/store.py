@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from memcore.errors import StudyError
 from memcore.study.config import General, Study
+from memcore.study.costs import COSTS
 from memcore.study.files import (
     digest_json,
     read_json,
@@ -28,7 +29,7 @@ RESOLVED: Final = "study.resolved.json"
 BASELINE: Final = "baseline"
 CHECKPOINT: Final = "model.safetensors"
 SNAPSHOT: Final = "training.snapshot"
-OUTPUTS: Final = ("results.csv", "plot.png")
+OUTPUTS: Final = ("results.csv", "plot.png", COSTS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Subject:
     identity: str
     model: str
     data: str
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """All three."""
+        return self.identity, self.model, self.data
 
 
 class Store:
@@ -131,6 +137,21 @@ class Store:
 
     def _file(self, name: str) -> Path:
         return self.points / f"{name}.json"
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """What a results folder says of its study: `study.resolved.json`.
+
+    Raises:
+        StudyError: there is no study in the folder.
+    """
+    record = checked(read_json(folder / RESOLVED))
+    if record is None:
+        raise StudyError(
+            f"'{folder}' holds no study: {RESOLVED} is missing, torn or foreign; expected a folder "
+            "that memcore run has written"
+        )
+    return record
 
 
 def gathered(study: Study, rows: Sequence[Row | None], baseline: Score, folder: Path) -> Results:

@@ -1,7 +1,6 @@
 """`components`: the tables of components, read when they are first asked for."""
 
 import csv
-import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from memcore._text import did_you_mean, hint, shown
 from memcore.errors import ArgumentTypeError, ConfigError, UnknownComponentError
+from memcore.tables.bibliography import entries
 from memcore.tables.component import Component
 
 _FOLDER: Final = Path(__file__).parent
@@ -87,6 +87,10 @@ class Components(Mapping[str, Component]):
 
     def search(self, text: str = "", *, kind: str = "") -> list[Component]:
         """The components of a kind, or of any, whose row has each word of a text."""
+        if not isinstance(text, str) or not isinstance(kind, str):
+            raise ArgumentTypeError(
+                f"text={shown(text)}, kind={shown(kind)}; expected words to search for, as texts"
+            )
         words = text.lower().split()
         return [
             each
@@ -95,38 +99,29 @@ class Components(Mapping[str, Component]):
         ]
 
     def cite(self, name: str) -> str:
-        """The entry of the bibliography for the figures of a component, as BibTeX.
+        """The entry of the bibliography for a component, or for the key of a source, as BibTeX.
 
         Raises:
-            UnknownComponentError: there is no such component.
-            ConfigError: its source is in no bibliography beside the tables.
+            UnknownComponentError: there is no such component or source.
+            ConfigError: the source of the component is in no bibliography beside the tables.
         """
+        known: dict[str, str] = {}
+        for file in self._files:
+            known |= entries(file.parent)
+        if name in known and name not in self:
+            return known[name]
         key = self[name].source
-        texts = [_bibliography(file) for file in self._files]
-        found = next((text[key] for text in reversed(texts) if key in text), None)
-        if found is None:
-            known = {key for text in texts for key in text}
+        if key not in known:
             raise ConfigError(
                 f"source {key!r} of component {name!r} is in no bibliography"
                 f"{hint(key, sorted(known))}; expected an entry in a .bib file beside its table"
             )
-        return found
+        return known[key]
 
 
 def _searched(component: Component) -> str:
     words = (component.name, component.kind, component.condition, component.source)
     return " ".join((*words, component.location, component.note)).lower()
-
-
-def _bibliography(table: Path) -> dict[str, str]:
-    """The entries of all .bib files beside a table by their keys."""
-    entries = {}
-    for file in sorted(table.parent.glob("*.bib")):
-        for entry in re.split(r"(?m)^(?=@)", file.read_text(encoding="utf-8")):
-            found = re.match(r"@\w+\{([^,\s]+),", entry)
-            if found:
-                entries[found[1]] = entry.strip()
-    return entries
 
 
 def _read(file: Path) -> Iterator[Component]:

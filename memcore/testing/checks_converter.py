@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from memcore.contracts.converter import Converter
 from memcore.contracts.lines import Lines
+from memcore.contracts.sums import OperationUnit, Sums
+from memcore.random import Stream
 from memcore.testing.cases import (
+    ReferenceDevice,
     Untouched,
     compiled,
     context,
@@ -21,6 +25,19 @@ from memcore.testing.cases import (
 #: Signed, unsigned and lopsided ranges, of volts and of microamperes.
 RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 1.5), (-3e-6, 3e-6))
 _POINTS = 4097
+
+Check = Callable[[Converter], None]
+
+
+def _of_currents(check: Check) -> Check:
+    """A check of converters that are told currents; one that counts open lines is told sums."""
+
+    @wraps(check)
+    def checked(converter: Converter) -> None:
+        if not converter.counts_open:
+            check(converter)
+
+    return checked
 
 
 def _bind(converter: Converter, scale: tuple[float, float] = RANGES[0]) -> nn.Module:
@@ -60,6 +77,7 @@ def check_observes_a_range(converter: Converter) -> None:
             )
 
 
+@_of_currents
 def check_is_idempotent(converter: Converter) -> None:
     """What was converted once converts to itself, where converters have no errors of their own."""
     for scale in () if converter.differs else RANGES:
@@ -75,6 +93,7 @@ def check_is_idempotent(converter: Converter) -> None:
             )
 
 
+@_of_currents
 def check_is_monotone(converter: Converter) -> None:
     """A larger value never gives a smaller code, where converters have no errors of their own."""
     for scale in () if converter.differs else RANGES:
@@ -87,6 +106,7 @@ def check_is_monotone(converter: Converter) -> None:
             )
 
 
+@_of_currents
 def check_count_of_levels(converter: Converter) -> None:
     """There are at most 2^bits levels."""
     bits = getattr(converter, "bits", None)
@@ -102,6 +122,7 @@ def check_count_of_levels(converter: Converter) -> None:
             fail(converter, f"every value becomes the same in {scale}", "use the range given")
 
 
+@_of_currents
 def check_zero_is_a_level(converter: Converter) -> None:
     """Where the range holds 0, 0 is converted without error: no input means no current.
 
@@ -117,6 +138,7 @@ def check_zero_is_a_level(converter: Converter) -> None:
             )
 
 
+@_of_currents
 def check_stays_in_range(converter: Converter) -> None:
     """Values beyond the range saturate, and within it none is off by more than one step.
 
@@ -146,6 +168,7 @@ def check_stays_in_range(converter: Converter) -> None:
             )
 
 
+@_of_currents
 def check_inputs_stay_as_they_are(converter: Converter) -> None:
     """Values and the range are not written into."""
     values, scale = _sweep(RANGES[0], beyond=0.5), torch.tensor(RANGES[0])
@@ -158,6 +181,7 @@ def check_inputs_stay_as_they_are(converter: Converter) -> None:
     untouched.require(converter, "the bound form")
 
 
+@_of_currents
 def check_follows_to(converter: Converter) -> None:
     """The bound form moves to another dtype and to another device as a whole."""
     form = _bind(converter)
@@ -176,6 +200,7 @@ def check_follows_to(converter: Converter) -> None:
         fail(converter, f"the result is on {moved.device}", "create tensors with device=x.device")
 
 
+@_of_currents
 def check_randomness_is_keyed(converter: Converter) -> None:
     """The same seed gives the same codes, and nothing draws from the global generators."""
     values = _sweep(RANGES[0])
@@ -190,6 +215,7 @@ def _lines() -> Lines:
     return Lines(arrays=4, cols=3, array=array, column=torch.arange(3).expand(2, 4, 3))
 
 
+@_of_currents
 def check_converters_of_lines_differ(converter: Converter) -> None:
     """Converters that differ keep the shape of values, and are those of bit lines.
 
@@ -237,6 +263,7 @@ def check_lanes_agree(converter: Converter) -> None:
         fail(converter, "agreeing twice changes the ranges", "leave ranges that agree as they are")
 
 
+@_of_currents
 def check_compiles(converter: Converter) -> None:
     """`torch.compile` takes the bound form in one graph."""
     form, values = _bind(converter), _sweep(RANGES[0], beyond=0.5)
@@ -253,6 +280,37 @@ def check_compiles(converter: Converter) -> None:
         fail(converter, "compiled codes differ", "let the form depend on its argument only")
 
 
+def _told(converter: Converter, reads: Tensor, opened: int, ones: int) -> Tensor:
+    """What is told of sums with so many open lines and so many ones, [reads, 7]."""
+    unit = OperationUnit(rows=4, device=ReferenceDevice())
+    ctx = dataclasses.replace(context(0, "converter"), unit=unit)
+    form = converter.bind(torch.tensor(RANGES[0]), ctx)
+    if not isinstance(form, Sums):
+        fail(converter, f"bind returns {type(form).__name__}", "return memcore.Sums")
+    bits = (torch.arange(4) < opened).to(torch.uint8).expand(len(reads), 1, 1, 4)
+    cells = (torch.arange(4) < ones).to(torch.uint8).view(1, 1, 4, 1).expand(1, 1, 4, 7)
+    return form.sums(bits, cells, Stream(3).at(reads)).flatten(1)
+
+
+def check_sums_are_told(converter: Converter) -> None:
+    """Sums are told as integers, 0 without an open line, and the same for the same read."""
+    if not converter.counts_open:
+        return
+    reads = torch.arange(9)
+    for opened, ones in ((0, 4), (4, 0), (3, 2), (4, 4)):
+        told = _told(converter, reads, opened, ones)
+        if told.shape != (9, 7) or not torch.equal(told, told.round()) or bool((told < 0).any()):
+            fail(converter, f"{told} is told of sums", "tell integers >= 0, [reads, groups, cols]")
+        if opened == 0 and bool(told.any()):
+            fail(converter, "a unit without an open line tells more than 0", "add nothing for it")
+        if not torch.equal(_told(converter, reads[4:], opened, ones), told[4:]):
+            fail(
+                converter,
+                "what a read is told depends on the reads before it",
+                "draw from the stream that is handed in, one number for each sum",
+            )
+
+
 CHECKS: tuple[Callable[[Any], None], ...] = (
     check_observes_a_range,
     check_is_idempotent,
@@ -265,5 +323,6 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     check_randomness_is_keyed,
     check_converters_of_lines_differ,
     check_lanes_agree,
+    check_sums_are_told,
     check_compiles,
 )

@@ -25,6 +25,7 @@ from memcore.testing import (
     checks_nonideality,
     checks_programmer,
     checks_programmer_lines,
+    checks_update,
 )
 from memcore.testing.cases import describe
 from memcore.testing.layer_case import LayerCase
@@ -41,6 +42,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "converters": checks_converter.CHECKS,
     "costs": checks_cost.CHECKS,
     "compressions": checks_compression.CHECKS,
+    "updates": checks_update.CHECKS,
     "executors": checks_executor.CHECKS,
     "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
@@ -86,8 +88,8 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
 
     Args:
         plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model,
-            compression pass or executor; or the class of a layer, which is tried in each of its
-            `trials`.
+            compression pass, update rule or executor; or the class of a layer, which is tried in
+            each of its `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.

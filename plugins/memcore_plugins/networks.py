@@ -41,3 +41,17 @@ def neurosim_vgg8() -> nn.Module:
 def puma_layer() -> nn.Module:
     """The fully connected layer of PUMA's public example: 256 inputs, 256 sigmoids."""
     return nn.Sequential(nn.Linear(256, 256), nn.Sigmoid())
+
+
+def vgg_a() -> nn.Module:
+    """VGG-A with 11 layers of weights, for 3 x 224 x 224 images."""
+    layers: list[nn.Module] = []
+    before = 3
+    for channels in (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0):
+        if channels:
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
+            before = channels
+        else:
+            layers.append(nn.MaxPool2d(2))
+    head = [nn.Linear(512 * 49, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), *head, nn.Linear(4096, 1000))

@@ -16,7 +16,7 @@ CHECK = """
 import hashlib
 import torch
 from memcore import native
-from memcore.ops import crossbar_mvm, philox, quantize
+from memcore.ops import crossbar_mvm, philox, quantize, sensed_sums
 
 torch.manual_seed(0)
 print(native.status().cpu.isa)
@@ -37,6 +37,12 @@ for levels in (torch.linspace(-2, 2, 256), torch.randn(300), torch.rand(5)):
     same(quantize.levels(x, table), quantize._levels_reference(x, table))
 step = torch.tensor([0.01])
 same(quantize.uniform(x, step, -99, 99), quantize._uniform_reference(x, step, -99, 99))
+
+bits = (torch.rand(5, 2, 3, 4) < 0.5).to(torch.uint8)
+cells = (torch.rand(2, 3, 4, 21) < 0.5).to(torch.uint8)
+tables = (torch.rand(5, 5, 8), torch.randint(0, 8, (5, 5, 8)).float())
+told = (bits, cells, torch.arange(5), *tables, 3, 4, 8)
+assert torch.equal(sensed_sums.sensed_sums(*told), sensed_sums._reference(*told))
 
 for n, groups, rows, cols, tile in ((1, 1, 5, 3, 2), (33, 2, 300, 70, 128), (64, 1, 128, 32, 64)):
     x = torch.randn(n, groups, rows)

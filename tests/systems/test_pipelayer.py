@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from memcore_plugins.costs.pipelayer import PipeLayer
+from memcore_plugins.networks import vgg_a
 from torch import nn
 
 import memcore
@@ -60,18 +61,6 @@ def test_ac_pi_4_training_writes_each_cell_once_a_batch():
     assert found.layers[0].events["cells"] == 200 * 30 * 4 * 2
     with pytest.warns(memcore.MemcoreWarning, match=r"3 batches write each cell as often, and it"):
         memcore.cost(network, x, model="pipelayer", training=True, batch=32, endurance=2)
-
-
-def vgg_a() -> nn.Module:
-    layers, before = [], 3
-    for channels in (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"):
-        if channels == "M":
-            layers.append(nn.MaxPool2d(2))
-        else:
-            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
-            before = channels
-    fc = [nn.Linear(512 * 49, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Flatten(), *fc, nn.Linear(4096, 1000))
 
 
 def test_ac_pi_5_energy_of_vgg_a_is_that_of_its_spikes():

@@ -225,3 +225,47 @@ def test_ac_rap_5_sixteen_entries_suffice_and_four_do_not(digits_cnn):
 def test_ac_rap_5_on_other_seeds(digits_cnn, seed):
     assert lost(digits_cnn, seed, 16) <= 1.0
     assert lost(digits_cnn, seed, 4) >= 5.0
+
+
+# -- packed codes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", [3, 16, 200])
+@pytest.mark.parametrize("kind", layers())
+def test_packed_codes_give_what_entries_give(kind, weights):
+    layer, shape = layers()[kind]
+    x = torch.randn(shape)
+    made = with_books(layer, weights, 5, x)
+    with torch.no_grad():
+        fast = made(x)
+    torch.testing.assert_close(fast, made(x.clone().requires_grad_()).detach())
+
+
+def test_packed_codes_follow_a_loaded_state_and_a_training():
+    layer, x = nn.Linear(12, 7), torch.randn(5, 12)
+    one, two = with_books(layer, 6, 5, x), with_books(nn.Linear(12, 7), 6, 5, x)
+    with torch.no_grad():
+        expected = one(x)
+        assert not torch.equal(two(x), expected)
+        two.load_state_dict(one.state_dict())
+        assert torch.equal(two(x), expected)
+        one.take(torch.zeros(7, 12), one.weight_book, one.input_book)
+        assert not torch.allclose(one(x), expected), "codes that are trained are not packed"
+
+
+def test_a_gradient_passes_frozen_codes():
+    layer, x = nn.Linear(12, 7), torch.randn(5, 12, requires_grad=True)
+    made = with_books(layer, 6, 5, x.detach())
+    made(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+
+
+def test_coded_layers_compile_and_export():
+    layer, x = nn.Linear(12, 7), torch.randn(5, 12)
+    made = with_books(layer, 6, 5, x).eval()
+    with torch.no_grad():
+        compiled = torch.compile(made, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(x), made(x))
+        exported = torch.export.export(made, (x,)).module()
+        torch.testing.assert_close(exported(x), made(x))

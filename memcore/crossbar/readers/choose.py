@@ -9,8 +9,9 @@ from memcore.contracts.mapper import added, subtracted
 from memcore.crossbar.calibrated import Calibrated
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import Electrical, Exact, Reader, Tiled
+from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed, Tiled
 from memcore.crossbar.tiling import in_order
+from memcore.crossbar.units import require_bits, unit_cells
 
 
 class Derived(NamedTuple):
@@ -81,6 +82,13 @@ def choose(
         constant: whether the last word line is driven by a constant input of 1, past the DAC.
     """
     effects = cells.effects
+    if adc.sums is not None:
+        units = unit_cells(cells, plan)
+        if dac.form is None and dac.converter is not None:  # which has no range yet
+            return Exact(derived.folded, None, constant=constant)
+        key = cells.random.child("adc", "sums").key
+        bits = require_bits(dac.form, cells.name)
+        return Sensed(units, derived.folded, bits, adc.sums, key, cells.scale, plan)
     if adc.converter is None and effects.is_exact and not isinstance(dac.form, SerialLevels):
         return Exact(derived.folded, dac.form, constant=constant)
     levels = adc.levels if fuse else None

@@ -177,7 +177,7 @@ class Electrical(nn.Module):
 
     def _read(self, x: Tensor, reads: Tensor, lines: Tensor | None) -> Tensor:
         phases = self._phases(x, lines)
-        _, ranks = _rank()
+        _, ranks = process()
         numbers = numbered(reads, x.shape[0], len(phases))
         total = None
         for index, (values, place) in enumerate(phases):
@@ -326,11 +326,11 @@ def numbered(reads: Tensor, count: int, phases: int = 1) -> Tensor:
         count: how many reads there are now.
         phases: of each read; the numbers of the later ones follow in steps of the processes.
     """
-    rank, ranks = _rank()
+    rank, ranks = process()
     return phases * (reads + torch.arange(count, device=reads.device)) * ranks + rank
 
 
-def _rank() -> tuple[int, int]:
+def process() -> tuple[int, int]:
     """The rank of this process among those that train together: each draws noise of its own."""
     if not dist.is_available() or not dist.is_initialized():
         return 0, 1

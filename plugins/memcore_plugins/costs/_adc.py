@@ -17,3 +17,9 @@ def adc_energies(bits: int) -> dict[str, float]:
     found = {each.name: each.energy_of_use for each in rows if each.bits == bits}
     known = {name: energy for name, energy in found.items() if energy is not None}
     return {**known, "closed form, 28 nm": closed_form(bits)}
+
+
+def survey_name(bits: int, node: float, rate: float) -> str:
+    """The row of the fit to the survey for a node in m and conversions each second."""
+    speed = "1280ms" if rate > 1e8 else "100ms"
+    return f"survey_adc_{bits}b_{round(node * 1e9)}nm_{speed}"

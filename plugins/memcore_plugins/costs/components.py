@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isclose
 from typing import Literal
 
 from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
-from memcore_plugins.costs._adc import adc_energies, closed_form
+from memcore_plugins.costs._adc import adc_energies, closed_form, survey_name
+from memcore_plugins.costs._node import at_node
+from memcore_plugins.costs._reload import reload, room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class ComponentsCost(CostModel):
     28 nm, $E = (100\,\mathrm{fJ}\, b + 1\,\mathrm{aJ}\, 4^b) (V / 1\,\mathrm{V})^2$; the lowest and
     the highest figure of all of them are shown beside the one that counts. An array is read, then
     its columns are converted; arrays of a layer work at the same time, layers one after another.
+    Arrays beyond `chip_arrays` pass through the last one, one by one, written in every run.
     """
 
     adc: str | Component = parameter("isaac_adc_{bits}b", "1", "ADC of the tables, of any bits")
@@ -28,10 +30,19 @@ class ComponentsCost(CostModel):
     shift_add: str | Component = parameter("isaac_shift_add", "1", "adder of the tables")
     buffer: str | Component = parameter("isaac_edram", "1", "buffer of the tables, one a layer")
     node: float | None = parameter(None, "m", "node that all components must be of", above=0)
+    scaling: Literal["none", "stillmaker_baas"] = parameter(
+        "none", "1", "rule that carries components of other nodes over to `node`"
+    )
     survey_node: float = parameter(32e-9, "m", "node of the survey: 65, 45, 32 or 22 nm", above=0)
     read_time: float = parameter(1e-7, "s", "time of a read, that of ISAAC", above=0)
     conversion_rate: float = parameter(1.28e9, "1/s", "conversions of an ADC, ISAAC's", above=0)
     adcs: int = parameter(1, "1", "ADCs of an array", above=0)
+    chip_arrays: int | None = parameter(
+        None, "1", "arrays of the chip; None for as many as the network takes", above=0
+    )
+    cell_write: str | Component = parameter(
+        "pipelayer_write_spike", "1", "writing of a cell whose programmer reports no energy"
+    )
     cell_area: float = parameter(4.096e-15, "m^2", "area of a cell, 4 F^2 at 32 nm", at_least=0)
 
     leaves_out = (
@@ -40,28 +51,35 @@ class ComponentsCost(CostModel):
         "refresh",
         "digital layers",
         "drivers of lines",
-        "reload of weights that do not fit on a chip",
     )
+
+    @property
+    def technology(self) -> float | None:
+        return self.node or self._find(self.shift_add).technology
+
+    def events(self, layer: LayerWork) -> Mapping[str, int]:
+        writings = 0 if layer.array is None else room(layer, self.chip_arrays)[1]
+        return {**super().events(layer), **({"reloads": writings} if writings else {})}
 
     def table(self, layer: LayerWork) -> Mapping[str, Charge]:
         array, done = layer.array, layer.activity
         if array is None:
             return {}
-        cells = array.arrays * array.rows * array.cols
+        arrays, writings = room(layer, self.chip_arrays)
         adder, buffer = self._find(self.shift_add), self._find(self.buffer)
         word = buffer.need("energy_of_use") / buffer.need("bits")
-        return {
+        charges = {
             "cells": Charge(
                 energy=self.read_time * done.dissipation,
-                time=self.read_time * done.reads / array.arrays,
-                area=self.cell_area * cells,
+                time=self.read_time * done.reads / array.arrays * max(1, writings),
+                area=self.cell_area * arrays * array.rows * array.cols,
                 source="simulated cells",
             ),
-            "adc": self._conversions(layer, array.arrays, array.adc_bits),
-            "dac": self._inputs(layer, array.arrays * array.rows, array.dac_bits),
+            "adc": self._conversions(layer, arrays, max(1, writings)),
+            "dac": self._inputs(layer, arrays * array.rows, array.dac_bits),
             "shift_add": Charge(
                 energy=done.shift_adds * adder.need("energy_of_use"),
-                area=self.adcs * array.arrays * adder.need("area"),
+                area=self.adcs * arrays * adder.need("area"),
                 source=adder.source,
             ),
             "buffer": Charge(
@@ -75,10 +93,12 @@ class ComponentsCost(CostModel):
                 source="simulated pulses",
             ),
         }
+        if writings and done.vectors:
+            charges["reload"] = reload(layer, writings, self._find(self.cell_write))
+        return charges
 
-    def _conversions(self, layer: LayerWork, arrays: int, bits: int | None) -> Charge:
-        energy = lowest = highest = 0.0
-        sources = []
+    def _conversions(self, layer: LayerWork, arrays: int, passes: int) -> Charge:
+        energy, lowest, highest, sources = 0.0, 0.0, 0.0, []
         for (_, each), count in layer.activity.adc_conversions.items():
             component, chosen = self._adc(each)
             every = [*adc_energies(each).values(), chosen]
@@ -86,11 +106,12 @@ class ComponentsCost(CostModel):
             lowest, highest = lowest + count * min(every), highest + count * max(every)
             named = {"table": component.source, "survey": "andrulis24", "closed_form": "sun23"}
             sources.append(named[self.adc_from])
-        converters = self.adcs * arrays
-        area = 0.0 if bits is None else converters * self._adc(bits)[0].need("area")
+        assert layer.array is not None
+        bits, all_of_them = layer.array.adc_bits, self.adcs * layer.array.arrays
+        area = 0.0 if bits is None else self.adcs * arrays * self._adc(bits)[0].need("area")
         return Charge(
             energy=energy,
-            time=layer.activity.conversions / converters / self.conversion_rate,
+            time=passes * layer.activity.conversions / all_of_them / self.conversion_rate,
             area=area,
             source=", ".join(dict.fromkeys(sources)),
             lowest=lowest,
@@ -102,22 +123,18 @@ class ComponentsCost(CostModel):
         for each, count in layer.activity.dac_conversions.items():
             component = self._of_bits(self.dac, each)
             energy, source = energy + count * component.need("energy_of_use"), component.source
-        unit = None if bits is None else self._of_bits(self.dac, bits)
-        area = 0.0 if unit is None else lines * unit.need("area")
+        area = 0.0 if bits is None else lines * self._of_bits(self.dac, bits).need("area")
         return Charge(energy=energy, area=area, source=source)
 
     def _adc(self, bits: int) -> tuple[Component, float]:
         """The ADC of the table, and the energy of a conversion in J as it is to be counted."""
         component = self._of_bits(self.adc, bits)
         if self.adc_from == "survey":
-            return component, self._survey(bits).need("energy")
+            survey = survey_name(bits, self.survey_node, self.conversion_rate)
+            return component, self._find(survey).need("energy")
         if self.adc_from == "closed_form":
             return component, closed_form(bits)
         return component, component.need("energy_of_use")
-
-    def _survey(self, bits: int) -> Component:
-        rate = "1280ms" if self.conversion_rate > 1e8 else "100ms"
-        return self._find(f"survey_adc_{bits}b_{round(self.survey_node * 1e9)}nm_{rate}")
 
     def _of_bits(self, which: str | Component, bits: int) -> Component:
         if isinstance(which, str) and "{bits}" in which:
@@ -130,10 +147,4 @@ class ComponentsCost(CostModel):
         return self._find(which)
 
     def _find(self, which: str | Component) -> Component:
-        found = components.find(which)
-        if self.node is None or found.technology is None or isclose(found.technology, self.node):
-            return found
-        raise ConfigError(
-            f"component {found.name!r} is of {found.technology * 1e9:g} nm, node={self.node!r}; "
-            "expected a component of that node, or node=None: no rule scales figures to another"
-        )
+        return at_node(components.find(which), self.node, self.scaling)

@@ -1,6 +1,6 @@
 """ISAAC: power of each component of a tile times how long it is busy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -47,6 +47,10 @@ class Isaac(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 32e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}
@@ -78,6 +82,10 @@ class Isaac(CostModel):
                     source=component.source,
                 )
         return charges
+
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        del layers
+        return {"power": self.chip("power"), "area": self.chip("area"), "peak": self.peak}
 
     def chip(self, figure: str) -> float:
         """`"power"` in W or `"area"` in m^2 of a whole chip with its link."""

@@ -47,6 +47,10 @@ class NeurosimFloorplan(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return self.node
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}

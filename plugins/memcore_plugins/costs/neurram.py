@@ -1,6 +1,6 @@
 """NeuRRAM: energy and time of operations, fitted to measurements of the chip."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -31,6 +31,10 @@ class Neurram(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 130e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}
@@ -53,6 +57,10 @@ class Neurram(CostModel):
                 area=done["cores"] * _WIDTH * neuron.need("area"), source=neuron.source
             ),
         }
+
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        del layers
+        return {"efficiency": 1 / self.energy, "rate": 1 / self.time}
 
     @property
     def energy(self) -> float:

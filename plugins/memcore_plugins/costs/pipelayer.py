@@ -99,6 +99,11 @@ class PipeLayer(CostModel):
         tasks = self.tasks([layer.name for layer in matrices], matrices[0].inputs, cycle)
         return list_schedule(tasks, {task.resource: 1 for task in tasks})
 
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        matrices = [layer for layer in layers if layer.kind == "matrix"]
+        cycle = max(map(self._duration, matrices), default=0.0)
+        return {"cycles": round(self.schedule(layers).end / cycle)} if cycle else {}
+
     def tasks(self, names: Sequence[str], images: int, cycle: float = 1.0) -> list[Task]:
         """What the stages do with each image, in order, and the updates between batches."""
         stages = list(names)

@@ -1,6 +1,6 @@
 """PUMA: accesses of a node of tiles of cores, priced one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 
@@ -38,6 +38,10 @@ class Puma(CostModel):
         "programming",
     )
 
+    @property
+    def technology(self) -> float:
+        return 32e-9
+
     def events(self, layer: LayerWork) -> Mapping[str, int]:
         if layer.kind != "matrix":
             return {}
@@ -69,6 +73,10 @@ class Puma(CostModel):
             area=size["tiles"] * _puma.tile_area(self.cores_per_tile), source="puma19"
         )
         return charges
+
+    def figures(self, layers: Sequence[LayerWork]) -> Mapping[str, float]:
+        del layers
+        return {"node_area": _puma.node_area()}
 
     def _energy(self, name: str) -> float:
         if name == "adc":

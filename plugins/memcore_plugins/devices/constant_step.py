@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memcore import Context, Parameter
 from memcore.modelling import AffinePulsed, Weighted, tensor
 
 
@@ -24,3 +25,19 @@ class ConstantStep(Weighted, AffinePulsed):
     def line(self, w: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
         scale = self.scales(w, up)
         return torch.where(up, scale, -scale), tensor(0.0, w)
+
+    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
+        if self.noisy or self.variables > 1 or state.is_meta or torch.compiler.is_compiling():
+            return super().pulses(state, count, ctx)
+        low, high = self.ends  # without noise, counts are distances
+        higher, lower = (scale * (self.dw_min / (high - low)) for scale in self.relative_scales)
+        count = count.to(state.dtype)
+        if _is_one(higher, lower):
+            moved: Tensor = state + count * higher
+        else:
+            moved = state + count.clamp(min=0) * higher + count.clamp(max=0) * lower
+        return moved.clamp_(0, 1)
+
+
+def _is_one(higher: Parameter, lower: Parameter) -> bool:
+    return isinstance(higher, float) and higher == lower

@@ -8,30 +8,30 @@ from memcore import ConfigError, NonIdeality, Stage, Wires, parameter
 
 
 class Metal(NamedTuple):
-    """An interconnect of one technology node."""
+    """A local wire of one technology node: copper in a barrier that does not conduct."""
 
-    width: float  #: m
-    aspect: float  #: height over width
-    resistivity: float  #: ohm m, with the scattering of narrow wires
+    width: float  #: m, of the trench
+    barrier: float  #: m, on both sides and on the ground
+    scatter: float = 1.0  #: by how much scattering in narrow wires raises the resistivity
+    aspect: float = 2.0  #: height over width
+    resistivity: float = 2.2e-8  #: ohm m
 
     def segment(self, length: float) -> float:
         """The resistance in ohm of a wire of `length` m."""
-        return self.resistivity * length / (self.width**2 * self.aspect)
+        height, width = self.aspect * self.width - self.barrier, self.width - 2 * self.barrier
+        return self.scatter * self.resistivity * length / (height * width)
 
 
-#: By technology node in nm: the intermediate wires of the ITRS, as NeuroSim has them (width, aspect
-#: ratio and resistivity read in its published parameter files, V1.3 and V2.1).
+#: By technology node in nm: local wires as CACTI 7 projects them conservatively, with a pitch of
+#: 2.5 times the node. Balasubramonian et al., ACM TACO 14(2), 2017, and the parameter files of its
+#: release (commit d246854); the formula is the one that it computes resistances with.
 METALS: Final = MappingProxyType(
     {
-        130: Metal(175e-9, 1.6, 2.20e-8),
-        90: Metal(110e-9, 1.6, 2.52e-8),
-        65: Metal(105e-9, 1.7, 2.68e-8),
-        45: Metal(80e-9, 1.7, 3.31e-8),
-        32: Metal(56e-9, 1.8, 3.70e-8),
-        22: Metal(40e-9, 1.9, 4.03e-8),
-        14: Metal(25e-9, 2.0, 5.08e-8),
-        10: Metal(18e-9, 2.0, 6.35e-8),
-        7: Metal(18e-9, 2.0, 6.35e-8),
+        90: Metal(112.5e-9, 8e-9),
+        65: Metal(81.25e-9, 6e-9),
+        45: Metal(56.25e-9, 4e-9),
+        32: Metal(40e-9, 3e-9),
+        22: Metal(27.5e-9, 3e-9, scatter=1.05),
     }
 )
 

@@ -78,7 +78,7 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
         "Largest error of each part of a train behind wires, as a share of the window",
         above=0,
     )
-    passes: int = parameter(1, "1", "Number of times to go over the array", above=0)
+    passes: int = parameter(1, "1", "Number of times to go over the array", above=0, at_most=10_000)
     tolerance: float = parameter(
         0.02, "1", "Accepted error as a share of the nominal window", above=0
     )

@@ -1,0 +1,23 @@
+"""`memcore report`: a study as one page."""
+
+from pathlib import Path
+
+import click
+
+from memcore.cli.output import OutputFile
+
+
+@click.command("report", short_help="Write a study as one HTML page.")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=OutputFile(), help="HTML file to write  [default: report.html in RESULTS]"
+)
+def report(results: Path, out: Path | None) -> None:
+    """Write the study in the folder RESULTS as one HTML page that needs no network.
+
+    It has the question, a picture and a table for each sweep, provenance, the command that makes it
+    again and what to cite. A study that is not complete gives the points that are there.
+    """
+    from memcore import study
+
+    click.echo(f"report {study.report(results, out)}")

@@ -1,0 +1,70 @@
+"""What an importer returns, and how importers read numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memcore._text import shown
+from memcore.contracts.device import Memristor
+from memcore.crossbar.config import CrossbarConfig
+from memcore.errors import ConfigError
+from memcore.registry.specs import plugin
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What another simulator described, in the terms of memcore; `str()` lists it.
+
+    Args:
+        settings: settings of a `CrossbarConfig`, or its device alone under "device".
+        left_out: what has no counterpart, each with its reason or what to do instead.
+    """
+
+    settings: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> CrossbarConfig:
+        """The configuration."""
+        return CrossbarConfig.from_mapping(self.settings)
+
+    @property
+    def device(self) -> Memristor:
+        """The device."""
+        made: Memristor = plugin("devices", self.settings["device"])
+        return made
+
+    def __str__(self) -> str:
+        lines = [f"{key} = {shown(value)}" for key, value in self.settings.items()]
+        return "\n".join([*lines, *(f"left out: {each}" for each in self.left_out)])
+
+
+def table(path: str | Path, what: str) -> list[list[float]]:
+    """The numbers of a text file: rows of numbers between commas or blanks.
+
+    Raises:
+        ConfigError: the file cannot be read, or a word in it is no number.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the {what} '{path}' cannot be read: {error}") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        try:
+            rows.append([float(word) for word in words])
+        except ValueError:
+            raise ConfigError(
+                f"the {what} '{path}', line {number}, is {shown(line)}; expected numbers alone"
+            ) from None
+    rows = [row for row in rows if row]
+    if not rows:
+        raise ConfigError(f"the {what} '{path}' holds no numbers; expected a row for each entry")
+    return rows
+
+
+def normal(mean: float, std: float, **bounds: float) -> float | dict[str, Any]:
+    """A number, or a normal distribution where it spreads."""
+    return {"normal": {"mean": mean, "std": std, **bounds}} if std else mean

@@ -1,0 +1,18 @@
+"""Training in place: pulses on the cells of a converted network, by an update rule."""
+
+from memcore.optim.cells import PulsedCells, granularity
+from memcore.optim.in_situ import InSitu
+from memcore.optim.pulser import Pulser
+from memcore.optim.report import MatrixTraining, TrainingReport
+from memcore.optim.trains import Trains, trains
+
+__all__ = [
+    "InSitu",
+    "MatrixTraining",
+    "PulsedCells",
+    "Pulser",
+    "TrainingReport",
+    "Trains",
+    "granularity",
+    "trains",
+]

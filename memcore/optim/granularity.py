@@ -1,0 +1,44 @@
+"""What one pulse changes: the unit of training in place."""
+
+import dataclasses
+
+import torch
+
+from memcore.contracts.device import Memristor
+from memcore.contracts.records import Context
+from memcore.contracts.update import Pair
+from memcore.errors import ConfigError
+
+#: Cells over whose noise the change of one pulse is averaged.
+_CELLS = 4096
+
+
+def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
+    """Mean change of a conductance in S by one pulse in the middle of the window.
+
+    It is that of both directions, or towards SET alone where cells are pulsed one way.
+
+    Raises:
+        ConfigError: the device has no pulses, or they move nothing.
+    """
+    nominal = device.nominal()
+    fields = {field.name for field in dataclasses.fields(nominal)}  # type: ignore[arg-type]
+    if "c2c" in fields:
+        nominal = dataclasses.replace(nominal, c2c=0.0)  # type: ignore[type-var]
+    lowest, highest = nominal.nominal_range()
+    start = nominal.state_of(torch.full((_CELLS,), 0.5 * (lowest + highest)))
+    before = nominal.conductance(start)
+    changes = []
+    for sign in (1,) if pair == "one_sided" else (1, -1):
+        try:
+            after = nominal.pulses(start, torch.full((_CELLS,), sign), ctx.child(sign))
+        except NotImplementedError as error:
+            raise ConfigError(f"{error}; training in place needs a device with pulses") from error
+        changes.append(abs(float((nominal.conductance(after) - before).mean())))
+    change = sum(changes) / len(changes)
+    if not change > 0:
+        raise ConfigError(
+            f"a pulse changes {type(device).__name__} by nothing in the middle of its window; "
+            "expected a device, or pulses, with which it moves"
+        )
+    return change

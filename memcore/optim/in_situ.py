@@ -1,0 +1,238 @@
+"""`InSitu`: an optimiser that pulses the cells of a converted network where they are."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from memcore import _check
+from memcore._text import shown
+from memcore.contracts.layer import Layer
+from memcore.contracts.update import Pair, UpdateRule
+from memcore.errors import ConfigError, SaturationWarning, warn
+from memcore.nn.matrix import Matrix
+from memcore.nn.walk import named_matrices
+from memcore.ops.surrogate import for_training
+from memcore.optim.pulser import Pulser
+from memcore.optim.report import MatrixTraining, TrainingReport
+from memcore.optim.trainer import Trainer
+from memcore.registry.specs import PluginSpec, plugin
+
+Order = Literal["exact", "grouped", "net"]
+_PAIRS = (None, "reference", "push_pull", "one_sided")
+#: Vectors after which it is looked whether trains fit, for each matrix.
+_ENOUGH = 1000
+
+
+class InSitu(torch.optim.Optimizer):
+    """Trains a converted network on its own cells, by an update rule, through its own arrays.
+
+    Forward and backward passes read the cells; `step` hands the inputs and the errors of each
+    matrix to the rule, which pulses its cells. The parameters follow what the cells stand for.
+    Parameters that are on no cells, biases among them, are trained digitally by `digital`.
+
+    Args:
+        model: a converted network whose devices have pulses.
+        rule: how inputs and errors become pulses: a name from `memcore.updates`, a mapping or an
+            instance.
+        lr: learning rate, also that of the digital parameters.
+        order: `"exact"` applies the vectors of a batch one after the other; `"grouped"` sums their
+            pulses of each direction, which is faster and, without noise, moves a weight otherwise
+            by at most the number of pulses up times that of pulses down times the second order of
+            a step; `"net"` subtracts opposite pulses, which hides what an asymmetric cell does.
+        pair: which cells of a weight take pulses: `"reference"`, that of an offset mapping alone;
+            `"push_pull"`, both of a differential one in opposite directions; `"one_sided"`, one of
+            both towards SET only. The rule and the mapping decide by default.
+        headroom: how much larger than its largest weight now a matrix may become.
+        digital: optimiser of all other parameters; SGD with the same rate by default.
+
+    Raises:
+        ConfigError: the rule, the device or a mapping does not fit.
+        ConversionError: there is no memristive layer.
+
+    Warns:
+        SaturationWarning: after many vectors, trains are clipped or send hardly any pulse.
+
+    Examples:
+        >>> config = memcore.CrossbarConfig(device="soft_bounds", mapper="offset")
+        >>> mem = memcore.convert(nn.Linear(3, 2), config)
+        >>> optimizer = memcore.optim.InSitu(mem, rule="sgd_pulsed", lr=0.1)
+        >>> mem(torch.ones(1, 3)).square().sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        rule: PluginSpec = "sgd_pulsed",
+        lr: float,
+        order: Order = "grouped",
+        pair: Pair | None = None,
+        headroom: float = 2.0,
+        digital: torch.optim.Optimizer | None = None,
+    ) -> None:
+        if not isinstance(order, str) or order not in ("exact", "grouped", "net"):
+            raise ConfigError(f"order={shown(order)}; expected 'exact', 'grouped' or 'net'")
+        if pair not in _PAIRS:
+            raise ConfigError(
+                f"pair={shown(pair)}; expected 'reference', 'push_pull', 'one_sided' or None"
+            )
+        lr = _check.number("lr", lr, above=0)
+        headroom = _check.number("headroom", headroom, at_least=1.0)
+        self.rule: UpdateRule = plugin("updates", rule)
+        self._trainers: list[Trainer] = []
+        self._places = _unique(model)
+        self._order = order
+        for _, matrix in self._places.values():
+            trainer = Trainer(matrix, self.rule, headroom, net=order == "net", pair=pair)
+            self._trainers.append(trainer)
+        self._steps, self._has_warned = 0, False
+        on_cells = list(_on_cells(self._places))
+        super().__init__(on_cells, {"lr": lr})
+        held = {id(parameter) for parameter in on_cells}
+        others = [p for p in model.parameters() if id(p) not in held and p.requires_grad]
+        #: Whether the digital optimiser is our own, which has our rate, also where it changes.
+        self._follows = digital is None
+        if digital is None and others:
+            digital = torch.optim.SGD(others, lr=lr)
+        self.digital = digital
+        self._follow()
+
+    @for_training
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Pulse the cells for what the passes since the last step have shown."""
+        if closure is not None:
+            raise ConfigError("closure came; expected none: pulses cannot be taken back")
+        lr = float(self.param_groups[0]["lr"])
+        for trainer in self._trainers:
+            trainer.train_on_passes(lr, one_by_one=self._order == "exact")
+        if self.digital is not None:
+            if self._follows:
+                for group in self.digital.param_groups:
+                    group["lr"] = lr
+            self.digital.step()
+        self._steps += 1
+        self._follow()
+        self._look_at_trains()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and what passes have shown."""
+        super().zero_grad(set_to_none)
+        if self.digital is not None:
+            self.digital.zero_grad(set_to_none)
+        for trainer in self._trainers:
+            trainer.passes.clear()
+
+    def release(self) -> None:
+        """Let the network be as any other again, with the weights that its cells stand for.
+
+        Its parameters have gradients again, and training mode rehearses; copies and unpickled
+        networks are released too.
+        """
+        for _, matrix in self._places.values():
+            matrix.record(None)
+        for trainer in self._trainers:
+            trainer.passes.clear()
+
+    def report(self) -> TrainingReport:
+        """What training did so far to each matrix, and the pulses, energy and time it took."""
+        return TrainingReport(
+            rule=type(self.rule).__name__,
+            lr=float(self.param_groups[0]["lr"]),
+            steps=self._steps,
+            matrices=tuple(
+                MatrixTraining(
+                    name=name,
+                    granularity=trainer.slow.granularity,
+                    pulses=trainer.pulses,
+                    cycles=trainer.slow.wear,
+                    energy=sum(float(cells.energy) for cells in trainer.cells),
+                    time=sum(float(cells.time) for cells in trainer.cells),
+                    figures=getattr(trainer.module, "figures", dict)(),
+                )
+                for name, trainer in zip(self._places, self._trainers, strict=True)
+            ),
+        )
+
+    def _look_at_trains(self) -> None:
+        """Say once that trains are clipped, or send hardly a pulse."""
+        if self._has_warned or self._steps & (self._steps - 1):
+            return  # at steps 1, 2, 4, 8 ...
+        for name, trainer in zip(self._places, self._trainers, strict=True):
+            for pulser in trainer.module.modules():
+                if isinstance(pulser, Pulser) and int(pulser.vectors) >= _ENOUGH:
+                    self._judge(name, pulser)
+
+    def _judge(self, name: str, pulser: Pulser) -> None:
+        figures = pulser.figures()
+        if figures["clipped"] > 0.01:
+            found = f"{100 * figures['clipped']:.3g} % of the updates are clipped"
+            remedy = "a lower lr, or a device with larger steps"
+        elif figures["wanted"] < 1 / pulser.longest:
+            found = f"the largest product of a vector sends {figures['wanted']:.2g} pulses"
+            remedy = "a higher lr, or a device with smaller steps"
+        else:
+            return
+        self._has_warned = True
+        warn(
+            f"{found} in {name or 'the layer'}; expected at most 1 % to be clipped, and a mean of "
+            f"1/{pulser.longest} pulses or more: use {remedy}",
+            SaturationWarning,
+        )
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the parameters be what the cells stand for."""
+        for (layer, matrix), trainer in zip(self._places.values(), self._trainers, strict=True):
+            trainer.settle()
+            key = next(k for k, each in layer.matrices.items() if each is matrix)
+            operand = layer.operands()[key]
+            read = matrix.stands_for(operand)
+            operand.weight.copy_(read.weight.view_as(operand.weight))
+            if matrix.maps_bias and operand.bias is not None and read.bias is not None:
+                operand.bias.copy_(read.bias)
+            trainer.slow.stands_for(matrix.matrix_of(layer.operands()[key]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state that is not the network's."""
+        return {
+            "in_situ": nn.ModuleList(self._trainers).state_dict(),
+            "lr": self.param_groups[0]["lr"],
+            "steps": self._steps,
+            "digital": None if self.digital is None else self.digital.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on as the optimiser did whose state it was; the network has its own."""
+        nn.ModuleList(self._trainers).load_state_dict(state_dict["in_situ"])
+        for group in self.param_groups:
+            group["lr"] = state_dict["lr"]
+        self._steps = state_dict["steps"]
+        if self.digital is not None and state_dict["digital"] is not None:
+            self.digital.load_state_dict(state_dict["digital"])
+        for trainer in self._trainers:
+            trainer.resume()
+
+
+def _unique(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:
+    found: dict[str, tuple[Layer, Matrix]] = {}
+    for name, (layer, matrix) in named_matrices(model).items():
+        if all(matrix is not each for _, each in found.values()):
+            found[name] = (layer, matrix)
+    return found
+
+
+def _on_cells(places: dict[str, tuple[Layer, Matrix]]) -> Iterator[nn.Parameter]:
+    """The parameters that are on cells."""
+    done: set[int] = set()
+    for layer, matrix in places.values():
+        operands = layer.operands()
+        held = [o.weight for o in operands.values()]
+        held += [o.bias for o in operands.values() if o.bias is not None and matrix.maps_bias]
+        storages = {tensor.untyped_storage().data_ptr() for tensor in held}
+        for parameter in layer.parameters(recurse=False):
+            if parameter.untyped_storage().data_ptr() in storages and id(parameter) not in done:
+                done.add(id(parameter))
+                yield parameter

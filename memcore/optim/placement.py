@@ -1,0 +1,123 @@
+"""Where weights lie in the windows of their cells, so that pulses can move them both ways."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from memcore.contracts.mapper import Reference
+from memcore.contracts.records import Stage
+from memcore.contracts.update import Pair
+from memcore.crossbar.cells import Cells
+from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.effects import is_off
+from memcore.errors import ConfigError
+
+
+def pair_of(crossbar: Crossbar, pair: Pair | None) -> Pair:
+    """Which cells of a weight take pulses, by default those that the mapping suggests.
+
+    Raises:
+        ConfigError: the mapping has other cells, or several digits.
+    """
+    cells = crossbar.cells
+    _require_one_lane(cells)
+    has_reference = any(isinstance(part, Reference) for part in cells.parts)
+    signs = [part.sign for part in cells.parts if not isinstance(part, Reference)]
+    if pair is None:
+        return "reference" if has_reference else "push_pull"
+    fits = len(signs) == 1 if pair == "reference" else sorted(signs) == [-1, 1]
+    if not fits:
+        mapper = "offset" if pair == "reference" else "differential"
+        raise ConfigError(
+            f"pair={pair!r} came for {cells.name or 'the layer'}, whose mapping stores each weight "
+            f"in {len(signs)} cell(s); expected a mapping that fits: mapper={mapper!r}"
+        )
+    return pair
+
+
+def require_pulses_alone(crossbar: Crossbar) -> None:
+    """Refuse effects of a write that know nothing of pulses; stuck cells no pulse moves.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    cells = crossbar.cells
+    array = cells.array()
+    for name, effect in cells.config.effects.items():
+        if effect.stage is not Stage.PROGRAM or is_off(effect):
+            continue
+        if effect.stuck_cells(array, cells.context().child(name)) is None:
+            raise ConfigError(
+                f"the effect {name!r} acts when cells are written as a whole, not at a pulse; "
+                f"expected cells that pulses alone move: without={(name,)!r}, and the device's own "
+                "distributions and c2c"
+            )
+
+
+def place(crossbar: Crossbar, pair: Pair, headroom: float) -> None:
+    """Lay the weights where pulses can move them.
+
+    The weights use a share `1 / headroom` of the window. Two cells that are pushed and pulled lie
+    evenly about the middle of the window, where both can go both ways: a mapping that leaves one
+    of them at its lowest end would lose every pulse that lowers it.
+
+    Args:
+        crossbar: the arrays, whose cells and gain change.
+        pair: which cells take pulses.
+        headroom: how much larger than its largest weight a matrix may become.
+    """
+    cells = crossbar.cells
+    target = _shrunk(crossbar, headroom)
+    if pair == "push_pull":
+        target = target + _to_the_middle(cells, target)
+    device = cells.array().device
+    cells.programmed.copy_(device.conductance(device.state_of(target)))
+    cells.gain.mul_(headroom)
+    crossbar.refresh()
+
+
+def renewal(pair: Tensor, share: float, pulses: float) -> tuple[Tensor, Tensor] | None:
+    """Pulses that reset pairs of cells of which none has room left, and write their differences.
+
+    Args:
+        pair: both cells of each pair as shares of their window, [2, arrays, rows, cols].
+        share: a pair is renewed if its higher cell is above this, its lower one above the rest.
+        pulses: that lead through the whole window.
+
+    Returns:
+        RESET pulses, negative, and the SET pulses that follow, as `pair`; None if no pair is full.
+    """
+    full = (pair.amax(0) > share) & (pair.amin(0) > 1 - share)
+    if not bool(full.any()):
+        return None
+    difference = (pair - pair.flip(0)).clamp(min=0)
+    down = torch.where(full, -math.ceil(pulses), 0.0).expand_as(pair)
+    return down, torch.where(full, (difference * pulses).round(), 0.0)
+
+
+def _shrunk(crossbar: Crossbar, headroom: float) -> Tensor:
+    cells = crossbar.cells
+    nothing = cells.mapped(crossbar.folded.transpose(1, 2) * 0.0, int(cells.writes))
+    unused, _ = cells.config.device.nominal_range()
+    zero = cells.tiling.split([part.target for part in nothing.parts], unused)
+    return zero + (cells.programmed - zero) / headroom
+
+
+def _to_the_middle(cells: Cells, target: Tensor) -> Tensor:
+    """What takes both cells of a pair as far from the middle, which their difference keeps."""
+    lowest, highest = cells.config.device.nominal_range()
+    tiling = cells.tiling
+    higher, lower = target.view(2, -1, *target.shape[1:])
+    shift = 0.5 * (lowest + highest) - 0.5 * (higher + lower)
+    ones = target.new_ones(tiling.groups, tiling.rows, tiling.cols)
+    used = tiling.split([ones, ones], 0.0)
+    return torch.cat([shift, shift]) * used
+
+
+def _require_one_lane(cells: Cells) -> None:
+    if len(cells.gain) > 1:
+        raise ConfigError(
+            f"the mapping of {cells.name or 'the layer'} has {len(cells.gain)} lanes, digits of a "
+            'weight; expected one to train in place: mapper="differential" or "offset"'
+        )

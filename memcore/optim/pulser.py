@@ -1,0 +1,79 @@
+"""`Pulser`: pulse trains sent into some weights, and a record of how well they fitted."""
+
+import torch
+from torch import Tensor, nn
+
+from memcore.contracts.update import PulsedWeights
+from memcore.optim.trains import trains
+from memcore.random import Stream
+
+
+class Pulser(nn.Module):
+    """Sends pulse trains into some weights, and counts what they were.
+
+    Args:
+        weights: cells that take the pulses.
+        stream: random stream of the pulses.
+        longest: most slots of a train.
+        length_management: whether a train is as short as it can be.
+        update_management: whether inputs and errors share the probability of a pulse evenly.
+        alpha: factor of the largest error in the management of updates.
+    """
+
+    vectors: Tensor  #: vectors that asked for pulses
+    clipped: Tensor  #: those whose train was too short
+    wanted: Tensor  #: pulses that their largest products asked for, added up
+    slots: Tensor  #: slots of their trains, added up
+
+    def __init__(
+        self,
+        weights: PulsedWeights,
+        stream: Stream,
+        *,
+        longest: int = 31,
+        length_management: bool = True,
+        update_management: bool = True,
+        alpha: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self._weights, self._stream = (weights,), stream
+        self.longest = longest
+        self._managed = (length_management, update_management, alpha)
+        for name in ("vectors", "clipped", "slots"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+        self.register_buffer("wanted", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x: Tensor, d: Tensor, lr: float, first: int) -> None:
+        """Send the trains of some vectors.
+
+        Args:
+            x: inputs, [n, groups, inputs].
+            d: gradients of the loss with respect to the outputs, [n, groups, outputs].
+            lr: learning rate.
+            first: number of the first vector, by which its draws are keyed.
+        """
+        (weights,), (length, update, alpha) = self._weights, self._managed
+        sent = trains(
+            x,
+            d,
+            lr,
+            weights.granularity,
+            longest=self.longest,
+            length_management=length,
+            update_management=update,
+            alpha=alpha,
+        )
+        self.vectors.add_((sent.wanted > 0).sum())
+        self.clipped.add_(sent.clipped.sum())
+        self.wanted.add_(sent.wanted.sum())
+        self.slots.add_(slots := sent.slots)
+        weights.pulse(*sent.counts(self._stream, first), slots=slots)
+
+    def figures(self) -> dict[str, float]:
+        """Means for each vector, for a report."""
+        vectors = max(1, int(self.vectors))
+        return {
+            "slots": int(self.slots) / vectors,
+            "wanted": float(self.wanted) / vectors,
+            "clipped": int(self.clipped) / vectors,
+        }

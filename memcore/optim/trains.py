@@ -1,0 +1,121 @@
+"""Stochastic pulse trains: an outer product without a multiplier.
+
+Each line is pulsed at random with a probability in proportion to its value, and a cell moves where
+the pulses of its word line and its bit line coincide: Gokmen and Vlasov, "Acceleration of deep
+neural network training with resistive cross-point devices", Front. Neurosci. 10:333 (2016).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcore.random import ReadStream, Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trains:
+    """Pulse trains of n vectors.
+
+    Args:
+        length: slots of each train, [n, groups].
+        rows: probability of a pulse of each input line in a slot, with the sign of the input,
+            [n, groups, inputs].
+        cols: that of each output line, with the sign of the error, [n, groups, outputs].
+        wanted: pulses that the largest product asks of a weight, on average, [n, groups].
+        clipped: whether a train is shorter than that, [n, groups].
+    """
+
+    length: Tensor
+    rows: Tensor
+    cols: Tensor
+    wanted: Tensor
+    clipped: Tensor
+
+    @property
+    def slots(self) -> int:
+        """Time slots of all trains, those of different groups at the same time."""
+        return int(self.length.amax(1).sum()) if self.length.numel() else 0
+
+    def counts(self, stream: Stream, first: int) -> tuple[Tensor, Tensor]:
+        """Coincidences of all vectors that raise and that lower a weight, [groups, out, in].
+
+        Args:
+            stream: of these draws.
+            first: number of the first vector, by which its draws are keyed.
+        """
+        x = self._fired(self.rows, stream.child("inputs"), first)
+        d = self._fired(self.cols, stream.child("outputs"), first)
+        both = torch.einsum("sgo,sgi->goi", d.abs(), x.abs())
+        net = torch.einsum("sgo,sgi->goi", d, x)  # of one sign they lower, for w -= d x
+        return both.sub(net).div_(2), both.add_(net).div_(2)
+
+    def _fired(self, signed: Tensor, stream: Stream, first: int) -> Tensor:
+        """Pulses of each line, -1, 0 or 1, in the slots that are used, [slots, groups, lines]."""
+        n, groups, lines = signed.shape
+        longest = int(self.length.max()) if self.length.numel() else 0
+        if not longest:
+            return signed.new_zeros(0, groups, lines)
+        numbers = first + torch.arange(n, device=signed.device)
+        draws = ReadStream(stream.key, numbers).uniform((longest, groups, lines))
+        slot = torch.arange(longest, device=signed.device)
+        vector, at = (slot < self.length.amax(1, keepdim=True)).nonzero(as_tuple=True)
+        chosen = signed[vector]
+        fires = draws[vector, at] < chosen.abs()
+        if groups > 1:
+            fires &= (at.unsqueeze(1) < self.length[vector]).unsqueeze(2)
+        return fires * chosen.sign()
+
+
+def trains(
+    x: Tensor,
+    d: Tensor,
+    lr: float,
+    granularity: float,
+    *,
+    longest: int = 31,
+    length_management: bool = True,
+    update_management: bool = True,
+    alpha: float = 1.0,
+) -> Trains:
+    """The trains whose mean count of coincidences is `-lr d x / granularity`.
+
+    With `k = lr max|x| max|d| / granularity`, a train has `min(ceil(k), longest)` slots, and lines
+    fire with `sqrt(lr / (granularity slots))` times their value. Update management shares the
+    probability evenly between the two sides, so that the most probable pulses of both are equally
+    probable; where k is longer than the longest train, errors are clipped and inputs never.
+
+    Args:
+        x: inputs, [n, groups, inputs].
+        d: gradients of the loss with respect to the outputs, [n, groups, outputs].
+        lr: learning rate.
+        granularity: change of a weight by one pulse.
+        longest: most slots of a train.
+        length_management: whether a train is as short as it can be; else all have `longest`.
+        update_management: whether the probability is shared evenly.
+        alpha: factor of the largest error in that.
+
+    Examples:
+        >>> x, d = torch.tensor([[[1.0, 0.5]]]), torch.tensor([[[-0.5]]])
+        >>> t = trains(x, d, 0.1, 0.01)
+        >>> t.length, (t.rows * t.cols * t.length / 5).round(decimals=3)  # of a mean of 5 and 2.5
+        (tensor([[5.]]), tensor([[[-1.0000, -0.5000]]]))
+    """
+    x, d = x.detach(), d.detach()
+    largest_x, largest_d = x.abs().amax(2), d.abs().amax(2)
+    k = lr * largest_x * largest_d / granularity
+    length = k.ceil().clamp(max=longest) if length_management else torch.full_like(k, longest)
+    length = torch.where(k > 0, length, 0)
+    scale = (lr / (granularity * length.clamp(min=1))).sqrt()
+    of_x = of_d = scale
+    if update_management:
+        bound = alpha * largest_d / (k / longest).clamp(min=1)
+        ratio = torch.where(k > 0, largest_x / bound, 1.0).sqrt()
+        of_d, of_x = scale * ratio, scale / ratio
+    return Trains(
+        length=length,
+        rows=(of_x.unsqueeze(2) * x).clamp(-1, 1),
+        cols=(of_d.unsqueeze(2) * d).clamp(-1, 1),
+        wanted=k,
+        clipped=k > longest,
+    )

@@ -1,0 +1,1 @@
+"""Offline pages: one HTML file with its styles, scripts and vector pictures, and no network."""

@@ -1,0 +1,74 @@
+"""Tiki-taka with a buffer, and signs that flip."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from memcore import Context, PulsedWeights, UpdateRule, parameter
+from memcore_plugins.updates._chopping import Chopping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chopped(UpdateRule):
+    """As `tiki_taka2`, with inputs whose signs h_j flip at random: c-TTv2.
+
+    What the cells of the fast array show apart from the gradient, for instance because their zero
+    is not their symmetry point, does not flip with the signs and cancels in the buffer.
+
+        H -> H + rate h_j v,    rate = transfer_lr lr / granularity of the fast array
+
+    The rate of the fast array follows the running means of the largest inputs and errors. It is
+    slow where `fast_lr` is small: look at the pulses of a transfer in the report. Rasch et al.,
+    "Fast and robust analog in-memory deep neural network training", Nat. Commun. 15 (2024),
+    arXiv:2303.04721. A patent covers chopped rules (US 12,293,281): clear its use before it goes
+    into a product.
+    """
+
+    arrays: ClassVar[int] = 2
+
+    every: int = parameter(1, "1", "vectors between two transfers of a column", at_least=1)
+    fast_lr: float = parameter(
+        0.1, "1", "share of the longest train that the largest products send", above=0
+    )
+    transfer_lr: float = parameter(
+        1.0, "1", "rate of the transfers, relative to the learning rate", above=0
+    )
+    longest: int = parameter(5, "1", "most slots of a train of the fast array", within=(1, 10_000))
+    most: int = parameter(1, "1", "most pulses of a weight in one transfer", at_least=1)
+    momentum: float = parameter(
+        0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
+    )
+    flip: float = parameter(
+        0.1, "1", "probability that the sign of a column flips after it was read", within=(0, 0.5)
+    )
+    regular: bool = parameter(
+        False, "1", "whether signs flip after every 1 / flip reads, not at random"
+    )
+
+    def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
+        return _Trainer(self, weights, ctx)
+
+
+class _Trainer(Chopping):
+    def __init__(self, rule: Chopped, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
+        super().__init__(weights, ctx, rule.every, rule.longest, rule.fast_lr)
+        self._rule, self._flips = rule, ctx.random.child("flips")
+
+    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
+        rule = self._rule
+        rate = rule.transfer_lr * lr / self.fast.granularity
+        self.hidden[:, :, columns] += rate * self.sign[columns] * v
+        self.send(columns, rule.most, rule.momentum)
+        self.sign[columns] *= torch.where(self._flipping()[columns], -1.0, 1.0)
+
+    def _flipping(self) -> Tensor:
+        """Which columns flip in this sweep."""
+        rule = self._rule
+        if rule.regular and rule.flip:
+            ends = (self.sweep + 1) % max(ceil(1 / rule.flip), 2) == 0
+            return torch.full_like(self.sign, ends, dtype=torch.bool)
+        draws = self._flips.child(self.sweep).uniform(self.sign.shape, device=self.sign.device)
+        return draws < rule.flip

@@ -1,0 +1,109 @@
+"""Stochastic gradient descent by numbers of pulses that are computed, not drawn by trains."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from memcore import Context, PulsedWeights, Stream, UpdateRule, parameter
+from memcore.optim import Trains, trains
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedSgd(UpdateRule):
+    """Each vector sends whole numbers of pulses that stand for `-lr d x`.
+
+    With the train of `sgd_pulsed`, of N slots whose lines fire with probabilities p and q:
+
+    - `implicit`: N p q pulses, rounded; probabilities may be rounded to steps before, `x_res`
+      and `d_res`.
+    - `mean_count`: n m / N pulses, rounded, with n and m drawn from the binomial distributions of
+      the pulses of both lines.
+    - `exact`: what is left of `-lr d x / granularity` after whole pulses is kept digitally for the
+      next vector, so that nothing is lost. The memory is as large as the matrix.
+
+    Trains after Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi 10.3389/fnins.2016.00333.
+    """
+
+    counts: Literal["exact", "implicit", "mean_count"] = parameter(
+        "exact", "1", "how numbers of pulses follow from the product"
+    )
+    longest: int = parameter(31, "1", "most slots of a train", within=(1, 10_000))
+    x_res: float = parameter(
+        0.0, "1", "step of the probabilities of inputs, 0 for none", within=(0, 1)
+    )
+    d_res: float = parameter(
+        0.0, "1", "step of the probabilities of errors, 0 for none", within=(0, 1)
+    )
+
+    def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
+        (only,) = weights
+        return _Trainer(self, only, ctx.random)
+
+
+class _Trainer(nn.Module):
+    carry: Tensor
+    vectors: Tensor
+
+    def __init__(self, rule: CountedSgd, weights: PulsedWeights, stream: Stream) -> None:
+        super().__init__()
+        self._rule, self._weights, self._stream = rule, (weights,), stream
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        if rule.counts == "exact":
+            self.register_buffer("carry", torch.zeros(weights.shape))
+
+    def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the weights for some vectors."""
+        (weights,) = self._weights
+        if self._rule.counts == "exact":
+            up, down = self._exact(x, d, lr / weights.granularity)
+        else:
+            sent = trains(x, d, lr, weights.granularity, longest=self._rule.longest)
+            up, down = self._rounded(sent)
+        weights.pulse(up, down)
+        self.vectors.add_(len(x))
+
+    def _exact(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        up, down = torch.zeros_like(self.carry), torch.zeros_like(self.carry)
+        for one, error in zip(x, d, strict=True):
+            self.carry.sub_(rate * error.unsqueeze(2) * one.unsqueeze(1))
+            whole = self.carry.trunc()
+            self.carry.sub_(whole)
+            up.add_(whole.clamp(min=0))
+            down.sub_(whole.clamp(max=0))
+        return up, down
+
+    def _rounded(self, sent: Trains) -> tuple[Tensor, Tensor]:
+        """Numbers for each vector, added up by direction."""
+        length = sent.length.clamp(min=1).unsqueeze(2)
+        if self._rule.counts == "mean_count":
+            rows, cols = (
+                self._drawn(sent.rows, sent, "inputs"),
+                self._drawn(sent.cols, sent, "outputs"),
+            )
+            cols = cols / length
+        else:
+            rows = _on_grid(sent.rows, self._rule.x_res) * sent.length.unsqueeze(2)
+            cols = _on_grid(sent.cols, self._rule.d_res)
+        up, down = 0.0, 0.0
+        for row, col in zip(rows, cols, strict=True):
+            count = -(col.unsqueeze(2) * row.unsqueeze(1)).round()
+            up, down = up + count.clamp(min=0), down - count.clamp(max=0)
+        (weights,) = self._weights
+        nothing = sent.rows.new_zeros(weights.shape)
+        return up + nothing, down + nothing
+
+    def _drawn(self, signed: Tensor, sent: Trains, name: str) -> Tensor:
+        """Numbers of pulses of each line, with the sign of its value, [n, groups, lines]."""
+        n, groups, lines = signed.shape
+        longest = max(1, int(sent.length.max()))
+        numbers = int(self.vectors) + torch.arange(n, device=signed.device)
+        draws = self._stream.child(name).at(numbers).uniform((longest, groups, lines))
+        fires = draws < signed.abs().unsqueeze(1)
+        slot = torch.arange(longest, device=signed.device).view(1, -1, 1, 1)
+        return (fires & (slot < sent.length[:, None, :, None])).sum(1) * signed.sign()
+
+
+def _on_grid(value: Tensor, step: float) -> Tensor:
+    return (value / step).round() * step if step else value

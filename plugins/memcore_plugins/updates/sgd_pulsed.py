@@ -1,0 +1,58 @@
+"""Stochastic gradient descent by pulse trains."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from memcore import Context, PulsedWeights, UpdateRule, parameter
+from memcore.optim import Pulser
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulsedSgd(UpdateRule):
+    """Coincidences of random pulses on word and bit lines move the cells, vector by vector.
+
+    On average a weight changes by `-lr d x`, as long as no train is clipped and the steps up and
+    down of its cells are alike. Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi
+    10.3389/fnins.2016.00333, with its management of trains; 31 slots are the longest there.
+    """
+
+    longest: int = parameter(31, "1", "most slots of a train; Gokmen 2016", within=(1, 10_000))
+    length_management: bool = parameter(True, "1", "whether a train is as short as it can be")
+    update_management: bool = parameter(
+        True, "1", "whether inputs and errors share the probability of a pulse evenly"
+    )
+    alpha: float = parameter(
+        1.0, "1", "factor of the largest error in the management of updates", above=0
+    )
+
+    def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
+        (only,) = weights
+        pulser = Pulser(
+            only,
+            ctx.random,
+            longest=self.longest,
+            length_management=self.length_management,
+            update_management=self.update_management,
+            alpha=self.alpha,
+        )
+        return _Trainer(pulser)
+
+
+class _Trainer(nn.Module):
+    vectors: Tensor
+
+    def __init__(self, pulser: Pulser) -> None:
+        super().__init__()
+        self.pulser = pulser
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the weights for some vectors."""
+        self.pulser(x, d, lr, int(self.vectors))
+        self.vectors.add_(len(x))
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for a report."""
+        return self.pulser.figures()

@@ -1,0 +1,121 @@
+"""What was published of chips beside what the cost models say."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import memcore
+from memcore.cli.main import main
+from memcore.report.chip_file import ChipFile, chips
+
+#: By how much figures of a chip may differ, of those whose file says nothing about why.
+EXPLAINED = {"isaac": 0.01, "mnsim": 1e-9, "neurosim": 0.0, "neurram": 0.19}
+EXPLAINED |= {"pipelayer": 0.0, "puma": 0.003}
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return {chip.name: chip for chip in memcore.gallery()}
+
+
+def test_the_chips_of_the_talk_are_there(shown):
+    assert set(shown) == set(EXPLAINED) == set(chips())
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_what_is_not_explained_agrees(shown, name):
+    for figure in shown[name].figures:
+        if not figure.note:
+            assert figure.ours == pytest.approx(figure.published, rel=EXPLAINED[name]), figure.name
+
+
+def test_every_figure_has_a_source_that_can_be_cited(shown):
+    for chip in shown.values():
+        for figure in chip.figures:
+            assert memcore.components.cite(figure.source).startswith("@")
+            assert figure.difference == pytest.approx(figure.ours / figure.published - 1)
+
+
+def test_the_large_differences_are_shown_and_not_hidden(shown):
+    joule = next(each for each in shown["pipelayer"].figures if each.unit == "GOPS/J")
+    # 2 operations on 16 spikes of 8 arrays: a spike drives 128 cells.
+    assert joule.ours == pytest.approx(2 * 128 / (16 * 8) / 1.08e-12 * 1e-9, rel=0.1)
+    assert joule.difference > 10
+    assert joule.note in str(shown["pipelayer"])
+
+
+def command(*words: str):
+    return CliRunner().invoke(main, ["gallery", *words])
+
+
+def test_the_command_prints_a_table_or_json():
+    table = command("isaac")
+    assert table.exit_code == 0
+    assert "65.8 W" in table.output
+    assert "+0.012 %" in table.output
+    (chip,) = json.loads(command("isaac", "--json").output)
+    assert chip["figures"][1]["published"] == 85.4
+    assert abs(chip["figures"][1]["difference"]) < 1e-3
+
+
+def test_the_picture_has_a_dot_for_each_figure(shown):
+    pytest.importorskip("matplotlib")
+    ax = memcore.plot.comparison([shown["isaac"], shown["puma"]])
+    drawn = [line.get_xdata() for line in ax.lines if line.get_linestyle() == "None"]
+    assert [len(dots) for dots in drawn] == [3, 8]
+    assert drawn[0][0] == pytest.approx(1.00012, abs=1e-5)
+
+
+OWN = """
+title = "mine"
+model = { name = "isaac", rows = 256 }
+[[figure]]
+name = "peak"
+published = 2.0
+unit = "TOPS"
+ours = "figures.peak"
+source = "me26"
+"""
+
+
+def test_a_file_of_ones_own(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(OWN)
+    (chip,) = memcore.gallery(file)
+    assert chip.name == "mine"
+    assert chip.figures[0].ours == pytest.approx(memcore.costs["isaac"](rows=256).peak * 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"TOPS"', '"TOP"', r"unit='TOP'; expected .* did you mean"),
+        (
+            "figures.peak",
+            "figures.peek",
+            r"asks for 'figures.peek'; .* did you mean 'figures.peak'",
+        ),
+        ("published = 2.0", "published = 0", r"published=0; expected a number > 0"),
+        ('source = "me26"', "", r"figure 'peak' has no source; expected one"),
+        ("title", "titel", r"has a key 'titel'; .* did you mean 'title'"),
+        ("[[figure]]", 'network = "x:y"\n[[figure]]', r"one of network and input; expected both"),
+        ("rows = 256", "rows = 0", r"rows"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path, old, new, words):
+    file = tmp_path / "mine.toml"
+    file.write_text(OWN.replace(old, new))
+    with pytest.raises(memcore.ConfigError, match=words):
+        memcore.gallery(file)
+
+
+def test_a_chip_that_there_is_not():
+    with pytest.raises(memcore.ConfigError, match=r"no chip 'isac'; .* did you mean 'isaac'"):
+        memcore.gallery("isac")
+
+
+def test_a_chip_is_a_file_with_its_figures():
+    chip = ChipFile.read("neurosim")
+    assert chip.model["rows_at_once"] == 32
+    assert chip.input == (1, 3, 32, 32)

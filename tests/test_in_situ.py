@@ -1,0 +1,382 @@
+"""Training in place: pulses on the cells of a converted network."""
+
+import copy
+import io
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import memcore
+from memcore import ConfigError, CrossbarConfig, Stream
+from memcore.optim import InSitu
+
+#: Even steps of 1/400 of the window, without noise.
+EVEN = {"name": "constant_step", "dw_min": 0.005, "c2c": 0.0}
+MAPPERS = pytest.mark.parametrize("mapper", ["offset", "differential"])
+
+
+def draws(*shape, name="x"):
+    return Stream(9).child(name).normal(shape)
+
+
+def memristive(model=None, device=EVEN, mapper="offset", **more):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Linear(6, 4) if model is None else model
+    config = CrossbarConfig(device=device, mapper=mapper, **more)
+    return memcore.convert(model, config)
+
+
+X, TARGET = draws(32, 6, name="inputs"), draws(32, 4, name="targets")
+
+
+def train(model, optimizer, steps=40):
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = (model(X) - TARGET).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@MAPPERS
+@pytest.mark.parametrize("rule", ["sgd_pulsed", "mixed_precision"])
+def test_pulses_lower_the_loss_and_parameters_follow_the_cells(rule, mapper):
+    mem = memristive(mapper=mapper)
+    optimizer = InSitu(mem, rule=rule, lr=0.2)
+    losses = train(mem, optimizer)
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    torch.testing.assert_close(mem.effective_weight, mem.weight.detach())
+    torch.testing.assert_close(mem.eval()(X), nn.functional.linear(X, mem.weight, mem.bias))
+
+
+@MAPPERS
+def test_mixed_precision_on_even_steps_is_gradient_descent_within_a_pulse(mapper):
+    mem = memristive(mapper=mapper)
+    optimizer = InSitu(mem, rule="mixed_precision", lr=0.05, headroom=4.0)
+    plain = copy.deepcopy(memcore.revert_(copy.deepcopy(mem)))
+    sgd = torch.optim.SGD(plain.parameters(), lr=0.05)
+    train(mem, optimizer, 20)
+    train(plain, sgd, 20)
+    step = memcore.optim.granularity(mem)[""]
+    assert (mem.weight - plain.weight).abs().max() < 1.5 * step
+    torch.testing.assert_close(mem.bias, plain.bias, rtol=0, atol=2 * step)
+
+
+def test_a_pulse_changes_a_weight_by_the_granularity():
+    for mapper in ("offset", "differential"):
+        mem = memristive(mapper=mapper, bias="mapped")
+        with torch.no_grad():
+            mem.weight.zero_()
+            mem.weight[0, 0] = 1.0
+            mem.weight[1, 1] = -1.0
+        memcore.program(mem)
+        cells = memcore.optim.PulsedCells(mem.crossbar, headroom=2.0)
+        before = mem.effective_weight.clone()
+        up = torch.zeros(1, 4, 7)
+        up[0, 0, 0] = 1
+        cells.pulse(up, torch.zeros_like(up))
+        cells.settle()
+        found = (mem.effective_weight - before)[0, 0].item()
+        assert found == pytest.approx(cells.granularity, rel=1e-3)
+        assert ((mem.effective_weight - before).abs() > 1e-6).sum() == 1
+
+
+def test_exact_order_makes_a_batch_of_its_vectors():
+    one, many = memristive(), memristive()
+    optimizers = [InSitu(m, rule="sgd_pulsed", lr=0.05, order="exact") for m in (one, many)]
+    (many(X[:8]) - TARGET[:8]).square().sum().backward()
+    optimizers[1].step()
+    y = one(X[:8])
+    errors = 2 * (y - TARGET[:8]).detach()
+    trainer = optimizers[0]._trainers[0]
+    for k in range(8):
+        trainer.module(X[k : k + 1, None], errors[k : k + 1, None], 0.05)
+    optimizers[0]._follow()
+    assert torch.equal(one.crossbar.programmed, many.crossbar.programmed)
+
+
+def applied(up, down, order):
+    """Weights before and after some pulses on soft bounds of +-1 with steps of 2 %, no noise."""
+    device = {"name": "soft_bounds", "dw_min": 0.02, "c2c": 0.0}
+    mem = memristive(device=device)
+    cells = memcore.optim.PulsedCells(mem.crossbar, net=order == "net")
+    before = mem.effective_weight.clone()
+    ones = torch.ones(1, 4, 6)
+    if order == "exact":
+        for _ in range(up):
+            cells.pulse(ones, ones)
+    else:
+        cells.pulse(up * ones, down * ones)
+    cells.settle()
+    return before / mem.crossbar.gain / 1e-5, mem.effective_weight / mem.crossbar.gain / 1e-5
+
+
+def test_opposite_pulses_pull_an_asymmetric_cell_and_net_hides_it():
+    before, after = applied(10, 10, "grouped")
+    kept, pushed = 0.98**20, (1 - 0.98**10) ** 2
+    torch.testing.assert_close((after - kept * before).abs(), torch.full((4, 6), pushed))
+    assert len((after - kept * before).sign().unique()) == 2  # either may come first
+    before, after = applied(10, 10, "net")
+    torch.testing.assert_close(after, before)
+
+
+def test_a_group_is_as_far_from_the_order_of_its_vectors_as_exchanges_of_pulses_take_it():
+    """Exchanging an up with a down moves a cell of soft bounds by 2 dw^2 / b."""
+    _, grouped = applied(8, 8, "grouped")
+    _, exact = applied(8, 8, "exact")
+    assert (grouped - exact).abs().max() <= 8 * 8 * 2 * 0.02**2
+    assert not torch.equal(grouped, exact)
+
+
+@pytest.mark.parametrize("rule", sorted(memcore.updates))
+def test_a_resumed_training_goes_on_bit_for_bit(rule):
+    device = {"name": "soft_bounds", "dw_min": 0.005, "c2c": 0.3}
+    mapper = "differential" if memcore.updates[rule].pair == "one_sided" else "offset"
+    mem, other = (memristive(device=device, mapper=mapper) for _ in range(2))
+    first, second = (InSitu(m, rule=rule, lr=0.1) for m in (mem, other))
+    train(mem, first, 3)
+    file = io.BytesIO()
+    torch.save([mem.state_dict(), first.state_dict()], file)
+    file.seek(0)
+    state, of_optimizer = torch.load(file)
+    other.load_state_dict(state)
+    second.load_state_dict(of_optimizer)
+    assert train(other, second, 3) == train(mem, first, 3)
+    assert torch.equal(other.crossbar.programmed, mem.crossbar.programmed)
+
+
+def test_a_network_of_several_kinds_of_layers_trains_and_counts_its_pulses():
+    model = nn.Sequential(
+        nn.Conv1d(2, 4, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.LayerNorm(4), nn.Linear(4, 4)
+    )
+    mem = memristive(model, device={"name": "soft_bounds", "dw_min": 0.005})
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    x, losses = X.view(32, 2, 3), []
+    scale = mem[3].weight.detach().clone()
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = (mem(x) - TARGET).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert {each.name for each in optimizer.report().matrices} == {"0", "4"}
+    assert all(each.pulses > 0 for each in optimizer.report().matrices)
+    assert not torch.equal(mem[3].weight, scale)  # trained digitally
+
+
+def test_pairs_that_are_pushed_and_pulled_lie_about_the_middle_and_keep_their_weights():
+    mem = memristive(mapper="differential")
+    before = mem.effective_weight.clone()
+    cells = memcore.optim.PulsedCells(mem.crossbar, headroom=2.0)
+    torch.testing.assert_close(mem.effective_weight, before)
+    higher, lower = mem.crossbar.programmed
+    low, high = mem.crossbar.config.device.nominal_range()
+    torch.testing.assert_close(higher + lower, torch.full_like(higher, low + high))
+    assert cells.pair == "push_pull"
+
+
+@pytest.mark.parametrize("mapper", ["offset", "differential"])
+def test_a_second_optimiser_resumes_whenever_it_was_made(mapper):
+    """In a new process the optimiser is made after the network has loaded its state."""
+    mem, other = memristive(mapper=mapper), memristive(mapper=mapper)
+    first = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, first, 2)
+    other.load_state_dict(mem.state_dict())
+    second = InSitu(other, rule="sgd_pulsed", lr=0.3)
+    second.load_state_dict(first.state_dict())
+    assert train(other, second, 2) == train(mem, first, 2)
+    assert second.report() == first.report()
+
+
+def test_passes_before_a_step_are_one_batch():
+    whole, parts = memristive(), memristive()
+    optimizers = [InSitu(m, rule="sgd_pulsed", lr=0.05) for m in (whole, parts)]
+    (whole(X) - TARGET).square().sum().backward()
+    for half in (slice(0, 16), slice(16, 32)):
+        (parts(X[half]) - TARGET[half]).square().sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    assert torch.equal(whole.crossbar.programmed, parts.crossbar.programmed)
+    assert whole.weight.grad is None  # the cells are moved, not the parameters
+
+
+def test_pulses_energy_time_and_wear_are_counted():
+    mem = memristive(device={**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6})
+    cells = memcore.optim.PulsedCells(mem.crossbar)
+    g = mem.crossbar.programmed[0, 0, :2].sum().item()  # inputs are word lines
+    up, down = torch.zeros(1, 4, 6), torch.zeros(1, 4, 6)
+    up[0, :2, 0] = 3
+    cells.pulse(up, down)
+    assert int(cells.pulses) == 6
+    assert cells.energy.item() == pytest.approx(3 * 2.0**2 * 3e-6 * g, rel=1e-4)
+    assert cells.time.item() == pytest.approx(3 * 4e-6)
+    whole_way = 2 / EVEN["dw_min"]
+    assert cells.wear == pytest.approx(
+        6 / whole_way / 2 / mem.crossbar.programmed.numel(), rel=1e-3
+    )
+
+
+def test_training_wears_cells_and_goes_on_from_what_has_drifted():
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, optimizer, 3)
+    cycles = mem.crossbar.cells.clock.segments[:, 2].sum() - 1  # one of the conversion
+    assert cycles == pytest.approx(optimizer.report().matrices[0].cycles, rel=1e-6)
+    memcore.age(mem, seconds=1e3)
+    drifted = mem.effective_weight.clone()
+    optimizer.zero_grad()
+    (mem(X) - TARGET).square().mean().mul(1e-6).backward()
+    optimizer.step()
+    assert mem.crossbar.cells.clock.seconds == 0
+    step = memcore.optim.granularity(mem)[""]
+    assert (mem.effective_weight - drifted).abs().max() < 1.5 * step
+
+
+def test_one_sided_pairs_only_rise_until_they_are_reset():
+    mem = memristive(mapper="differential")
+    optimizer = InSitu(mem, rule={"name": "one_sided", "refresh_every": 0}, lr=0.2)
+    before, losses = mem.crossbar.programmed.clone(), train(mem, optimizer, 20)
+    assert (mem.crossbar.programmed >= before - 1e-12).all()
+    assert losses[-1] < losses[0]
+    (trainer,) = optimizer._trainers
+    cells = trainer.slow
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, 0.9)
+    full[1] -= 0.2 * (torch.arange(24.0).view(6, 4) / 24)
+    cells.state.copy_(cells._device.state_of(low + (high - low) * full))
+    cells.resume()
+    weights = mem.effective_weight.clone()
+    cells.renew(0.75)
+    cells.settle()
+    assert mem.crossbar.programmed.min() == pytest.approx(low)
+    torch.testing.assert_close(mem.effective_weight, weights, rtol=0, atol=cells.granularity)
+
+
+def test_trains_that_do_not_fit_are_named_once():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=50.0)
+    x = draws(1100, 6, name="many")
+    mem(x).square().sum().backward()
+    with pytest.warns(memcore.SaturationWarning, match="of the updates are clipped in the layer"):
+        optimizer.step()
+    quiet = memristive()
+    optimizer = InSitu(quiet, rule="sgd_pulsed", lr=1e-7)
+    quiet(x).square().sum().backward()
+    with pytest.warns(memcore.SaturationWarning, match="use a higher lr"):
+        optimizer.step()
+
+
+def test_a_report_names_what_the_rule_did():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="agad", lr=0.1)
+    train(mem, optimizer, 2)
+    report = optimizer.report()
+    (matrix,) = report.matrices
+    assert matrix.figures["transfers"] == 64
+    assert report.pulses == matrix.pulses > 0
+    lines = str(report).splitlines()
+    assert lines[0] == "Agad, lr 0.1, 2 steps"
+    assert "rate of the fast array" in lines[1]
+
+
+def test_a_copy_and_a_released_network_have_gradients_again():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    train(mem, optimizer, 1)
+    again = copy.deepcopy(mem)
+    optimizer.release()
+    for each in (mem, again):
+        torch.testing.assert_close(each(X), mem.eval()(X))
+        each.train()(X).sum().backward()
+        assert each.weight.grad is not None
+
+
+def test_a_schedule_reaches_what_is_trained_digitally():
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    train(mem, optimizer, 1)
+    schedule.step()
+    train(mem, optimizer, 1)
+    assert optimizer.report().lr == 0.05
+    assert optimizer.digital.param_groups[0]["lr"] == 0.05
+
+
+def accuracy_on_digits(rule, lr, epochs):
+    """Accuracy in % on 360 digits after training in place, or digitally without a rule."""
+    data = load_digits()
+    x, labels = torch.tensor(data.data / 16, dtype=torch.float32), torch.tensor(data.target)
+    order = Stream(5).child("split").uniform((len(x),)).argsort()
+    train, test = order[:-360], order[-360:]
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    if rule is None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    else:
+        model = memristive(model, mapper="differential")
+        optimizer = InSitu(model, rule=rule, lr=lr, headroom=4.0)
+    for epoch in range(epochs):
+        shuffled = train[Stream(6).child(epoch).uniform((len(train),)).argsort()]
+        for batch in shuffled.split(32):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return 100 * (model(x[test]).argmax(1) == labels[test]).float().mean().item()
+
+
+def test_digits_are_learned_in_place_as_well_as_digitally():
+    assert accuracy_on_digits("sgd_pulsed", 0.2, 4) > accuracy_on_digits(None, 0.2, 4) - 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "lr"),
+    [
+        ("sgd_counts", 0.2),
+        ("mixed_precision", 0.2),
+        ("one_sided", 0.2),
+        ("tiki_taka", 0.2),
+        ("tiki_taka2", 0.1),
+        ({"name": "agad", "fast_lr": 0.3}, 0.2),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else str(value),
+)
+def test_digits_are_learned_in_place_by_other_rules(rule, lr):
+    assert accuracy_on_digits(rule, lr, 12) > accuracy_on_digits(None, 0.2, 12) - 3
+
+
+def test_stuck_cells_stay():
+    mem = memristive(nonidealities=[{"name": "stuck_at", "p_lrs": 0.3}])
+    stuck = mem.crossbar.programmed == mem.crossbar.programmed.max()
+    before = mem.crossbar.programmed.clone()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.3, headroom=1.0)
+    train(mem, optimizer, 10)
+    assert torch.equal(mem.crossbar.programmed[stuck], before[stuck])
+    assert not torch.equal(mem.crossbar.programmed, before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "text"),
+    [
+        ({"device": "ideal"}, {}, "training in place needs a device with pulses"),
+        ({"nonidealities": ["c2c"]}, {}, "'c2c' acts when cells are written as a whole"),
+        ({}, {"order": "any"}, "order='any'; expected 'exact'"),
+        ({}, {"lr": 0}, "lr=0; expected a finite number > 0"),
+        ({}, {"pair": "both"}, "pair='both'; expected 'reference'"),
+        ({}, {"pair": "push_pull"}, "mapping that fits: mapper='differential'"),
+        ({"mapper": "differential"}, {"pair": "reference"}, "mapper='offset'"),
+        ({"mapper": {"name": "bit_slice"}}, {}, "lanes, digits of a weight"),
+    ],
+)
+def test_what_cannot_be_trained_in_place_is_said(settings, options, text):
+    mem = memristive(**settings)
+    with pytest.raises(ConfigError, match=text):
+        InSitu(mem, **{"rule": "sgd_pulsed", "lr": 0.1, **options})
