@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import signal
 import sys
 import time
@@ -297,6 +298,30 @@ def test_a_run_takes_over_what_a_dead_one_was_at(case: Path, tmp_path: Path) -> 
     assert os.waitpid(second, 0)[1] == 0
     assert contents(tmp_path / "out") == contents(case / "out")
     assert judged(case) <= UNITS + 1
+
+
+@pytest.mark.slow
+def test_runs_and_workers_killed_at_random_moments_end_with_the_same_bytes(
+    case: Path, tmp_path: Path
+) -> None:
+    kills, generator = int(os.environ.get("MEMCORE_KILLS", "12")), random.Random(3)
+    want(case, "slow")
+    while kills > 0:
+        out = tmp_path / f"out-{kills}"
+        for _ in range(3):
+            (case / "log").unlink(missing_ok=True)
+            head = child(lambda out=out: run(case, out, executor=FORKED))
+            until((case / "log").exists)
+            time.sleep(generator.uniform(0.0, 0.4))
+            workers = [int(line) for line in (case / "log").read_text().splitlines()]
+            victim = generator.choice([head, *(each for each in workers if is_alive(each))])
+            os.kill(victim, signal.SIGKILL)
+            os.waitpid(head, 0)
+            kills -= 1
+            if (out / "results.csv").exists():
+                break
+        run(case, out)
+        assert contents(out) == contents(case / "out")
 
 
 def test_results_of_single_chips_are_kept_and_loaded(case: Path, tmp_path: Path) -> None:
