@@ -35,6 +35,8 @@ from memcore.contracts.distributions import LogNormal as LogNormal
 from memcore.contracts.distributions import Normal as Normal
 from memcore.contracts.distributions import Uniform as Uniform
 from memcore.contracts.effect import NonIdeality as NonIdeality
+from memcore.contracts.executor import Executor as Executor
+from memcore.contracts.executor import PoolExecutor as PoolExecutor
 from memcore.contracts.forms import Affine as Affine
 from memcore.contracts.forms import Aging as Aging
 from memcore.contracts.forms import Form as Form
@@ -128,6 +130,7 @@ from memcore.registry.instances import compressions as compressions
 from memcore.registry.instances import converters as converters
 from memcore.registry.instances import costs as costs
 from memcore.registry.instances import devices as devices
+from memcore.registry.instances import executors as executors
 from memcore.registry.instances import layers as layers
 from memcore.registry.instances import mappers as mappers
 from memcore.registry.instances import nonidealities as nonidealities

@@ -128,6 +128,8 @@ def plugin(kind: str, name: str, **parameters: Any) -> None:
         net(torch.ones(1, 3)).sum().backward()
         optimizer.step()
         return
+    if kind == "executors":
+        return  # whatever it starts has its own tests
     used = {"nonidealities": [made]} if kind == "nonidealities" else {KEYS[kind]: made}
     memcore.convert(nn.Linear(3, 2), config(**used))(torch.ones(1, 3))
     if kind == "devices":

@@ -11,7 +11,7 @@ import torch
 
 from memcore import study
 from memcore.errors import StudyError
-from memcore.study.files import locked
+from memcore.study.locks import Locks
 
 MODULE = """
 import torch
@@ -162,7 +162,7 @@ def test_a_second_run_evaluates_nothing_and_changes_nothing(
         raise AssertionError("evaluated again")
 
     before = contents(out)
-    monkeypatch.setattr("memcore.study.runner.evaluate_chips", refuse)
+    monkeypatch.setattr("memcore.study.work.evaluate_chip", refuse)
     monkeypatch.setattr("memcore.study.training.Training.run", refuse)
     study.run(toml, out)
     assert contents(out) == before
@@ -342,9 +342,9 @@ def test_converters_are_calibrated_on_training_images_only(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = study.runner.evaluate_chips.__globals__["calibrate"]
-    monkeypatch.setitem(
-        study.runner.evaluate_chips.__globals__,
+    real = study.evaluation.calibrate
+    monkeypatch.setattr(
+        study.evaluation,
         "calibrate",
         lambda model, images: (seen.append(images), real(model, images)),
     )
@@ -370,9 +370,15 @@ def test_outputs_that_are_not_numbers_are_no_accuracy(toml: Path, tmp_path: Path
         study.run(toml, tmp_path / "out")
 
 
-def test_two_runs_do_not_work_in_one_folder(toml: Path, out: Path) -> None:
-    with locked(out), pytest.raises(StudyError, match="another run is working in"):
+def test_nothing_is_discarded_while_another_run_works_in_the_folder(
+    toml: Path, out: Path, finished: Path
+) -> None:
+    with Locks(out) as locks:
+        locks.join()
+        with pytest.raises(StudyError, match="another run is working in"):
+            study.run(toml, out, fresh=True)
         study.run(toml, out)
+    assert contents(out) == contents(finished)
 
 
 def test_a_folder_without_a_study_cannot_be_loaded(tmp_path: Path) -> None:

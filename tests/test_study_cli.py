@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_a_plot_that_fails_leaves_the_table(toml: Path, monkeypatch: pytest.Monk
     def fail(*_: Any) -> None:
         raise ValueError("no font has this letter")
 
-    monkeypatch.setattr("memcore.study.runner.plot", fail)
+    monkeypatch.setattr("memcore.study.finishing.plot", fail)
     done = memcore("run", toml, "--out", out)
     assert done.exit_code == 0
     assert "digital baseline" in done.output
@@ -129,7 +130,7 @@ def test_a_plot_that_cannot_be_written_says_where_the_table_is(
     def fail(*_: Any) -> None:
         raise StudyError("'plot.png' cannot be written: No space left on device")
 
-    monkeypatch.setattr("memcore.study.runner.plot", fail)
+    monkeypatch.setattr("memcore.study.finishing.plot", fail)
     with pytest.raises(StudyError, match=r"the table is complete in '.*results\.csv'"):
         study.run(toml, toml.parent / "out")
 
@@ -229,7 +230,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
     toml = tmp_path / "study.toml"
     toml.write_text(BARS_TOML)
     folder = tmp_path / "killed"
-    for file in ("study.resolved.json", "model.safetensors", "points/noise-001.json"):
+    for file in ("study.resolved.json", "model.safetensors", "units/noise-001/0000.json"):
         kill_when(toml, folder, file)
         assert not (folder / "results.csv").exists()
     study.run(toml, folder)
@@ -238,18 +239,21 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -
 
 
 def kill_when(toml: Path, folder: Path, file: str) -> None:
-    """Start a run in a process of its own and kill it as soon as the file is there."""
-    command = [sys.executable, "-m", "memcore", "run", str(toml), "--out", str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    """Start a run in a fork of this process and kill it as soon as the file is there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that may be there
+        child = os.fork()
+    if child == 0:
+        try:
+            study.run(toml, folder)
+        finally:
+            os._exit(0)
     deadline = time.monotonic() + 60
     while not (folder / file).exists():
-        assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -53,7 +53,7 @@ def bars(tmp_path, monkeypatch):
 
 
 def test_table_csv_and_plot_have_the_costs(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("memcore.study.runner._draw", lambda _: None)  # takes seconds
+    monkeypatch.setattr("memcore.study.finishing._draw", lambda _: None)  # takes seconds
     results = study.run(bars, tmp_path / "out")
     for row in results:
         components, mnsim = results.prices[f"adc-{row.index:03d}"]
@@ -79,11 +79,11 @@ def test_table_csv_and_plot_have_the_costs(bars, tmp_path, monkeypatch):
 
 
 def test_costs_are_kept_and_another_model_evaluates_no_chip_again(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("memcore.study.runner._draw", lambda _: None)  # takes seconds
+    monkeypatch.setattr("memcore.study.finishing._draw", lambda _: None)  # takes seconds
     first = study.run(bars, tmp_path / "out")
     assert study.load(tmp_path / "out").prices == first.prices
     bars["study"]["cost"] = ["isaac"]
-    monkeypatch.setattr("memcore.study.runner.evaluate_chips", None)
+    monkeypatch.setattr("memcore.study.work.evaluate_chip", None)
     second = study.run(bars, tmp_path / "out")
     assert [row.mean for row in second] == [row.mean for row in first]
     assert [price.model for price in second.prices["adc-000"]] == ["isaac"]
@@ -105,7 +105,7 @@ def test_costs_are_kept_and_another_model_evaluates_no_chip_again(bars, tmp_path
 )
 def test_a_model_that_there_is_not_is_named_before_the_training(bars, cost, words, monkeypatch):
     bars["study"]["cost"] = cost
-    monkeypatch.setattr("memcore.study.runner.Training", None)
+    monkeypatch.setattr("memcore.study.network.Training", None)
     with pytest.raises(StudyError, match=words):
         study.run(bars)
 

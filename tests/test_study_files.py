@@ -4,8 +4,8 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,21 @@ name = "noise"
 "nonidealities.read_noise.relative" = [0.2, 0.8]
 """
 POINT = "points/noise-001.json"
+KILLS = int(os.environ.get("MEMCORE_KILLS", "60"))  # of the long test
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sketch() -> Iterator[None]:
+    """A picture that takes no time: these tests are about files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def case(sketch: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study file beside its module, and in "out" what a run that nothing disturbs leaves."""
     folder = tmp_path_factory.mktemp("case")
     (folder / "bars_files.py").write_text(MODULE)
@@ -330,42 +341,42 @@ def failure(case: Path, folder: Path) -> str | None:
 
 
 def finished(folder: Path) -> set[str]:
-    return {file.stem for file in (folder / "points").glob("noise-*.json")}
+    """The units that have a file, or whose point has one."""
+    points = {file.stem for file in (folder / "points").glob("noise-*.json")}
+    units = (folder / "units").glob("noise-*/*.json")
+    return {f"{name}/{chip:04d}" for name in points for chip in range(2)} | {
+        f"{file.parent.name}/{file.stem}" for file in units
+    }
 
 
 def watch_evaluations(patch: pytest.MonkeyPatch, evaluated: list[str]) -> None:
-    from memcore.study import runner
+    from memcore.study import work
 
-    real = runner._Run._evaluate
+    real = work.evaluate
 
-    def noted(self: Any, model: Any, point: Any, *more: Any) -> Any:
-        evaluated.append(point.name)
-        return real(self, model, point, *more)
+    def noted(plan: Any, unit: Any) -> Any:
+        evaluated.append(f"noise-{unit.point:03d}/{unit.chip:04d}")
+        return real(plan, unit)
 
-    patch.setattr(runner._Run, "_evaluate", noted)
-
-
-KILLER = """
-import os, signal, sys
-from pathlib import Path
-import pytest, torch
-sys.path.insert(0, {tests!r})
-torch.set_num_threads(1)
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("the_tests", {file!r})
-tests = module_from_spec(spec); spec.loader.exec_module(tests)
-with pytest.MonkeyPatch.context() as patch:
-    tests.Disk(patch, {at}, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    tests.run(Path({case!r}), Path({out!r}))
-"""
+    patch.setattr(work, "evaluate", noted)
 
 
 def killed(case: Path, out: Path, at: int) -> bool:
-    script = KILLER.format(
-        tests=str(Path(__file__).parent), file=__file__, at=at, case=str(case), out=str(out)
-    )
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    return process.returncode == -signal.SIGKILL
+    """Run in a process that is killed at a step of writing, if it comes to that one.
+
+    The process is a fork of this one, which has imported everything and has no threads that work.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that may be there
+        child = os.fork()
+    if child == 0:
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            try:
+                run(case, out)
+            finally:
+                os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def test_a_run_killed_at_a_write_goes_on_with_the_same_bytes(case: Path, tmp_path: Path) -> None:
@@ -374,18 +385,26 @@ def test_a_run_killed_at_a_write_goes_on_with_the_same_bytes(case: Path, tmp_pat
     assert contents(tmp_path / "out") == contents(case / "out")
 
 
-@pytest.mark.slow
-def test_runs_killed_at_random_writes_end_with_the_same_bytes(case: Path, tmp_path: Path) -> None:
-    generator = torch.Generator().manual_seed(7)
+@pytest.mark.parametrize(
+    ("trials", "seed"),
+    [
+        (3, 7),
+        pytest.param(int(os.environ.get("MEMCORE_KILLS", "60")) // 3, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_runs_killed_at_random_writes_end_with_the_same_bytes(
+    case: Path, tmp_path: Path, trials: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
     kills = 0
-    for trial in range(12):
+    for trial in range(trials):
         folder = tmp_path / f"trial-{trial}"
         for _ in range(3):  # a run that was killed is resumed and killed again
             at = int(torch.randint(1, 75, (), generator=generator))
             kills += killed(case, folder, at)
         run(case, folder)
         assert contents(folder) == contents(case / "out"), trial
-    assert kills >= 12
+    assert kills >= trials
 
 
 @pytest.fixture(autouse=True)

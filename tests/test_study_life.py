@@ -34,13 +34,13 @@ def test_a_study_that_ages_loses_what_the_aged_network_loses(tmp_path: Path) -> 
     from memcore.study.checkpoints import load_weights, located
     from memcore.study.config import General
     from memcore.study.data import digits
-    from memcore.study.evaluation import chip_seeds, judged
+    from memcore.study.evaluation import chip_seed, judged
     from memcore.study.metrics import accuracy
 
     network, data, general = digits_vgg(), digits(), General(chips=1)
     load_weights(network, located("digits_vgg", tmp_path))
     chip = memcore.convert(
-        network, memcore.CrossbarConfig.from_mapping(crossbar), seed=chip_seeds(general)[0]
+        network, memcore.CrossbarConfig.from_mapping(crossbar), seed=chip_seed(general, 0)
     )
     memcore.age(chip, seconds=1e8)
     assert old.correct == (

@@ -236,3 +236,16 @@ def test_a_scale_that_the_values_do_not_have_is_refused_at_once(
     axis = {"values": values, "scale": scale, "moves": moves}
     with pytest.raises(StudyError, match=words):
         read({"sweep": [{"name": "s", "axes": {"x": axis}}]})
+
+
+def test_the_difference_of_two_settings_is_that_of_their_chips(tmp_path: Path) -> None:
+    one, other = row("s", 0, {}, 150, 120, 90), row("s", 1, {}, 154, 121, 97)
+    found = results(tmp_path).difference(other, one)
+    expected = stats.ttest_rel([0.77, 0.605, 0.485], [0.75, 0.6, 0.45])
+    low, high = expected.confidence_interval(0.95)
+    assert found.mean == pytest.approx(0.02)
+    assert found.interval == pytest.approx((high - low) / 2)
+    assert found.interval < one.interval / 4  # what the chips share cancels
+    assert found.chips == 3
+    alone = results(tmp_path).difference(row("s", 0, {}, 150), row("s", 1, {}, 140, 130))
+    assert (alone.mean, alone.interval, alone.chips) == (pytest.approx(0.05), None, 1)

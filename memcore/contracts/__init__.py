@@ -6,6 +6,7 @@ from memcore.contracts.converter import Converter
 from memcore.contracts.cost import CostModel
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
+from memcore.contracts.executor import Executor
 from memcore.contracts.layer import Layer
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
@@ -16,7 +17,7 @@ CONTRACTS: dict[str, type[Contract]] = {
     contract.kind: contract
     for contract in (
         *(Memristor, NonIdeality, Mapper, Programmer, Converter, CostModel),
-        *(CompressionPass, UpdateRule),
+        *(CompressionPass, UpdateRule, Executor),
     )
 }
 #: Every base class by kind; a layer is a module.

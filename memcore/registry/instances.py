@@ -39,12 +39,13 @@ costs: Final = _registry("costs", "cost model")
 layers: Final = _registry("layers", "layer")
 compressions: Final = _registry("compressions", "compression pass")
 updates: Final = _registry("updates", "update rule")
+executors: Final = _registry("executors", "executor")
 
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries by kind."""
     every = (
         *(devices, nonidealities, mappers, programmers, converters, costs, layers),
-        *(compressions, updates),
+        *(compressions, updates, executors),
     )
     return {registry.kind: registry for registry in every}

@@ -7,26 +7,39 @@ writes a table, a CSV and a plot; `load` reads a results folder back, `report` m
 from memcore._keywords import hint_all
 from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
+from memcore.study.finishing import collect
+from memcore.study.loading import load
 from memcore.study.page import report
-from memcore.study.results import Results, Row
-from memcore.study.runner import run
-from memcore.study.store import load
+from memcore.study.planning import Unit
+from memcore.study.results import Difference, Results, Row
+from memcore.study.runner import plan, run
 from memcore.study.training import Recipe
+from memcore.study.watching import Status, status
+from memcore.study.work import Plan, Result, evaluate
 
 __all__ = [
     "Axis",
     "Dataset",
+    "Difference",
     "General",
+    "Plan",
     "Recipe",
+    "Result",
     "Results",
     "Row",
     "Split",
+    "Status",
     "Study",
     "Sweep",
+    "Unit",
+    "collect",
+    "evaluate",
     "load",
+    "plan",
     "read",
     "report",
     "run",
+    "status",
 ]
 
 hint_all(globals(), __all__)

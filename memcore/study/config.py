@@ -9,6 +9,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     field_validator,
     model_validator,
@@ -76,6 +77,9 @@ Factor = Annotated[int | float | tuple[Any, ...], BeforeValidator(_factor)]
 Component = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
+Tight = Annotated[float, Strict(), Field(gt=0, le=_LARGEST, allow_inf_nan=False)]
+
+
 class General(_Section):
     """The table `[study]`.
 
@@ -96,7 +100,12 @@ class General(_Section):
         checkpoint: weights to load: a safetensors file, or "digits_vgg", which come with memcore.
             `memcore convert-checkpoint` converts those of torch.save. The network is trained when
             absent or empty.
-        chips: number of virtual chips, the same ones at every point.
+        chips: number of virtual chips, the same ones at every point; with `interval`, the number
+            of those that the spread is estimated from.
+        interval: half of the 95 % interval of the mean that every point shall have at most, in
+            percentage points of an accuracy, else in units of the metric; each point then gets as
+            many chips as that needs. Every point has `chips` chips when absent.
+        most_chips: number of chips that no point exceeds, however wide its interval.
         seed: random seed of the training and of the chips.
         samples: number of test images used, the first ones; all when absent.
         batch: number of images evaluated at once, which changes speed and memory, not the results.
@@ -120,6 +129,8 @@ class General(_Section):
     cost: Annotated[tuple[Component, ...], BeforeValidator(_listed)] = ()
     checkpoint: Annotated[str | None, BeforeValidator(_or_none)] = None
     chips: Whole = Field(default=5, ge=1)
+    interval: Tight | None = None
+    most_chips: Whole = Field(default=1000, ge=1)
     seed: Whole = Field(default=0, ge=-(2**63), lt=2**63)
     samples: Whole | None = Field(default=None, ge=1)
     batch: Whole = Field(default=500, ge=1)
@@ -130,6 +141,15 @@ class General(_Section):
     reads: Amount = 0.0
     temperature: Kelvin | None = None
     age_temperature: Kelvin | None = None
+
+    @model_validator(mode="after")
+    def _has_a_spread(self) -> Self:
+        if self.interval is not None and self.chips < 2:
+            raise ConfigError(
+                "interval needs a spread between chips, but chips = 1; expected chips of at least "
+                "2, better 10, to begin with"
+            )
+        return self
 
 
 class Axis(_Section):

@@ -15,7 +15,7 @@ from memcore.registry.specs import plugin
 from memcore.report.cost import cost
 from memcore.study.config import General, Study
 from memcore.study.data import Dataset
-from memcore.study.evaluation import chip_of, chip_seeds
+from memcore.study.evaluation import chip_of, chip_seed
 from memcore.study.files import digest_json, read_json, write_json
 from memcore.study.layered import Arrays
 from memcore.study.prices import FIGURES, Price, checked, labels
@@ -119,7 +119,7 @@ def _priced(
     images = dataset.test.head(_IMAGES).images.to(general.device)
     inputs = dataset.prepare(images)
     try:
-        chip = chip_of(model, config, dataset, general, chip_seeds(general)[0])
+        chip = chip_of(model, config, dataset, general, chip_seed(general, 0))
         point.life.pass_over(chip)
         return tuple(
             _price(chip, inputs, len(images), name, plugin("costs", spec))

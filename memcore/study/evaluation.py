@@ -1,6 +1,6 @@
 """Judging the digital network and its virtual chips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ from memcore.study.metrics import Metric, Score
 from memcore.study.training import forward
 
 
-def chip_seeds(general: General) -> list[int]:
-    """The seed of each virtual chip; chip k is the same at every point and for any `chips`."""
-    return [Stream(general.seed).child("chip", k).key for k in range(general.chips)]
+def chip_seed(general: General, number: int) -> int:
+    """The seed of a virtual chip, the same at every point and for any number of chips."""
+    return Stream(general.seed).child("chip", number).key
 
 
 @torch.no_grad()
@@ -56,35 +56,30 @@ def _outputs(
         yield outputs, targets
 
 
-def evaluate_chips(
+def evaluate_chip(
     model: nn.Module,
     config: Arrays,
     dataset: Dataset,
     general: General,
     metric: Metric,
     life: Life,
-    advance: Callable[[], None] = lambda: None,
-) -> list[Score]:
-    """What each virtual chip achieves that the model is programmed onto.
+    number: int,
+) -> Score:
+    """What a virtual chip achieves that the model is programmed onto.
 
     Args:
         model: the digital network, in evaluation mode; left as it is.
         config: configuration of the crossbars.
         dataset: data set, of which test images are judged; converters are calibrated on training
             images only.
-        general: number of chips and their seed, samples, batch and torch device.
+        general: seed, samples, batch and torch device.
         metric: metric of the study.
-        life: what each chip lives through after it was written and calibrated.
-        advance: function that is called after each chip.
+        life: what the chip lives through after it was written and calibrated.
+        number: number of the chip, from 0.
     """
-    scores = []
-    for seed in chip_seeds(general):
-        network = chip_of(model, config, dataset, general, seed)
-        life.pass_over(network)
-        test = dataset.test.head(general.samples)
-        scores.append(judged(network, dataset, test, general, metric))
-        advance()
-    return scores
+    network = chip_of(model, config, dataset, general, chip_seed(general, number))
+    life.pass_over(network)
+    return judged(network, dataset, dataset.test.head(general.samples), general, metric)
 
 
 def chip_of(

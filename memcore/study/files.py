@@ -11,26 +11,34 @@ from typing import Any
 from memcore.errors import StudyError
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, mark: str = "", sync: bool = True) -> None:
     """Write under a temporary name, sync to the disk, then rename.
+
+    Args:
+        path: file to write; its folder is made.
+        content: all that it will hold.
+        mark: part of the temporary name, where several processes may write one file at a time.
+        sync: whether to wait for the disk, which matters only where the machine itself stops.
 
     Raises:
         StudyError: the file cannot be written; what stood there before is as it was.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}{mark}.part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
 
 
 @contextmanager
@@ -67,9 +75,10 @@ def require_places(paths: list[Path]) -> None:
             )
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that the same content always gives the same bytes of."""
-    write_atomic(path, encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
+def write_json(path: Path, content: Any, *, mark: str = "", sync: bool = True) -> None:
+    """Write JSON that the same content always gives the same bytes of, as `write_atomic`."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(path, encoded(text), mark=mark, sync=sync)
 
 
 def encoded(text: str) -> bytes:
@@ -99,37 +108,6 @@ def digest_json(content: Any) -> str:
     """A short hash of what JSON can hold; the order of keys does not matter."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go when the process ends, however.
-
-    Raises:
-        StudyError: another process holds it, or it cannot be written into.
-    """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder are then not kept apart
-        yield
-        return
-    with writing(folder):
-        file = (folder / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyError(
-                f"another run is working in '{folder}'; wait for it or choose another --out"
-            ) from None
-        except OSError as error:
-            raise StudyError(
-                f"'{folder}' cannot be locked: {error.strerror}; expected a folder on a disk that "
-                "knows locks: choose another --out"
-            ) from error
-        yield
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,10 +16,11 @@ from memcore.report.diagnosis import Diagnosis
 from memcore.study import page_about, page_layers, page_pareto
 from memcore.study.cited import recorded
 from memcore.study.files import encoded, write_atomic
+from memcore.study.loading import load
 from memcore.study.page_figures import figures
 from memcore.study.page_sweeps import sections
 from memcore.study.results import Results, name_of, titled
-from memcore.study.store import load, record_of
+from memcore.study.store import record_of
 
 #: What arrays of a point cost, by the name of its sweep and its index.
 Costs = Mapping[tuple[str, int], Cost]

@@ -77,7 +77,10 @@ def _identity(record: Mapping[str, Any]) -> str:
 
 
 def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
-    study, sweeps = record["study"], {}
+    study, sweeps = {**record["study"]}, {}
+    if study["study"].get("interval") is None:  # as in records that do not know of it
+        without = ("interval", "most_chips")
+        study["study"] = {k: v for k, v in study["study"].items() if k not in without}
     for sweep in study["sweep"]:
         content = _without(sweep, "sweep")
         content["axes"] = {name: _without(axis, "axis") for name, axis in sweep["axes"].items()}

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ class Row:
         correct: number of right answers of each chip; empty for a metric that counts none.
         samples: number of answers of each chip that were judged.
         scores: value of the metric for each chip, of a metric that counts no right answers.
+        first: number of chips that the spread is estimated from, the first ones; 0 for all.
     """
 
     sweep: str
@@ -36,6 +38,7 @@ class Row:
     correct: tuple[int, ...]
     samples: int
     scores: tuple[float, ...] = ()
+    first: int = 0
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -56,8 +59,9 @@ class Row:
         if chips < 2:
             return None
         values: tuple[float, ...] = self.scores or self.correct
-        deviation = statistics.stdev(values) / (1 if self.scores else self.samples)
-        return t_quantile(chips - 1) * deviation / math.sqrt(chips)
+        known = values[: self.first] if self.first else values
+        deviation = statistics.stdev(known) / (1 if self.scores else self.samples)
+        return t_quantile(len(known) - 1) * deviation / math.sqrt(chips)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -67,6 +71,21 @@ class Row:
             return None
         low, high = self.mean - half, self.mean + half
         return (low, high) if self.scores else (max(low, 0.0), min(high, 1.0))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more one setting gives than another, chip by chip.
+
+    Attributes:
+        mean: mean of the differences: of accuracies in [-1, 1], else of the metric.
+        interval: half the width of its 95 % t-interval; None for a single chip.
+        chips: number of chips that both settings have.
+    """
+
+    mean: float
+    interval: float | None
+    chips: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +129,20 @@ class Results:
         loss = self.baseline - row.mean
         return -loss if self.kind.smaller_is_better else loss
 
+    def difference(self, row: Row, other: Row) -> Difference:
+        """How much more `row` gives than `other`, with the interval of paired chips.
+
+        A chip has the same number, and what is random in it the same seed, at every setting. What
+        both settings share cancels, so that the interval is often much narrower than those of the
+        two means.
+        """
+        pairs = zip(row.accuracies, other.accuracies, strict=False)
+        each = [mine - theirs for mine, theirs in pairs]
+        mean, half = math.fsum(each) / len(each), None
+        if len(each) > 1:
+            half = t_quantile(len(each) - 1) * statistics.stdev(each) / math.sqrt(len(each))
+        return Difference(mean, half, len(each))
+
     @property
     def kind(self) -> Kind:
         """How the values of the study's metric are told."""
@@ -137,6 +170,7 @@ def name_of(row: Row) -> str:
     return f"{row.sweep}-{row.index:03d}"
 
 
+@cache
 def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
     """Student's t with `confidence` of the probability inside [-t, t].
 
@@ -216,7 +250,7 @@ def table(results: Results) -> str:
         general.title or general.name,
         f"digital baseline {baseline} {'of' if how.is_share else 'over'} {results.samples} "
         f"{judged}; "
-        f"{_chips(general.chips)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
+        f"{_chips(results)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
     ]
     for sweep in results.study.sweep:
         rows = results.sweep(sweep.name)
@@ -279,5 +313,8 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _chips(count: int) -> str:
-    return f"{count} chip{'s' if count > 1 else ''}"
+def _chips(results: Results) -> str:
+    counts = {len(row.accuracies) for row in results} or {results.study.study.chips}
+    least, most = min(counts), max(counts)
+    words = str(most) if least == most else f"{least} to {most}"
+    return f"{words} chip{'s' if most > 1 else ''}"

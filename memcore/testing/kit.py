@@ -18,6 +18,7 @@ from memcore.testing import (
     checks_cost,
     checks_device,
     checks_device_dynamics,
+    checks_executor,
     checks_layer,
     checks_layer_life,
     checks_mapper,
@@ -42,6 +43,7 @@ CHECKS: dict[str, tuple[Function, ...]] = {
     "costs": checks_cost.CHECKS,
     "compressions": checks_compression.CHECKS,
     "updates": checks_update.CHECKS,
+    "executors": checks_executor.CHECKS,
     "layers": (*checks_layer.CHECKS, *checks_layer_life.CHECKS),
 }
 
@@ -86,8 +88,8 @@ def checks_for(plugin: Contract | type[Layer]) -> Iterator[Check]:
 
     Args:
         plugin: an instance of a device, non-ideality, mapper, programmer, converter, cost model,
-            compression pass or update rule; or the class of a layer, which is tried in each of its
-            `trials`.
+            compression pass, update rule or executor; or the class of a layer, which is tried in
+            each of its `trials`.
 
     Raises:
         ArgumentTypeError: it is none of these.

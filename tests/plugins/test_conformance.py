@@ -32,6 +32,14 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
 }
 
 
+#: Parameters with which a plugin is tried in place of its defaults.
+TRIED: dict[str, dict[str, object]] = {
+    "processes": {"start": "fork", "workers": 2},  # which need not import torch again
+}
+#: Plugins that are tried where there is a cluster for them, in tests/test_study_scale.py.
+ELSEWHERE = ("dask", "slurm")
+
+
 def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
     """Each bundled plugin: its name, that of a parameter set, and an instance of it.
 
@@ -39,12 +47,12 @@ def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
     """
     for registry in memcore.registries().values():
         for name in registry:
-            if registry.provider(name).distribution == "memcore":
+            if registry.provider(name).distribution == "memcore" and name not in ELSEWHERE:
                 plugin = registry[name]
                 if registry is memcore.layers:
                     yield name, "", plugin
                     continue
-                yield name, "", plugin()
+                yield name, "", plugin(**TRIED.get(name, {}))
                 for preset in getattr(plugin, "presets", ()):
                     if plugin.preset(preset) != plugin():
                         yield name, preset, plugin.preset(preset)

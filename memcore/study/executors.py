@@ -1,0 +1,80 @@
+"""From what a user names to an executor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from memcore._text import shown
+from memcore.contracts.executor import Executor, Pool, PoolExecutor, Work
+from memcore.errors import ConfigError
+from memcore.registry.instances import registries
+from memcore.registry.specs import plugin
+from memcore.study.components import found
+
+_MANY: Final = 256  #: units at once in a pool that does not tell its size
+
+#: The name of an executor, a mapping `{"name": ..., parameters}`, an `Executor`, or what offers
+#: `concurrent.futures`.
+ExecutorSpec = str | Mapping[str, Any] | Executor | Pool
+
+
+def made(spec: Any, workers: int | None = None) -> Executor:
+    """The executor that a name, a mapping, an instance or a pool stands for.
+
+    Args:
+        spec: name in `memcore.executors`; mapping `{"name": ..., parameters}`; an executor;
+            "package.module:function", which returns what offers `concurrent.futures`; or such an
+            object.
+        workers: number of workers, for an executor that takes one.
+
+    Raises:
+        ConfigError: it is none of these, or takes no number of workers.
+        UnknownPluginError: no executor has this name.
+    """
+    chosen = _chosen(spec, workers)
+    chosen.check()
+    return chosen
+
+
+def _chosen(spec: Any, workers: int | None) -> Executor:
+    if isinstance(spec, str) and ":" in spec and spec not in registries()["executors"]:
+        function = found("executor", spec, {}, Path.cwd())
+        return _chosen(function() if workers is None else function(workers), None)
+    if not isinstance(spec, Executor | str | Mapping) and callable(getattr(spec, "submit", None)):
+        return _Given(spec)
+    chosen: Executor = plugin("executors", spec)
+    if workers is None:
+        return chosen
+    names = [field.name for field in fields(chosen) if field.init]  # type: ignore[arg-type]
+    if "workers" not in names:
+        raise ConfigError(
+            f"executor {shown(spec)} takes no number of workers; expected one that does, such as "
+            "processes"
+        )
+    return replace(chosen, workers=workers)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class _Given(PoolExecutor):
+    """A pool of the caller's own, which stays open."""
+
+    submits: Any
+
+    def __init__(self, submits: Any) -> None:
+        object.__setattr__(self, "submits", submits)
+
+    def pool(self) -> tuple[Pool, int]:
+        workers = getattr(self.submits, "_max_workers", None)
+        return _Open(self.submits), 2 * workers if isinstance(workers, int) else _MANY
+
+
+@dataclass(frozen=True)
+class _Open:
+    submits: Any
+
+    def submit(self, fn: Work, /, *args: Any) -> Any:
+        return self.submits.submit(fn, *args)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave it open: it is the caller's."""

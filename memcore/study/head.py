@@ -1,0 +1,121 @@
+"""The part of a run that is done once: the claim of the folder, the network, the baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from memcore.errors import StudyError
+from memcore.study import checkpoints, data, metrics, models
+from memcore.study.config import Study
+from memcore.study.costs import require_models
+from memcore.study.data import Dataset
+from memcore.study.evaluation import judged
+from memcore.study.layered import each
+from memcore.study.life import warn_if_nothing_passes
+from memcore.study.locks import Locks
+from memcore.study.metrics import Metric, Score
+from memcore.study.network import Networks
+from memcore.study.planning import Described, described
+from memcore.study.progress import Progress
+from memcore.study.store import Store, Subject
+from memcore.study.units import Units
+from memcore.study.work import Bench, Plan
+
+
+@dataclass(frozen=True)
+class Head:
+    """A study that was checked and whose data are loaded.
+
+    Attributes:
+        content: study in detail, with a complete recipe.
+        record: content of `study.resolved.json`.
+        dataset: data set.
+        metric: metric, which accepts the targets.
+        device: torch device to compute on.
+    """
+
+    content: Described
+    record: Mapping[str, Any]
+    dataset: Dataset
+    metric: Metric
+    device: torch.device
+
+    @classmethod
+    def of(cls, study: Study) -> "Head":
+        """Check a study, before there is work to lose.
+
+        Raises:
+            StudyError: something does not fit.
+        """
+        content = described(study)
+        _warn_of_vain_waiting(content)
+        general = study.study
+        require_models(general)
+        device = _device(general.device)
+        dataset = data.dataset(general.data, study.folder)
+        metric = metrics.metric(general.metric, study.folder)
+        metric.require(dataset.test.labels)
+        recipe = study.train.over(dataset.augment, models.RECIPES.get(general.model["name"], {}))
+        content = replace(content, study=study.model_copy(update={"train": recipe}))
+        return cls(content, content.record(), dataset, metric, device)
+
+    def claim(
+        self, folder: Path, locks: Locks, progress: Progress, *, fresh: bool
+    ) -> tuple[Plan, Score]:
+        """Claim the folder; returns what is to be done, and what the digital network achieves.
+
+        Raises:
+            StudyError: the folder holds another study, or cannot be written.
+        """
+        store, content = Store(folder), self.content
+        locks.join(alone=fresh)
+        with locks.claiming():
+            store.claim(self.record, content.points, fresh=fresh)
+            if fresh:
+                Units(folder).end()
+            locks.join()
+            store.report_strangers(content.points)
+            networks = Networks(content.study, folder, self.device)
+            model = networks.made(self.dataset, self.metric, content.configs, progress)
+            subject = Subject(
+                self.record["identity"],
+                checkpoints.digest(model),
+                checkpoints.digest_dataset(self.dataset),
+            )
+            baseline = store.baseline(subject) or self._baseline(model, store, subject)
+        bench = Bench(model, self.dataset, self.metric, content)
+        return Plan(subject, content.study, folder.absolute(), bench), baseline
+
+    def _baseline(self, model: nn.Module, store: Store, subject: Subject) -> Score:
+        general = self.content.study.study
+        test = self.dataset.test.head(general.samples)
+        score = judged(model, self.dataset, test, general, self.metric)
+        store.write_baseline(score, subject)
+        return score
+
+
+def _warn_of_vain_waiting(content: Described) -> None:
+    for sweep in content.study.sweep:
+        pairs = zip(content.points, content.configs, strict=True)
+        mine = [(point, config) for point, config in pairs if point.sweep == sweep.name]
+        warn_if_nothing_passes(
+            f"sweep '{sweep.name}'",
+            [point.life for point, _ in mine],
+            [entry for _, config in mine for entry in each(config)],
+        )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        (torch.zeros(1, device=device) + 1).item()  # "meta" has no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise StudyError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}; expected one that "
+            "computes, such as cpu or cuda"
+        ) from None
+    return device

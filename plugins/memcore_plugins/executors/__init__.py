@@ -1,0 +1,1 @@
+"""Bundled executors, one file each."""
