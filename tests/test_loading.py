@@ -67,11 +67,9 @@ def expected():
     return memcore.convert(decoder(), CONFIG, calibration=TOKENS)(TOKENS)
 
 
-@pytest.mark.parametrize("form", ["folder", "index", "files", "file", "mapping"])
+@pytest.mark.parametrize("form", ["folder", "index", "files", "file"])
 def test_an_empty_network_becomes_the_chip_that_the_full_one_does(form, tmp_path, expected):
-    if form == "mapping":
-        weights = state()
-    elif form == "file":
+    if form == "file":
         weights = tmp_path / "all.safetensors"
         save_file(state(), weights)
     else:
