@@ -57,7 +57,7 @@ def draws(*shape, name="x"):
 
 # -- pulse trains ---------------------------------------------------------------------------------
 
-N = 100_000
+N = 20_000
 
 
 @pytest.mark.parametrize("length_management", [True, False])
@@ -145,31 +145,6 @@ def test_mixed_precision_transfers_when_it_is_due():
     assert not cells.sent.any()
     module(x, d, 0.01)
     assert cells.sent.any()
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_one_seed_gives_one_result_and_state_goes_through_a_file(rule):
-    count = memcore.updates[rule].arrays
-    runs = []
-    for _ in range(2):
-        arrays = [SoftBounds((1, 5, 4), c2c=0.3) for _ in range(count)]
-        runs.append((bound(rule, *arrays), arrays))
-    for step in range(60):
-        x, d = draws(1, 1, 4, name=f"x{step}"), draws(1, 1, 5, name=f"d{step}")
-        for module, _ in runs:
-            module(x, d, 0.05)
-    (one, first), (two, second) = runs
-    for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.w, b.w)
-    fresh = bound(rule, *second)
-    fresh.load_state_dict(two.state_dict())
-    for step in range(60, 120):
-        x, d = draws(1, 1, 4, name=f"x{step}"), draws(1, 1, 5, name=f"d{step}")
-        one(x, d, 0.05)
-        fresh(x, d, 0.05)
-    for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.w, b.w)
-    assert first[-1].sent.any()
 
 
 @pytest.mark.parametrize("rule", RULES)
