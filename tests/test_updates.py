@@ -86,7 +86,7 @@ def test_the_mean_and_the_variance_of_coincidences_are_those_of_the_product(
     error = 4 * (variance / N).sqrt()
     assert (((up - down)[0] / N - expected).abs() <= error).all()
     singles = torch.stack(
-        [(u - v)[0] for u, v in (trains(x, d, lr, dw).counts(Stream(2), k) for k in range(2000))]
+        [(u - v)[0] for u, v in (trains(x, d, lr, dw).counts(Stream(2), k) for k in range(400))]
     )
     if length_management and update_management:
         error = 4 * ((variance + 2 * variance**2) / len(singles)).sqrt()
