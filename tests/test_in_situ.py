@@ -337,6 +337,7 @@ def test_digits_are_learned_in_place_as_well_as_digitally():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::memcore.SaturationWarning")  # trains of a few slots, at times
 @pytest.mark.parametrize(
     ("rule", "lr"),
     [
