@@ -123,6 +123,15 @@ def test_counts_are_keyed_by_the_number_of_the_vector():
         assert torch.equal(a, b + c)
 
 
+def test_groups_have_rates_of_their_own():
+    x, d = draws(3, 2, 4), draws(3, 2, 5, name="d")
+    both = trains(x, d, torch.tensor([0.1, 0.3]), 0.01)
+    for group, lr in enumerate((0.1, 0.3)):
+        alone = trains(x[:, group : group + 1], d[:, group : group + 1], lr, 0.01)
+        assert torch.equal(both.rows[:, group], alone.rows[:, 0])
+        assert torch.equal(both.length[:, group], alone.length[:, 0])
+
+
 # -- single rules ---------------------------------------------------------------------------------
 
 
