@@ -139,14 +139,14 @@ def test_a_resumed_training_goes_on_bit_for_bit(rule):
     mapper = "differential" if memcore.updates[rule].pair == "one_sided" else "offset"
     mem, other = (memristive(device=device, mapper=mapper) for _ in range(2))
     first, second = (InSitu(m, rule=rule, lr=0.1) for m in (mem, other))
-    train(mem, first, 3)
+    train(mem, first, 2)
     file = io.BytesIO()
     torch.save([mem.state_dict(), first.state_dict()], file)
     file.seek(0)
     state, of_optimizer = torch.load(file)
     other.load_state_dict(state)
     second.load_state_dict(of_optimizer)
-    assert train(other, second, 3) == train(mem, first, 3)
+    assert train(other, second, 1) == train(mem, first, 1)
     assert torch.equal(other.crossbar.programmed, mem.crossbar.programmed)
 
 
@@ -337,6 +337,7 @@ def test_digits_are_learned_in_place_as_well_as_digitally():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::memcore.SaturationWarning")  # trains of a few slots, at times
 @pytest.mark.parametrize(
     ("rule", "lr"),
     [

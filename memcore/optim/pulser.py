@@ -43,13 +43,13 @@ class Pulser(nn.Module):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
         self.register_buffer("wanted", torch.zeros((), dtype=torch.float64))
 
-    def forward(self, x: Tensor, d: Tensor, lr: float, first: int) -> None:
+    def forward(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         """Send the trains of some vectors.
 
         Args:
             x: inputs, [n, groups, inputs].
             d: gradients of the loss with respect to the outputs, [n, groups, outputs].
-            lr: learning rate.
+            lr: learning rate, or one for each group, [groups].
             first: number of the first vector, by which its draws are keyed.
         """
         (weights,), (length, update, alpha) = self._weights, self._managed

@@ -70,7 +70,7 @@ class Trains:
 def trains(
     x: Tensor,
     d: Tensor,
-    lr: float,
+    lr: float | Tensor,
     granularity: float,
     *,
     longest: int = 31,
@@ -88,7 +88,7 @@ def trains(
     Args:
         x: inputs, [n, groups, inputs].
         d: gradients of the loss with respect to the outputs, [n, groups, outputs].
-        lr: learning rate.
+        lr: learning rate, or one for each group, [groups].
         granularity: change of a weight by one pulse.
         longest: most slots of a train.
         length_management: whether a train is as short as it can be; else all have `longest`.
@@ -102,6 +102,7 @@ def trains(
         (tensor([[5.]]), tensor([[[-1.0000, -0.5000]]]))
     """
     x, d = x.detach(), d.detach()
+    lr = torch.as_tensor(lr, dtype=x.dtype, device=x.device)
     largest_x, largest_d = x.abs().amax(2), d.abs().amax(2)
     k = lr * largest_x * largest_d / granularity
     length = k.ceil().clamp(max=longest) if length_management else torch.full_like(k, longest)

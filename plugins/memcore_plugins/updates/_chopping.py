@@ -24,7 +24,7 @@ class Chopping(Transfer):
 
     hidden: Tensor  #: buffer H, in pulses of the slow array
     sign: Tensor  #: h_j
-    largest: Tensor  #: running means of the largest input and the largest error
+    largest: Tensor  #: running means of the largest input and error of each group, [2, groups]
 
     def __init__(
         self,
@@ -39,25 +39,15 @@ class Chopping(Transfer):
         shape = weights[-1].shape
         self.register_buffer("hidden", torch.zeros(shape))
         self.register_buffer("sign", torch.ones(shape[2]))
-        self.register_buffer("largest", torch.zeros(2))
+        self.register_buffer("largest", torch.zeros(2, shape[0]))
 
-    def update(self, x: Tensor, d: Tensor, lr: float, first: int) -> None:
+    def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         del lr
-        self._remember(torch.stack([x.abs().amax((1, 2)), d.abs().amax((1, 2))], 1))
-        if bool((self.largest > 0).all()):
-            rate = self._share * self.fast.granularity / float(self.largest.prod())
-            super().update(x * self.sign, d, rate, first)
-
-    def _remember(self, largest: Tensor) -> None:
-        """Take the largest inputs and errors of vectors [n, 2] into their running means."""
-        for place, column in enumerate(largest.unbind(1)):
-            values = column[column > 0]
-            if not len(values):
-                continue
-            mean = self.largest[place]
-            start = torch.where(mean > 0, mean, values[0])
-            past = _KEPT ** torch.arange(len(values) - 1, -1, -1, device=values.device)
-            mean.copy_(_KEPT ** len(values) * start + (1 - _KEPT) * (past * values).sum())
+        for mean, values in zip(self.largest, (x, d), strict=True):
+            _remember(mean, values.abs().amax(2))
+        product = self.largest.prod(0)
+        rate = self._share * self.fast.granularity / product
+        super().update(x * self.sign, d, torch.where(product > 0, rate, 0.0), first)
 
     def send(self, columns: slice, most: int, momentum: float) -> None:
         """Send the whole pulses of the buffer, and forget what a column has sent."""
@@ -69,3 +59,13 @@ class Chopping(Transfer):
     @abstractmethod
     def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
         """As `Transfer.transfer`."""
+
+
+def _remember(mean: Tensor, values: Tensor) -> None:
+    """Take the largest values of vectors [n, groups] into their running means [groups]."""
+    seen = values > 0
+    later = seen.flip(0).cumsum(0).flip(0) - seen.long()  # how many follow that count
+    first = values.gather(0, seen.int().argmax(0, keepdim=True))[0]
+    start = torch.where(mean > 0, mean, first)
+    new = ((1 - _KEPT) * _KEPT**later * values).sum(0)
+    mean.copy_(torch.where(seen.any(0), _KEPT ** seen.sum(0) * start + new, mean))

@@ -58,9 +58,9 @@ class Transfer(nn.Module):
             due -= columns.stop - begin
             self.transfers.add_(columns.stop - begin)
 
-    def update(self, x: Tensor, d: Tensor, lr: float, first: int) -> None:
-        """Pulse the fast array at a rate."""
-        self.rate.fill_(lr)
+    def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
+        """Pulse the fast array at a rate, or at one for each group."""
+        self.rate.fill_(float(torch.as_tensor(lr).mean()))
         self.pulser(x, d, lr, first)
 
     @abstractmethod
