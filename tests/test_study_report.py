@@ -82,7 +82,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> study.Results:
     (folder / "bars_reported.py").write_text(BARS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("memcore.study.runner.plot", lambda *_: None)  # takes most of the time
+        patch.setattr("memcore.study.finishing.plot", lambda *_: None)  # takes most of the time
         return study.run(STUDY, folder / "results", progress=False)
 
 
