@@ -346,9 +346,7 @@ def test_digits_are_learned_in_place_as_well_as_digitally():
         ("one_sided", 0.2),
         ("tiki_taka", 0.2),
         ("tiki_taka2", 0.1),
-        ({"name": "agad", "fast_lr": 0.3}, 0.2),
     ],
-    ids=lambda value: value["name"] if isinstance(value, dict) else str(value),
 )
 def test_digits_are_learned_in_place_by_other_rules(rule, lr):
     assert accuracy_on_digits(rule, lr, 12) > accuracy_on_digits(None, 0.2, 12) - 3
