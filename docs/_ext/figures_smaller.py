@@ -83,8 +83,8 @@ def compression(figure: Any) -> None:
     for (name, points), colour in zip(PRUNED.items(), COLOURS, strict=True):
         ratios, gains = zip(*points, strict=True)
         axes.semilogx(ratios, gains, marker="x", color=colour, label=name)
-    for (name, gains), line in zip(DIGITS.items(), ("-", ":"), strict=True):
-        axes.semilogx(FEWER, gains, line, marker=".", color="black", label=f"digits here, {name}")
+    for (name, here), line in zip(DIGITS.items(), ("-", ":"), strict=True):
+        axes.semilogx(FEWER, here, line, marker=".", color="black", label=f"digits here, {name}")
     axes.set_ylim(-14.5, 1)
     axes.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
