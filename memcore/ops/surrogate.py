@@ -6,6 +6,8 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from memcore.ops.windows import Window
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -121,6 +123,63 @@ def recorded_product(
         record: called with the inputs and the gradient of the outputs.
     """
     return _Recorded.apply(value, x, matrix, effective, record)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ThroughConvolution(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor, window: Window
+    ) -> Tensor:
+        del x, matrix, effective, window
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        _, x, _, effective, window = inputs
+        ctx.save_for_backward(x, effective)
+        ctx.window = window
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, Tensor | None, None, None]:
+        x, effective = ctx.saved_tensors
+        (grad,), window = grads, ctx.window
+        _, needs_x, needs_matrix, _, _ = ctx.needs_input_grad
+        groups, outputs, _ = effective.shape
+        weight = effective.reshape(groups * outputs, -1, *window.kernel)
+        none = [0] * len(window.kernel)
+        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
+            grad,
+            x,
+            weight,
+            None,
+            window.stride,
+            none,
+            window.dilation,
+            False,
+            none,
+            groups,
+            [needs_x, needs_matrix, False],
+        )
+        of_matrix = of_weight.reshape(effective.shape) if needs_matrix else None
+        return None, of_x if needs_x else None, of_matrix, None, None
+
+
+def through_convolution(
+    value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor, window: Window
+) -> Tensor:
+    """`value`, with the gradient of the convolution that it stands for.
+
+    Args:
+        value: outputs of the arrays, [n, groups * outputs, *positions].
+        x: images with their padding as the arrays are driven, [n, channels, *space].
+        matrix: weights that take the gradient, [groups, outputs, inputs].
+        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+        window: what is read at each position of `x`.
+    """
+    return _ThroughConvolution.apply(value, x, matrix, effective, window)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _ThroughRange(torch.autograd.Function):
