@@ -31,6 +31,28 @@ def crossbar_mvm(
     hi: float,
     out: int,
 ) -> None: ...
+def crossbar_read(arguments: int, lo: float, hi: float) -> None: ...
+def crossbar_rows(
+    x: int,
+    panels: int,
+    variance: int,
+    dac: int,
+    scale: int,
+    scale_size: int,
+    bias: int,
+    n: int,
+    groups: int,
+    rows: int,
+    cols: int,
+    values: int,
+    tile_rows: int,
+    key: int,
+    first: int,
+    step: int,
+    lo: float,
+    hi: float,
+    out: int,
+) -> None: ...
 def simulate(arguments: int) -> None: ...
 def simulate_operation(code: int) -> str | None: ...
 def effective_conductance_float(

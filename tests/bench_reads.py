@@ -56,7 +56,7 @@ def report(threads: int, name: str, layer: nn.Module, x: torch.Tensor) -> None:
     for way, settings in WAYS.items():
         config = memcore.CrossbarConfig(**{"device": "ideal", "tile": (128, 128), **settings})
         calibration = x if "dac" in settings else None
-        layers[way] = memcore.convert(layer, config, calibration=calibration)
+        layers[way] = memcore.convert(layer, config, calibration=calibration).eval()
     times = interleaved({key: lambda f=each: f(x) for key, each in layers.items()})
     base = times["plain"]
     ratios = "  ".join(f"{times[way] / base:15.2f}" for way in WAYS)

@@ -308,7 +308,8 @@ class Crossbar(nn.Module):
         self._volts = state.volts
         reader = self._reader(self.cells, self.plan, state)
         drawn = bool(self.output.noises) or isinstance(reader, Sensed)
-        self._is_stochastic = self.cells.effects.is_stochastic or drawn
+        #: Whether a read needs a number of its own.
+        self.is_stochastic = self.cells.effects.is_stochastic or drawn
         self._take(reader)
 
     def _take(self, reader: Reader) -> None:
@@ -424,16 +425,21 @@ class Crossbar(nn.Module):
         if not self.is_set and self._is_observed(x):
             self.observer.require_typical(x)
             return self._observe(x)
-        first = self.first_read(x) if self._is_stochastic else self.reads
+        first = self.first_read(x) if self.is_stochastic else self.reads
         y: Tensor = self.reader(x, first, lines)
         return y
 
-    def first_read(self, x: Tensor) -> Tensor:
-        """The number at which the reads of these inputs begin, which no other reads have."""
+    def first_read(self, x: Tensor, count: int | None = None) -> Tensor:
+        """The number at which the reads of these inputs begin, which no other reads have.
+
+        Args:
+            x: inputs.
+            count: number of reads, by default that of the inputs.
+        """
         before = self.recent.of_recomputation(x) if self.training else None
         if before is not None:
             return before
-        first = self._numbered(x.shape[0])
+        first = self._numbered(x.shape[0] if count is None else count)
         if self.training:
             self.recent.remember(x, first)
         return first

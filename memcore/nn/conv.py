@@ -11,7 +11,8 @@ from memcore.errors import ShapeError
 from memcore.nn.blocks import in_blocks
 from memcore.nn.matrix import is_transformed
 from memcore.nn.single import SingleMatrix
-from memcore.ops.surrogate import Windows, through_convolution
+from memcore.ops.surrogate import through_convolution
+from memcore.ops.windows import Images, Window
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
@@ -64,11 +65,28 @@ class Conv(SingleMatrix):
         if self.matrix.reads_exactly:
             return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
-        padded = self._padded(batched)
-        y = self._through(padded) if self._is_straight(padded) else self._windowed(padded)
-        if not channels_last(batched):  # then as torch has them, for `.view` behind the layer
-            y = y.contiguous()
+        y = self._of_images(batched)
+        if y is None:
+            y = self._of_windows(batched)
         return y if input.dim() == dims + 2 else y.squeeze(0)
+
+    def _of_images(self, x: Tensor) -> Tensor | None:
+        """Outputs of arrays that read images as they are; None where windows must be read."""
+        before, after = tuple(self._padding[-2::-2]), tuple(self._padding[::-2])
+        padded = x
+        if self.padding_mode != "zeros":
+            padded = self._padded(x)
+            before = after = (0,) * len(self.kernel_size)
+        window = Window(self.kernel_size, self.stride, self.dilation, before, after)
+        images = Images(padded, window, not channels_last(x))
+        return self.matrix.convolved(images, self.operands()["weight"])
+
+    def _of_windows(self, x: Tensor) -> Tensor:
+        """Outputs of arrays whose inputs are written out, position by position."""
+        padded = self._padded(x)
+        y = self._through(padded) if self._is_straight(padded) else self._windowed(padded)
+        # As torch has them, for `.view` behind the layer.
+        return y if channels_last(x) else y.contiguous()
 
     def _windowed(self, x: Tensor) -> Tensor:
         """Padded images [n, channels, *space] to [n, out_channels, *positions]."""
@@ -81,13 +99,19 @@ class Conv(SingleMatrix):
 
     def _through(self, x: Tensor) -> Tensor:
         """As `_windowed`, with gradients."""
+        operand = self.operands()["weight"]
         with torch.no_grad():
             y = self._windowed(x)
-            effective = self.shaped(self.matrix.weight_of_read(self.operands()["weight"]))
+            effective = self.matrix.weight_of_read(operand)
         with torch.autocast(x.device.type, enabled=False):
             applied = self.crossbar.input(x.to(effective.dtype))
-        windows = Windows(self.stride, self.dilation, self.groups)
-        return through_convolution(y, applied, self.weight, self.bias, effective, windows)
+        return through_convolution(y, applied, *operand, effective, self._window)
+
+    @property
+    def _window(self) -> Window:
+        """What is read at each position of images that have their padding."""
+        none = (0,) * len(self.kernel_size)
+        return Window(self.kernel_size, self.stride, self.dilation, none, none)
 
     def _values(self, x: Tensor) -> int:
         """How many inputs the windows of a padded image have together."""
@@ -100,7 +124,7 @@ class Conv(SingleMatrix):
     def _read(self, x: Tensor) -> Tensor:
         """Padded images [n, channels, *space] to [n, *positions, out_channels]."""
         dims = len(self.kernel_size)
-        windows = self._windows(x)
+        windows = self._window.cut(x, self.groups)
         y = self.read("weight", windows.flatten(0, dims))
         return y.reshape(*windows.shape[: dims + 1], self.out_channels)
 
@@ -116,15 +140,6 @@ class Conv(SingleMatrix):
     def _padded(self, x: Tensor) -> Tensor:
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         return F.pad(x, self._padding, mode=mode) if any(self._padding) else x
-
-    def _windows(self, x: Tensor) -> Tensor:
-        """[n, channels, *space] to the inputs of each position, [n, *positions, groups, rows]."""
-        dims = len(self.kernel_size)
-        shape = zip(self.kernel_size, self.stride, self.dilation, strict=True)
-        for dim, (size, stride, dilation) in enumerate(shape):
-            x = x.unfold(dim + 2, dilation * (size - 1) + 1, stride)[..., ::dilation]
-        x = x.reshape(len(x), self.groups, self.in_channels // self.groups, *x.shape[2:])
-        return x.movedim((1, 2), (dims + 1, dims + 2)).flatten(dims + 2)
 
     def extra_repr(self) -> str:
         """As the digital layer prints."""

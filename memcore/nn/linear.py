@@ -41,7 +41,12 @@ class Linear(SingleMatrix):
             raise ShapeError(
                 f"input has shape {list(input.shape)}; expected [..., {self.in_features}]"
             )
-        if self.matrix.reads_exactly:
+        matrix = self.matrix
+        if not nested:
+            y = matrix.directly(input, self.weight, self.bias)
+            if y is not None:
+                return y
+        if matrix.reads_exactly:
             weight, bias = self.exact()
             return F.linear(self.crossbar.input(input), weight, bias)
         if nested:

@@ -13,12 +13,20 @@ from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers.phases import drive
+from memcore.crossbar.shortcuts import convolve, directly
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
 from memcore.nn.rehearsing import Rehearsing, Source
 from memcore.nn.seen import moved
-from memcore.ops.surrogate import recorded_product, straight_through, through_product
+from memcore.ops._library import is_plain
+from memcore.ops.surrogate import (
+    recorded_product,
+    straight_through,
+    through_convolution,
+    through_product,
+)
+from memcore.ops.windows import Images
 from memcore.random import Stream
 
 P = ParamSpec("P")
@@ -89,6 +97,10 @@ class Matrix(nn.Module):
         Autocast changes what a digital product computes in, but no array: its outputs have the
         dtype that autocast wants, after the bias.
         """
+        if x.dim() == 3 and x.shape[1] == len(operand.weight):
+            y = self.directly(x, *operand)
+            if y is not None:
+                return y
         device = x.device.type
         if not torch.is_autocast_enabled(device):
             return self._with_bias(x, operand)
@@ -97,6 +109,33 @@ class Matrix(nn.Module):
             bias = None if operand.bias is None else operand.bias.to(dtype)
             y = self._with_bias(x.to(dtype), Operand(operand.weight.to(dtype), bias))
         return y.to(torch.get_autocast_dtype(device))
+
+    def directly(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """What a read gives, the bias added, at little cost; None where more than a read is wanted.
+
+        Most reads of small layers want no gradient, no rehearsal and no range, and nobody follows
+        them: all that costs is then left out.
+
+        Args:
+            x: inputs [..., groups, inputs], or [..., inputs] of one group.
+            weight: the weights that the matrix should hold, in any shape.
+            bias: as in an operand.
+        """
+        if self.training or self._is_special or self.input_range is not None or not is_plain(x):
+            return None
+        if torch.is_autocast_enabled("cpu") or not x.numel() or _is_hooked(self):
+            return None
+        wanted = (weight,) if bias is None else (weight, bias)
+        if self._looked is None or _needs_gradient(x, *wanted):
+            return None
+        if bias is not None:
+            bias = bias.detach()
+            if not is_plain(bias):
+                return None
+        crossbar, versions = self.crossbar, tuple(map(_version, wanted))
+        if versions != self._looked or x.shape[-1] != crossbar.tiling.rows:
+            return None
+        return directly(crossbar, x, bias)
 
     def _with_bias(self, x: Tensor, operand: Operand) -> Tensor:
         groups, packed = len(operand.weight), self._packing.count
@@ -126,6 +165,47 @@ class Matrix(nn.Module):
             return lambda x: self(x, operand)
         weight, bias = self.exact(operand)
         return lambda x: F.linear(self.crossbar.input(x), weight[0], bias)
+
+    def convolved(self, images: Images, operand: Operand) -> Tensor | None:
+        """Outputs [n, outputs, *positions] of images, the bias added; None if windows must be read.
+
+        They are, to the bit, those of the inputs of all positions, image by image.
+        """
+        if not self._may_convolve(images.x):
+            return None
+        matrix, window = self.matrix_of(operand), images.window
+        source = self._source(operand, matrix)
+        bias = operand.bias
+        with torch.no_grad():
+            y = self._of_images(source, images, bias)
+        if y is None or not _needs_gradient(images.x, *operand[: 1 if bias is None else 2]):
+            return y
+        lines = window.padded(self.crossbar.input(images.x))
+        folded = self.crossbar.folded if source is None else source.folded
+        return through_convolution(y, lines, matrix, bias, folded, window)
+
+    def _of_images(
+        self, source: Source | None, images: Images, bias: Tensor | None
+    ) -> Tensor | None:
+        if source is None:
+            reader, draws = self.crossbar.reader, self.crossbar.is_stochastic
+            return convolve(self.crossbar, images, bias, reader, draws=draws)
+        return source.convolve(self.crossbar, images, bias)
+
+    @property
+    def _is_special(self) -> bool:
+        """Whether inputs or gradients go another way than that of most matrices."""
+        return self.maps_bias or self._packing.count > 1 or self._record is not None
+
+    def _may_convolve(self, x: Tensor) -> bool:
+        """Whether anything but the arrays is against reading images as they are."""
+        if x.device.type != "cpu" or not x.dtype == torch.float32 == self.crossbar.folded.dtype:
+            return False
+        if self._is_special or _is_hooked(self) or torch.is_autocast_enabled("cpu"):
+            return False
+        if torch.compiler.is_compiling():
+            return not self._rehearses
+        return not (self._rehearses and self.input_range is not None) and not is_transformed(x)
 
     def _read(self, x: Tensor, operand: Operand, matrix: Tensor) -> Tensor:
         source = self._source(operand, matrix)
@@ -236,8 +316,8 @@ class Matrix(nn.Module):
     def reads_exactly(self) -> bool:
         """Whether a read is the product with `exact` and nothing else."""
         rehearsing = self._rehearsing
-        waits = rehearsing is None or rehearsing.training.waits or not self.training
-        return self.crossbar.reads_exactly and waits and self._record is None
+        waits = not self.training or rehearsing is None or rehearsing.waits
+        return waits and self.crossbar.reads_exactly and self._record is None
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.
@@ -344,8 +424,15 @@ class Matrix(nn.Module):
         return torch.cat([weight, bias.view(len(weight), -1, 1)], dim=2)
 
 
-def _needs_gradient(x: Tensor, matrix: Tensor) -> bool:
-    return torch.is_grad_enabled() and (x.requires_grad or matrix.requires_grad)
+def _needs_gradient(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+
+def _is_hooked(matrix: Matrix) -> bool:
+    """Whether somebody wants to see what the matrix or its arrays are called with."""
+    crossbar = matrix.crossbar
+    hooks = (*matrix._forward_pre_hooks, *matrix._forward_hooks, *crossbar._forward_hooks)
+    return bool(hooks) or len(crossbar._forward_pre_hooks) > 1
 
 
 def _version(tensor: Tensor) -> int:

@@ -9,11 +9,13 @@ from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.imagined import Imagination, Imagined
-from memcore.crossbar.readers.electrical import numbered
+from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.recent import in_backward
+from memcore.crossbar.shortcuts import convolve
 from memcore.crossbar.training import Rehearsal
 from memcore.nn.seen import Seen
 from memcore.ops.surrogate import for_training
+from memcore.ops.windows import Images
 from memcore.random import ReadStream, Stream
 
 
@@ -40,14 +42,23 @@ class Source(NamedTuple):
 
     def read(self, crossbar: Crossbar, x: Tensor, lines: Tensor | None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
-        cells = self.cells.effects if isinstance(self.cells, Cells) else self.cells
-        draws = cells.is_stochastic or bool(crossbar.output.noises) or self.output_noise > 0
+        draws = self._draws(crossbar) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
         y: Tensor = self.reader(x, first, lines)
         if self.output_noise:
             reads = ReadStream(self.stream.key, numbered(first, len(x)))
             y = y + self.output_noise * reads.normal(y.shape[1:]).to(y.dtype)
         return y
+
+    def convolve(self, crossbar: Crossbar, images: Images, bias: Tensor | None) -> Tensor | None:
+        """Outputs of images as `shortcuts.convolve` has them."""
+        if self.output_noise:
+            return None
+        return convolve(crossbar, images, bias, self.reader, draws=self._draws(crossbar))
+
+    def _draws(self, crossbar: Crossbar) -> bool:
+        cells = self.cells.effects if isinstance(self.cells, Cells) else self.cells
+        return cells.is_stochastic or bool(crossbar.output.noises)
 
 
 class Rehearsing:
@@ -64,6 +75,8 @@ class Rehearsing:
 
     def __init__(self, training: Rehearsal, config: CrossbarConfig) -> None:
         self.training = training
+        #: Whether the programmed cells are read as long as they hold the present weights.
+        self.waits = training.waits
         self._config = _rehearsed(config, training)
         self._imagination = Imagination(self._config)
         self._seen = Seen()
@@ -110,7 +123,7 @@ class Rehearsing:
     @for_training
     def _derive(self, crossbar: Crossbar, matrix: Tensor, is_new: bool) -> None:
         self._is_derived, self._source = True, None
-        if self.training.waits and not self._seen.has_left(crossbar, matrix):
+        if self.waits and not self._seen.has_left(crossbar, matrix):
             return
         if is_new:
             crossbar.cells.rehearsals.add_(1)

@@ -49,6 +49,34 @@ def register(
     return operator
 
 
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether numbers of a tensor may be read at its address, past the dispatcher.
+
+    Nobody follows what is computed: no compiler, tracer, transform or mode, and the tensor is dense
+    float32 in the memory of the processor.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and type(tensor) is torch.Tensor
+        and tensor.dtype is torch.float32
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and not tensor.is_neg()
+        and tensor.is_contiguous()
+        and not _is_followed()
+    )
+
+
+def _is_followed() -> bool:
+    return bool(
+        torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or torch._C._get_tracing_state() is not None
+    )
+
+
 def where(tensor: torch.Tensor) -> tuple[int, int]:
     """Return the device index of a CUDA tensor and the current stream there as an address."""
     index = tensor.get_device()

@@ -1,10 +1,12 @@
 """Straight-through gradients: one value goes forward, another takes the gradient."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+from memcore.ops.windows import Window
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,84 +125,71 @@ def recorded_product(
     return _Recorded.apply(value, x, matrix, effective, record)  # type: ignore[no-any-return,no-untyped-call]
 
 
-class Windows(NamedTuple):
-    """Where a convolution reads a padded image.
-
-    Args:
-        stride: distance of two windows in each dimension.
-        dilation: distance of two inputs of a window in each dimension.
-        groups: groups of channels.
-    """
-
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-
-
 class _ThroughConvolution(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
         value: Tensor,
         x: Tensor,
-        weight: Tensor,
+        matrix: Tensor,
         bias: Tensor | None,
         effective: Tensor,
-        windows: Windows,
+        window: Window,
     ) -> Tensor:
-        del x, weight, bias, effective, windows
+        del x, matrix, bias, effective, window
         return value.view_as(value)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         del output
-        _, x, weight, bias, effective, windows = inputs
+        _, x, matrix, bias, effective, window = inputs
         ctx.save_for_backward(x, effective)
-        ctx.windows = windows
-        ctx.of = (weight.dtype, None if bias is None else bias.shape)
+        ctx.window = window
+        ctx.of = (matrix.dtype, None if bias is None else bias.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         x, effective = ctx.saved_tensors
-        _, needs_x, needs_weight, needs_bias, _, _ = ctx.needs_input_grad
-        stride, dilation, groups = ctx.windows
-        none = [0] * len(stride)
-        dtype, bias = ctx.of
-        of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        window, (dtype, bias) = ctx.window, ctx.of
+        groups, outputs, _ = effective.shape
+        none = [0] * len(window.kernel)
+        of_x, of_matrix, of_bias = torch.ops.aten.convolution_backward(
             grads[0].to(effective.dtype),
             x,
-            effective,
+            effective.reshape(groups * outputs, -1, *window.kernel),
             bias,
-            stride,
+            window.stride,
             none,
-            dilation,
+            window.dilation,
             False,
             none,
             groups,
-            [needs_x, needs_weight, needs_bias],
+            ctx.needs_input_grad[1:4],
         )
-        of_weight = None if of_weight is None else of_weight.to(dtype)
-        return None, of_x, of_weight, None if of_bias is None else of_bias.to(dtype), None, None
+        of_matrix = None if of_matrix is None else of_matrix.reshape(effective.shape).to(dtype)
+        return None, of_x, of_matrix, None if of_bias is None else of_bias.to(dtype), None, None
 
 
 def through_convolution(
     value: Tensor,
     x: Tensor,
-    weight: Tensor,
+    matrix: Tensor,
     bias: Tensor | None,
     effective: Tensor,
-    windows: Windows,
+    window: Window,
 ) -> Tensor:
     """`value`, with the gradient of the convolution that it stands for, which keeps no windows.
 
     Args:
-        value: outputs of the arrays, [n, outputs, *positions].
-        x: padded images as they are applied, [n, channels, *space].
-        weight: weights that take the gradient, [outputs, channels of a group, *kernel].
-        bias: biases that take the gradient, [outputs], or None.
+        value: outputs of the arrays, the bias added, [n, groups * outputs, *positions].
+        x: images with their padding as the arrays are driven, [n, channels, *space].
+        matrix: weights that take the gradient, [groups, outputs, inputs].
+        bias: biases that take the gradient, [groups * outputs], or None.
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
-        windows: stride, dilation and groups.
+        window: what is read at each position of `x`.
     """
-    return _ThroughConvolution.apply(value, x, weight, bias, effective, windows)  # type: ignore[no-any-return,no-untyped-call]
+    return _ThroughConvolution.apply(value, x, matrix, bias, effective, window)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _ThroughRange(torch.autograd.Function):

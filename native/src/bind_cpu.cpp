@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "memcore/kernels.h"
+#include "memcore/read.h"
 
 namespace py = pybind11;
 using namespace memcore;
@@ -49,6 +50,43 @@ void crossbar_mvm(Address x, Address panels, Address dac, Address scale, int64_t
                      scale_size, at<const float>(bias), n, groups, rows, cols, tile_rows, lo, hi, at<float>(out)});
 }
 
+// Everything but the codes in one row of 64-bit integers, in the order of memcore/ops/crossbar_read.py.
+void crossbar_read(Address arguments, float lo, float hi) {
+  const int64_t* next = at<const int64_t>(arguments);
+  CrossbarRead r = {};
+  Window& w = r.window;
+  for (int64_t* const to : {w.space, w.before, w.padded, w.kernel, w.stride, w.dilation, w.positions})
+    for (int i = 0; i < 3; ++i) to[i] = *next++;
+  for (const float** const to : {&r.x, &r.panels, &r.variance, &r.dac, &r.scale, &r.bias})
+    *to = at<const float>(static_cast<Address>(*next++));
+  r.reads = at<const int64_t>(static_cast<Address>(*next++));
+  r.out = at<float>(static_cast<Address>(*next++));
+  r.key = static_cast<uint64_t>(*next++);
+  for (int64_t* const to : {&r.scale_size, &r.images, &r.groups, &r.channels, &r.cols, &r.values, &r.tile_rows})
+    *to = *next++;
+  r.channels_first = *next++ != 0;
+  r.lo = lo;
+  r.hi = hi;
+  cpu::crossbar_read(r);
+}
+
+// Inputs [n, groups, rows] with noise; the numbers of the reads begin at `first`, `step` apart.
+void crossbar_rows(Address x, Address panels, Address variance, Address dac, Address scale, int64_t scale_size,
+                   Address bias, int64_t n, int64_t groups, int64_t rows, int64_t cols, int64_t values,
+                   int64_t tile_rows, int64_t key, int64_t first, int64_t step, float lo, float hi, Address out) {
+  CrossbarRead r = {};
+  Window& w = r.window;
+  for (int64_t* const to : {w.space, w.padded, w.kernel, w.stride, w.dilation, w.positions})
+    for (int i = 0; i < 3; ++i) to[i] = 1;
+  r.x = at<const float>(x), r.panels = at<const float>(panels), r.variance = at<const float>(variance);
+  r.dac = at<const float>(dac), r.scale = at<const float>(scale), r.bias = at<const float>(bias);
+  r.key = static_cast<uint64_t>(key), r.first_read = first, r.read_step = step;
+  r.scale_size = scale_size, r.images = n, r.groups = groups, r.channels = rows;
+  r.cols = cols, r.values = values, r.tile_rows = tile_rows, r.lo = lo, r.hi = hi;
+  r.out = at<float>(out);
+  cpu::crossbar_read(r);
+}
+
 // Everything in one row of 64-bit integers, in the order of memcore/dynamics/recording/run.py.
 void simulate(Address arguments) {
   const int64_t* next = at<const int64_t>(arguments);
@@ -80,6 +118,8 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   m.def("quantize_uniform", &quantize_uniform, NoGil());
   m.def("quantize_levels", &quantize_levels, NoGil());
   m.def("crossbar_mvm", &crossbar_mvm, NoGil());
+  m.def("crossbar_read", &crossbar_read, NoGil());
+  m.def("crossbar_rows", &crossbar_rows, NoGil());
   m.def("simulate", &simulate, NoGil());
   m.def("simulate_operation", &cpu::simulate_operation, "Name of an operation by its code, None beyond the last");
   bind_effective(m);

@@ -16,7 +16,8 @@ CHECK = """
 import hashlib
 import torch
 from memcore import native
-from memcore.ops import crossbar_mvm, philox, quantize, sensed_sums
+from memcore.ops import crossbar_mvm, crossbar_read, philox, quantize, sensed_sums
+from memcore.ops.windows import Window
 
 torch.manual_seed(0)
 print(native.status().cpu.isa)
@@ -53,6 +54,19 @@ for n, groups, rows, cols, tile in ((1, 1, 5, 3, 2), (33, 2, 300, 70, 128), (64,
     assert error.max() <= 1 and (error != 0).sum() <= max(1, error.numel() // 1000)
     alone = torch.cat([crossbar_mvm.crossbar_mvm(row, *args) for row in x.split(1)])
     assert torch.equal(alone, got)
+
+x, window = torch.randn(3, 6, 9, 7), Window((3, 2), (1, 1), (1, 1), (1, 0), (1, 1))
+weight, variance = 0.05 * torch.randn(2, 18, 37), 1e-4 * torch.rand(2, 18, 37)
+panels = map(crossbar_mvm.pack, (weight, variance))
+dac, scale, reads = torch.tensor([31.0, -127, 127]), torch.ones(1), torch.arange(3 * 9 * 7)
+columns = crossbar_read.Columns(*panels, dac, scale, 37, 8, -99.0, 99.0, 5)
+got = crossbar_read.crossbar_read(x, columns, window=window, reads=reads)
+inputs = window.cut(window.padded(x), 2).flatten(0, 2)
+assert torch.equal(got, crossbar_read.crossbar_read(inputs, columns, reads=reads))
+c = columns
+args = (c.panels, c.variance, reads, dac, scale, None, [], 5, 1, 37, 8, -99.0, 99.0, False)
+error = (got - crossbar_read._reference(inputs, *args)).abs()
+assert error.max() <= 1 and (error != 0).sum() <= max(1, error.numel() // 1000)
 """
 
 

@@ -45,7 +45,8 @@ def test_every_file_compiles_without_x86(file, compiler):
 @pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 def test_the_portable_build_passes_the_tests_of_all_operators(build):
     portable = build("MEMCORE_PORTABLE=ON")
-    names = ("philox", "quantize", "crossbar_mvm", "ladder", "effective_conductance", "simulate")
+    products = ("crossbar_mvm", "crossbar_read", "effective_conductance")
+    names = ("philox", "quantize", *products, "ladder", "simulate")
     done = portable.pytest(
         *("-k", "not instruction_set", "-m", "not slow"),
         *(f"tests/native/test_{name}.py" for name in (*names, "empty", "memory")),

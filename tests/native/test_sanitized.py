@@ -16,7 +16,8 @@ pytestmark = [
 # What builds modules or starts processes of its own is left out, and what is long for no kernel.
 CHECKS = [
     *(f"tests/native/test_{name}.py" for name in ("philox", "quantize", "crossbar_mvm", "ladder")),
-    *(f"tests/native/test_{name}.py" for name in ("effective_conductance", "simulate")),
+    *(f"tests/native/test_{name}.py" for name in ("effective_conductance", "crossbar_read")),
+    "tests/native/test_simulate.py",
     *(f"tests/native/test_{name}.py" for name in ("empty", "fuzz")),
 ]
 

@@ -10,6 +10,7 @@ from memcore.crossbar.calibrated import Calibrated
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed, Tiled
+from memcore.crossbar.readers.noise import CellNoise, cell_noise
 from memcore.crossbar.tiling import in_order
 from memcore.crossbar.units import require_bits, unit_cells
 
@@ -91,8 +92,9 @@ def choose(
         return Sensed(units, derived.folded, bits, adc.sums, key, cells.scale, plan)
     if adc.converter is None and effects.is_exact and not isinstance(dac.form, SerialLevels):
         return Exact(derived.folded, dac.form, constant=constant)
-    levels = adc.levels if fuse else None
-    if levels is not None and _is_fusable(cells, plan, dac, levels):
+    noise = cell_noise(derived.settled, derived.effective, effects, cells.parts, plan)
+    levels = _fusable(cells, plan, dac, adc, noise) if fuse else None
+    if levels is not None:
         joined = cells.tiling.join(derived.effective)
         steps = dac.levels
         return Tiled(
@@ -105,6 +107,7 @@ def choose(
             cells.scale,
             plan,
             constant=constant,
+            noise=noise,
         )
     return Electrical(
         derived.settled,
@@ -112,6 +115,7 @@ def choose(
         derived.folded,
         effects,
         (dac.form, adc.form, adc.noises),
+        noise,
         cells.parts,
         cells.scale,
         derived.volts,
@@ -120,9 +124,15 @@ def choose(
     )
 
 
-def _is_fusable(cells: Cells, plan: ReadPlan, dac: Calibrated, levels: list[UniformLevels]) -> bool:
-    """Whether the kernel can do what converters and effects want."""
+def _fusable(
+    cells: Cells, plan: ReadPlan, dac: Calibrated, adc: Calibrated, noise: CellNoise | None
+) -> list[UniformLevels] | None:
+    """The levels of the ADCs if the kernel can do what converters and effects want, else None."""
+    levels = adc.levels if adc.converter is not None else []
+    if levels is None or not (dac.form is None or dac.levels is not None):
+        return None
     same = all((each.lo, each.hi) == (levels[0].lo, levels[0].hi) for each in levels)
-    inputs = dac.form is None or dac.levels is not None
-    quiet = cells.effects.is_product and not cells.effects.is_stochastic
-    return same and inputs and quiet and plan.groups_are_even and cells.gain.dim() < 3
+    drawn = noise is not None and noise.is_own
+    quiet = bool(levels) and not cells.effects.is_stochastic
+    fits = cells.effects.is_product and plan.groups_are_even and cells.gain.dim() < 3
+    return levels if same and fits and (quiet or drawn) else None

@@ -1,38 +1,22 @@
 """Any effects and converters: with the currents of every tile, or of every bit line, in memory."""
 
 from collections.abc import Callable
-from functools import reduce
-from operator import add
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.mapper import Part, added, subtracted
 from memcore.contracts.transfer import Transfer
-from memcore.crossbar.effects import Effects, sensitivity
+from memcore.crossbar.effects import Effects
 from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.readers.noise import CellNoise, Source, numbered, process
 from memcore.crossbar.readers.phases import drive, in_phases
 from memcore.random import ReadStream
 
 #: Currents of one block of inputs.
 _CURRENTS: Final = 1 << 20
-
-
-class _Source(NamedTuple):
-    """Noise that is drawn once for each bit line, or once for each reference line of an array.
-
-    Args:
-        value: which of the digitised values it adds to.
-        sign: with which sign.
-        shared: whether it is that of a reference line.
-    """
-
-    value: int
-    sign: float
-    shared: bool
 
 
 #: For each digitised value a form that draws noise and the key of its draws; empty for none.
@@ -52,6 +36,7 @@ class Electrical(nn.Module):
         effects: of the cells, which own them.
         converters: quantisers of the inputs and of the currents, None where there are none, and
             for each digitised value the noise of its conversions, if any has noise.
+        noise: of the cells, if reads are products with noise; None for none.
         parts: how parts add up to lanes.
         gain: weight for one siemens of net conductance in each lane, [lanes], [lanes, cols] or
             [lanes, rows, cols].
@@ -67,7 +52,7 @@ class Electrical(nn.Module):
     settled: Tensor | None
     effective: Tensor | None
     variance: Tensor | None
-    _sources: tuple[_Source, ...]
+    _sources: tuple[Source, ...]
 
     def __init__(
         self,
@@ -76,6 +61,7 @@ class Electrical(nn.Module):
         folded: Tensor,
         effects: Effects,
         converters: tuple[nn.Module | None, nn.Module | None, Noises],
+        noise: CellNoise | None,
         parts: tuple[Part, ...],
         gain: Tensor,
         volts: float,
@@ -98,37 +84,8 @@ class Electrical(nn.Module):
         self._keep("matrices", None if joined is None else self._values(joined))
         self._keep("settled", None if products else settled)
         self._keep("effective", None if products or effective is settled else effective)
-        noises = effects.noises if products else []
-        self._sources: tuple[_Source, ...] = ()
-        variance = None
-        if noises:
-            variance = reduce(add, [form.variance(settled) for form in noises]).expand_as(settled)
-            if effective is not settled:
-                variance = variance * sensitivity(effective, settled).square()
-            self._sources, variance = self._merged(plan.tiling.join(variance))
-        self._keep("variance", variance)
-
-    def _merged(self, variance: Tensor) -> "tuple[tuple[_Source, ...], Tensor]":
-        """What draws of its own a read takes, and the variances of its cells.
-
-        The independent noise of parts that are subtracted before the ADC is drawn as one. The noise
-        of a reference cell is common to all outputs of its array.
-        """
-        shared = self.plan.tiling.shared
-        if self.plan.per_column:
-            sources = [_Source(index, 1.0, each) for index, each in enumerate(shared)]
-            return tuple(sources), variance
-        own: dict[int, Tensor] = {}
-        for part, each, cells in zip(self.parts, shared, variance, strict=True):
-            if not each:
-                own[part.lane] = cells if part.lane not in own else own[part.lane] + cells
-        sources = [_Source(lane, 1.0, False) for lane in own]
-        kept = list(own.values())
-        for part, each, cells in zip(self.parts, shared, variance, strict=True):
-            if each:
-                sources.append(_Source(part.lane, part.sign, True))
-                kept.append(cells)
-        return tuple(sources), torch.stack(kept)
+        self._sources: tuple[Source, ...] = () if noise is None else noise.sources
+        self._keep("variance", None if noise is None else noise.variance)
 
     def _of_groups(self, gain: Tensor, products: bool) -> Tensor:
         """The gain of each value in each group of word lines, [values, 1, 1, groups, cols]."""
@@ -316,22 +273,3 @@ class Electrical(nn.Module):
         if self.plan.adc_bits is None and self.tile_gain is None:
             return x.unsqueeze(dim - 1)
         return self.plan.cut(x, dim)
-
-
-def numbered(reads: Tensor, count: int, phases: int = 1) -> Tensor:
-    """Numbers of so many reads, int64 [count], of their first phases; no other process has them.
-
-    Args:
-        reads: how many reads of this process there were before.
-        count: how many reads there are now.
-        phases: of each read; the numbers of the later ones follow in steps of the processes.
-    """
-    rank, ranks = process()
-    return phases * (reads + torch.arange(count, device=reads.device)) * ranks + rank
-
-
-def process() -> tuple[int, int]:
-    """The rank of this process among those that train together: each draws noise of its own."""
-    if not dist.is_available() or not dist.is_initialized():
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from memcore.contracts.forms import UniformLevels
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers.electrical import numbered
+from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.readers.phases import drive
 from memcore.random import ReadStream
 

@@ -71,6 +71,7 @@ void philox_bernoulli(const Draws& draws, float p, uint8_t* out) { chosen().phil
 void quantize_uniform(const QuantizeUniform& args) { chosen().quantize_uniform(args); }
 void quantize_levels(const QuantizeLevels& args) { chosen().quantize_levels(args); }
 void crossbar_mvm(const CrossbarMvm& args) { chosen().crossbar_mvm(args); }
+void crossbar_read(const CrossbarRead& args) { chosen().crossbar_read(args); }
 void simulate(const Simulate& args) { chosen().simulate(args); }
 const char* simulate_operation(int64_t code) { return chosen().simulate_operation(code); }
 

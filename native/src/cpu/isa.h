@@ -2,6 +2,7 @@
 #pragma once
 
 #include "memcore/kernels.h"
+#include "memcore/read.h"
 
 namespace memcore {
 
@@ -13,6 +14,7 @@ struct Kernels {
   void (*quantize_uniform)(const QuantizeUniform&);
   void (*quantize_levels)(const QuantizeLevels&);
   void (*crossbar_mvm)(const CrossbarMvm&);
+  void (*crossbar_read)(const CrossbarRead&);
   void (*simulate)(const Simulate&);
   const char* (*simulate_operation)(int64_t);
 };

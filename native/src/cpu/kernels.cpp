@@ -8,6 +8,7 @@
 #include "mvm_kernels.h"
 #include "philox_kernels.h"
 #include "quantize_kernels.h"
+#include "read_kernels.h"
 #include "simulate_kernels.h"
 
 #define MEMCORE_STRING_(x) #x
@@ -25,6 +26,7 @@ extern const Kernels MEMCORE_JOIN(kernels_, MEMCORE_VARIANT) = {
     quantize_uniform,
     quantize_levels,
     crossbar_mvm,
+    crossbar_read,
     simulate,
     simulate_operation,
 };

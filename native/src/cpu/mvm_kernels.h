@@ -124,19 +124,22 @@ struct Task {
   int64_t group, panel, first_block, last_block;
 };
 
-inline void finish(const CrossbarMvm& m, const Task& task, int64_t row, int64_t height, const float* sums) {
+inline void finish(const CrossbarMvm& m, const Task& task, int64_t row, int64_t height, float* sums) {
   const int64_t first = task.group * m.cols + task.panel * kPanel;
   const int64_t width = smaller(kPanel, m.cols - task.panel * kPanel);
   float scale[kPanel] = {}, bias[kPanel] = {};
   for (int64_t j = 0; j < width; ++j) scale[j] = m.scale[m.scale_size == 1 ? 0 : first + j];
   for (int64_t j = 0; j < width && m.bias != nullptr; ++j) bias[j] = m.bias[first + j];
+  // The bias is added to what was rounded, as a sum of tensors does.
+  for (int64_t i = 0; i < height; ++i)
+    for (int64_t j = 0; j < kPanel; ++j) sums[i * kPanel + j] *= scale[j];
   for (int64_t i = 0; i < height; ++i) {
     float* const out = m.out + (row + i) * m.groups * m.cols + first;
     const float* const sum = sums + i * kPanel;
     if (width == kPanel) {
-      for (int64_t j = 0; j < kPanel; ++j) out[j] = scale[j] * sum[j] + bias[j];
+      for (int64_t j = 0; j < kPanel; ++j) out[j] = sum[j] + bias[j];
     } else {
-      for (int64_t j = 0; j < width; ++j) out[j] = scale[j] * sum[j] + bias[j];
+      for (int64_t j = 0; j < width; ++j) out[j] = sum[j] + bias[j];
     }
   }
 }

@@ -115,6 +115,19 @@ MEMCORE_ALWAYS_INLINE Vec round_even(Vec v) {
 #endif
 }
 
+MEMCORE_ALWAYS_INLINE Vec square_roots(Vec v) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_sqrt_ps((__m256)v);
+#elif defined(MEMCORE_X86)
+  return (Vec)_mm_sqrt_ps((__m128)v);
+#else
+  for (int i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+#endif
+}
+
 // A NaN passes: both comparisons are false for it.
 MEMCORE_ALWAYS_INLINE Vec clamp(Vec v, Vec lo, Vec hi) {
   v = v < lo ? lo : v;
