@@ -178,7 +178,8 @@ class Matrix(nn.Module):
         bias = operand.bias
         with torch.no_grad():
             y = self._of_images(source, images, bias)
-        if y is None or not _needs_gradient(images.x, *operand[: 1 if bias is None else 2]):
+        learned = (matrix,) if bias is None else (matrix, bias)
+        if y is None or not _needs_gradient(images.x, *learned):
             return y
         lines = window.padded(self.crossbar.input(images.x))
         folded = self.crossbar.folded if source is None else source.folded
