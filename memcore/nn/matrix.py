@@ -151,7 +151,7 @@ class Matrix(nn.Module):
         else:
             y = self._read(x, operand, matrix)
         if packed > 1:
-            y = y.reshape(y.shape[0], groups, -1)
+            y = y.reshape(y.shape[0], *operand.weight.shape[:2])
         if operand.bias is None or self.maps_bias:
             return y
         return y + operand.bias.view(len(operand.weight), -1)
