@@ -407,7 +407,8 @@ class Matrix(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
+        # A copy belongs to no optimiser, and the changes of its parameters are counted anew.
+        return {**self.__dict__, "_record": None, "_looked": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
