@@ -149,5 +149,7 @@ class Conv(SingleMatrix):
 
 def channels_last(x: Tensor) -> bool:
     """Whether images lie with their channels last, and torch would leave them so."""
+    if not torch.compiler.is_compiling() and is_transformed(x):
+        return False  # a memory format cannot be asked for
     form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return form is not None and x.is_contiguous(memory_format=form) and not x.is_contiguous()
