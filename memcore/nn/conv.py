@@ -65,9 +65,10 @@ class Conv(SingleMatrix):
         if self.matrix.reads_exactly:
             return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
-        y = self._of_images(batched)
-        if y is None:
-            y = self._of_windows(batched)
+        with self.matrix.one_read():
+            y = self._of_images(batched)
+            if y is None:
+                y = self._of_windows(batched)
         return y if input.dim() == dims + 2 else y.squeeze(0)
 
     def _of_images(self, x: Tensor) -> Tensor | None:

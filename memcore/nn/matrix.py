@@ -1,6 +1,7 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
@@ -277,6 +278,13 @@ class Matrix(nn.Module):
     def _packing(self) -> Packing:
         packing: Packing = self.crossbar.packing
         return packing
+
+    def one_read(self) -> AbstractContextManager[None]:
+        """Within, several reads are one: a training that writes cells at each writes them once."""
+        if not self._rehearses or torch.compiler.is_compiling():
+            return nullcontext()
+        assert self._rehearsing is not None
+        return self._rehearsing.one_read()
 
     @property
     def _rehearses(self) -> bool:
