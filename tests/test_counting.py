@@ -1,5 +1,7 @@
 """What arrays do, counted by arithmetic, against plain loops and closed forms."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -85,6 +87,24 @@ def test_groups_of_word_lines_are_reads_of_their_own():
     assert (whole["3"].reads, parts["3"].reads) == (8 * 2 * 3, 8 * 2 * 9)
     assert parts["3"].drives == whole["3"].drives
     assert parts["3"].conversions == 3 * whole["3"].conversions
+
+
+@pytest.mark.parametrize("dac_per", ["layer", "vector"])
+def test_ranges_are_found_while_reads_are_counted(dac_per):
+    settings = {**CONVERTERS, "tile": (16, 3), "dac_per": dac_per}
+    config = CrossbarConfig(device="ideal", **settings)
+    found = []
+    for around in (contextlib.nullcontext, memcore.counting):
+        mem = memcore.convert(network()[3], config)
+        with around(*[mem] * (around is memcore.counting)):
+            memcore.calibrate(mem, X.reshape(-1, 36))
+        found.append(mem.crossbar.output.range)
+    assert torch.equal(*found)
+
+
+def test_no_inputs_are_read_in_groups_of_word_lines():
+    mem = memristive(**CONVERTERS, tile=(16, 16), rows_at_once=5, nonidealities=["read_noise"])
+    assert mem[:3](X[:0]).shape == (0, *mem[:3](X).shape[1:])
 
 
 def test_power_is_the_square_of_the_voltage_times_the_conductance():

@@ -113,3 +113,13 @@ def test_training_counting_and_states_go_through_it():
 def test_what_does_not_go_with_it_is_refused(settings, message):
     with pytest.raises(memcore.ConfigError, match=message):
         chip(**settings)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_gradients_change_no_bit_of_the_outputs(read):
+    mem = chip(tile=(8, 8), **READS[read]).eval()
+    mem.crossbar.reads.zero_()
+    with torch.no_grad():
+        alone = mem(X)
+    mem.crossbar.reads.zero_()
+    assert torch.equal(mem(X.clone().requires_grad_()), alone)

@@ -163,3 +163,15 @@ def test_an_exported_convolution_reads_the_same():
     with torch.no_grad():
         exported = torch.export.export(mem, (x,)).module()
         assert torch.equal(exported(x), twin(x))
+
+
+@pytest.mark.parametrize("settings", [{"dac": UNIFORM, "adc": UNIFORM}, {"rows_at_once": 4}])
+def test_images_are_read_one_by_one_under_vmap(settings):
+    x = torch.randn(3, 4, 6, 5)
+    mem = memcore.convert(
+        nn.Conv2d(4, 6, 3, groups=2),
+        memcore.CrossbarConfig(device="ideal", tile=(16, 5), **settings),
+        calibration=x if "dac" in settings else None,
+    ).eval()
+    found = torch.vmap(lambda image: mem(image[None])[0])(x)
+    torch.testing.assert_close(found, mem(x), rtol=0, atol=1e-5)

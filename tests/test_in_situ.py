@@ -362,6 +362,27 @@ def test_stuck_cells_stay():
     assert not torch.equal(mem.crossbar.programmed, before)
 
 
+@MAPPERS
+def test_pulses_reach_the_lines_that_weights_were_moved_to(mapper):
+    """Arrays as large as needed train as those of a tile that is large enough."""
+    settings = {
+        "nonidealities": [{"name": "stuck_at", "p_hrs": 0.2}],
+        "faults": "avoided",
+        "spare_cols": 2,
+    }
+    losses = []
+    for tile in (None, (16, 16)):
+        mem = memristive(mapper=mapper, tile=tile, **settings)
+        losses.append(train(mem, InSitu(mem, lr=0.1), steps=5))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_groups_that_share_arrays_are_not_trained_in_place():
+    mem = memristive(nn.Conv2d(4, 4, 2, groups=2), groups="packed")
+    with pytest.raises(ConfigError, match=r"2 groups of the layer.*expected.*groups='apart'"):
+        InSitu(mem, lr=0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "options", "text"),
     [

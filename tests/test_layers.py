@@ -453,3 +453,20 @@ def test_data_parallel_training_runs_in_one_process(tmp_path):
 def test_the_mode_of_training_is_taken_over():
     assert memristive(nn.Linear(2, 2).eval()).training is False
     assert memristive(nn.Linear(2, 2).train()).training is True
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (nn.LSTM(6, 5, num_layers=2), [(4, 0, 6)]),
+        (nn.GRU(6, 5, bidirectional=True, batch_first=True), [(0, 4, 6)]),
+        (nn.Bilinear(5, 4, 3), [(0, 5), (0, 4)]),
+    ],
+    ids=["LSTM", "GRU", "Bilinear"],
+)
+def test_no_inputs_give_no_outputs_as_in_the_digital_layer(layer, shapes):
+    config = CrossbarConfig(device="ideal", nonidealities=["read_noise"])
+    mem = memcore.convert(copy.deepcopy(layer), config)
+    outputs = [each(*map(torch.zeros, shapes)) for each in (mem, layer)]
+    found, wanted = (y if isinstance(y, torch.Tensor) else y[0] for y in outputs)
+    assert found.shape == wanted.shape

@@ -198,3 +198,10 @@ def test_a_packed_layer_is_saved_loaded_trained_and_written_again(tmp_path):
         losses.append(loss.item())
     assert losses == sorted(losses, reverse=True)
     assert type(memcore.revert_(packed)) is type(layer)
+
+
+@convolutions
+@pytest.mark.parametrize("bias", ["digital", "mapped"])
+def test_no_inputs_give_no_outputs(kind, bias):
+    _, packed, x, layer = both(kind, bias=bias, nonidealities=["read_noise"])
+    assert packed(x[:0]).shape == layer(x[:0]).shape

@@ -249,6 +249,17 @@ def test_another_precision_or_a_copy_is_no_change_of_parameters():
     mem.double()(X.double())
 
 
+def test_a_copy_says_that_parameters_moved_which_nobody_read_before():
+    """The copy of a parameter counts its changes from 0, as the parameter did when it was read."""
+    mem = copy.deepcopy(memristive(nn.Linear(9, 4))).eval()
+    mem(X)
+    with torch.no_grad():
+        mem.weight.add_(0.1)
+    other = copy.deepcopy(mem)
+    with pytest.warns(StaleCellsWarning):
+        other(X)
+
+
 def test_a_state_of_before_says_nothing_and_is_taken_as_it_is():
     mem = memristive(nn.Linear(9, 4)).eval()
     state = {k: v for k, v in mem.state_dict().items() if "origin" not in k}

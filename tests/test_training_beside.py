@@ -8,6 +8,7 @@ from torch import nn
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, Rehearsal, Stream
+from memcore.nn import blocks
 
 D2D = {"name": "d2d", "std": 0.4}
 
@@ -73,6 +74,23 @@ def test_frozen_weights_are_rehearsed_anew_at_each_read_if_asked_to():
         assert int(model.base_layer.crossbar.cells.rehearsals) == count
         assert model.lora_B.weight.grad is not None
     assert (mem(X) - mem(X)).std() > 0.1 * mem(X).std()
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 24])
+def test_images_that_are_read_in_pieces_are_one_read(at_once, monkeypatch):
+    """Cells are written once for a batch, and the gradient of all images is that of these cells."""
+    monkeypatch.setattr(blocks, "_MOST", at_once)
+    noise = [{"name": "c2c", "std": 0.1}]
+    config = CrossbarConfig(device="ideal", nonidealities=noise, training={"anew": "read"})
+    mem = memcore.convert(nn.Conv2d(2, 3, 3), config).train()
+    images = draws(4, 2, 5, 5, name="images").requires_grad_()
+    for count in (1, 2):
+        images.grad = None
+        mem(images).sum().backward()
+        assert int(mem.crossbar.cells.rehearsals) == count
+        with torch.no_grad():
+            found = mem.matrix.weight_of_read(mem.operands()["weight"]).sum(1).view(2, 3, 3)
+        torch.testing.assert_close(images.grad[:, :, 2, 2], found.sum((1, 2)).expand(4, -1))
 
 
 def test_ages_are_drawn_between_the_first_and_the_last_with_a_uniform_logarithm():

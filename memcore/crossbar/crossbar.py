@@ -516,12 +516,8 @@ class Crossbar(nn.Module):
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> Tensor:
-        reader: nn.Module = self.reader
-        if isinstance(reader, PerVector):
-            reader, seen = reader.reader, x / sizes(x)
-        else:
-            seen = x
-        self.observer.see_inputs(seen)
+        (reader,) = self._alone  # whatever stands around it
+        self.observer.see_inputs(x / sizes(x) if self.config.dac_per == "vector" else x)
         if self.observer.port == "input":
             self._volts = self.input_scale
         if isinstance(reader, Electrical):

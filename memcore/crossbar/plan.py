@@ -72,7 +72,8 @@ class ReadPlan:
         missing = -rows % at_once
         padded = F.pad(tiles, (*(0, 0) * tail, 0, missing)) if missing else tiles
         shape = padded.shape
-        groups = padded.reshape(*shape[:dim], -1, at_once, *shape[dim + 2 :])
+        count = shape[dim] * shape[dim + 1] // at_once  # there may be no inputs at all
+        groups = padded.reshape(*shape[:dim], count, at_once, *shape[dim + 2 :])
         return groups.narrow(dim, 0, self.row_groups)  # a shorter last tile has fewer of them
 
     @property

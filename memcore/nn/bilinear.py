@@ -55,7 +55,7 @@ class Bilinear(SingleMatrix):
     def _read(self, pairs: Tensor) -> Tensor:
         first, second = torch.split(pairs, [self.in1_features, self.in2_features], dim=1)
         products = first.unsqueeze(2) * second.unsqueeze(1)
-        return self.read("weight", products.reshape(pairs.shape[0], 1, -1)).squeeze(1)
+        return self.read("weight", products.flatten(1).unsqueeze(1)).squeeze(1)
 
     def extra_repr(self) -> str:
         """As the digital layer prints."""

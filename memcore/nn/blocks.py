@@ -1,12 +1,14 @@
 """Inputs in blocks, so that what lies between them and the outputs stays small."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
 
 from memcore.contracts.layer import Layer
 from memcore.nn.first_ranges import take_ranges
+from memcore.nn.walk import matrices
 
 #: Values in memory at once, beside inputs and outputs.
 _MOST = 1 << 24
@@ -28,4 +30,7 @@ def in_blocks(layer: Layer, x: Tensor, values: int, compute: Callable[[Tensor], 
         return compute(x)
     parts = torch.split(x, at_once)
     take_ranges(layer, len(x), lambda: [compute(part) for part in parts])
-    return torch.cat([compute(part) for part in parts])
+    with ExitStack() as one:  # the cells that a training writes are those of all blocks
+        for matrix in matrices(layer).values():
+            one.enter_context(matrix.one_read())
+        return torch.cat([compute(part) for part in parts])

@@ -65,9 +65,10 @@ class Conv(SingleMatrix):
         if self.matrix.reads_exactly:
             return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
-        y = self._of_images(batched)
-        if y is None:
-            y = self._of_windows(batched)
+        with self.matrix.one_read():
+            y = self._of_images(batched)
+            if y is None:
+                y = self._of_windows(batched)
         return y if input.dim() == dims + 2 else y.squeeze(0)
 
     def _of_images(self, x: Tensor) -> Tensor | None:
@@ -149,5 +150,7 @@ class Conv(SingleMatrix):
 
 def channels_last(x: Tensor) -> bool:
     """Whether images lie with their channels last, and torch would leave them so."""
+    if not torch.compiler.is_compiling() and is_transformed(x):
+        return False  # a memory format cannot be asked for
     form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return form is not None and x.is_contiguous(memory_format=form) and not x.is_contiguous()

@@ -1,6 +1,7 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
@@ -151,7 +152,7 @@ class Matrix(nn.Module):
         else:
             y = self._read(x, operand, matrix)
         if packed > 1:
-            y = y.reshape(y.shape[0], groups, -1)
+            y = y.reshape(y.shape[0], *operand.weight.shape[:2])
         if operand.bias is None or self.maps_bias:
             return y
         return y + operand.bias.view(len(operand.weight), -1)
@@ -277,6 +278,13 @@ class Matrix(nn.Module):
     def _packing(self) -> Packing:
         packing: Packing = self.crossbar.packing
         return packing
+
+    def one_read(self) -> AbstractContextManager[None]:
+        """Within, several reads are one: a training that writes cells at each writes them once."""
+        if not self._rehearses or torch.compiler.is_compiling():
+            return nullcontext()
+        assert self._rehearsing is not None
+        return self._rehearsing.one_read()
 
     @property
     def _rehearses(self) -> bool:
@@ -407,7 +415,8 @@ class Matrix(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
+        # A copy belongs to no optimiser, and the changes of its parameters are counted anew.
+        return {**self.__dict__, "_record": None, "_looked": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

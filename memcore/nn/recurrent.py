@@ -110,8 +110,8 @@ class Recurrent(Layer):
         x = x.transpose(0, 1) if batched and self.batch_first else x
         steps, batch = x.shape[:2]
         state = self._state(hx, x, batch, batched=batched)
-        y, last = self._read(x.reshape(steps * batch, -1), [batch] * steps, state)
-        y = y.reshape(steps, batch, -1)
+        y, last = self._read(x.flatten(0, 1), [batch] * steps, state)
+        y = y.view(steps, batch, y.shape[1])
         if not batched:
             return y.squeeze(1), self._hidden(tuple(each.squeeze(1) for each in last))
         return (y.transpose(0, 1) if self.batch_first else y), self._hidden(last)

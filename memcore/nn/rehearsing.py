@@ -1,6 +1,8 @@
 """`Rehearsing`: the cells that each step of a training writes in its imagination, and reads."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -82,6 +84,8 @@ class Rehearsing:
         self._seen = Seen()
         self._is_derived = False
         self._source: Source | None = None
+        #: Whether the read that is in several pieces has begun; None outside of one.
+        self._has_begun: bool | None = None
 
     def forget(self) -> None:
         """Begin anew: cells were programmed, or a state was loaded."""
@@ -104,10 +108,25 @@ class Rehearsing:
             return self._source
         if not crossbar.is_set:  # the first pass finds the ranges of converters
             return None
-        is_new = self._seen.changes(matrix) or self.training.anew == "read"
+        at_each = self.training.anew == "read" and not self._has_begun
+        is_new = self._seen.changes(matrix) or at_each
         if is_new or not self._is_derived:
             self._derive(crossbar, matrix, is_new)
+        if self._has_begun is not None:
+            self._has_begun = True
         return self._source
+
+    @contextmanager
+    def one_read(self) -> Iterator[None]:
+        """Within, all reads are pieces of one, for which cells are written once at most."""
+        if self._has_begun is not None:
+            yield
+            return
+        self._has_begun = False
+        try:
+            yield
+        finally:
+            self._has_begun = None
 
     @property
     def present(self) -> Source | None:
@@ -182,7 +201,7 @@ class Rehearsing:
         return matrix + share * largest * noise.to(matrix.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_is_derived": False, "_source": None}
+        return {**vars(self), "_is_derived": False, "_source": None, "_has_begun": None}
 
 
 def _reader(crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module:

@@ -123,7 +123,7 @@ class PulsedCells(nn.Module):
         """Pulses of the cells [arrays, rows, cols] of those of each part that has some."""
         tiling, dtype = self.crossbar.tiling, self.state.dtype
         by_row = [each.transpose(1, 2) for each in counts]
-        if tiling.tile is None:  # one array for each part and group: a single copy
+        if tiling.tile is None and tiling.order is None:  # one array for each part and group
             cells = self.state.new_zeros(self.state.shape[1:])
             for part, place in zip(by_row, cells.chunk(len(by_row)), strict=True):
                 place[..., : tiling.cols] = part

@@ -40,9 +40,15 @@ def require_pulses_alone(crossbar: Crossbar) -> None:
     """Refuse effects of a write that know nothing of pulses; stuck cells no pulse moves.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: there is one, or groups share lines, whose pulses meet between them too.
     """
     cells = crossbar.cells
+    if crossbar.packing.count > 1:
+        raise ConfigError(
+            f"{crossbar.packing.count} groups of {cells.name or 'the layer'} have one array in "
+            "common, where pulses would move the cells between them; expected arrays of their own "
+            "to train in place: groups='apart'"
+        )
     array = cells.array()
     for name, effect in cells.config.effects.items():
         if effect.stage is not Stage.PROGRAM or is_off(effect):

@@ -50,6 +50,15 @@ class SumTable(Sums):
         self.register_buffer("threshold", threshold, persistent=False)
         self.register_buffer("other", other, persistent=False)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        del recurse
+        # Probabilities go where the network goes, but in the precision that they have.
+        for name, value in list(self.named_buffers(recurse=False)):
+            moved = fn(value)
+            kept = moved if moved.dtype == value.dtype else value.to(moved.device)
+            self._buffers[name] = kept
+        return self
+
     @property
     def rows(self) -> int:
         """Word lines that may be open at once."""

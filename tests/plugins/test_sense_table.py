@@ -1,5 +1,6 @@
 """Networks read through sense amplifiers: each sum of a unit is told by a table."""
 
+import copy
 import json
 
 import pytest
@@ -136,7 +137,20 @@ def test_a_read_draws_the_same_whichever_reads_come_with_it(images):
         memcore.convert(layer, config(told, **FREE), calibration=x, seed=0) for _ in range(2)
     )
     whole = one(x)
-    torch.testing.assert_close(torch.cat([two(x[:2]), two(x[2:])]), whole)
+    assert torch.equal(torch.cat([two(x[:2]), two(x[2:2]), two(x[2:])]), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_table_keeps_its_precision_in_a_network_of_another_one(images, dtype):
+    told = {"name": "sense_table", "spread": 0.4}
+    mem = memcore.convert(nn.Linear(32, 5), config(told, **FREE), calibration=images.flatten(1))
+    x = images.flatten(1).to(dtype)
+    other = copy.deepcopy(mem).to(dtype)
+    assert torch.equal(other.crossbar.output.form.threshold, mem.crossbar.output.form.threshold)
+    assert other(x).dtype == dtype
+    other.crossbar.reads.zero_()
+    if dtype == torch.float64:
+        torch.testing.assert_close(other(x).float(), mem(x.float()), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()

@@ -22,10 +22,16 @@ class PerVector(nn.Module):
         return folded
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
-        """Outputs [n, groups, outputs] of inputs [n, groups, inputs]; see the reader."""
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs].
+
+        Args:
+            x: inputs.
+            reads: how many reads there were before.
+            lines: not used: scaled and back, it would not be to the bit what the DAC applies.
+        """
+        del lines
         size = sizes(x)
-        scaled = None if lines is None else lines / size
-        y: Tensor = self.reader(x / size, reads, scaled)
+        y: Tensor = self.reader(x / size, reads)
         return y * size
 
 

@@ -79,13 +79,14 @@ class Sensed(nn.Module):
             stream = ReadStream(self._key, first + k * ranks)
             told = self.sums.sums(self.plan.cut(opened, -1), self.cells, stream)
             total = total + place * self._with_references(told.to(x.dtype), opened)
-        y: Tensor = torch.einsum("ngpo,po->ngo", total, self.share.expand(-1, total.shape[-1]))
-        return y * self.dac.step
+        # Not as a product of matrices, whose rounding depends on how many inputs there are.
+        y: Tensor = (total * self.share).sum(2) * self.dac.step
+        return y
 
     def _with_references(self, told: Tensor, opened: Tensor) -> Tensor:
         """Sums [n, groups, parts, cols], with those of reference columns behind them."""
         cols = self.plan.tiling.cols
-        own = told.view(*told.shape[:2], -1, cols)
+        own = told.view(*told.shape[:2], told.shape[2] // cols, cols)
         if not self.references:
             return own
         counts = [
