@@ -10,7 +10,7 @@ import pytest
 
 from memcore import study
 from memcore.errors import StudyError
-from memcore.study.locks import Locks
+from memcore.study.locks import Locks, is_worked_in
 
 MODULE = """
 import torch
@@ -72,3 +72,25 @@ def test_a_changed_device_file_is_another_study(case: Path) -> None:
     other.write_text(other.read_text().replace("1e6", "2e6"))
     with pytest.raises(StudyError, match=r"r_off.*1000000.0.*2000000.0"):
         study.plan(case, "out")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_locks_are_open_after_a_run_whatever_its_processes_do(tmp_path: Path) -> None:
+    with Locks(tmp_path) as locks:
+        locks.join()
+        assert locks.take(3)
+        assert is_worked_in(tmp_path)
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+        pool.submit(int, 1).result()
+    with pool:
+        assert not is_worked_in(tmp_path)
+        with Locks(tmp_path) as again:
+            assert again.take(3)
+            again.join(alone=True)
+
+
+def test_looking_at_a_folder_writes_nothing(case: Path) -> None:
+    study.plan(case, "out")
+    Path("out/.lock").unlink()
+    assert not study.status("out").running
+    assert not Path("out/.lock").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 from memcore.study.files import read_json
 from memcore.study.loading import Folder
-from memcore.study.locks import Locks
+from memcore.study.locks import is_worked_in
 from memcore.study.store import BASELINE
 from memcore.study.units import UNITS
 
@@ -90,8 +90,6 @@ def status(folder: str | Path) -> Status:
     names = {point.name for point in there.points}.difference(finished)
     files = [file for file in (out / UNITS).glob("*/*.json") if file.parent.name in names]
     of_each = Counter(file.parent.name for file in files)
-    with Locks(out) as locks:
-        running = locks.others()
     known = chips * len(finished) + len(files)
     tight = there.study.study.interval is not None  # then the rest is not known yet
     total = max(known, chips * len(there.points))
@@ -102,7 +100,7 @@ def status(folder: str | Path) -> Status:
         total,
         known,
         BASELINE in whole,
-        running,
+        is_worked_in(out),
         _left(files, total - known),
     )
 
