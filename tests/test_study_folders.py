@@ -3,13 +3,14 @@
 import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from memcore import study
-from memcore.errors import StudyError
+from memcore.errors import ConfigError, StudyError
+from memcore.study.executors import made
 from memcore.study.locks import Locks, is_worked_in
 
 MODULE = """
@@ -94,3 +95,50 @@ def test_looking_at_a_folder_writes_nothing(case: Path) -> None:
     Path("out/.lock").unlink()
     assert not study.status("out").running
     assert not Path("out/.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("folder_bars:broken", "fails: ValueError: no pool today; expected a function that"),
+        ("os:putenv", "fails: TypeError: .*; expected a function that returns"),
+        ("os:getcwd", "returns '.*'; expected what offers concurrent.futures"),
+    ],
+)
+def test_a_function_that_gives_no_pool_says_so(
+    case: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.chdir(case.parent)
+    with pytest.raises(ConfigError, match=told):
+        study.run(case, "out", executor=name)
+
+
+def test_a_pool_that_is_closed_is_told(case: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pass
+    with pytest.raises(StudyError, match="takes no units: .*; expected an open one"):
+        study.run(case, "out", executor=pool)
+
+
+def test_workers_of_a_cluster_that_exists_are_not_counted() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="expected one of them"):
+        made({"name": "dask", "address": "tcp://head:8786"}, workers=3)
+
+
+def test_a_scheduler_that_does_not_answer_is_told() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(StudyError, match="at 'nowhere' does not answer"):
+        list(made({"name": "dask", "address": "nowhere"}).evaluate(abs, [1]))
+
+
+def test_what_slurm_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    for name in ("sbatch", "srun"):
+        command = tmp_path / name
+        command.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2\nexit 1\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    slurm = made({"name": "slurm", "partition": "nope", "folder": str(tmp_path / "jobs")})
+    with pytest.raises(StudyError, match="Slurm takes no job: sbatch: error: invalid partition"):
+        list(slurm.evaluate(abs, iter([1])))
