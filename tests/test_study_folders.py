@@ -7,8 +7,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from memcore import study
+from memcore.cli.main import main
 from memcore.errors import ConfigError, StudyError
 from memcore.study.executors import made
 from memcore.study.locks import Locks, is_worked_in
@@ -142,3 +144,29 @@ def test_what_slurm_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     slurm = made({"name": "slurm", "partition": "nope", "folder": str(tmp_path / "jobs")})
     with pytest.raises(StudyError, match="Slurm takes no job: sbatch: error: invalid partition"):
         list(slurm.evaluate(abs, iter([1])))
+
+
+def test_the_end_of_a_study_does_not_fail_on_a_result_that_comes_late(
+    case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.run(case, "out", shard="1/1")
+    monkeypatch.setattr("memcore.study.finishing.plot", lambda *_: None)
+    removed = Path.rmdir
+
+    def late(folder: Path) -> None:
+        (folder / "0009.json").touch()
+        removed(folder)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    assert study.collect("out").complete
+    assert study.load("out").complete
+
+
+def test_tail_survives_foreign_files_and_controls_no_terminal(case: Path) -> None:
+    study.run(case, "out", shard="1/1")
+    folder = Path("out/units/device-000")
+    (folder / "0007.json").write_text('{"scores": ["x"], "chip": 7, "setting": {}}')
+    (folder / "0008.json").write_text('{"scores": [1], "chip": 8, "setting": {"a": "\\u001b[2J"}}')
+    (folder / "0009.json").write_text("[]")
+    done = CliRunner().invoke(main, ["tail", "out", "-n", "2"])
+    assert done.output.splitlines() == [r"device-000 chip 8: 1  (a = \x1b[2J)"]

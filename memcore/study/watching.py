@@ -1,7 +1,7 @@
 """What a results folder says about the progress of its study, without taking part in it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,22 +105,25 @@ def status(folder: str | Path) -> Status:
     )
 
 
-def units(folder: str | Path) -> Iterator[tuple[Path, Finished]]:
-    """The units that are known and not put together yet, the oldest first, with their files."""
-    files = [(_time_of(file), file) for file in (Path(folder) / UNITS).glob("*/*.json")]
-    for _, file in sorted(files):
-        content = read_json(file)
-        if isinstance(content, dict):
-            unit = _finished(file, content)
-            if unit is not None:
-                yield file, unit
+def unit_files(folder: str | Path, but: Collection[Path] = ()) -> list[Path]:
+    """The files of the units that are known and not put together yet, the oldest first.
+
+    Args:
+        folder: results folder.
+        but: files to leave out, which are not looked at.
+    """
+    files = [file for file in (Path(folder) / UNITS).glob("*/*.json") if file not in but]
+    return [file for _, file in sorted((_time_of(file), file) for file in files)]
 
 
-def _finished(file: Path, content: dict[str, Any]) -> Finished | None:
+def finished(file: Path) -> Finished | None:
+    """What the file of a unit says; None where it is gone, torn or foreign."""
+    content = read_json(file)
     try:
         values = content.get("scores") or [content["correct"][0] / content["samples"]]
-        return Finished(file.parent.name, content["chip"], dict(content["setting"]), values[0])
-    except (LookupError, TypeError, ValueError, ArithmeticError):
+        chip, setting = int(content["chip"]), dict(content["setting"])
+        return Finished(file.parent.name, chip, setting, float(values[0]))
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return None
 
 
