@@ -118,7 +118,7 @@ def test_a_function_that_gives_no_pool_says_so(
 def test_a_pool_that_is_closed_is_told(case: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         pass
-    with pytest.raises(StudyError, match="takes no units: .*; expected an open one"):
+    with pytest.raises(StudyError, match=r"takes no units: .*; expected an open one"):
         study.run(case, "out", executor=pool)
 
 

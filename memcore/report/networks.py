@@ -41,6 +41,6 @@ def network_of(name: str) -> nn.Module:
 
 def _failed(name: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"network {name!r} fails: {type(error).__name__}: {error}; expected a module, or a callable "
-        "that needs no arguments and returns one"
+        f"network {name!r} fails: {type(error).__name__}: {error}; expected a module, or a "
+        "callable that needs no arguments and returns one"
     )
