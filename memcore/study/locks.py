@@ -119,16 +119,17 @@ def is_worked_in(folder: Path) -> bool:
 
 
 def _is_locked(file: int, byte: int) -> bool:
+    locked = False
     if sys.platform == "linux":
         asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         told = struct.unpack(_FORM, fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
-        return bool(told[0] != fcntl.F_UNLCK)
-    if sys.platform != "win32":
+        locked = told[0] != fcntl.F_UNLCK
+    elif sys.platform != "win32":  # what is taken here goes with the file
         try:
             _lock(file, fcntl.F_WRLCK, byte)
         except OSError as error:
-            return error.errno in _TAKEN
-    return False  # and what was taken goes with the file
+            locked = error.errno in _TAKEN
+    return locked
 
 
 def _lock(file: int, kind: int, byte: int, *, length: int = 1) -> None:
