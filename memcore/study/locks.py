@@ -123,7 +123,7 @@ def _is_locked(file: int, byte: int) -> bool:
     if sys.platform == "linux":
         asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         told = struct.unpack(_FORM, fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
-        locked = told[0] != fcntl.F_UNLCK
+        locked = bool(told[0] != fcntl.F_UNLCK)
     elif sys.platform != "win32":  # what is taken here goes with the file
         try:
             _lock(file, fcntl.F_WRLCK, byte)
