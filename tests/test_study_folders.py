@@ -170,3 +170,10 @@ def test_tail_survives_foreign_files_and_controls_no_terminal(case: Path) -> Non
     (folder / "0009.json").write_text("[]")
     done = CliRunner().invoke(main, ["tail", "out", "-n", "2"])
     assert done.output.splitlines() == [r"device-000 chip 8: 1  (a = \x1b[2J)"]
+
+
+def test_a_shard_discards_nothing_of_the_others(case: Path) -> None:
+    study.run(case, "out", shard="1/2")
+    with pytest.raises(StudyError, match="expected one of fresh and shard"):
+        study.run(case, "out", shard="2/2", fresh=True)
+    assert study.status("out").known == 2
