@@ -145,3 +145,26 @@ def test_the_command_cites_names_and_files(tmp_path: Path) -> None:
     assert "{VTEAM}" not in said(study)
     assert "10.1109/LED.2011.2163292" in said(crossbars)
     assert "10.1063/1.3236506" in said(device)
+
+
+def test_a_name_with_its_distribution_is_cited_like_the_plain_one() -> None:
+    assert str(memcore.cite("memcore:vteam")) == str(memcore.cite("vteam"))
+
+
+def test_the_cost_models_and_the_training_of_a_study_are_cited(tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text(
+        '[study]\nname = "x"\ncost = ["isaac"]\n[crossbar]\ndevice = "ideal"\n'
+        '[train.crossbar]\nnonidealities = ["stuck_at"]\n'
+    )
+    text = said(study)
+    assert "{shafiee16," in text
+    assert "IEEE Trans. Computers" in text  # stuck_at
+
+
+def test_a_file_that_names_no_plugin_is_refused(tmp_path: Path) -> None:
+    device = tmp_path / "device.toml"
+    device.write_text('[device]\nname = "vtaem"\n')
+    done = CliRunner().invoke(main, ["cite", str(device)])
+    assert done.exit_code == 2
+    assert "there is no plugin 'devices.vtaem'" in done.output

@@ -327,7 +327,7 @@ def test_parameters_of_aihwkit_are_taken_as_a_mapping_too() -> None:
 def test_a_device_of_aihwkit_that_is_not_here_is_refused() -> None:
     with pytest.raises(ConfigError, match="none of aihwkit's that are here"):
         compat.aihwkit.device({}, "OneSidedUnitCell")
-    with pytest.raises(ConfigError, match="dw_min='x'; expected a number"):
+    with pytest.raises(ConfigError, match="dw_min='x'; expected a finite number"):
         compat.aihwkit.device({"dw_min": "x"}, "ConstantStepDevice")
 
 
@@ -335,3 +335,35 @@ def test_what_was_imported_is_listed() -> None:
     text = str(compat.memtorch.patch_model(memristor_model="VTEAM", transistor=False))
     assert "device = {'name': 'vteam'}" in text
     assert "left out: transistor=False" in text
+
+
+# -- values of another kind ------------------------------------------------------------------------
+
+CROSSSIM = compat.crosssim.parameters
+MEMTORCH = compat.memtorch.patch_model
+XBTORCH = {"max_conductance": 1e-4, "nonlinearity_set": 1, "nonlinearity_reset": 1, "max_level": 9}
+
+
+@pytest.mark.parametrize(
+    ("importer", "told"),
+    [
+        (lambda: CROSSSIM({"xbar": {"device": {"Rmin": 0}}}), "Rmin=0; expected a finite number"),
+        (lambda: CROSSSIM({"xbar": {"adc": {"mvm": {"bits": None}}}}), "bits=None; expected"),
+        (lambda: CROSSSIM({"core": {"style": 2, "bit_sliced": {"num_slices": 0}}}), "num_slices=0"),
+        (lambda: MEMTORCH(memristor_model="VTEAM", memristor_model_params=3), "is 3; expected"),
+        (lambda: MEMTORCH(memristor_model="VTEAM", ADC_overflow_rate="x"), "ADC_overflow_rate='x'"),
+        (lambda: compat.memtorch.effects(["FiniteConductanceStates"]), "conductance_states=None"),
+        (lambda: compat.memtorch.effects(3), "non_idealities=3; expected a list"),
+        (lambda: compat.xbtorch.analytical({**XBTORCH, "min_conductance": 0}), "min_conductance=0"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(importer: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        importer()
+
+
+def test_a_table_with_something_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mem_states.csv"
+    path.write_text("1e-6,0\nnan,0\n3e-6,0\n")
+    with pytest.raises(ConfigError, match="line 2, is 'nan,0'; expected finite numbers alone"):
+        compat.neurosim.mem_states(path)

@@ -89,3 +89,14 @@ def test_a_network_whose_writing_was_not_recorded_is_refused(tmp_path: Path) -> 
         pass
     with pytest.raises(ConfigError, match="writes has no record of '0'"):
         memcore.export_cells(chip(), tmp_path / "cells.csv", writes=writes)
+
+
+@pytest.mark.parametrize(
+    ("path", "writes", "told"),
+    [(None, None, "path=None"), ("cells.csv", 3, "writes=3"), ("no/cells.csv", None, "folder")],
+)
+def test_paths_and_records_of_another_kind_are_refused(path, writes, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chip = memcore.convert(torch.nn.Linear(3, 2), memcore.CrossbarConfig(device="ideal"), seed=0)
+    with pytest.raises(memcore.ConfigError, match=told):
+        memcore.export_cells(chip, path, writes=writes)

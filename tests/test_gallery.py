@@ -96,7 +96,7 @@ def test_a_file_of_ones_own(tmp_path):
             "figures.peek",
             r"asks for 'figures.peek'; .* did you mean 'figures.peak'",
         ),
-        ("published = 2.0", "published = 0", r"published=0; expected a number > 0"),
+        ("published = 2.0", "published = 0", r"published=0; expected a finite number above 0"),
         ('source = "me26"', "", r"figure 'peak' has no source; expected one"),
         ("title", "titel", r"has a key 'titel'; .* did you mean 'title'"),
         ("[[figure]]", 'network = "x:y"\n[[figure]]', r"one of network and input; expected both"),
@@ -119,3 +119,27 @@ def test_a_chip_is_a_file_with_its_figures():
     chip = ChipFile.read("neurosim")
     assert chip.model["rows_at_once"] == 32
     assert chip.input == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("[[figure]]", "[figure]", "expected tables [[figure]]"),
+        ('unit = "W"', "unit = 3", "unit=3; expected words"),
+        ('ours = "figures.power"', "ours = 3", "ours=3; expected words"),
+        ("published = 1.0", "published = inf", "expected a finite number above 0"),
+        ("published = 1.0", "published = 1.0\nparameters = 3", "expected a table of parameters"),
+        ("title", 'network = "json:loads"\ninput = [3]\ntitle', "'json:loads' fails: TypeError"),
+        ("title", 'network = "json:loads"\ninput = [true]\ntitle', "expected a shape such as"),
+    ],
+)
+def test_what_a_file_gets_wrong_is_said(tmp_path, before, after, told):
+    text = (
+        'title = "mine"\nmodel = "isaac"\n[[figure]]\nname = "power"\npublished = 1.0\n'
+        'unit = "W"\nours = "figures.power"\nsource = "me"\n'
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(before, after))
+    done = command(str(path))
+    assert done.exit_code == 2, done.output
+    assert told in done.output

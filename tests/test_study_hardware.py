@@ -10,7 +10,7 @@ from torch import nn
 from memcore import CrossbarConfig, StudyError
 from memcore.study import Dataset, General, Recipe, Split, checkpoints, read, run
 from memcore.study.data import digits
-from memcore.study.evaluation import evaluate_chips
+from memcore.study.evaluation import evaluate_chip
 from memcore.study.hardware import Hardware
 from memcore.study.life import Life
 from memcore.study.metrics import accuracy
@@ -42,9 +42,11 @@ def trained(**recipe: Any) -> nn.Module:
 
 
 def accuracy_of(model: nn.Module) -> float:
-    scores = evaluate_chips(
-        model, CrossbarConfig(**SPREAD), few(), General(chips=6), accuracy(), Life()
-    )
+    config, general = CrossbarConfig(**SPREAD), General()
+    scores = [
+        evaluate_chip(model, config, few(), general, accuracy(), Life(), number)
+        for number in range(6)
+    ]
     return sum(score.value for score in scores) / len(scores)
 
 

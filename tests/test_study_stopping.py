@@ -158,3 +158,9 @@ def test_records_that_know_of_no_interval_are_those_of_a_fixed_number(place: Pat
     for key in ("interval", "most_chips"):
         del record["study"]["study"][key]
     assert checked(record) is not None
+
+
+def test_no_point_begins_with_more_chips_than_it_may_have() -> None:
+    content = {**STUDY, "study": {**STUDY["study"], "most_chips": 3}}
+    with pytest.raises(StudyError, match="most_chips = 3 is below chips = 4"):
+        study.read(content)

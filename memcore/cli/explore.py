@@ -10,17 +10,21 @@ from memcore.cli.output import OutputFile
 @click.command("explore", short_help="Write a page with sliders for a device.")
 @click.argument("device")
 @click.option("--preset", help="Published parameter set to begin with, in place of the defaults.")
-@click.option("--vary", multiple=True, help="Parameter with a slider; up to three times.")
+@click.option(
+    "--vary",
+    multiple=True,
+    help="Parameter with a slider; up to three of them, two where written cells differ.",
+)
 @click.option("--out", type=OutputFile(), help="HTML file to write  [default: DEVICE.html]")
 def explore(device: str, preset: str | None, vary: tuple[str, ...], out: Path | None) -> None:
     """Write a page with sliders for the parameters of DEVICE that needs no network.
 
     DEVICE is a name or a device file, such as mydevice.toml. The page shows its loop, its response
     to pulses and the spread of written cells, and saves the device file of its setting. Without
-    --vary, the three parameters that change the curves most have sliders.
+    --vary, the parameters that change the curves most have sliders.
     """
     from memcore.pages.explore import explore as written
 
     spec = device if preset is None else {"name": device, "preset": preset}
-    path = Path(f"{Path(device).stem}.html") if out is None else out
+    path = out or OutputFile().convert(f"{Path(device).stem}.html", None, None)
     click.echo(f"page {written(spec, path, vary)}")

@@ -22,8 +22,10 @@ def gallery(chips: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     CHIPS are names of chips that come with memcore, all of them by default, or TOML files.
     """
     from memcore.report.gallery import gallery as compared
+    from memcore.study.sources import importable
 
-    found = compared(*chips)
+    with importable(Path.cwd()):
+        found = compared(*chips)
     if plot is not None:
         from memcore.plot import comparison
 

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memcore._text import printable
 from memcore.cli.output import OutputFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memcore.study.results import Results
+    from memcore.study.watching import Finished
 
 _FRESH = click.option(
     "--fresh", is_flag=True, help="Discard what another study left in the folder."
@@ -138,20 +142,24 @@ def tail(folder: Path, count: int, follow: bool) -> None:
     Chips of points that were put together to the table are not shown.
     """
     from memcore import study
-    from memcore.study.watching import units
+    from memcore.study.watching import finished, unit_files
 
     there = study.status(folder)
-    there_now = list(units(folder))
-    seen = {file for file, _ in there_now}
-    for _, unit in there_now[max(0, len(there_now) - count) :]:
-        click.echo(str(unit))
+    files = unit_files(folder)
+    seen = set(files)
+    _tell_units(map(finished, files[max(0, len(files) - count) :]))
     while follow and there.finished < there.points:
         time.sleep(0.5)
-        for file, unit in units(folder):
-            if file not in seen:
-                seen.add(file)
-                click.echo(str(unit))
+        fresh = {file: finished(file) for file in unit_files(folder, seen)}
+        seen |= {file for file, unit in fresh.items() if unit is not None}
+        _tell_units(fresh.values())
         there = study.status(folder)
+
+
+def _tell_units(units: "Iterable[Finished | None]") -> None:
+    for unit in units:
+        if unit is not None:
+            click.echo(printable(unit))
 
 
 def _study(

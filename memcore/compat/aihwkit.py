@@ -1,11 +1,10 @@
 """Pulsed devices of aihwkit, such as those of its presets, as devices of memcore."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from memcore._text import hint, shown
-from memcore.compat.imported import Imported, normal
+from memcore.compat.imported import Imported, normal, number
 from memcore.errors import ConfigError
 
 #: Devices by the names of their classes.
@@ -67,10 +66,7 @@ def _attributes(preset: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _number(values: Mapping[str, Any], key: str, default: float) -> float:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{key}={shown(value)}; expected a number")
-    return float(value)
+    return float(number(values, key, default))
 
 
 def _common(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

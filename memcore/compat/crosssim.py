@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore._text import shown
-from memcore.compat.imported import Imported
+from memcore.compat.imported import Imported, number
 from memcore.errors import ConfigError
 
 #: Styles of a core by their numbers.
@@ -37,22 +37,26 @@ def parameters(source: str | Path | Section) -> Imported:
     Raises:
         ConfigError: the file cannot be read, or is no such file.
     """
+    if not isinstance(source, Mapping | str | Path):
+        raise ConfigError(
+            f"source={shown(source)}; expected the path of a JSON file or its content"
+        )
     content = source if isinstance(source, Mapping) else _read(Path(source))
     core, xbar = (_section(content, name) for name in ("core", "xbar"))
     device = _section(xbar, "device")
-    g_max = 1 / device.get("Rmin", 1e3)
+    g_max = 1 / number(device, "Rmin", 1e3, above=0)
     settings: dict[str, Any] = {
         "device": {
             "name": "ideal",
             "r_on": float(device.get("Rmin", 1e3)),
-            "r_off": float(device.get("Rmax", 1e4)),
+            "r_off": float(number(device, "Rmax", 1e4, above=0)),
         },
         "mapper": _mapper(core, device),
         "tile": (core.get("rows_max", 1024), core.get("cols_max", 1024)),
         "nonidealities": [*_effects(device, g_max), *_wires(xbar, device)],
     }
     if device.get("Vread"):
-        settings["read_voltage"] = float(device["Vread"])
+        settings["read_voltage"] = float(number(device, "Vread"))
     settings |= dict(_converters(xbar))
     if core.get("style", _BALANCED) == _BALANCED and "adc" in settings:
         in_array = _section(core, "balanced").get("subtract_current_in_xbar", True)
@@ -83,9 +87,9 @@ def _mapper(core: Section, device: Section) -> dict[str, Any]:
     style = core.get("style", _BALANCED)
     if style == _SLICED:
         sliced = _section(core, "bit_sliced")
-        slices, bits = sliced.get("num_slices", 2), core.get("weight_bits", 0) or 8
+        slices, bits = number(sliced, "num_slices", 2, above=0), number(core, "weight_bits") or 8
         encoding = "differential" if sliced.get("style", _BALANCED) == _BALANCED else "offset"
-        cell = device.get("cell_bits", 0)
+        cell = number(device, "cell_bits")
         each = cell if cell > 0 else -(-(bits - 1) // slices)
         return {
             "name": "bit_slice",
@@ -99,12 +103,12 @@ def _mapper(core: Section, device: Section) -> dict[str, Any]:
 
 
 def _effects(device: Section, g_max: float) -> Iterator[dict[str, Any]]:
-    bits = device.get("cell_bits", 0)
+    bits = number(device, "cell_bits")
     if bits > 0:
         yield {"name": "finite_states", "states": 2**bits}
     for part, name in (("programming_error", "c2c"), ("read_noise", "read_noise")):
         error = _section(device, part)
-        size = error.get("magnitude", 0)
+        size = number(error, "magnitude")
         if not error.get("enable") or not size:
             continue
         relative, absolute = ("std", "absolute") if name == "c2c" else ("relative", "std")
@@ -120,17 +124,17 @@ def _effects(device: Section, g_max: float) -> Iterator[dict[str, Any]]:
 def _wires(xbar: Section, device: Section) -> Iterator[dict[str, Any]]:
     wires = _section(_section(xbar, "array"), "parasitics")
     if wires.get("enable"):
-        unit = device.get("Rmin", 1e3)
-        lines = {key: wires.get(f"Rp_{key[:3]}", 0) * unit for key in ("row", "col")}
+        unit = number(device, "Rmin", 1e3, above=0)
+        lines = {key: number(wires, f"Rp_{key[:3]}") * unit for key in ("row", "col")}
         word = 0.0 if wires.get("gate_input") else lines["row"]
         yield {"name": "ir_drop", "word_line": word, "bit_line": lines["col"]}
 
 
 def _converters(xbar: Section) -> Iterator[tuple[str, dict[str, Any]]]:
     adc, dac = (_section(_section(xbar, name), "mvm") for name in ("adc", "dac"))
-    if adc.get("bits", 0) > 0:
+    if number(adc, "bits") > 0:
         yield "adc", {"name": _ADCS.get(str(adc.get("model")), "uniform"), "bits": adc["bits"]}
-    if dac.get("bits", 0) > 0:
+    if number(dac, "bits") > 0:
         if dac.get("input_bitslicing"):
             steps = dac.get("slice_size", 1)
             yield "dac", {"name": "bit_serial", "bits": dac["bits"], "bits_per_step": steps}
@@ -153,7 +157,7 @@ def _left_out(core: Section, xbar: Section, device: Section) -> Iterator[str]:
     if _section(xbar, "array").get("Icol_max"):
         yield "array.Icol_max: currents of columns have no limit but that of the ADC"
     adc = _section(_section(xbar, "adc"), "mvm")
-    if adc.get("bits", 0) > 0:
+    if number(adc, "bits") > 0:
         if adc.get("adc_range_option") != _CALIBRATED or adc.get("calibrated_range"):
             yield "adc range: memcore.calibrate sets it on typical inputs"
         noisy = [key for key in adc if key.startswith("sigma_") and adc[key]]

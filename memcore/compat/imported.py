@@ -1,5 +1,6 @@
 """What an importer returns, and how importers read numbers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,25 +45,59 @@ def table(path: str | Path, what: str) -> list[list[float]]:
     """The numbers of a text file: rows of numbers between commas or blanks.
 
     Raises:
-        ConfigError: the file cannot be read, or a word in it is no number.
+        ConfigError: the file cannot be read, or a word in it is no finite number.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, TypeError) as error:
         raise ConfigError(f"the {what} '{path}' cannot be read: {error}") from None
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=1):
         words = line.partition("#")[0].replace(",", " ").split()
         try:
-            rows.append([float(word) for word in words])
+            numbers = [float(word) for word in words]
         except ValueError:
+            numbers = [math.nan]
+        if not all(map(math.isfinite, numbers)):
             raise ConfigError(
-                f"the {what} '{path}', line {number}, is {shown(line)}; expected numbers alone"
-            ) from None
+                f"the {what} '{path}', line {place}, is {shown(line)}; expected finite numbers "
+                "alone"
+            )
+        rows.append(numbers)
     rows = [row for row in rows if row]
     if not rows:
         raise ConfigError(f"the {what} '{path}' holds no numbers; expected a row for each entry")
     return rows
+
+
+def number(
+    values: Mapping[str, Any], key: str, default: float | None = 0, *, above: float = -math.inf
+) -> Any:
+    """A finite number of a mapping, an integer as an integer.
+
+    Raises:
+        ConfigError: it is something else, or not above a bound.
+    """
+    value = values.get(key, default)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not above < value < math.inf
+    ):
+        least = "" if above == -math.inf else f" above {above:g}"
+        raise ConfigError(f"{key}={shown(value)}; expected a finite number{least}")
+    return value
+
+
+def mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """A mapping; an empty one for None.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{what} is {shown(value)}; expected names with their values")
+    return value or {}
 
 
 def normal(mean: float, std: float, **bounds: float) -> float | dict[str, Any]:

@@ -1,11 +1,11 @@
 """A call of MemTorch's `patch_model` as a configuration of crossbars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from memcore._text import hint, shown
-from memcore.compat.imported import Imported
+from memcore.compat.imported import Imported, mapping, number
 from memcore.contracts.distributions import Distribution
 from memcore.errors import ConfigError
 
@@ -100,16 +100,19 @@ def effects(non_idealities: Any, **parameters: Any) -> Imported:
         parameters: keywords of the call, such as `conductance_states` and `lrs_proportion`.
 
     Raises:
-        ConfigError: a non-ideality does not exist there.
+        ConfigError: a non-ideality does not exist there, or a parameter of it is no number.
     """
     found: list[dict[str, Any]] = []
     left_out = []
+    if not isinstance(non_idealities, Iterable) or isinstance(non_idealities, str):
+        raise ConfigError(f"non_idealities={shown(non_idealities)}; expected a list of them")
     for each in non_idealities:
         name = _name(each)
         if name == "FiniteConductanceStates":
-            found.append({"name": "finite_states", "states": parameters["conductance_states"]})
+            states = number(parameters, "conductance_states", None)
+            found.append({"name": "finite_states", "states": states})
         elif name == "DeviceFaults":
-            low, high = (parameters.get(f"{end}_proportion", 0.0) for end in ("lrs", "hrs"))
+            low, high = (number(parameters, f"{end}_proportion", 0.0) for end in ("lrs", "hrs"))
             found.append({"name": "stuck_at", "p_lrs": low, "p_hrs": high})
             if parameters.get("electroform_proportion"):
                 left_out.append("electroform_proportion: cells that are not formed; use p_other")
@@ -139,7 +142,7 @@ def _device(call: Call) -> tuple[dict[str, Any], list[str]]:
     name, renamed = DEVICES[model]
     device: dict[str, Any] = {"name": name}
     left_out = []
-    for key, value in (call.memristor_model_params or {}).items():
+    for key, value in mapping(call.memristor_model_params, "memristor_model_params").items():
         if key == "time_series_resolution":  # steps are chosen by the model here
             continue
         here = renamed.get(key, key)
@@ -171,7 +174,8 @@ def _writing(call: Call) -> Iterator[tuple[str, Any]]:
     if call.programming_routine is None:
         yield "programmer", "direct"
         return
-    given = (call.programming_routine_params or {}).get("rel_tol", 0.1)
+    params = mapping(call.programming_routine_params, "programming_routine_params")
+    given = params.get("rel_tol", 0.1)
     yield (
         "programmer",
         {"name": "write_verify", "tolerance": given, "tolerance_of": "target"},
@@ -205,7 +209,7 @@ def _left_out(call: Call) -> Iterator[str]:
     if call.quant_method not in (None, "linear"):
         yield f"quant_method={call.quant_method!r}: levels are equidistant here"
     if call.ADC_overflow_rate:
-        percentile = 100 * (1 - call.ADC_overflow_rate)
+        percentile = 100 * (1 - number(vars(call), "ADC_overflow_rate"))
         yield (
             "ADC_overflow_rate: adc={'name': 'uniform', 'calibration': 'percentile', "
             f"'percentile': {percentile:g}}} comes near"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from memcore.compat.imported import Imported, normal, table
+from memcore.compat.imported import Imported, mapping, normal, number, table
 from memcore.errors import ConfigError
 
 _PULSES: Final = 2000  #: at most, until a cell has arrived
@@ -65,23 +65,23 @@ def analytical(parameters: Mapping[str, Any]) -> Imported:
             `nonlinearity_reset` and `max_level`.
 
     Raises:
-        ConfigError: one of them is missing.
+        ConfigError: one of them is missing or no number.
     """
     needed = ("min_conductance", "max_conductance", "nonlinearity_set", "nonlinearity_reset")
     for name in (*needed, "max_level"):
-        if name not in parameters:
+        if name not in mapping(parameters, "parameters"):
             raise ConfigError(f"the device has no {name}; expected the arguments of XBTorch's")
-    spread = parameters.get("d2d_var", 0.0)
+    spread = number(parameters, "d2d_var")
     device: dict[str, Any] = {
         "name": "neurosim",
-        "r_on": 1 / parameters["max_conductance"],
-        "r_off": 1 / parameters["min_conductance"],
-        "c2c": parameters.get("c2c_var", 0.0),
-        "n_ltp": float(parameters["max_level"]),
-        "n_ltd": float(parameters["max_level"]),
+        "r_on": 1 / number(parameters, "max_conductance", above=0),
+        "r_off": 1 / number(parameters, "min_conductance", above=0),
+        "c2c": number(parameters, "c2c_var", 0.0),
+        "n_ltp": float(number(parameters, "max_level")),
+        "n_ltd": float(number(parameters, "max_level")),
     }
     for here, there in (("nl_ltp", "nonlinearity_set"), ("nl_ltd", "nonlinearity_reset")):
-        device[here] = normal(float(parameters[there]), spread)
+        device[here] = normal(float(number(parameters, there)), spread)
     shared = ("d2d_var: the labels of SET and RESET are drawn separately here",) if spread else ()
     return Imported({"device": device}, shared)
 

@@ -48,7 +48,10 @@ def explore(device: PluginSpec, path: str | Path, vary: Sequence[str] = ()) -> P
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}") from None
+        raise ConfigError(
+            f"'{path}' cannot be written: {error.strerror}; expected a folder that exists and can "
+            "be written"
+        ) from None
     return Path(path)
 
 

@@ -111,7 +111,8 @@ def grid(device: Memristor, vary: Sequence[str] = ()) -> Grid:
             )
     most = _MOST_WRITTEN if bench.spreads else _MOST
     if len(set(vary)) > most:
-        raise ConfigError(f"vary has {len(vary)} parameters; expected up to {most}")
+        why = ", since cells of this device differ" if bench.spreads else ""
+        raise ConfigError(f"vary has {len(set(vary))} parameters; expected up to {most}{why}")
     chosen = [every[name] for name in dict.fromkeys(vary)] or _liveliest(bench, every)[:most]
     if not chosen:
         raise ConfigError(f"{type(device).__name__} has no parameter that a slider could vary")

@@ -59,9 +59,10 @@ def export_cells(
     """Write every cell of a converted network into a file.
 
     A CSV has a line for each cell: the name of its matrix, the array, part and group, the word line
-    and the bit line in it, the input and the output of the layer that they belong to (-1 where
-    there is none, as in reference columns and unused cells), and the conductance right after
-    writing and now, in S. An NPZ has the same columns as arrays, under "MATRIX/COLUMN".
+    and the bit line in it, the row and the column of the group's matrix that they belong to as
+    input and output (-1 where there is none, as in reference columns and unused cells), and the
+    conductance right after writing and now, in S. Packed groups are one group here.
+    An NPZ has the same columns as arrays, under "MATRIX/COLUMN".
 
     Lines are numbered as the mapping numbers them; an effect of wires may place them in another
     order on the chip.
@@ -79,6 +80,10 @@ def export_cells(
         ConfigError: it ends otherwise, nothing can be written there, or a matrix has no record.
         ConversionError: the network has no memristive layer.
     """
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"path={shown(path)}; expected a path that ends in .csv or .npz")
+    if writes is not None and not isinstance(writes, Mapping):
+        raise ConfigError(f"writes={shown(writes)}; expected what memcore.recorded_writes() kept")
     target = Path(path)
     if target.suffix not in (".csv", ".npz"):
         raise ConfigError(f"path={shown(str(path))}; expected a name that ends in .csv or .npz")
@@ -94,7 +99,10 @@ def export_cells(
             with target.open("w", encoding="utf-8", newline="") as file:
                 _write(file, tables)
     except OSError as error:
-        raise ConfigError(f"'{target}' cannot be written: {error.strerror}") from None
+        raise ConfigError(
+            f"'{target}' cannot be written: {error.strerror}; expected a folder that exists and "
+            "can be written"
+        ) from None
     return target
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,17 +115,20 @@ def _chip(name: str, content: Mapping[str, Any], where: str) -> ChipFile:
         model = {"name": model}
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise ConfigError(f"{where}: model={shown(model)}; expected the name of a cost model")
-    if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
+    if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape):
         raise ConfigError(f"{where}: input={shown(shape)}; expected a shape such as [1, 3, 32, 32]")
     if bool(shape) != bool(content.get("network")):
         raise ConfigError(f"{where} has one of network and input; expected both, or neither")
+    figures = content["figure"]
+    if not isinstance(figures, list):
+        raise ConfigError(f"{where}: figure={shown(figures)}; expected tables [[figure]]")
     return ChipFile(
         name=name,
         title=str(content["title"]),
         model=dict(model),
         network=str(content.get("network", "")),
         input=tuple(shape),
-        figures=tuple(_figure(entry, where) for entry in content["figure"]),
+        figures=tuple(_figure(entry, where) for entry in figures),
     )
 
 
@@ -133,9 +137,18 @@ def _figure(entry: Any, where: str) -> PublishedFigure:
     if not isinstance(entry, dict):
         raise ConfigError(f"{where} has a figure {shown(entry)}; expected a [[figure]] table")
     _require_keys(entry, known, known[:5], f"{where}, figure {shown(entry.get('name', ''))}")
+    words = {key: entry[key] for key in entry if key not in ("published", "parameters")}
+    for key, word in words.items():
+        if not isinstance(word, str):
+            raise ConfigError(f"{where}: {key}={shown(word)}; expected words in quotation marks")
+    if not isinstance(entry.get("parameters", {}), dict):
+        raise ConfigError(
+            f"{where}: parameters={shown(entry['parameters'])}; expected a table of parameters of "
+            "the cost model"
+        )
     value = entry["published"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigError(f"{where}: published={shown(value)}; expected a number > 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise ConfigError(f"{where}: published={shown(value)}; expected a finite number above 0")
     if entry["unit"] not in UNITS:
         raise ConfigError(
             f"{where}: unit={shown(entry['unit'])}; expected one of {', '.join(UNITS)}"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from memcore._text import hint, shown
+from memcore._text import did_you_mean, shown
 from memcore._version import __version__
 from memcore.contracts.contract import Contract
 from memcore.crossbar.config import CrossbarConfig
@@ -111,7 +111,7 @@ def named(text: str) -> list[Plugin]:
     if not found:
         names = [name for registry in every.values() for name in registry]
         raise ConfigError(
-            f"there is no plugin {shown(text)}{hint(text, names)}; expected a name that "
+            f"there is no plugin {shown(text)}{did_you_mean(text, names)}; expected a name that "
             "'memcore plugins' lists"
         )
     return found
@@ -122,10 +122,11 @@ def _told(kind: str, name: str) -> Iterator[tuple[str, str]]:
     registry = registries().get(kind)
     if registry is None or name not in registry:
         return
+    own = f"{kind}.{registry.provider(name).name}"  # also where the name says whose it is
     for folder in _folders(registry[name]):
         for key, entry in entries(folder).items():
             about = _ABOUT.search(entry)
-            if about and f"{kind}.{name}" in re.split(r"[,\s]+", about[1].strip()):
+            if about and own in re.split(r"[,\s]+", about[1].strip()):
                 yield key, _ABOUT.sub("", entry)
 
 

@@ -132,7 +132,13 @@ class _Run:
     def beside(self, figure: PublishedFigure) -> ChipFigure:
         """A published figure with ours."""
         above, slash, below = figure.ours.partition(" / ")
-        ours = self._value(above) / (self._value(below) if slash else 1.0)
+        divisor = self._value(below) if slash else 1.0
+        if not divisor:
+            raise ConfigError(
+                f"chip {self._chip.name!r} divides by {below!r}, which is 0 in the cost model; "
+                "expected a figure that it has"
+            )
+        ours = self._value(above) / divisor
         return ChipFigure(
             name=figure.name,
             published=float(figure.published),

@@ -7,12 +7,11 @@ from typing import Any
 from memcore import _toml
 from memcore.crossbar.config import CrossbarConfig
 from memcore.registry import device_file
-from memcore.report.citations import Plugin
+from memcore.report.citations import Plugin, named
 from memcore.report.provenance import config_provenance
 from memcore.study.config import read
-from memcore.study.layered import each
+from memcore.study.planning import described
 from memcore.study.store import record_of
-from memcore.study.sweeps import configuration, points
 
 
 def cited(source: str | Path) -> list[Plugin]:
@@ -20,7 +19,7 @@ def cited(source: str | Path) -> list[Plugin]:
 
     Raises:
         StudyError: a folder holds no study.
-        ConfigError: there is no such file, or it holds something else.
+        ConfigError: there is no such file, it holds something else, or names no plugin.
     """
     path = Path(source)
     if path.is_dir():
@@ -29,16 +28,18 @@ def cited(source: str | Path) -> list[Plugin]:
     if set(content) <= set(device_file.TABLES) and "device" in content:
         device = content["device"]
         if isinstance(device, Mapping) and isinstance(device.get("name"), str):
-            return [("devices", device["name"])]
+            return named(f"devices.{device['name']}")
     if {"sweep", "study"} & set(content):
-        configs = [configuration(point) for point in points(read(path))]
-        return used(entry for config in configs for entry in each(config))
+        study = read(path)
+        costs = [each for cost in study.study.cost for each in named(f"costs.{cost['name']}")]
+        return [*used(described(study).entries()), *costs]
     return used([CrossbarConfig.from_toml(path)])
 
 
 def recorded(record: Mapping[str, Any]) -> list[Plugin]:
     """The plugins that the record of a study names."""
-    return [(str(entry["kind"]), str(entry["name"])) for entry in record["plugins"]]
+    costs = [("costs", str(cost["name"])) for cost in record["study"]["study"].get("cost", ())]
+    return [*((str(entry["kind"]), str(entry["name"])) for entry in record["plugins"]), *costs]
 
 
 def used(configs: Any) -> list[Plugin]:

@@ -149,6 +149,11 @@ class General(_Section):
                 "interval needs a spread between chips, but chips = 1; expected chips of at least "
                 "2, better 10, to begin with"
             )
+        if self.interval is not None and self.most_chips < self.chips:
+            raise ConfigError(
+                f"most_chips = {self.most_chips} is below chips = {self.chips}, the number that "
+                "every point begins with; expected at least as many"
+            )
         return self
 
 

@@ -1,13 +1,14 @@
 """From what a user names to an executor."""
 
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from memcore._text import shown
 from memcore.contracts.executor import Executor, Pool, PoolExecutor, Work
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, MemcoreError, StudyError
 from memcore.registry.instances import registries
 from memcore.registry.specs import plugin
 from memcore.study.components import found
@@ -39,8 +40,7 @@ def made(spec: Any, workers: int | None = None) -> Executor:
 
 def _chosen(spec: Any, workers: int | None) -> Executor:
     if isinstance(spec, str) and ":" in spec and spec not in registries()["executors"]:
-        function = found("executor", spec, {}, Path.cwd())
-        return _chosen(function() if workers is None else function(workers), None)
+        return _chosen(_called(spec, workers), None)
     if not isinstance(spec, Executor | str | Mapping) and callable(getattr(spec, "submit", None)):
         return _Given(spec)
     chosen: Executor = plugin("executors", spec)
@@ -53,6 +53,27 @@ def _chosen(spec: Any, workers: int | None) -> Executor:
             "processes"
         )
     return replace(chosen, workers=workers)  # type: ignore[type-var]
+
+
+def _called(spec: str, workers: int | None) -> Any:
+    """What the function behind "package.module:function" returns."""
+    function = found("executor", spec, {}, Path.cwd())
+    try:
+        returned = function() if workers is None else function(workers)
+    except MemcoreError:
+        raise
+    except Exception as error:  # whatever a function of the user's raises
+        raise ConfigError(
+            f"executor {shown(spec)} fails: {type(error).__name__}: {error}; expected a function "
+            "that returns what offers concurrent.futures, and takes the number of workers if there "
+            "is one"
+        ) from error
+    if isinstance(returned, str):
+        raise ConfigError(
+            f"executor {shown(spec)} returns {shown(returned)}; expected what offers "
+            "concurrent.futures, a memcore.Executor or a mapping with the name of one"
+        )
+    return returned
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -74,7 +95,15 @@ class _Open:
     submits: Any
 
     def submit(self, fn: Work, /, *args: Any) -> Any:
-        return self.submits.submit(fn, *args)
+        try:
+            return self.submits.submit(fn, *args)
+        except BrokenExecutor:
+            raise
+        except RuntimeError as error:
+            raise StudyError(
+                f"the pool takes no units: {error}; expected an open one, that stays open until "
+                "the study ends"
+            ) from error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave it open: it is the caller's."""

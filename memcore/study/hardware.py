@@ -1,5 +1,6 @@
 """Training the network of a study through its hardware: the table `[train.crossbar]`."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,10 @@ from memcore.errors import MemcoreError, StudyError
 from memcore.nn.conversion import revert_
 from memcore.nn.verbs import program
 from memcore.random import Stream
-from memcore.registry import device_file
 from memcore.study.chips import calibrated
 from memcore.study.data import Dataset
-from memcore.study.layered import arrays, converted, patterns, require_layers
+from memcore.study.embedding import expand_devices
+from memcore.study.layered import arrays, converted, require_layers
 
 #: Training images that set the ranges of converters before each epoch.
 _CALIBRATION: Final = 128
@@ -34,11 +35,9 @@ def settled(
     Raises:
         StudyError: a setting does not fit.
     """
-    merged = {**crossbar, **own}
+    merged = copy.deepcopy({**crossbar, **own})
     try:
-        for table in (merged, *(merged[pattern] for pattern in patterns(merged))):
-            if isinstance(table, dict) and "device" in table:
-                table["device"] = device_file.expanded(table["device"], folder)
+        expand_devices(merged, folder)
         arrays(merged)
     except MemcoreError as error:
         raise StudyError(f"{label}: train.crossbar: {error}") from error

@@ -25,6 +25,7 @@ LOG: Final = logging.getLogger("memcore.study")
 _LOOK: Final = 0.05  # seconds between two tries
 _CLAIM, _WORK, _UNITS = 0, 1, 16  # bytes of the file that stand for something
 _TAKEN: Final = (errno.EACCES, errno.EAGAIN)
+_FORM: Final = "hhqqi4x"  # of a lock of Linux: kind, where from, first byte, length, process
 
 
 class Locks:
@@ -41,6 +42,7 @@ class Locks:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._give(0, length=0)  # closing alone leaves them to processes forked in the meantime
         os.close(self._file)
 
     @contextmanager
@@ -72,12 +74,6 @@ class Locks:
                 )
             time.sleep(_LOOK)
 
-    def others(self) -> bool:
-        """Whether a run works in the folder, of which this one is not part."""
-        alone = self._take(_WORK)
-        self._give(_WORK)
-        return not alone
-
     def take(self, unit: int) -> bool:
         """Take a unit, unless another run has it."""
         return self._take(_UNITS + unit)
@@ -100,18 +96,51 @@ class Locks:
             ) from error
         return True
 
-    def _give(self, byte: int) -> None:
+    def _give(self, byte: int, *, length: int = 1) -> None:
         if sys.platform != "win32":
             with suppress(OSError):
-                _lock(self._file, fcntl.F_UNLCK, byte)
+                _lock(self._file, fcntl.F_UNLCK, byte, length=length)
 
 
-def _lock(file: int, kind: int, byte: int) -> None:
-    """Set a lock on one byte: of the open file where the system has such, else of the process."""
+def is_worked_in(folder: Path) -> bool:
+    """Whether a run works in a folder; nothing is written, and no lock is taken where it counts."""
+    if sys.platform == "win32":
+        return False
+    try:
+        file = os.open(folder / ".lock", os.O_RDONLY if sys.platform == "linux" else os.O_RDWR)
+    except OSError:  # none ever worked there, or this user may not look
+        return False
+    try:
+        return _is_locked(file, _WORK)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _is_locked(file: int, byte: int) -> bool:
+    locked = False
     if sys.platform == "linux":
-        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+        asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+        told = struct.unpack(_FORM, fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
+        locked = bool(told[0] != fcntl.F_UNLCK)
+    elif sys.platform != "win32":  # what is taken here goes with the file
+        try:
+            _lock(file, fcntl.F_WRLCK, byte)
+        except OSError as error:
+            locked = error.errno in _TAKEN
+    return locked
+
+
+def _lock(file: int, kind: int, byte: int, *, length: int = 1) -> None:
+    """Set a lock on bytes: of the open file where the system has such, else of the process.
+
+    A length of 0 stands for all bytes from the first one on.
+    """
+    if sys.platform == "linux":
+        wanted = struct.pack(_FORM, kind, os.SEEK_SET, byte, length, 0)
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
     elif sys.platform != "win32":
         plain = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX}
         flags = plain[kind] | fcntl.LOCK_NB if kind in plain else fcntl.LOCK_UN
-        fcntl.lockf(file, flags, 1, byte, os.SEEK_SET)
+        fcntl.lockf(file, flags, length, byte, os.SEEK_SET)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memcore.crossbar.config import CrossbarConfig
 from memcore.study import environment, sources
 from memcore.study.config import Study
-from memcore.study.layered import Arrays, each, told
+from memcore.study.layered import Arrays, arrays, each, told
 from memcore.study.record import resolved
 from memcore.study.store import LOG
 from memcore.study.sweeps import Point, configuration, points
@@ -47,12 +48,19 @@ class Described:
         for point in range(len(self.points)):
             yield from (Unit(point, chip) for chip in range(self.study.study.chips))
 
+    def entries(self) -> Iterator[CrossbarConfig]:
+        """The crossbars of all points, and those that the network is trained through."""
+        yield from (entry for config in self.configs for entry in each(config))
+        trained = self.study.train.crossbar
+        if trained is not None and self.study.study.checkpoint is None:
+            yield from each(arrays(trained))
+
     def record(self) -> dict[str, Any]:
         """The content of `study.resolved.json`."""
         general = self.study.study
         pairs = zip(self.points, self.configs, strict=True)
         crossbars = {point.sweep: told(config) for point, config in pairs if point.index == 0}
-        plugins = environment.plugins(entry for config in self.configs for entry in each(config))
+        plugins = environment.plugins(self.entries())
         names = [component["name"] for component in (general.model, general.data, general.metric)]
         code = sources.code(names, self.study.folder)
         for name in names:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from memcore.errors import MemcoreError
 from memcore.study.config import Study
+from memcore.study.embedding import embedded
 from memcore.study.files import digest_json
 from memcore.study.layered import patterns
 
@@ -38,7 +39,7 @@ def resolved(
         "versions": dict(versions),
         "plugins": [dict(plugin) for plugin in plugins],
         "code": dict(code),
-        "study": study.resolved(),
+        "study": embedded(study.resolved(), study.folder),
         "crossbars": dict(crossbars),
     }
     return {"format": FORMAT, "identity": _identity(record), **record}

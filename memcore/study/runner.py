@@ -58,11 +58,8 @@ def run(
     spread = made(executor, workers)
     part = None if shard is None else Shard.of(shard)
     asked = read(source, **overrides)
-    if part is not None and asked.study.interval is not None:
-        raise StudyError(
-            "interval needs all chips of a point to see how many more it takes, and a shard has "
-            "some of them; expected a fixed number of chips, or no shard"
-        )
+    if part is not None:
+        _require_alone(asked, fresh=fresh)
     head = Head.of(asked)
     place, shown = _folder(out, head), Progress(progress)
     with Locks(place) as locks:
@@ -93,6 +90,20 @@ def plan(source: Source, out: str | Path | None = None, **overrides: Any) -> Pla
     folder = _folder(out, head)
     with Locks(folder) as locks:
         return head.claim(folder, locks, Progress(False), fresh=False)[0]
+
+
+def _require_alone(study: Study, *, fresh: bool) -> None:
+    """Refuse what a part of a study cannot do without the others."""
+    if study.study.interval is not None:
+        raise StudyError(
+            "interval needs all chips of a point to see how many more it takes, and a shard has "
+            "some of them; expected a fixed number of chips, or no shard"
+        )
+    if fresh:
+        raise StudyError(
+            "fresh discards what is in the folder, that of other shards too; expected one of fresh "
+            "and shard: empty the folder, or choose another one, before the first shard"
+        )
 
 
 def _folder(out: str | Path | None, head: Head) -> Path:

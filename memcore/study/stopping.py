@@ -11,7 +11,7 @@ from memcore.study.results import t_quantile
 
 def most(general: General) -> int:
     """The largest number of chips that a point can have."""
-    return general.chips if general.interval is None else max(general.chips, general.most_chips)
+    return general.chips if general.interval is None else general.most_chips
 
 
 def needed(first: Sequence[float], general: General) -> int:

@@ -4,12 +4,11 @@ import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from memcore.errors import MemcoreError, StudyError
-from memcore.registry import device_file
 from memcore.study.config import Study, Sweep
+from memcore.study.embedding import expand_devices
 from memcore.study.layered import Arrays, arrays, patterns
 from memcore.study.life import CONDITIONS, Life, life
 from memcore.study.paths import assign
@@ -79,7 +78,10 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
             setting[name] = axis.values[position]
             for path, value in axis.settings(position).items():
                 _assign(crossbar, conditions, path, value, f"sweep '{sweep.name}' moves {path!r}")
-        _expand_devices(crossbar, study.folder, sweep.name)
+        try:
+            expand_devices(crossbar, study.folder)  # so that a point is known by its parameters
+        except MemcoreError as error:
+            raise StudyError(f"sweep '{sweep.name}': {error}") from error
         yield Point(sweep.name, index, setting, crossbar, life(conditions, f"sweep '{sweep.name}'"))
 
 
@@ -99,14 +101,3 @@ def _assign(
             if isinstance(crossbar[pattern], dict):
                 crossbar[pattern].pop("temperature", None)
     assign(crossbar, path, value, what)
-
-
-def _expand_devices(crossbar: dict[str, Any], folder: Path, sweep: str) -> None:
-    """Put the contents of device files in place, so that a point is known by its parameters."""
-    tables = [crossbar, *(crossbar[pattern] for pattern in patterns(crossbar))]
-    for table in tables:
-        if isinstance(table, dict) and "device" in table:
-            try:
-                table["device"] = device_file.expanded(table["device"], folder)
-            except MemcoreError as error:
-                raise StudyError(f"sweep '{sweep}': {error}") from error

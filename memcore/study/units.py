@@ -1,6 +1,7 @@
 """Results of single units, a file each, until the points that they belong to are complete."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -72,19 +73,23 @@ class Units:
         with writing(folder):
             for file in sorted(folder.iterdir()) if folder.is_dir() else []:
                 remove(file)
-            if folder.is_dir():
-                folder.rmdir()
+        _remove_empty(folder)
 
     def end(self) -> None:
         """Remove everything: the study is finished, or begins anew."""
         with writing(self.folder):
             for entry in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
                 self.forget(entry.name) if entry.is_dir() else remove(entry)
-            if self.folder.is_dir():
-                self.folder.rmdir()
+        _remove_empty(self.folder)
 
     def _file(self, point: Point, chip: int) -> Path:
         return self.folder / point.name / f"{chip:04d}.json"
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder, unless something came back: a late result, or what NFS keeps for readers."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _fingerprint(of: str, chip: int) -> str:

@@ -1,14 +1,14 @@
 """What a results folder says about the progress of its study, without taking part in it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memcore.study.files import read_json
 from memcore.study.loading import Folder
-from memcore.study.locks import Locks
+from memcore.study.locks import is_worked_in
 from memcore.study.store import BASELINE
 from memcore.study.units import UNITS
 
@@ -90,8 +90,6 @@ def status(folder: str | Path) -> Status:
     names = {point.name for point in there.points}.difference(finished)
     files = [file for file in (out / UNITS).glob("*/*.json") if file.parent.name in names]
     of_each = Counter(file.parent.name for file in files)
-    with Locks(out) as locks:
-        running = locks.others()
     known = chips * len(finished) + len(files)
     tight = there.study.study.interval is not None  # then the rest is not known yet
     total = max(known, chips * len(there.points))
@@ -102,27 +100,30 @@ def status(folder: str | Path) -> Status:
         total,
         known,
         BASELINE in whole,
-        running,
+        is_worked_in(out),
         _left(files, total - known),
     )
 
 
-def units(folder: str | Path) -> Iterator[tuple[Path, Finished]]:
-    """The units that are known and not put together yet, the oldest first, with their files."""
-    files = [(_time_of(file), file) for file in (Path(folder) / UNITS).glob("*/*.json")]
-    for _, file in sorted(files):
-        content = read_json(file)
-        if isinstance(content, dict):
-            unit = _finished(file, content)
-            if unit is not None:
-                yield file, unit
+def unit_files(folder: str | Path, but: Collection[Path] = ()) -> list[Path]:
+    """The files of the units that are known and not put together yet, the oldest first.
+
+    Args:
+        folder: results folder.
+        but: files to leave out, which are not looked at.
+    """
+    files = [file for file in (Path(folder) / UNITS).glob("*/*.json") if file not in but]
+    return [file for _, file in sorted((_time_of(file), file) for file in files)]
 
 
-def _finished(file: Path, content: dict[str, Any]) -> Finished | None:
+def finished(file: Path) -> Finished | None:
+    """What the file of a unit says; None where it is gone, torn or foreign."""
+    content = read_json(file)
     try:
         values = content.get("scores") or [content["correct"][0] / content["samples"]]
-        return Finished(file.parent.name, content["chip"], dict(content["setting"]), values[0])
-    except (LookupError, TypeError, ValueError, ArithmeticError):
+        chip, setting = int(content["chip"]), dict(content["setting"])
+        return Finished(file.parent.name, chip, setting, float(values[0]))
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return None
 
 

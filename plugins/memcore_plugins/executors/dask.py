@@ -1,11 +1,11 @@
 """Workers of Dask, on one machine or on many."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
-from memcore import MissingPackageError, PoolExecutor, StudyError, parameter
+from memcore import ConfigError, MissingPackageError, PoolExecutor, StudyError, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +25,26 @@ class Dask(PoolExecutor):
 
     def check(self) -> None:
         _distributed()
+        if self.address and self.workers is not None:
+            raise ConfigError(
+                f"workers={self.workers} beside the address {self.address!r}; expected one of "
+                "them, since a cluster that exists has its own workers"
+            )
 
     def pool(self) -> tuple["_Workers", int]:
         distributed = _distributed()
-        client = (
-            distributed.Client(self.address)
-            if self.address
-            else distributed.Client(
+        if not self.address:
+            client = distributed.Client(
                 n_workers=self.workers, threads_per_worker=1, dashboard_address=None
             )
-        )
+        else:
+            try:
+                client = distributed.Client(self.address)
+            except (OSError, ValueError) as error:
+                raise StudyError(
+                    f"the scheduler of Dask at {self.address!r} does not answer: {error}; expected "
+                    "the address of one that runs, such as tcp://head:8786"
+                ) from error
         client.wait_for_workers(1)
         return _Workers(client), max(4, 2 * sum(client.ncores().values()))
 
@@ -46,6 +56,11 @@ class Dask(PoolExecutor):
             raise StudyError(
                 f"workers of Dask died at a unit again and again: {error}; expected workers that "
                 "live: look at their logs, and at the memory that each needs"
+            ) from error
+        except CancelledError as error:
+            raise StudyError(
+                "the scheduler of Dask has dropped the units, as when it ends or loses the run; "
+                "expected one that stays: run the study again, which goes on where it stopped"
             ) from error
 
 

@@ -86,8 +86,14 @@ class _Jobs:
 
     def submit(self, chunks: Sequence[tuple[list[Any], int]]) -> None:
         """Submit a job for each chunk of units, as one array."""
-        with self.executor.batch():
-            jobs = [self.executor.submit(_evaluated, self.work, units) for units, _ in chunks]
+        try:
+            with self.executor.batch():
+                jobs = [self.executor.submit(_evaluated, self.work, units) for units, _ in chunks]
+        except (_submitit().core.utils.FailedJobError, OSError) as error:
+            raise StudyError(
+                f"Slurm takes no job: {_words(error)}; expected a partition, an account and limits "
+                "that it knows, and a folder for jobs that can be written"
+            ) from error
         self.running |= dict(zip(jobs, chunks, strict=True))
 
     def finished(self) -> Iterator[Any]:

@@ -1,0 +1,62 @@
+"""Device files of a study put into it, so that its record stands for itself wherever it lies."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from memcore.errors import MemcoreError
+from memcore.registry import device_file
+from memcore.study.layered import patterns
+
+
+def expand_devices(crossbar: dict[str, Any], folder: Path) -> None:
+    """Put the contents of device files in place, in a table `[crossbar]` and those of its layers.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    for table in (crossbar, *(crossbar[pattern] for pattern in patterns(crossbar))):
+        if isinstance(table, dict) and "device" in table:
+            table["device"] = device_file.expanded(table["device"], folder)
+
+
+def embedded(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A study as plain values, with what its device files hold in place of their names.
+
+    Args:
+        content: plain values of a study, in which lists and mappings may be replaced.
+        folder: folder of the study file, to which the names refer.
+    """
+    crossbar = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in content["crossbar"].items()
+    }
+    with suppress(MemcoreError):  # said with the point, where points are made
+        expand_devices(crossbar, folder)
+    return {
+        **content,
+        "crossbar": crossbar,
+        "sweep": [_sweep(sweep, folder) for sweep in content["sweep"]],
+    }
+
+
+def _sweep(sweep: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    axes = {name: {**axis, "moves": _moves(axis, folder)} for name, axis in sweep["axes"].items()}
+    given = {path: _setting(path, value, folder) for path, value in sweep["set"].items()}
+    return {**sweep, "axes": axes, "set": given}
+
+
+def _moves(axis: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        path: [_setting(path, each, folder) for each in move] if isinstance(move, list) else move
+        for path, move in axis["moves"].items()
+    }
+
+
+def _setting(path: str, value: Any, folder: Path) -> Any:
+    if path.rpartition(".")[2] != "device":
+        return value
+    with suppress(MemcoreError):
+        return device_file.expanded(value, folder)
+    return value
