@@ -238,6 +238,26 @@ def test_training_wears_cells_and_goes_on_from_what_has_drifted():
     assert (mem.effective_weight - drifted).abs().max() < 1.5 * step
 
 
+def test_one_sided_slots_take_two_set_pulses_and_resets_take_time():
+    device = {**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6}
+    mem = memristive(mapper="differential", device=device)
+    cells = memcore.optim.PulsedCells(mem.crossbar, pair="one_sided")
+    up = torch.ones(1, 4, 6)
+    cells.pulse(3 * up, up)
+    assert cells.time.item() == pytest.approx(3 * 2 * 3e-6)
+    cells.renew(0.75)
+    assert cells.time.item() == pytest.approx(3 * 2 * 3e-6)  # no pair is full
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, high)
+    full[1] -= 0.1 * (high - low)
+    cells.state.copy_(cells._device.state_of(full))
+    cells.resume()
+    before, ways = cells.time.item(), 2 / EVEN["dw_min"]
+    cells.renew(0.75)
+    spent = ways * 1e-6 + 0.1 * ways * 3e-6
+    assert cells.time.item() - before == pytest.approx(spent, rel=0.02)
+
+
 def test_one_sided_pairs_only_rise_until_they_are_reset():
     mem = memristive(mapper="differential")
     optimizer = InSitu(mem, rule={"name": "one_sided", "refresh_every": 0}, lr=0.2)
@@ -362,6 +382,26 @@ def test_stuck_cells_stay():
     assert not torch.equal(mem.crossbar.programmed, before)
 
 
+@pytest.mark.parametrize("rule", ["sgd_pulsed", "mixed_precision", "tiki_taka2"])
+@pytest.mark.parametrize(("factor", "text"), [(1.0, "inputs"), (float("nan"), "errors")])
+def test_infinite_inputs_and_errors_move_no_cells(rule, factor, text):
+    mem = memristive()
+    optimizer = InSitu(mem, rule=rule, lr=0.1)
+    before = mem.crossbar.programmed.clone()
+    x = X / 0 if text == "inputs" else X
+    (mem(x).sum() * factor).backward()
+    with pytest.raises(ConfigError, match=f"{text} of .* are infinite or NaN; expected finite"):
+        optimizer.step()
+    assert torch.equal(mem.crossbar.programmed, before)
+
+
+def test_a_state_of_something_else_is_refused():
+    optimizer, other = (InSitu(memristive(), rule=r, lr=0.1) for r in ("sgd_pulsed", "agad"))
+    for state in ({}, None, other.state_dict(), torch.optim.SGD([X], lr=0.1).state_dict()):
+        with pytest.raises(ConfigError, match=r"expected what state_dict\(\) of an InSitu"):
+            optimizer.load_state_dict(state)
+
+
 @pytest.mark.parametrize(
     ("settings", "options", "text"),
     [
@@ -369,6 +409,7 @@ def test_stuck_cells_stay():
         ({"nonidealities": ["c2c"]}, {}, "'c2c' acts when cells are written as a whole"),
         ({}, {"order": "any"}, "order='any'; expected 'exact'"),
         ({}, {"lr": 0}, "lr=0; expected a finite number > 0"),
+        ({}, {"digital": "adam"}, "digital='adam'; expected a torch optimiser"),
         ({}, {"pair": "both"}, "pair='both'; expected 'reference'"),
         ({}, {"pair": "push_pull"}, "mapping that fits: mapper='differential'"),
         ({"mapper": "differential"}, {"pair": "reference"}, "mapper='offset'"),

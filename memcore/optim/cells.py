@@ -156,8 +156,17 @@ class PulsedCells(nn.Module):
     def _spend_time(self, up: Tensor, down: Tensor, slots: int | None) -> None:
         if slots is None:
             slots = int(torch.maximum(up.max(), down.max())) if up.numel() else 0
-        ends = (self._device.set_pulse, self._device.reset_pulse)
-        self.time.add_(slots * sum(math.nan if end is None else end[1] for end in ends))
+        sets, resets = self._durations()
+        # One-sided pairs are raised and lowered by a SET pulse each.
+        self.time.add_(slots * (2 * sets if self.pair == "one_sided" else sets + resets))
+
+    def _durations(self) -> tuple[float, float]:
+        """s, of a SET and of a RESET pulse."""
+        sets, resets = (
+            math.nan if end is None else end[1]
+            for end in (self._device.set_pulse, self._device.reset_pulse)
+        )
+        return sets, resets
 
     def _spend_energy(self, pulses: Tensor) -> None:
         """That of a resistor at the conductance that the arrays were last known to have."""
@@ -193,7 +202,9 @@ class PulsedCells(nn.Module):
             return
         ctx = cells.context().child("renewed", int(self.calls))
         self.calls.add_(1)
-        for stage, pulses in zip(("reset", "set"), sent, strict=True):
+        durations = reversed(self._durations())
+        for stage, pulses, duration in zip(("reset", "set"), sent, durations, strict=True):
+            self.time.add_(float(pulses.abs().max()) * duration)
             self._move(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
             self._expose()
 

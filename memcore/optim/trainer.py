@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.contracts.update import Pair, PulsedWeights, UpdateRule
 from memcore.crossbar.crossbar import Crossbar
 from memcore.nn.matrix import Matrix
@@ -64,6 +65,9 @@ class Trainer(nn.Module):
         x, d = (
             torch.cat(each) if len(passes) > 1 else each[0] for each in zip(*passes, strict=True)
         )
+        whose = self.slow.crossbar.cells.name
+        _check.finite("inputs", x, whose, "the data, or a smaller lr")
+        _check.finite("errors", d, whose, "the loss, or a smaller lr")
         size = 1 if one_by_one else max(1, len(x))
         for k in range(0, len(x), size):
             self.module(x[k : k + size], d[k : k + size], lr)
