@@ -99,6 +99,8 @@ def test_a_file_of_ones_own(tmp_path):
         ("published = 2.0", "published = 0", r"published=0; expected a number > 0"),
         ('source = "me26"', "", r"figure 'peak' has no source; expected one"),
         ("title", "titel", r"has a key 'titel'; .* did you mean 'title'"),
+        ("figures.peak", "figures.peak / area", r"asks for 'area'; expected one of figures"),
+        ("[[figure]]", "[[figure]]\nparameters = 3", r"parameters=3; expected a table"),
         ("[[figure]]", 'network = "x:y"\n[[figure]]', r"one of network and input; expected both"),
         ("rows = 256", "rows = 0", r"rows"),
     ],
@@ -113,6 +115,8 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, old, new, words):
 def test_a_chip_that_there_is_not():
     with pytest.raises(memcore.ConfigError, match=r"no chip 'isac'; .* did you mean 'isaac'"):
         memcore.gallery("isac")
+    with pytest.raises(memcore.ConfigError, match="which=5; expected the name of a chip"):
+        memcore.gallery(5)  # type: ignore[arg-type]
 
 
 def test_a_chip_is_a_file_with_its_figures():

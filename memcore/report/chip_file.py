@@ -90,6 +90,10 @@ class ChipFile:
             ConfigError: there is no such chip, or its file has something else.
         """
         packaged = chips()
+        if not isinstance(which, str | Path):
+            raise ConfigError(
+                f"which={shown(which)}; expected the name of a chip, or the path of a TOML file"
+            )
         if which in packaged:
             path = _PACKAGED / f"{which}.toml"
         elif isinstance(which, str) and not which.endswith(".toml"):
@@ -133,6 +137,10 @@ def _figure(entry: Any, where: str) -> PublishedFigure:
     if not isinstance(entry, dict):
         raise ConfigError(f"{where} has a figure {shown(entry)}; expected a [[figure]] table")
     _require_keys(entry, known, known[:5], f"{where}, figure {shown(entry.get('name', ''))}")
+    for key, kind in (("name", str), ("unit", str), ("ours", str), ("parameters", dict)):
+        if not isinstance(entry.get(key, kind()), kind):
+            what = "a text" if kind is str else "a table"
+            raise ConfigError(f"{where}: {key}={shown(entry[key])}; expected {what}")
     value = entry["published"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigError(f"{where}: published={shown(value)}; expected a number > 0")
