@@ -238,6 +238,22 @@ def test_training_wears_cells_and_goes_on_from_what_has_drifted():
     assert (mem.effective_weight - drifted).abs().max() < 1.5 * step
 
 
+def test_a_fast_array_drifts_as_long_as_that_of_the_network():
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
+    optimizer = InSitu(mem, rule="tiki_taka2", lr=0.1)
+    train(mem, optimizer, 3)
+    (fast,) = optimizer._trainers[0].beside
+    before = fast.programmed.clone()
+    memcore.age(mem, seconds=1e3)
+    optimizer.zero_grad()
+    (mem(X) - TARGET).square().mean().mul(1e-6).backward()
+    optimizer.step()
+    low, _ = mem.crossbar.config.device.nominal_range()
+    drifted = fast.programmed[before > 1.5 * low] / before[before > 1.5 * low]
+    assert drifted.median() == pytest.approx((1e3 / 20) ** -0.02, abs=0.01)
+    assert fast.cells.clock.seconds == 0
+
+
 def test_one_sided_slots_take_two_set_pulses_and_resets_take_time():
     device = {**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6}
     mem = memristive(mapper="differential", device=device)

@@ -60,6 +60,7 @@ class Trainer(nn.Module):
         passes, self.passes = self.passes, []
         if not passes:
             return
+        self._age_beside()
         for cells in self.cells:
             cells.wake()
         x, d = (
@@ -72,6 +73,12 @@ class Trainer(nn.Module):
         for k in range(0, len(x), size):
             self.module(x[k : k + size], d[k : k + size], lr)
         self._wear()
+
+    def _age_beside(self) -> None:
+        """Let the time that passed for the network's arrays pass for those beside them."""
+        for temperature, seconds, *_ in self.slow.crossbar.cells.clock.segments.tolist():
+            for cells in self.cells[:-1]:
+                cells.crossbar.cells.clock.advance(temperature, seconds=seconds)
 
     def _wear(self) -> None:
         """Let the clocks of the arrays know what pulses have worn."""
