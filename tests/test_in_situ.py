@@ -411,6 +411,15 @@ def test_infinite_inputs_and_errors_move_no_cells(rule, factor, text):
     assert torch.equal(mem.crossbar.programmed, before)
 
 
+@pytest.mark.parametrize("lr", [-1.0, float("nan"), "fast"])
+def test_a_rate_that_a_schedule_made_odd_is_refused(lr):
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    optimizer.param_groups[0]["lr"] = lr
+    with pytest.raises(ConfigError, match=r"lr=.*; expected a finite number >= 0"):
+        train(mem, optimizer, 1)
+
+
 def test_a_state_of_something_else_is_refused():
     optimizer, other = (InSitu(memristive(), rule=r, lr=0.1) for r in ("sgd_pulsed", "agad"))
     for state in ({}, None, other.state_dict(), torch.optim.SGD([X], lr=0.1).state_dict()):

@@ -110,7 +110,7 @@ class InSitu(torch.optim.Optimizer):
         """Pulse the cells for what the passes since the last step have shown."""
         if closure is not None:
             raise ConfigError("closure came; expected none: pulses cannot be taken back")
-        lr = float(self.param_groups[0]["lr"])
+        lr = _check.number("lr", self.param_groups[0]["lr"], at_least=0)
         for trainer in self._trainers:
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")
         if self.digital is not None:
