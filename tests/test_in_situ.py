@@ -274,6 +274,20 @@ def test_one_sided_slots_take_two_set_pulses_and_resets_take_time():
     assert cells.time.item() - before == pytest.approx(spent, rel=0.02)
 
 
+def test_pairs_of_soft_bounds_keep_their_weights_when_they_are_reset():
+    mem = memristive(mapper="differential", device={**EVEN, "name": "soft_bounds"})
+    cells = memcore.optim.PulsedCells(mem.crossbar, pair="one_sided", headroom=2.0)
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, 0.95)
+    full[1] -= 0.2 * (torch.arange(24.0).view(6, 4) / 24)
+    cells.state.copy_(cells._device.state_of(low + (high - low) * full))
+    cells.resume()
+    before = mem.effective_weight.clone()
+    cells.renew(0.75)
+    cells.settle()
+    torch.testing.assert_close(mem.effective_weight, before, rtol=0.02, atol=2 * cells.granularity)
+
+
 def test_one_sided_pairs_only_rise_until_they_are_reset():
     mem = memristive(mapper="differential")
     optimizer = InSitu(mem, rule={"name": "one_sided", "refresh_every": 0}, lr=0.2)
