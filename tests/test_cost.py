@@ -231,6 +231,11 @@ def test_a_model_of_arrays_needs_arrays():
     assert memcore.cost(network(), X, crossbar=config).total.energy > 0
 
 
+def test_a_crossbar_that_is_no_configuration_is_named():
+    with pytest.raises(memcore.ConfigError, match="crossbar='x'; expected a CrossbarConfig"):
+        memcore.cost(network(), X, crossbar="x")
+
+
 def test_a_network_without_layers_is_refused():
     with pytest.raises(memcore.ConversionError, match="this ReLU has no layer that 'isaac' can"):
         memcore.cost(nn.ReLU(), X, model="isaac")

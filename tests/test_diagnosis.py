@@ -208,6 +208,8 @@ def test_what_each_component_costs_stands_beside_the_errors():
     system = memcore.diagnose(mem, LOADER, cost={"name": "mnsim"})
     assert system.costs.total == memcore.cost(mem, X, model="mnsim").total
     assert memcore.diagnose(mem, LOADER, cost=None).costs is None
+    with pytest.raises(memcore.UnknownPluginError, match="did you mean: 'components'"):
+        memcore.diagnose(mem, LOADER, cost="component")
 
 
 def test_costs_that_are_not_known_keep_no_diagnosis_from_being_made():

@@ -237,6 +237,22 @@ def test_reference_names_everything_public() -> None:
     assert set(memcore.__all__) - documented - elsewhere - errors == set()
 
 
+def test_reference_has_nothing_twice_and_no_members_that_there_are_not() -> None:
+    page = (DOCS / "reference" / "api.md").read_text()
+    module, places = "memcore", []
+    entry = r"\.\. (currentmodule|autoclass|autofunction):: (\S+)(?:\n +:members: (.+))?"
+    for directive, name, members in re.findall(entry, page):
+        if directive == "currentmodule":
+            module = name
+            continue
+        places.append(name if name.startswith("memcore.") else f"{module}.{name}")
+        place, _, called = places[-1].rpartition(".")
+        shown = getattr(importlib.import_module(place), called)
+        known = {*dir(shown), *getattr(shown, "__annotations__", {}), ""}
+        assert {each.strip() for each in members.split(",")} <= known, name
+    assert len(places) == len(set(places))
+
+
 def test_command_line_reference_shows_every_command(extension: Any) -> None:
     module = extension("memcore_cli")
     text = module.render()

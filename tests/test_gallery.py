@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import memcore
 from memcore.cli.main import main
 from memcore.report.chip_file import ChipFile, chips
+from memcore.report.networks import network_of
 
 #: By how much figures of a chip may differ, of those whose file says nothing about why.
 EXPLAINED = {"isaac": 0.01, "mnsim": 1e-9, "neurosim": 0.0, "neurram": 0.19}
@@ -43,6 +45,19 @@ def test_the_large_differences_are_shown_and_not_hidden(shown):
     assert joule.ours == pytest.approx(2 * 128 / (16 * 8) / 1.08e-12 * 1e-9, rel=0.1)
     assert joule.difference > 10
     assert joule.note in str(shown["pipelayer"])
+
+
+def test_what_is_said_of_a_chip_of_neurosim_is_so(shown):
+    chip = ChipFile.read("neurosim")
+    with torch.device("meta"):
+        network, x = network_of(chip.network), torch.zeros(chip.input)
+    report = memcore.cost(network, x, model=chip.model)
+    adc, total = report.components["adc"], report.total
+    notes = " ".join(each.note for each in shown["neurosim"].figures)
+    assert adc.area > 0.5 * total.area
+    assert adc.time == pytest.approx(total.time)
+    assert f"take {100 * adc.energy / total.energy:.0f} % of the energy" in notes
+    assert f"{memcore.components['isaac_adc_4b'].energy_of_use * 1e12:.2f} pJ" in notes
 
 
 def command(*words: str):
@@ -99,6 +114,8 @@ def test_a_file_of_ones_own(tmp_path):
         ("published = 2.0", "published = 0", r"published=0; expected a finite number above 0"),
         ('source = "me26"', "", r"figure 'peak' has no source; expected one"),
         ("title", "titel", r"has a key 'titel'; .* did you mean 'title'"),
+        ("figures.peak", "figures.peak / area", r"asks for 'area'; expected one of figures"),
+        ("[[figure]]", "[[figure]]\nparameters = 3", r"parameters=3; expected a table"),
         ("[[figure]]", 'network = "x:y"\n[[figure]]', r"one of network and input; expected both"),
         ("rows = 256", "rows = 0", r"rows"),
     ],
@@ -113,6 +130,8 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, old, new, words):
 def test_a_chip_that_there_is_not():
     with pytest.raises(memcore.ConfigError, match=r"no chip 'isac'; .* did you mean 'isaac'"):
         memcore.gallery("isac")
+    with pytest.raises(memcore.ConfigError, match="which=5; expected the name of a chip"):
+        memcore.gallery(5)  # type: ignore[arg-type]
 
 
 def test_a_chip_is_a_file_with_its_figures():

@@ -238,6 +238,56 @@ def test_training_wears_cells_and_goes_on_from_what_has_drifted():
     assert (mem.effective_weight - drifted).abs().max() < 1.5 * step
 
 
+def test_a_fast_array_drifts_as_long_as_that_of_the_network():
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
+    optimizer = InSitu(mem, rule="tiki_taka2", lr=0.1)
+    train(mem, optimizer, 3)
+    (fast,) = optimizer._trainers[0].beside
+    before = fast.programmed.clone()
+    memcore.age(mem, seconds=1e3)
+    optimizer.zero_grad()
+    (mem(X) - TARGET).square().mean().mul(1e-6).backward()
+    optimizer.step()
+    low, _ = mem.crossbar.config.device.nominal_range()
+    drifted = fast.programmed[before > 1.5 * low] / before[before > 1.5 * low]
+    assert drifted.median() == pytest.approx((1 + 1e3 / 20) ** -0.02, rel=1e-4)
+    assert fast.cells.clock.seconds == 0
+
+
+def test_one_sided_slots_take_two_set_pulses_and_resets_take_time():
+    device = {**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6}
+    mem = memristive(mapper="differential", device=device)
+    cells = memcore.optim.PulsedCells(mem.crossbar, pair="one_sided")
+    up = torch.ones(1, 4, 6)
+    cells.pulse(3 * up, up)
+    assert cells.time.item() == pytest.approx(3 * 2 * 3e-6)
+    cells.renew(0.75)
+    assert cells.time.item() == pytest.approx(3 * 2 * 3e-6)  # no pair is full
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, high)
+    full[1] -= 0.1 * (high - low)
+    cells.state.copy_(cells._device.state_of(full))
+    cells.resume()
+    before, ways = cells.time.item(), 2 / EVEN["dw_min"]
+    cells.renew(0.75)
+    spent = ways * 1e-6 + 0.1 * ways * 3e-6
+    assert cells.time.item() - before == pytest.approx(spent, rel=0.02)
+
+
+def test_pairs_of_soft_bounds_keep_their_weights_when_they_are_reset():
+    mem = memristive(mapper="differential", device={**EVEN, "name": "soft_bounds"})
+    cells = memcore.optim.PulsedCells(mem.crossbar, pair="one_sided", headroom=2.0)
+    low, high = mem.crossbar.config.device.nominal_range()
+    full = torch.full_like(mem.crossbar.programmed, 0.95)
+    full[1] -= 0.2 * (torch.arange(24.0).view(6, 4) / 24)
+    cells.state.copy_(cells._device.state_of(low + (high - low) * full))
+    cells.resume()
+    before = mem.effective_weight.clone()
+    cells.renew(0.75)
+    cells.settle()
+    torch.testing.assert_close(mem.effective_weight, before, rtol=0.02, atol=2 * cells.granularity)
+
+
 def test_one_sided_pairs_only_rise_until_they_are_reset():
     mem = memristive(mapper="differential")
     optimizer = InSitu(mem, rule={"name": "one_sided", "refresh_every": 0}, lr=0.2)
@@ -383,6 +433,35 @@ def test_groups_that_share_arrays_are_not_trained_in_place():
         InSitu(mem, lr=0.1)
 
 
+@pytest.mark.parametrize("rule", ["sgd_pulsed", "mixed_precision", "tiki_taka2"])
+@pytest.mark.parametrize(("factor", "text"), [(1.0, "inputs"), (float("nan"), "errors")])
+def test_infinite_inputs_and_errors_move_no_cells(rule, factor, text):
+    mem = memristive()
+    optimizer = InSitu(mem, rule=rule, lr=0.1)
+    before = mem.crossbar.programmed.clone()
+    x = X / 0 if text == "inputs" else X
+    (mem(x).sum() * factor).backward()
+    with pytest.raises(ConfigError, match=f"{text} of .* are infinite or NaN; expected finite"):
+        optimizer.step()
+    assert torch.equal(mem.crossbar.programmed, before)
+
+
+@pytest.mark.parametrize("lr", [-1.0, float("nan"), "fast"])
+def test_a_rate_that_a_schedule_made_odd_is_refused(lr):
+    mem = memristive()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+    optimizer.param_groups[0]["lr"] = lr
+    with pytest.raises(ConfigError, match=r"lr=.*; expected a finite number >= 0"):
+        train(mem, optimizer, 1)
+
+
+def test_a_state_of_something_else_is_refused():
+    optimizer, other = (InSitu(memristive(), rule=r, lr=0.1) for r in ("sgd_pulsed", "agad"))
+    for state in ({}, None, other.state_dict(), torch.optim.SGD([X], lr=0.1).state_dict()):
+        with pytest.raises(ConfigError, match=r"expected what state_dict\(\) of an InSitu"):
+            optimizer.load_state_dict(state)
+
+
 @pytest.mark.parametrize(
     ("settings", "options", "text"),
     [
@@ -390,6 +469,7 @@ def test_groups_that_share_arrays_are_not_trained_in_place():
         ({"nonidealities": ["c2c"]}, {}, "'c2c' acts when cells are written as a whole"),
         ({}, {"order": "any"}, "order='any'; expected 'exact'"),
         ({}, {"lr": 0}, "lr=0; expected a finite number > 0"),
+        ({}, {"digital": "adam"}, "digital='adam'; expected a torch optimiser"),
         ({}, {"pair": "both"}, "pair='both'; expected 'reference'"),
         ({}, {"pair": "push_pull"}, "mapping that fits: mapper='differential'"),
         ({"mapper": "differential"}, {"pair": "reference"}, "mapper='offset'"),

@@ -38,6 +38,21 @@ def test_the_gradients_are_those_of_the_paper():
     assert module.step.grad.item() == pytest.approx(sum(each) / (4 * 3) ** 0.5)
 
 
+def test_a_step_that_an_optimiser_made_negative_grows_again():
+    weight = draws(20, 10)
+    module = LearnedStep(weight, 7)
+    start = module.step.item()
+    with torch.no_grad():
+        module.step.fill_(-0.1 * start)
+    assert module(weight).abs().max().item() == pytest.approx(7e-3 * start, rel=1e-4)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        (module(weight) - weight).square().sum().backward()
+        optimizer.step()
+    assert module.step.item() > 0.5 * start
+
+
 def test_a_bound_alone_rounds_nothing_and_moves_with_what_is_beyond_it():
     weight = torch.tensor([[0.2, -0.7, 0.9, 0.5]])
     module, v, w = stepped(None, 0.5, weight)
@@ -108,5 +123,10 @@ def test_what_does_not_fit_is_named():
         distillation_loss(draws(2, 3), draws(2, 4))
     with pytest.raises(ConfigError, match=r"share=0\.5 without targets"):
         distillation_loss(draws(2, 3), draws(2, 3), share=0.5)
+    with pytest.raises(ConfigError, match=r"outputs is a list; expected a tensor \[\.\.\., cl"):
+        distillation_loss([1.0, 2.0], draws(2))
+    for targets in ([0, 1], torch.zeros(3).long(), torch.zeros(2)):
+        with pytest.raises(ConfigError, match=r"expected labels as an int64 tensor of shape \(2"):
+            distillation_loss(draws(2, 3), draws(2, 3), share=0.5, targets=targets)
     with pytest.raises(ConfigError, match="levels=0"):
         LearnedStep(draws(2, 3), levels=0)

@@ -66,6 +66,13 @@ def test_what_cannot_be_scaled_is_named(name, node, rule, words):
         memcore.scaled(memcore.components[name], node, rule)
 
 
+def test_what_is_no_component_or_no_node_is_named():
+    with pytest.raises(ConfigError, match="component='mnsim_6'; expected a Component"):
+        memcore.scaled("mnsim_6", 32e-9)
+    with pytest.raises(ConfigError, match="node='32 nm'; expected a finite number of m > 0"):
+        memcore.scaled(memcore.components["mnsim_6"], "32 nm")
+
+
 def chip(**parameters):
     layer, x = nn.Linear(20, 5), torch.rand(4, 20)
     uniform = {"name": "uniform", "bits": 8}

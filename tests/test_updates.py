@@ -135,6 +135,17 @@ def test_groups_have_rates_of_their_own():
 # -- single rules ---------------------------------------------------------------------------------
 
 
+def test_slots_of_a_train_are_counted_for_each_group():
+    x, d = draws(5, 1, 6), draws(5, 1, 4, name="d")
+    told = []
+    for groups in (1, 3):
+        weights = SoftBounds((groups, 4, 6))
+        pulser = memcore.optim.Pulser(weights, Stream(1))
+        pulser(x.expand(5, groups, 6), d.expand(5, groups, 4), 0.02, 0)
+        told.append(pulser.figures())
+    assert told[0] == pytest.approx(told[1])
+
+
 def test_mixed_precision_and_its_rest_are_gradient_descent_on_even_steps():
     cells, w = SoftBounds((1, 5, 4), dw=1e-3, soft=False), torch.zeros(1, 5, 4, dtype=torch.float64)
     module = bound("mixed_precision", cells)

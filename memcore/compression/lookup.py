@@ -73,6 +73,8 @@ class _Codebook(nn.Module):
             self.codes = nearest(self.weight_book, self.weight).to(torch.uint8)
         products = torch.outer(self.weight_book, self.input_book)
         self.table = _fixed_point(products, 8 * self.product_bytes)
+        if self.packed is not None:
+            self.pack()
 
     def freeze(self) -> None:
         """Keep the codes and drop the weights that were trained."""

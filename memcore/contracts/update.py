@@ -32,8 +32,9 @@ class PulsedWeights(Protocol):
         Args:
             up: whole numbers of pulses that raise a weight.
             down: whole numbers of pulses that lower it.
-            slots: time slots that they take, a SET and a RESET pulse each; by default as many as
-                the most pulses of one weight, all weights at the same time.
+            slots: time slots that they take, a SET and a RESET pulse each, or two SET pulses where
+                pairs are one-sided; by default as many as the most pulses of one weight, all
+                weights at the same time.
         """
 
     def read(self, x: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ def distillation_loss(
         share: share of the divergence, from 0 to 1; 1 needs no targets.
 
     Raises:
-        ConfigError: a share below 1 without targets.
-        ShapeError: the two have different shapes.
+        ConfigError: a share below 1 without targets, or what should be a tensor is none.
+        ShapeError: the two have different shapes, or targets are no classes of theirs.
 
     Examples:
         >>> logits = torch.tensor([[1.0, 2.0], [0.0, 3.0]])
@@ -40,6 +40,8 @@ def distillation_loss(
     """
     temperature = _check.number("temperature", temperature, above=0)
     share = _check.number("share", share, at_least=0, largest=1)
+    for name, logits in (("outputs", outputs), ("teacher", teacher)):
+        _check.tensor(name, logits, "[..., classes]", "logits")
     if outputs.shape != teacher.shape or not outputs.dim():
         raise ShapeError(
             f"outputs have shape {tuple(outputs.shape)} and those of the teacher "
@@ -54,5 +56,15 @@ def distillation_loss(
     loss = temperature**2 * loss
     if targets is None or share == 1:
         return loss
+    _require_labels(targets, outputs)
     truth = functional.cross_entropy(outputs.reshape(-1, classes), targets.reshape(-1))
     return torch.lerp(truth, loss, share)
+
+
+def _require_labels(targets: object, outputs: Tensor) -> None:
+    shape = tuple(outputs.shape[:-1])
+    expected = f"expected labels as an int64 tensor of shape {shape}, one for each prediction"
+    if not isinstance(targets, Tensor):
+        raise ConfigError(f"targets are a {type(targets).__name__}; {expected}: use torch.tensor")
+    if targets.dtype != torch.int64 or targets.shape != shape:
+        raise ShapeError(f"targets are {targets.dtype} of shape {tuple(targets.shape)}; {expected}")

@@ -84,7 +84,8 @@ class LearnedStep(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weights that the network uses."""
-        step = torch.maximum(self.step, self.least)
+        # Its gradient reaches a step below the least one too, which could not grow again otherwise.
+        step = self.step + (torch.maximum(self.step, self.least) - self.step).detach()
         stepped: Tensor = _Stepped.apply(weight, step, self.levels)  # type: ignore[no-untyped-call]
         return stepped
 

@@ -1,6 +1,8 @@
 """`PulsedCells`: the cells of one matrix, moved by pulses that a rule asks for."""
 
 import math
+from functools import cached_property
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,12 @@ from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training
-from memcore.optim.granularity import change_of
+from memcore.optim.granularity import change_of, course_of
 from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
+
+#: Pulses that are tried to reset a cell, in even ways through its window, and at most.
+_WAYS: Final = 8
+_LONGEST: Final = 100_000
 
 
 class PulsedCells(nn.Module):
@@ -156,8 +162,17 @@ class PulsedCells(nn.Module):
     def _spend_time(self, up: Tensor, down: Tensor, slots: int | None) -> None:
         if slots is None:
             slots = int(torch.maximum(up.max(), down.max())) if up.numel() else 0
-        ends = (self._device.set_pulse, self._device.reset_pulse)
-        self.time.add_(slots * sum(math.nan if end is None else end[1] for end in ends))
+        sets, resets = self._durations()
+        # One-sided pairs are raised and lowered by a SET pulse each.
+        self.time.add_(slots * (2 * sets if self.pair == "one_sided" else sets + resets))
+
+    def _durations(self) -> tuple[float, float]:
+        """s, of a SET and of a RESET pulse."""
+        sets, resets = (
+            math.nan if end is None else end[1]
+            for end in (self._device.set_pulse, self._device.reset_pulse)
+        )
+        return sets, resets
 
     def _spend_energy(self, pulses: Tensor) -> None:
         """That of a resistor at the conductance that the arrays were last known to have."""
@@ -188,14 +203,25 @@ class PulsedCells(nn.Module):
         lowest, highest = self._device.nominal_range()
         g = cells.effects.aged(cells.programmed, cells.clock)
         pair = (g.view(2, -1, *g.shape[1:]) - lowest) / (highest - lowest)
-        sent = renewal(pair, share, (highest - lowest) / self._change)
+        sent = renewal(pair, share, *(course.to(pair) for course in self._courses))
         if sent is None:
             return
         ctx = cells.context().child("renewed", int(self.calls))
         self.calls.add_(1)
-        for stage, pulses in zip(("reset", "set"), sent, strict=True):
+        durations = reversed(self._durations())
+        for stage, pulses, duration in zip(("reset", "set"), sent, durations, strict=True):
+            self.time.add_(float(pulses.abs().max()) * duration)
             self._move(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
             self._expose()
+
+    @cached_property
+    def _courses(self) -> tuple[Tensor, Tensor]:
+        """How pulses towards SET and towards RESET lead through the window of a nominal cell."""
+        lowest, highest = self._device.nominal_range()
+        most = min(_LONGEST, math.ceil(_WAYS * (highest - lowest) / self._change))
+        ctx = self.crossbar.cells.context().child("course")
+        rising, falling = (course_of(self._device, ctx.child(s), s, most) for s in (1, -1))
+        return rising, falling
 
     # Reading and keeping -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
@@ -21,10 +22,7 @@ def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
     Raises:
         ConfigError: the device has no pulses, or they move nothing.
     """
-    nominal = device.nominal()
-    fields = {field.name for field in dataclasses.fields(nominal)}  # type: ignore[arg-type]
-    if "c2c" in fields:
-        nominal = dataclasses.replace(nominal, c2c=0.0)  # type: ignore[type-var]
+    nominal = _without_noise(device)
     lowest, highest = nominal.nominal_range()
     start = nominal.state_of(torch.full((_CELLS,), 0.5 * (lowest + highest)))
     before = nominal.conductance(start)
@@ -42,3 +40,21 @@ def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
             "expected a device, or pulses, with which it moves"
         )
     return change
+
+
+def course_of(device: Memristor, ctx: Context, sign: int, most: int) -> Tensor:
+    """Shares of the window after 0 to `most` pulses, towards SET from its lowest end or back."""
+    nominal = _without_noise(device)
+    lowest, highest = nominal.nominal_range()
+    start = nominal.state_of(torch.full((most + 1,), lowest if sign > 0 else highest))
+    after = nominal.pulses(start, sign * torch.arange(most + 1), ctx)
+    share = (nominal.conductance(after) - lowest) / (highest - lowest)
+    return share.cummax(0).values if sign > 0 else share.cummin(0).values
+
+
+def _without_noise(device: Memristor) -> Memristor:
+    nominal = device.nominal()
+    fields = {field.name for field in dataclasses.fields(nominal)}  # type: ignore[arg-type]
+    if "c2c" in fields:
+        nominal = dataclasses.replace(nominal, c2c=0.0)  # type: ignore[type-var]
+    return nominal

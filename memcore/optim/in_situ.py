@@ -1,6 +1,6 @@
 """`InSitu`: an optimiser that pulses the cells of a converted network where they are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -81,6 +81,11 @@ class InSitu(torch.optim.Optimizer):
             )
         lr = _check.number("lr", lr, above=0)
         headroom = _check.number("headroom", headroom, at_least=1.0)
+        if not isinstance(digital, torch.optim.Optimizer | None):
+            raise ConfigError(
+                f"digital={shown(digital)}; expected a torch optimiser of the parameters that are "
+                "on no cells, or None for SGD"
+            )
         self.rule: UpdateRule = plugin("updates", rule)
         self._trainers: list[Trainer] = []
         self._places = _unique(model)
@@ -105,7 +110,7 @@ class InSitu(torch.optim.Optimizer):
         """Pulse the cells for what the passes since the last step have shown."""
         if closure is not None:
             raise ConfigError("closure came; expected none: pulses cannot be taken back")
-        lr = float(self.param_groups[0]["lr"])
+        lr = _check.number("lr", self.param_groups[0]["lr"], at_least=0)
         for trainer in self._trainers:
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")
         if self.digital is not None:
@@ -205,7 +210,12 @@ class InSitu(torch.optim.Optimizer):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on as the optimiser did whose state it was; the network has its own."""
+        """Go on as the optimiser did whose state it was; the network has its own.
+
+        Raises:
+            ConfigError: it is no state of an optimiser with this rule of a network like this one.
+        """
+        self._require_state(state_dict)
         nn.ModuleList(self._trainers).load_state_dict(state_dict["in_situ"])
         for group in self.param_groups:
             group["lr"] = state_dict["lr"]
@@ -214,6 +224,15 @@ class InSitu(torch.optim.Optimizer):
             self.digital.load_state_dict(state_dict["digital"])
         for trainer in self._trainers:
             trainer.resume()
+
+    def _require_state(self, state: Any) -> None:
+        expected = "expected what state_dict() of an InSitu with this rule and network has given"
+        if not isinstance(state, Mapping) or not {"in_situ", "lr", "steps", "digital"} <= {*state}:
+            raise ConfigError(f"the state is {shown(state)}; {expected}")
+        own = nn.ModuleList(self._trainers).state_dict()
+        if own.keys() != state["in_situ"].keys():
+            odd = sorted(own.keys() ^ state["in_situ"].keys())
+            raise ConfigError(f"the state differs in {shown(odd)}; {expected}")
 
 
 def _unique(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:

@@ -1,7 +1,5 @@
 """Where weights lie in the windows of their cells, so that pulses can move them both ways."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -83,13 +81,16 @@ def place(crossbar: Crossbar, pair: Pair, headroom: float) -> None:
     crossbar.refresh()
 
 
-def renewal(pair: Tensor, share: float, pulses: float) -> tuple[Tensor, Tensor] | None:
+def renewal(
+    pair: Tensor, share: float, rising: Tensor, falling: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """Pulses that reset pairs of cells of which none has room left, and write their differences.
 
     Args:
         pair: both cells of each pair as shares of their window, [2, arrays, rows, cols].
         share: a pair is renewed if its higher cell is above this, its lower one above the rest.
-        pulses: that lead through the whole window.
+        rising: shares of the window after 0, 1, 2 ... SET pulses from its lowest end.
+        falling: shares after as many RESET pulses from its highest end.
 
     Returns:
         RESET pulses, negative, and the SET pulses that follow, as `pair`; None if no pair is full.
@@ -98,8 +99,12 @@ def renewal(pair: Tensor, share: float, pulses: float) -> tuple[Tensor, Tensor] 
     if not bool(full.any()):
         return None
     difference = (pair - pair.flip(0)).clamp(min=0)
-    down = torch.where(full, -math.ceil(pulses), 0.0).expand_as(pair)
-    return down, torch.where(full, (difference * pulses).round(), 0.0)
+    # A reset is over where a RESET pulse does less than the first SET pulse behind it.
+    resets = int((falling > falling[-1] + rising[1]).sum())
+    middles = 0.5 * (rising[1:] + rising[:-1])  # so that the nearest number of pulses is found
+    sets = torch.searchsorted(middles, difference.to(middles.dtype).contiguous())
+    down = torch.where(full, -float(resets), 0.0).expand_as(pair)
+    return down, torch.where(full, sets.to(pair.dtype), 0.0)
 
 
 def _shrunk(crossbar: Crossbar, headroom: float) -> Tensor:

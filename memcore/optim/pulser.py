@@ -20,7 +20,7 @@ class Pulser(nn.Module):
         alpha: factor of the largest error in the management of updates.
     """
 
-    vectors: Tensor  #: vectors that asked for pulses
+    vectors: Tensor  #: vectors that asked for pulses, each group of a matrix for itself
     clipped: Tensor  #: those whose train was too short
     wanted: Tensor  #: pulses that their largest products asked for, added up
     slots: Tensor  #: slots of their trains, added up
@@ -66,8 +66,8 @@ class Pulser(nn.Module):
         self.vectors.add_((sent.wanted > 0).sum())
         self.clipped.add_(sent.clipped.sum())
         self.wanted.add_(sent.wanted.sum())
-        self.slots.add_(slots := sent.slots)
-        weights.pulse(*sent.counts(self._stream, first), slots=slots)
+        self.slots.add_(sent.length.sum().long())
+        weights.pulse(*sent.counts(self._stream, first), slots=sent.slots)
 
     def figures(self) -> dict[str, float]:
         """Means for each vector, for a report."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore.contracts.update import Pair, PulsedWeights, UpdateRule
 from memcore.crossbar.crossbar import Crossbar
 from memcore.nn.matrix import Matrix
@@ -59,15 +60,25 @@ class Trainer(nn.Module):
         passes, self.passes = self.passes, []
         if not passes:
             return
+        self._age_beside()
         for cells in self.cells:
             cells.wake()
         x, d = (
             torch.cat(each) if len(passes) > 1 else each[0] for each in zip(*passes, strict=True)
         )
+        whose = self.slow.crossbar.cells.name
+        _check.finite("inputs", x, whose, "the data, or a smaller lr")
+        _check.finite("errors", d, whose, "the loss, or a smaller lr")
         size = 1 if one_by_one else max(1, len(x))
         for k in range(0, len(x), size):
             self.module(x[k : k + size], d[k : k + size], lr)
         self._wear()
+
+    def _age_beside(self) -> None:
+        """Let the time that passed for the network's arrays pass for those beside them."""
+        for temperature, seconds, *_ in self.slow.crossbar.cells.clock.segments.tolist():
+            for cells in self.cells[:-1]:
+                cells.crossbar.cells.clock.advance(temperature, seconds=seconds)
 
     def _wear(self) -> None:
         """Let the clocks of the arrays know what pulses have worn."""

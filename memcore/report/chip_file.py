@@ -91,6 +91,10 @@ class ChipFile:
             ConfigError: there is no such chip, or its file has something else.
         """
         packaged = chips()
+        if not isinstance(which, str | Path):
+            raise ConfigError(
+                f"which={shown(which)}; expected the name of a chip, or the path of a TOML file"
+            )
         if which in packaged:
             path = _PACKAGED / f"{which}.toml"
         elif isinstance(which, str) and not which.endswith(".toml"):

@@ -66,6 +66,8 @@ def cost(
         >>> memcore.cost(nn.Linear(3, 2), torch.ones(1, 3), model="mnsim").layers[0].events["tiles"]
         2
     """
+    if not isinstance(crossbar, CrossbarConfig | None):
+        raise ConfigError(f"crossbar={shown(crossbar)}; expected a CrossbarConfig, or None")
     estimator: CostModel = plugin("costs", _with(model, parameters))
     inputs = again(inputs)
     if estimator.needs_arrays and not layers(require_module(network)):

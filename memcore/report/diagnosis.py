@@ -15,7 +15,7 @@ from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Forward, joined, run, tensors
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import require_layers, unique_matrices
-from memcore.registry.specs import PluginSpec
+from memcore.registry.specs import PluginSpec, plugin
 from memcore.report.chip import called, reads_unused, stale_matrices, warn_of_stale, warn_of_unread
 from memcore.report.cost import cost as priced
 from memcore.report.cost_report import CostReport
@@ -153,6 +153,7 @@ def diagnose(
             in the result and is no error.
 
     Raises:
+        UnknownPluginError: there is no such cost model.
         ConfigError: the loader yields something else or nothing, or the metric does not fit.
 
     Warns:
@@ -161,6 +162,7 @@ def diagnose(
         StaleCellsWarning: the parameters have changed since the cells were written.
     """
     layers = require_layers(model)
+    pricing = None if cost is None else plugin("costs", cost)
     stale = stale_matrices(model)
     if metric is not None and not callable(metric):
         raise ConfigError(f"metric={shown(metric)}; expected a function (outputs, targets)")
@@ -194,7 +196,7 @@ def diagnose(
     with evaluating(model), swapped(model, copy.deepcopy(layers)) as arrays:
         shares = clipped(arrays, lambda: [run(arrays, inputs, forward) for inputs in batches])
         warn_of_clipping(arrays)
-        costs, unpriced = _priced(arrays, batches, forward, cost)
+        costs, unpriced = _priced(arrays, batches, forward, pricing)
     _warn_of_idle(budget)
     warn_of_unread([name for name in layers if name not in used])
     warn_of_stale(stale)

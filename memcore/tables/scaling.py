@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from memcore import _check
 from memcore._text import hint, shown
 from memcore.errors import ConfigError
 from memcore.tables.component import Component
@@ -129,6 +130,11 @@ def scaled(component: Component, node: float, rule: str = "stillmaker_baas") -> 
         >>> memcore.scaled(adc, 32e-9).area < adc.area
         True
     """
+    if not isinstance(component, Component):
+        raise ConfigError(
+            f"component={shown(component)}; expected a Component: look for one in components"
+        )
+    node = _check.number("node", node, unit="m", above=0, remedy="45e-9 is 45 nm")
     if component.technology is None:
         raise ConfigError(
             f"component {component.name!r} has no node in its source ({component.source}); "

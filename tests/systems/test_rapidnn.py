@@ -253,6 +253,14 @@ def test_packed_codes_follow_a_loaded_state_and_a_training():
         assert not torch.allclose(one(x), expected), "codes that are trained are not packed"
 
 
+def test_packed_codes_follow_another_codebook():
+    made, x = with_books(nn.Linear(12, 7), 6, 5, torch.randn(5, 12)), torch.randn(5, 12)
+    with torch.no_grad():
+        before = made(x) - made.bias
+        made.recode(2 * made.weight_book)
+        torch.testing.assert_close(made(x) - made.bias, 2 * before)
+
+
 def test_a_gradient_passes_frozen_codes():
     layer, x = nn.Linear(12, 7), torch.randn(5, 12, requires_grad=True)
     made = with_books(layer, 6, 5, x.detach())
