@@ -34,10 +34,15 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
+def is_kept(exception: ast.expr) -> bool:
+    """Whether it is an exception that came before, under a name."""
+    return isinstance(exception, ast.Name) and exception.id.islower()
+
+
 def raised(tree: ast.Module) -> Iterator[tuple[int, ast.expr, str]]:
     """The line, the exception and the name of its class of each raise that makes a new one."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and node.exc is not None:
+        if isinstance(node, ast.Raise) and node.exc is not None and not is_kept(node.exc):
             made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             yield node.lineno, node.exc, ast.unparse(made)
 

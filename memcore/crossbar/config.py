@@ -166,7 +166,9 @@ class CrossbarConfig:
             raise ConfigError(
                 f"rows_at_once={shown(self.rows_at_once)}; expected a number of word lines or None"
             )
-        if self.spare_cols != 0 and not _is_count(self.spare_cols):
+        if not _is_count(self.spare_cols) and not (
+            type(self.spare_cols) is int and self.spare_cols == 0
+        ):
             raise ConfigError(
                 f"spare_cols={shown(self.spare_cols)}; expected a number of bit lines, 0 for none"
             )

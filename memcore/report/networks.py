@@ -26,21 +26,21 @@ def network_of(name: str) -> nn.Module:
             "directory or an installed one, and a name in it"
         ) from error
     except Exception as error:  # whatever a module of the user's does when it is imported
-        raise _failed(name, error) from error
+        raise ConfigError(_failure(name, error)) from error
     if not isinstance(made, nn.Module) and callable(made):
         try:
             made = made()
         except MemcoreError:
             raise
         except Exception as error:
-            raise _failed(name, error) from error
+            raise ConfigError(_failure(name, error)) from error
     if not isinstance(made, nn.Module):
         raise ConfigError(f"{name!r} gives {shown(made)}; expected a torch.nn.Module")
     return made
 
 
-def _failed(name: str, error: Exception) -> ConfigError:
-    return ConfigError(
+def _failure(name: str, error: Exception) -> str:
+    return (
         f"network {name!r} fails: {type(error).__name__}: {error}; expected a module, or a "
         "callable that needs no arguments and returns one"
     )

@@ -27,7 +27,7 @@ class Pipeline(Circuit):
         within=(0, 0.25),
     )
     amplifier_gain: float | None = parameter(
-        None, "dB", "open-loop gain A of the amplifiers; None for ideal ones", above=0
+        None, "dB", "open-loop gain A of the amplifiers; None for ideal ones", above=0, at_most=300
     )
     parasitic: float = parameter(
         0.0, "1", "parasitic capacitor Cp at the amplifier's input, relative to C1", at_least=0

@@ -36,6 +36,7 @@ class Sar(Circuit):
         "open-loop gain A of the buffer that samples the input, which it scales by A / (1 + A); "
         "None for an ideal one",
         above=0,
+        at_most=300,
     )
 
     def __post_init__(self) -> None:
