@@ -77,7 +77,8 @@ def crossbar_read(
 
     Returns:
         [reads, groups, cols], or as `channels_first` says, of x's dtype. On one machine a result
-        depends neither on the other reads nor on the number of threads. There is no gradient.
+        depends neither on the other reads nor on the number of threads, but for the last bits of
+        currents without an ADC where there is no compiled module. There is no gradient.
 
     Raises:
         ArgumentTypeError: if dtypes differ or are not floating point.

@@ -6,6 +6,7 @@ from math import prod
 import pytest
 import torch
 
+from memcore import native
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import crossbar_read as op
 from memcore.ops.crossbar_mvm import crossbar_mvm, pack
@@ -150,7 +151,10 @@ def test_a_read_depends_neither_on_the_others_nor_on_threads(adc, noisy, threads
         ]
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(torch.cat(alone), together)
+    if native.cpu() is None and adc == ADCS["no ADC"]:  # products of torch's own
+        torch.testing.assert_close(torch.cat(alone), together, rtol=1e-5, atol=1e-4)
+    else:
+        assert torch.equal(torch.cat(alone), together)
 
 
 def test_noise_has_the_variance_of_the_cells():
