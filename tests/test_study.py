@@ -342,9 +342,9 @@ def test_converters_are_calibrated_on_training_images_only(
     toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = study.evaluation.calibrate
+    real = study.chips.calibrate
     monkeypatch.setattr(
-        study.evaluation,
+        study.chips,
         "calibrate",
         lambda model, images: (seen.append(images), real(model, images)),
     )
