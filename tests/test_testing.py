@@ -791,6 +791,28 @@ def differing(form):
     return dataclass(frozen=True, kw_only=True)(type("Sloppy", (MidTread,), methods))()
 
 
+def telling(told):
+    """A converter that makes something else of true sums, or levels in their place."""
+
+    class Told(memcore.Sums):
+        rows = 4
+
+        def sums(self, bits, cells, stream):
+            true = torch.einsum("ngur,gurc->ngc", bits.float(), cells.float())
+            return told(bits, true)
+
+    def bind(self, full_scale, ctx):
+        return MidTread.bind(self, full_scale, ctx) if told is None else Told()
+
+    methods = {"bind": bind, "counts_open": True}
+    return dataclass(frozen=True, kw_only=True)(type("Sloppy", (MidTread,), methods))()
+
+
+def in_turn(bits, true):
+    """Each read is told more than the one before it, where a line is open."""
+    return true + bits.any() * torch.arange(len(bits)).view(-1, 1, 1)
+
+
 def of_values(edges, values, lines):
     """Each value has a converter of its own, whatever its bit line."""
     count = lines.array.numel()
@@ -916,6 +938,10 @@ SLOPPY = [
     ("check_converters_of_lines_differ", differing(drawn_at_once), "two binds with one seed"),
     ("check_lanes_agree", agreeing(lambda self, ranges, gain: ranges / 2), "agree turns"),
     ("check_lanes_agree", agreeing(lambda self, ranges, gain: ranges * 2), "agreeing twice"),
+    ("check_sums_are_told", telling(None), "bind returns UniformLevels"),
+    ("check_sums_are_told", telling(lambda bits, true: true + 1), "without an open line"),
+    ("check_sums_are_told", telling(lambda bits, true: true + 0.5 * bits.any()), "is told of"),
+    ("check_sums_are_told", telling(in_turn), "depends on the reads before it"),
     ("check_fulfils_its_contract", Misspelt(), "{'volts'}"),
     ("check_same_seed_same_cells", AllEqual(), "two chips have equal cells"),
     ("check_pickles", WithLambda(), "it cannot be pickled"),
