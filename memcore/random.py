@@ -5,7 +5,6 @@ size, the number of threads, the device or on compilation. The generator is Phil
 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 """
 
-import dataclasses
 import hashlib
 import math
 import operator
@@ -60,7 +59,8 @@ class Stream:
 
     def child(self, *names: str | int) -> "Stream":
         """The independent stream of a named part: a layer, an effect, a write cycle."""
-        return dataclasses.replace(self, path=(*self.path, *map(str, names)))
+        path = (*self.path, *map(str, names))
+        return self._but(path=path, key=_key(self.seed, path))
 
     def of_cells(self, cells: Tensor) -> "Stream":
         """The draws of some cells, the same whichever other cells are asked along with them.
@@ -74,11 +74,17 @@ class Stream:
             >>> bool(few.normal((3,))[1] == one.normal((1,))[0])
             True
         """
-        return dataclasses.replace(self, _cells=cells)
+        return self._but(_cells=cells)
 
     def of_step(self, step: int) -> "Stream":
         """The draws of one step of a simulation, keyed by the cell and by the index of the step."""
-        return dataclasses.replace(self, _step=step)
+        return self._but(_step=step)
+
+    def _but(self, **changed: object) -> "Stream":
+        """The same stream with fields changed; their checks were made when it began."""
+        stream = object.__new__(type(self))
+        stream.__dict__.update(self.__dict__, **changed)
+        return stream
 
     def uniform(
         self,
