@@ -8,7 +8,7 @@
   const own = data.sliders.map((slider) => slider.base);
 
   const row = (at) => at.reduce((sum, place, n) => sum * data.sliders[n].values.length + place, 0);
-  const powers = (logs) => logs && logs.map((each) => 10 ** (each / 1000));
+  const powers = (logs) => logs && logs.map((each) => 10 ** (each / data.parts));
 
   // -- numbers -----------------------------------------------------------------------------------
 

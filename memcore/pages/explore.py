@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
@@ -18,6 +18,9 @@ from memcore.pages.markup import Html, tag
 from memcore.pages.table import plain_table
 from memcore.plot.notebook import parameters
 from memcore.registry.specs import PluginSpec, plain, plugin
+
+#: Parts of a decade in which the page is told its curves: fine enough for single pulses to show.
+_PARTS: Final = 100_000
 
 
 def explore(device: PluginSpec, path: str | Path, vary: Sequence[str] = ()) -> Path:
@@ -181,7 +184,7 @@ def _table(of: Grid) -> Html:
 
 
 def _data(of: Grid, name: str) -> dict[str, Any]:
-    """What the script draws: logarithms in thousandths, None for settings that are not allowed."""
+    """What the script draws: logarithms in `_PARTS`, None for settings that are not allowed."""
     settings = {key: value for key, value in plain(of.device).items() if value is not None}
     varied = {slider.name for slider in of.sliders}
     kept = {key: value for key, value in settings.items() if key not in (*varied, "name")}
@@ -195,18 +198,19 @@ def _data(of: Grid, name: str) -> dict[str, Any]:
             for s in of.sliders
         ],
         "voltage": [round(v, 6) for v in of.voltage.tolist()],
-        "loop": _thousandths(curves.loop),
-        "response": _thousandths(curves.response),
+        "parts": _PARTS,
+        "loop": _in_parts(curves.loop),
+        "response": _in_parts(curves.response),
         "written": None
         if curves.written is None
-        else _thousandths(curves.written.clamp(min=1e-30).log10().flatten(1)),
+        else _in_parts(curves.written.clamp(min=1e-30).log10().flatten(1)),
     }
 
 
-def _thousandths(rows: Tensor | None) -> list[list[int] | None] | None:
+def _in_parts(rows: Tensor | None) -> list[list[int] | None] | None:
     if rows is None:
         return None
     return [
-        None if bool(row.isnan().any()) else [round(value) for value in (1000 * row).tolist()]
+        None if bool(row.isnan().any()) else [round(value) for value in (_PARTS * row).tolist()]
         for row in rows
     ]

@@ -106,8 +106,8 @@ def grid(device: Memristor, vary: Sequence[str] = ()) -> Grid:
     for name in vary:
         if name not in every:
             raise ConfigError(
-                f"vary has {name!r}{hint(name, list(every))}; expected parameters of the device "
-                "that are numbers and may differ from cell to cell"
+                f"vary has {name!r}; expected parameters of the device that are numbers and may "
+                f"differ from cell to cell{hint(name, list(every))}"
             )
     most = _MOST_WRITTEN if bench.spreads else _MOST
     if len(set(vary)) > most:

@@ -111,8 +111,8 @@ def named(text: str) -> list[Plugin]:
     if not found:
         names = [name for registry in every.values() for name in registry]
         raise ConfigError(
-            f"there is no plugin {shown(text)}{did_you_mean(text, names)}; expected a name that "
-            "'memcore plugins' lists"
+            f"there is no plugin {shown(text)}; expected a name that 'memcore plugins' lists"
+            f"{did_you_mean(text, names)}"
         )
     return found
 

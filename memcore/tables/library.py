@@ -113,8 +113,8 @@ class Components(Mapping[str, Component]):
         key = self[name].source
         if key not in known:
             raise ConfigError(
-                f"source {key!r} of component {name!r} is in no bibliography"
-                f"{hint(key, sorted(known))}; expected an entry in a .bib file beside its table"
+                f"source {key!r} of component {name!r} is in no bibliography; expected an entry in "
+                f"a .bib file beside its table{hint(key, sorted(known))}"
             )
         return known[key]
 
