@@ -79,7 +79,8 @@ def exactly(monkeypatch):
 
     def tighten():
         monkeypatch.setattr(energy, "ACCURACY", 1e-4 * ACCURACY)
-        monkeypatch.setattr(energy, "_CHANGE", 2.5e-5 * ACCURACY)
+        monkeypatch.setattr(energy, "_CHANGE", 2e-5 * ACCURACY)
+        monkeypatch.setattr(energy, "_MISSED", 1e-5 * ACCURACY)
 
     return tighten
 

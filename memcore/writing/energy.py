@@ -8,42 +8,15 @@ from torch import Tensor
 
 #: Largest error of the energy of a pulse that a cell can tell, relative.
 ACCURACY: Final = 0.005
-#: What one interval of the pulse may still change, as a share of the energy of its cell: a jump
-#: inside is then missed by as much at most, a bend by half of it, all else by a few per cent of it.
+#: What Simpson's rule may change in one interval of the pulse, as a share of the energy of its
+#: cell: a jump inside is then missed by as much at most, a bend by half of it, all else by less.
 _CHANGE: Final = ACCURACY / 4
+#: By how much a course may miss the mean of one interval, as a share of the same energy.
+_MISSED: Final = ACCURACY / 10
 #: Halvings of a pulse; a cell that jumps has no short enough interval.
 _HALVINGS: Final = 40
-
-
-class _Intervals(NamedTuple):
-    """Intervals of a pulse that are still to be integrated, all of one width.
-
-    Args:
-        cells: int64 [m], the cell of each.
-        state: at their beginning, [k, m].
-        left: power in W at their beginning, [m].
-        right: power in W at their end, [m].
-    """
-
-    cells: Tensor
-    state: Tensor
-    left: Tensor
-    right: Tensor
-
-    def of(self, some: Tensor) -> "_Intervals":
-        """Some of them."""
-        return _Intervals(*(each.index_select(-1, some) for each in self))
-
-    def halved(self, state: Tensor, power: Tensor) -> "_Intervals":
-        """Those halves in which the power changes, from states and powers in the middle."""
-        first, second = self._replace(right=power), self._replace(state=state, left=power)
-        halves = (each.of(_apart(each.left, each.right, _CHANGE)) for each in (first, second))
-        return _Intervals(*(torch.cat(both, -1) for both in zip(*halves, strict=True)))
-
-
-def _apart(left: Tensor, right: Tensor, share: float) -> Tensor:
-    """Where two powers differ by more than a share of their sum; int64 [m]."""
-    return ((right - left).abs() > share * (left + right).abs()).nonzero().squeeze(1)
+#: Two powers whose logarithms are closer have one mean.
+_SAME: Final = 1e-3
 
 
 def energy_of(
@@ -57,9 +30,11 @@ def energy_of(
     """Energy in J of each cell during a pulse at a constant voltage, to `ACCURACY`.
 
     Where the power hardly changes it is the mean of both ends, which no monotone course leaves by
-    more than that. Otherwise the pulse is halved where a cell moves, with Simpson's rule, until a
-    halving no longer makes a difference: cells that are swept away early are followed while they
-    go, and nothing else is calculated anew.
+    more than that. Otherwise the pulse is halved where a cell moves, until Simpson's rule no longer
+    makes a difference, or until both halves of an interval tell the mean power of the whole, twice
+    in a row, if either the power, its logarithm or its reciprocal goes straight from end to end, as
+    conductances and resistances of devices do. Cells that are swept away early are followed while
+    they go, and nothing else is calculated anew.
 
     Args:
         begin: state before the pulse, [k, n].
@@ -82,7 +57,7 @@ def energy_of(
     first, last = power(slice(None), begin), power(slice(None), end)
     energy = 0.5 * width * (first + last)
     moving = _apart(first, last, ACCURACY)
-    work = _Intervals(moving, begin[:, moving], first[moving], last[moving])
+    work = _Intervals(moving, begin[:, moving], first[moving], last[moving], moving < 0)
     for _ in range(_HALVINGS):
         if not work.cells.numel():
             break
@@ -90,10 +65,69 @@ def energy_of(
         half = power(work.cells, middle)
         change = width / 3 * (2 * half - work.left - work.right)  # Simpson's rule less trapezoid
         energy.index_add_(0, work.cells, change)
-        open = (change.abs() > _CHANGE * energy[work.cells].abs()).nonzero().squeeze(1)
-        work, middle, half = work.of(open), middle[:, open], half[open]
-        two = width / 12 * (work.left + work.right - 2 * half)  # two trapezoids instead
-        energy.index_add_(0, work.cells, two)
-        work = work.halved(middle, half)
+        bent = (change.abs() > _CHANGE * energy[work.cells].abs()).nonzero().squeeze(1)
+        work, middle, half, change = work.of(bent), middle[:, bent], half[bent], change[bent]
+        mean, missed = _course(work.left, half, work.right)
+        change = width * (mean - 0.5 * (work.left + work.right)) - change
+        energy.index_add_(0, work.cells, change)
+        fits = width * missed <= _MISSED * energy[work.cells].abs()
+        open = (~(fits & work.fitted)).nonzero().squeeze(1)
+        work, half = work._replace(fitted=fits).of(open), half[open]
+        two = 0.25 * (work.left + 2 * half + work.right)  # of the trapezoids that follow
+        energy.index_add_(0, work.cells, width * (two - mean[open]))
+        work = work.halved(middle[:, open], half)
         width *= 0.5
     return energy
+
+
+class _Intervals(NamedTuple):
+    """Intervals of a pulse that are still to be integrated, all of one width.
+
+    Args:
+        cells: int64 [m], the cell of each.
+        state: at their beginning, [k, m].
+        left: power in W at their beginning, [m].
+        right: power in W at their end, [m].
+        fitted: whether the interval of which each is a half took a course that is known, [m].
+    """
+
+    cells: Tensor
+    state: Tensor
+    left: Tensor
+    right: Tensor
+    fitted: Tensor
+
+    def of(self, some: Tensor) -> "_Intervals":
+        """Some of them."""
+        return _Intervals(*(each.index_select(-1, some) for each in self))
+
+    def halved(self, state: Tensor, power: Tensor) -> "_Intervals":
+        """Those halves in which the power changes, from states and powers in the middle."""
+        first, second = self._replace(right=power), self._replace(state=state, left=power)
+        halves = (each.of(_apart(each.left, each.right, _CHANGE)) for each in (first, second))
+        return _Intervals(*(torch.cat(both, -1) for both in zip(*halves, strict=True)))
+
+
+def _apart(left: Tensor, right: Tensor, share: float) -> Tensor:
+    """Where two powers differ by more than a share of their sum; int64 [m]."""
+    return ((right - left).abs() > share * (left + right).abs()).nonzero().squeeze(1)
+
+
+def _course(left: Tensor, half: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean power of intervals, and how far from it they may be, [m], by the course that fits best.
+
+    The one that tells the same of both halves as of the whole.
+    """
+    means, whole = 0.5 * (_means(left, half) + _means(half, right)), _means(left, right)
+    missed, course = (means - whole).abs().min(0)
+    return means.gather(0, course[None])[0], missed
+
+
+def _means(left: Tensor, right: Tensor) -> Tensor:
+    """Mean between two powers if they, their logarithm or reciprocal go straight, [3, m]."""
+    both, difference = 0.5 * (left + right), right - left
+    ratio = (right / left).log()
+    near = ~(ratio.abs() > _SAME) | ratio.isinf()  # also where a power is 0 or changes its sign
+    by_log = torch.where(near, both, difference / ratio)
+    by_reciprocal = torch.where(near, both, left * right * ratio / difference)
+    return torch.stack([both, by_log, by_reciprocal])

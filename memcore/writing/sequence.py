@@ -193,10 +193,10 @@ class SequentialLoop:
     def _spent(self, train: Train, part: Part) -> Tensor:
         """Energy of the touched cells in J, [arrays, touched]."""
         volts, number = part.seen.voltage, self.cells.number[:, train.at.touched].flatten()
-        seen, turn, draws = volts.flatten(), self.turn, self.cells.draws
+        seen, draws = volts.flatten(), self.cells.draws.child("pulse", self.turn)
 
         def moved(cells: Tensor, state: Tensor, seconds: float) -> Tensor:
-            ctx = of_cells(draws, number[cells], "pulse", turn)
+            ctx = of_cells(draws, number[cells])
             return self.single.pick(number[cells]).step(state, seen[cells], seconds, ctx)
 
         def power(cells: Tensor | slice, state: Tensor) -> Tensor:

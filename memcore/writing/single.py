@@ -197,10 +197,10 @@ class ChosenCells:
         drawn: tuple[str | int, ...],
     ) -> Tensor:
         """Energy of cell, transistor and lines in J, [n], of a part of a pulse."""
-        among = self.among
+        among, draws = self.among, self.among.draws.child(*drawn)
 
         def moved(cells: Tensor, state: Tensor, seconds: float) -> Tensor:
-            ctx = of_cells(among.draws, self.number[cells], *drawn)
+            ctx = of_cells(draws, self.number[cells])
             device = among.parameters.pick(self.number[cells])
             return device.step(state, seen[cells], seconds, ctx)
 
