@@ -62,20 +62,7 @@ def energy_of(
         if not work.cells.numel():
             break
         middle = moved(work.cells, work.state, 0.5 * width)
-        half = power(work.cells, middle)
-        change = width / 3 * (2 * half - work.left - work.right)  # Simpson's rule less trapezoid
-        energy.index_add_(0, work.cells, change)
-        bent = (change.abs() > _CHANGE * energy[work.cells].abs()).nonzero().squeeze(1)
-        work, middle, half, change = work.of(bent), middle[:, bent], half[bent], change[bent]
-        mean, missed = _course(work.left, half, work.right)
-        change = width * (mean - 0.5 * (work.left + work.right)) - change
-        energy.index_add_(0, work.cells, change)
-        fits = width * missed <= _MISSED * energy[work.cells].abs()
-        open = (~(fits & work.fitted)).nonzero().squeeze(1)
-        work, half = work._replace(fitted=fits).of(open), half[open]
-        two = 0.25 * (work.left + 2 * half + work.right)  # of the trapezoids that follow
-        energy.index_add_(0, work.cells, width * (two - mean[open]))
-        work = work.halved(middle[:, open], half)
+        work = _told(energy, work, middle, power(work.cells, middle), width)
         width *= 0.5
     return energy
 
@@ -106,6 +93,34 @@ class _Intervals(NamedTuple):
         first, second = self._replace(right=power), self._replace(state=state, left=power)
         halves = (each.of(_apart(each.left, each.right, _CHANGE)) for each in (first, second))
         return _Intervals(*(torch.cat(both, -1) for both in zip(*halves, strict=True)))
+
+
+def _told(
+    energy: Tensor, work: _Intervals, state: Tensor, half: Tensor, width: float
+) -> _Intervals:
+    """Count intervals whose middles are known; returns the halves that are still to be integrated.
+
+    Args:
+        energy: of all cells in J by the trapezoids of the intervals, changed in place, [n].
+        work: the intervals.
+        state: in their middles, [k, m].
+        half: power in W there, [m].
+        width: of the intervals in s.
+    """
+    trapezoid = 0.5 * (work.left + work.right)
+    simpson = (trapezoid + 2 * half) / 3
+    change = width * (simpson - trapezoid)
+    energy.index_add_(0, work.cells, change)
+    bent = (change.abs() > _CHANGE * energy[work.cells].abs()).nonzero().squeeze(1)
+    work, state, half, simpson = work.of(bent), state[:, bent], half[bent], simpson[bent]
+    mean, missed = _course(work.left, half, work.right)
+    energy.index_add_(0, work.cells, width * (mean - simpson))
+    fits = width * missed <= _MISSED * energy[work.cells].abs()
+    open = (~(fits & work.fitted)).nonzero().squeeze(1)
+    work, half = work._replace(fitted=fits).of(open), half[open]
+    two = 0.25 * (work.left + 2 * half + work.right)  # of the trapezoids that follow
+    energy.index_add_(0, work.cells, width * (two - mean[open]))
+    return work.halved(state[:, open], half)
 
 
 def _apart(left: Tensor, right: Tensor, share: float) -> Tensor:
