@@ -115,6 +115,34 @@ def effective_conductance_backward_double(
     grad_word: int,
     grad_bit: int,
 ) -> float: ...
+def cell_voltages_float(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    drives: int,
+    word_volts: int,
+    bit_volts: int,
+    out: int,
+) -> None: ...
+def cell_voltages_double(
+    g: int,
+    word: int,
+    bit: int,
+    arrays: int,
+    rows: int,
+    cols: int,
+    drive_both: bool,
+    sense_both: bool,
+    drives: int,
+    word_volts: int,
+    bit_volts: int,
+    out: int,
+) -> None: ...
 def ladder_size_float(rows: int, cols: int, across: bool) -> int: ...
 def ladder_factor_float(
     arrays: int,

@@ -1,11 +1,17 @@
-"""Circuits of sinh cells: `python tests/bench_circuit.py`, one thread, wall-clock milliseconds.
+"""Circuits of crossbars: `python tests/bench_circuit.py`, one thread, medians, turns in one run.
 
-The alternative is Newton's method with a sparse factorisation (scipy's SuperLU) of the nodal
-equations for each vector and iteration. Both take their turns in the same run; medians. For 64
-vectors the alternative is measured with two and scaled.
+The first table has sinh cells, in wall-clock milliseconds. The alternative is Newton's method with
+a sparse factorisation (scipy's SuperLU) of the nodal equations for each vector and iteration. For
+64 vectors it is measured with two and scaled.
+
+The second table has ohmic cells, in CPU milliseconds: `solve`, and the same with an iteration for
+each vector, which shares nothing between them. The alternative is one sparse factorisation, and the
+same with the solutions of all vectors. 512 lines take a minute: `--large`.
 """
 
+import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
@@ -13,6 +19,7 @@ import torch
 from bench_effective_conductance import factorise
 from scipy import sparse
 
+import memcore.circuit.solver
 from memcore import Wires
 from memcore.circuit import Drive, Sinh, solve
 
@@ -76,8 +83,70 @@ def compare(size: int, vectors: int) -> None:
     )
 
 
+def timed(run: Callable[[], object]) -> float:
+    """CPU milliseconds of one call."""
+    start = time.process_time()
+    run()
+    return 1e3 * (time.process_time() - start)
+
+
+def without_sharing(run: Callable[[], object]) -> object:
+    """What `run` returns where each vector is solved by itself."""
+    chosen = memcore.circuit.solver.worthwhile
+    memcore.circuit.solver.worthwhile = lambda *_: False
+    try:
+        return run()
+    finally:
+        memcore.circuit.solver.worthwhile = chosen
+
+
+def compare_ohmic(size: int, vectors: int) -> None:
+    """Print one row of the second table."""
+    g = 10 ** -(4 + 2 * torch.rand(size, size, dtype=torch.float64))
+    v = torch.rand(vectors, size, dtype=torch.float64)
+    cell = sparse.diags(g.flatten().numpy())
+    nodes = (nodal(size, size) + sparse.bmat([[cell, -cell], [-cell, cell]])).tocsc()
+    source = np.zeros((2 * g.numel(), vectors))
+    source[np.arange(size) * size] = v.numpy().T
+    rounds = ROUNDS if size < 256 else 2
+    work: dict[str, Callable[[], object]] = {
+        "ours": lambda: solve(g, WIRES, Drive.read(v)),
+        "alone": lambda: without_sharing(lambda: solve(g, WIRES, Drive.read(v))),
+        "factor": lambda: factorise(nodes),
+        "whole": lambda: factorise(nodes).solve(source),
+    }
+    times = {name: median(column) for name, column in _turns(work, rounds).items()}
+    x = factorise(nodes).solve(source[:, :1])[: g.numel()].reshape(size, size)
+    found = solve(g, WIRES, Drive.read(v)).word_line[0].numpy()
+    ours = times["ours"]
+    print(
+        f"{size:6}{vectors:9}{ours:11.1f}{times['alone']:12.1f}{times['factor']:13.1f}"
+        f"{times['whole']:13.1f}{times['alone'] / ours:9.1f}{times['factor'] / ours:9.1f}"
+        f"{times['whole'] / ours:9.1f}{np.abs(found - x).max():10.0e}"
+    )
+
+
+def _turns(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, run in work.items():
+            times[name].append(timed(run))
+    return times
+
+
+def ohmic() -> None:
+    """Print the second table."""
+    head = ("size", "vectors", "solve", "iterated", "sparse LU", "with all")
+    ratios = ("iterated", "LU", "with all", "error")
+    widths = (6, 9, 11, 12, 13, 13, 9, 9, 9, 10)
+    print("".join(f"{name:>{width}}" for name, width in zip((*head, *ratios), widths, strict=True)))
+    for size in (64, 128, 256, *([512] if "--large" in sys.argv else [])):
+        for vectors in (1, 100):
+            compare_ohmic(size, vectors)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     head = ("size", "vectors", "ms", "lowest-highest", "sparse LU", "ratio", "steps", "error")
@@ -86,6 +155,7 @@ def main() -> None:
     for size in (64, 128):
         for vectors in (1, 64):
             compare(size, vectors)
+    ohmic()
 
 
 if __name__ == "__main__":

@@ -79,6 +79,9 @@ def test_ohmic_currents_are_those_of_ngspice(path):
     found = solve(g, wires, Drive.read(v)).current
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
     torch.testing.assert_close(found, v @ effective_conductance(g, wires), rtol=1e-9, atol=0)
+    parts = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]
+    many = solve(g, wires, Drive.read(parts * v))
+    torch.testing.assert_close(many.current, parts * expected, rtol=1e-9, atol=0)
 
 
 # -- closed forms ----------------------------------------------------------------------------------
@@ -413,3 +416,124 @@ class NoNumber:
 
     def slope(self, u, g):
         return torch.ones_like(u)
+
+
+# -- one elimination for many vectors --------------------------------------------------------------
+
+BY_ALL_WIRES = [
+    Wires(word_line=8.0, bit_line=5.0, driver=50.0, sense=30.0),
+    Wires(word_line=8.0, bit_line=0.0, drive="right", sense_at="top", first=False),
+    Wires(word_line=0.0, bit_line=5.0, drive="both", sense_at="both", sense=3.0),
+]
+
+
+def by_iteration(monkeypatch, *given):
+    """The solution for which nothing is shared."""
+    with monkeypatch.context() as patch:
+        patch.setattr("memcore.circuit.solver.worthwhile", lambda *_: False)
+        found = solve(*given)
+    assert found.iterations > 0
+    return found
+
+
+def expect_same(found, expected):
+    assert found.iterations == 0
+    assert bool(found.converged.all())
+    assert float(found.residual.max()) < 1e-12
+    for name in ("word_line", "bit_line", "device_voltage"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-9)
+    largest = float(expected.cell_current.abs().max())
+    torch.testing.assert_close(
+        found.cell_current, expected.cell_current, rtol=1e-9, atol=1e-9 * largest
+    )
+
+
+@pytest.mark.parametrize("wires", BY_ALL_WIRES)
+def test_many_vectors_of_one_array_are_solved_without_an_iteration(wires, monkeypatch):
+    random = Stream(3)
+    drive = Drive(
+        word_line=random.uniform((40, 9)).double(), bit_line=random.uniform((7,)).double() - 0.5
+    )
+    given = array(9, 7), wires, drive
+    expect_same(solve(*given), by_iteration(monkeypatch, *given))
+
+
+@pytest.mark.parametrize("lead", [(3, 1), (1, 3), (2, 1, 3)])
+def test_arrays_and_vectors_may_stand_in_any_order(lead, monkeypatch):
+    random = Stream(4)
+    g = 10 ** -(3 + 2 * random.child("g").uniform((*lead, 6, 11)).double())
+    word_line = 1 + random.child("ohm").uniform((*lead, 1, 1)).double()
+    every = [20 if count == 1 else count for count in lead]
+    drive = Drive.read(random.child("v").uniform((*every, 6)).double())
+    given = g, Wires(word_line=word_line, bit_line=2.0), drive
+    expect_same(solve(*given), by_iteration(monkeypatch, *given))
+
+
+@pytest.mark.parametrize("wires", BY_ALL_WIRES[:2])
+def test_open_lines_of_many_selections_are_shared(wires, monkeypatch):
+    row, col = torch.arange(8)[:, None], torch.arange(6)
+    given = array(8, 6), wires, Drive.select(8, 6, row, col, 1.2, "floating")
+    found = solve(*given)
+    expect_same(found, by_iteration(monkeypatch, *given))
+    selected = found.cell_current.sum(-1)[torch.arange(8), :, torch.arange(8)]
+    largest = float(found.cell_current.abs().max())
+    torch.testing.assert_close(
+        found.cell_current.sum((-2, -1)), selected, rtol=1e-9, atol=1e-12 * largest
+    )
+
+
+def test_open_lines_of_two_ends_keep_their_ends_apart(monkeypatch):
+    wires = Wires(word_line=20.0, bit_line=20.0, drive="both", sense_at="both")
+    rows = torch.arange(6)
+    drive = Drive.select(6, 6, rows, rows, 1.0, "floating")
+    whole = solve(array(6, 6), wires, drive)
+    one = solve(array(6, 6), wires, Drive.select(6, 6, 4, 4, 1.0, "floating"))
+    torch.testing.assert_close(whole.cell_current[4], one.cell_current, rtol=1e-8, atol=1e-18)
+
+
+@pytest.mark.parametrize("vectors", [1, 40])
+def test_each_vector_has_the_currents_of_a_sparse_solution(vectors):
+    sparse = pytest.importorskip("scipy.sparse")
+    linalg = pytest.importorskip("scipy.sparse.linalg")
+    rows, cols, ohm = 24, 17, 4.0
+    g, v = array(rows, cols), Stream(6).uniform((vectors, rows)).double()
+    line = [
+        sparse.diags(
+            [-np.ones(n - 1), np.r_[np.full(n - 1, 2.0), 1.0], -np.ones(n - 1)], [-1, 0, 1]
+        )
+        for n in (cols, rows)
+    ]
+    down = line[1].toarray()[::-1, ::-1]
+    word, bit = sparse.kron(sparse.eye(rows), line[0]), sparse.kron(down, sparse.eye(cols))
+    cell = sparse.diags(g.flatten().numpy())
+    nodes = sparse.bmat([[word / ohm + cell, -cell], [-cell, bit / ohm + cell]]).tocsc()
+    source = np.zeros((2 * rows * cols, vectors))
+    source[np.arange(rows) * cols] = v.numpy().T / ohm
+    x = torch.from_numpy(linalg.splu(nodes).solve(source).T).view(vectors, 2, rows, cols)
+    found = solve(g, Wires(word_line=ohm, bit_line=ohm), Drive.read(v))
+    torch.testing.assert_close(found.word_line, x[:, 0], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found.bit_line, x[:, 1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_law_that_is_not_ohmic_is_iterated_for_each_vector():
+    v = Stream(7).uniform((40, 5)).double()
+    assert solve(array(5, 4), WIRES, Drive.read(v), law=SINH).iterations > 0
+
+
+def test_vectors_at_rest_are_shared_too():
+    v = torch.zeros(40, 5, dtype=torch.float64)
+    found = solve(array(5, 4), WIRES, Drive.read(v))
+    assert bool(found.converged.all())
+    assert float(found.cell_current.abs().max()) == 0
+    assert float(found.residual.max()) == 0
+
+
+def test_single_precision_shares_too(monkeypatch):
+    v = Stream(8).uniform((40, 30)).double()
+    g = array(30, 20)
+    expected = solve(g, WIRES, Drive.read(v))
+    found = solve(g.float(), WIRES, Drive.read(v.float()))
+    assert found.iterations == 0
+    largest = float(expected.cell_current.abs().max())
+    error = (found.cell_current.double() - expected.cell_current).abs().max()
+    assert float(error) < 1e-5 * largest

@@ -34,7 +34,7 @@ def chosen(which: Tensor, new: T, old: T) -> T:
 
 def largest(x: Tensor) -> Tensor:
     """Largest magnitude in each array."""
-    return x.abs().amax((-2, -1))
+    return torch.maximum(x.amax((-2, -1)), -x.amin((-2, -1)))
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class Solution:
         cell_current: currents from word lines to bit lines in A, [..., rows, cols].
         device_voltage: voltages across the memristors alone in V, [..., rows, cols]; without a
             series element, those across the cells.
-        iterations: number of iterations of Newton's method, the largest of all vectors.
+        iterations: number of iterations of Newton's method, the largest of all vectors; 0 where
+            ohmic cells needed none.
         residual: how far the equations are from being met, [...]: the largest imbalance of the
             currents at the nodes, relative to the largest cell current, or of the voltages,
             relative to the largest applied one.

@@ -19,6 +19,7 @@ from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines, lines_of
 from memcore.circuit.newton_step import Floating, step
 from memcore.circuit.series import SeriesElement, gated
+from memcore.circuit.shared import Shared, worthwhile
 from memcore.circuit.solution import Solution, require_start
 from memcore.circuit.terminals import Terminals
 from memcore.contracts.wires import Wires
@@ -46,8 +47,12 @@ def solve(
     gives for u, and the currents of a floating line add up to nothing. Newton's method solves for
     u and p; it is damped until the equations are closer to being met, for each vector by itself.
     No array is factorised, only single lines; an iteration takes O(rows x cols) for a vector, with
-    a dense system of the floating lines where there are any. Resistances of 0 are exact. There are
-    no gradients: a warning names inputs that require some.
+    a dense system of the floating lines where there are any.
+
+    Ohmic cells need no iteration: where several vectors, or floating lines, are on the same array
+    of `g`, it is eliminated once for all of them, and the equations are checked as always.
+
+    Resistances of 0 are exact. There are no gradients: a warning names inputs that require some.
 
     Args:
         g: conductances [..., rows, cols] in siemens, at least 0, float32 or float64.
@@ -78,10 +83,23 @@ def solve(
         circuit = kind.of(g, wires, drive, law, series)
         require_rising(law, g, circuit.shape, circuit.ends.span)
         bound = TOLERANCE[g.dtype] if tolerance is None else tolerance
-        solution = circuit.solve(start, bound, iterations)
+        solution = _eliminated(circuit, g, wires, bound) if start is None else None
+        if solution is None or not bool(solution.converged.all()):
+            solution = circuit.solve(solution or start, bound, iterations)
     if strict and not bool(solution.converged.all()):
         raise ConvergenceError(_unmet(solution, bound))
     return solution
+
+
+def _eliminated(
+    circuit: "_Circuit | GatedCircuit", g: Tensor, wires: Wires, bound: float
+) -> Solution | None:
+    """The solution of ohmic cells without an iteration; None where that is not the shorter way."""
+    if not isinstance(circuit, _Circuit) or not circuit.linear or circuit.lines.ideal:
+        return None
+    if not worthwhile(g, wires, circuit.ends, circuit.shape):
+        return None
+    return circuit.eliminated(Shared.of(g, wires, circuit.shape), bound)
 
 
 def _unmet(solution: Solution, bound: float) -> str:
@@ -129,6 +147,32 @@ class _Circuit:
         lines = lines_of(g, wires, *opened)
         cell = Cell(law=law, series=series, g=g, own=lines.own)
         return cls(shape=shape, cell=cell, lines=lines, ends=ends)
+
+    @property
+    def linear(self) -> bool:
+        """Whether all cells are ohmic."""
+        return self.cell.series is None and isinstance(self.cell.law, Ohmic)
+
+    def eliminated(self, shared: Shared, bound: float) -> Solution:
+        """By one elimination of each array, for all vectors together."""
+        potential = shared.potential(self.ends)
+        across = shared.voltages(self.ends, potential)
+        current, slope = self.cell.g * across, self.cell.g.expand(self.shape)
+        point = OperatingPoint(voltage=across, device=across, current=current, slope=slope)
+        word, bit = self._nodes(current, potential)
+        loss = (word - bit).sub_(across)
+        excess = None if self.floating is None else self.floating.total(current)
+        state = _State(point=point, x=across, potential=potential, loss=loss, excess=excess)
+        residual = self.residual(state)
+        return Solution(
+            word_line=word,
+            bit_line=bit,
+            cell_current=current,
+            device_voltage=across,
+            iterations=0,
+            residual=residual,
+            converged=residual <= bound,
+        )
 
     def solve(self, start: Solution | None, bound: float, iterations: int) -> Solution:
         """By Newton's method, damped until the equations are closer to being met."""
@@ -186,7 +230,7 @@ class _Circuit:
         current, slope = state.point.current, state.point.slope
         # Where no current can flow, that of rounded voltages is all there is.
         noise = self.ends.rounding(state.potential)[..., None, None]
-        missing = largest(slope * (state.loss.abs() - noise).clamp(min=0))
+        missing = state.loss.abs().sub_(noise).clamp_(min=0).mul_(slope).amax((-2, -1))
         if state.excess is not None and self.floating is not None:
             rounding = self.floating.total(slope * noise).abs()
             excess = (state.excess.abs() - rounding).clamp(min=0)
@@ -198,10 +242,10 @@ class _Circuit:
         self, state: _State, iterations: int, residual: Tensor, converged: Tensor
     ) -> Solution:
         current = state.point.current
-        word, bit = self.ends.potentials(state.potential)
+        word, bit = self._nodes(current, state.potential)
         return Solution(
-            word_line=word[..., :, None] - self.lines.word.drop(current),
-            bit_line=bit[..., None, :] + self.lines.bit.drop(current),
+            word_line=word,
+            bit_line=bit,
             cell_current=current,
             device_voltage=state.point.device,
             iterations=iterations,
@@ -209,16 +253,22 @@ class _Circuit:
             converged=converged,
         )
 
+    def _nodes(self, current: Tensor, potential: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The voltages of the nodes of word lines and of bit lines, for the currents of cells."""
+        word, bit = self.ends.potentials(potential)
+        # In place: new memory takes longer than its use.
+        of_word = self.lines.word.drop(current).neg_().add_(word[..., :, None])
+        return of_word, self.lines.bit.drop(current).add_(bit[..., None, :])
+
 
 def _newton(circuit: _Circuit, state: _State, bound: float, iterations: int) -> tuple[_State, int]:
-    linear = circuit.cell.series is None and isinstance(circuit.cell.law, Ohmic)
     for count in range(iterations):
         residual = circuit.residual(state)
         going = residual > bound  # not those that are NaN
         if not bool(going.any()):
             return state, count
         # No more digits than the step deserves: its error is of second order.
-        wanted = residual.new_tensor(0.0) if linear else (0.1 * residual).clamp(max=1e-2)
+        wanted = residual.new_tensor(0.0) if circuit.linear else (0.1 * residual).clamp(max=1e-2)
         # Without currents yet, the residual is infinite.
         wanted = torch.maximum(wanted, 0.1 * bound / residual.clamp(min=bound, max=1))
         wanted = torch.where(going, wanted, torch.inf)[..., None, None]

@@ -1,4 +1,4 @@
-"""The effective matrix of a crossbar with line resistance and its gradient, in PyTorch.
+"""The effective matrix of a crossbar with line resistance, its gradient, and the voltages of cells.
 
 A block of cells has ports at the left and right edge of its word lines and at the top and bottom
 edge of its bit lines: L, R, T, B. L and B are held at voltages and currents are fed into R and T;
@@ -7,12 +7,14 @@ edge of its bit lines: L, R, T, B. L and B are held at voltages and currents are
 at once, until one is left; `native/src/cpu/effective_multiport.h` has the mathematics.
 
 The gradient goes down the same way: u^T S u of a joint block is stationary in what happens at the
-joint, so that with the inputs x u of a part the gradient with respect to its S is x G x^T.
+joint, so that with the inputs x u of a part the gradient with respect to its S is x G x^T. The
+voltages go down it too: the inputs of all drives, from those of a block to those of its parts.
 
 Nothing here waits for a GPU, and a batch takes no more memory than `CELLS` need at once.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,10 +45,41 @@ def backward(
     return out[0], out[1], out[2]
 
 
+def voltages(
+    g: Tensor,
+    word: Tensor,
+    bit: Tensor,
+    drive_both: bool,
+    sense_both: bool,
+    word_volts: Tensor,
+    bit_volts: Tensor,
+) -> Tensor:
+    """Return the voltages across all cells for ends at [arrays, drives, rows] and [.., cols] V."""
+    drives, cells = word_volts.shape[1], g.shape[1:]
+    out = g.new_empty(g.shape[0], drives, *cells)
+    for some in _pieces(g):
+        crossbars = _Crossbars.of(g[some], word[some], bit[some], drive_both, sense_both)
+        kept: list[tuple[Tensor, Tensor]] = []
+        whole = crossbars.ascend(kept)
+        for piece in _spans(drives, _at_once(cells) // max(1, g[some].shape[0])):
+            ends = word_volts[some, piece], bit_volts[some, piece]
+            out[some, piece] = crossbars.voltages(whole, kept, *ends)
+    return out
+
+
 def _pieces(g: Tensor) -> Iterator[slice]:
-    arrays, rows, cols = g.shape
-    count = max(1, CELLS // (_power_of_two(rows) * _power_of_two(cols)))
-    return (slice(first, first + count) for first in range(0, arrays, count))
+    arrays, *cells = g.shape
+    return _spans(arrays, _at_once(cells))
+
+
+def _at_once(cells: Sequence[int]) -> int:
+    """How many arrays of so many rows and columns are handled together."""
+    return CELLS // math.prod(map(_power_of_two, cells))
+
+
+def _spans(count: int, length: int) -> Iterator[slice]:
+    length = max(1, length)
+    return (slice(first, first + length) for first in range(0, count, length))
 
 
 def _power_of_two(size: int) -> int:
@@ -126,6 +159,20 @@ class _Level(NamedTuple):
         y = _spread(grad[..., count:, count:], p, grad, slice(count, None), y_port)
         return self.together(z, y)
 
+    def inputs(self, u: Tensor, at_joint: tuple[Tensor, Tensor]) -> Tensor:
+        """From the inputs [..., lines, drives] of the joint blocks to those of the parts."""
+        (p, q), (z_port, y_port), (sizes, order) = at_joint, self.ports, self.groups
+        back = sorted(range(len(order)), key=order.__getitem__)
+        u = _reorder(u, [sizes[n] for n in order], back, -2)
+        count = sum(sizes) // 2
+        z = _between(u[..., :count, :], -(q @ u), z_port)
+        return self.together(z, _between(u[..., count:, :], p @ u, y_port))
+
+
+def _between(rest: Tensor, at: Tensor, port: slice) -> Tensor:
+    """The inputs of a part, those at `port` among the other ones."""
+    return torch.cat((rest[..., : port.start, :], at, rest[..., port.start :, :]), -2)
+
 
 def _split(s: Tensor, port: slice) -> tuple[Tensor, Tensor, Tensor]:
     """S among the other lines, between `port` and them, and at `port` itself."""
@@ -179,6 +226,14 @@ class _Tie(NamedTuple):
         h[..., self.near : self.near + count].diagonal(dim1=-2, dim2=-1).sub_(1)
         current = _solve(torch.diag_embed(self.resistances) - impedance, h)
         return rest + h.mT @ current, current
+
+    def inputs(self, u: Tensor, current: Tensor | None) -> Tensor:
+        """From the inputs of the matrix that is left to those of the whole."""
+        if current is None:
+            at = u.new_zeros(*u.shape[:-2], self.port.stop - self.port.start, u.shape[-1])
+        else:
+            at = -(current @ u)
+        return _between(u, at, self.port)
 
     def close_gradient(self, grad: Tensor, current: Tensor | None) -> tuple[Tensor, Tensor]:
         """The gradients with respect to S and to the resistances."""
@@ -251,6 +306,26 @@ class _Crossbars(NamedTuple):
         if self.ties[1].resistances is not None:
             bit = torch.cat((top[:, None, : self.cols], bit), -2)
         return g, word, bit
+
+    def voltages(
+        self,
+        whole: tuple[Tensor, list[Tensor | None]],
+        kept: list[tuple[Tensor, Tensor]],
+        word: Tensor,
+        bit: Tensor,
+    ) -> Tensor:
+        """Voltages across cells [arrays, drives, rows, cols], after `ascend` kept the joints."""
+        height, width = self.g.shape[1:]
+        _, (right, top) = whole
+        lines = ((word, height - self.rows), (bit, width - self.cols))
+        u = torch.cat([torch.nn.functional.pad(volts, (0, more)) for volts, more in lines], -1).mT
+        u = self.ties[0].inputs(self.ties[1].inputs(u, top), right)[:, None, None]
+        for level, at_joint in reversed(list(zip(_Level.all(height, width), kept, strict=True))):
+            u = level.inputs(u, at_joint)
+        _, d = self._own()
+        across = (d[..., None, :] @ u)[..., 0, :]
+        across = across / (1 + self.g * (self.word + self.bit))[..., None]
+        return across[:, : self.rows, : self.cols].movedim(-1, 1)
 
     def _own(self) -> tuple[Tensor, Tensor]:
         """The current through a cell is y d u, with u at its ports."""

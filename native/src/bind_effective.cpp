@@ -48,6 +48,18 @@ int64_t kept(int64_t rows, int64_t cols, bool drive_both, bool sense_both) {
   return cpu::effective_conductance_kept(arguments<T>(0, 0, 0, 1, rows, cols, drive_both, sense_both));
 }
 
+template <class T>
+void voltages(Address g, Address word, Address bit, int64_t arrays, int64_t rows, int64_t cols, bool drive_both,
+              bool sense_both, int64_t drives, Address word_volts, Address bit_volts, Address out) {
+  CellVoltages<T> args{};
+  args.crossbars = arguments<T>(g, word, bit, arrays, rows, cols, drive_both, sense_both);
+  args.drives = drives;
+  args.word_volts = reinterpret_cast<const T*>(word_volts);
+  args.bit_volts = reinterpret_cast<const T*>(bit_volts);
+  args.voltages = reinterpret_cast<T*>(out);
+  cpu::cell_voltages(args);
+}
+
 }  // namespace
 
 void bind_effective(py::module_& m);  // called by bind_cpu.cpp
@@ -60,4 +72,6 @@ void bind_effective(py::module_& m) {
   m.def("effective_conductance_kept_double", &kept<double>, NoGil());
   m.def("effective_conductance_backward_float", &backward<float>, NoGil());
   m.def("effective_conductance_backward_double", &backward<double>, NoGil());
+  m.def("cell_voltages_float", &voltages<float>, NoGil());
+  m.def("cell_voltages_double", &voltages<double>, NoGil());
 }

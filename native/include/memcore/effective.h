@@ -28,6 +28,16 @@ struct EffectiveConductance {
   T *grad_g, *grad_word, *grad_bit;  // of the shapes of g, word and bit
 };
 
+// The voltages across all cells for many drives, by one elimination of each array.
+template <class T>
+struct CellVoltages {
+  EffectiveConductance<T> crossbars;  // sizes, ends, g, word and bit
+  int64_t drives;                     // of each array
+  const T* word_volts;                // [arrays, drives, rows] at the drivers
+  const T* bit_volts;                 // [arrays, drives, cols] at the sense nodes
+  T* voltages;                        // [arrays, drives, rows, cols] across the cells
+};
+
 namespace cpu {
 
 // Both return the number of floating-point operations that were needed.
@@ -38,6 +48,8 @@ double effective_conductance_backward(const EffectiveConductance<double>& args);
 // Numbers to keep of one array; only sizes and ends are read.
 int64_t effective_conductance_kept(const EffectiveConductance<float>& args);
 int64_t effective_conductance_kept(const EffectiveConductance<double>& args);
+void cell_voltages(const CellVoltages<float>& args);
+void cell_voltages(const CellVoltages<double>& args);
 
 }  // namespace cpu
 }  // namespace memcore

@@ -27,5 +27,7 @@ double effective_conductance_backward(const EffectiveConductance<double>& args) 
 }
 int64_t effective_conductance_kept(const EffectiveConductance<float>& args) { return chosen().kept_float(args); }
 int64_t effective_conductance_kept(const EffectiveConductance<double>& args) { return chosen().kept_double(args); }
+void cell_voltages(const CellVoltages<float>& args) { chosen().voltages_float(args); }
+void cell_voltages(const CellVoltages<double>& args) { chosen().voltages_double(args); }
 
 }  // namespace memcore::cpu

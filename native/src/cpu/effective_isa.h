@@ -13,6 +13,8 @@ struct EffectiveKernels {
   double (*backward_double)(const EffectiveConductance<double>&);
   int64_t (*kept_float)(const EffectiveConductance<float>&);
   int64_t (*kept_double)(const EffectiveConductance<double>&);
+  void (*voltages_float)(const CellVoltages<float>&);
+  void (*voltages_double)(const CellVoltages<double>&);
 };
 
 extern const EffectiveKernels effective_baseline;
