@@ -42,7 +42,7 @@ _NAMES: dict[str, str] = {
     "contracts.forms": "Affine Aging Form Gaussian Lookup SerialLevels Steady UniformLevels",
     "contracts.layer": "Layer Operand",
     "contracts.lines": "Lines",
-    "contracts.mapper": "Mapped Mapper Part Reference",
+    "contracts.mapper": "Mapped Mapper Part Reference TwoParts",
     "contracts.parameters": "Parameter Preset parameter",
     "contracts.product": "Effective Product",
     "contracts.programmer": "Programmer",

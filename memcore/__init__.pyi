@@ -52,6 +52,7 @@ from memcore.contracts.mapper import Mapped as Mapped
 from memcore.contracts.mapper import Mapper as Mapper
 from memcore.contracts.mapper import Part as Part
 from memcore.contracts.mapper import Reference as Reference
+from memcore.contracts.mapper import TwoParts as TwoParts
 from memcore.contracts.parameters import Parameter as Parameter
 from memcore.contracts.parameters import Preset as Preset
 from memcore.contracts.parameters import parameter as parameter

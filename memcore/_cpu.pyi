@@ -31,6 +31,36 @@ def crossbar_mvm(
     hi: float,
     out: int,
 ) -> None: ...
+def matrix_sums(x: int, count: int, out: int) -> None: ...
+def lay_pairs(
+    weight: int,
+    by_columns: bool,
+    groups: int,
+    rows: int,
+    cols: int,
+    tile_rows: int,
+    tile_cols: int,
+    scale: int,
+    scale_size: int,
+    limit: float,
+    span: float,
+    start: float,
+    fill: float,
+    out: int,
+    range: int,
+) -> None: ...
+def fold_pairs(
+    cells: int,
+    groups: int,
+    rows: int,
+    cols: int,
+    tile_rows: int,
+    tile_cols: int,
+    gain: int,
+    gain_size: int,
+    out: int,
+    check: int,
+) -> None: ...
 def crossbar_read(arguments: int, lo: float, hi: float) -> None: ...
 def crossbar_rows(
     x: int,

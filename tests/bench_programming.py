@@ -3,13 +3,18 @@
 Write-verify of a million cells to 1 % of the window and of the target, against the same loop over
 cells one by one in Python, on fewer of them; half-select of a 128 x 128 array, cell by cell; both
 with wires of 1 ohm. Cells per second, pulses of each cell and the ratio to the plain loop.
+
+Before them `memcore.program` of a 1024 x 1024 layer that is written without pulses, divided by a
+forward pass of the digital layer with a batch of 64 in the same run, as a loop of training has it.
 """
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from bench_timing import interleaved, thread_counts
+from torch import Tensor, nn
 
 import memcore
 from memcore import ArrayInfo, Context, Memristor, Programmed, Programmer, Stream, Wires
@@ -24,6 +29,8 @@ PLAIN = 50  #: cells for the loop in Python
 def main() -> None:
     """Print the table."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for threads in thread_counts():
+        rewriting(threads)
     print("routine                                   cells        s   cells/s  pulses  accepted")
     vteam = memcore.devices["vteam"]
     magic = vteam.preset("magic")
@@ -48,6 +55,21 @@ def main() -> None:
     print(
         f"a plain loop over cells: {plain:.3g} cells/s; write_verify is {vectorised / plain:.0f}x"
     )
+
+
+@torch.no_grad()
+def rewriting(threads: int) -> None:
+    """One line: the time of a rewrite by that of a forward pass."""
+    plain, x = nn.Linear(1024, 1024), torch.randn(64, 1024)
+    work: dict[str, Callable[[], object]] = {"plain": lambda: plain(x)}
+    for name, effects in (("direct", []), ("direct, d2d", ["d2d"])):
+        config = memcore.CrossbarConfig(device="ideal", nonidealities=effects)
+        chip = memcore.convert(nn.Linear(1024, 1024), config)
+        work[name] = lambda chip=chip: memcore.program(chip)  # type: ignore[misc]
+    times = interleaved(work)
+    base = times.pop("plain")
+    ratios = ", ".join(f"{name} {seconds / base:.2f}" for name, seconds in times.items())
+    print(f"{threads} thread(s), program / forward pass of {1e3 * base:.2f} ms: {ratios}")
 
 
 def report(

@@ -35,6 +35,8 @@ class ArrayInfo:
         noises: of a read of each cell. Only programmers are told, for their verify reads.
         wires: of the arrays, None if nothing that is configured has any. Only programmers are told.
         layout: where the lines lie that `wires` are about, and which parts share word lines.
+        reach: S, the least and the largest of the targets, which all are finite; None if they are
+            not known. Only programmers are told.
         read_voltage: V, of the largest input, as configured; 0.2 V where inputs are given in V.
         dac_bits: bits of the DACs, 0 if they do not say; None without any. Only cost models are
             told.
@@ -54,6 +56,7 @@ class ArrayInfo:
     noises: tuple[Gaussian, ...] = ()
     wires: Wires | None = None
     layout: Layout = dataclasses.field(default_factory=Layout, compare=False)
+    reach: tuple[float, float] | None = None
     read_voltage: float = 0.2
     dac_bits: int | None = None
     adc_bits: int | None = None

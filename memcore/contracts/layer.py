@@ -159,6 +159,8 @@ class Layer(nn.Module):
 
         As in evaluation: looking does not move what a spectral norm iterates in training.
         """
+        if not self._computes:
+            return self.operands()
         training = {module: module.training for module in self.modules()}
         self.eval()
         try:
@@ -169,6 +171,12 @@ class Layer(nn.Module):
         finally:
             for module, mode in training.items():
                 module.training = mode
+
+    @property
+    def _computes(self) -> bool:
+        """Whether weights may be computed from parameters, here or in a module of the layer."""
+        hooks = self._forward_pre_hooks.values()
+        return len(self._modules) > 1 or any(isinstance(hook, COMPUTE_WEIGHTS) for hook in hooks)
 
     def read(self, name: str, x: Tensor) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs] of a matrix, with its bias."""

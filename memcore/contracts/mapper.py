@@ -92,6 +92,45 @@ def added(lanes: Tensor, gain: Tensor) -> Tensor:
     return total
 
 
+@dataclass(frozen=True, kw_only=True)
+class TwoParts:
+    """A mapping of one lane as data: a part of the positive weights less one of the negative ones.
+
+    A weight w gives `start + span * min(max(w, 0) / scale, 1 if limited)` in the first part, and -w
+    likewise in the second one.
+
+    Args:
+        scale: magnitude of a weight that is mapped to `start + span`, [] or [cols], above 0.
+        start: S, of a weight of 0.
+        span: S.
+        limited: whether larger magnitudes are mapped like `scale`.
+    """
+
+    scale: Tensor
+    start: float
+    span: float
+    limited: bool = False
+
+    @property
+    def gain(self) -> Tensor:
+        """As that of `Mapped`."""
+        return (self.scale / self.span).unsqueeze(0)
+
+    def mapped(self, weight: Tensor) -> Mapped:
+        """The mapping itself, of weights [groups, rows, cols]."""
+        positive, negative = (
+            self._part(part) for part in (weight.clamp(min=0), (-weight).clamp_(min=0))
+        )
+        parts = (Part(target=positive), Part(target=negative, sign=-1))
+        return Mapped(parts=parts, gain=self.gain)
+
+    def _part(self, part: Tensor) -> Tensor:
+        share = part.div_(self.scale)
+        if self.limited:
+            share.clamp_(max=1)
+        return share.mul_(self.span).add_(self.start)
+
+
 class Mapper(Contract):
     """From a weight matrix to conductances."""
 
@@ -104,3 +143,12 @@ class Mapper(Contract):
     @abstractmethod
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
         """The parts that stand for `weight` [groups, rows, cols] on the nominal `device`."""
+
+    @hookspec
+    def two_parts(self, weight: Tensor, device: Memristor, ctx: Context) -> TwoParts | None:
+        """What `map` does to `weight`, where that is `TwoParts`; None where it is something else.
+
+        Weights are then laid onto arrays in one pass over memory, and `map` is not called.
+        """
+        del weight, device, ctx
+        return None

@@ -13,7 +13,7 @@ from memcore.crossbar.tiling import Tiling
 
 def laid(
     tiling: Tiling,
-    parts: list[Tensor],
+    target: Tensor,
     config: CrossbarConfig,
     stuck_cells: Callable[[Tensor], Tensor | None],
     order: Layout | None,
@@ -22,13 +22,11 @@ def laid(
 
     Args:
         tiling: where the parts lie, in their own order.
-        parts: S, of each part, [groups, rows, cols].
+        target: S, in the order in which lines are numbered, [arrays, rows, cols].
         config: whether faults are avoided.
         stuck_cells: from targets to what the cells conduct that no pulse moves, if there are any.
         order: of the lines, if it is decided already.
     """
-    unused, _ = config.device.nominal_range()
-    target = tiling.split(parts, unused)
     if config.faults == "ignored":
         return tiling, target
     if order is None:

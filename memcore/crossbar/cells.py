@@ -20,6 +20,7 @@ from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.laying import laid_at_once
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
 from memcore.crossbar.states import State, complete_cells
@@ -114,6 +115,7 @@ class Cells(nn.Module):
         self.name = name
         self.random = random
         self.clock = Clock(device)
+        self._proved: tuple[int, int, torch.Size] | None = None
         #: Of the lines of all arrays, if it is decided already.
         self.order: Layout | None = None
         #: Called with what was written whenever it is stored.
@@ -196,36 +198,31 @@ class Cells(nn.Module):
         Raises:
             ConfigError: there are weights that are infinite or NaN.
         """
-        _check.finite("weights", weight, self._whose, "what trained or loaded them")
-        weight = in_order(weight.detach())
-        mapped = self.mapped(weight, writes)
-        shape, packing = mapped.parts[0].target.shape, self.packing
-        tiling = Tiling.of(
-            mapped.parts,
-            shape,
-            self.config.tile,
-            packed=packing.count,
-            common=int(packing.constant),
-            spare=self.config.spare_cols,
-        )
-        _require_gain(mapped, tiling)
+        weight = weight.detach()
+        origin = Fingerprint.of(weight)
+        if not origin.is_finite:
+            _check.finite("weights", weight, self._whose, "what trained or loaded them")
         ctx = self.context(writes)
+        mapped, tiling, target, reach = self._laid(weight, writes)
         tiling, target = laid(
             tiling,
-            [part.target for part in mapped.parts],
+            target,
             self.config,
             lambda target: self._informed(self.array(tiling, writes), target, ctx).stuck,
             self.order,
         )
-        self.require_finite("target conductances", target)
+        if reach is None:
+            self.require_finite("target conductances", target)
         kept = target.clone() if self._needs_target else target  # weights may change in place
         array = self._informed(self.array(tiling, writes), kept, ctx)
         effects = self._bound(array, ctx)
         array = self._as_told(array, effects, target, present)
+        array = dataclasses.replace(array, reach=reach)
         programmed = self._program(array, target, ctx)
         g = programmed.conductance.expand(array.shape)
         g = Effects.written(g, self.config.effects, array, ctx)
-        self.require_finite("conductances", g)
+        if not is_same(g, target):  # which is finite
+            self.require_finite("conductances", g)
         return Written(
             conductance=g.to(target.dtype).contiguous(),
             target=target,
@@ -235,8 +232,31 @@ class Cells(nn.Module):
             effects=effects,
             array=array,
             programmed=programmed,
-            origin=Fingerprint.of(weight),
+            origin=origin,
         )
+
+    def _laid(
+        self, weight: Tensor, writes: int
+    ) -> tuple[Mapped, Tiling, Tensor, tuple[float, float] | None]:
+        """The mapping of a matrix, where its parts lie, the targets, and how far these reach."""
+        packing = self.packing
+        if packing.count == 1:
+            at_once = laid_at_once(weight, self.config, self.context(writes).child("mapper"))
+            if at_once is not None:
+                return at_once
+        mapped = self.mapped(in_order(weight), writes)
+        tiling = Tiling.of(
+            mapped.parts,
+            mapped.parts[0].target.shape,
+            self.config.tile,
+            packed=packing.count,
+            common=int(packing.constant),
+            spare=self.config.spare_cols,
+        )
+        _require_gain(mapped, tiling)
+        unused, _ = self.config.device.nominal_range()
+        target = tiling.split([part.target for part in mapped.parts], unused)
+        return mapped, tiling, target, None
 
     def _program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         if self.config.programmer is None:
@@ -261,6 +281,10 @@ class Cells(nn.Module):
         if isinstance(before, Product) and isinstance(product, Product):
             product.stay(before)
         return effects
+
+    def is_proved(self, conductance: Tensor) -> bool:
+        """Whether these are the cells as they were written, which are finite."""
+        return self._proved is not None and _state_of(conductance) == self._proved
 
     @property
     def _whose(self) -> str:
@@ -356,6 +380,7 @@ class Cells(nn.Module):
         self.register_buffer("target", written.array.target if self._needs_target else None)
         self.register_buffer("before", written.array.present)
         self.register_buffer("programmed", written.conductance)
+        self._proved = _state_of(written.conductance)
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
         self.register_buffer("correction", None)
         self.origin.copy_(written.origin.packed())
@@ -385,11 +410,28 @@ class Cells(nn.Module):
                 "torch.autocast for the digital layers"
             )
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._proved = None
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_proved": None}
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
         return str(self.tiling)
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same numbers at the same place."""
+    state = _state_of(one)
+    return one.dtype == other.dtype and state is not None and state == _state_of(other)
+
+
+def _state_of(values: Tensor) -> tuple[int, int, torch.Size] | None:
+    """What changes with the values of contiguous tensors that are alive; None if nobody knows."""
+    if values.is_meta or values.is_inference() or not values.is_contiguous():
+        return None
+    return values.data_ptr(), values._version, values.shape
 
 
 def _require_gain(mapped: Mapped, tiling: Tiling) -> None:

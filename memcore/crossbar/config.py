@@ -1,6 +1,7 @@
 """`CrossbarConfig`: everything that turns a layer into arrays of devices, as one frozen value."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +202,10 @@ class CrossbarConfig:
     @property
     def effects(self) -> dict[str, NonIdeality]:
         """All effects by name, the device's own first, less those left out."""
+        return dict(self._effects)
+
+    @functools.cached_property
+    def _effects(self) -> dict[str, NonIdeality]:
         every = [*self.device.effects(), *self.nonidealities]
         named = zip(effect_names(every), every, strict=True)
         return {name: effect for name, effect in named if name not in self.without}

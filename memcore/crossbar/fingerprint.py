@@ -1,12 +1,12 @@
 """`Fingerprint`: whether a matrix is still the one that was written, without keeping a copy."""
 
-from typing import Final, NamedTuple
+import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-#: Values whose double precision stays in the cache.
-_BLOCK: Final = 1 << 15
+from memcore.ops.matrix_sums import matrix_sums
 
 
 class Fingerprint(NamedTuple):
@@ -28,13 +28,12 @@ class Fingerprint(NamedTuple):
         matrix = matrix.detach()
         if matrix.is_meta:
             return cls(0.0, 0.0, 1.0)
-        sums = []
-        size = _BLOCK if matrix.device.type == "cpu" else max(1, matrix.numel())
-        for block in torch.split(matrix.reshape(-1), size):
-            exact = block.double()
-            sums += [exact.sum(), exact.abs().sum()]
-        total, magnitude = torch.stack(sums).view(-1, 2).sum(0).tolist()
-        return cls(total, magnitude, torch.finfo(matrix.dtype).eps)
+        return cls(*matrix_sums(matrix), torch.finfo(matrix.dtype).eps)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all values are finite for certain; sums of the largest ones may not be."""
+        return math.isfinite(self.size)
 
     def differs(self, other: "Fingerprint") -> bool:
         """Whether the two are of different matrices."""

@@ -119,8 +119,12 @@ def _sample(programmed: Programmed, target: Tensor, array: ArrayInfo) -> Tensor:
         strided(torch.as_tensor(value, device=target.device))
         for value in (programmed.pulses, programmed.verified)
     )
-    error = programmed.error
-    missed = strided(programmed.conductance) - strided(target) if error is None else strided(error)
+    if programmed.conductance is target and programmed.error is None:
+        missed = strided(target.new_zeros(1))
+    elif programmed.error is None:
+        missed = strided(programmed.conductance) - strided(target)
+    else:
+        missed = strided(programmed.error)
     return torch.stack([each.float().cpu() for each in (pulses, missed, verified)])
 
 

@@ -9,6 +9,7 @@ using namespace memcore;
 
 void bind_effective(py::module_& m);  // bind_effective.cpp
 void bind_ladder(py::module_& m);     // bind_ladder.cpp
+void bind_cells(py::module_& m);      // bind_cells.cpp
 void bind_tables(py::module_& m);     // bind_tables.cpp
 
 namespace {
@@ -124,6 +125,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   m.def("simulate_operation", &cpu::simulate_operation, "Name of an operation by its code, None beyond the last");
   bind_effective(m);
   bind_ladder(m);
+  bind_cells(m);
   bind_tables(m);
   m.def(
       "use_large_pages", [](Address memory, int64_t bytes) { cpu::use_large_pages(at<void>(memory), bytes); }, NoGil());

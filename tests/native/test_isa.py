@@ -16,7 +16,7 @@ CHECK = """
 import hashlib
 import torch
 from memcore import native
-from memcore.ops import crossbar_mvm, crossbar_read, philox, quantize, sensed_sums
+from memcore.ops import crossbar_mvm, crossbar_read, pairs, philox, quantize, sensed_sums
 from memcore.ops.windows import Window
 
 torch.manual_seed(0)
@@ -44,6 +44,13 @@ cells = (torch.rand(2, 3, 4, 21) < 0.5).to(torch.uint8)
 tables = (torch.rand(5, 5, 8), torch.randint(0, 8, (5, 5, 8)).float())
 told = (bits, cells, torch.arange(5), *tables, 3, 4, 8)
 assert torch.equal(sensed_sums.sensed_sums(*told), sensed_sums._reference(*told))
+
+grid, cells = pairs.Grid(2, 70, 50, 32, 24), torch.rand(2 * 2 * 3 * 3, 32, 24)
+for weight in (torch.randn(2, 50, 70).mT, torch.randn(2, 70, 50)):
+    line = pairs.Line(weight.abs().max(), 9.9e-5, 1e-6)
+    same(pairs.lay(weight, line, grid, 0.0)[0], pairs._lay_reference(weight, line, grid, 0.0)[0])
+for gain in (torch.rand(1), torch.rand(50)):
+    same(pairs.fold(cells, gain, grid)[0], pairs._fold_reference(cells, gain, grid)[0])
 
 for n, groups, rows, cols, tile in ((1, 1, 5, 3, 2), (33, 2, 300, 70, 128), (64, 1, 128, 32, 64)):
     x = torch.randn(n, groups, rows)

@@ -8,6 +8,7 @@ from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.mapper import added, subtracted
 from memcore.crossbar.calibrated import Calibrated
 from memcore.crossbar.cells import Cells
+from memcore.crossbar.laying import folded_at_once
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed, Tiled
 from memcore.crossbar.readers.noise import CellNoise, cell_noise
@@ -38,8 +39,12 @@ def derived(cells: Cells, volts: float) -> Derived:
         ConfigError: conductances, or the weights that they stand for, are infinite or NaN.
     """
     settled = cells.conductance
-    cells.require_finite("conductances", settled)
+    if not cells.is_proved(settled):
+        cells.require_finite("conductances", settled)
     effective = cells.effects.effective(settled)
+    at_once = folded_at_once(effective, cells.tiling, cells.parts, cells.scale)
+    if at_once is not None and at_once[1]:
+        return Derived(settled, effective, at_once[0], volts)
     lanes = cells.tiling.lane_matrices(effective, cells.parts)
     folded = in_order(added(lanes, cells.scale).transpose(1, 2))
     cells.require_finite("weights that the cells stand for", folded)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from memcore import Context, Mapped, Memristor, Part, parameter
+from memcore import Context, Mapped, Memristor, Part, TwoParts, parameter
 from memcore_plugins.mappers._scale import Scaled
 
 
@@ -27,6 +27,9 @@ class Differential(Scaled):
     )
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
+        whole = self.two_parts(weight, device, ctx)
+        if whole is not None:
+            return whole.mapped(weight)
         g_min, g_max = device.nominal_range()
         w_max = self.largest(weight, ctx)
         targets = []
@@ -34,9 +37,17 @@ class Differential(Scaled):
             share = part.div_(w_max)
             if self.clip is not None:
                 share.clamp_(max=1)
-            if self.linear_in == "conductance":
-                targets.append(share.mul_(g_max - g_min).add_(g_min))
-            else:
-                targets.append(share.mul_(1 / g_max - 1 / g_min).add_(1 / g_min).reciprocal_())
+            targets.append(share.mul_(1 / g_max - 1 / g_min).add_(1 / g_min).reciprocal_())
         parts = (Part(target=targets[0]), Part(target=targets[1], sign=-1))
         return Mapped(parts=parts, gain=(w_max / (g_max - g_min)).unsqueeze(0))
+
+    def two_parts(self, weight: Tensor, device: Memristor, ctx: Context) -> TwoParts | None:
+        if self.linear_in == "resistance":
+            return None
+        g_min, g_max = device.nominal_range()
+        return TwoParts(
+            scale=self.largest(weight, ctx),
+            start=g_min,
+            span=g_max - g_min,
+            limited=self.clip is not None,
+        )

@@ -25,7 +25,8 @@ class Direct(Programmer):
         del ctx
         if array.device is array.nominal:
             lowest, highest = array.nominal.nominal_range()
-            g = target if _lies_in(target, lowest, highest) else target.clamp(lowest, highest)
+            inside = _lies_in(target, lowest, highest, array.reach)
+            g = target if inside else target.clamp(lowest, highest)
         else:
             g = array.device.conductance(array.nominal.state_of(target))
         if array.stuck is not None:
@@ -33,9 +34,11 @@ class Direct(Programmer):
         return Programmed(conductance=g)
 
 
-def _lies_in(target: Tensor, lowest: float, highest: float) -> bool:
+def _lies_in(
+    target: Tensor, lowest: float, highest: float, reach: tuple[float, float] | None
+) -> bool:
     """Whether no target is outside: then nothing is copied."""
     if target.is_meta or not target.numel():
         return False
-    least, most = target.aminmax()
-    return bool((least >= lowest) & (most <= highest))
+    bounds = target.new_tensor(reach) if reach is not None else torch.stack(target.aminmax())
+    return bool((bounds[0] >= lowest) & (bounds[1] <= highest))

@@ -1,0 +1,98 @@
+"""Weights as targets of the cells of all arrays: mapped, then laid where they belong."""
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+from memcore.contracts.mapper import Mapped, Mapper, Part, TwoParts
+from memcore.contracts.records import Context
+from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.tiling import Tiling
+from memcore.ops import pairs
+
+
+class Laid(NamedTuple):
+    """Targets on the lines of arrays, in the order in which lines are numbered.
+
+    Args:
+        mapped: the parts, without their targets, and the gain.
+        tiling: where they lie.
+        target: [arrays, rows, cols] S.
+        reach: S, the least and the largest target, all of which are finite.
+    """
+
+    mapped: Mapped
+    tiling: Tiling
+    target: Tensor
+    reach: tuple[float, float]
+
+
+def laid_at_once(weight: Tensor, config: CrossbarConfig, ctx: Context) -> Laid | None:
+    """Map weights and lay them in one pass over memory; None where that has to be done in steps.
+
+    Args:
+        weight: [groups, rows, cols] in any order in memory, finite.
+        config: of the arrays.
+        ctx: of the mapper.
+    """
+    mapper, dense = config.mapper, weight if weight.is_contiguous() else weight.mT
+    if mapper is None or config.spare_cols or not pairs.fits(dense):
+        return None
+    if not _is_meant(type(mapper)):
+        return None
+    whole = mapper.two_parts(weight, config.device.nominal(), ctx)
+    if whole is None or not _fits(whole, weight):
+        return None
+    nothing = weight.new_zeros(0)
+    mapped = Mapped(parts=(Part(target=nothing), Part(target=nothing, sign=-1)), gain=whole.gain)
+    groups, rows, cols = weight.shape
+    tiling = Tiling(groups, rows, cols, (False, False), config.tile, (0, 0))
+    unused, _ = config.device.nominal_range()
+    limit = 1.0 if whole.limited else math.inf
+    line = pairs.Line(whole.scale, whole.span, whole.start, limit)
+    target, least, most = pairs.lay(weight, line, grid_of(tiling), unused)
+    if not math.isfinite(least + most):
+        return None  # the steps say what is wrong
+    return Laid(mapped, tiling, target, (least, most))
+
+
+def grid_of(tiling: Tiling) -> pairs.Grid:
+    """Where two parts of a matrix lie."""
+    lines = tiling.array_rows, tiling.array_cols
+    return pairs.Grid(tiling.groups, tiling.rows, tiling.cols, *lines)
+
+
+def folded_at_once(
+    cells: Tensor, tiling: Tiling, parts: tuple[Part, ...], gain: Tensor
+) -> tuple[Tensor, bool] | None:
+    """What the cells of two parts stand for, [groups, outputs, inputs], and whether it is finite.
+
+    None where that has to be found in steps.
+
+    Args:
+        cells: [arrays, rows, cols] S.
+        tiling: where they lie.
+        parts: of the mapping.
+        gain: weight for one siemens, [lanes] or [lanes, cols].
+    """
+    is_pair = [part.sign for part in parts] == [1, -1] and tiling.lanes == (0, 0)
+    plain = not (tiling.references or tiling.spare or tiling.order is not None)
+    if not is_pair or not plain or gain.dim() > 2 or not pairs.fits(cells, gain):
+        return None
+    return pairs.fold(cells, gain.view(-1), grid_of(tiling))
+
+
+def _fits(whole: TwoParts, weight: Tensor) -> bool:
+    scale = whole.scale
+    return pairs.fits(scale) and tuple(scale.shape) in ((), (1,), (weight.shape[2],))
+
+
+def _is_meant(kind: type[Mapper]) -> bool:
+    """Whether `two_parts` speaks of this `map`: a subclass may have replaced `map` alone."""
+    first, second = (_definer(kind, name) for name in ("two_parts", "map"))
+    return issubclass(first, second)
+
+
+def _definer(kind: type, name: str) -> type:
+    return next(cls for cls in kind.__mro__ if name in vars(cls))

@@ -1,0 +1,19 @@
+// The table of kernels of cells.cpp for one instruction set.
+#pragma once
+
+#include "memcore/cells.h"
+
+namespace memcore {
+
+struct CellsKernels {
+  const char* name;
+  void (*matrix_sums)(const MatrixSums&);
+  void (*lay_pairs)(const LayPairs&);
+  void (*fold_pairs)(const FoldPairs&);
+};
+
+extern const CellsKernels cells_baseline;
+extern const CellsKernels cells_avx2;
+extern const CellsKernels cells_avx512;
+
+}  // namespace memcore
