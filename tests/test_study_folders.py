@@ -69,6 +69,16 @@ def test_a_folder_is_read_from_anywhere_without_the_device_files(case: Path) -> 
     assert [row.setting["device"] for row in rows] == ["mine.toml", "other.toml"]
 
 
+def test_effect_files_of_a_study_lie_beside_it(case: Path) -> None:
+    (case.parent / "drift.toml").write_text('[nonideality]\nname = "drift"\nnu = 0.07\n')
+    given = 'device = "ideal"\nnonidealities = ["drift.toml"]'
+    text = case.read_text().replace('device = "mine.toml"', given)
+    case.write_text(text.replace("chips = 2", "chips = 2\nage = 1e3"))
+    study.run(case, "out", shard="1/1")
+    (case.parent / "drift.toml").unlink()
+    assert study.load("out").study.crossbar["nonidealities"] == [{"name": "drift", "nu": 0.07}]
+
+
 def test_a_changed_device_file_is_another_study(case: Path) -> None:
     study.plan(case, "out")
     other = case.parent / "other.toml"

@@ -1,4 +1,4 @@
-"""`memcore fit`: fits a device to a measurement and writes a device file."""
+"""`memcore fit`: fits a device or an effect to a measurement and writes a file of it."""
 
 import sys
 import time
@@ -14,7 +14,13 @@ from memcore.errors import ConfigError
 
 #: Exit status where the model misses the data.
 MISSES: Final = 3
-UNITLESS: Final = ("direction", "device", "curve", "pulse")  #: columns whose unit may be left out
+UNITLESS: Final = (
+    "direction",
+    "device",
+    "curve",
+    "level",
+    "pulse",
+)  #: columns whose unit may be left out
 _SOON: Final = 2.0  #: seconds before progress is shown
 #: The names in `memcore.fitting.problem`, which help must not import: it loads torch.
 SCALES: Final = ("linear", "relative", "asinh")
@@ -25,9 +31,14 @@ _BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
 _Value = TypeVar("_Value")
 
 
-@click.command("fit", short_help="Fit a device model to a measurement.")
+@click.command("fit", short_help="Fit a device model, or an effect of ageing, to a measurement.")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--device", required=True, help="Device model to fit, such as yakopcic.")
+@click.option(
+    "--device",
+    help="Device model to fit, such as yakopcic. With --effect, the device whose window the cells "
+    "have.",
+)
+@click.option("--effect", help="Effect of ageing to fit to reads in time: drift or retention.")
 @click.option("--preset", help="Published parameter set to start from, in place of the defaults.")
 @click.option(
     "--column",
@@ -37,7 +48,8 @@ _Value = TypeVar("_Value")
     metavar="WHAT=HEADING:UNIT",
     help="Meaning, heading (or number, from 1) and unit of a column. WHAT is time, voltage or "
     "current; or pulse, direction, conductance, resistance or current; or pulse, ltp and ltd; for "
-    "tabular also device, or voltage, current or curve. "
+    "tabular also device, or voltage, current or curve; with --effect time, conductance, "
+    "resistance or current, and device or level, which tell cells apart. "
     'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
 @click.option(
@@ -61,7 +73,19 @@ _Value = TypeVar("_Value")
 )
 @click.option("--transposed", is_flag=True, help="Each quantity stands in a row, its name first.")
 @click.option(
-    "--read-voltage", type=float, help="Voltage at which currents after pulses were read, in V."
+    "--read-voltage",
+    type=float,
+    help="Voltage at which currents after pulses, or in time, were read, in V.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    help="With --effect, temperature of the cells in K.  [default: 300]",
+)
+@click.option(
+    "--spread/--no-spread",
+    default=None,
+    help="With --effect, whether cells may differ.  [default: as the data say]",
 )
 @click.option("--free", multiple=True, help="Parameter to fit; by default all of them.")
 @click.option(
@@ -120,10 +144,15 @@ _Value = TypeVar("_Value")
     type=OutputFile(picture=True),
     help="File for a picture of data, model and residuals (.png, .svg, .pdf).",
 )
-@click.option("-o", "--out", type=OutputFile(), required=True, help="Device file to write, .toml.")
+@click.option(
+    "-o", "--out", type=OutputFile(), required=True, help="Device or effect file to write, .toml."
+)
 def fit(
     data: Path,
-    device: str,
+    device: str | None,
+    effect: str | None,
+    temperature: float | None,
+    spread: bool | None,
     preset: str | None,
     columns: tuple[str, ...],
     free: tuple[str, ...],
@@ -135,15 +164,16 @@ def fit(
     out: Path,
     **options: Any,
 ) -> None:
-    """Fit a device model to the measurement in the text file DATA.
+    """Fit a device model, or an effect of ageing, to the measurement in the text file DATA.
 
-    Exits with 3 where the model misses the data: the device file is written, without uncertainties.
+    Exits with 3 where the model misses the data: the file is written, without uncertainties.
     """
     import memcore
-    from memcore.fitting import FitOptions
+    from memcore.fitting import FitOptions, fit_retention
     from memcore.registry.device_file import require_name
 
     require_name(out)
+    _require_one(device, effect, {"--temperature": temperature, "--spread": spread})
     if preset and begin:
         raise ConfigError("--preset and --start both say where to begin; expected one of them")
     named = _columns(columns)
@@ -158,17 +188,32 @@ def fit(
         progress=shown,
         **options,
     )
-    fitted = memcore.fit(device, data, options=chosen)
+    fitted: Any
+    if effect is not None:
+        kelvin = {} if temperature is None else {"temperature": temperature}
+        fitted = fit_retention(effect, data, device=device, spread=spread, options=chosen, **kelvin)
+    else:
+        assert device is not None  # `_require_one`
+        fitted = memcore.fit(device, data, options=chosen)
     if shown is not None:
         shown.end()
     click.echo(str(fitted))
     fitted.to_toml(out)
-    click.echo(f"\ndevice {out}")
+    click.echo(f"\n{'device' if effect is None else 'effect'} {out}")
     if plot is not None:
         fitted.plot().savefig(plot)
         click.echo(f"plot   {plot}")
     if fitted.misfit:
         click.get_current_context().exit(MISSES)
+
+
+def _require_one(device: str | None, effect: str | None, of_effects: dict[str, object]) -> None:
+    """Refuse a fit of nothing, and options of effects without one."""
+    if device is None and effect is None:
+        raise ConfigError("nothing to fit; expected --device NAME, or --effect NAME for ageing")
+    for option, value in of_effects.items():
+        if effect is None and value is not None:
+            raise ConfigError(f"{option} is of effects; expected --effect NAME, or leave it out")
 
 
 class _Shown:

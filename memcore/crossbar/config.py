@@ -42,7 +42,8 @@ class CrossbarConfig:
     """How weights become arrays of devices, and how these are read.
 
     A plugin is given by name, as a mapping `{"name": ..., parameter: value}`, or as an instance; a
-    device also by the name of a file, `"mine.toml"`, as `Fit.to_toml` writes it.
+    device also by the name of a file, `"mine.toml"`, as `Fit.to_toml` writes it, and so a
+    non-ideality, as `RetentionFit.to_toml` does.
 
     Args:
         device: the memristor; a parameter that is a distribution is drawn for every cell.
@@ -241,7 +242,8 @@ class CrossbarConfig:
     def from_toml(cls, path: str | Path) -> "CrossbarConfig":
         """Read a TOML file, or the table `[crossbar]` of one.
 
-        The name of a device file in it is relative to the folder of the TOML file.
+        The names of device files and effect files in it are relative to the folder of the TOML
+        file.
 
         Raises:
             ConfigError: there is no such file, or it holds something else.
@@ -251,6 +253,12 @@ class CrossbarConfig:
         if isinstance(table, Mapping) and "device" in table:
             device = device_file.expanded(table["device"], Path(path).parent)
             table = {**table, "device": device}
+        if isinstance(table, Mapping) and isinstance(table.get("nonidealities"), list):
+            effects = [
+                device_file.expanded(each, Path(path).parent, "nonidealities")
+                for each in table["nonidealities"]
+            ]
+            table = {**table, "nonidealities": effects}
         return cls.from_mapping(table)
 
     def to_mapping(self) -> dict[str, Any]:

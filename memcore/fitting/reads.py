@@ -43,13 +43,26 @@ def reads_of(
         raise ConfigError(
             f"columns has {', '.join(columns)}; expected one of conductance, resistance and current"
         )
-    values = _conductance(table, given[0], given[0], read_voltage)
+    values = conductance_of_reads(table, given[0], given[0], read_voltage)
     count, values, dropped = _without_marks(_counts(table, label), values, label)
     remarks = (*_amplitudes(table), *dropped)
     return count, values, remarks
 
 
-def _conductance(table: Table, name: str, dimension: str, read_voltage: float | None) -> Tensor:
+def conductance_of_reads(
+    table: Table, name: str, dimension: str, read_voltage: float | None
+) -> Tensor:
+    """The values of a column in S, NaN where a sample is dropped.
+
+    Args:
+        table: table with the column.
+        name: name of the column.
+        dimension: whether it holds a conductance, a resistance or a current.
+        read_voltage: voltage of the reads in V, where currents were read.
+
+    Raises:
+        ConfigError: a current, whose voltage is not declared.
+    """
     values = table.values[name]
     if dimension == "conductance":
         return values
@@ -104,7 +117,7 @@ def _side_by_side(
     units: Any = table.source["units"]
     known = {name: read(units[name]) or ("", 1.0) for name in ("ltp", "ltd")}
     sides = {
-        name: _conductance(table, name, dimension, read_voltage)
+        name: conductance_of_reads(table, name, dimension, read_voltage)
         for name, (dimension, _) in known.items()
     }
     rows = len(sides["ltp"])

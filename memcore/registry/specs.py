@@ -24,8 +24,8 @@ from memcore.registry.verify import verify
 
 C = TypeVar("C", bound=Contract)
 
-#: A name, a mapping `{"name": ..., parameter: value}`, a class, or an instance; for a device also
-#: a file `x.toml` in place of the name.
+#: A name, a mapping `{"name": ..., parameter: value}`, a class, or an instance; for a device or a
+#: non-ideality also a file `x.toml` in place of the name.
 PluginSpec = str | Path | Mapping[str, Any] | Contract | type[Contract]
 
 
@@ -37,8 +37,7 @@ def plugin(kind: str, spec: Any) -> Any:
         RegistryError: the name is unknown or its plugin is broken.
     """
     contract = CONTRACTS[kind]
-    if kind == "devices":
-        spec = device_file.expanded(spec)
+    spec = device_file.expanded(spec, kind=kind)
     if isinstance(spec, contract):
         verify(type(spec), kind, type(spec).__name__)
         return spec

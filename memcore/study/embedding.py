@@ -1,4 +1,4 @@
-"""Device files of a study put into it, so that its record stands for itself wherever it lies."""
+"""Files of devices and effects put into a study, so that its record stands for itself anywhere."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from memcore.study.layered import patterns
 
 
 def expand_devices(crossbar: dict[str, Any], folder: Path) -> None:
-    """Put the contents of device files in place, in a table `[crossbar]` and those of its layers.
+    """Put the contents of device files and effect files in place, also in tables of layers.
 
     Raises:
         ConfigError: there is no such file, or it holds something else.
@@ -19,10 +19,19 @@ def expand_devices(crossbar: dict[str, Any], folder: Path) -> None:
     for table in (crossbar, *(crossbar[pattern] for pattern in patterns(crossbar))):
         if isinstance(table, dict) and "device" in table:
             table["device"] = device_file.expanded(table["device"], folder)
+        if isinstance(table, dict) and "nonidealities" in table:
+            table["nonidealities"] = _effects(table["nonidealities"], folder)
+
+
+def _effects(specs: Any, folder: Path) -> Any:
+    """The non-idealities of a list, with what effect files hold in place of their names."""
+    if not isinstance(specs, list):
+        return specs
+    return [device_file.expanded(each, folder, "nonidealities") for each in specs]
 
 
 def embedded(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A study as plain values, with what its device files hold in place of their names.
+    """A study as plain values, with what its files hold in place of their names.
 
     Args:
         content: plain values of a study, in which lists and mappings may be replaced.
@@ -55,8 +64,10 @@ def _moves(axis: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _setting(path: str, value: Any, folder: Path) -> Any:
-    if path.rpartition(".")[2] != "device":
-        return value
+    setting = path.rpartition(".")[2]
     with suppress(MemcoreError):
-        return device_file.expanded(value, folder)
+        if setting == "device":
+            return device_file.expanded(value, folder)
+        if setting == "nonidealities":
+            return _effects(value, folder)
     return value

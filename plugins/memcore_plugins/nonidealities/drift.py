@@ -1,12 +1,12 @@
 """Conductances that fall with a power of time."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from memcore import Aging, ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
+from memcore import Aging, ArrayInfo, Context, NonIdeality, Normal, Parameter, Stage, parameter
 from memcore.modelling import VOLT_PER_KELVIN, drawn
 
 _LEAST = 1e-7  #: share of g0 below which the logarithm stops
@@ -55,6 +55,14 @@ class Drift(NonIdeality):
     )
 
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}
+    fitted: ClassVar = {"nu": Normal, "t0": None}
+
+    def anchored(self, conductance: Tensor, window: tuple[float, float] | None) -> Self:
+        """The same with a g0, the geometric mean of the cells if no device was given."""
+        if self.g0 is not None:
+            return self
+        middle = float(conductance.log().mean().exp())
+        return replace(self, g0=middle if window is None else window[1])
 
     @property
     def feels_temperature(self) -> bool:  # type: ignore[override]

@@ -1,13 +1,15 @@
 """Cells that lose what was written as time passes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final, Self
 
 from torch import Tensor
 
-from memcore import Parameter, parameter
+from memcore import ConfigError, LogNormal, Parameter, parameter
 from memcore.modelling import VOLT_PER_KELVIN
 from memcore_plugins.nonidealities._wear import Wear, Worn
+
+_APART: Final = 2.0  #: ratio of two conductances by which LRS and HRS can be told apart
 
 
 class _Retained(Worn):
@@ -57,6 +59,26 @@ class Retention(Wear):
     )
 
     neutral: ClassVar = Wear.neutral
+    fitted: ClassVar = {"p0_lrs": LogNormal, "p3_lrs": None, "p0_hrs": LogNormal, "p3_hrs": None}
+
+    def anchored(self, conductance: Tensor, window: tuple[float, float] | None) -> Self:
+        """The same, where its law can be fitted to cells in a window that is known.
+
+        Raises:
+            ConfigError: a sudden failure has no slopes, or LRS and HRS cannot be told apart.
+        """
+        if self.mode == "sudden":
+            raise ConfigError(
+                "Retention: mode='sudden' cannot be fitted: nothing changes but at one time; "
+                "expected mode='gradual'"
+            )
+        low, high = (float(end) for end in conductance.aminmax())
+        if window is None and high < _APART * low:
+            raise ConfigError(
+                f"Retention: the cells begin at {low:.4g} to {high:.4g} S, which does not tell LRS "
+                "from HRS; expected the device whose window they have: device=..."
+            )
+        return self
 
     @property
     def feels_temperature(self) -> bool:  # type: ignore[override]
