@@ -151,3 +151,14 @@ def test_ageing_that_leaves_no_numbers_is_named():
     chip = memcore.convert(torch.nn.Linear(64, 64, bias=False), config)
     with pytest.raises(ConfigError, match=r"'rotten' makes .* infinite or NaN"):
         memcore.age(chip, seconds=1.0)
+
+
+def test_truth_values_of_cells_are_no_numbers():
+    with pytest.raises(ConfigError, match=r"w_max=.*; expected a finite number"):
+        memcore.devices["soft_bounds"](w_max=torch.ones(3, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("table", [float("nan"), 2, b"x", ["x"]])
+def test_a_parameter_that_is_a_text_takes_nothing_else(table):
+    with pytest.raises(ConfigError, match=r"table=.*; expected a text, or None"):
+        memcore.converters["sense_table"](table=table)

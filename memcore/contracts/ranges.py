@@ -112,6 +112,7 @@ class _Rule:
         several: whether they come as tuples only.
         lists: whether they may come as tuples.
         flag: whether it is True or False.
+        text: whether it is a text.
         optional: whether None is allowed.
         kinds: types besides numbers that its annotation names; distributions and tensors are
             allowed only where it does.
@@ -126,6 +127,7 @@ class _Rule:
     several: bool
     lists: bool
     flag: bool
+    text: bool
     optional: bool
     kinds: frozenset[Any]
 
@@ -149,12 +151,17 @@ class _Rule:
             several=bool(plain) and plain <= _LISTS,
             lists=not plain or bool(plain & _LISTS) or isinstance(default, list | tuple),
             flag=(isinstance(default, bool) or plain == {bool}) and not range.choices,
+            text=plain == {str} and not range.choices and not literals,
             optional=default is None or NoneType in members,
             kinds=frozenset(plain or _NUMBERS),
         )
 
     def fits(self, value: Any) -> bool:
-        if (value is None and self.optional) or not (self.number or self.names or self.flag):
+        if value is None and self.optional:
+            return True
+        if self.text:
+            return isinstance(value, str)
+        if not (self.number or self.names or self.flag):
             return True
         if self.flag:
             return isinstance(value, bool)
@@ -174,6 +181,8 @@ class _Rule:
         if isinstance(value, Tensor):
             if not _check.is_plain(value):
                 return value.is_meta
+            if value.dtype == torch.bool:
+                return False
             return not _known(value) or bool(self.range.holds(_extremes(value)).all())
         nominal: Any = value.nominal if isinstance(value, Distribution) else value
         kind = Integral if self.whole else Real
@@ -192,8 +201,8 @@ class _Rule:
         unit = f" of {self.unit}" if self.unit not in ("", "1") else ""
         words = f"{article}{finite}{number}{unit} {self.range.interval}".rstrip()
         allowed = [words] if self.number else []
-        if self.flag:
-            allowed = ["True or False"]
+        if self.flag or self.text:
+            allowed = ["True or False" if self.flag else "a text"]
         if self.names:
             allowed.append(f"one of {', '.join(map(str, self.names))}")
         if self.optional:
@@ -272,7 +281,7 @@ def _is_long(value: Any) -> bool:
 
 def _complaint(rule: _Rule, value: Any) -> str:
     drawn = isinstance(value, Tensor) and rule.number and Tensor in rule.kinds
-    drawn = drawn and _check.is_plain(value)
+    drawn = drawn and _check.is_plain(value) and value.dtype != torch.bool
     if drawn and value.numel() > 1:
         wrong = int((~rule.range.holds(value)).sum())
         return (
