@@ -8,6 +8,7 @@ from torch import nn
 
 import memcore
 from memcore import Activity, CrossbarConfig, Stream
+from memcore.crossbar.dissipation import power_of
 
 X = Stream(5).normal((8, 2, 6, 6))
 CONVERTERS = {"dac": {"name": "uniform", "bits": 6}, "adc": {"name": "uniform", "bits": 7}}
@@ -44,6 +45,17 @@ WAYS = {
 def test_counting_leaves_the_outputs_as_they_are(way):
     y, _ = counted(memristive(**way))
     torch.testing.assert_close(y, memristive(**way)(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [None, (30, 21)])
+def test_power_of_ohmic_cells_is_added_up_in_double_precision(tile):
+    """A float32 sum of 210 cells would be 1e-7 off."""
+    g = Stream(8).uniform((300, 210)) * 1e-4
+    chip = memcore.Crossbar(g, tile=tile)
+    x = Stream(9).normal((4, 300))
+    power = power_of(chip.cells.effects, chip.conductance, chip.tiling)(x.unsqueeze(1))
+    expected = float(x.double().square().sum(0) @ g.double().sum(1))
+    assert power == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("way", ["tiled", "electrical"])

@@ -92,6 +92,23 @@ def test_provider_tells_package_version_and_origin(site):
     assert provider.origin == {"url": "https://example.org/acme.git"}
 
 
+def test_metadata_of_a_distribution_is_read_once_for_all_its_entry_points(site, monkeypatch):
+    from importlib.metadata import PathDistribution
+
+    site.install("memcore-acme", {DEVICES: {f"acme_{k}": "acme:Cell" for k in range(20)}})
+    read = []
+    whole = PathDistribution.read_text
+
+    def counted(self, name):
+        if name == "METADATA" and "acme" in str(self._path):
+            read.append(name)
+        return whole(self, name)
+
+    monkeypatch.setattr(PathDistribution, "read_text", counted)
+    assert "acme_7" in memcore.devices
+    assert 1 <= len(read) <= 4  # for its name and its version, and where copies are compared
+
+
 def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(site, tmp_path, monkeypatch):
     site.install("memcore-acme", {DEVICES: {"acme_rram": "old:X"}}, version="1.0")
     editable = tmp_path / "editable" / "Memcore_Acme-2.0.dist-info"

@@ -107,8 +107,9 @@ class Scan:
     @staticmethod
     def _read() -> dict[str, list[Provider]]:
         groups: dict[str, list[Provider]] = {}
+        known: dict[int, tuple[Any, str | None, str | None]] = {}
         for entry in _entries():
-            provider = _provider(entry)
+            provider = _provider(entry, known)
             if provider is not None and _allowed(provider):
                 groups.setdefault(entry.group, []).append(provider)
         return groups
@@ -148,10 +149,23 @@ def _entries_one_by_one() -> "list[EntryPoint]":
     return [entry for entries in entries_of.values() for entry in entries]
 
 
-def _provider(entry: "EntryPoint") -> Provider | None:
-    name = version = None
-    with suppress(Exception):
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
+def _provider(
+    entry: "EntryPoint", known: dict[int, tuple[Any, str | None, str | None]]
+) -> Provider | None:
+    """What an entry point provides; None, with a warning, where its package cannot be read.
+
+    Args:
+        entry: the entry point.
+        known: distributions whose name and version were read, by identity, with themselves: one
+            has a hundred entry points, and reads its metadata anew each time it is asked.
+    """
+    dist = entry.dist
+    if id(dist) not in known:
+        name = version = None
+        with suppress(Exception):
+            name, version = (dist.name, dist.version) if dist else (None, None)
+        known[id(dist)] = dist, name, version
+    _, name, version = known[id(dist)]
     if name and version:
         # Whoever wrote the metadata: shown on terminals, they control none.
         words = [printable(word) for word in (entry.name, entry.value, name, version)]
