@@ -1,5 +1,6 @@
 """Cells that a training writes in the order of the weights: the same as those on arrays."""
 
+import copy
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,8 @@ import memcore
 from memcore import CrossbarConfig, Mapped, Mapper, Part, Stream
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.imagined import Imagination, Imagined
+from memcore.crossbar.readers import InOrder
+from memcore.nn.matrix import Matrix
 
 BITS = {"name": "uniform", "bits": 8}
 STATES = {"name": "finite_states", "states": 9}
@@ -99,6 +102,117 @@ def test_cells_and_reads_have_the_distribution_of_those_on_arrays(monkeypatch):
         halves = [*folded.split(25, dim=1), (y - y.mean(0))]
         found.append(torch.stack([m for half in halves for m in (half.mean(), half.std())]))
     torch.testing.assert_close(found[0], found[1], rtol=0.03, atol=0.005)
+
+
+READS = {
+    "noise": {"nonidealities": ["d2d", "read_noise"]},
+    "converters": {"nonidealities": ["d2d"], "dac": BITS, "adc": BITS, "tile": (7, 5)},
+    "all": {
+        "nonidealities": ["d2d", STATES, "read_noise"],
+        "dac": BITS,
+        "adc": BITS,
+        "tile": (7, 5),
+    },
+    "a scale for each column": {
+        "nonidealities": ["d2d", "read_noise"],
+        "mapper": {"name": "differential", "scale": "column"},
+        "dac": BITS,
+        "adc": BITS,
+    },
+    "mapped bias": {"nonidealities": ["d2d", "read_noise"], "bias": "mapped", "adc": BITS},
+    "few word lines": {"nonidealities": ["read_noise"], "adc": BITS, "rows_at_once": 3},
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("way", READS.values(), ids=READS)
+def test_outputs_and_gradients_are_those_of_double_precision(way, layer):
+    """A code may lie on a border: one step of an ADC then, which few outputs have."""
+    module, shape = layer
+    x = draws(*shape)
+    mem, _ = rehearsed(module, x, way)
+    with torch.no_grad():
+        mem.weight.mul_(0.9)
+    x = 1.1 * x  # some are clipped, and none is the bound itself
+    inputs = x.clone().requires_grad_()
+    first = int(mem.crossbar.reads)
+    y = mem(inputs)
+    (y * draws(*y.shape, name="grad")).sum().backward()
+    source = source_of(mem)
+    exact = InOrder(*_doubled(source, mem.crossbar), constant=mem.crossbar.constant)
+    rows, wanted = read_in_double(mem, x, exact, first)
+    folded = source.folded.double()
+    if mem.crossbar.constant:
+        folded = folded[..., :-1]
+    close = torch.isclose(y.detach().double(), wanted, rtol=1e-4, atol=1e-5)
+    assert close.float().mean() > (0.97 if "adc" in way else 0.999)
+    grad = draws(*y.shape, name="grad").double()
+    again = rows.requires_grad_()
+    applied = again if mem.crossbar.input.form is None else mem.crossbar.input.form.double()(again)
+    weight = folded.clone().requires_grad_()
+    product_of(mem, applied, weight).backward(grad)
+    torch.testing.assert_close(inputs.grad.double(), rows.grad, rtol=1e-4, atol=1e-5)
+    of_weight = weight.grad.reshape(mem.weight.shape)
+    torch.testing.assert_close(mem.weight.grad.double(), of_weight, rtol=1e-4, atol=1e-5)
+
+
+def _doubled(source, crossbar):
+    """What `Imagined.reader` hands over, in double precision."""
+    reader = source.reader
+    dac, adc = copy.deepcopy(crossbar.input.form), copy.deepcopy(crossbar.output.levels)
+    noise = None if reader.variance is None else reader.variance.double()
+    return (
+        reader.folded.double(),
+        noise,
+        reader.gain.double(),
+        reader.key,
+        None if dac is None else dac.double(),
+        adc[0].double() if adc else None,
+        crossbar.input_scale,
+        crossbar.plan,
+    )
+
+
+def read_in_double(mem, x, reader, first):
+    """Inputs and outputs of a layer through another reader."""
+    rows = x.double()
+    number, groups = torch.tensor(first), mem.crossbar.tiling.groups
+    if isinstance(mem, nn.Linear) or x.dim() == 2:
+        y = reader(rows.unsqueeze(1), number).squeeze(1)
+    else:
+        windows = mem._window.cut(rows, groups)
+        y = reader(windows.flatten(0, 2), number)
+        y = y.reshape(*windows.shape[:3], -1).movedim(-1, 1)
+    if mem.bias is not None and not mem.crossbar.constant:
+        y = y + mem.bias.detach().double().view(-1, *[1] * (y.dim() - 2))
+    return rows, y
+
+
+def product_of(mem, x, folded):
+    """The product that gradients are those of."""
+    if x.dim() == 2:
+        return nn.functional.linear(x, folded[0])
+    return nn.functional.conv2d(x, folded.reshape(mem.weight.shape), groups=mem.groups)
+
+
+@pytest.mark.parametrize("way", [READS["noise"], READS["converters"], READS["all"]], ids=str)
+@pytest.mark.parametrize("case", [(3, 1, 1), ((3, 2), (2, 1), 0), (2, 1, (0, 1))], ids=str)
+def test_images_of_a_rehearsed_step_give_what_their_windows_give(way, case, monkeypatch):
+    kernel, stride, padding = case
+    torch.manual_seed(1)
+    module = nn.Conv2d(4, 6, kernel, stride=stride, padding=padding, groups=2)
+    found = []
+    for windows in range(2):
+        if windows:
+            monkeypatch.setattr(Matrix, "_may_convolve", lambda *_: False)
+        mem, _ = rehearsed(module, draws(3, 4, 7, 6), way)
+        x = draws(3, 4, 7, 6, name="again").requires_grad_()
+        y = mem(x)
+        (y * draws(*y.shape, name="grad")).sum().backward()
+        found.append((y.detach(), x.grad, mem.weight.grad, mem.bias.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_each_step_is_drawn_anew_and_reads_are_keyed_by_their_number():

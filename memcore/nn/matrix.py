@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
@@ -25,7 +26,9 @@ from memcore.ops.surrogate import (
     recorded_product,
     straight_through,
     through_convolution,
+    through_images,
     through_product,
+    through_read,
 )
 from memcore.ops.windows import Images
 from memcore.random import Stream
@@ -182,9 +185,12 @@ class Matrix(nn.Module):
         learned = (matrix,) if bias is None else (matrix, bias)
         if y is None or not _needs_gradient(images.x, *learned):
             return y
-        lines = window.padded(self.crossbar.input(images.x))
         folded = self.crossbar.folded if source is None else source.folded
-        return through_convolution(y, lines, matrix, bias, folded, window)
+        if torch.compiler.is_compiling():
+            lines = window.padded(self.crossbar.input(images.x))
+            return through_convolution(y, lines, matrix, bias, folded, window)
+        dac = self.crossbar.input.form
+        return through_images(y, images.x, matrix, bias, folded, window, dac)
 
     def _of_images(
         self, source: Source | None, images: Images, bias: Tensor | None
@@ -211,6 +217,8 @@ class Matrix(nn.Module):
 
     def _read(self, x: Tensor, operand: Operand, matrix: Tensor) -> Tensor:
         source = self._source(operand, matrix)
+        if source is not None and self._keeps_inputs(x, matrix):
+            return self._through_inputs(source, x, matrix)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
         y, folded = self._of_source(source, x, lines)
         if lines is None:
@@ -219,6 +227,22 @@ class Matrix(nn.Module):
         if self._record is not None:
             return recorded_product(y, lines, held, folded, self._record)
         return through_product(y, lines, held, folded)
+
+    def _keeps_inputs(self, x: Tensor, matrix: Tensor) -> bool:
+        """Whether a backward pass may find out again what drove the word lines."""
+        if not self.crossbar.is_set or self.crossbar.config.dac_per != "layer":
+            return False
+        if torch.compiler.is_compiling() or is_transformed(x, matrix):
+            return False
+        return self._packing.count == 1 and _needs_gradient(x, matrix)
+
+    def _through_inputs(self, source: Source, x: Tensor, matrix: Tensor) -> Tensor:
+        """Outputs of the cells of a rehearsal, with gradients for which the inputs are kept."""
+        y, folded = self._of_source(source, x, None)
+        dac, constant = self.crossbar.input.form, self.crossbar.constant
+        if dac is None and not constant:
+            return through_read(y, x, matrix, folded, None)
+        return through_read(y, x, matrix, folded, partial(_driven, dac, constant))
 
     def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
         """Let a backward pass tell what each read was and what its outputs should change by.
@@ -432,6 +456,11 @@ class Matrix(nn.Module):
         if bias is None or not self.maps_bias:
             return weight
         return torch.cat([weight, bias.view(len(weight), -1, 1)], dim=2)
+
+
+def _driven(dac: nn.Module | None, constant: bool, x: Tensor) -> Tensor:
+    """What drives the word lines of inputs."""
+    return drive(x if dac is None else dac(x), constant)
 
 
 def _needs_gradient(*tensors: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """Straight-through gradients: one value goes forward, another takes the gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -10,6 +10,9 @@ from memcore.ops.windows import Window
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: What arrays are driven with, of inputs.
+Drive = Callable[[Tensor], Tensor]
 
 
 def for_training(function: Callable[P, R]) -> Callable[P, R]:
@@ -190,6 +193,152 @@ def through_convolution(
         window: what is read at each position of `x`.
     """
     return _ThroughConvolution.apply(value, x, matrix, bias, effective, window)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ThroughImages(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        value: Tensor,
+        x: Tensor,
+        matrix: Tensor,
+        bias: Tensor | None,
+        effective: Tensor,
+        window: Window,
+        drive: Drive | None,
+    ) -> Tensor:
+        ctx.save_for_backward(x, effective)
+        ctx.window, ctx.drive = window, drive
+        ctx.of = (matrix.dtype, None if bias is None else bias.shape)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        x, effective = ctx.saved_tensors
+        (dtype, bias), needs = ctx.of, ctx.needs_input_grad[1:4]
+        again, lines = _driven(ctx.drive, x, needs[0])
+        grad = grads[0].to(effective.dtype)
+        of_x, of_matrix, of_bias = _of_convolution(grad, lines, effective, bias, ctx.window, needs)
+        of_x = None if of_x is None else _pulled(again, lines, of_x)
+        of_matrix = None if of_matrix is None else of_matrix.to(dtype)
+        of_bias = None if of_bias is None else of_bias.to(dtype)
+        return None, of_x, of_matrix, of_bias, None, None, None
+
+
+def _of_convolution(
+    grad: Tensor,
+    lines: Tensor,
+    effective: Tensor,
+    bias: torch.Size | None,
+    window: Window,
+    needs: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of images without their padding, of the matrix, and of the bias."""
+    groups, outputs, _ = effective.shape
+    is_even = window.before == window.after
+    of_x, of_matrix, of_bias = torch.ops.aten.convolution_backward(
+        grad,
+        lines if is_even else window.padded(lines),
+        effective.reshape(groups * outputs, -1, *window.kernel),
+        bias,
+        window.stride,
+        window.before if is_even else [0] * len(window.kernel),
+        window.dilation,
+        False,
+        [0] * len(window.kernel),
+        groups,
+        needs,
+    )
+    if of_x is not None and not is_even:
+        for dim, (before, size) in enumerate(zip(window.before, lines.shape[2:], strict=True)):
+            of_x = of_x.narrow(dim + 2, before, size)
+    return of_x, None if of_matrix is None else of_matrix.reshape(effective.shape), of_bias
+
+
+def through_images(
+    value: Tensor,
+    x: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    effective: Tensor,
+    window: Window,
+    drive: Drive | None,
+) -> Tensor:
+    """As `through_convolution` of the images that arrays are driven with, which nobody keeps.
+
+    Args:
+        value: outputs of the arrays, the bias added, [n, groups * outputs, *positions].
+        x: images without their padding, [n, channels, *space].
+        matrix: weights that take the gradient, [groups, outputs, inputs].
+        bias: biases that take the gradient, [groups * outputs], or None.
+        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+        window: what is read at each position of `x`.
+        drive: what the arrays are driven with, of `x`; None for `x` itself.
+    """
+    return _ThroughImages.apply(value, x, matrix, bias, effective, window, drive)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ThroughRead(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        value: Tensor,
+        x: Tensor,
+        matrix: Tensor,
+        effective: Tensor | None,
+        drive: Drive | None,
+    ) -> Tensor:
+        del matrix
+        ctx.save_for_backward(x, effective)
+        ctx.drive = drive
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        x, effective = ctx.saved_tensors
+        _, needs_x, needs_matrix, _, _ = ctx.needs_input_grad
+        again, lines = _driven(ctx.drive, x, needs_x)
+        (grad,) = grads
+        of_x = of_matrix = None
+        if needs_matrix:
+            of_matrix = torch.einsum("ngo,ngk->gok", grad, lines)
+        if needs_x:
+            of_x = _pulled(again, lines, torch.einsum("ngo,gok->ngk", grad, effective))
+        return None, of_x, of_matrix, None, None
+
+
+def through_read(
+    value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor | None, drive: Drive | None
+) -> Tensor:
+    """As `through_product` of what arrays are driven with, which nobody keeps.
+
+    Args:
+        value: outputs of the arrays, [n, groups, outputs].
+        x: inputs, [n, groups, inputs].
+        matrix: weights that take the gradient, [groups, outputs, inputs].
+        effective: the weights that the arrays stand for; None where x wants no gradient.
+        drive: what the arrays are driven with, of `x`; None for `x` itself.
+    """
+    return _ThroughRead.apply(value, x, matrix, effective, drive)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _driven(drive: Drive | None, x: Tensor, needs_x: bool) -> tuple[Tensor, Tensor]:
+    """The inputs and what arrays are driven with, connected where a gradient goes back."""
+    if drive is None:
+        return x, x
+    if torch.is_grad_enabled() and x.requires_grad:  # gradients of gradients
+        return x, drive(x)
+    with torch.set_grad_enabled(needs_x):
+        again = x.detach().requires_grad_(needs_x)
+        return again, drive(again)
+
+
+def _pulled(x: Tensor, lines: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of inputs of that of what arrays are driven with."""
+    if lines is x:
+        return grad
+    (pulled,) = torch.autograd.grad(lines, x, grad, create_graph=torch.is_grad_enabled())
+    return pulled
 
 
 class _ThroughRange(torch.autograd.Function):
