@@ -49,7 +49,7 @@ class Pulser(nn.Module):
         Args:
             x: inputs, [n, groups, inputs].
             d: gradients of the loss with respect to the outputs, [n, groups, outputs].
-            lr: learning rate, or one for each group, [groups].
+            lr: learning rate, or one for each group, [groups], and for each vector, [n, groups].
             first: number of the first vector, by which its draws are keyed.
         """
         (weights,), (length, update, alpha) = self._weights, self._managed

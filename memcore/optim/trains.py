@@ -88,7 +88,7 @@ def trains(
     Args:
         x: inputs, [n, groups, inputs].
         d: gradients of the loss with respect to the outputs, [n, groups, outputs].
-        lr: learning rate, or one for each group, [groups].
+        lr: learning rate, or one for each group, [groups], and for each vector, [n, groups].
         granularity: change of a weight by one pulse.
         longest: most slots of a train.
         length_management: whether a train is as short as it can be; else all have `longest`.

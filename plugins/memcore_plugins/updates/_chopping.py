@@ -43,9 +43,9 @@ class Chopping(Transfer):
 
     def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         del lr
-        for mean, values in zip(self.largest, (x, d), strict=True):
-            _remember(mean, values.abs().amax(2))
-        product = self.largest.prod(0)
+        largest = _means(self.largest, torch.stack([x.abs().amax(2), d.abs().amax(2)], 1))
+        self.largest.copy_(largest[-1])
+        product = largest.prod(1)
         rate = self._share * self.fast.granularity / product
         super().update(x * self.sign, d, torch.where(product > 0, rate, 0.0), first)
 
@@ -61,11 +61,19 @@ class Chopping(Transfer):
         """As `Transfer.transfer`."""
 
 
-def _remember(mean: Tensor, values: Tensor) -> None:
-    """Take the largest values of vectors [n, groups] into their running means [groups]."""
-    seen = values > 0
-    later = seen.flip(0).cumsum(0).flip(0) - seen.long()  # how many follow that count
-    first = values.gather(0, seen.int().argmax(0, keepdim=True))[0]
-    start = torch.where(mean > 0, mean, first)
-    new = ((1 - _KEPT) * _KEPT**later * values).sum(0)
-    mean.copy_(torch.where(seen.any(0), _KEPT ** seen.sum(0) * start + new, mean))
+def _means(mean: Tensor, values: Tensor) -> Tensor:
+    """Running means behind each of n vectors, where values above 0 count, [n, 2, groups].
+
+    They are computed vector by vector, so that those of a batch are those of its vectors to the
+    bit.
+
+    Args:
+        mean: running means before, [2, groups]; 0 where none counted.
+        values: largest inputs and errors, [n, 2, groups].
+    """
+    means = []
+    for value in values:
+        later = _KEPT * torch.where(mean > 0, mean, value) + (1 - _KEPT) * value
+        mean = torch.where(value > 0, later, mean)
+        means.append(mean)
+    return torch.stack(means) if means else mean.expand(1, *mean.shape)

@@ -59,7 +59,7 @@ class Transfer(nn.Module):
             self.transfers.add_(columns.stop - begin)
 
     def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
-        """Pulse the fast array at a rate, or at one for each group."""
+        """Pulse the fast array at a rate, or at one for each vector and group."""
         self.rate.fill_(float(torch.as_tensor(lr).mean()))
         self.pulser(x, d, lr, first)
 
