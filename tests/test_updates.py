@@ -182,6 +182,23 @@ def test_mixed_precision_and_its_rest_are_gradient_descent_on_even_steps():
     torch.testing.assert_close((cells.w + module.chi).double(), w, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", [name for name in RULES if memcore.updates[name].arrays > 1])
+def test_rules_with_two_arrays_tell_the_rates_of_both(rule):
+    """Rates that follow the data, and those that follow lr, differ by orders of magnitude."""
+    arrays = [SoftBounds((1, 3, 2)) for _ in range(memcore.updates[rule].arrays)]
+    module = bound({"name": rule, "transfer_lr": 3.0}, *arrays)
+    for k in range(40):
+        module(draws(1, 1, 2, name=f"x{k}"), draws(1, 1, 3, name=f"d{k}"), 0.02)
+    figures = module.figures()
+    assert figures["rate of the slow array"] == pytest.approx(0.06)
+    assert figures["transfers"] == 40
+    if rule.startswith("tiki_taka"):
+        assert figures["rate of the fast array"] == pytest.approx(0.02)
+    else:
+        share, (x, d) = 0.1 * 5, (float(each) for each in module.largest)
+        assert figures["rate of the fast array"] == pytest.approx(share * 0.01 / (x * d), rel=1e-5)
+
+
 def test_mixed_precision_transfers_when_it_is_due():
     cells = SoftBounds((1, 2, 2), dw=1e-3, soft=False)
     module = bound({"name": "mixed_precision", "every": 3}, cells)

@@ -1,45 +1,46 @@
 """What the rules with signs that flip have in common: updates of a rate that follows the data."""
 
-from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from memcore import Context, PulsedWeights
-from memcore_plugins.updates._transfer import Transfer
+from memcore import Context, PulsedWeights, parameter
+from memcore_plugins.updates._transfer import BufferedRule, BufferedTransfer
 
 _KEPT = 0.99  #: of the running means of the largest input and error
 
 
-class Chopping(Transfer):
+@dataclass(frozen=True, kw_only=True)
+class ChoppedRule(BufferedRule):
+    """A rule whose fast array gets inputs with signs that flip, at a rate that fits its trains."""
+
+    fast_lr: float = parameter(
+        0.1, "1", "share of the longest train that the largest products send", above=0
+    )
+    momentum: float = parameter(
+        0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
+    )
+
+
+class Chopping(BufferedTransfer):
     """A fast array whose inputs have signs h_j that flip, and a rate that fits its trains.
 
     Args:
+        rule: the rule.
         weights: the fast array, then the slow one.
         ctx: context of the rule.
-        every: vectors between two transfers of a column.
-        longest: most slots of a train of the fast array.
-        share: of the longest train that the largest products send.
     """
 
-    hidden: Tensor  #: buffer H, in pulses of the slow array
     sign: Tensor  #: h_j
     largest: Tensor  #: running means of the largest input and error of each group, [2, groups]
 
-    def __init__(
-        self,
-        weights: tuple[PulsedWeights, ...],
-        ctx: Context,
-        every: int,
-        longest: int,
-        share: float,
-    ) -> None:
-        super().__init__(weights, ctx.random, every, longest)
-        self._share = share * longest
-        shape = weights[-1].shape
-        self.register_buffer("hidden", torch.zeros(shape))
-        self.register_buffer("sign", torch.ones(shape[2]))
-        self.register_buffer("largest", torch.zeros(2, shape[0]))
+    def __init__(self, rule: ChoppedRule, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
+        super().__init__(rule, weights, ctx.random)
+        self._share = rule.fast_lr * rule.longest
+        groups, _, inputs = self.slow.shape
+        self.register_buffer("sign", torch.ones(inputs))
+        self.register_buffer("largest", torch.zeros(2, groups))
 
     def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         del lr
@@ -49,16 +50,10 @@ class Chopping(Transfer):
         rate = self._share * self.fast.granularity / product
         super().update(x * self.sign, d, torch.where(product > 0, rate, 0.0), first)
 
-    def send(self, columns: slice, most: int, momentum: float) -> None:
-        """Send the whole pulses of the buffer, and forget what a column has sent."""
-        hidden = self.hidden[:, :, columns]
-        pulses = hidden.trunc().clamp(-most, most)
-        hidden *= torch.where(pulses != 0, momentum, 1.0)
-        self.pulse_columns(columns, pulses)
-
-    @abstractmethod
-    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
-        """As `Transfer.transfer`."""
+    def collect_read(self, columns: slice, v: Tensor, lr: float) -> None:
+        """Add what columns have shown to the buffer, with the signs that their inputs had."""
+        rate = self._rate * lr / self.fast.granularity
+        self.collect(columns, rate * self.sign[columns] * v)
 
 
 def _means(mean: Tensor, values: Tensor) -> Tensor:

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, UpdateRule, parameter
-from memcore_plugins.updates._chopping import Chopping
+from memcore import Context, PulsedWeights, parameter
+from memcore_plugins.updates._chopping import ChoppedRule, Chopping
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chopped(UpdateRule):
+class Chopped(ChoppedRule):
     """As `tiki_taka2`, with inputs whose signs h_j flip at random: c-TTv2.
 
     What the cells of the fast array show apart from the gradient, for instance because their zero
@@ -27,20 +26,6 @@ class Chopped(UpdateRule):
     into a product.
     """
 
-    arrays: ClassVar[int] = 2
-
-    every: int = parameter(1, "1", "vectors between two transfers of a column", at_least=1)
-    fast_lr: float = parameter(
-        0.1, "1", "share of the longest train that the largest products send", above=0
-    )
-    transfer_lr: float = parameter(
-        1.0, "1", "rate of the transfers, relative to the learning rate", above=0
-    )
-    longest: int = parameter(5, "1", "most slots of a train of the fast array", within=(1, 10_000))
-    most: int = parameter(1, "1", "most pulses of a weight in one transfer", at_least=1)
-    momentum: float = parameter(
-        0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
-    )
     flip: float = parameter(
         0.1, "1", "probability that the sign of a column flips after it was read", within=(0, 0.5)
     )
@@ -54,14 +39,12 @@ class Chopped(UpdateRule):
 
 class _Trainer(Chopping):
     def __init__(self, rule: Chopped, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
-        super().__init__(weights, ctx, rule.every, rule.longest, rule.fast_lr)
+        super().__init__(rule, weights, ctx)
         self._rule, self._flips = rule, ctx.random.child("flips")
 
     def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
-        rule = self._rule
-        rate = rule.transfer_lr * lr / self.fast.granularity
-        self.hidden[:, :, columns] += rate * self.sign[columns] * v
-        self.send(columns, rule.most, rule.momentum)
+        self.collect_read(columns, v, lr)
+        self.send(columns)
         self.sign[columns] *= torch.where(self._flipping()[columns], -1.0, 1.0)
 
     def _flipping(self) -> Tensor:
