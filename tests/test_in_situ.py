@@ -254,6 +254,46 @@ def test_a_fast_array_drifts_as_long_as_that_of_the_network():
     assert fast.cells.clock.seconds == 0
 
 
+def test_a_residual_network_is_the_sum_of_its_arrays():
+    mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
+    rule = {"name": "residual", "tiles": 3, "share": 0.5, "slower": 1}
+    optimizer = InSitu(mem, rule=rule, lr=0.1)
+    losses = train(mem, optimizer, 30)
+    assert losses[-1] < losses[0]
+    coarse, finest, middle = mem.matrix.crossbars
+    expected = coarse.folded + 0.5 * middle.folded + 0.25 * finest.folded
+    assert not torch.allclose(expected, coarse.folded)
+    torch.testing.assert_close(mem.effective_weight, expected[0])
+    torch.testing.assert_close(mem.weight.detach(), expected[0])
+    torch.testing.assert_close(mem.eval()(X), nn.functional.linear(X, mem.weight, mem.bias))
+    before = [each.folded.clone() for each in mem.matrix.crossbars]
+    memcore.age(mem, seconds=1e4)
+    assert all(
+        not torch.equal(a, b.folded) for a, b in zip(before, mem.matrix.crossbars, strict=True)
+    )
+    optimizer.zero_grad()
+    (mem.train()(X) - TARGET).square().mean().backward()
+    optimizer.step()
+    assert all(each.cells.clock.seconds == 0 for each in mem.matrix.crossbars)
+
+
+def test_a_residual_network_is_one_array_once_it_is_written():
+    mem = memristive()
+    optimizer = InSitu(mem, rule={"name": "residual", "share": 0.5}, lr=0.3)
+    train(mem, optimizer, 20)
+    optimizer.release()
+    y, coarse = mem.eval()(X), mem.crossbar.folded[0].clone()
+    assert torch.equal(copy.deepcopy(mem)(X), y)
+    with pytest.raises(ConfigError, match=r"adds up 2 arrays of an earlier training.*program"):
+        InSitu(mem, lr=0.1)
+    memcore.program(mem)
+    assert len(mem.matrix.crossbars) == 1
+    few = 4 * memcore.optim.granularity(mem)[""]  # cells are written by whole pulses
+    torch.testing.assert_close(mem.effective_weight, mem.weight.detach(), rtol=0, atol=few)
+    assert (coarse - mem.weight).abs().max() > 4 * few
+    InSitu(mem, lr=0.1)
+
+
 def test_one_sided_slots_take_two_set_pulses_and_resets_take_time():
     device = {**EVEN, "v_set": 2.0, "v_reset": -1.0, "t_set": 3e-6, "t_reset": 1e-6}
     mem = memristive(mapper="differential", device=device)

@@ -53,11 +53,22 @@ class UpdateRule(Contract):
     """How inputs and errors of a layer become pulses on its cells."""
 
     kind = "updates"
-    arrays: ClassVar[int] = 1  #: cell arrays for each weight matrix; the last one is the network's
+    #: Cell arrays for each weight matrix, of which the last one is the network's; a rule whose
+    #: parameters say how many makes it a property.
+    arrays: ClassVar[int] = 1
     #: Which cells of a weight take pulses: that of an offset mapping alone (`"reference"`), both of
     #: a differential one in opposite directions (`"push_pull"`), or one of both, towards SET only
     #: (`"one_sided"`). None leaves it to the mapping.
     pair: ClassVar[Pair | None] = None
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """How much of each array the network reads: by default the last one alone.
+
+        The last share is 1. Inputs reach all arrays whose share is not 0, and their outputs are
+        added up digitally, each times its share.
+        """
+        return (*(0.0 for _ in range(self.arrays - 1)), 1.0)
 
     @hookspec
     @abstractmethod

@@ -92,6 +92,8 @@ class Matrix(nn.Module):
         #: Whether it was said that the parameters have moved since the cells were written.
         self.has_warned = False
         self._record: Callable[[Tensor, Tensor], None] | None = None
+        #: Further arrays whose outputs are added, each times its share; a training owns them.
+        self._others: tuple[tuple[float, Crossbar], ...] = ()
         self._number = opaque.enter(self)
         self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
 
@@ -203,7 +205,8 @@ class Matrix(nn.Module):
     @property
     def _is_special(self) -> bool:
         """Whether inputs or gradients go another way than that of most matrices."""
-        return self.maps_bias or self._packing.count > 1 or self._record is not None
+        adds = self._record is not None or bool(self._others)
+        return self.maps_bias or self._packing.count > 1 or adds
 
     def _may_convolve(self, x: Tensor) -> bool:
         """Whether anything but the arrays is against reading images as they are."""
@@ -256,6 +259,27 @@ class Matrix(nn.Module):
         """
         self._record = listener
 
+    def read_with(self, others: tuple[tuple[float, Crossbar], ...]) -> None:
+        """Let reads add the outputs of further arrays, each times its share, until it is written.
+
+        Args:
+            others: shares and arrays of the same size, driven by the same inputs; () for none.
+        """
+        self._others, self._looked = others, None
+
+    @property
+    def crossbars(self) -> tuple[Crossbar, ...]:
+        """The arrays that a read adds up; the first one is that of the matrix."""
+        return (self.crossbar, *(crossbar for _, crossbar in self._others))
+
+    @property
+    def _folded(self) -> Tensor:
+        """What the cells of all these arrays stand for together."""
+        folded: Tensor = self.crossbar.folded
+        for share, other in self._others:
+            folded = folded + share * other.folded
+        return folded
+
     def _through(self, y: Tensor, x: Tensor, matrix: Tensor, folded: Tensor) -> Tensor:
         if not _needs_gradient(x, matrix):
             return y
@@ -283,7 +307,9 @@ class Matrix(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         if source is None:
             y: Tensor = self.crossbar(x, lines)
-            return y, self.crossbar.folded
+            for share, other in self._others:
+                y = y + share * other(x, lines)
+            return y, self._folded
         return source.read(self.crossbar, x, lines), source.folded
 
     def imagined(self, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
@@ -350,7 +376,8 @@ class Matrix(nn.Module):
         """Whether a read is the product with `exact` and nothing else."""
         rehearsing = self._rehearsing
         waits = not self.training or rehearsing is None or rehearsing.waits
-        return waits and self.crossbar.reads_exactly and self._record is None
+        exact = all(crossbar.reads_exactly for crossbar in self.crossbars)
+        return waits and exact and self._record is None
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.
@@ -372,11 +399,11 @@ class Matrix(nn.Module):
             held = self._packing.packed(matrix.detach())
             return opaque.rehearsed_weight(held, self._number)
         source = self._source(operand, matrix)
-        return self.crossbar.folded if source is None else source.folded
+        return self._folded if source is None else source.folded
 
     def stands_for(self, operand: Operand) -> Operand:
         """What the cells stand for; the bias is that of the operand where it is not mapped."""
-        weight, bias = self._split(self.crossbar.folded, operand)
+        weight, bias = self._split(self._folded, operand)
         return Operand(Packing(self._packing.count).own(weight), bias)
 
     @property
@@ -392,7 +419,7 @@ class Matrix(nn.Module):
         if self._rehearses:
             assert self._rehearsing is not None
             source = self._rehearsing.present
-        folded = self.crossbar.folded if source is None else source.folded
+        folded = self._folded if source is None else source.folded
         return self._split(folded, operand).weight
 
     def _split(self, folded: Tensor, operand: Operand) -> Operand:
@@ -409,6 +436,7 @@ class Matrix(nn.Module):
 
     def program(self, operand: Operand) -> None:
         """Write the operand into the cells again."""
+        self._others = ()
         self.crossbar.write(self.matrix_of(operand).transpose(1, 2))
         _begin_anew(self, None)
 
@@ -434,6 +462,8 @@ class Matrix(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._looked = None
+        for _, other in self._others:
+            other._apply(fn, recurse)
         if self._rehearsing is not None:
             self._rehearsing.drop()
         return self

@@ -47,7 +47,7 @@ def age(
     Raises:
         ConfigError: a number is negative, infinite or NaN, or outside what a device's data cover.
     """
-    crossbars = [matrix.crossbar for matrix in unique_matrices(model)]
+    crossbars = [each for matrix in unique_matrices(model) for each in matrix.crossbars]
     before = [crossbar.cells.clock.segments for crossbar in crossbars]
     for index, crossbar in enumerate(crossbars):
         try:

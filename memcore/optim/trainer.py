@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from memcore import _check
 from memcore.contracts.update import Pair, PulsedWeights, UpdateRule
 from memcore.crossbar.crossbar import Crossbar
+from memcore.errors import ConfigError
 from memcore.nn.matrix import Matrix
 from memcore.ops.surrogate import for_training
 from memcore.optim.cells import PulsedCells
@@ -20,6 +21,9 @@ class Trainer(nn.Module):
         headroom: how much larger than its largest weight the matrix may become.
         net: whether pulses up and down of one weight are subtracted before they are applied.
         pair: which cells of a weight take pulses; None leaves it to the rule and the mapping.
+
+    Raises:
+        ConfigError: the matrix still reads arrays of another training.
     """
 
     worn: Tensor  #: write cycles of a mean cell of each array that the clock knows of
@@ -29,6 +33,12 @@ class Trainer(nn.Module):
     ) -> None:
         super().__init__()
         crossbar = matrix.crossbar
+        if len(matrix.crossbars) > 1:
+            raise ConfigError(
+                f"{crossbar.cells.name or 'the layer'} adds up {len(matrix.crossbars)} arrays of "
+                "an earlier training; expected one array: memcore.program(model) writes what was "
+                "learned into it"
+            )
         pair = rule.pair if pair is None else pair
         slow = PulsedCells(crossbar, headroom=headroom, net=net, pair=pair)
         others = [
@@ -37,6 +47,9 @@ class Trainer(nn.Module):
         ]
         #: Arrays beside the network's, with their cells.
         self.beside = nn.ModuleList([each.crossbar for each in others])
+        shares = list(zip(rule.shares[:-1], others, strict=True))
+        matrix.read_with(tuple((share, each.crossbar) for share, each in shares if share))
+        self._unread = [each for share, each in shares if not share]
         self.cells = [*others, slow]
         self.arrays = nn.ModuleList(self.cells)
         ctx = crossbar.cells.context().child("update")
@@ -75,9 +88,9 @@ class Trainer(nn.Module):
         self._wear()
 
     def _age_beside(self) -> None:
-        """Let the time that passed for the network's arrays pass for those beside them."""
+        """Let the time that passed for the network's arrays pass for those that it never reads."""
         for temperature, seconds, *_ in self.slow.crossbar.cells.clock.segments.tolist():
-            for cells in self.cells[:-1]:
+            for cells in self._unread:
                 cells.crossbar.cells.clock.advance(temperature, seconds=seconds)
 
     def _wear(self) -> None:

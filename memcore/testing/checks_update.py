@@ -59,7 +59,7 @@ class ForgetfulWeights:
 
 
 def _arrays(plugin: UpdateRule) -> tuple[ForgetfulWeights, ...]:
-    return tuple(ForgetfulWeights(plugin) for _ in range(type(plugin).arrays))
+    return tuple(ForgetfulWeights(plugin) for _ in range(plugin.arrays))
 
 
 def _bound(plugin: UpdateRule) -> tuple[nn.Module, tuple[ForgetfulWeights, ...]]:

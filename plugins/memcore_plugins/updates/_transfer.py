@@ -73,10 +73,14 @@ class Transfer(nn.Module):
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the fast array for some vectors, then transfer the columns that are due."""
+        self.update(x, d, lr, int(self.vectors))
+        self.advance(len(x), lr)
+
+    def advance(self, count: int, lr: float) -> None:
+        """Transfer the columns that are due after some more vectors."""
         before = int(self.vectors)
+        self.vectors.add_(count)
         self.slow_rate.fill_(self._rate * lr)
-        self.update(x, d, lr, before)
-        self.vectors.add_(len(x))
         due = int(self.vectors) // self._every - before // self._every
         while due > 0:
             inputs = self.slow.shape[2]

@@ -1,0 +1,104 @@
+"""Several arrays for one matrix, each finer than the one before, which learns what it leaves."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from memcore import Context, PulsedWeights, parameter
+from memcore.optim import Pulser
+from memcore_plugins.updates._transfer import BufferedRule, BufferedTransfer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual(BufferedRule):
+    """The network reads the sum of several arrays, each weaker than the one before by `share`.
+
+        W = W_0 + share W_1 + share^2 W_2 + ...
+
+    A weaker array learns what the steps of the stronger ones are too coarse for. Pulse trains reach
+    the weakest one; what its columns show is added up digitally and pulses the one before it, and
+    so on, rarer from array to array. In the first `warm` vectors the strongest array learns alone.
+    For cells with few states. Li, Wu, Liu, Gokmen and Chen, "In-memory training on analog devices
+    with limited conductance states via multi-tile residual learning" (2025), arXiv:2510.02516;
+    Wu et al., NeurIPS (2025), arXiv:2502.06309. The transfer is that of `tiki_taka2`.
+    """
+
+    tiles: int = parameter(2, "1", "arrays of a matrix", within=(2, 8))
+    share: float = parameter(
+        0.25, "1", "weight of an array relative to the one before it", above=0, below=1
+    )
+    slower: int = parameter(
+        4, "1", "vectors between two transfers, relative to the array behind", at_least=1
+    )
+    warm: int = parameter(
+        0, "1", "vectors from which the strongest array learns alone, to begin with", at_least=0
+    )
+    longest: int = parameter(31, "1", "most slots of a train", within=(1, 10_000))
+    transfer_lr: float = parameter(
+        0.5, "1", "rate of the transfers, relative to the learning rate", above=0
+    )
+    momentum: float = parameter(
+        0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
+    )
+
+    @property
+    def arrays(self) -> int:  # type: ignore[override]
+        return self.tiles
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return tuple(self.share**n for n in reversed(range(self.tiles)))
+
+    def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
+        return _Trainer(self, weights, ctx)
+
+
+class _Link(BufferedTransfer):
+    """From one array to the one before it."""
+
+    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
+        self.collect(columns, self._rate * lr / self.slow.granularity * v)
+        self.send(columns)
+
+
+class _Trainer(nn.Module):
+    vectors: Tensor
+
+    def __init__(self, rule: Residual, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
+        super().__init__()
+        self._warm = rule.warm
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        self.coarse = Pulser(weights[-1], ctx.random.child("coarse"), longest=rule.longest)
+        self.links = nn.ModuleList(
+            _Link(
+                dataclasses.replace(rule, every=rule.every * rule.slower**n),
+                weights[n : n + 2],
+                ctx.random.child("link", n),
+            )
+            for n in range(rule.tiles - 1)
+        )
+
+    def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Pulse the strongest array, or the weakest one and pass on what it has learned."""
+        first, warm = int(self.vectors), max(0, self._warm - int(self.vectors))
+        self.vectors.add_(len(x))
+        if len(x[:warm]):
+            self.coarse(x[:warm], d[:warm], lr, first)
+        x, d = x[warm:], d[warm:]
+        if not len(x):
+            return
+        finest, *others = self.links
+        finest(x, d, lr)
+        for link in others:
+            link.advance(len(x), lr)
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for a report: the first array's trains, and what went from array to array."""
+        finest, *others = (link.figures() for link in self.links)
+        for number, each in enumerate(others, 2):
+            for name in ("transfers", "pulses a transfer"):
+                if name in each:
+                    finest[f"{name}, step {number}"] = each[name]
+        return finest
