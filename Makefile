@@ -26,7 +26,7 @@ export PYTHONSAFEPATH := 1
 export SPHINXOPTS ?= -W --keep-going
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lint format docs bench clean distclean
+.PHONY: help demo test coverage lint format docs bench wheel clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,15 @@ bench: $(DONE)/package $(DONE)/test ## run the benchmarks, tests/bench_*.py
 	@for script in $(filter-out %/bench_timing.py,$(wildcard tests/bench_*.py)); do \
 	  echo "== $$script"; PYTHONSAFEPATH= $(BIN)/python $$script || exit 1; done
 
+# The wheel is built from the source distribution, as everybody else will. torch brings libgomp.so.1 and is
+# loaded first: a second OpenMP runtime in the wheel would have threads of its own.
+wheel: $(DONE)/torch $(DONE)/test $(DONE)/release ## build the source distribution and a wheel of it into dist/, and check both
+	rm -rf dist
+	PIP_CONSTRAINT=$(abspath constraints.txt) $(BIN)/python -m build --outdir dist/raw -Ccmake.define.MEMCORE_CUDA=OFF
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude libgomp.so.1 --wheel-dir dist dist/raw/*.whl
+	mv dist/raw/*.tar.gz dist && rm -r dist/raw
+	MEMCORE_DIST=dist $(BIN)/pytest -q --noconftest tests/test_wheel.py
+
 clean: ## remove what builds and runs left behind, but not .venv
 	rm -rf build dist docs/_build docs/reference/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f .coverage .coverage.*
@@ -86,6 +95,6 @@ $(DONE)/package: $(DONE)/torch $(SOURCES)
 	$(INSTALL) --build-constraint constraints.txt -Ccmake.define.MEMCORE_CUDA=$(MEMCORE_CUDA) ".[study]"
 	@touch $@
 
-$(DONE)/test $(DONE)/docs $(DONE)/lint: $(DONE)/%: $(DONE)/torch pyproject.toml
+$(DONE)/test $(DONE)/docs $(DONE)/lint $(DONE)/release: $(DONE)/%: $(DONE)/torch pyproject.toml
 	$(INSTALL) --group $*
 	@touch $@
