@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -441,6 +442,29 @@ def test_units_are_submitted_as_arrays_and_lost_jobs_again(cluster: Cluster) -> 
     cluster.lost = 100
     with pytest.raises(StudyError, match=r"lost 3 times, at last job 7: ran out of time; .*7\.err"):
         list(slurm.evaluate(abs, iter(range(20))))
+
+
+class Forgotten(Job):
+    def done(self) -> bool:
+        return False
+
+
+def test_a_job_that_left_the_queue_without_a_result_is_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = [Forgotten(None), Forgotten(None)]
+    whole = cluster.submit
+    monkeypatch.setattr(cluster, "submit", lambda *work: lost.pop() if lost else whole(*work))
+    answers = [None, {"7"}, set(), set(), {"7"}]  # no answer, and a look that missed it
+    queue = "memcore_plugins.executors._slurm_queue.queued"
+    monkeypatch.setattr(queue, lambda: answers.pop(0) if answers else set())
+    slurm = memcore.executors["slurm"](workers=2, units=3, attempts=2, seconds=1e-3)
+    assert sorted(slurm.evaluate(abs, iter(range(20)))) == list(range(20))
+    assert not answers
+    assert not lost
+    lost += [Forgotten(None), Forgotten(None)]
+    with pytest.raises(StudyError, match="lost 1 times, at last job 7: it is in the queue no more"):
+        list(replace(slurm, attempts=1).evaluate(abs, iter(range(20))))
 
 
 def test_jobs_keep_the_promises_of_an_executor(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from memcore import Executor, MissingPackageError, StudyError, parameter
+from memcore_plugins.executors._slurm_queue import Queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class Slurm(Executor):
 
     A job evaluates some units, one after the other, and writes each result into the results folder,
     which is to be on a disk that all machines share. A job that is lost, runs out of its time or is
-    preempted is submitted again, and skips what it had finished. Each task has its own log.
+    preempted is submitted again, and skips what it had finished. Each task has its own log. Slurm's
+    accounting is not needed: a job that is in the queue no more and left no result is lost.
     """
 
     workers: int = parameter(32, "1", "jobs that wait or run at a time", at_least=1)
@@ -82,6 +84,7 @@ class _Jobs:
     def __init__(self, slurm: Slurm, work: Any) -> None:
         self.slurm, self.work = slurm, work
         self.executor = slurm.submitter()
+        self.queue = Queue(slurm.seconds)
         self.running: dict[Any, tuple[list[Any], int]] = {}
 
     def submit(self, chunks: Sequence[tuple[list[Any], int]]) -> None:
@@ -100,6 +103,7 @@ class _Jobs:
         """The results of the jobs that end next."""
         ended = [job for job in self.running if job.done()]
         if not ended:
+            self._submit_forgotten()
             time.sleep(self.slurm.seconds)
         for job in ended:
             units, attempt = self.running.pop(job)
@@ -111,6 +115,12 @@ class _Jobs:
                 if isinstance(result, Exception):
                     raise result
                 yield result
+
+    def _submit_forgotten(self) -> None:
+        for job in self.queue.lost(self.running) if self.slurm.cluster == "slurm" else []:
+            if not job.done():
+                lost = StudyError("it is in the queue no more and left no result")
+                self._again(job, *self.running.pop(job), lost)
 
     def _again(self, job: Any, units: list[Any], attempt: int, lost: Exception) -> None:
         if attempt >= self.slurm.attempts:
