@@ -56,6 +56,9 @@ def judged(outputs, targets):
         what = ""
     if what == "slow":
         time.sleep(0.05)
+    if what == "tell device":
+        with (HERE / "devices").open("a") as log:
+            log.write(f"{os.getpid()} {os.environ.get('MEMCORE_DEVICE', 'none')}\\n")
     if what.startswith("kill") and os.getpid() != int(what.split()[1]):
         if what.endswith("once"):
             wanted.unlink()
@@ -107,7 +110,7 @@ def case(sketch: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def fresh_log(case: Path) -> Iterator[None]:
-    for name in ("log", "wanted"):
+    for name in ("log", "wanted", "devices"):
         (case / name).unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
@@ -202,6 +205,56 @@ def test_spawned_processes_leave_the_same_bytes(case: Path, tmp_path: Path) -> N
     run(case, tmp_path / "out", executor="processes", workers=1)
     assert contents(tmp_path / "out") == contents(case / "out")
     assert judged(case) == UNITS + 1
+
+
+# Two names of one device, as there are two GPUs elsewhere. A process that is spawned takes so long
+# to begin that another one may have done all units.
+@pytest.mark.parametrize(
+    ("start", "devices"), [("fork", ["cpu", "cpu:0"]), ("spawn", ["cpu:0"])], ids=["fork", "spawn"]
+)
+def test_processes_take_devices_in_turn_and_leave_the_same_bytes(
+    case: Path, tmp_path: Path, start: str, devices: list[str]
+) -> None:
+    want(case, "tell device")
+    run(case, tmp_path / "out", executor={"name": "processes", "start": start}, devices=devices)
+    assert contents(tmp_path / "out") == contents(case / "out")
+    told = {tuple(line.split()) for line in (case / "devices").read_text().splitlines()}
+    assert len(told) == len(devices) + 1  # a process keeps its device; that of the run has none
+    assert {device for _, device in told} == {*devices, "none"}
+
+
+def test_a_dead_process_leaves_its_device_to_the_next(case: Path, tmp_path: Path) -> None:
+    study.plan(case / "study.toml", tmp_path / "out")
+    want(case, f"kill {os.getpid()} once")
+    executor = {**FORKED, "devices": ("cpu:0",)}
+    run(case, tmp_path / "out", executor=executor)
+    assert contents(tmp_path / "out") == contents(case / "out")
+
+
+@pytest.mark.parametrize(
+    ("executor", "devices", "words"),
+    [
+        (FORKED, ["meta"], "device 'meta' cannot be used"),
+        (FORKED, ["cuda:99"], "device 'cuda:99' cannot be used"),
+        (FORKED, ["gpu0"], "devices has 'gpu0'.*expected names of torch devices"),
+        ("inline", ["cpu"], "executor 'inline' takes no devices; expected one that does"),
+    ],
+)
+def test_devices_that_do_not_fit_are_refused(
+    case: Path, tmp_path: Path, executor: Any, devices: list[str], words: str
+) -> None:
+    with pytest.raises((StudyError, ConfigError), match=words):
+        run(case, tmp_path / "out", executor=executor, devices=devices)
+
+
+def test_the_device_of_a_process_is_of_the_type_that_the_study_asks_for(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMCORE_DEVICE", "cpu:0")
+    run(case, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(case / "out")
+    with pytest.raises(StudyError, match=r"on 'cpu:0', .* study on 'cuda'; expected devices of"):
+        run(case, tmp_path / "other", device="cuda")
 
 
 def test_an_executor_without_workers_says_so(case: Path, tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ _EXECUTOR = click.option(
 _WORKERS = click.option(
     "--workers", type=click.IntRange(min=1), help="Number of workers of the executor."
 )
+_DEVICES = click.option(
+    "--devices",
+    metavar="A,B,...",
+    default="",
+    callback=lambda _context, _option, text: text.split(",") if text else [],
+    help="Torch devices that the workers take in turn, such as cuda:0,cuda:1.",
+)
 _FOLDER = OutputFolder()
 
 
@@ -63,6 +70,7 @@ _FOLDER = OutputFolder()
 @click.option("--device", help="Torch device to compute on, such as cuda.")
 @_EXECUTOR
 @_WORKERS
+@_DEVICES
 @click.option("--shard", help="Part of the chips to evaluate, such as 3/8; see memcore collect.")
 @_FRESH
 @_QUIET

@@ -18,6 +18,7 @@ from memcore.study.data import Dataset
 from memcore.study.evaluation import chip_of, chip_seed
 from memcore.study.files import digest_json, read_json, write_json
 from memcore.study.layered import Arrays
+from memcore.study.placement import placed
 from memcore.study.prices import FIGURES, Price, checked, labels
 from memcore.study.results import Results, name_of
 from memcore.study.sweeps import Point
@@ -116,7 +117,7 @@ def _priced(
     study: Study, network: tuple[nn.Module, Dataset], point: Point, config: Arrays
 ) -> tuple[Price, ...]:
     general, (model, dataset) = study.study, network
-    images = dataset.test.head(_IMAGES).images.to(general.device)
+    images = dataset.test.head(_IMAGES).images.to(placed(general.device))
     inputs = dataset.prepare(images)
     try:
         chip = chip_of(model, config, dataset, general, chip_seed(general, 0))

@@ -13,6 +13,7 @@ from memcore.study.data import Dataset, Split
 from memcore.study.layered import Arrays
 from memcore.study.life import Life
 from memcore.study.metrics import Metric, Score
+from memcore.study.placement import placed
 from memcore.study.training import forward
 
 
@@ -44,7 +45,7 @@ def judged(
 def _outputs(
     model: nn.Module, dataset: Dataset, test: Split, general: General
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    device = torch.device(general.device)
+    device = placed(general.device)
     for start in range(0, len(test), general.batch):
         targets = test.labels[start : start + general.batch].to(device)
         outputs = forward(model, dataset, test.images[start : start + general.batch], device)
@@ -86,4 +87,5 @@ def chip_of(
     model: nn.Module, config: Arrays, dataset: Dataset, general: General, seed: int
 ) -> nn.Module:
     """The virtual chip of a seed, written and calibrated."""
-    return chip(model, config, dataset, general.calibration, general.device, seed)
+    device = placed(general.device)
+    return chip(model, config, dataset, general.calibration, str(device), seed)

@@ -1,6 +1,6 @@
 """From what a user names to an executor."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -20,7 +20,11 @@ _MANY: Final = 256  #: units at once in a pool that does not tell its size
 ExecutorSpec = str | Mapping[str, Any] | Executor | Pool
 
 
-def made(spec: Any, workers: int | None = None) -> Executor:
+#: What may be asked of an executor that has such a parameter.
+_ASKED: Final = {"workers": "number of workers", "devices": "devices"}
+
+
+def made(spec: Any, workers: int | None = None, devices: Sequence[str] = ()) -> Executor:
     """The executor that a name, a mapping, an instance or a pool stands for.
 
     Args:
@@ -28,31 +32,37 @@ def made(spec: Any, workers: int | None = None) -> Executor:
             "package.module:function", which returns what offers `concurrent.futures`; or such an
             object.
         workers: number of workers, for an executor that takes one.
+        devices: torch devices of the workers, for an executor that takes them.
 
     Raises:
-        ConfigError: it is none of these, or takes no number of workers.
+        ConfigError: it is none of these, or takes no number of workers or no devices.
         UnknownPluginError: no executor has this name.
     """
-    chosen = _chosen(spec, workers)
+    asked = {"workers": workers, "devices": tuple(devices)}
+    chosen = _chosen(spec, {name: value for name, value in asked.items() if value})
     chosen.check()
     return chosen
 
 
-def _chosen(spec: Any, workers: int | None) -> Executor:
+def _chosen(spec: Any, asked: Mapping[str, Any]) -> Executor:
     if isinstance(spec, str) and ":" in spec and spec not in registries()["executors"]:
-        return _chosen(_called(spec, workers), None)
+        rest = {name: value for name, value in asked.items() if name != "workers"}
+        return _chosen(_called(spec, asked.get("workers")), rest)
     if not isinstance(spec, Executor | str | Mapping) and callable(getattr(spec, "submit", None)):
-        return _Given(spec)
-    chosen: Executor = plugin("executors", spec)
-    if workers is None:
-        return chosen
-    names = [field.name for field in fields(chosen) if field.init]  # type: ignore[arg-type]
-    if "workers" not in names:
-        raise ConfigError(
-            f"executor {shown(spec)} takes no number of workers; expected one that does, such as "
-            "processes"
-        )
-    return replace(chosen, workers=workers)  # type: ignore[type-var]
+        return _with(_Given(spec), asked, spec)
+    return _with(plugin("executors", spec), asked, spec)
+
+
+def _with(executor: Executor, asked: Mapping[str, Any], spec: Any) -> Executor:
+    """An executor with what was asked of it."""
+    names = [field.name for field in fields(executor) if field.init]  # type: ignore[arg-type]
+    for name in asked:
+        if name not in names:
+            raise ConfigError(
+                f"executor {shown(spec)} takes no {_ASKED[name]}; expected one that does, such as "
+                "processes"
+            )
+    return replace(executor, **asked) if asked else executor  # type: ignore[type-var]
 
 
 def _called(spec: str, workers: int | None) -> Any:

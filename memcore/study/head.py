@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from memcore.errors import StudyError
 from memcore.study import checkpoints, data, metrics, models
 from memcore.study.config import Study
 from memcore.study.costs import require_models
@@ -19,6 +18,7 @@ from memcore.study.life import warn_if_nothing_passes
 from memcore.study.locks import Locks
 from memcore.study.metrics import Metric, Score
 from memcore.study.network import Networks
+from memcore.study.placement import placed
 from memcore.study.planning import Described, described
 from memcore.study.progress import Progress
 from memcore.study.store import Store, Subject
@@ -55,7 +55,7 @@ class Head:
         _warn_of_vain_waiting(content)
         general = study.study
         require_models(general)
-        device = _device(general.device)
+        device = placed(general.device)
         dataset = data.dataset(general.data, study.folder)
         metric = metrics.metric(general.metric, study.folder)
         metric.require(dataset.test.labels)
@@ -107,15 +107,3 @@ def _warn_of_vain_waiting(content: Described) -> None:
             [point.life for point, _ in mine],
             [entry for _, config in mine for entry in each(config)],
         )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        (torch.zeros(1, device=device) + 1).item()  # "meta" has no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise StudyError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]}; expected one that "
-            "computes, such as cpu or cuda"
-        ) from None
-    return device

@@ -1,6 +1,6 @@
 """Running a study: prepare it, evaluate what is missing, write the table and the picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def run(
     progress: bool | None = None,
     executor: ExecutorSpec = "inline",
     workers: int | None = None,
+    devices: Sequence[str] = (),
     shard: str | None = None,
     **overrides: Any,
 ) -> Results:
@@ -45,6 +46,8 @@ def run(
             mapping `{"name": ..., parameters}`, a `memcore.Executor`, or anything that offers
             `concurrent.futures`.
         workers: number of workers of the executor.
+        devices: torch devices that the workers take in turn, such as "cuda:0" and "cuda:1" for a
+            study on "cuda"; that of the study for all when empty.
         shard: part of the units to evaluate, such as "3/8"; `memcore.study.collect` makes the
             table when all parts are there.
         overrides: entries of `[study]` that win over those of the file, such as `chips=3`.
@@ -55,7 +58,7 @@ def run(
     Raises:
         StudyError: something in the study or in the folder does not fit; says what to do.
     """
-    spread = made(executor, workers)
+    spread = made(executor, workers, devices)
     part = None if shard is None else Shard.of(shard)
     asked = read(source, **overrides)
     if part is not None:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from memcore.errors import MemcoreError, StudyError
@@ -20,6 +19,7 @@ from memcore.study.evaluation import evaluate_chip
 from memcore.study.files import read_json
 from memcore.study.metrics import Metric, Score
 from memcore.study.network import Networks
+from memcore.study.placement import placed
 from memcore.study.planning import Described, Unit, described
 from memcore.study.store import RESOLVED, Subject
 from memcore.study.units import Units
@@ -175,7 +175,7 @@ def _loaded(plan: Plan) -> Bench:
     content = described(plan.study)
     dataset = data.dataset(general.data, plan.study.folder)
     metric = metrics.metric(general.metric, plan.study.folder)
-    model = Networks(plan.study, plan.out, torch.device(general.device)).loaded()
+    model = Networks(plan.study, plan.out, placed(general.device)).loaded()
     identity = content.record()["identity"]
     here = Subject(identity, checkpoints.digest(model), checkpoints.digest_dataset(dataset))
     if here != plan.subject:
