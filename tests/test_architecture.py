@@ -26,6 +26,7 @@ ROOMS = (
     "memcore._display",
     "memcore._check",
     "memcore._toml",
+    "memcore._csv",
     "memcore._moved",
     "memcore.native",
     "memcore.ops",

@@ -1,4 +1,4 @@
-"""`memcore device`: the parameters and presets of a device, and a picture of its loop."""
+"""`memcore device`: the parameters and presets of a device, and its loop in files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,18 +21,36 @@ if TYPE_CHECKING:
     type=OutputFile(picture=True),
     help="File for a picture of the current-voltage loop (.png, .svg, .pdf).",
 )
-def device(name: str, preset: str | None, plot: Path | None) -> None:
+@click.option(
+    "--csv",
+    "table",
+    type=OutputFile(),
+    help="File for the samples of that loop: time, voltage, current, state (.csv).",
+)
+@click.option(
+    "--spice",
+    "deck",
+    type=OutputFile(),
+    help="File for that loop as a deck for ngspice, to run with ngspice -b FILE.",
+)
+def device(
+    name: str, preset: str | None, plot: Path | None, table: Path | None, deck: Path | None
+) -> None:
     """Show the parameters of the device NAME with units and sources, and its presets.
 
     NAME may be a device file, such as mydevice.toml.
     """
+    from memcore._csv import csv_path
     from memcore.dynamics.sweep import liveliest_sweep
     from memcore.plot.notebook import parameters
     from memcore.registry.specs import plugin
 
     made = plugin("devices", name if preset is None else {"name": name, "preset": preset})
     cls = type(made)
-    trace = None if plot is None else liveliest_sweep(made)
+    if table is not None:
+        csv_path(table)  # before the work
+    wanted = any(path is not None for path in (plot, table, deck))
+    trace = liveliest_sweep(made) if wanted else None
     click.echo(f"{name}: {(cls.__doc__ or '').strip().partition(chr(10))[0]}")
     if preset is not None:
         click.echo(f"preset {preset}: {cls.presets[preset].source}")
@@ -41,8 +59,8 @@ def device(name: str, preset: str | None, plot: Path | None) -> None:
         click.echo(f"  {line}")
     _list_presets(cls)
     _tell_provenance(name)
-    if plot is not None and trace is not None:
-        _draw(trace, plot)
+    if trace is not None:
+        _write(trace, plot, table, deck)
 
 
 def _list_presets(cls: "type[Memristor]") -> None:
@@ -62,6 +80,18 @@ def _tell_provenance(name: str) -> None:
         click.echo(f"device {tables['device']['name']}, from {name}")
         for key, value in tables.get("provenance", {}).items():
             click.echo(f"  {key}: {value}")
+
+
+def _write(trace: "Trace", plot: Path | None, table: Path | None, deck: Path | None) -> None:
+    if plot is not None:
+        _draw(trace, plot)
+    if table is not None:
+        click.echo(f"samples {trace.to_csv(table)}")
+    if deck is not None:
+        from memcore.spice import transient
+
+        deck.write_text(transient(trace), encoding="utf-8")
+        click.echo(f"deck {deck}")
 
 
 def _draw(trace: "Trace", path: Path) -> None:

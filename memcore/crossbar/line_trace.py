@@ -1,10 +1,12 @@
 """`LineTrace`: which word lines the inputs really drive, in each phase and operation unit."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from memcore._csv import write_csv
 from memcore.crossbar.plan import ReadPlan
 
 
@@ -38,6 +40,26 @@ class LineTrace:
     def driven(self) -> int:
         """Lines with a voltage in all reads."""
         return sum(self.ones)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the counts as a text file of columns; a file that is there is replaced.
+
+        Columns are `count`, `number` and `value`: for `open` the value is how many reads had that
+        number of lines with a voltage, for `ones` how many lines had one in the phase of that
+        number.
+
+        Args:
+            path: file to write, its name ending in .csv.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: the name ends otherwise, or nothing can be written there.
+        """
+        counts = {"open": self.open, "ones": self.ones}
+        rows = [(name, k, n) for name, all_ in counts.items() for k, n in enumerate(all_)]
+        return write_csv(path, ("count", "number", "value"), rows)
 
     def add(self, phases: Sequence[Tensor], plan: ReadPlan) -> None:
         """Count some more.

@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from memcore import _check, native
+from memcore._csv import write_csv
 from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
@@ -23,6 +25,7 @@ from memcore.dynamics.load import NO_LOAD, Load, loaded
 from memcore.dynamics.recording import Program, lower
 from memcore.dynamics.recording import record as record_step
 from memcore.dynamics.recording import run as kernel
+from memcore.dynamics.table import table_of
 from memcore.errors import ConfigError, RecordingError, ShapeError
 from memcore.random import Stream
 from memcore.registry.instances import devices
@@ -75,6 +78,25 @@ class Trace:
     def conductance(self) -> Tensor:
         """Small-signal conductance at every recorded sample, [rows, *cells] S."""
         return self.device.conductance(self.state.movedim(1, 0))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the trace as a text file of columns, a row for each recorded sample.
+
+        Columns are `time` (s), `voltage` of the source (V), `current` (A), `across` (V), the
+        voltage of the cells, `conductance` (S) and `state_0`, `state_1`, ... of each cell, whose
+        indices come last: `current_2_5`. A voltage that all cells share has one column. Numbers
+        have all their digits; a file that is there is replaced.
+
+        Args:
+            path: file to write, its name ending in .csv.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: the name ends otherwise, or nothing can be written there.
+        """
+        return write_csv(path, *table_of(self))
 
     def __repr__(self) -> str:
         rows, cells = self.current.shape[0], tuple(self.current.shape[1:])

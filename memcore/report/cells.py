@@ -1,16 +1,16 @@
 """`export_cells`: every cell of a network with its place and conductance, for other programs."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from memcore._csv import write_csv, writing
 from memcore._text import shown
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.contract import hookimpl
@@ -91,26 +91,13 @@ def export_cells(
         name: {**_columns(matrix.crossbar), **_taken(name, matrix.crossbar, writes)}
         for name, (_, matrix) in named_matrices(model).items()
     }
-    try:
-        if target.suffix == ".npz":
-            flat = {f"{n}/{key}": column for n, t in tables.items() for key, column in t.items()}
-            np.savez_compressed(target, **flat)  # type: ignore[arg-type]
-        else:
-            with target.open("w", encoding="utf-8", newline="") as file:
-                _write(file, tables)
-    except OSError as error:
-        raise ConfigError(
-            f"'{target}' cannot be written: {error.strerror}; expected a folder that exists and "
-            "can be written"
-        ) from None
+    if target.suffix == ".csv":
+        rows = ([name, *row] for name, columns in tables.items() for row in _rows(columns))
+        return write_csv(target, ["matrix", *next(iter(tables.values()))], rows)
+    with writing(target):
+        flat = {f"{n}/{key}": column for n, t in tables.items() for key, column in t.items()}
+        np.savez_compressed(target, **flat)  # type: ignore[arg-type]
     return target
-
-
-def _write(file: TextIO, tables: Mapping[str, _Columns]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["matrix", *next(iter(tables.values()))])
-    for name, columns in tables.items():
-        writer.writerows([name, *row] for row in _rows(columns))
 
 
 def _rows(columns: _Columns) -> Iterator[tuple[Any, ...]]:

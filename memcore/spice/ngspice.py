@@ -97,6 +97,39 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
     Raises:
         SpiceError: ngspice is not installed, takes too long, or finds no operating point.
     """
+    done = printed(netlist, timeout, "a smaller array")
+    values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
+    if done.failed or not values:
+        raise SpiceError(f"ngspice found no operating point: {done.message}")
+    return Result(values)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What ngspice printed.
+
+    Attributes:
+        stdout: its output.
+        failed: whether it says that it failed.
+        message: why, as far as it tells.
+    """
+
+    stdout: str
+    failed: bool
+    message: str
+
+
+def printed(netlist: str, timeout: float | None, smaller: str) -> Printed:
+    """Run a netlist in batch mode.
+
+    Args:
+        netlist: the netlist, with what is to be done.
+        timeout: time in s after which ngspice is stopped; None for no limit.
+        smaller: what to take instead where it takes too long, for the message.
+
+    Raises:
+        SpiceError: ngspice is not installed or takes too long.
+    """
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder) / "crossbar.cir"
         deck.write_text(netlist, encoding="utf-8")
@@ -105,13 +138,10 @@ def run(netlist: str, *, timeout: float | None = None) -> Result:
             done = _run(["-n", "-b", str(deck)], timeout)
         except subprocess.TimeoutExpired:
             raise SpiceError(
-                f"ngspice has not finished after {timeout!r} s; allow more time, or take a smaller "
-                "array"
+                f"ngspice has not finished after {timeout!r} s; allow more time, or take {smaller}"
             ) from None
-    values = {name: float(value) for name, value in _VALUE.findall(done.stdout)}
-    if done.returncode or not values or "aborted" in done.stderr + done.stdout:
-        raise SpiceError(f"ngspice found no operating point: {_message(done)}")
-    return Result(values)
+    failed = bool(done.returncode) or "aborted" in done.stderr + done.stdout
+    return Printed(done.stdout, failed, _message(done))
 
 
 def seconds_for(rows: int, cols: int) -> float:
