@@ -1,5 +1,6 @@
 import dataclasses
 import warnings
+from typing import ClassVar
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ from torch import nn
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, NoEffectWarning, NonIdeality, Stage, Stream
+from memcore.crossbar.writings import Writings
 from memcore.report.diagnosis import accuracy
+from memcore.report.variants import with_effects
 
 X = Stream(5).normal((200, 6))
 LOADER = [(X[:150], torch.zeros(150).long()), (X[150:], torch.zeros(50).long())]
@@ -238,3 +241,66 @@ def test_a_layer_alone_can_be_diagnosed():
 def test_a_loader_that_does_not_fit_is_named(loader, message):
     with pytest.raises(ConfigError, match=message):
         memcore.diagnose(memristive(), loader)
+
+
+# -- what a diagnosis costs ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counting(memcore.programmers["direct"]):
+    """Writes as `direct` does, and counts."""
+
+    writes: ClassVar[int] = 0
+
+    def program(self, array, target, ctx):
+        type(self).writes += 1
+        return super().program(array, target, ctx)
+
+
+def writes_of_a_diagnosis(rewritten, *effects, **settings):
+    """For each layer, of which one writing is that of what the cells should hold by now."""
+    mem = memristive(X, programmer=Counting(), nonidealities=effects, **settings)
+    for _ in range(rewritten):
+        memcore.program(mem)
+    before = Counting.writes
+    memcore.diagnose(mem, LOADER, mean, cost=None)
+    return (Counting.writes - before) / 2
+
+
+@pytest.mark.filterwarnings("ignore::memcore.NoEffectWarning")
+@pytest.mark.parametrize("rewritten", [0, 2])
+@pytest.mark.parametrize(
+    ("effects", "settings", "writes"),
+    [
+        ([], {}, 1),
+        (["d2d"], {}, 2),
+        (["d2d", "c2c"], {}, 4),
+        (["d2d", "c2c", {"name": "stuck_at", "p_lrs": 0.1}], {}, 8),
+        (["read_noise", {"name": "drift", "nu": 0.1}], {"dac": "uniform", "adc": "uniform"}, 1),
+        (["d2d", "read_noise", {"name": "drift", "nu": 0.1}], {"adc": "uniform"}, 2),
+    ],
+)
+def test_variants_that_are_written_alike_are_written_once(effects, settings, writes, rewritten):
+    assert writes_of_a_diagnosis(rewritten, *effects, **settings) == writes
+
+
+@pytest.mark.filterwarnings("ignore::memcore.NoEffectWarning")
+@pytest.mark.parametrize("programmer", ["direct", "write_verify"])
+def test_variants_that_adopt_cells_are_those_that_are_written(programmer):
+    wear = {"name": "drift", "nu": 0.2}
+    mem = memristive(
+        nonidealities=["c2c", {"name": "stuck_at", "p_lrs": 0.1}, "read_noise", wear, "ir_drop"],
+        device="vteam",
+        programmer=programmer,
+    )
+    memcore.program(mem)
+    memcore.age(mem, seconds=100.0)
+    writings = Writings()
+    every = list(mem[0].crossbar.config.effects)
+    for left_out in (every, [], ["drift"], ["read_noise"], ["ir_drop"], every[2:], every):
+        keep = set(every) - set(left_out)
+        adopted, written = with_effects(mem[0], keep, writings), with_effects(mem[0], keep)
+        assert torch.equal(adopted.crossbar.programmed, written.crossbar.programmed)
+        assert torch.equal(adopted.crossbar.conductance, written.crossbar.conductance)
+        assert torch.equal(adopted.crossbar.folded, written.crossbar.folded)
+        assert torch.equal(adopted(X[:5]), written(X[:5]))

@@ -353,20 +353,37 @@ class Cells(nn.Module):
         return self.written(weight, writes=int(self.writes), present=self.before)
 
     @for_training
-    def repeat(self, other: "Cells", weight: Tensor) -> None:
+    def repeat(self, other: "Cells", weight: Tensor) -> Written:
         """Write as `other` was written last: with its draws, from what its cells were before."""
         present = other.before if self._is_incremental else None
-        self.store(self.written(weight, writes=int(other.writes), present=present))
+        written = self.written(weight, writes=int(other.writes), present=present)
+        self.store(written)
+        return written
 
-    def store(self, written: Written) -> None:
+    @for_training
+    def adopt(self, written: Written) -> None:
+        """Hold what other cells of the same chip hold that were written alike.
+
+        Args:
+            written: of cells whose configuration differs in what happens after the writing.
+        """
+        target = written.target.clone() if self._needs_target else written.target
+        array = dataclasses.replace(written.array, target=target, noises=(), wires=None)
+        array = dataclasses.replace(array, layout=Layout(), reach=None)
+        effects = self._bound(array, self.context(written.writes))
+        array = self._as_told(array, effects, written.target, written.array.present)
+        self.store(dataclasses.replace(written, effects=effects, array=array), is_new=False)
+
+    def store(self, written: Written, *, is_new: bool = True) -> None:
         """Keep what was written, count its yield and tell the hooks."""
         self.take(written)
-        call(
-            manager(),
-            Hooks.memcore_array_programmed,
-            array=written.array,
-            programmed=written.programmed,
-        )
+        if is_new:
+            call(
+                manager(),
+                Hooks.memcore_array_programmed,
+                array=written.array,
+                programmed=written.programmed,
+            )
         self.last = ArrayYield.of(written.programmed, written.target, written.array)
         for listener in self.listeners:
             listener(written)

@@ -135,6 +135,7 @@ class Crossbar(nn.Module):
         name: str = "",
         constant: bool = False,
         parts: tuple[int, ...] = (),
+        write: Callable[[Cells, Tensor], object] = Cells.write,
     ) -> Self:
         """Arrays that hold `weight` [groups, rows, cols] as `config` says.
 
@@ -145,9 +146,10 @@ class Crossbar(nn.Module):
             name: qualified name of the matrix, for messages.
             constant: whether the last row is driven by a constant input of 1, past the DAC.
             parts: sizes of the parts of the inputs that have a DAC range each, () for one range.
+            write: lets the cells hold the weight; by default they are written the first time.
         """
         crossbar = cls.__new__(cls)
-        crossbar._setup(weight, config, random, name, constant, parts)
+        crossbar._setup(weight, config, random, name, constant, parts, write)
         return crossbar
 
     @for_training
@@ -159,6 +161,7 @@ class Crossbar(nn.Module):
         name: str,
         constant: bool,
         parts: tuple[int, ...] = (),
+        write: Callable[[Cells, Tensor], object] = Cells.write,
     ) -> None:
         nn.Module.__init__(self)
         self.config = config
@@ -174,7 +177,7 @@ class Crossbar(nn.Module):
         self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
-        self.cells.write(weight)
+        write(self.cells, weight)
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
         told = with_unit(ctx.child("adc"), config, plan)
@@ -231,13 +234,6 @@ class Crossbar(nn.Module):
             written = self.cells.write(weight)
             self.refresh()
         return written.programmed
-
-    @for_training
-    def repeat(self, other: Self, weight: Tensor) -> None:
-        """Write as `other` was written last: with its draws, from what its cells were before."""
-        with self._lock:
-            self.cells.repeat(other.cells, weight)
-            self.refresh()
 
     @for_training
     def age(

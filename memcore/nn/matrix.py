@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand
+from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
+from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
@@ -52,6 +54,7 @@ class Matrix(nn.Module):
         random: the stream of the matrix.
         name: qualified name, for messages.
         parts: sizes of the parts of the inputs that have a DAC range each, () for one range.
+        write: lets cells hold the weights; by default they are written the first time.
 
     Raises:
         ConfigError: the configuration has no mapper, or the arrays cannot hold the operand.
@@ -64,6 +67,7 @@ class Matrix(nn.Module):
         random: Stream,
         name: str,
         parts: tuple[int, ...] = (),
+        write: Callable[[Cells, Tensor], object] = Cells.write,
     ) -> None:
         super().__init__()
         if config.mapper is None or config.programmer is None:
@@ -79,6 +83,7 @@ class Matrix(nn.Module):
             name=name,
             constant=self.maps_bias,
             parts=parts,
+            write=write,
         )
         self.crossbar.register_forward_pre_hook(_no_shortcut)
         training = config.training
@@ -427,11 +432,18 @@ class Matrix(nn.Module):
             return Operand(folded, operand.bias)
         return Operand(folded[..., :-1], folded[..., -1].flatten())
 
-    def holds(self, operand: Operand) -> bool:
-        """Whether the cells are what writing the operand, with the same draws, would make them."""
+    def holds(self, operand: Operand, writings: Writings | None = None) -> bool:
+        """Whether the cells are what writing the operand, with the same draws, would make them.
+
+        Args:
+            operand: weights and bias.
+            writings: keep what they would be made.
+        """
         cells = self.crossbar.cells
         with torch.no_grad():
             again = cells.again(self.matrix_of(operand).transpose(1, 2))
+        if writings is not None:
+            writings.keep(cells, again)
         return torch.equal(again.conductance, cells.programmed)
 
     def program(self, operand: Operand) -> None:
@@ -440,10 +452,21 @@ class Matrix(nn.Module):
         self.crossbar.write(self.matrix_of(operand).transpose(1, 2))
         _begin_anew(self, None)
 
-    def reconfigured(self, config: CrossbarConfig, operand: Operand) -> Self:
-        """The same matrix of the same chip, built and read as another configuration says."""
+    def reconfigured(
+        self, config: CrossbarConfig, operand: Operand, writings: Writings | None = None
+    ) -> Self:
+        """The same matrix of the same chip, built and read as another configuration says.
+
+        Args:
+            config: the configuration.
+            operand: weights and bias.
+            writings: what other variants of this chip hold.
+        """
         old = self.crossbar
-        matrix = type(self)(operand, config, old.cells.random, old.cells.name, old.input.parts)
+        writings = Writings() if writings is None else writings
+        write = writings.writer(old.cells)
+        settings = (config, old.cells.random, old.cells.name, old.input.parts, write)
+        matrix = type(self)(operand, *settings)
         new = matrix.crossbar
         if matrix.input_range is not None and self.input_range is not None:
             matrix.input_range.load_state_dict(self.input_range.state_dict())
@@ -452,8 +475,6 @@ class Matrix(nn.Module):
         if config.adc is not None and new.output.range.shape == old.output.range.shape:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
-        if old.cells.writes:
-            new.repeat(old, self.matrix_of(operand).transpose(1, 2))
         new.reads.copy_(old.reads)
         new.cells.correction = old.cells.correction
         new.set_clock(old.cells.clock.segments.clone())

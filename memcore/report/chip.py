@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from memcore._text import some
+from memcore.crossbar.writings import Writings
 from memcore.errors import NoEffectWarning, StaleCellsWarning, warn
 from memcore.nn.walk import layers as converted
 from memcore.nn.walk import matrices, qualified, unique_matrices
@@ -40,17 +41,21 @@ def reads_unused(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def stale_matrices(model: nn.Module) -> tuple[str, ...]:
+def stale_matrices(model: nn.Module, writings: Writings | None = None) -> tuple[str, ...]:
     """The matrices whose cells were written from other weights than the parameters hold now.
 
     Each is written once more, in thought and with the draws of its last writing, and compared.
     Cells that would be the same, since a device has few states, are not stale.
+
+    Args:
+        model: the network.
+        writings: keep what the matrices would hold, for variants of the chip.
     """
     stale = []
     for layer_name, layer in converted(model).items():
         operands = layer.present()
         for name, matrix in matrices(layer).items():
-            if not matrix.holds(operands[name]):
+            if not matrix.holds(operands[name], writings):
                 matrix.has_warned = True  # the caller says so, in its own words
                 stale.append(qualified(layer_name, name))
     return tuple(stale)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memcore._text import aligned, shown
 from memcore.contracts.layer import Layer
+from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError, MemcoreError, NoEffectWarning, warn
 from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Forward, joined, run, tensors
@@ -163,7 +164,8 @@ def diagnose(
     """
     layers = require_layers(model)
     pricing = None if cost is None else plugin("costs", cost)
-    stale = stale_matrices(model)
+    writings = Writings()
+    stale = stale_matrices(model, writings)
     if metric is not None and not callable(metric):
         raise ConfigError(f"metric={shown(metric)}; expected a function (outputs, targets)")
     configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
@@ -175,15 +177,23 @@ def diagnose(
         with evaluating(model), swapped(model, variant) as arrays:
             return joined([run(arrays, inputs, forward) for inputs in batches])
 
-    def outputs(keep: set[str]) -> Any:
-        return evaluated({name: with_effects(layer, keep) for name, layer in layers.items()})
+    seen: dict[frozenset[str], Any] = {}
+
+    def outputs(keep: frozenset[str]) -> Any:
+        if keep not in seen:
+            variant = {name: with_effects(each, keep, writings) for name, each in layers.items()}
+            found = evaluated(variant)
+            if len(names) > 2 and keep:  # of three effects and more, no other line asks for it
+                return found
+            seen[keep] = found
+        return seen[keep]
 
     with called(layers) as used, reads_unused(model):
         actual = evaluated(layers)
-    ideal = outputs(set())
+    ideal = outputs(frozenset())
     budget = []
     for name in names:
-        alone, without = outputs({name}), outputs(set(names) - {name})
+        alone, without = outputs(frozenset({name})), outputs(frozenset(names) - {name})
         acts = _differ(alone, ideal) or _differ(without, actual)
         budget.append(Effect(name, judge(alone), judge(without), acts))
     digital = evaluated({name: layer.digital() for name, layer in layers.items()})

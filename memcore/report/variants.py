@@ -5,15 +5,25 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from memcore.contracts.effect import NonIdeality
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.writings import Writings
 from memcore.nn.reconfigured import reconfigured
-from memcore.nn.walk import replace_module
+from memcore.nn.walk import matrices, replace_module
 from memcore.report.summary import device_effect
 
 
-def with_effects(layer: Layer, keep: set[str]) -> Layer:
-    """The same layer on the same chip, with only some of its effects."""
+def with_effects(
+    layer: Layer, keep: frozenset[str] | set[str], writings: Writings | None = None
+) -> Layer:
+    """The same layer on the same chip, with only some of its effects.
+
+    Args:
+        layer: the layer, which stays as it is.
+        keep: names of the effects.
+        writings: what other variants of this chip hold.
+    """
 
     def changed(config: CrossbarConfig) -> CrossbarConfig:
         told = "adc" in keep and config.adc is not None and config.adc.counts_open
@@ -24,25 +34,30 @@ def with_effects(layer: Layer, keep: set[str]) -> Layer:
             adc=config.adc if "adc" in keep else None,
         )
 
-    return reconfigured(layer, changed)
+    return reconfigured(layer, changed, writings)
 
 
 def with_exact(layer: Layer, name: str) -> Layer | None:
     """The same layer with the exact form of an effect, None if it has no approximate one."""
-    acts = False
+    configs = (matrix.crossbar.config for matrix in matrices(layer).values())
+    if all(_exact(config, name) is None for config in configs):
+        return None
 
     def changed(config: CrossbarConfig) -> CrossbarConfig:
-        nonlocal acts
-        effect = config.effects.get(name)
-        exact = None if effect is None else effect.exact()
+        exact = _exact(config, name)
         if exact is None:
             return config
-        acts = True
+        effect = config.effects[name]
         others = (exact if each is effect else each for each in config.nonidealities)
         return config.replace(nonidealities=tuple(others))
 
-    exact = reconfigured(layer, changed)
-    return exact if acts else None
+    return reconfigured(layer, changed)
+
+
+def _exact(config: CrossbarConfig, name: str) -> NonIdeality | None:
+    """The exact form of an effect of a configuration."""
+    effect = config.effects.get(name)
+    return None if effect is None else effect.exact()
 
 
 @contextmanager
