@@ -36,7 +36,7 @@ _NAMES: dict[str, str] = {
     "contracts.converter": "Converter",
     "contracts.cost": "Activity Charge Cost CostModel LayerWork",
     "contracts.device": "Memristor",
-    "contracts.distributions": "Distribution LogNormal Normal Uniform",
+    "contracts.distributions": "Distribution Empirical LogNormal Normal Uniform",
     "contracts.effect": "NonIdeality",
     "contracts.executor": "Executor PoolExecutor",
     "contracts.forms": "Affine Aging Form Gaussian Lookup SerialLevels Steady UniformLevels",

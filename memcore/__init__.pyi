@@ -31,6 +31,7 @@ from memcore.contracts.cost import CostModel as CostModel
 from memcore.contracts.cost import LayerWork as LayerWork
 from memcore.contracts.device import Memristor as Memristor
 from memcore.contracts.distributions import Distribution as Distribution
+from memcore.contracts.distributions import Empirical as Empirical
 from memcore.contracts.distributions import LogNormal as LogNormal
 from memcore.contracts.distributions import Normal as Normal
 from memcore.contracts.distributions import Uniform as Uniform

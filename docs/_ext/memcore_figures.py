@@ -229,6 +229,33 @@ def _currents(axes: Any) -> None:
     axes.set(xlabel="voltage (V)", ylabel="current (µA)", title="4 states, and 10 in between")
 
 
+def on_off(figure: Any) -> None:
+    """A table of both states as if measured, and the distributions of cells made of it."""
+    random, writes = Stream(4), (12, 40)
+    spreads = {"off": (2e-6, 0.5, 0.25), "on": (8e-5, 0.12, 0.06)}
+    parts = {
+        state: g
+        * (
+            between * random.child(state).normal((writes[0], 1)).double()
+            + within * random.child(state, "writes").normal(writes).double()
+        ).exp()
+        for state, (g, between, within) in spreads.items()
+    }
+    rows = zip(parts["on"], parts["off"], strict=True)
+    table = [
+        memcore.fitting.OnOffData(on=on, off=off, label=str(k)) for k, (on, off) in enumerate(rows)
+    ]
+    made = memcore.fit("on_off", table).device
+    share = (torch.arange(writes[0] * writes[1]) + 0.5) / (writes[0] * writes[1])
+    for axes, state in zip(figure.subplots(1, 2), spreads, strict=True):
+        g = made.g_on if state == "on" else made.g_off
+        cells = memcore.Crossbar(torch.full((200, 200), g), device=made).conductance.flatten()
+        axes.plot(1e6 * parts[state].flatten().sort().values, share, ".", ms=2, color=COLOURS[1])
+        axes.plot(1e6 * torch.quantile(cells, share), share, color=COLOURS[0])
+        axes.set(xlabel="conductance (µS)", ylabel="cumulative probability", xscale="log")
+        axes.set_title(f"{state}: {writes[0]} devices, {writes[1]} writes each")
+
+
 def finite_states(figure: Any) -> None:
     """Eight levels uniform in conductance and in resistance."""
     axes = figure.subplots()
@@ -335,6 +362,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "data_driven": (data_driven, 3.0),
     "pulsed": (pulsed, 3.4),
     "tabular": (tabular, 3.2),
+    "on_off": (on_off, 2.8),
     "finite_states": (finite_states, 1.8),
     "mapping": (mapping, 3.0),
     "programming": (programming, 3.2),

@@ -14,13 +14,8 @@ from memcore.errors import ConfigError
 
 #: Exit status where the model misses the data.
 MISSES: Final = 3
-UNITLESS: Final = (
-    "direction",
-    "device",
-    "curve",
-    "level",
-    "pulse",
-)  #: columns whose unit may be left out
+#: Columns whose unit may be left out.
+UNITLESS: Final = ("direction", "device", "curve", "level", "state", "pulse")
 _SOON: Final = 2.0  #: seconds before progress is shown
 #: The names in `memcore.fitting.problem`, which help must not import: it loads torch.
 SCALES: Final = ("linear", "relative", "asinh")
@@ -48,8 +43,9 @@ _Value = TypeVar("_Value")
     metavar="WHAT=HEADING:UNIT",
     help="Meaning, heading (or number, from 1) and unit of a column. WHAT is time, voltage or "
     "current; or pulse, direction, conductance, resistance or current; or pulse, ltp and ltd; for "
-    "tabular also device, or voltage, current or curve; with --effect time, conductance, "
-    "resistance or current, and device or level, which tell cells apart. "
+    "tabular also device, or voltage, current or curve; for on_off on and off, or state, and "
+    "perhaps device; with --effect time, conductance, resistance or current, and device or level, "
+    "which tell cells apart. "
     'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
 @click.option(
@@ -282,8 +278,17 @@ def _columns(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
     return named
 
 
-def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, float]:
+def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, Any]:
     """The names of parameters to hold, or their values by name if there is one."""
     if not any("=" in text for text in fixed):
         return fixed
-    return _by_name(fixed, "--fixed", "only names, or only NAME=NUMBER", float)
+    return _by_name(fixed, "--fixed", "only names, or only NAME=NUMBER", _held_value)
+
+
+def _held_value(text: str) -> Any:
+    """A number, or a word for a parameter that is one of a few."""
+    with suppress(ValueError):
+        return float(text)
+    if not text.isidentifier():
+        raise ValueError
+    return text

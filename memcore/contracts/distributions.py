@@ -197,6 +197,44 @@ class Uniform(Distribution):
         return stream.uniform(shape, device=device).mul_(self.max - self.min).add_(self.min)
 
 
+@dataclass(frozen=True)
+class Empirical(Distribution):
+    """The distribution of measured values, without a form.
+
+    A draw is a quantile of the values with a probability that is uniform: at ascending values v_k,
+    k = 0 to n - 1, the cumulative probability is k / (n - 1), on a straight line in between, as
+    `numpy.quantile` has it.
+    """
+
+    name = "empirical"
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        given: Any = self.values
+        if isinstance(given, Tensor) and _check.is_plain(given) and given.dim() == 1:
+            given = tuple(given.tolist())
+        if not isinstance(given, list | tuple) or len(given) < 2:
+            raise ConfigError(
+                f"values of Empirical={shown(self.values)}; expected a list of two numbers or more"
+            )
+        values = sorted(_check.number("values of Empirical", value) for value in given)
+        object.__setattr__(self, "values", tuple(values))
+
+    @property
+    def nominal(self) -> float:
+        """The median."""
+        last = len(self.values) - 1
+        return 0.5 * (self.values[last // 2] + self.values[(last + 1) // 2])
+
+    def sample(
+        self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
+    ) -> Tensor:
+        place = stream.uniform(shape, device=device).mul_(len(self.values) - 1)
+        below = place.long().clamp_(max=len(self.values) - 2)
+        table = torch.tensor(self.values, dtype=torch.float32, device=place.device)
+        return torch.lerp(table[below], table[below + 1], place.sub_(below))
+
+
 def _is_bound(value: Any) -> bool:
     fits = isinstance(value, Real) and _check.is_number(value)
     return fits and (abs(value) <= _check.LARGEST or math.isinf(value))
@@ -222,5 +260,5 @@ def _log(x: float) -> float:
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    kind.name: hinted(kind) for kind in (Normal, LogNormal, Uniform)
+    kind.name: hinted(kind) for kind in (Normal, LogNormal, Uniform, Empirical)
 }

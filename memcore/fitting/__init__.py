@@ -5,6 +5,7 @@ from memcore.fitting.ageing import Retaining
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import IVData, PulseData
+from memcore.fitting.on_off_data import OnOffData
 from memcore.fitting.options import FitOptions
 from memcore.fitting.result import Fit, FittedParameter
 from memcore.fitting.retention import fit_retention
@@ -22,6 +23,7 @@ __all__ = [
     "FittedParameter",
     "IVCurve",
     "IVData",
+    "OnOffData",
     "PulseData",
     "Quantity",
     "Records",

@@ -8,6 +8,7 @@ from typing import Any, Final
 from memcore.errors import ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import OF_PULSES, PULSES, PulseData, settle
+from memcore.fitting.on_off_data import OF_ON_OFF, OnOffData, read_on_off
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
@@ -41,12 +42,12 @@ class IVCurve:
         settle(self, ("voltage", "current"), least=2, label=self.label)
 
 
-#: What was measured: the pulses of each device, or the currents in each state.
-Records = Sequence[PulseData] | Sequence[IVCurve]
+#: What was measured: the pulses of each device, the currents in each state, or two states of each.
+Records = Sequence[PulseData] | Sequence[IVCurve] | Sequence[OnOffData]
 
 
 def load_records(
-    data: PulseData | IVCurve | Records | str | Path,
+    data: PulseData | IVCurve | OnOffData | Records | str | Path,
     columns: Mapping[str, Any] | None,
     units: Mapping[str, str] | None,
     read_voltage: float | None = None,
@@ -59,7 +60,7 @@ def load_records(
         columns: headings by meaning, or numbers from 1: `direction`, and `conductance`,
             `resistance` or `current`, and perhaps `pulse` and `device`; or `ltp` and `ltd` in
             place of direction and value; or `voltage`, `current` and `curve`, which names the
-            state.
+            state; or `on` and `off`, or `state` and a value, of cells with two states.
         units: units by meaning; `device`, `curve` and `direction` have none.
         read_voltage: voltage at which currents after pulses were read, in V.
         dialect: how the file is written, by the names in `fitting.Dialect`.
@@ -70,6 +71,8 @@ def load_records(
     if isinstance(data, str | Path):
         columns, units = dict(columns or {}), dict(units or {})
         written = Dialect(**dialect)
+        if set(columns) & OF_ON_OFF:
+            return read_on_off(data, columns, units, read_voltage, written)
         if set(columns) & {"voltage", "curve"} or not set(columns) & OF_PULSES:
             return _curves(read_table(data, columns, units, _CURVES, written), columns)
         return _pulses(read_table(data, columns, units, _PULSES, written), columns, read_voltage)
@@ -77,13 +80,14 @@ def load_records(
         raise ConfigError(
             f"columns and units describe a file, but data is {data!r}; leave them out"
         )
-    records: Any = [data] if isinstance(data, PulseData | IVCurve) else data
-    for kind in (PulseData, IVCurve):
+    single = isinstance(data, PulseData | IVCurve | OnOffData)
+    records: Any = [data] if single else data
+    for kind in (PulseData, IVCurve, OnOffData):
         if isinstance(records, Sequence) and records and all(isinstance(x, kind) for x in records):
             return list(records)
     raise ConfigError(
-        f"data is {type(data).__name__}; expected the path of a text file, a fitting.PulseData for "
-        "each device or a fitting.IVCurve for each state"
+        f"data is {type(data).__name__}; expected the path of a text file, a fitting.PulseData or "
+        "a fitting.OnOffData for each device, or a fitting.IVCurve for each state"
     )
 
 

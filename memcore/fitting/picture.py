@@ -26,6 +26,7 @@ class Compared:
         voltage: voltage of each sample in V; None for pulses.
         measured: measured values in A or S.
         predicted: values predicted by the model in A or S.
+        abscissa_name: what the abscissa is, where there is no voltage.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Compared:
     voltage: Tensor | None
     measured: Tensor
     predicted: Tensor
+    abscissa_name: str = "pulses"
 
 
 def draw(fit: Compared) -> "Figure":
@@ -63,7 +65,7 @@ def _values(fit: Compared, ax: "Axes") -> None:
     ax.plot(x, measured, ".", markersize=3, color=common.COLOURS[0], label="measured")
     ax.plot(line, predicted, linewidth=1.2, color=common.COLOURS[1], label="model")
     pulses = fit.voltage is None
-    ax.set_xlabel("pulses" if pulses else "voltage / V")
+    ax.set_xlabel(fit.abscissa_name if pulses else "voltage / V")
     ax.set_ylabel(f"{'conductance' if pulses else 'current'} / {unit}")
     ax.set_title(f"{fit.name}, rms error {100 * fit.relative:.2g} %")
     ax.legend(frameon=False)
@@ -72,7 +74,7 @@ def _values(fit: Compared, ax: "Axes") -> None:
 def _differences(fit: Compared, ax: "Axes") -> None:
     difference, unit = common.scaled(fit.predicted - fit.measured, fit.unit)
     if fit.voltage is None:
-        x, label = fit.abscissa.numpy(), "pulses"
+        x, label = fit.abscissa.numpy(), fit.abscissa_name
     elif not fit.timed:
         x, label = fit.voltage.numpy(), "voltage / V"
     else:

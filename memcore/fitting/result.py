@@ -63,6 +63,7 @@ class Fit:
         predicted: values predicted by the model in A or S.
         misfit: how the model misses the data, empty if what is left over looks like noise. There
             are no uncertainties then.
+        abscissa_name: what the abscissa is, where there is no voltage.
     """
 
     device: Memristor
@@ -77,6 +78,7 @@ class Fit:
     measured: Tensor = field(repr=False)
     predicted: Tensor = field(repr=False)
     misfit: str = ""
+    abscissa_name: str = "pulses"
 
     @property
     def identifiable(self) -> dict[str, bool]:
@@ -131,6 +133,7 @@ class Fit:
                 relative=self.relative,
                 timed=self.voltage is None or fitted,
                 abscissa=self.abscissa,
+                abscissa_name=self.abscissa_name,
                 voltage=self.voltage,
                 measured=self.measured,
                 predicted=self.predicted,

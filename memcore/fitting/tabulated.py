@@ -25,6 +25,7 @@ class Tabulation:
         measured: measured values in S or A, [samples].
         predicted: values of the device without its spread in S or A, [samples].
         warnings: remarks on what the data lack.
+        abscissa_name: what the abscissa is, where there is no voltage.
     """
 
     device: Memristor
@@ -34,6 +35,7 @@ class Tabulation:
     measured: Tensor
     predicted: Tensor
     warnings: tuple[str, ...] = ()
+    abscissa_name: str = "pulses"
 
 
 @runtime_checkable
@@ -83,4 +85,5 @@ def tabulate(start: Tabulating, records: Records, provenance: Mapping[str, Any])
         voltage=made.voltage,
         measured=made.measured,
         predicted=made.predicted,
+        abscissa_name=made.abscissa_name,
     )

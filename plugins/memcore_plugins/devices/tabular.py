@@ -233,6 +233,11 @@ class Tabular(Pulsed):
             made = dataclasses.replace(self, **known, iv_voltage=(), iv_current=())
             return tabulation_of_runs(made, runs, made._tables_of_pulses(), made.departure)
         curves = [record for record in records if isinstance(record, fitting.IVCurve)]
+        if not curves:
+            raise ConfigError(
+                "Tabular takes pulses or currents over voltages; for conductances of two states "
+                "expected the device on_off"
+            )
         measured = family_of(curves, self.read_voltage)
         made = dataclasses.replace(self, **_of_currents(measured), std_set=(), std_reset=())
         family = made._family_of_currents()
