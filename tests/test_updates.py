@@ -449,7 +449,7 @@ def last_rms(rule, steps=3000, dw=0.2):
     arrays = [SoftBounds((1, 12, 12), dw=dw, c2c=0.1, seed=k) for k in range(rule.arrays)]
     module = rule.bind(tuple(arrays), Context(random=Stream(0)))
     squares = []
-    for step in range(steps):
+    for _ in range(steps):
         x = torch.randn(1, 1, 12, generator=random)
         w = sum(share * each.w for share, each in zip(rule.shares, arrays, strict=True))
         noise = 0.3 * torch.randn(1, 1, 12, generator=random)

@@ -172,15 +172,15 @@ def fit(
     _require_one(device, effect, {"--temperature": temperature, "--spread": spread})
     if preset and begin:
         raise ConfigError("--preset and --start both say where to begin; expected one of them")
-    named = _columns(columns)
-    shown = None if quiet else _Shown()
+    named = named_columns(columns)
+    shown = None if quiet else Shown()
     chosen = FitOptions(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
-        start=preset or _by_name(begin, "--start", _NUMBER, float) or None,
+        start=preset or by_name(begin, "--start", _NUMBER, float) or None,
         free=free or None,
         fixed=_held(fixed),
-        bounds=_by_name(bounds, "--bounds", _BOUNDS, _ends) or None,
+        bounds=by_name(bounds, "--bounds", _BOUNDS, _ends) or None,
         progress=shown,
         **options,
     )
@@ -212,7 +212,7 @@ def _require_one(device: str | None, effect: str | None, of_effects: dict[str, o
             raise ConfigError(f"{option} is of effects; expected --effect NAME, or leave it out")
 
 
-class _Shown:
+class Shown:
     """Shows on one line of a terminal how far a search is, once it takes long."""
 
     def __init__(self) -> None:
@@ -229,7 +229,7 @@ class _Shown:
             click.echo(f"\r{' ' * self.width}\r", err=True, nl=False)
 
 
-def _by_name(
+def by_name(
     texts: Iterable[str], option: str, form: str, read: Callable[[str], _Value]
 ) -> dict[str, _Value]:
     """What stands behind the sign of equality in each text, by what stands before it.
@@ -264,11 +264,11 @@ def _ends(text: str) -> tuple[float, float]:
     return float(least), float(greatest)
 
 
-def _columns(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
+def named_columns(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
     form = "WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
     named = {}
-    for what, text in _by_name(texts, "--column", form, str).items():
+    for what, text in by_name(texts, "--column", form, str).items():
         heading, _, unit = text.rpartition(":")
         if what in UNITLESS and not (heading and unit):
             heading, unit = text, "1"
@@ -282,7 +282,7 @@ def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, Any]:
     """The names of parameters to hold, or their values by name if there is one."""
     if not any("=" in text for text in fixed):
         return fixed
-    return _by_name(fixed, "--fixed", "only names, or only NAME=NUMBER", _held_value)
+    return by_name(fixed, "--fixed", "only names, or only NAME=NUMBER", _held_value)
 
 
 def _held_value(text: str) -> Any:

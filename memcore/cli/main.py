@@ -25,6 +25,7 @@ from memcore.cli import gallery as cli_gallery
 from memcore.cli import report as cli_report
 from memcore.cli import spice as cli_spice
 from memcore.cli import study as cli_study
+from memcore.cli import train as cli_train
 from memcore.cli.output import OutputFolder
 from memcore.errors import MemcoreError, MemcoreWarning, NativeError
 from memcore.registry.instances import SCAN, registries
@@ -168,6 +169,7 @@ main.add_command(cli_study.demo)
 main.add_command(cli_study.run)
 main.add_command(cli_study.status)
 main.add_command(cli_study.tail)
+main.add_command(cli_train.train)
 
 
 def _register_computed_names() -> None:

@@ -484,7 +484,7 @@ class Matrix(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._looked = None
         for _, other in self._others:
-            other._apply(fn, recurse)
+            other._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._rehearsing is not None:
             self._rehearsing.drop()
         return self

@@ -8,7 +8,9 @@ from memcore._keywords import hint_all
 from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
 from memcore.study.finishing import collect
+from memcore.study.in_place import InPlace
 from memcore.study.loading import load
+from memcore.study.measured import TrainedDevice, train_device
 from memcore.study.page import report
 from memcore.study.planning import Unit
 from memcore.study.results import Difference, Results, Row
@@ -22,6 +24,7 @@ __all__ = [
     "Dataset",
     "Difference",
     "General",
+    "InPlace",
     "Plan",
     "Recipe",
     "Result",
@@ -31,6 +34,7 @@ __all__ = [
     "Status",
     "Study",
     "Sweep",
+    "TrainedDevice",
     "Unit",
     "collect",
     "evaluate",
@@ -40,6 +44,7 @@ __all__ = [
     "report",
     "run",
     "status",
+    "train_device",
 ]
 
 hint_all(globals(), __all__)

@@ -71,14 +71,15 @@ class _Trainer(nn.Module):
         self._warm = rule.warm
         self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
         self.coarse = Pulser(weights[-1], ctx.random.child("coarse"), longest=rule.longest)
-        self.links = nn.ModuleList(
+        self._chain = [
             _Link(
                 dataclasses.replace(rule, every=rule.every * rule.slower**n),
                 weights[n : n + 2],
                 ctx.random.child("link", n),
             )
             for n in range(rule.tiles - 1)
-        )
+        ]
+        self.links = nn.ModuleList(self._chain)
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the strongest array, or the weakest one and pass on what it has learned."""
@@ -89,14 +90,14 @@ class _Trainer(nn.Module):
         x, d = x[warm:], d[warm:]
         if not len(x):
             return
-        finest, *others = self.links
+        finest, *others = self._chain
         finest(x, d, lr)
         for link in others:
             link.advance(len(x), lr)
 
     def figures(self) -> dict[str, float]:
         """Numbers for a report: the first array's trains, and what went from array to array."""
-        finest, *others = (link.figures() for link in self.links)
+        finest, *others = (link.figures() for link in self._chain)
         for number, each in enumerate(others, 2):
             for name in ("transfers", "pulses a transfer"):
                 if name in each:
