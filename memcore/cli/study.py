@@ -81,6 +81,9 @@ def run(
 
     STUDY may also name one that comes with memcore, such as demo or spread_vgg_trained. Options win
     over the file's entries.
+
+    A study file may name functions of modules beside it, which are imported and called: run one
+    from a stranger only after you have read it, and them.
     """
     if overrides["checkpoint"] is not None:
         if train:
