@@ -13,7 +13,7 @@ from memcore.pages.markup import Html, tag
 from memcore.report.citations import of_plugins
 from memcore.report.cost_report import CostReport
 from memcore.report.diagnosis import Diagnosis
-from memcore.study import page_about, page_layers, page_pareto
+from memcore.study import page_about, page_chip, page_layers, page_pareto
 from memcore.study.cited import recorded
 from memcore.study.files import encoded, write_atomic
 from memcore.study.loading import load
@@ -33,11 +33,14 @@ def report(
     costs: Costs | None = None,
     diagnosis: Diagnosis | None = None,
     cost: CostReport | None = None,
+    own_code: bool = False,
 ) -> Path:
     """Write a study as one HTML file that needs no network.
 
     It has the question, a picture with intervals and a table for each sweep, the Pareto fronts
-    where costs are known, provenance, the command that makes it again and what to cite.
+    where costs are known, provenance, the command that makes it again and what to cite. The first
+    chip is written again for histograms of its cells and, where lines have resistance, for maps of
+    what its wires take; layers that are too large for that are named.
 
     Args:
         results: results of a study, or their folder.
@@ -46,6 +49,8 @@ def report(
             `memcore.cost(...).total`, beside those that a study with `cost = [...]` knows.
         diagnosis: what each effect costs, from `memcore.diagnose`, for a part of its own.
         cost: what each layer costs, from `memcore.cost`, for a part of its own.
+        own_code: whether a network that code of the study's own makes may be built again, which
+            runs that code; networks of memcore always are.
 
     Returns:
         The path of the file.
@@ -63,6 +68,7 @@ def report(
     if costs:
         known["costs that were given"] = _checked(costs, loaded)
     parts = [*page_layers.budget(diagnosis), *page_layers.costs(cost)]
+    parts += page_chip.sections(loaded, own_code=own_code)
     write_atomic(path, encoded(html(loaded, record_of(loaded.folder), known, parts)))
     return path
 
@@ -88,16 +94,17 @@ def html(
         *page_about.sections(results, record, citations),
     ]
     body = [
-        _bar(results, bool(costs)),
+        _bar(results, bool(costs), parts),
         tag("main", _head(results), content, id="content"),
         tag("footer", f"Written by memcore {__version__}. This file needs no network."),
     ]
     return document(general.title or general.name, body)
 
 
-def _bar(results: Results, has_costs: bool) -> Html:
+def _bar(results: Results, has_costs: bool, parts: list[Html]) -> Html:
     links = [(f"sweep-{n}", s.title or s.name) for n, s in enumerate(results.study.sweep)]
     links += [("pareto-0", "Costs")] if has_costs else []
+    links += page_chip.links(parts)
     links += [("again", "Make it again"), ("cite", "Cite")]
     nav = tag("nav", [tag("a", text, href=f"#{to}") for to, text in links], aria_label="Parts")
     theme = tag("button", "theme: auto", type="button", id="theme", title="Light or dark")

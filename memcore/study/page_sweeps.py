@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memcore.pages.chart import Chart, Level, Mark, Series
+from memcore.pages.heat import Heat
+from memcore.pages.histogram import Histogram
 from memcore.pages.markup import Html, tag
 from memcore.pages.scale import Scale
 from memcore.pages.table import Cell, Column, table
@@ -35,7 +37,7 @@ def _pair(sweep: Sweep, rows: Sequence[Row], results: Results, heights: Scale) -
     return tag("div", picture, _table(sweep, rows, results), class_="pair")
 
 
-def drawn(chart: Chart) -> Html:
+def drawn(chart: Chart | Histogram | Heat) -> Html:
     """A picture with the button that saves it."""
     save = tag("button", "SVG", type="button", class_="save-svg", title="Save this picture as SVG")
     return tag("figure", tag("div", save, class_="tools"), chart.svg)
