@@ -53,15 +53,20 @@ def text(tables: Mapping[str, Any]) -> str:
     return "\n\n".join(_blocks(tables, "", "")) + "\n"
 
 
+def line(key: str, value: Any) -> str:
+    """A setting in one line, whatever its length."""
+    return f"{_key(key)} = {_value(value)}"
+
+
 def _blocks(table: Mapping[str, Any], path: str, heading: str) -> Iterator[str]:
     """A table with the entries that fit in lines, then each of the others."""
     short, long = [], []
     for key, value in _kept(table):
-        line = f"{_key(key)} = {_value(value)}"
-        if (_is_tables(value) or isinstance(value, Mapping)) and (not path or len(line) > _WIDE):
+        entry = line(key, value)
+        if (_is_tables(value) or isinstance(value, Mapping)) and (not path or len(entry) > _WIDE):
             long.append((key, value))
         else:
-            short.append(line)
+            short.append(entry)
     if short or (heading and (not long or heading.startswith("[["))):
         yield "\n".join([heading, *short] if heading else short)
     for key, value in long:

@@ -22,6 +22,7 @@ from memcore.cli import device as cli_device
 from memcore.cli import explore as cli_explore
 from memcore.cli import fit as cli_fit
 from memcore.cli import gallery as cli_gallery
+from memcore.cli import new_study as cli_new_study
 from memcore.cli import report as cli_report
 from memcore.cli import spice as cli_spice
 from memcore.cli import study as cli_study
@@ -162,6 +163,7 @@ main.add_command(cli_device.device)
 main.add_command(cli_explore.explore)
 main.add_command(cli_fit.fit)
 main.add_command(cli_gallery.gallery)
+main.add_command(cli_new_study.new_study)
 main.add_command(cli_report.report)
 main.add_command(cli_spice.spice)
 main.add_command(cli_study.collect)

@@ -5,6 +5,7 @@ writes a table, a CSV and a plot; `load` reads a results folder back, `report` m
 """
 
 from memcore._keywords import hint_all
+from memcore.study.composing import compose
 from memcore.study.config import Axis, General, Study, Sweep, read
 from memcore.study.data import Dataset, Split
 from memcore.study.finishing import collect
@@ -37,6 +38,7 @@ __all__ = [
     "TrainedDevice",
     "Unit",
     "collect",
+    "compose",
     "evaluate",
     "load",
     "plan",
