@@ -229,6 +229,21 @@ def test_evaluation_reads_the_programmed_cells_and_warns_once_if_parameters_have
     assert not torch.allclose(mem(X), before)  # and no warning
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_weights_that_are_computed_at_each_pass_are_seen_to_move(mode):
+    mem = memristive(nn.utils.parametrizations.weight_norm(nn.Linear(9, 4))).eval()
+    with mode():
+        before = mem(X)
+    with torch.no_grad():
+        mem.parametrizations.weight.original0.mul_(1.5)
+    with mode(), pytest.warns(StaleCellsWarning):
+        after = mem(X)
+    torch.testing.assert_close(after, before)
+    memcore.program(mem)
+    with mode():
+        assert not torch.allclose(mem(X), before)  # and no warning
+
+
 @pytest.mark.parametrize("bias", ["digital", "mapped"])
 def test_a_saved_chip_remembers_whether_its_parameters_have_moved(bias):
     mem = memristive(nn.Linear(9, 4), bias=bias)

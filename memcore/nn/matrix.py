@@ -22,7 +22,7 @@ from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
 from memcore.nn.input_range import InputRange
 from memcore.nn.rehearsing import Rehearsing, Source
-from memcore.nn.seen import moved
+from memcore.nn.seen import moved, sampled
 from memcore.ops._library import is_plain
 from memcore.ops.surrogate import (
     recorded_product,
@@ -93,7 +93,7 @@ class Matrix(nn.Module):
         if self.input_range is not None:
             self.input_range.apply_to(self.crossbar)
             self.crossbar.refresh()
-        self._looked: tuple[int, ...] | None = None  # at which versions of the parameters
+        self._looked: tuple[float, ...] | None = None  # at which versions of the parameters
         #: Whether it was said that the parameters have moved since the cells were written.
         self.has_warned = False
         self._record: Callable[[Tensor, Tensor], None] | None = None
@@ -525,9 +525,12 @@ def _is_hooked(matrix: Matrix) -> bool:
     return bool(hooks) or len(crossbar._forward_pre_hooks) > 1
 
 
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was changed in place; what was computed anew is always as it was made."""
-    return 0 if tensor.is_inference() else tensor._version
+def _version(tensor: Tensor) -> float:
+    """How often a parameter was changed in place; a few values of what is computed at each pass."""
+    owner = tensor if tensor._base is None else tensor._base
+    if isinstance(owner, nn.Parameter):
+        return 0 if tensor.is_inference() else tensor._version
+    return 0 if tensor.is_meta or is_transformed(tensor) else sampled(tensor)
 
 
 def is_transformed(*tensors: Tensor) -> bool:

@@ -29,7 +29,7 @@ class Glance(NamedTuple):
         owner = matrix if matrix._base is None else matrix._base
         if not isinstance(owner, nn.Parameter) or owner.is_inference() or owner.is_meta:
             return None
-        return cls(id(owner), owner._version, owner.data_ptr(), _sampled(owner))
+        return cls(id(owner), owner._version, owner.data_ptr(), sampled(owner))
 
     def has_changed(self, before: "Glance") -> bool:
         """Whether the same parameter has changed for certain."""
@@ -37,8 +37,8 @@ class Glance(NamedTuple):
         return is_same and self.values != before.values
 
 
-def _sampled(matrix: Tensor) -> float:
-    """The sum of a few values."""
+def sampled(matrix: Tensor) -> float:
+    """The sum of a few values, which most changes of a matrix change."""
     every = max(1, matrix.numel() // _GLANCED)
     return float(matrix.detach().reshape(-1)[::every].sum())
 
@@ -88,7 +88,7 @@ class Seen:
     def settle(self) -> None:
         """Take the fingerprint of the weights that were seen, while they are what they were."""
         matrix = self._matrix
-        if matrix is not None and self._was == (matrix._version, _sampled(matrix)):
+        if matrix is not None and self._was == (matrix._version, sampled(matrix)):
             self._fingerprint = Fingerprint.of(matrix)
         self._matrix = None
 
@@ -97,7 +97,7 @@ class Seen:
         self._matrix = None
         if fingerprint is None:
             self._matrix = matrix.detach()
-            self._was = (self._matrix._version, _sampled(self._matrix))
+            self._was = (self._matrix._version, sampled(self._matrix))
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()
