@@ -6,6 +6,7 @@ adds one thing to those before.
 """
 
 import argparse
+import time
 from collections.abc import Callable
 
 import torch
@@ -48,16 +49,23 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="of nn.Linear")
     parser.add_argument("--batch", type=int, default=64, help="of nn.Linear")
     parser.add_argument("--channels", type=int, default=64, help="of the residual block")
+    parser.add_argument(
+        "--busy", action="store_true", help="processor time of one thread, on a machine in use"
+    )
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {memcore.native.status()}")
+    clock = time.thread_time if arguments.busy else time.perf_counter
     for threads in thread_counts():
+        if arguments.busy and threads > 1:
+            break
         linear = nn.Linear(arguments.size, arguments.size)
-        report(f"Linear, {threads} threads", linear, torch.randn(arguments.batch, arguments.size))
+        x = torch.randn(arguments.batch, arguments.size)
+        report(f"Linear, {threads} threads", linear, x, clock)
         images = torch.randn(32, arguments.channels, 32, 32)
-        report(f"residual block, {threads} threads", Block(arguments.channels), images)
+        report(f"residual block, {threads} threads", Block(arguments.channels), images, clock)
 
 
-def report(title: str, plain: nn.Module, x: Tensor) -> None:
+def report(title: str, plain: nn.Module, x: Tensor, clock: Callable[[], float]) -> None:
     """Time a network with more and more of its hardware."""
     settings: dict[str, object] = {"device": "ideal", "tile": (128, 128)}
     steps = {"plain": step_of(plain, x)}
@@ -67,7 +75,7 @@ def report(title: str, plain: nn.Module, x: Tensor) -> None:
         asks = config.dac is not None
         network = memcore.convert(plain, config, calibration=x[:8] if asks else None)
         steps[name] = step_of(network.train(), x)
-    times = interleaved(steps)
+    times = interleaved(steps, clock=clock)
     peaks = {name: peak_of(step) for name, step in steps.items()}
     print(f"\n{title}\n{'':14s}     ms   time  memory")
     for name, seconds in times.items():

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 import memcore
-from memcore import CrossbarConfig, Mapped, Mapper, Part, Stream
+from memcore import CrossbarConfig, Mapped, Mapper, Part, Stream, native
+from memcore.crossbar import imagined
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.imagined import Imagination, Imagined
-from memcore.crossbar.readers import InOrder
+from memcore.crossbar.readers import InOrder, Unwritten
 from memcore.nn.matrix import Matrix
 
 BITS = {"name": "uniform", "bits": 8}
@@ -60,7 +62,7 @@ def source_of(layer):
 
 
 def on_arrays(monkeypatch):
-    monkeypatch.setattr(Imagination, "cells", lambda *arguments: None)
+    monkeypatch.setattr(Imagination, "cells", lambda *arguments, **more: None)
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
@@ -78,10 +80,11 @@ def test_where_nothing_is_drawn_the_order_makes_no_difference(way, layer, monkey
     assert same > 0.75 if rounds else same == 1
 
 
-def test_cells_and_reads_have_the_distribution_of_those_on_arrays(monkeypatch):
+@pytest.mark.parametrize("r_on", [1e4, memcore.Normal(1e4, 1e3, min=1e3)], ids=str)
+def test_cells_and_reads_have_the_distribution_of_those_on_arrays(r_on, monkeypatch):
     """Mean and spread of weights and of reads, with 40,000 cells and 20,000 reads."""
     way = {
-        "device": {"name": "ideal", "r_on": memcore.Normal(1e4, 1e3, min=1e3)},
+        "device": {"name": "ideal", "r_on": r_on},
         "nonidealities": [
             {"name": "d2d", "std": 0.3},
             {"name": "c2c", "std": 0.1},
@@ -105,6 +108,8 @@ def test_cells_and_reads_have_the_distribution_of_those_on_arrays(monkeypatch):
 
 
 READS = {
+    "spread": {"nonidealities": ["d2d"]},
+    "inputs": {"nonidealities": ["d2d", STATES], "dac": BITS},
     "noise": {"nonidealities": ["d2d", "read_noise"]},
     "converters": {"nonidealities": ["d2d"], "dac": BITS, "adc": BITS, "tile": (7, 5)},
     "all": {
@@ -139,7 +144,7 @@ def test_outputs_and_gradients_are_those_of_double_precision(way, layer):
     y = mem(inputs)
     (y * draws(*y.shape, name="grad")).sum().backward()
     source = source_of(mem)
-    exact = InOrder(*_doubled(source, mem.crossbar), constant=mem.crossbar.constant)
+    exact = InOrder(*_doubled(source))
     rows, wanted = read_in_double(mem, x, exact, first)
     folded = source.folded.double()
     if mem.crossbar.constant:
@@ -156,21 +161,19 @@ def test_outputs_and_gradients_are_those_of_double_precision(way, layer):
     torch.testing.assert_close(mem.weight.grad.double(), of_weight, rtol=1e-4, atol=1e-5)
 
 
-def _doubled(source, crossbar):
-    """What `Imagined.reader` hands over, in double precision."""
+def _doubled(source):
+    """What the reader of a step takes, in double precision."""
     reader = source.reader
-    dac, adc = copy.deepcopy(crossbar.input.form), copy.deepcopy(crossbar.output.levels)
+    reader = reader.written if isinstance(reader, Unwritten) else reader
+    around = reader.around
+    dac, adc = copy.deepcopy(around.dac), copy.deepcopy(around.adc)
     noise = None if reader.variance is None else reader.variance.double()
-    return (
-        reader.folded.double(),
-        noise,
-        reader.gain.double(),
-        reader.key,
-        None if dac is None else dac.double(),
-        adc[0].double() if adc else None,
-        crossbar.input_scale,
-        crossbar.plan,
+    exact = around._replace(
+        gain=around.gain.double(),
+        dac=None if dac is None else dac.double(),
+        adc=None if adc is None else adc.double(),
     )
+    return reader.folded.double(), noise, exact
 
 
 def read_in_double(mem, x, reader, first):
@@ -193,6 +196,80 @@ def product_of(mem, x, folded):
     if x.dim() == 2:
         return nn.functional.linear(x, folded[0])
     return nn.functional.conv2d(x, folded.reshape(mem.weight.shape), groups=mem.groups)
+
+
+LAWS = {
+    "lognormal": [{"name": "d2d", "std": 0.3}],
+    "normal": [{"name": "d2d", "std": 0.6, "distribution": "normal"}],  # some are drawn again
+    "write": ["d2d", {"name": "c2c", "absolute": 1e-6}],
+    "states": [STATES, {"name": "c2c", "std": 0.1}],
+    "resistances": [{**STATES, "uniform_in": "resistance"}],
+    "noise": ["d2d", {"name": "read_noise", "relative": 0.1, "std": 1e-7}],
+}
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+@pytest.mark.parametrize("shape", [(11, 18), (70, 300), (1, 1), (29, 129)], ids=str)
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_cells_of_the_kernel_are_those_of_the_reference(law, shape, scale, monkeypatch):
+    """But for rounding, and for a cell that lies between two states."""
+    mapper = {"name": "differential", "scale": scale, "clip": 0.95}
+    way = {"nonidealities": law, "adc": BITS, "dac": BITS, "tile": (40, 64), "mapper": mapper}
+    torch.manual_seed(2)
+    module = nn.Linear(shape[1], shape[0])
+    x, found = draws(5, shape[1]), []
+    for by_reference in range(2):
+        if by_reference:
+            monkeypatch.setattr(imagined, "is_plain", lambda _: False)
+        mem, y = rehearsed(module, x, way)
+        reader = source_of(mem).reader
+        assert isinstance(reader, InOrder if by_reference else Unwritten)
+        reader = reader if by_reference else reader.written
+        found.append((reader.folded, reader.variance, y.detach()))
+    for one, other in zip(*found, strict=True):
+        if one is None:
+            assert other is None
+            continue
+        close = torch.isclose(one, other, rtol=1e-4, atol=1e-6 * float(other.abs().max()))
+        assert close.float().mean() > 0.99
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+@pytest.mark.parametrize("way", READS.values(), ids=READS)
+@pytest.mark.parametrize("shape", [(11, 18), (70, 300)], ids=str)
+def test_cells_written_on_the_way_are_read_as_those_that_are_kept(way, shape):
+    """To the bit, for any size of the batch, and whether their weights are asked for."""
+    mem, _ = rehearsed(nn.Linear(shape[1], shape[0]), draws(40, shape[1]), way)
+    with torch.no_grad():
+        mem.weight.mul_(0.9)
+    x = draws(40, shape[1], name="again")
+    matrix = mem.matrix.matrix_of(mem.operands()["weight"])
+    source = mem.matrix._rehearsing.source(mem.crossbar, matrix)
+    reader, first = source.reader, torch.tensor(7)
+    if not isinstance(reader, Unwritten):
+        pytest.skip("the kernel does not know these")
+    x = x.unsqueeze(1)
+    y, folded = reader.both(x, first, None, wants_folded=True)
+    kept = reader.written
+    assert torch.equal(folded, kept.folded)
+    assert torch.equal(y, reader(x, first))
+    assert torch.equal(y, torch.cat([reader(x[:33], first), reader(x[33:], first + 33)]))
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+def test_a_first_layer_keeps_nothing_as_large_as_its_weights():
+    """Neither cells nor their variances: a step has the gradient only, as that of the network."""
+    way = {"nonidealities": ["d2d", STATES, "read_noise"], "dac": BITS, "adc": BITS}
+    mem, _ = rehearsed(nn.Linear(400, 300), draws(8, 400), way)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        with torch.no_grad():
+            mem.weight.mul_(0.9)
+        y = mem(draws(8, 400))
+    events = profiled.profiler.kineto_results.events()
+    largest = max(event.nbytes() for event in events if event.name() == "[memory]")
+    assert y.requires_grad
+    assert largest < mem.weight.nbytes / 4
 
 
 @pytest.mark.parametrize("way", [READS["noise"], READS["converters"], READS["all"]], ids=str)

@@ -1,13 +1,14 @@
 """`NonIdeality`: the contract of one way in which real arrays differ from ideal ones."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from memcore.contracts.array import ArrayInfo
+from memcore.contracts.cell_steps import CellStep
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.records import Context, Stage
 
@@ -41,6 +42,15 @@ class NonIdeality(Contract):
         A product that is linear in the voltages is best a `Product` with a matrix, which costs
         nothing at a read.
         """
+
+    def steps(self, array: ArrayInfo, ctx: Context) -> Sequence[CellStep] | None:
+        """What `bind` does to each cell, with the same draws, as steps that one kernel takes.
+
+        None, as by default, if it is anything else. Only asked of effects that are `cellwise`, and
+        once for all writings: the streams of the steps are children of that of `ctx`.
+        """
+        del array, ctx
+        return None
 
     def exact(self) -> "NonIdeality | None":
         """What this approximates, if it does: `memcore.diagnose` says how well."""

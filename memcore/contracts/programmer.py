@@ -25,6 +25,9 @@ class Programmer(Contract):
     #: Whether each cell is written for itself, wherever it lies and whatever lies beside it. Then a
     #: training hands them over in the order of the weights, which is faster.
     cellwise: ClassVar[bool] = False
+    #: Whether cells of the nominal device that are not stuck conduct what they should afterwards,
+    #: or the nearest end of the window.
+    is_exact: ClassVar[bool] = False
 
     @property
     def through_lines(self) -> bool:

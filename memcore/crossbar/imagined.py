@@ -8,6 +8,7 @@ Cells have the distribution that they have on arrays, and draws of their own.
 import torch
 from torch import Tensor, nn
 
+from memcore import native
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import Affine, Gaussian, SerialLevels
 from memcore.contracts.mapper import Mapped, Part, Reference
@@ -15,7 +16,11 @@ from memcore.contracts.records import Context, Stage
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.effects import is_off
-from memcore.crossbar.readers import InOrder
+from memcore.crossbar.readers import InOrder, Unwritten
+from memcore.crossbar.readers.periphery import Periphery
+from memcore.crossbar.stepwise import Stepwise
+from memcore.ops._library import is_plain
+from memcore.ops.rehearsal import Known, Writing, reference
 from memcore.random import Stream
 
 
@@ -23,37 +28,34 @@ class Imagined:
     """Cells in the order of the weights that were just written into them.
 
     Args:
-        folded: what the cells stand for, in the weight's domain, [groups, outputs, inputs].
-        variance: S^2 of the noise of a read, of both cells of a weight; None without any.
+        cells: what they hold, or how the weights become them.
         gain: weight for one siemens, [1] or [outputs].
         key: of the draws of a read.
+        keeps: whether several reads are to come, for which cells had best be written at once.
     """
 
-    def __init__(self, folded: Tensor, variance: Tensor | None, gain: Tensor, key: int) -> None:
-        self.folded = folded
-        self.variance = variance
-        self.gain = gain
-        self.key = key
+    def __init__(
+        self, cells: Known | Writing, gain: Tensor, key: int, *, keeps: bool = False
+    ) -> None:
+        self.cells, self.gain, self.key, self.keeps = cells, gain, key, keeps
 
     @property
     def is_stochastic(self) -> bool:
         """Whether a read needs a number of its own."""
-        return self.variance is not None
+        cells = self.cells
+        return cells.is_noisy if isinstance(cells, Writing) else cells.variance is not None
 
     def reader(self, crossbar: Crossbar) -> nn.Module:
         """What reads them through the converters of the arrays."""
-        levels = crossbar.output.levels
-        reader = InOrder(
-            self.folded,
-            self.variance,
-            self.gain,
-            self.key,
-            crossbar.input.form,
-            levels[0] if levels else None,
-            crossbar.input_scale,
-            crossbar.plan,
-            constant=crossbar.constant,
-        )
+        levels, dac = crossbar.output.levels, crossbar.input.form
+        adc, volts = levels[0] if levels else None, crossbar.input_scale
+        plan, constant = crossbar.plan, crossbar.constant
+        around = Periphery(self.gain, self.key, dac, adc, volts, plan, constant)
+        reader: InOrder | Unwritten
+        if isinstance(self.cells, Known):
+            reader = InOrder(*self.cells, around)
+        else:
+            reader = Unwritten(self.cells, around, keeps=self.keeps)
         return reader if crossbar.around is None else crossbar.around(reader, crossbar.plan)
 
 
@@ -68,6 +70,7 @@ class Imagination:
         self._config = config
         effects = {name: each for name, each in config.effects.items() if not is_off(each)}
         self._effects = dict(sorted(effects.items(), key=lambda each: each[1].stage))
+        self._stepwise = Stepwise(config, self._effects)
         contracts = (config.mapper, config.programmer, *effects.values())
         self._is_cellwise = (
             all(each is not None and each.cellwise for each in contracts)
@@ -76,13 +79,16 @@ class Imagination:
             and config.dac_per == "layer"
         )
 
-    def cells(self, crossbar: Crossbar, matrix: Tensor, random: Stream) -> Imagined | None:
+    def cells(
+        self, crossbar: Crossbar, matrix: Tensor, random: Stream, *, keeps: bool = False
+    ) -> Imagined | None:
         """Cells into which a matrix was just written; None where it matters where they lie.
 
         Args:
             crossbar: the arrays.
             matrix: the weights, [groups, outputs, inputs].
             random: the stream of this step.
+            keeps: whether several reads are to come.
         """
         if matrix.is_meta or not self._is_cellwise or not _is_uniform(crossbar):
             return None
@@ -92,6 +98,9 @@ class Imagination:
             torch_device=matrix.device,
             tile=self._config.tile,
         )
+        writing = self._stepwise.writing(matrix, ctx)
+        if writing is not None:
+            return _of_writing(writing, crossbar, random.child("read").key, keeps=keeps)
         mapped = self._mapped(matrix, ctx)
         if mapped is None:
             return None
@@ -110,7 +119,7 @@ class Imagination:
         if not bool(torch.stack(folded.aminmax()).isfinite().all()):
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
-        return Imagined(folded, noise, gain, random.child("read").key)
+        return Imagined(Known(folded, noise), gain, random.child("read").key)
 
     def _mapped(self, matrix: Tensor, ctx: Context) -> Mapped | None:
         """The parts that stand for the weights; None for lanes and references."""
@@ -151,6 +160,15 @@ class Imagination:
             else:
                 return None
         return g, variance
+
+
+def _of_writing(writing: Writing, crossbar: Crossbar, key: int, *, keeps: bool) -> Imagined | None:
+    """Cells that the kernel writes while they are read, or that are written at once without it."""
+    converts = crossbar.config.adc is None or crossbar.plan.groups_are_even
+    if native.cpu() is not None and converts and is_plain(writing.weight):
+        return Imagined(writing, writing.gain, key, keeps=keeps)
+    known = reference(writing)
+    return None if known is None else Imagined(known, writing.gain, key)
 
 
 def _applied(form: nn.Module, g: Tensor) -> Tensor:

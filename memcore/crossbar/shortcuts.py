@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.readers import InOrder, Tiled
+from memcore.crossbar.readers import InOrder, Tiled, Unwritten
 from memcore.ops.windows import Images
 
 
@@ -20,7 +20,11 @@ def convolve(
         reader: of the cells.
         draws: whether its reads need numbers of their own.
     """
-    if not crossbar.is_set or not isinstance(reader, Tiled | InOrder) or not reader.reads_images:
+    if (
+        not crossbar.is_set
+        or not isinstance(reader, Tiled | InOrder | Unwritten)
+        or not reader.reads_images
+    ):
         return None
     first = crossbar.first_read(images.x, images.reads) if draws else crossbar.reads
     return reader.convolve(images, first, bias)

@@ -7,9 +7,17 @@
 | ion drift with a window function | `Window` |
 | devices known by statistics | `Statistical`, `ProgrammingError`, `Relaxation`; `PhaseChange` |
 | measured curves | `PulseTables`, `Family` |
+| what happens to each cell | `Factor`, `Offset`, `Nearest`, `WhiteNoise` |
 | states, parameters and their draws | `as_state`, `filled`, `fraction`, `drawn` and others |
 """
 
+from memcore.contracts.cell_steps import (
+    CellStep,
+    Factor,
+    Nearest,
+    Offset,
+    WhiteNoise,
+)
 from memcore.modelling.affine import AffinePulsed
 from memcore.modelling.constants import BOLTZMANN, CHARGE, VOLT_PER_KELVIN
 from memcore.modelling.curves import (
@@ -82,10 +90,14 @@ __all__ = [
     "YEAR",
     "AffinePulsed",
     "CellReadNoise",
+    "CellStep",
     "Curves",
+    "Factor",
     "Family",
     "FamilyProduct",
+    "Nearest",
     "NoisyRead",
+    "Offset",
     "PhaseChange",
     "PhaseChangeDrift",
     "PhaseChangeReadNoise",
@@ -99,6 +111,7 @@ __all__ = [
     "Trajectory",
     "Unpulsed",
     "Weighted",
+    "WhiteNoise",
     "Window",
     "WindowName",
     "advance",

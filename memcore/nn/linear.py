@@ -46,7 +46,7 @@ class Linear(SingleMatrix):
             y = matrix.directly(input, self.weight, self.bias)
             if y is not None:
                 return y
-        if matrix.reads_exactly:
+        if matrix.reads_exactly and not matrix.writes_as_it_reads(input, self.operands()["weight"]):
             weight, bias = self.exact()
             return F.linear(self.crossbar.input(input), weight, bias)
         if nested:

@@ -15,6 +15,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.packing import Packing
+from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
 from memcore.crossbar.writings import Writings
@@ -228,8 +229,8 @@ class Matrix(nn.Module):
         if source is not None and self._keeps_inputs(x, matrix):
             return self._through_inputs(source, x, matrix)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
-        y, folded = self._of_source(source, x, lines)
-        if lines is None:
+        y, folded = self._of_source(source, x, lines, wants_folded=lines is not None)
+        if lines is None or folded is None:
             return y
         held = self._packing.packed(matrix)
         if self._record is not None:
@@ -246,7 +247,7 @@ class Matrix(nn.Module):
 
     def _through_inputs(self, source: Source, x: Tensor, matrix: Tensor) -> Tensor:
         """Outputs of the cells of a rehearsal, with gradients for which the inputs are kept."""
-        y, folded = self._of_source(source, x, None)
+        y, folded = self._of_source(source, x, None, wants_folded=x.requires_grad)
         dac, constant = self.crossbar.input.form, self.crossbar.constant
         if dac is None and not constant:
             return through_read(y, x, matrix, folded, None)
@@ -304,24 +305,32 @@ class Matrix(nn.Module):
         applied = self.input_range(self.crossbar.input(x.detach()), x)
         lines = drive(applied, self.crossbar.constant)
         y, folded = self._of_source(source, x, lines)
+        assert folded is not None
         return through_product(y, lines, self._packing.packed(matrix), folded)
 
     @torch.no_grad()
     def _of_source(
-        self, source: Source | None, x: Tensor, lines: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        source: Source | None,
+        x: Tensor,
+        lines: Tensor | None,
+        *,
+        wants_folded: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
         if source is None:
             y: Tensor = self.crossbar(x, lines)
             for share, other in self._others:
                 y = y + share * other(x, lines)
             return y, self._folded
-        return source.read(self.crossbar, x, lines), source.folded
+        return source.read(self.crossbar, x, lines, wants_folded=wants_folded)
 
     def imagined(self, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """What a rehearsal reads, and the weights that its cells stand for."""
         assert self._rehearsing is not None
         source = self._rehearsing.source(self.crossbar, self._packing.own(held))
-        return self._of_source(source, x, None)
+        y, folded = self._of_source(source, x, None)
+        assert folded is not None
+        return y, folded
 
     def imagined_weight(self, held: Tensor) -> Tensor:
         """The weights that the cells of a rehearsal stand for."""
@@ -383,6 +392,15 @@ class Matrix(nn.Module):
         waits = not self.training or rehearsing is None or rehearsing.waits
         exact = all(crossbar.reads_exactly for crossbar in self.crossbars)
         return waits and exact and self._record is None
+
+    def writes_as_it_reads(self, x: Tensor, operand: Operand) -> bool:
+        """Whether a rehearsal has no need of its cells but while they are read."""
+        if not self._rehearses or torch.compiler.is_compiling() or not is_plain(x):
+            return False
+        if torch.is_autocast_enabled("cpu") or is_transformed(operand.weight):
+            return False
+        source = self._source(operand, self.matrix_of(operand))
+        return source is not None and isinstance(source.reader, Unwritten)
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.

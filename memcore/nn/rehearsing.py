@@ -11,6 +11,7 @@ from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.imagined import Imagination, Imagined
+from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.shortcuts import convolve
@@ -42,15 +43,22 @@ class Source(NamedTuple):
         folded: Tensor = self.reader.folded  # type: ignore[assignment]
         return folded
 
-    def read(self, crossbar: Crossbar, x: Tensor, lines: Tensor | None) -> Tensor:
-        """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
+    def read(
+        self, crossbar: Crossbar, x: Tensor, lines: Tensor | None, *, wants_folded: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], and `folded` if wanted."""
         draws = self._draws(crossbar) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
-        y: Tensor = self.reader(x, first, lines)
+        folded: Tensor | None = None
+        if isinstance(self.reader, Unwritten):
+            y, folded = self.reader.both(x, first, lines, wants_folded=wants_folded)
+        else:
+            y = self.reader(x, first, lines)
+            folded = self.folded if wants_folded else None
         if self.output_noise:
             reads = ReadStream(self.stream.key, numbered(first, len(x)))
             y = y + self.output_noise * reads.normal(y.shape[1:]).to(y.dtype)
-        return y
+        return y, folded
 
     def convolve(self, crossbar: Crossbar, images: Images, bias: Tensor | None) -> Tensor | None:
         """Outputs of images as `shortcuts.convolve` has them."""
@@ -84,6 +92,8 @@ class Rehearsing:
         self._seen = Seen()
         self._is_derived = False
         self._source: Source | None = None
+        #: Whether the cells of a step are read several times, as in a loop over time.
+        self._reads_several = False
         #: Whether the read that is in several pieces has begun; None outside of one.
         self._has_begun: bool | None = None
 
@@ -141,6 +151,7 @@ class Rehearsing:
 
     @for_training
     def _derive(self, crossbar: Crossbar, matrix: Tensor, is_new: bool) -> None:
+        self._note_reads()
         self._is_derived, self._source = True, None
         if self.waits and not self._seen.has_left(crossbar, matrix):
             return
@@ -154,6 +165,12 @@ class Rehearsing:
         stream = crossbar.cells.random.child("rehearsal", "output")
         self._source = Source(cells, _reader(crossbar, cells), noise, stream)
 
+    def _note_reads(self) -> None:
+        """Whether the cells of the last step were read more than once."""
+        source = self._source
+        if source is not None and isinstance(source.reader, Unwritten):
+            self._reads_several = source.reader.count > 1
+
     def _cells(self, crossbar: Crossbar, matrix: Tensor) -> Cells | Imagined:
         """Cells into which the weights were just written."""
         programmed = crossbar.cells
@@ -162,7 +179,8 @@ class Rehearsing:
         weight = self._disturbed(matrix.detach(), drawn)
         is_this = self.training.chip == "this"
         if not is_this:
-            in_order = self._imagination.cells(crossbar, weight, drawn)
+            keeps = self._reads_several
+            in_order = self._imagination.cells(crossbar, weight, drawn, keeps=keeps)
             if in_order is not None:
                 return in_order
         random = programmed.random if is_this else drawn

@@ -7,6 +7,7 @@
 namespace py = pybind11;
 using namespace memcore;
 
+void bind_rehearsal(py::module_& m);      // bind_rehearsal.cpp
 void bind_effective(py::module_& m);  // bind_effective.cpp
 void bind_ladder(py::module_& m);     // bind_ladder.cpp
 void bind_cells(py::module_& m);      // bind_cells.cpp
@@ -123,6 +124,7 @@ PYBIND11_MODULE(_cpu, m, py::mod_gil_not_used()) {
   m.def("crossbar_rows", &crossbar_rows, NoGil());
   m.def("simulate", &simulate, NoGil());
   m.def("simulate_operation", &cpu::simulate_operation, "Name of an operation by its code, None beyond the last");
+  bind_rehearsal(m);
   bind_effective(m);
   bind_ladder(m);
   bind_cells(m);

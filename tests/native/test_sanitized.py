@@ -17,7 +17,7 @@ pytestmark = [
 CHECKS = [
     *(f"tests/native/test_{name}.py" for name in ("philox", "quantize", "crossbar_mvm", "ladder")),
     *(f"tests/native/test_{name}.py" for name in ("effective_conductance", "crossbar_read")),
-    "tests/native/test_simulate.py",
+    *(f"tests/native/test_{name}.py" for name in ("simulate", "rehearsal")),
     *(f"tests/native/test_{name}.py" for name in ("empty", "fuzz")),
 ]
 

@@ -5,7 +5,8 @@ from memcore.crossbar.readers.exact import Exact
 from memcore.crossbar.readers.in_order import InOrder
 from memcore.crossbar.readers.sensed import Sensed
 from memcore.crossbar.readers.tiled import Tiled
+from memcore.crossbar.readers.unwritten import Unwritten
 
-Reader = Exact | Tiled | Sensed | Electrical | InOrder
+Reader = Exact | Tiled | Sensed | Electrical | InOrder | Unwritten
 
-__all__ = ["Electrical", "Exact", "InOrder", "Reader", "Sensed", "Tiled"]
+__all__ = ["Electrical", "Exact", "InOrder", "Reader", "Sensed", "Tiled", "Unwritten"]

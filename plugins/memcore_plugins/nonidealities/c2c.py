@@ -15,6 +15,7 @@ from memcore import (
     Stage,
     parameter,
 )
+from memcore.modelling import CellStep, Factor, Offset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +47,25 @@ class CycleToCycle(NonIdeality):
 
     neutral: ClassVar = {"std": 0.0, "absolute": 0.0}
 
+    @property
+    def _spread(self) -> LogNormal | Normal:
+        if self.distribution == "lognormal":
+            return LogNormal(1.0, self.std)
+        return Normal(1.0, self.std, min=0.0)
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         write = ctx.random.child("write", ctx.writes)
-        spread = (
-            LogNormal(1.0, self.std)
-            if self.distribution == "lognormal"
-            else Normal(1.0, self.std, min=0.0)
-        )
-        factor = spread.sample(write.child("factor"), array.shape, device=ctx.torch_device)
+        factor = self._spread.sample(write.child("factor"), array.shape, device=ctx.torch_device)
         error = write.child("error").normal(array.shape, device=ctx.torch_device)
         return _Passive(factor, self.absolute * error)
+
+    def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...]:
+        del array
+        write = ctx.random.child("write", ctx.writes)
+        factor = Factor(distribution=self._spread, stream=write.child("factor"))
+        if not self.absolute:
+            return (factor,)
+        return factor, Offset(std=self.absolute, stream=write.child("error"))
 
 
 class _Passive(Affine):

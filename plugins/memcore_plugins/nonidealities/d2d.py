@@ -15,6 +15,7 @@ from memcore import (
     Stage,
     parameter,
 )
+from memcore.modelling import CellStep, Factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,16 @@ class DeviceToDevice(NonIdeality):
 
     neutral: ClassVar = {"std": 0.0}
 
+    @property
+    def _factor(self) -> LogNormal | Normal:
+        if self.distribution == "lognormal":
+            return LogNormal(1.0, self.std)
+        return Normal(1.0, self.std, min=0.0)
+
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        factor = (
-            LogNormal(1.0, self.std)
-            if self.distribution == "lognormal"
-            else Normal(1.0, self.std, min=0.0)
-        )
-        return Affine(gain=factor.sample(ctx.random, array.shape, device=ctx.torch_device))
+        factor = self._factor.sample(ctx.random, array.shape, device=ctx.torch_device)
+        return Affine(gain=factor)
+
+    def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...]:
+        del array
+        return (Factor(distribution=self._factor, stream=ctx.random),)

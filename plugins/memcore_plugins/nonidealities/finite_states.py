@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from memcore import ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
+from memcore.modelling import CellStep, Nearest
+
+#: Beyond so many, single precision does not tell one level from the next one.
+_COUNTED = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,18 @@ class FiniteStates(NonIdeality):
         if self.uniform_in == "resistance":
             return _Levels(1 / lowest, 1 / highest, self.states, inverse=True)
         return _Levels(lowest, highest, self.states, inverse=False)
+
+    def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...] | None:
+        del ctx
+        ends = array.device.conductance_range()
+        if any(isinstance(end, Tensor) for end in ends) or self.states > _COUNTED:
+            return None
+        lowest, highest = map(float, ends)  # type: ignore[arg-type]
+        is_inverse = self.uniform_in == "resistance"
+        if is_inverse:
+            lowest, highest = 1 / lowest, 1 / highest
+        states = self.states
+        return (Nearest(lowest=lowest, highest=highest, states=states, inverse=is_inverse),)
 
 
 class _Levels(nn.Module):

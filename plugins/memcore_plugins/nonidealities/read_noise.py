@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from memcore import ArrayInfo, Context, Gaussian, NonIdeality, Stage, parameter
+from memcore.modelling import CellStep, WhiteNoise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +36,7 @@ class ReadNoise(NonIdeality):
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         del array, ctx
         return Gaussian(std=self.std, relative=self.relative)
+
+    def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...]:
+        del array, ctx
+        return (WhiteNoise(std=self.std, relative=self.relative),)

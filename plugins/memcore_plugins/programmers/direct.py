@@ -20,6 +20,7 @@ class Direct(Programmer):
 
     sends_pulses = False
     cellwise = True
+    is_exact = True
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
         del ctx

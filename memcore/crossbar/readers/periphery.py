@@ -1,0 +1,65 @@
+"""`Periphery`: what is around cells in the order of the weights when they are read."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from memcore import native
+from memcore.contracts.forms import SerialLevels, UniformLevels
+from memcore.crossbar.plan import ReadPlan
+from memcore.ops.rehearsal import Terms
+
+
+class Periphery(NamedTuple):
+    """Converters and units of reads.
+
+    Args:
+        gain: weight for one siemens, [1] or [outputs].
+        key: of the draws of a read.
+        dac: quantiser of the inputs, None if they are applied exactly.
+        adc: levels of the currents in A, None without an ADC.
+        volts: V for an input of 1.
+        plan: groups of word lines.
+        constant: whether the last word line is driven by a constant input of 1, past the DAC.
+    """
+
+    gain: Tensor
+    key: int
+    dac: nn.Module | None
+    adc: UniformLevels | None
+    volts: float
+    plan: ReadPlan
+    constant: bool
+
+    @property
+    def step(self) -> Tensor | None:
+        """What a step of the ADC stands for, [1] or [outputs]; None without an ADC."""
+        return None if self.adc is None else self.adc.step * (self.gain / self.volts)
+
+    @property
+    def converts(self) -> bool:
+        """Whether the kernels make of inputs what drives the word lines."""
+        dac = self.dac
+        if not isinstance(dac, UniformLevels):
+            return dac is None and not self.constant
+        is_one = dac.step.numel() == 1 and not dac.offset
+        return is_one and not isinstance(dac, SerialLevels) and not self.constant
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the kernels convert what the ADC converts at once."""
+        return native.cpu() is not None and (self.adc is None or self.plan.groups_are_even)
+
+    def terms(self, *, converts: bool) -> Terms:
+        """As the kernels take them, with a code of the DAC as an input if they `convert`."""
+        unit, codes = self.gain.new_ones(1), [0.0, 0.0, 0.0]
+        if converts and isinstance(self.dac, UniformLevels):
+            unit, codes = self.dac.step, [float(1 / self.dac.step), self.dac.lo, self.dac.hi]
+        step, dac = self.step, self.gain.new_tensor(codes)
+        factor = unit if step is None else unit / step
+        square = (self.gain * factor).square()
+        if step is None or self.adc is None:
+            rows = max(1, self.plan.tiling.rows)
+            return Terms(dac, factor, square, self.gain.new_ones(1), rows, 1.0, 0.0, self.key)
+        ends = (self.adc.lo, self.adc.hi)
+        return Terms(dac, factor, square, step, self.plan.group_rows, *ends, self.key)

@@ -1,0 +1,102 @@
+"""Cells in the order of the weights that are written while they are read."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from memcore.crossbar.readers.in_order import InOrder
+from memcore.crossbar.readers.noise import numbered
+from memcore.crossbar.readers.periphery import Periphery
+from memcore.crossbar.readers.phases import drive
+from memcore.errors import ConfigError
+from memcore.ops import rehearsal
+from memcore.ops._library import is_plain
+from memcore.ops.windows import Images
+
+#: More reads than this take longer than writing the cells first, and much more memory.
+_FEW: Final = 2048
+
+
+class Unwritten(nn.Module):
+    """Reads of cells that are nowhere: the first read writes them on the way and keeps none.
+
+    A second read finds them written, as what is drawn is keyed: the same to the bit.
+
+    Args:
+        writing: how the weights become cells.
+        around: converters and units.
+        keeps: whether to write them at the first read, as several are to come.
+    """
+
+    def __init__(self, writing: rehearsal.Writing, around: Periphery, *, keeps: bool) -> None:
+        super().__init__()
+        self._writing, self._around, self._keeps = writing, around, keeps
+        self.dac, self.constant = around.dac, around.constant
+        self._version = _version(writing.weight)
+        self._written: InOrder | None = None
+        #: How many reads there were.
+        self.count = 0
+        is_exact = around.adc is None and not writing.is_noisy
+        #: Whether the windows of images are read without writing them out.
+        self.reads_images = not is_exact and around.converts
+
+    @property
+    def folded(self) -> Tensor:
+        """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
+        return self.written.folded
+
+    @property
+    def written(self) -> InOrder:
+        """The cells, kept from now on."""
+        if self._written is None:
+            if _version(self._writing.weight) != self._version:
+                raise ConfigError(
+                    "the weights have changed since the cells of this step were read first; "
+                    "expected a pass forward before its cells are asked for again"
+                )
+            known = rehearsal.write(self._writing)
+            if known is None:
+                raise _not_finite()
+            self._written = InOrder(known.folded, known.variance, self._around)
+        return self._written
+
+    def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], as `InOrder` has them."""
+        return self.both(x, reads, lines, wants_folded=False)[0]
+
+    def both(
+        self, x: Tensor, reads: Tensor, lines: Tensor | None, *, wants_folded: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs, and what the cells stand for if it is wanted."""
+        self.count += 1
+        once = self._written is None and not self._keeps and self.count == 1
+        if not (once and is_plain(x) and x.numel() and len(x) <= _FEW):
+            written = self.written
+            return written(x, reads, lines), written.folded if wants_folded else None
+        around, weight = self._around, self._writing.weight
+        if not around.converts:
+            lines = drive(x if around.dac is None else around.dac(x), around.constant)
+            x = lines
+        numbers = numbered(reads, len(x)) if self._writing.is_noisy else None
+        folded = torch.empty_like(weight) if wants_folded else None
+        terms = around.terms(converts=around.converts)
+        y = rehearsal.read(self._writing, terms, x, numbers, folded=folded)
+        if y is None:
+            raise _not_finite()
+        return y, folded
+
+    def convolve(self, images: Images, reads: Tensor, bias: Tensor | None) -> Tensor:
+        """Outputs of images as `Tiled.convolve` has them, if `reads_images`."""
+        return self.written.convolve(images, reads, bias)
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _not_finite() -> ConfigError:
+    return ConfigError(
+        "weights that the cells of a rehearsal stand for are infinite or NaN; expected finite "
+        "ones: look at the weights and at what is rehearsed"
+    )

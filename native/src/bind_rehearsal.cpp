@@ -1,0 +1,60 @@
+// Cells in the order of the weights in memcore._cpu. All checks are in memcore/ops.
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "memcore/rehearsal.h"
+
+namespace py = pybind11;
+using namespace memcore;
+
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+T* at(int64_t address) {
+  return reinterpret_cast<T*>(static_cast<Address>(address));
+}
+
+std::vector<CellStep> steps_of(int64_t count, const int64_t* kinds, const float* numbers, const int64_t* keys) {
+  std::vector<CellStep> steps;
+  for (int64_t k = 0; k < count; ++k, numbers += 6, keys += 2) {
+    const float* const n = numbers;
+    const auto one = static_cast<uint64_t>(keys[0]), other = static_cast<uint64_t>(keys[1]);
+    steps.push_back({kinds[k], n[0], n[1], n[2], n[3], n[4], n[5], {one, other}});
+  }
+  return steps;
+}
+
+// Two rows, of 64-bit integers and of floats, in the order of memcore/ops/rehearsal.py.
+bool rehearsed_read(Address integers, Address floats) {
+  const int64_t* next = at<const int64_t>(static_cast<int64_t>(integers));
+  RehearsedRead r = {};
+  RehearsedCells& c = r.cells;
+  for (int64_t* const to : {&c.groups, &c.outputs, &c.inputs, &c.steps, &c.slope_size, &c.gain_size}) *to = *next++;
+  c.noisy = *next++ != 0;
+  for (const float** const to : {&c.weight, &c.slope, &c.gain}) *to = at<const float>(*next++);
+  const std::vector<CellStep> steps =
+      steps_of(c.steps, at<const int64_t>(next[0]), at<const float>(next[1]), at<const int64_t>(next[2]));
+  next += 3;
+  c.step = steps.data();
+  for (const float** const to : {&r.folded, &r.variance}) *to = at<const float>(*next++);
+  for (float** const to : {&r.folded_out, &r.variance_out}) *to = at<float>(*next++);
+  for (const float** const to : {&r.x, &r.dac, &r.factor, &r.square, &r.scale}) *to = at<const float>(*next++);
+  for (int64_t* const to : {&r.factor_size, &r.square_size, &r.scale_size}) *to = *next++;
+  r.reads = at<const int64_t>(*next++);
+  r.key = static_cast<uint64_t>(*next++);
+  r.n = *next++;
+  r.tile_rows = *next++;
+  r.out = at<float>(*next++);
+  const float* number = at<const float>(static_cast<int64_t>(floats));
+  for (float* const to : {&c.lowest, &c.span, &c.highest, &c.relative, &c.constant, &r.lo, &r.hi}) *to = *number++;
+  return cpu::rehearsed_read(r);
+}
+
+}  // namespace
+
+void bind_rehearsal(py::module_& m);  // called by bind_cpu.cpp
+
+void bind_rehearsal(py::module_& m) { m.def("rehearsed_read", &rehearsed_read, py::call_guard<py::gil_scoped_release>()); }

@@ -1,0 +1,465 @@
+// Cells in the order of the weights: written, 256 of them at a time, and multiplied at once.
+//
+// A task is some outputs of one group. Their cells are written into memory of the thread, tile by tile and at most
+// kDepth inputs of each together, where all inputs pass over them; what they stand for is in memory as a whole only if
+// somebody asks for it. As in read_kernels.h each output of a read has its own accumulator that runs over k in order.
+// Internal linkage throughout: this header is compiled once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "memcore/rehearsal.h"
+#include "memory.h"
+#include "parallel.h"
+#include "philox_kernels.h"
+#include "read_kernels.h"
+#include "simd.h"
+#include "simulate_math.h"
+
+namespace memcore {
+namespace {
+
+constexpr int64_t kSegment = 4 * kBatch;  // cells that are written together, from a multiple of it on
+constexpr int64_t kTaskOutputs = kBlockRows < 14 ? 4 * kBlockRows : 2 * kBlockRows;
+constexpr int32_t kExponent = 0x7F800000;  // whose bits are all set in what is not finite
+constexpr int64_t kAtOnce = 2048;          // reads between two writings of the same cells
+
+// No normal number of to_normal is larger: sqrt(2 ln 2^33).
+constexpr float kLargestNormal = 6.77f;
+
+// What a segment is made of, and what comes of it.
+struct Segment {
+  alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];
+  alignas(64) float folded[kSegment], variance[kSegment];
+};
+
+MEMCORE_ALWAYS_INLINE Vec smaller_of(Vec a, Vec b) { return a > b ? b : a; }  // a NaN of a passes
+
+// e^x of |x| < 87, see exp_.
+MEMCORE_ALWAYS_INLINE Vec exponential(Vec x) {
+  const Vec b = clamp(x, splat(-87.0f), splat(88.0f));
+  const Vec n = round_even(b * 1.44269504f);
+  const Vec r = (b - n * kLn2High) - n * kLn2Low;
+  Vec p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
+  return (p * (r * r) + r + 1.0f) * (Vec)power;
+}
+
+template <bool Inverse>
+MEMCORE_ALWAYS_INLINE Vec nearest_level(const CellStep& step, Vec g) {
+  const float width = step.a / step.b, steps = step.a == 0.0f ? 0.0f : step.b / step.a;
+  const Vec position = ((Inverse ? 1.0f / g : g) - step.low) * steps;
+  const Vec level = round_even(clamp(position, splat(0.0f), splat(step.b))) * width + step.low;
+  return Inverse ? 1.0f / level : level;
+}
+
+// What the steps make of conductances; the draws of a step are kSegment floats behind those of the one before.
+MEMCORE_ALWAYS_INLINE Vec follow(const RehearsedCells& c, Vec g, const float* z) {
+  for (int64_t k = 0; k < c.steps; ++k, z += kSegment) {
+    const CellStep& s = c.step[k];
+    const Vec least = splat(s.least), most = splat(s.most);
+    if (s.kind == CellStep::kLogFactor)
+      g *= clamp(exponential(load(z) * s.a) * s.b, least, most);
+    else if (s.kind == CellStep::kFactor)
+      g *= clamp(load(z) * s.a + s.b, least, most);
+    else if (s.kind == CellStep::kOffset)
+      g = clamp(g + (load(z) * s.a + s.b), least, most);
+    else if (s.kind == CellStep::kNearest)
+      g = nearest_level<false>(s, g);
+    else
+      g = nearest_level<true>(s, g);
+  }
+  return g;
+}
+
+// The ends between which something lies.
+struct Ends {
+  float low, high;
+};
+
+inline Ends ends_of_draw(const CellStep& s) {
+  const float low = s.low > -kLargestNormal ? s.low : -kLargestNormal;
+  const float high = s.high < kLargestNormal ? s.high : kLargestNormal;
+  return s.a < 0.0f ? Ends{s.a * high, s.a * low} : Ends{s.a * low, s.a * high};
+}
+
+// Both ends take the same level, if none is near a border; else they stay, which allows for more.
+inline Ends nearest_ends(const CellStep& s, Ends g) {
+  const bool inverse = s.kind == CellStep::kNearestInverse;
+  const float steps = s.a == 0.0f ? 0.0f : s.b / s.a;
+  const float low = bounded(((inverse ? 1.0f / g.high : g.low) - s.low) * steps, 0.0f, s.b);
+  const float high = bounded(((inverse ? 1.0f / g.low : g.high) - s.low) * steps, 0.0f, s.b);
+  const float middle = nearest(0.5f * (low + high)), margin = 0.499f;
+  if (!(low > middle - margin && high < middle + margin)) return {0.0f, kInfinity};
+  const float level = middle * (s.a / s.b) + s.low, g_level = inverse ? 1.0f / level : level;
+  return {g_level, g_level};
+}
+
+// Whether a cell that carries nothing ends up the same whatever is drawn for it.
+inline bool is_settled(const RehearsedCells& c) {
+  Ends g{c.lowest, c.lowest};
+  for (int64_t k = 0; k < c.steps; ++k) {
+    const CellStep& s = c.step[k];
+    if (s.kind >= CellStep::kNearest) {
+      g = nearest_ends(s, g);
+      continue;
+    }
+    const Ends z = ends_of_draw(s);
+    if (s.kind == CellStep::kOffset) {
+      g = {bounded(g.low + z.low + s.b, s.least, s.most), bounded(g.high + z.high + s.b, s.least, s.most)};
+      continue;
+    }
+    const bool is_log = s.kind == CellStep::kLogFactor;
+    const float low = bounded(is_log ? exp_(z.low) * s.b : z.low + s.b, s.least, s.most);
+    const float high = bounded(is_log ? exp_(z.high) * s.b : z.high + s.b, s.least, s.most);
+    g = {(low < 0.0f ? g.high : g.low) * low, (high < 0.0f ? g.low : g.high) * high};
+  }
+  return g.low == g.high;
+}
+
+inline void fill(const float* from, int64_t size, int64_t inputs, int64_t outputs, int64_t first, int64_t count,
+                 float* out) {
+  if (size == 1) {
+    for (int64_t i = 0; i < count; ++i) out[i] = from[0];
+    return;
+  }
+  for (int64_t i = 0; i < count;) {
+    const int64_t row = (first + i) / inputs, end = smaller(count, (row + 1) * inputs - first);
+    for (; i < end; ++i) out[i] = from[row % outputs];
+  }
+}
+
+// Numbers of lanes 0 .. 3 one after another.
+inline void interleave(const Numbers<float>& numbers, float* out) {
+#if defined(__AVX512F__)
+  for (int i = 0; i < kBatch; i += kLanes, out += 4 * kLanes) {
+    const __m512 a = _mm512_load_ps(&numbers.v[0][i]), b = _mm512_load_ps(&numbers.v[1][i]);
+    const __m512 c = _mm512_load_ps(&numbers.v[2][i]), d = _mm512_load_ps(&numbers.v[3][i]);
+    const __m512 ab0 = _mm512_unpacklo_ps(a, b), ab1 = _mm512_unpackhi_ps(a, b);
+    const __m512 cd0 = _mm512_unpacklo_ps(c, d), cd1 = _mm512_unpackhi_ps(c, d);
+    const __m512 r0 = _mm512_shuffle_ps(ab0, cd0, 0x44), r1 = _mm512_shuffle_ps(ab0, cd0, 0xEE);
+    const __m512 r2 = _mm512_shuffle_ps(ab1, cd1, 0x44), r3 = _mm512_shuffle_ps(ab1, cd1, 0xEE);
+    const __m512 low0 = _mm512_shuffle_f32x4(r0, r1, 0x44), low1 = _mm512_shuffle_f32x4(r2, r3, 0x44);
+    const __m512 high0 = _mm512_shuffle_f32x4(r0, r1, 0xEE), high1 = _mm512_shuffle_f32x4(r2, r3, 0xEE);
+    _mm512_storeu_ps(out, _mm512_shuffle_f32x4(low0, low1, 0x88));
+    _mm512_storeu_ps(out + 16, _mm512_shuffle_f32x4(low0, low1, 0xDD));
+    _mm512_storeu_ps(out + 32, _mm512_shuffle_f32x4(high0, high1, 0x88));
+    _mm512_storeu_ps(out + 48, _mm512_shuffle_f32x4(high0, high1, 0xDD));
+  }
+#else
+  for (int i = 0; i < kBatch; ++i)
+    for (int lane = 0; lane < 4; ++lane) out[4 * i + lane] = numbers.v[lane][i];
+#endif
+}
+
+// The normal numbers of elements first .. first + kSegment - 1 of read 0; first is a multiple of kSegment.
+inline void draw_segment(uint64_t key, int64_t first, float* out) {
+  Words words;
+  Numbers<float> numbers;
+  const uint64_t quarter = static_cast<uint64_t>(first) / 4;
+  for (int i = 0; i < kBatch; ++i) {
+    words.w[0][i] = static_cast<uint32_t>(quarter) + static_cast<uint32_t>(i);  // 64 blocks never carry
+    words.w[1][i] = static_cast<uint32_t>(quarter >> 32);
+    words.w[2][i] = words.w[3][i] = 0;
+  }
+  scramble(key, words);
+  Normal{}(words, numbers);
+  interleave(numbers, out);
+}
+
+// Replaces what lies outside the bounds by the next number of the same element that does not.
+inline void draw_again(uint64_t key, int64_t first, const CellStep& step, float* z) {
+  for (int64_t i = 0; i < kSegment; ++i) {
+    const uint64_t element = static_cast<uint64_t>(first + i);
+    for (uint64_t round = 1; z[i] < step.low || z[i] > step.high; ++round) {
+      const Block block = philox_block(key, element / 4, round);
+      const int pair = static_cast<int>(element & 2);
+      const Pair both = to_normal(block.w[pair], block.w[pair + 1]);
+      z[i] = (element & 1) == 0 ? both.first : both.second;
+    }
+  }
+}
+
+// The draws of all steps, for the cells that carry weights or for the others.
+inline void draw_steps(const RehearsedCells& c, int other, int64_t first, float* z) {
+  for (int64_t k = 0; k < c.steps; ++k, z += kSegment) {
+    const CellStep& step = c.step[k];
+    if (step.kind >= CellStep::kNearest) continue;
+    draw_segment(step.key[other], first, z);
+    if (step.low <= -kLargestNormal && step.high >= kLargestNormal) continue;
+    int32_t outside = 0;
+    for (int64_t i = 0; i < kSegment; ++i) outside |= static_cast<int32_t>((z[i] < step.low) | (z[i] > step.high));
+    if (outside != 0) draw_again(step.key[other], first, step, z);
+  }
+}
+
+// Folded weights and variances of a segment whose draws are there.
+template <bool Settled>
+void combine(const RehearsedCells& c, const float* z, const float* others, Segment& s) {
+  const Vec lowest = splat(c.lowest), constant = splat(2.0f * c.constant);
+  const Vec settled = Settled ? follow(c, lowest, z) : lowest;
+  for (int64_t i = 0; i < kSegment; i += kLanes) {
+    const Vec w = load(s.weight + i), size = w < 0.0f ? -w : w;
+    const Vec share = smaller_of(size * load(s.slope + i), splat(c.span));
+    const Vec g = follow(c, smaller_of(share + lowest, splat(c.highest)), z + i);
+    const Vec other = Settled ? settled : follow(c, lowest, others + i);
+    const Vec net = (g - other) * load(s.gain + i);
+    store(s.folded + i, w < 0.0f ? -net : net);
+    const Vec one = g * c.relative, two = other * c.relative;
+    store(s.variance + i, one * one + (two * two + constant));
+  }
+}
+
+// Writes cells first .. last-1 and hands them over in pieces: keep(first, count, folded, variance). Whether all of what
+// they stand for is finite.
+template <class Keep>
+bool write_cells(const RehearsedCells& c, int64_t first, int64_t last, const Keep& keep) {
+  Segment s;
+  const bool alike = c.slope_size == 1 && c.gain_size == 1, settled = is_settled(c);
+  const Memory<float> draws(2 * c.steps * kSegment);
+  float* const others = draws.data + c.steps * kSegment;
+  fill(c.slope, 1, 1, 1, 0, kSegment, s.slope);
+  fill(c.gain, 1, 1, 1, 0, kSegment, s.gain);
+  int32_t spoilt = 0;
+  for (int64_t base = first / kSegment * kSegment; base < last; base += kSegment) {
+    const int64_t begin = larger(first, base), count = smaller(last, base + kSegment) - begin, lead = begin - base;
+    for (int64_t i = 0; i < kSegment && count < kSegment; ++i) s.weight[i] = 0.0f;
+    for (int64_t i = 0; i < count; ++i) s.weight[lead + i] = c.weight[begin + i];
+    if (!alike) {
+      fill(c.slope, c.slope_size, c.inputs, c.outputs, begin, count, s.slope + lead);
+      fill(c.gain, c.gain_size, c.inputs, c.outputs, begin, count, s.gain + lead);
+    }
+    draw_steps(c, 0, base, draws.data);
+    if (settled) {
+      combine<true>(c, draws.data, others, s);
+    } else {
+      draw_steps(c, 1, base, others);
+      combine<false>(c, draws.data, others, s);
+    }
+    for (int64_t i = 0; i < kSegment; ++i)
+      spoilt |= static_cast<int32_t>((float_to_bits(s.folded[i]) & kExponent) == kExponent);
+    keep(begin, count, s.folded + lead, s.variance + lead);
+  }
+  return spoilt == 0;
+}
+
+// How the inputs of a row are cut: tiles into chunks of at most kDepth.
+struct Chunks {
+  int64_t inputs, tile_rows, of_tile, count;
+  Chunks(int64_t inputs, int64_t tile_rows)
+      : inputs(inputs),
+        tile_rows(tile_rows),
+        of_tile(ceil_div(tile_rows, kDepth)),
+        count(inputs / tile_rows * of_tile + ceil_div(inputs % tile_rows, kDepth)) {}
+  int64_t first(int64_t chunk) const { return chunk / of_tile * tile_rows + chunk % of_tile * kDepth; }
+  int64_t last(int64_t chunk) const {
+    return smaller(smaller(inputs, first(chunk) + kDepth), (chunk / of_tile + 1) * tile_rows);
+  }
+  int64_t of(int64_t k) const { return k / tile_rows * of_tile + k % tile_rows / kDepth; }
+  bool ends_tile(int64_t chunk) const { return chunk + 1 == count || (chunk + 1) % of_tile == 0; }
+};
+
+struct CellsTask {
+  int64_t group, first, last;  // outputs
+  int64_t rows() const { return last - first; }
+};
+
+// What a thread works in.
+struct CellsMemory {
+  Memory<float> weight, variance;             // [chunks, rows, kStride]
+  Memory<float> current, sigma, draws, sums;  // [rows, kPanel]
+  Memory<float> squares;                      // [kDepth, kPanel]
+  CellsMemory(bool noisy, int64_t chunks)
+      : weight(chunks * kTaskOutputs * kStride),
+        variance(noisy ? chunks * kTaskOutputs * kStride : 1),
+        current(kTaskOutputs * kPanel),
+        sigma(kTaskOutputs * kPanel),
+        draws(kTaskOutputs * kPanel),
+        sums(kTaskOutputs * kPanel),
+        squares(kDepth * kPanel) {}
+};
+
+inline bool is_noisy(const RehearsedRead& r) { return r.cells.weight == nullptr ? r.variance != nullptr : r.cells.noisy; }
+
+// Puts cells first .. first + count - 1 of all to where products want them, in units of the ADC.
+inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, int64_t first, int64_t count,
+                        const float* folded, const float* variance, CellsMemory& memory) {
+  const int64_t inputs = chunks.inputs, group = task.group * r.cells.outputs;
+  for (int64_t i = 0; i < count;) {
+    const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
+    const int64_t run = smaller(count - i, chunks.last(chunk) - k);
+    const float factor = r.factor[r.factor_size == 1 ? 0 : output];
+    const int64_t to = (chunk * task.rows() + output - task.first) * kStride + k - chunks.first(chunk);
+    for (int64_t m = 0; m < run; ++m) memory.weight.data[to + m] = folded[i + m] * factor;
+    if (variance != nullptr) {
+      const float square = r.square[r.square_size == 1 ? 0 : output];
+      for (int64_t m = 0; m < run; ++m) memory.variance.data[to + m] = variance[i + m] * square;
+    }
+    i += run;
+  }
+}
+
+inline void copy_cells(const float* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+// The cells of a task, written or known already. Whether they are finite.
+inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, CellsMemory& memory) {
+  const RehearsedCells& c = r.cells;
+  const int64_t before = task.group * c.outputs;
+  const int64_t first = (before + task.first) * c.inputs, last = (before + task.last) * c.inputs;
+  if (c.weight == nullptr) {
+    const float* const variance = r.variance == nullptr ? nullptr : r.variance + first;
+    place_cells(r, task, chunks, first, last - first, r.folded + first, variance, memory);
+    return true;
+  }
+  return write_cells(c, first, last, [&](int64_t begin, int64_t count, const float* folded, const float* variance) {
+    if (r.folded_out != nullptr) copy_cells(folded, count, r.folded_out + begin);
+    if (r.variance_out != nullptr) copy_cells(variance, count, r.variance_out + begin);
+    if (r.n > 0) place_cells(r, task, chunks, begin, count, folded, c.noisy ? variance : nullptr, memory);
+  });
+}
+
+// What the DAC makes of reads first .. last-1, [groups, panels of reads, inputs, kPanel].
+inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, float* codes) {
+  const int64_t inputs = r.cells.inputs, groups = r.cells.groups, panels = ceil_div(last - first, kPanel);
+  parallel_for(groups * panels, ceil_div(kLeast, inputs * kPanel), [&](int64_t begin, int64_t end) {
+    const Memory<float> row(inputs);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t group = task / panels, from = first + task % panels * kPanel;
+      float* const to = codes + task * inputs * kPanel;
+      for (int64_t i = 0; i < kPanel; ++i) {
+        const bool exists = from + i < last;
+        if (exists) convert(r.x + ((from + i) * groups + group) * inputs, inputs, r.dac, row.data);
+        for (int64_t k = 0; k < inputs; ++k) to[k * kPanel + i] = exists ? row.data[k] : 0.0f;
+      }
+    }
+  });
+}
+
+// The draws of the outputs of a task in one tile for some reads, [rows, kPanel].
+inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t tile, int64_t tiles, const int64_t* reads,
+                         int64_t count, float* out) {
+  const int64_t first = (task.group * tiles + tile) * r.cells.outputs + task.first;
+  const int64_t quarter = first / 4, quarters = (first + task.rows() - 1) / 4 - quarter + 1;
+  const int wide = static_cast<int>(ceil_div(count, kLanes) * kLanes), fit = kBatch / wide;
+  Words words = {};
+  Numbers<float> numbers;
+  for (int64_t q = 0; q < quarters; q += fit) {
+    for (int part = 0; part < fit; ++part)
+      for (int i = 0; i < wide; ++i) {
+        const uint64_t at = static_cast<uint64_t>(quarter + q + part), read = static_cast<uint64_t>(reads[i]);
+        words.w[0][part * wide + i] = static_cast<uint32_t>(at);
+        words.w[1][part * wide + i] = static_cast<uint32_t>(at >> 32);
+        words.w[2][part * wide + i] = static_cast<uint32_t>(read);
+        words.w[3][part * wide + i] = static_cast<uint32_t>(read >> 32);
+      }
+    scramble(r.key, words);
+    Normal{}(words, numbers);
+    for (int part = 0; part < fit; ++part)
+      for (int64_t lane = 0; lane < 4; ++lane) {
+        const int64_t row = 4 * (quarter + q + part) + lane - first;
+        if (row < 0 || row >= task.rows()) continue;
+        for (int i = 0; i < wide; ++i) out[row * kPanel + i] = numbers.v[lane][part * wide + i];
+      }
+  }
+}
+
+// Products of the cells of one chunk with a panel of inputs [depth, kPanel], sums [rows, kPanel].
+inline void multiply_cells(const float* cells, const float* inputs, int64_t rows, int64_t depth, bool anew,
+                           float* sums) {
+  const int64_t blocks = ceil_div(rows, kBlockRows);
+  for (int64_t j = 0; j < kPanel; j += kBlockCols)
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t row = rows * block / blocks, height = rows * (block + 1) / blocks - row;
+      multiply_packed_of<true>(height)(cells + row * kStride, inputs + j, depth, anew, sums + row * kPanel + j);
+    }
+}
+
+inline Digitise digitise_of(const RehearsedRead& r) {
+  if (r.hi < r.lo) return is_noisy(r) ? digitise<false, true> : digitise<false, false>;
+  return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
+}
+
+// Reads first .. first + count - 1, at most kPanel, of the outputs of a task.
+inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const float* codes,
+                       int64_t first, int64_t count, CellsMemory& memory) {
+  const bool noisy = is_noisy(r);
+  const int64_t size = task.rows() * kPanel, tiles = ceil_div(chunks.inputs, chunks.tile_rows);
+  const Adc adc{splat(r.lo), splat(r.hi)};
+  const Digitise add = digitise_of(r);
+  int64_t reads[kPanel];
+  for (int64_t i = 0; i < kPanel && noisy; ++i) reads[i] = r.reads[first + smaller(i, count - 1)];
+  for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
+  for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    const int64_t k = chunks.first(chunk), depth = chunks.last(chunk) - k, at = chunk * task.rows() * kStride;
+    const bool anew = chunk % chunks.of_tile == 0;
+    const float* const inputs = codes + k * kPanel;
+    multiply_cells(memory.weight.data + at, inputs, task.rows(), depth, anew, memory.current.data);
+    if (noisy) {
+      for (int64_t i = 0; i < depth * kPanel; ++i) memory.squares.data[i] = inputs[i] * inputs[i];
+      multiply_cells(memory.variance.data + at, memory.squares.data, task.rows(), depth, anew, memory.sigma.data);
+    }
+    if (!chunks.ends_tile(chunk)) continue;
+    if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
+    add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    float* const out = r.out + ((first + i) * r.cells.groups + task.group) * r.cells.outputs;
+    for (int64_t o = task.first; o < task.last; ++o)
+      out[o] = memory.sums.data[(o - task.first) * kPanel + i] * r.scale[r.scale_size == 1 ? 0 : o];
+  }
+}
+
+// Some reads of one task, or none: then its cells are written only.
+struct CellsPart {
+  int64_t first, last, from;  // panels of reads from .. from + kAtOnce - 1
+};
+
+inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const float* codes,
+                           int64_t panels, const CellsPart& part, CellsMemory& memory) {
+  RehearsedRead fetched = r;
+  if (part.first > 0 || part.from > 0) fetched.folded_out = fetched.variance_out = nullptr;  // are written already
+  const bool finite = fetch_cells(fetched, task, chunks, memory);
+  for (int64_t panel = part.first; panel < part.last; ++panel) {
+    const int64_t first = part.from + panel * kPanel, count = smaller(kPanel, r.n - first);
+    const float* const inputs = codes + (task.group * panels + panel) * kPanel * chunks.inputs;
+    read_cells(r, task, chunks, inputs, first, count, memory);
+  }
+  return finite;
+}
+
+inline bool rehearsed_read(const RehearsedRead& r) {
+  const Chunks chunks(r.cells.inputs, r.tile_rows);
+  const int64_t outputs = r.cells.outputs, blocks = ceil_div(outputs, kTaskOutputs), tasks = r.cells.groups * blocks;
+  const int64_t most = ceil_div(smaller(r.n, kAtOnce), kPanel);
+  const Memory<float> codes(r.cells.groups * most * kPanel * r.cells.inputs);
+  const int64_t parts = larger(1, tasks < max_threads() ? smaller(most, ceil_div(max_threads(), tasks)) : 1);
+  const Memory<int32_t> spoilt(tasks * parts);
+  for (int64_t i = 0; i < tasks * parts; ++i) spoilt.data[i] = 0;
+  const int64_t work = chunks.inputs * kTaskOutputs * (32 + most * kPanel / parts);
+  for (int64_t from = 0; from == 0 || from < r.n; from += kAtOnce) {
+    const int64_t end = smaller(r.n, from + kAtOnce), panels = ceil_div(end - from, kPanel);
+    pack_inputs(r, from, end, codes.data);
+    parallel_for(tasks * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t last) {
+      CellsMemory memory(is_noisy(r), r.n > 0 ? chunks.count : 0);
+      for (int64_t t = begin; t < last; ++t) {
+        const int64_t block = t / parts % blocks, part = t % parts;
+        const CellsTask task{t / parts / blocks, outputs * block / blocks, outputs * (block + 1) / blocks};
+        const CellsPart some{panels * part / parts, panels * (part + 1) / parts, from};
+        if (!run_cells_task(r, task, chunks, codes.data, panels, some, memory)) spoilt.data[t] = 1;
+      }
+    });
+  }
+  int32_t any_spoilt = 0;
+  for (int64_t i = 0; i < tasks * parts; ++i) any_spoilt |= spoilt.data[i];
+  return any_spoilt == 0;
+}
+
+}  // namespace
+}  // namespace memcore

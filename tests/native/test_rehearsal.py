@@ -1,0 +1,133 @@
+"""Cells that are written while they are read, against their reference and the other kernels."""
+
+import math
+
+import pytest
+import torch
+
+from memcore import native
+from memcore.ops import rehearsal
+from memcore.ops.rehearsal import CellStep, Known, Steps, Terms, Writing
+from memcore.ops.crossbar_mvm import pack
+from memcore.ops.crossbar_read import Columns, crossbar_read
+
+pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+
+LOG, NORMAL = CellStep("log_factor", 0.2, 1.0), CellStep("factor", 0.5, 1.0, low=-2.0, least=0.0)
+LEVELS = CellStep("nearest", 9.9e-5, 31.0, low=1e-6)
+STEPS = {
+    "nothing": [],
+    "spread": [LOG],
+    "drawn again": [NORMAL],
+    "offset": [LOG, CellStep("offset", 1e-6, 0.0, least=0.0)],
+    "levels": [LEVELS],
+    "a cell that stays": [CellStep("log_factor", 0.1, 1.0), LEVELS],
+    "a cell that may move": [CellStep("log_factor", 0.5, 1.0), LEVELS],
+    "resistances": [LOG, CellStep("nearest_inverse", 9.9e5, 31.0, low=1e4)],
+    "one level": [CellStep("nearest", 0.0, 3.0, low=2e-5)],
+}
+SHAPES = [(1, 1, 1), (2, 5, 3), (1, 70, 300), (3, 29, 130)]
+
+
+def writing(shape, steps, *, scales=False, relative=0.05, constant=1e-14):
+    weight = torch.randn(shape)
+    weight.view(-1)[:1] = 0.0
+    peak = (weight.abs().amax((0, 2)) if scales else weight.abs().amax().reshape(1)) + 1e-6
+    numbers = (1e-6, 9.9e-5, 1e-4, relative, constant)
+    keys = [
+        (3 + 2 * k, 4 + 2 * k) if step.kind[:4] != "near" else (0, 0)
+        for k, step in enumerate(steps)
+    ]
+    return Writing(weight, 9.9e-5 / peak, peak / 9.9e-5, numbers, Steps(steps), keys)
+
+
+def terms(outputs, tile_rows, *, adc=True, scales=False):
+    dac, size = torch.tensor([20.0, -50.0, 50.0]), outputs if scales else 1
+    factor, square = torch.rand(size) + 0.5, torch.rand(size) * 1e8
+    ends = (-60.0, 60.0) if adc else (1.0, 0.0)
+    return Terms(dac, factor, square, torch.rand(size) + 0.5, tile_rows, *ends, 77)
+
+
+@pytest.mark.parametrize("scales", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_cells_are_those_of_the_reference(steps, shape, scales):
+    w = writing(shape, steps, scales=scales)
+    found, expected = rehearsal.write(w), rehearsal.reference(w)
+    for one, other in zip(found, expected, strict=True):
+        close = torch.isclose(one, other, rtol=2e-5, atol=1e-6 * float(other.abs().max()))
+        # A cell between two levels may take either.
+        assert (~close).sum() <= (2 if any(s.kind[:4] == "near" for s in steps) else 0)
+
+
+@pytest.mark.parametrize("adc", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 33, 100])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, n, adc):
+    groups, outputs, inputs = shape
+    for scales in (False, True):
+        w, t = writing(shape, [LOG, LEVELS]), terms(outputs, 40, adc=adc, scales=scales)
+        x, reads = torch.randn(n, groups, inputs), torch.arange(5, 5 + n)
+        known = rehearsal.write(w)
+        folded = torch.empty_like(w.weight)
+        y = rehearsal.read(w, t, x, reads, folded=folded)
+        assert torch.equal(folded, known.folded)
+        assert torch.equal(y, rehearsal.read(known, t, x, reads))
+        panels = [
+            pack((m * f.unsqueeze(1)).transpose(1, 2)) for m, f in zip(known, t[1:3], strict=True)
+        ]
+        scale = t.scale if len(t.scale) == 1 else t.scale.repeat(groups)
+        columns = Columns(*panels, t.dac, scale, outputs, 40, t.lo, t.hi, t.key)
+        assert torch.equal(y, crossbar_read(x, columns, reads=reads))
+
+
+@pytest.mark.parametrize("tile_rows", [1, 13, 128, 200, 300])
+def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows):
+    w, t = writing((1, 70, 300), [LOG]), terms(70, tile_rows)
+    x, reads = torch.randn(90, 1, 300), torch.arange(90)
+    y = rehearsal.read(w, t, x, reads)
+    some = [rehearsal.read(w, t, x[k : k + 31], reads[k : k + 31]) for k in range(0, 90, 31)]
+    assert torch.equal(y, torch.cat(some))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(y, rehearsal.read(w, t, x, reads))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_read_without_noise_is_the_product_of_double_precision():
+    w, t = writing((2, 40, 260), [LOG], relative=0.0, constant=0.0), terms(40, 260, adc=False)
+    x = torch.randn(9, 2, 260)
+    codes = (x.double() * t.dac[0]).round().clamp(-50, 50)
+    folded = rehearsal.write(w).folded.double() * t.factor
+    expected = torch.einsum("ngk,gok->ngo", codes, folded) * t.scale
+    torch.testing.assert_close(rehearsal.read(w, t, x, None).double(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_more_reads_than_are_packed_at_once_are_the_same_reads():
+    w, t = writing((1, 4, 6), [LOG]), terms(4, 6)
+    x, reads = torch.randn(4100, 1, 6), torch.arange(4100)
+    y = rehearsal.read(w, t, x, reads)
+    parts = [rehearsal.read(w, t, x[k : k + 1025], reads[k : k + 1025]) for k in range(0, 4100, 1025)]
+    assert torch.equal(y, torch.cat(parts))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_said(value):
+    w = writing((1, 3, 300), [LOG])
+    w.weight[0, 1, 7] = value
+    broken = w._replace(
+        slope=w.slope, gain=torch.full((1,), value) if value == math.inf else w.gain
+    )
+    assert rehearsal.write(broken) is None
+    assert rehearsal.reference(broken) is None
+    assert rehearsal.read(broken, terms(3, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
+
+
+def test_known_cells_need_no_noise():
+    known = Known(torch.randn(1, 3, 8), None)
+    t = terms(3, 8, adc=False)
+    y = rehearsal.read(known, t, torch.eye(8).unsqueeze(1), None)
+    expected = 20.0 * known.folded[0].T * t.factor * t.scale
+    torch.testing.assert_close(y[:, 0], expected)
