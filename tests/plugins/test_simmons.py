@@ -56,6 +56,31 @@ def test_the_barrier_and_the_resistance_share_the_voltage():
         torch.testing.assert_close(again, i, rtol=1e-9, atol=0)
 
 
+def test_the_current_is_found_to_rounding_for_all_widths_and_voltages():
+    device = Simmons()
+    s = memcore.Stream(5).child("s").uniform((20000,)).double()
+    v = 10 ** (4 * memcore.Stream(5).child("v").uniform((20000,)).double() - 3)
+    w = device.width(s) * 1e9
+    low, high = torch.zeros_like(v), torch.minimum(v, 0.85 + 0.44 * (w - 1.1))
+    for _ in range(60):  # the voltage of the barrier, by halving alone
+        u = (low + high) / 2
+        below = u + device.r_s * device._barrier(w, u)[1] < v
+        low, high = torch.where(below, u, low), torch.where(below, high, u)
+    at_end = (v - 0.85 - 0.44 * (w - 1.1)) / device.r_s
+    expected = torch.maximum(device._barrier(w, (low + high) / 2)[1], at_end)
+    torch.testing.assert_close(device.current(s[None], v), expected, rtol=1e-9, atol=0)
+
+
+def test_a_step_evaluates_the_current_for_its_motion_alone(ctx, monkeypatch):
+    current, calls = Simmons.current, []
+    monkeypatch.setattr(Simmons, "current", lambda *given: calls.append(None) or current(*given))
+    device = Simmons(substeps=4)
+    moved = device.step(at_width(1.2), volts(0.8), 1e-3, ctx)
+    assert len(calls) == 2 * (2 * device.substeps - 1)
+    assert moved > at_width(1.2)
+    assert torch.equal(device.step(at_width(1.2), volts(0.0), 1e-3, ctx), at_width(1.2))
+
+
 def test_the_current_rises_with_the_voltage_also_beyond_the_barrier():
     device, v = Simmons(), torch.linspace(0, 5, 201, dtype=torch.float64)
     for s in (0.0, 0.5, 1.0):

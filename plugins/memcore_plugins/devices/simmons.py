@@ -11,7 +11,7 @@ from memcore import Context, Memristor, Parameter, parameter
 from memcore.modelling import advance, as_state, filled, log
 
 NM: Final = 1e9  #: the barrier's formula counts in nanometres and volts
-_NEWTON: Final = 8
+_SECANTS: Final = 11
 _HALVINGS: Final = 50
 
 
@@ -86,10 +86,10 @@ class Simmons(Memristor):
 
     def _barrier(self, w: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """phi_I in eV, the current in A and 10.246 dw at |u| >= 0."""
-        w1, image = 0.1261, 0.0998 / w
-        w2 = w1 + w - 0.9183 / (2.85 + 4 * image - 2 * u)
+        w1 = 0.1261
+        w2 = w1 + w - 0.9183 / (2.85 + 4 * 0.0998 / w - 2 * u)
         dw = w2 - w1
-        mirror = 1.15 * image * w / dw * torch.log(w2 * (w - w1) / (w1 * (w - w2)))
+        mirror = 1.15 * 0.0998 / dw * torch.log(w2 * (w - w1) / (w1 * (w - w2)))
         phi = self.phi0 - u * (w1 + w2) / (2 * w) - mirror
         b = 10.246 * dw
         there, back = phi.sqrt(), (phi + u).sqrt()
@@ -102,11 +102,13 @@ class Simmons(Memristor):
         highest = 0.85 + 0.44 * (w - 1.1)  # the formula's current rises up to here
         low, high = torch.zeros_like(v), torch.minimum(v, highest)
         nudge, u = 1e-3 * high + 1e-12, high
-        for _ in range(_NEWTON):  # v = u + r_s i(u), kept between low and high
+        before, known = u - nudge, self._barrier(w, u - nudge)[1]
+        for _ in range(_SECANTS):  # v = u + r_s i(u), kept between low and high
             i = self._barrier(w, u)[1]
-            excess = u + self.r_s * i - v
+            excess, way = u + self.r_s * i - v, u - before
             low, high = torch.where(excess < 0, u, low), torch.where(excess < 0, high, u)
-            slope = 1 + self.r_s * (i - self._barrier(w, u - nudge)[1]) / nudge
+            slope = 1 + self.r_s * (i - known) / torch.where(way == 0, nudge, way)
+            before, known = u, i
             u = u - excess / slope
             u = torch.where((u >= low) & (u <= high), u, 0.5 * (low + high))
         i = self._barrier(w, u)[1]
@@ -129,7 +131,11 @@ class Simmons(Memristor):
         def log_rate(s: Tensor) -> Tensor:
             return self.log_rate(s, self.current(as_state(s), voltage)) - span
 
-        return as_state(advance(log_rate, state[0], voltage.sign(), dt, self.substeps))
+        def rests(s: Tensor) -> Tensor:  # far less than the current to evaluate
+            return (voltage == 0).expand_as(s)
+
+        moved = advance(log_rate, state[0], voltage.sign(), dt, self.substeps, rests)
+        return as_state(moved)
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
         return filled(shape, self.s0, ctx)
