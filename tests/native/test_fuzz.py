@@ -16,6 +16,7 @@ from memcore import native
 from memcore.errors import MemcoreError
 from memcore.ops import (
     _effective_reference,
+    cell_voltages,
     crossbar_mvm,
     effective_conductance,
     ladder,
@@ -124,6 +125,10 @@ def calls() -> dict[str, tuple[Callable[..., object], list[Tensor]]]:
         "gradient": (
             lambda *t: effective_conductance._BACKWARD(*t, False, False),
             [torch.rand(2, 3, 4), *cells],
+        ),
+        "voltages": (
+            lambda g, w, b, *volts: cell_voltages.cell_voltages(g, w, b, False, False, *volts),
+            [*cells, torch.rand(2, 5, 3), torch.rand(2, 5, 4)],
         ),
         "ladder": (lambda g, r, v: ladder.Ladders.of(g, r, dim=-1).solve(v), cells),
     }

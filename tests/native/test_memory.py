@@ -22,6 +22,7 @@ import memcore
 from memcore import native
 from memcore.dynamics.recording import run
 from memcore.ops import crossbar_mvm, effective_conductance, quantize
+from memcore.ops.cell_voltages import cell_voltages
 from memcore.ops.ladder import Ladders
 
 torch.set_num_threads(2)
@@ -53,6 +54,14 @@ def small(): effective_conductance.solve(*(x[:, :64, :64] for x in inputs), Fals
 inputs = [torch.rand(4, 160, 160) for _ in range(4)]
 def call(): effective_conductance._BACKWARD(*inputs, False, False)
 def small(): effective_conductance._BACKWARD(*(x[:2, :9, :9] for x in inputs), False, False)
+""",
+    "cell_voltages": """
+inputs = [torch.rand(1, 256, 256, dtype=torch.float64) for _ in range(3)]
+volts = [torch.rand(1, 20, 256, dtype=torch.float64) for _ in range(2)]
+def call(): cell_voltages(*inputs, False, False, *volts)
+def small():
+    few = [x[:, :9, :9] for x in (*inputs, *volts)]
+    cell_voltages(*few[:3], False, False, *few[3:])
 """,
     "ladder_factor": """
 arrays, nodes = 2, 400_000
