@@ -332,6 +332,42 @@ def test_samples_can_be_mapped_over():
     torch.testing.assert_close(found, chip(X))
 
 
+def test_noise_is_new_for_each_sample_that_is_mapped_over():
+    chip = memcore.convert(mlp(), NOISE).eval()
+    twin = copy.deepcopy(chip)
+    for _ in range(2):
+        found = torch.func.vmap(lambda row: chip(row[None])[0])(X)
+        torch.testing.assert_close(found, twin(X))
+    both = torch.func.vmap(torch.func.vmap(lambda row: chip(row[None])[0]))(X.reshape(2, -1, 16))
+    torch.testing.assert_close(both.flatten(0, 1), twin(X))
+    assert chip[0].crossbar.reads == twin[0].crossbar.reads
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_transforms_of_a_noisy_chip_give_the_gradients_of_its_reads(training):
+    chip = memcore.convert(mlp(), NOISE).train(training)
+    twin = copy.deepcopy(chip)
+    parameters = dict(chip.named_parameters())
+
+    def loss(given, x):
+        return torch.func.functional_call(chip, given, (x,)).square().sum()
+
+    found = torch.func.grad(loss)(parameters, X)
+    twin(X).square().sum().backward()
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad)
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, X[:, None])
+    twin.zero_grad()
+    twin(X).square().sum().backward()
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(each[name].sum(0), parameter.grad, rtol=1e-4, atol=1e-4)
+    chip.load_state_dict(twin.state_dict())
+    slopes = torch.func.jacrev(lambda x: chip(x).sum(0))(X)
+    given = X.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(twin(given)[:, 1].sum(), given)
+    torch.testing.assert_close(slopes[1], expected)
+
+
 @traces
 def test_a_batch_may_be_dynamic_in_an_export():
     chip = memcore.convert(mlp(), NOISE).eval()

@@ -23,6 +23,7 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
+from memcore.crossbar import transforms
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig, sequence
@@ -435,7 +436,11 @@ class Crossbar(nn.Module):
         before = self.recent.of_recomputation(x) if self.training else None
         if before is not None:
             return before
-        first = self._numbered(x.shape[0] if count is None else count)
+        count = x.shape[0] if count is None else count
+        if not torch.compiler.is_compiling() and transforms.is_transformed(x):
+            with self._lock:
+                return transforms.numbered(self.reads, x, count)
+        first = self._numbered(count)
         if self.training:
             self.recent.remember(x, first)
         return first

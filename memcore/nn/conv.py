@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.layer import Operand, Trial
+from memcore.crossbar.transforms import is_transformed
 from memcore.errors import ShapeError
 from memcore.nn.blocks import in_blocks
-from memcore.nn.matrix import is_transformed
 from memcore.nn.single import SingleMatrix
 from memcore.ops.surrogate import through_convolution
 from memcore.ops.windows import Images, Window

@@ -18,6 +18,7 @@ from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
+from memcore.crossbar.transforms import is_transformed
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError, StaleCellsWarning, warn
 from memcore.nn import opaque
@@ -549,11 +550,6 @@ def _version(tensor: Tensor) -> float:
     if isinstance(owner, nn.Parameter):
         return 0 if tensor.is_inference() else tensor._version
     return 0 if tensor.is_meta or is_transformed(tensor) else sampled(tensor)
-
-
-def is_transformed(*tensors: Tensor) -> bool:
-    """Whether the values of tensors are not at hand, as under torch.func.vmap."""
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in tensors)
 
 
 def _begin_anew(matrix: Matrix, keys: Any) -> None:
