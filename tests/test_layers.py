@@ -174,6 +174,10 @@ def test_print_shows_the_geometry():
     assert "in_features=36, out_features=5" in text
     assert "2, 4, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)" in text
     assert "18 -> 4, 4 arrays of 16 x 4" in text
+    digital = nn.Sequential(nn.Linear(36, 5), nn.ReLU(), nn.LSTM(5, 3))
+    noisy = CrossbarConfig(device="ideal", adc="uniform", nonidealities=["read_noise"])
+    chip = memcore.convert(digital, noisy)
+    assert len(repr(chip).splitlines()) == len(repr(digital).splitlines())
 
 
 # -- the effective weights are what the layer computes with ----------------------------------------

@@ -102,6 +102,15 @@ class Layer(nn.Module):
         """
         return ()
 
+    def __repr__(self) -> str:
+        """One line where there are only matrices, so that a chip prints as its network does."""
+        if [name for name, _ in self.named_children()] != ["matrices"]:
+            return super().__repr__()
+        parts = [(name, each.extra_repr()) for name, each in self.matrices.items()]
+        arrays = [f"{name}: {text}" if len(parts) > 1 else text for name, text in parts]
+        said = "; ".join(filter(None, [self.extra_repr(), *arrays]))
+        return f"{type(self).__name__}({said})"
+
     @classmethod
     def of(cls, module: nn.Module, build: Build) -> Self:
         """The layer that takes the place of a digital module.

@@ -209,6 +209,10 @@ class Matrix(nn.Module):
             return convolve(self.crossbar, images, bias, reader, draws=draws)
         return source.convolve(self.crossbar, images, bias)
 
+    def extra_repr(self) -> str:
+        """Geometry of the arrays, for `print(model)`."""
+        return self.crossbar.extra_repr()
+
     @property
     def _is_special(self) -> bool:
         """Whether inputs or gradients go another way than that of most matrices."""
