@@ -54,6 +54,20 @@ def test_pulses_lower_the_loss_and_parameters_follow_the_cells(rule, mapper):
     torch.testing.assert_close(mem.eval()(X), nn.functional.linear(X, mem.weight, mem.bias))
 
 
+@pytest.mark.parametrize("rule", ["sgd_pulsed", "agad", "one_sided"])
+def test_cells_that_differ_train_and_the_granularity_is_that_of_their_mean(rule):
+    normal = memcore.Normal(0.0, 0.2, min=-0.5, max=0.5)
+    device = {"name": "soft_bounds", "about": "symmetry", "offset": normal}
+    device["w_max"] = memcore.Normal(1.0, 0.1, min=0.5, max=1.5)
+    mem = memristive(device=device, mapper="differential")
+    even = memristive(device={"name": "soft_bounds", "about": "symmetry"}, mapper="differential")
+    losses = train(mem, InSitu(mem, rule=rule, lr=0.2), 10)
+    assert losses[-1] < losses[0] or rule == "agad"  # whose first transfers come late
+    InSitu(even, lr=0.2)  # which gives it as much headroom
+    ratio = memcore.optim.granularity(mem)[""] / memcore.optim.granularity(even)[""]
+    assert 0.8 < ratio < 1.25
+
+
 @MAPPERS
 def test_mixed_precision_on_even_steps_is_gradient_descent_within_a_pulse(mapper):
     mem = memristive(mapper=mapper)

@@ -63,10 +63,11 @@ class PulsedCells(nn.Module):
         require_pulses_alone(crossbar)
         cells = crossbar.cells
         array = cells.array()
-        self._device = array.device
+        #: As sampled, cell by cell, and what all cells have in common.
+        self._device, self._nominal = array.device, cells.config.device
         stuck = Effects.stuck(cells.config.effects, array, cells.context())
         self.register_buffer("stuck", stuck, persistent=False)
-        self._change = change_of(self._device, cells.context().child("granularity"), self.pair)
+        self._change = change_of(self._nominal, cells.context().child("granularity"), self.pair)
         place(crossbar, self.pair, headroom)
         self.register_buffer("state", self._device.state_of(cells.programmed))
         self.register_buffer("gain", cells.gain.clone())
@@ -188,7 +189,7 @@ class PulsedCells(nn.Module):
     @property
     def wear(self) -> float:
         """Write cycles of a mean cell: its pulses as ways over the whole window and back."""
-        lowest, highest = self._device.nominal_range()
+        lowest, highest = self._nominal.nominal_range()
         ways = float(self.pulses) * self._change / (highest - lowest)
         return 0.5 * ways / max(1, self.state[0].numel())
 
@@ -200,7 +201,7 @@ class PulsedCells(nn.Module):
         if self.pair != "one_sided":
             return
         cells = self.crossbar.cells
-        lowest, highest = self._device.nominal_range()
+        lowest, highest = self._nominal.nominal_range()
         g = cells.effects.aged(cells.programmed, cells.clock)
         pair = (g.view(2, -1, *g.shape[1:]) - lowest) / (highest - lowest)
         sent = renewal(pair, share, *(course.to(pair) for course in self._courses))
@@ -217,10 +218,10 @@ class PulsedCells(nn.Module):
     @cached_property
     def _courses(self) -> tuple[Tensor, Tensor]:
         """How pulses towards SET and towards RESET lead through the window of a nominal cell."""
-        lowest, highest = self._device.nominal_range()
+        lowest, highest = self._nominal.nominal_range()
         most = min(_LONGEST, math.ceil(_WAYS * (highest - lowest) / self._change))
         ctx = self.crossbar.cells.context().child("course")
-        rising, falling = (course_of(self._device, ctx.child(s), s, most) for s in (1, -1))
+        rising, falling = (course_of(self._nominal, ctx.child(s), s, most) for s in (1, -1))
         return rising, falling
 
     # Reading and keeping -------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def granularity(model: nn.Module) -> dict[str, float]:
     for name, (_, matrix) in named_matrices(model).items():
         crossbar = matrix.crossbar
         pair = pair_of(crossbar, None)
-        device, ctx = crossbar.cells.array().device, crossbar.cells.context()
+        device, ctx = crossbar.cells.config.device, crossbar.cells.context()
         change = change_of(device, ctx.child("granularity"), pair)
         pulsed = 2 if pair == "push_pull" else 1
         result[name] = float(crossbar.gain.mean()) * change * pulsed

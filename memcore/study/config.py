@@ -21,6 +21,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
 from memcore.study.hardware import settled
+from memcore.study.in_place import InPlace
 from memcore.study.life import Amount, Kelvin
 from memcore.study.training import Recipe, Whole
 
@@ -87,8 +88,8 @@ class General(_Section):
         name: name of the results folder.
         title: title of the plot; the name when empty.
         note: text under the plot.
-        model: network: "digits_vgg", "digits_lstm", "lenet5", "vgg16" or "package.module:function",
-            or `{ name, parameters }`.
+        model: network: "digits_vgg", "digits_lstm", "digits_mlp", "lenet5", "vgg16" or
+            "package.module:function", or `{ name, parameters }`.
         data: data set: "digits", "mnist", "cifar10" or "package.module:function", or `{ name,
             parameters }`.
         metric: how outputs are judged: "accuracy" of one label for each sample, "sequence" of many,
@@ -167,8 +168,9 @@ class Axis(_Section):
         unit: unit shown behind the label.
         scale: scale of the axis in the plot.
         moves: dotted paths into `[crossbar]`, or `age`, `cycles`, `reads`, `temperature`,
-            `age_temperature` of `[study]`, each with a factor (the path gets value x factor) or
-            with a list (the path gets the entry beside the value); all move together.
+            `age_temperature` of `[study]`, or `in_place.KEY`, each with a factor (the path gets
+            value x factor) or with a list (the path gets the entry beside the value); all move
+            together.
     """
 
     values: tuple[Scalar, ...] = Field(min_length=1)
@@ -258,6 +260,7 @@ class Study(_Section):
 
     study: General = General()
     train: Recipe = Recipe()
+    in_place: InPlace | None = None
     crossbar: Annotated[dict[str, Any], BeforeValidator(_plain)] = {}
     sweep: tuple[Sweep, ...] = (Sweep(name="point"),)
     folder: Path = Field(default=Path(), exclude=True)
@@ -388,7 +391,12 @@ def _dotted(place: Any) -> str:
 
 def _keys_at(place: list[int | str]) -> list[str]:
     """The keys of the section that a pydantic location names."""
-    sections: dict[str, type[BaseModel]] = {"study": General, "train": Recipe, "sweep": Sweep}
+    sections: dict[str, type[BaseModel]] = {
+        "study": General,
+        "train": Recipe,
+        "in_place": InPlace,
+        "sweep": Sweep,
+    }
     if not place:
         section: type[BaseModel] = Study
     elif "axes" in place:

@@ -6,9 +6,11 @@ from typing import Any
 from memcore._version import __version__
 from memcore.crossbar.config import CrossbarConfig
 from memcore.registry.instances import registries
+from memcore.registry.specs import plugin, provided_name
 from memcore.report.provenance import config_provenance
 from memcore.study import sources
 from memcore.study.files import digest_json
+from memcore.study.in_place import InPlace
 
 
 def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
@@ -24,6 +26,23 @@ def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
             if key not in used:
                 used[key] = _described(entry)
     return [used[key] for key in sorted(used)]
+
+
+def rules(recipes: Iterable[InPlace | None]) -> list[dict[str, Any]]:
+    """The update rules by which chips are trained in place, as `plugins` tells of the others."""
+    used = {}
+    for recipe in recipes:
+        if recipe is not None:
+            rule = plugin("updates", recipe.rule)
+            name = provided_name(rule)
+            used[name] = {
+                "kind": "updates",
+                "name": name,
+                "distribution": "",
+                "version": "",
+                "code": _code(type(rule)),
+            }
+    return [used[name] for name in sorted(used)]
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from memcore.random import Stream
 from memcore.study.chips import chip
 from memcore.study.config import General
 from memcore.study.data import Dataset, Split
+from memcore.study.in_place import InPlace, train_in_place
 from memcore.study.layered import Arrays
 from memcore.study.life import Life
 from memcore.study.metrics import Metric, Score
@@ -65,6 +66,7 @@ def evaluate_chip(
     metric: Metric,
     life: Life,
     number: int,
+    in_place: InPlace | None = None,
 ) -> Score:
     """What a virtual chip achieves that the model is programmed onto.
 
@@ -77,8 +79,12 @@ def evaluate_chip(
         metric: metric of the study.
         life: what the chip lives through after it was written and calibrated.
         number: number of the chip, from 0.
+        in_place: how the chip is trained on its own cells before its life, if it is.
     """
-    network = chip_of(model, config, dataset, general, chip_seed(general, number))
+    seed = chip_seed(general, number)
+    network = chip_of(model, config, dataset, general, seed)
+    if in_place is not None:
+        train_in_place(network, dataset, in_place, seed, general.device, metric.loss)
     life.pass_over(network)
     return judged(network, dataset, dataset.test.head(general.samples), general, metric)
 

@@ -1,17 +1,17 @@
 """Training the chips of a study in place: the table `[in_place]`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from memcore.contracts.update import Pair
-from memcore.errors import StudyError
+from memcore.errors import MemcoreError, StudyError
 from memcore.optim.in_situ import InSitu, Order
 from memcore.random import Stream
-from memcore.registry.specs import plain
+from memcore.registry.specs import plain, plugin
 from memcore.study.data import Dataset
 from memcore.study.metrics import Loss, default_loss
 from memcore.study.training import Real, Whole, forward
@@ -26,7 +26,7 @@ class InPlace(BaseModel):
         rule: update rule: a name of `memcore.updates` or `{ name, parameters }`.
         lr: learning rate, also that of parameters that are on no cells.
         epochs: number of passes over the training set.
-        batch: number of samples in a step.
+        batch: number of samples in a step; what is left over for one is left out of an epoch.
         order: how the pulses of a batch are applied: "grouped", "exact" or "net".
         pair: which cells of a weight take pulses: "reference", "push_pull" or "one_sided"; the rule
             and the mapper decide when absent.
@@ -45,6 +45,28 @@ class InPlace(BaseModel):
     pair: Literal["reference", "push_pull", "one_sided"] | None = None
     headroom: Real = Field(default=2.0, ge=1)
     start: Literal["initial", "trained"] = "initial"
+
+
+def in_place(settings: Mapping[str, Any] | None, what: str) -> InPlace | None:
+    """Check the settings of a training in place, if there are any.
+
+    Raises:
+        StudyError: one does not fit, or the rule does not exist; `what` names the place.
+    """
+    if settings is None:
+        return None
+    try:
+        recipe = InPlace.model_validate(dict(settings))
+        plugin("updates", recipe.rule)
+    except ValidationError as error:
+        (key, *_), problem = error.errors()[0]["loc"], error.errors()[0]
+        raise StudyError(
+            f"{what}: in_place.{key} = {problem['input']!r}: {problem['msg'][:1].lower()}"
+            f"{problem['msg'][1:]}"
+        ) from None
+    except MemcoreError as error:
+        raise StudyError(f"{what}: in_place.rule: {error}") from error
+    return recipe
 
 
 def train_in_place(
@@ -97,9 +119,14 @@ def train_in_place(
 def shuffled(
     dataset: Dataset, batch: int, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels of the training split in batches, in the order that an epoch draws."""
+    """Images and labels of the training split in batches, in the order that an epoch draws.
+
+    What is left over for a batch is left out: the mean gradient of a few samples is a large one,
+    and pulses of large gradients pull cells far.
+    """
     draws = Stream(seed).child("in place", epoch).uniform((len(dataset.train),))
-    for chosen in torch.split(draws.argsort(), batch):
+    whole = len(draws) - len(draws) % batch or len(draws)
+    for chosen in torch.split(draws.argsort()[:whole], batch):
         yield dataset.train.images[chosen], dataset.train.labels[chosen]
 
 

@@ -82,6 +82,8 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
     if study["study"].get("interval") is None:  # as in records that do not know of it
         without = ("interval", "most_chips")
         study["study"] = {k: v for k, v in study["study"].items() if k not in without}
+    if study.get("in_place") is None:  # likewise
+        study.pop("in_place", None)
     for sweep in study["sweep"]:
         content = _without(sweep, "sweep")
         content["axes"] = {name: _without(axis, "axis") for name, axis in sweep["axes"].items()}

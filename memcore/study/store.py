@@ -172,7 +172,10 @@ def row_of(point: Point, scores: Sequence[Score], general: General) -> Row:
 def of_point(subject: Subject, point: Point) -> str:
     """What the file of a point says that it belongs to."""
     lived = point.life.model_dump(exclude_defaults=True)
-    return _fingerprint(subject, point.name, {"crossbar": point.crossbar, "life": lived})
+    setting = {"crossbar": point.crossbar, "life": lived}
+    if point.in_place is not None:
+        setting["in_place"] = point.in_place.model_dump(mode="json")
+    return _fingerprint(subject, point.name, setting)
 
 
 def _fingerprint(subject: Subject, name: str, setting: Mapping[str, Any]) -> str:

@@ -4,14 +4,17 @@ import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from memcore.errors import MemcoreError, StudyError
 from memcore.study.config import Study, Sweep
 from memcore.study.embedding import expand_devices
+from memcore.study.in_place import InPlace, in_place
 from memcore.study.layered import Arrays, arrays, patterns
 from memcore.study.life import CONDITIONS, Life, life
 from memcore.study.paths import assign
+
+IN_PLACE: Final = "in_place"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,7 @@ class Point:
         crossbar: mapping that `CrossbarConfig.from_mapping` reads; a table under the name of no
             setting is that of the layers which this name fits, as a glob.
         life: what the cells live through before the evaluation.
+        in_place: how the chips are trained in place, if they are.
     """
 
     sweep: str
@@ -32,6 +36,7 @@ class Point:
     setting: dict[str, Any]
     crossbar: dict[str, Any]
     life: Life = field(default_factory=Life)
+    in_place: InPlace | None = None
 
     @property
     def name(self) -> str:
@@ -82,11 +87,16 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
             expand_devices(crossbar, study.folder)  # so that a point is known by its parameters
         except MemcoreError as error:
             raise StudyError(f"sweep '{sweep.name}': {error}") from error
-        yield Point(sweep.name, index, setting, crossbar, life(conditions, f"sweep '{sweep.name}'"))
+        what = f"sweep '{sweep.name}'"
+        recipe = in_place(conditions.pop(IN_PLACE, None), what)
+        yield Point(sweep.name, index, setting, crossbar, life(conditions, what), recipe)
 
 
 def _conditions(study: Study) -> dict[str, Any]:
-    return {name: getattr(study.study, name) for name in CONDITIONS}
+    conditions = {name: getattr(study.study, name) for name in CONDITIONS}
+    if study.in_place is not None:
+        conditions[IN_PLACE] = study.in_place.model_dump()
+    return conditions
 
 
 def _assign(
@@ -95,6 +105,12 @@ def _assign(
     """Set a path in the crossbars or in the life of a point."""
     if path in CONDITIONS:
         conditions[path] = value
+        return
+    if path.startswith(f"{IN_PLACE}."):
+        if IN_PLACE not in conditions:
+            raise StudyError(f"{what}, but nothing is trained in place; expected [in_place]")
+        key = path.removeprefix(f"{IN_PLACE}.")
+        conditions[IN_PLACE] = {**conditions[IN_PLACE], key: value}
         return
     if path == "temperature":  # one of the whole network, whatever tables of layers say
         for pattern in patterns(crossbar):

@@ -101,9 +101,19 @@ def evaluate(plan: Plan, unit: Unit) -> Result:
     """
     bench, general = _bench(plan), plan.study.study
     point, config = bench.content.points[unit.point], bench.content.configs[unit.point]
+    recipe, model = point.in_place, bench.model
+    if recipe is not None and recipe.start == "initial":
+        model = Networks(plan.study, plan.out, torch.device(general.device)).blank().eval()
     try:
         score = evaluate_chip(
-            bench.model, config, bench.dataset, general, bench.metric, point.life, unit.chip
+            model,
+            config,
+            bench.dataset,
+            general,
+            bench.metric,
+            point.life,
+            unit.chip,
+            recipe,
         )
     except MemcoreError as error:
         raise StudyError(f"{point}: {error}") from error

@@ -22,11 +22,14 @@ class CountedSgd(UpdateRule):
       the pulses of both lines.
     - `exact`: what is left of `-lr d x / granularity` after whole pulses is kept digitally for the
       next vector, so that nothing is lost. The memory is as large as the matrix.
+    - `stochastic`: the sum of `-lr d x / granularity` over the vectors of a step is rounded up or
+      down at random, so that its mean is kept without a memory. Sun and Yu, IEEE J. Emerg. Sel.
+      Topics Circuits Syst. 9:570 (2019), train so.
 
     Trains after Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi 10.3389/fnins.2016.00333.
     """
 
-    counts: Literal["exact", "implicit", "mean_count"] = parameter(
+    counts: Literal["exact", "implicit", "mean_count", "stochastic"] = parameter(
         "exact", "1", "how numbers of pulses follow from the product"
     )
     longest: int = parameter(31, "1", "most slots of a train", within=(1, 10_000))
@@ -58,6 +61,8 @@ class _Trainer(nn.Module):
         (weights,) = self._weights
         if self._rule.counts == "exact":
             up, down = self._exact(x, d, lr / weights.granularity)
+        elif self._rule.counts == "stochastic":
+            up, down = self._at_random(x, d, lr / weights.granularity)
         else:
             sent = trains(x, d, lr, weights.granularity, longest=self._rule.longest)
             up, down = self._rounded(sent)
@@ -73,6 +78,12 @@ class _Trainer(nn.Module):
             up.add_(whole.clamp(min=0))
             down.sub_(whole.clamp(max=0))
         return up, down
+
+    def _at_random(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        wanted = -rate * torch.einsum("ngo,ngi->goi", d, x)
+        draws = self._stream.child("rounding", int(self.vectors)).uniform(wanted.shape)
+        count = (wanted + draws.to(wanted.device)).floor()
+        return count.clamp(min=0), (-count).clamp(min=0)
 
     def _rounded(self, sent: Trains) -> tuple[Tensor, Tensor]:
         """Numbers for each vector, added up by direction."""
