@@ -362,6 +362,27 @@ def test_one_sided_pairs_only_rise_until_they_are_reset():
     torch.testing.assert_close(mem.effective_weight, weights, rtol=0, atol=cells.granularity)
 
 
+@pytest.mark.parametrize("counts", ["exact", "implicit", "mean_count"])
+def test_computed_numbers_of_pulses_take_the_same_time_in_any_order(counts):
+    """Vectors come one after the other, whether their pulses are added up or not."""
+    times = []
+    for order in ("exact", "grouped"):
+        mem = memristive()
+        optimizer = InSitu(mem, rule={"name": "sgd_counts", "counts": counts}, lr=0.05, order=order)
+        (mem(X) - TARGET).square().sum().backward()
+        optimizer.step()
+        times.append(optimizer.report().time)
+    assert times[0] == pytest.approx(times[1], rel=1e-6)
+    assert times[0] > 0
+
+
+def test_more_parameters_are_refused_in_words():
+    optimizer = InSitu(memristive(), lr=0.1)
+    with pytest.raises(ConfigError, match=r"a group of parameters came; expected none: .*digital"):
+        optimizer.add_param_group({"params": [nn.Parameter(X.clone())]})
+    assert len(optimizer.param_groups) == 1
+
+
 def test_trains_that_do_not_fit_are_named_once():
     mem = memristive()
     optimizer = InSitu(mem, rule="sgd_pulsed", lr=50.0)

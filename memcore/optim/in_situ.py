@@ -122,6 +122,20 @@ class InSitu(torch.optim.Optimizer):
         self._follow()
         self._look_at_trains()
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refuse more parameters: those on cells are known, and the others are `digital`'s.
+
+        Raises:
+            ConfigError: always, once the optimiser is made.
+        """
+        if self.param_groups:
+            raise ConfigError(
+                "a group of parameters came; expected none: those on cells are trained already, "
+                "and optimizer.digital.add_param_group takes others, an optimiser that is given as "
+                "InSitu(digital=...)"
+            )
+        super().add_param_group(param_group)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget gradients, and what passes have shown."""
         super().zero_grad(set_to_none)

@@ -60,16 +60,18 @@ class _Trainer(nn.Module):
         """Pulse the weights for some vectors."""
         (weights,) = self._weights
         if self._rule.counts == "exact":
-            up, down = self._exact(x, d, lr / weights.granularity)
+            up, down, slots = self._exact(x, d, lr / weights.granularity)
         elif self._rule.counts == "stochastic":
-            up, down = self._at_random(x, d, lr / weights.granularity)
+            up, down, slots = self._at_random(x, d, lr / weights.granularity)
         else:
             sent = trains(x, d, lr, weights.granularity, longest=self._rule.longest)
-            up, down = self._rounded(sent)
-        weights.pulse(up, down)
+            up, down, slots = self._rounded(sent)
+        weights.pulse(up, down, slots=slots)
         self.vectors.add_(len(x))
 
-    def _exact(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    def _exact(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor, int]:
+        """Numbers of all vectors by direction, and the slots that vector after vector takes."""
+        slots = 0
         up, down = torch.zeros_like(self.carry), torch.zeros_like(self.carry)
         for one, error in zip(x, d, strict=True):
             self.carry.sub_(rate * error.unsqueeze(2) * one.unsqueeze(1))
@@ -77,16 +79,17 @@ class _Trainer(nn.Module):
             self.carry.sub_(whole)
             up.add_(whole.clamp(min=0))
             down.sub_(whole.clamp(max=0))
-        return up, down
+            slots += int(whole.abs().max())
+        return up, down, slots
 
-    def _at_random(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    def _at_random(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor, int]:
         wanted = -rate * torch.einsum("ngo,ngi->goi", d, x)
         draws = self._stream.child("rounding", int(self.vectors)).uniform(wanted.shape)
         count = (wanted + draws.to(wanted.device)).floor()
-        return count.clamp(min=0), (-count).clamp(min=0)
+        return count.clamp(min=0), (-count).clamp(min=0), int(count.abs().max())
 
-    def _rounded(self, sent: Trains) -> tuple[Tensor, Tensor]:
-        """Numbers for each vector, added up by direction."""
+    def _rounded(self, sent: Trains) -> tuple[Tensor, Tensor, int]:
+        """Numbers for each vector, added up by direction, and the slots that they take."""
         length = sent.length.clamp(min=1).unsqueeze(2)
         if self._rule.counts == "mean_count":
             rows, cols = (
@@ -97,13 +100,14 @@ class _Trainer(nn.Module):
         else:
             rows = _on_grid(sent.rows, self._rule.x_res) * sent.length.unsqueeze(2)
             cols = _on_grid(sent.cols, self._rule.d_res)
-        up, down = 0.0, 0.0
+        up, down, slots = 0.0, 0.0, 0
         for row, col in zip(rows, cols, strict=True):
             count = -(col.unsqueeze(2) * row.unsqueeze(1)).round()
             up, down = up + count.clamp(min=0), down - count.clamp(max=0)
+            slots += int(count.abs().max())
         (weights,) = self._weights
         nothing = sent.rows.new_zeros(weights.shape)
-        return up + nothing, down + nothing
+        return up + nothing, down + nothing, slots
 
     def _drawn(self, signed: Tensor, sent: Trains, name: str) -> Tensor:
         """Numbers of pulses of each line, with the sign of its value, [n, groups, lines]."""
