@@ -103,7 +103,7 @@ def evaluate(plan: Plan, unit: Unit) -> Result:
     point, config = bench.content.points[unit.point], bench.content.configs[unit.point]
     recipe, model = point.in_place, bench.model
     if recipe is not None and recipe.start == "initial":
-        model = Networks(plan.study, plan.out, torch.device(general.device)).blank().eval()
+        model = Networks(plan.study, plan.out, placed(general.device)).blank().eval()
     try:
         score = evaluate_chip(
             model,

@@ -7,9 +7,9 @@ import torch
 
 from memcore import native
 from memcore.ops import rehearsal
-from memcore.ops.rehearsal import CellStep, Known, Steps, Terms, Writing
 from memcore.ops.crossbar_mvm import pack
 from memcore.ops.crossbar_read import Columns, crossbar_read
+from memcore.ops.rehearsal import CellStep, Known, Steps, Terms, Writing
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 
@@ -102,14 +102,18 @@ def test_a_read_without_noise_is_the_product_of_double_precision():
     codes = (x.double() * t.dac[0]).round().clamp(-50, 50)
     folded = rehearsal.write(w).folded.double() * t.factor
     expected = torch.einsum("ngk,gok->ngo", codes, folded) * t.scale
-    torch.testing.assert_close(rehearsal.read(w, t, x, None).double(), expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        rehearsal.read(w, t, x, None).double(), expected, rtol=1e-4, atol=1e-3
+    )
 
 
 def test_more_reads_than_are_packed_at_once_are_the_same_reads():
     w, t = writing((1, 4, 6), [LOG]), terms(4, 6)
     x, reads = torch.randn(4100, 1, 6), torch.arange(4100)
     y = rehearsal.read(w, t, x, reads)
-    parts = [rehearsal.read(w, t, x[k : k + 1025], reads[k : k + 1025]) for k in range(0, 4100, 1025)]
+    parts = [
+        rehearsal.read(w, t, x[k : k + 1025], reads[k : k + 1025]) for k in range(0, 4100, 1025)
+    ]
     assert torch.equal(y, torch.cat(parts))
 
 
