@@ -108,6 +108,13 @@ def measured(odd: Any = ...) -> Any:
     return fitting.IVData(time=run.time, voltage=SINE, current=run.current)
 
 
+SECONDS = torch.tensor([0.1, 0.2, 0.3, 0.4])
+
+
+def retained() -> fitting.RetentionData:
+    return fitting.RetentionData(time=SECONDS, conductance=1e-5 * (1 + SECONDS) ** -0.1)
+
+
 KEYS = {"devices": "device", "mappers": "mapper", "programmers": "programmer", "converters": "adc"}
 
 
@@ -255,6 +262,17 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda device, data, **given: memcore.fit(device, measured(data), **given),
         {"device": "linear_ion_drift", "data": ..., **OPTIONS, "free": ["x0"], "starts": 1},
     ),
+    "fit_retention": (
+        fitting.fit_retention,
+        {"effect": "drift", "data": retained(), "device": None, "temperature": 300.0}
+        | {"spread": None, "free": ["nu"], "fixed": (), "start": None, "bounds": None},
+    ),
+    "RetentionData": (fitting.RetentionData, {"time": SECONDS, "conductance": SECONDS}),
+    "OnOffData": (
+        lambda **given: memcore.fit("on_off", fitting.OnOffData(**given)),
+        {"on": 1 + SECONDS, "off": SECONDS / 2},
+    ),
+    "Empirical": (partial(draw, "Empirical"), {"seed": 0, "shape": (3,), "values": (1.0, 2.0)}),
     "sine": (stimuli.sine, {"amplitude": 1.0, "frequency": 1e3, "dt": 1e-5, "periods": 1.0}),
     "triangle": (stimuli.triangle, {"amplitude": 1.0, "frequency": 1e3, "dt": 1e-5}),
     "pulse_train": (
