@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from memcore import circuit
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.parameters import parameter
@@ -16,6 +18,7 @@ from memcore.contracts.units import (
     VOLTS,
 )
 from memcore.errors import ConfigError
+from memcore.writing.path import Path
 
 _SIGN = f"give a magnitude, the device knows the sign of its voltages; {VOLTS}"
 
@@ -114,6 +117,12 @@ class LineOptions(Programmer):
     body_effect: float = parameter(
         0.0, "V^0.5", "Body effect of the transistor behind a gate line", at_least=0
     )
+    current_limit: float | None = parameter(
+        None,
+        "A",
+        "Largest current that the source of a pulse lets through (compliance); None for no limit",
+        above=0,
+    )
 
     @property
     def access(self) -> float | circuit.Transistor:
@@ -135,6 +144,15 @@ class LineOptions(Programmer):
             gain=self.gain,
             body_effect=self.body_effect,
         )
+
+    def path(self, array: ArrayInfo, where: torch.device) -> Path:
+        """The paths of pulses to the cells of an array, as `behind_lines` gives it.
+
+        Args:
+            array: with its wires.
+            where: device of the result.
+        """
+        return Path.of(array, self.access, where, limit=self.current_limit)
 
     @property
     def through_lines(self) -> bool:

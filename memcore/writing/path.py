@@ -13,6 +13,7 @@ from memcore import circuit
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.wires import Wires
+from memcore.dynamics.load import Load
 from memcore.dynamics.probe import Probe, Pulse
 from memcore.errors import NoEffectWarning
 from memcore.writing.cells import CellModel
@@ -41,6 +42,8 @@ class Path:
             C order; see `of`.
         bit_ohm: the part of it between the transistor and the end of the bit line, in ohm.
         series: access transistor with a gate line while it is on; None for one that is in `ohm`.
+        limit: largest current in A that the source lets through, None for no limit. It lowers the
+            voltage until the current is the limit, as a transistor does that is saturated.
 
     Examples:
         >>> import dataclasses
@@ -56,10 +59,16 @@ class Path:
     ohm: Tensor
     bit_ohm: Tensor | None = None
     series: circuit.Transistor | None = None
+    limit: float | None = None
 
     @classmethod
     def of(
-        cls, array: ArrayInfo, transistor: float | circuit.Transistor, where: torch.device
+        cls,
+        array: ArrayInfo,
+        transistor: float | circuit.Transistor,
+        where: torch.device,
+        *,
+        limit: float | None = None,
     ) -> "Path":
         """The paths of an array.
 
@@ -68,6 +77,7 @@ class Path:
             transistor: resistance in ohm of the access transistors while they are on, or one with
                 a gate line.
             where: device of the result.
+            limit: largest current in A that the source lets through, None for no limit.
         """
         wires, parts = wires_of(array, where), array.layout.parts
         count, rows, cols = array.arrays // parts, array.rows, array.cols * parts
@@ -80,12 +90,12 @@ class Path:
         def numbered(lines: Tensor) -> Tensor:
             return array.layout.number(lines.expand(count, rows, cols)).reshape(-1)
 
-        return cls(array, numbered(ohm), numbered(bit), series)
+        return cls(array, numbered(ohm), numbered(bit), series, limit)
 
     @cached_property
     def resists(self) -> bool:
         """Whether anything is lost on the way to any cell."""
-        return self.series is not None or bool(self.ohm.any())
+        return self.series is not None or self.limit is not None or bool(self.ohm.any())
 
     def seen(self, voltage: Tensor, device: CellModel, state: Tensor, cells: Tensor) -> Tensor:
         """Voltage in V that is left across memristors.
@@ -100,7 +110,7 @@ class Path:
             return voltage
         ohm = self.ohm[cells].to(voltage).view(voltage.shape)
         bit = None if self.bit_ohm is None else self.bit_ohm[cells].to(ohm).view(voltage.shape)
-        return circuit.single_cell_voltage(
+        left = circuit.single_cell_voltage(
             voltage,
             device.conductance(state),
             ohm,
@@ -108,6 +118,9 @@ class Path:
             series=self.series,
             bit_resistance=bit,
         )
+        if self.limit is None:
+            return left
+        return Load(limit=self.limit).across(cast(Memristor, device), state, left)
 
     def warn_without_headroom(self, pulses: Sequence[Pulse]) -> None:
         """Warn where the farthest of the nominal cells no longer moves, though it would alone.
@@ -130,16 +143,19 @@ class Path:
                     f"of {abs(pulse.voltage):g} V, {abs(left):.3g} V reach the farthest cells "
                     f"behind their lines, which do not move {type(nominal).__name__}; expected "
                     f"enough to move it, such cells stay as they are: give "
-                    f"{name_of(probe, 'voltage')} with headroom, or wires='none'",
+                    f"{name_of(probe, 'voltage')} with headroom, or {self._remedy}",
                     NoEffectWarning,
                     stacklevel=4,
                 )
+
+    @property
+    def _remedy(self) -> str:
+        return "wires='none'" if self.limit is None else "wires='none' or a larger current_limit"
 
     def _left_of(self, voltage: float, g: Tensor) -> float:
         """What is left in V across an ohmic cell of `g` siemens at the end of the longest path."""
         applied, farthest = g.new_full(g.shape, voltage), int(self.ohm.argmax())
         ohm = self.ohm[farthest].to(g).expand(g.shape)
         bit = None if self.bit_ohm is None else self.bit_ohm[farthest].to(g).expand(g.shape)
-        return float(
-            circuit.single_cell_voltage(applied, g, ohm, series=self.series, bit_resistance=bit)
-        )
+        left = circuit.single_cell_voltage(applied, g, ohm, series=self.series, bit_resistance=bit)
+        return float(left if self.limit is None else left.clamp(-self.limit / g, self.limit / g))

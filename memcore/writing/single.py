@@ -105,7 +105,7 @@ class SingleCells:
             draws=ctx.child("write", ctx.writes),
             first=state.reshape(len(state), target.numel()),
             parameters=CellParameters(array, (target.numel(),)),
-            path=Path.of(array, lines.access, target.device),
+            path=lines.path(array, target.device),
             reads=Reads.of(array, reads),
         )
 

@@ -9,7 +9,9 @@ import memcore
 from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
 from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
-from memcore.writing import Network, Path
+from memcore.testing.cases import array as cells_of
+from memcore.testing.cases import context
+from memcore.writing import Network, Path, SingleCells
 
 HALF_SELECT = programmers["sequential_half_select"]
 WRITE_VERIFY = programmers["write_verify"]
@@ -494,3 +496,45 @@ def test_a_law_may_calculate_in_another_precision():
         g.double(), WIRES, Drive(word_line=drive.word_line.double()), law=circuit.Sinh(v0=v0)
     ).current
     torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=0)
+
+
+# -- a source that limits the current --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["vteam", "yakopcic"])
+@pytest.mark.parametrize("wires", [None, WIRES])
+def test_no_pulse_draws_more_than_the_limit(name, wires):
+    limit, device = 2e-5, devices[name]()
+    info = cells_of(device=device, spread=False, arrays=1, rows=3, cols=4)
+    info, cells = dataclasses.replace(info, wires=wires), torch.arange(12)
+    g = torch.linspace(*device.nominal_range(), 12, dtype=torch.float64)
+    state, volts = device.state_of(g), torch.tensor([-2.0, 2.0] * 6, dtype=torch.float64)
+    free = Path.of(info, 100.0, torch.device("cpu")).seen(volts, device, state, cells)
+    path = Path.of(info, 100.0, torch.device("cpu"), limit=limit)
+    held = path.seen(volts, device, state, cells)
+    drawn, most = (device.current(state, u).abs() for u in (free, held))
+    torch.testing.assert_close(most, drawn.clamp(max=limit), rtol=1e-6, atol=0)
+    assert (drawn > 2 * limit).any()
+
+
+def test_a_limited_pulse_moves_a_cell_as_its_simulation():
+    drift = devices["linear_ion_drift"](x0=0.1)
+    info = cells_of(device=drift, spread=False, arrays=1, rows=1, cols=1)
+    how = OPEN_LOOP(current_limit=1e-4)
+    cells = SingleCells.of(info, torch.zeros(1, 1, 1).double(), context(), lines=how, reads=how)
+    begin = torch.tensor([[0.1]], dtype=torch.float64)
+    found = cells.all.pulse(begin, 1.0, 0.5, "pulse", 0, parts=2000).state
+    volts = torch.ones(1000, dtype=torch.float64)
+    limited = memcore.simulate(drift, volts, 5e-4, state=begin, limit=1e-4)
+    free = memcore.simulate(drift, volts, 5e-4, state=begin)
+    expected = limited.conductance.flatten()[-1]
+    # a part sees the voltage of its beginning
+    torch.testing.assert_close(drift.conductance(found)[0], expected, rtol=2e-3, atol=0)
+    assert float(free.conductance.flatten()[-1]) > 1.05 * float(expected)
+
+
+def test_a_limit_is_refused_where_a_line_feeds_many_cells():
+    for parameters in ({}, {"cell": "1t1r", "order": "row"}):
+        with pytest.raises(ConfigError, match=r"current_limit=0\.0001.*expected cell='1t1r'"):
+            HALF_SELECT(current_limit=1e-4, **parameters)
+    HALF_SELECT(current_limit=1e-4, cell="1t1r")

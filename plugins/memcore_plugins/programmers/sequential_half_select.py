@@ -102,6 +102,12 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
                 f"{access}={getattr(self, access)!r} with cell='passive'; expected cell='1t1r': "
                 "bare cells have no transistor"
             )
+        if self.current_limit is not None and (self.cell, self.order) != ("1t1r", "cell"):
+            raise ConfigError(
+                f"current_limit={self.current_limit!r} with cell={self.cell!r} and "
+                f"order={self.order!r}; expected cell='1t1r' and order='cell': else the current of "
+                "a line is that of many cells, and the limit of one is not known"
+            )
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -119,7 +125,7 @@ class SequentialHalfSelect(PulseOptions, LineOptions, NoiseOptions):
             step=self.tolerance,
         ).responses(array.nominal)
         cells = ArrayCells.of(array, target, ctx, reads=self)
-        path = Path.of(array, self.access, target.device)
+        path = self.path(array, target.device)
         path.warn_without_headroom([response.pulse for response in responses])
         low, high = array.nominal.nominal_range()
         goal, within = as_numbers(target.reshape(cells.number.shape)), self.tolerance * (high - low)
