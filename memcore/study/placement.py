@@ -32,7 +32,7 @@ def _placed(device: str, here: str) -> torch.device:
     if not here:
         return _usable(device)
     own = _usable(here)
-    if own.type != _named(device).type:
+    if own.type != _usable(device, here=False).type:
         raise StudyError(
             f"this process is to compute on {shown(here)}, by the devices of its executor or "
             f"{VARIABLE}, and the study on {shown(device)}; expected devices of one type, such as "
@@ -41,24 +41,15 @@ def _placed(device: str, here: str) -> torch.device:
     return own
 
 
-def _named(device: str) -> torch.device:
+def _usable(device: str, *, here: bool = True) -> torch.device:
+    """A torch device by its name; one that computes in this process, if it is `here`."""
     try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise _unusable(device, error) from None
-
-
-def _usable(device: str) -> torch.device:
-    named = _named(device)
-    try:
-        (torch.zeros(1, device=named) + 1).item()  # "meta" has no numbers
+        named = torch.device(device)
+        if here:
+            (torch.zeros(1, device=named) + 1).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise _unusable(device, error) from None
+        raise StudyError(
+            f"device {device!r} cannot be used: {str(error).splitlines()[0]}; expected one that "
+            "computes, such as cpu or cuda"
+        ) from None
     return named
-
-
-def _unusable(device: str, error: Exception) -> StudyError:
-    return StudyError(
-        f"device {device!r} cannot be used: {str(error).splitlines()[0]}; expected one that "
-        "computes, such as cpu or cuda"
-    )
