@@ -110,7 +110,7 @@ def test_an_error_is_one_message_without_a_traceback(tmp_path: Path) -> None:
     done = memcore("run", tmp_path / "none.toml")
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: there is no study file '{tmp_path / 'none.toml'}'; ")
-    assert "demo, ir_drop_sizes, sensing" in done.stderr
+    assert "demo, ir_drop_sizes, reference_offset, sensing" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,13 @@ def test_cells_that_endure_more_learn_more(tmp_path: Path) -> None:
     found = list(means("sun_yu", "endurance", 3, tmp_path).values())
     assert found == sorted(found)
     assert found[-1] > found[0] + 10
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::memcore.SaturationWarning")  # trains of a few slots
+def test_only_agad_is_flat_in_the_error_of_the_references(tmp_path: Path) -> None:
+    found = means("reference_offset", "offset", 2, tmp_path)
+    lost = {rule: found[rule, 0.0] - found[rule, 0.6] for rule in ("tiki_taka2", "chopped", "agad")}
+    assert lost["agad"] < 3
+    assert lost["tiki_taka2"] > 4
+    assert lost["chopped"] > 4
