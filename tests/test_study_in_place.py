@@ -142,7 +142,7 @@ def test_noise_of_pulses_hurts(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cells_that_endure_more_learn_more(tmp_path: Path) -> None:
     found = list(means("sun_yu", "endurance", 3, tmp_path).values())
-    assert found == sorted(found)
+    assert all(more > less - 1 for less, more in zip(found, found[1:], strict=False))
     assert found[-1] > found[0] + 10
 
 
