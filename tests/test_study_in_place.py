@@ -1,5 +1,6 @@
 """Studies whose chips are trained in place: the table `[in_place]`, and the packaged ones."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_noise_of_pulses_hurts(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cells_that_endure_more_learn_more(tmp_path: Path) -> None:
     found = list(means("sun_yu", "endurance", 3, tmp_path).values())
-    assert all(more > less - 1 for less, more in zip(found, found[1:], strict=False))
+    assert all(more > less - 1 for less, more in pairwise(found))
     assert found[-1] > found[0] + 10
 
 
