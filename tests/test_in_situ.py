@@ -270,7 +270,7 @@ def test_a_fast_array_drifts_as_long_as_that_of_the_network():
 
 def test_a_residual_network_is_the_sum_of_its_arrays():
     mem = memristive(nonidealities=[{"name": "drift", "nu": 0.02}])
-    rule = {"name": "residual", "tiles": 3, "share": 0.5, "slower": 1}
+    rule = {"name": "residual", "tiles": 3, "share": 0.5, "slower": 1, "transfer_lr": 0.1}
     optimizer = InSitu(mem, rule=rule, lr=0.1)
     losses = train(mem, optimizer, 30)
     assert losses[-1] < losses[0]
