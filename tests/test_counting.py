@@ -1,6 +1,7 @@
 """What arrays do, counted by arithmetic, against plain loops and closed forms."""
 
 import contextlib
+import dataclasses
 
 import pytest
 import torch
@@ -43,8 +44,69 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_counting_leaves_the_outputs_as_they_are(way):
-    y, _ = counted(memristive(**way))
-    torch.testing.assert_close(y, memristive(**way)(X), rtol=1e-5, atol=1e-6)
+    model = memristive(**way).eval()
+    before = memristive(**way).eval()(X)
+    y, _ = counted(model)
+    assert torch.equal(y, before)
+
+
+#: Layers of which the power is summed up where the inputs lie, without windows.
+LAYERS = {
+    "linear": (nn.Linear(18, 5), (4, 3, 18)),
+    "no bias": (nn.Linear(18, 5, bias=False), (4, 18)),
+    "1-d, dilated": (nn.Conv1d(3, 4, 3, stride=2, padding=2, dilation=2), (2, 3, 11)),
+    "2-d": (nn.Conv2d(3, 4, (3, 2), stride=(2, 1), padding=(1, 0)), (2, 3, 7, 6)),
+    "2-d, single image": (nn.Conv2d(3, 4, 3, padding=1), (3, 7, 6)),
+    "2-d, same": (nn.Conv2d(3, 4, (3, 5), padding="same"), (2, 3, 7, 6)),
+    "2-d, circular": (nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), (2, 3, 5, 6)),
+    "2-d, groups": (nn.Conv2d(4, 6, 3, padding=1, groups=2), (2, 4, 5, 6)),
+    "3-d": (nn.Conv3d(2, 3, 2, stride=(1, 2, 1), padding=1), (2, 2, 4, 5, 3)),
+}
+SETTINGS = {
+    "exact": {},
+    "bias in cells": {"bias": "mapped"},
+    "tiles": {**CONVERTERS, "tile": (9, 7)},
+    "codes above 0": {
+        "dac": {"name": "uniform", "bits": 4, "full_scale": (0.5, 1.5)},
+        "adc": {"name": "uniform", "bits": 7},
+    },
+    "shared lines": {**CONVERTERS, "mapper": "offset"},
+    "faults avoided": {
+        **CONVERTERS,
+        "tile": (9, 8),
+        "faults": "avoided",
+        "nonidealities": [{"name": "stuck_at", "p_lrs": 0.1}],
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore::memcore.SaturationWarning")
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(("layer", "shape"), LAYERS.values(), ids=LAYERS)
+def test_power_where_inputs_lie_is_that_of_what_drives_the_lines(layer, shape, settings):
+    """With a trace, every window is written out and passes the DAC."""
+    x = Stream(12).normal(shape)
+    config = CrossbarConfig(device="ideal", **settings)
+    model = memcore.convert(layer, config, calibration=x if "dac" in settings else None).eval()
+    with torch.no_grad(), memcore.counting(model, traced=True) as slow:
+        y = model(x)
+    for images in (x, x.to(memory_format=torch.channels_last) if len(shape) == 4 else x):
+        with torch.no_grad(), memcore.counting(model) as fast:
+            torch.testing.assert_close(model(images), y, rtol=1e-5, atol=1e-6)
+        one, other = fast.total, slow.total
+        assert one.dissipation == pytest.approx(other.dissipation, rel=1e-6)
+        assert dataclasses.replace(one, dissipation=other.dissipation) == other
+
+
+def test_counting_goes_on_where_gradients_are_wanted():
+    model = memristive(**WAYS["tiled"])
+    with torch.no_grad(), memcore.counting(model) as quiet:
+        model(X)
+    with memcore.counting(model) as counts:
+        model(X).sum().backward()
+    assert counts.total.reads == quiet.total.reads
+    assert counts.total.dissipation == pytest.approx(quiet.total.dissipation, rel=1e-6)
+    assert all(p.grad is not None for p in model.parameters())
 
 
 @pytest.mark.parametrize("tile", [None, (30, 21)])

@@ -64,6 +64,10 @@ class Layout:
         """Word lines [..., rows] by their positions."""
         return _lines(lines, self.row_order)
 
+    def restore_rows(self, lines: Tensor) -> Tensor:
+        """The inverse of `place_rows`."""
+        return _lines(lines, _inverse(self.row_order))
+
     def place_cols(self, lines: Tensor) -> Tensor:
         """Bit lines [..., cols] by their positions."""
         return _lines(lines, self.col_order)

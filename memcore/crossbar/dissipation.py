@@ -36,21 +36,27 @@ def power_of(effects: Effects, settled: Tensor, tiling: Tiling) -> Power:
     """
     circuit = None if effects.product is None else circuit_of(effects.product, settled.double())
     if circuit is None:
-        return _ohmic(settled, tiling)
+        return OhmicPower(settled, tiling)
     if isinstance(circuit.law, Ohmic) and circuit.series is None:
         return _linear(circuit, tiling)
     return _solved(circuit, tiling)
 
 
-def _ohmic(settled: Tensor, tiling: Tiling) -> Power:
-    """Each word line sees the sum of its cells."""
-    lines = _line_sums(settled)
+class OhmicPower:
+    """Each word line sees the sum of its cells, and an input all word lines that it drives.
 
-    def power(v: Tensor) -> float:
-        squares = tiling.spread(v.double().square().sum(0, keepdim=True))[0]
-        return float((squares * lines).sum())
+    Args:
+        settled: conductances as every read finds them, [arrays, rows, cols] S.
+        tiling: where the lines of the matrix lie.
+    """
 
-    return power
+    def __init__(self, settled: Tensor, tiling: Tiling) -> None:
+        #: W for an input of 1 V, float64 [groups, rows].
+        self.of_input = tiling.collected(_line_sums(settled))
+
+    def __call__(self, v: Tensor) -> float:
+        """Power of reads with word-line voltages [n, groups, rows] V, W."""
+        return float((v.double().square().sum(0) * self.of_input).sum())
 
 
 def _line_sums(g: Tensor) -> Tensor:

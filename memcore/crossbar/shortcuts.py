@@ -3,8 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from memcore.crossbar.counted import Counted, looked_through
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.readers import InOrder, Tiled, Unwritten
+from memcore.crossbar.readers import Exact, InOrder, Tiled, Unwritten
+from memcore.ops._library import is_plain
 from memcore.ops.windows import Images
 
 
@@ -20,6 +22,7 @@ def convolve(
         reader: of the cells.
         draws: whether its reads need numbers of their own.
     """
+    counted, reader = looked_through(reader)
     if (
         not crossbar.is_set
         or not isinstance(reader, Tiled | InOrder | Unwritten)
@@ -27,7 +30,15 @@ def convolve(
     ):
         return None
     first = crossbar.first_read(images.x, images.reads) if draws else crossbar.reads
+    if counted is not None:
+        counted.saw_images(images)
     return reader.convolve(images, first, bias)
+
+
+def counts_exactly(crossbar: Crossbar) -> Counted | None:
+    """What counts reads that are one product with the folded matrix; None for other reads."""
+    counted, reader = looked_through(crossbar.reader)
+    return counted if crossbar.is_set and isinstance(reader, Exact) else None
 
 
 def directly(crossbar: Crossbar, x: Tensor, bias: Tensor | None) -> Tensor | None:
@@ -37,12 +48,15 @@ def directly(crossbar: Crossbar, x: Tensor, bias: Tensor | None) -> Tensor | Non
     """
     if not crossbar.is_set:
         return None
-    if crossbar.reads_exactly:
-        folded = crossbar.folded
+    counted, reader = looked_through(crossbar.reader)
+    if isinstance(reader, Exact):
+        folded = reader.folded
         if len(folded) > 1 or folded.dtype != x.dtype:
             return None
-        return F.linear(crossbar.input(x) if crossbar.config.dac else x, folded[0], bias)
-    reader = crossbar.reader
+        applied = crossbar.input(x) if crossbar.config.dac else x
+        if counted is not None:
+            counted.saw(applied, applied=True)
+        return F.linear(applied, folded[0], bias)
     if not isinstance(reader, Tiled) or not reader.reads_directly:
         return None
     first = 0
@@ -50,4 +64,6 @@ def directly(crossbar: Crossbar, x: Tensor, bias: Tensor | None) -> Tensor | Non
         with crossbar.lock:
             first = int(crossbar.reads.item())
             crossbar.reads.add_(x.numel() // (crossbar.tiling.groups * x.shape[-1]))
+    if counted is not None and is_plain(reader.panels):
+        counted.saw(x)
     return reader.directly(x, first, bias)

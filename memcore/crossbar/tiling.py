@@ -272,6 +272,13 @@ class Tiling:
         lines = lines.reshape(-1, self.arrays, self.array_rows)
         return lines if self.order is None else self.order.place_rows(lines)
 
+    def collected(self, lines: Tensor) -> Tensor:
+        """Numbers of word lines [arrays, rows], added up for each input, [groups, rows]."""
+        p, g, t, u = self._grid
+        lines = lines if self.order is None else self.order.restore_rows(lines)
+        tiles = lines.reshape(p, g, t, u, self.array_rows).sum((0, 3))
+        return tiles.flatten(1)[:, : self.rows]
+
     def cut(self, x: Tensor, dim: int) -> Tensor:
         """Cut the inputs, dimension `dim` of x, into [..., row tiles, rows of a tile, ...]."""
         missing = self.row_tiles * self.array_rows - self.rows

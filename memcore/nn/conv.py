@@ -65,6 +65,12 @@ class Conv(SingleMatrix):
         if self.matrix.reads_exactly:
             return self._convolve(self.crossbar.input(input))
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
+        counted = self.matrix.counts_exactly
+        if counted is not None:
+            applied = self.crossbar.input(input)
+            images = applied if input.dim() == dims + 2 else applied.unsqueeze(0)
+            counted.saw_images(self._images(images), applied=True)
+            return self._convolve(applied)
         with self.matrix.one_read():
             y = self._of_images(batched)
             if y is None:
@@ -73,14 +79,17 @@ class Conv(SingleMatrix):
 
     def _of_images(self, x: Tensor) -> Tensor | None:
         """Outputs of arrays that read images as they are; None where windows must be read."""
+        return self.matrix.convolved(self._images(x), self.operands()["weight"])
+
+    def _images(self, x: Tensor) -> Images:
+        """What windows are read of: zeros around images are no part of them."""
         before, after = tuple(self._padding[-2::-2]), tuple(self._padding[::-2])
         padded = x
         if self.padding_mode != "zeros":
             padded = self._padded(x)
             before = after = (0,) * len(self.kernel_size)
         window = Window(self.kernel_size, self.stride, self.dilation, before, after)
-        images = Images(padded, window, not channels_last(x))
-        return self.matrix.convolved(images, self.operands()["weight"])
+        return Images(padded, window, not channels_last(x))
 
     def _of_windows(self, x: Tensor) -> Tensor:
         """Outputs of arrays whose inputs are written out, position by position."""

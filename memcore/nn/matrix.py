@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from memcore.contracts.layer import Operand
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.counted import Counted
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.phases import drive
-from memcore.crossbar.shortcuts import convolve, directly
+from memcore.crossbar.shortcuts import convolve, counts_exactly, directly
 from memcore.crossbar.transforms import is_transformed
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError, StaleCellsWarning, warn
@@ -406,6 +407,15 @@ class Matrix(nn.Module):
             return False
         source = self._source(operand, self.matrix_of(operand))
         return source is not None and isinstance(source.reader, Unwritten)
+
+    @property
+    def counts_exactly(self) -> Counted | None:
+        """What counts reads that are the product with `exact` and nothing else, where any does."""
+        rehearsing = self._rehearsing
+        waits = not self.training or rehearsing is None or rehearsing.waits
+        if len(self.crossbars) > 1 or not waits or self._record is not None:
+            return None
+        return counts_exactly(self.crossbar)
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.

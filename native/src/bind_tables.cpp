@@ -1,4 +1,4 @@
-// Sums and codes in memcore._cpu. All checks are in memcore/ops.
+// Sums, codes and squares in memcore._cpu. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
 #include "memcore/tables.h"
@@ -29,6 +29,10 @@ void codebook_product(Address x, Address codes, Address book, Address bias, int6
                          rows, cols, bits, at<float>(out)});
 }
 
+double weighted_squares(Address x, Address weights, int64_t n, int64_t size, float inverse, float lo, float hi) {
+  return cpu::weighted_squares({at<const float>(x), at<const float>(weights), n, size, inverse, lo, hi});
+}
+
 }  // namespace
 
 void bind_tables(py::module_& m);  // called by bind_cpu.cpp
@@ -37,4 +41,5 @@ void bind_tables(py::module_& m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m.def("sensed_sums", &sensed_sums, NoGil());
   m.def("codebook_product", &codebook_product, NoGil());
+  m.def("weighted_squares", &weighted_squares, NoGil());
 }

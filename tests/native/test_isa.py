@@ -17,6 +17,7 @@ import hashlib
 import torch
 from memcore import native
 from memcore.ops import crossbar_mvm, crossbar_read, pairs, philox, quantize, sensed_sums
+from memcore.ops import weighted_squares
 from memcore.ops.windows import Window
 
 torch.manual_seed(0)
@@ -51,6 +52,11 @@ for weight in (torch.randn(2, 50, 70).mT, torch.randn(2, 70, 50)):
     same(pairs.lay(weight, line, grid, 0.0)[0], pairs._lay_reference(weight, line, grid, 0.0)[0])
 for gain in (torch.rand(1), torch.rand(50)):
     same(pairs.fold(cells, gain, grid)[0], pairs._fold_reference(cells, gain, grid)[0])
+
+x, weights = torch.randn(7, 5003), torch.rand(5003)
+for codes in (weighted_squares.EXACT, (31.0, -9.0, 9.0)):
+    expected = float(weighted_squares._reference(x, weights, *codes))
+    assert abs(weighted_squares.weighted_squares(x, weights, codes) / expected - 1) < 2e-6
 
 for n, groups, rows, cols, tile in ((1, 1, 5, 3, 2), (33, 2, 300, 70, 128), (64, 1, 128, 32, 64)):
     x = torch.randn(n, groups, rows)

@@ -8,6 +8,8 @@ from memcore import LogNormal, native
 from memcore.ops import sensed_sums as ops
 from memcore.ops.codebook_product import codebook_product, pack_codes, unpack_codes
 from memcore.ops.sensed_sums import sensed_sums
+from memcore.ops.weighted_squares import EXACT, weighted_squares
+from memcore.ops.weighted_squares import _reference as squares_reference
 
 TABLE = memcore.sensing_table("ideal", rows=9, spread=LogNormal(1.0, 0.3))
 
@@ -80,6 +82,49 @@ def test_told_sums_compile():
     tables = (TABLE.threshold, TABLE.other, 5, 9, TABLE.threshold.shape[2])
     compiled = torch.compile(sensed_sums, fullgraph=True, backend="eager")
     assert torch.equal(compiled(*args, *tables), sensed_sums(*args, *tables))
+
+
+# -- squares ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", [EXACT, (20.0, -7.0, 30.0)])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 15), (5, 64), (2, 5003), (300, 2050)])
+def test_weighted_squares_equal_the_definition(shape, codes):
+    generator = torch.Generator().manual_seed(shape[1])
+    x = torch.randn(shape, generator=generator)
+    weights = torch.rand(shape[1], generator=generator)
+    inverse, lo, hi = codes
+    z = x if codes is EXACT else (x * inverse).round().clamp(lo, hi)
+    expected = float((z.double().square() * weights.double()).sum())
+    assert weighted_squares(x, weights, codes) == pytest.approx(expected, rel=2e-6)
+    assert float(squares_reference(x, weights, *codes)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weighted_squares_do_not_depend_on_the_threads():
+    x, weights = torch.randn(700, 1500), torch.rand(1500)
+    before = torch.get_num_threads()
+    found = set()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.add(weighted_squares(x, weights))
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "weights", "error"),
+    [
+        (torch.zeros(2, 3), torch.zeros(4), memcore.ShapeError),
+        (torch.zeros(()), torch.zeros(4), memcore.ShapeError),
+        (torch.zeros(2, 3).double(), torch.zeros(3), memcore.ArgumentTypeError),
+        (torch.zeros(2, 3), torch.zeros(3).double(), memcore.ArgumentTypeError),
+    ],
+)
+def test_weighted_squares_refuse_what_does_not_fit(x, weights, error):
+    with pytest.raises(error, match="expected"):
+        weighted_squares(x, weights)
 
 
 # -- codes -----------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-// Sums of one-bit cells as sense amplifiers tell them, and products with weights that are codes; as in kernels.h.
+// Sums of one-bit cells as sense amplifiers tell them, products with weights that are codes, and sums of squares; as
+// in kernels.h.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +36,19 @@ struct CodebookProduct {
   float* out;    // [n, cols]
 };
 
+// sum_{i, k} weights[k] z(x[i, k])^2 with z(x) = clamp(round_even(x inverse), lo, hi), or x itself if hi < lo.
+struct WeightedSquares {
+  const float* x;        // [n, size]
+  const float* weights;  // [size]
+  int64_t n, size;       // >= 0
+  float inverse, lo, hi;
+};
+
 namespace cpu {
 
 void sensed_sums(const SensedSums& args);
 void codebook_product(const CodebookProduct& args);
+double weighted_squares(const WeightedSquares& args);
 
 }  // namespace cpu
 }  // namespace memcore

@@ -1,4 +1,4 @@
-// Hands sums and codes to the kernels of the instruction set in use.
+// Hands sums, codes and squares to the kernels of the instruction set in use.
 #include <cstring>
 
 #include "memcore/kernels.h"
@@ -21,5 +21,6 @@ const TablesKernels& chosen() {
 
 void sensed_sums(const SensedSums& args) { chosen().sensed_sums(args); }
 void codebook_product(const CodebookProduct& args) { chosen().codebook_product(args); }
+double weighted_squares(const WeightedSquares& args) { return chosen().weighted_squares(args); }
 
 }  // namespace memcore::cpu

@@ -9,6 +9,7 @@ struct TablesKernels {
   const char* name;
   void (*sensed_sums)(const SensedSums&);
   void (*codebook_product)(const CodebookProduct&);
+  double (*weighted_squares)(const WeightedSquares&);
 };
 
 extern const TablesKernels tables_baseline;
