@@ -33,66 +33,117 @@ inline void add_open_rows(const SensedSums& s, const SensedUnit& unit, uint16_t*
   }
 }
 
-// The row of the table of a number of open lines.
+// A uniform number is its upper 24 bits: `shift` of them are the column of the table, the others are compared with the
+// threshold of the column, which as an integer of these bits tells the same as in floating point.
+struct Told24 {
+  using Number = uint32_t;
+  void operator()(const Words& words, Numbers<uint32_t>& out) const {
+    for (int lane = 0; lane < 4; ++lane)
+      for (int i = 0; i < kBatch; ++i) out.v[lane][i] = words.w[lane][i] >> 8;
+  }
+};
+
+// Threshold and alias of a column in one number, threshold << shift | other, so that one load has both; of all tables
+// [open, sum, 2^shift] if `count` fits.
+inline bool pack_told(const SensedSums& s, int shift, int64_t count, uint32_t* out) {
+  const float whole = static_cast<float>(1 << (24 - shift));
+  for (int64_t i = 0; i < count; ++i) {
+    const float threshold = s.threshold[i], other = s.other[i];
+    if (!(threshold >= 0.0f && threshold <= 1.0f && other >= 0.0f && other < static_cast<float>(s.sensed)))
+      return false;
+    const uint32_t alias = static_cast<uint32_t>(other);
+    if (static_cast<float>(alias) != other) return false;
+    const float scaled = threshold * whole;  // exact
+    const uint32_t below = static_cast<uint32_t>(scaled);
+    out[i] = (below + (static_cast<float>(below) < scaled ? 1u : 0u)) << shift | alias;
+  }
+  return true;
+}
+
+// The row of the table of a number of open lines: packed, or as it was given.
 struct ToldLine {
+  const uint32_t* packed;  // [sums, 2^shift] or nullptr
   const float* threshold;  // [sums, 2^shift]
   const float* other;
   int shift;
 };
 
-// What is told of kLanes sums; the loads are gathers, as a branch on chance is mispredicted half of the time.
-MEMCORE_ALWAYS_INLINE Vec told_vec(const ToldLine& line, const uint16_t* sums, const float* uniform) {
-  const Vec point = load(uniform) * splat(static_cast<float>(1 << line.shift));
+MEMCORE_ALWAYS_INLINE IntVec widened(const uint16_t* sums) {
+#if defined(__AVX512F__)
+  return (IntVec)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums)));
+#elif defined(__AVX2__)
+  return (IntVec)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums)));
+#else
   IntVec sum;
   for (int i = 0; i < kLanes; ++i) sum[i] = sums[i];
-  const IntVec column = __builtin_convertvector(point, IntVec);
-  const Vec whole = __builtin_convertvector(column, Vec);
-  const IntVec at = (sum << line.shift) + column;
-#if defined(__AVX512F__)
-  const Vec threshold = (Vec)_mm512_i32gather_ps((__m512i)at, line.threshold, 4);
-  const Vec other = (Vec)_mm512_i32gather_ps((__m512i)at, line.other, 4);
-#elif defined(__AVX2__)
-  const Vec threshold = (Vec)_mm256_i32gather_ps(line.threshold, (__m256i)at, 4);
-  const Vec other = (Vec)_mm256_i32gather_ps(line.other, (__m256i)at, 4);
-#else
-  Vec threshold, other;
-  for (int i = 0; i < kLanes; ++i) {
-    threshold[i] = line.threshold[at[i]];
-    other[i] = line.other[at[i]];
-  }
+  return sum;
 #endif
-  return point - whole < threshold ? whole : other;
 }
 
-// Adds what is told of the sums to out; uniform numbers lie at `uniform`.
-inline void add_told(const SensedSums& s, const SensedUnit& unit, const uint16_t* sums, const float* uniform,
-                     float* out) {
+MEMCORE_ALWAYS_INLINE IntVec gathered(const uint32_t* table, IntVec at) {
+#if defined(__AVX512F__)
+  return (IntVec)_mm512_i32gather_epi32((__m512i)at, table, 4);
+#elif defined(__AVX2__)
+  return (IntVec)_mm256_i32gather_epi32(reinterpret_cast<const int*>(table), (__m256i)at, 4);
+#else
+  IntVec found;
+  for (int i = 0; i < kLanes; ++i) found[i] = static_cast<int32_t>(table[at[i]]);
+  return found;
+#endif
+}
+
+// What is told of kLanes sums; the loads are gathers, as a branch on chance is mispredicted half of the time.
+MEMCORE_ALWAYS_INLINE Vec told_vec(const ToldLine& line, const uint16_t* sums, const uint32_t* words) {
+  typedef int32_t UnalignedIntVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+  const IntVec word = *reinterpret_cast<const UnalignedIntVec*>(words);
+  const int rest = 24 - line.shift;
+  const IntVec column = word >> rest, fraction = word & ((1 << rest) - 1);
+  const IntVec at = (widened(sums) << line.shift) + column;
+  if (line.packed != nullptr) {
+    const IntVec entry = gathered(line.packed, at);
+    const IntVec alias = entry & ((1 << line.shift) - 1);
+    return __builtin_convertvector(fraction < (entry >> line.shift) ? column : alias, Vec);
+  }
+  const Vec threshold = (Vec)gathered(reinterpret_cast<const uint32_t*>(line.threshold), at);
+  const Vec other = (Vec)gathered(reinterpret_cast<const uint32_t*>(line.other), at);
+  const Vec share = __builtin_convertvector(fraction, Vec) * splat(1.0f / static_cast<float>(1 << rest));
+  return share < threshold ? __builtin_convertvector(column, Vec) : other;
+}
+
+inline int shift_of(const SensedSums& s) {
   int shift = 0;
   while ((int64_t{1} << shift) < s.sensed) ++shift;
+  return shift;
+}
+
+// Adds what is told of the sums to out; random words lie at `words`.
+inline void add_told(const SensedSums& s, const uint32_t* packed, const SensedUnit& unit, const uint16_t* sums,
+                     const uint32_t* words, float* out) {
   const int64_t row = unit.open * (s.lines + 1) * s.sensed;
-  const ToldLine line{s.threshold + row, s.other + row, shift};
+  const ToldLine line{packed == nullptr ? nullptr : packed + row, s.threshold + row, s.other + row, shift_of(s)};
   int64_t j = 0;
-  for (; j + kLanes <= unit.width; j += kLanes) store(out + j, load(out + j) + told_vec(line, sums + j, uniform + j));
+  for (; j + kLanes <= unit.width; j += kLanes) store(out + j, load(out + j) + told_vec(line, sums + j, words + j));
   if (j == unit.width) return;
-  float rest[kLanes] = {};  // nobody drew what lies behind the last number
-  for (int i = 0; j + i < unit.width; ++i) rest[i] = uniform[j + i];
+  uint32_t rest[kLanes] = {};  // nobody drew what lies behind the last number
+  for (int i = 0; j + i < unit.width; ++i) rest[i] = words[j + i];
   const Vec last = told_vec(line, sums + j, rest);
   for (int i = 0; j + i < unit.width; ++i) out[j + i] += last[i];
 }
 
-inline void add_unit(const SensedSums& s, const SensedUnit& unit, const float* uniform, float* out) {
+inline void add_unit(const SensedSums& s, const uint32_t* packed, const SensedUnit& unit, const uint32_t* words,
+                     float* out) {
   uint16_t sums[kSensedCols + kLanes] = {};
   add_open_rows(s, unit, sums);
   if (s.threshold != nullptr) {
-    add_told(s, unit, sums, uniform, out);
+    add_told(s, packed, unit, sums, words, out);
   } else {
     for (int64_t j = 0; j < unit.width; ++j) out[j] += static_cast<float>(sums[j]);
   }
 }
 
-// Units first .. last-1 of one read and one group; `uniform` holds the numbers of all their sums.
-inline void add_units(const SensedSums& s, int64_t which, int64_t first, int64_t last, const float* uniform,
-                      float* out) {
+// Units first .. last-1 of one read and one group; `words` holds the random words of all their sums.
+inline void add_units(const SensedSums& s, const uint32_t* packed, int64_t which, int64_t first, int64_t last,
+                      const uint32_t* words, float* out) {
   const int64_t group = which % s.groups;
   for (int64_t u = first; u < last; ++u) {
     const uint8_t* const bits = s.bits + (which * s.units + u) * s.rows;
@@ -101,16 +152,21 @@ inline void add_units(const SensedSums& s, int64_t which, int64_t first, int64_t
     if (open == 0) continue;  // 0 is told where no word line is open
     const uint8_t* const cells = s.cells + (group * s.units + u) * s.rows * s.cols;
     for (int64_t j = 0; j < s.cols; j += kSensedCols)
-      add_unit(s, SensedUnit{bits, cells + j, open, smaller(kSensedCols, s.cols - j)},
-               uniform + (u - first) * s.cols + j, out + j);
+      add_unit(s, packed, SensedUnit{bits, cells + j, open, smaller(kSensedCols, s.cols - j)},
+               words + (u - first) * s.cols + j, out + j);
   }
 }
 
 inline void sensed_sums(const SensedSums& s) {
   const int64_t together = larger(1, kSensedDraws / larger(1, s.cols));  // units
   const int64_t grain = ceil_div(kSensedGrain, larger(1, s.units * s.cols));
+  // Tables are packed where that is little beside what is told of them.
+  const int64_t entries = (s.lines + 1) * (s.lines + 1) * s.sensed;
+  const bool small = s.threshold != nullptr && 8 * entries < s.n * s.groups * s.units * s.cols;
+  const Memory<uint32_t> table(small ? entries : 1);
+  const uint32_t* const packed = small && pack_told(s, shift_of(s), entries, table.data) ? table.data : nullptr;
   parallel_for(s.n * s.groups, grain, [&](int64_t begin, int64_t end) {
-    const Memory<float> memory(together * s.cols + 8);
+    const Memory<uint32_t> memory(together * s.cols + 8);
     for (int64_t which = begin; which < end; ++which) {
       float* const out = s.out + which * s.cols;
       for (int64_t j = 0; j < s.cols; ++j) out[j] = 0.0f;
@@ -118,9 +174,9 @@ inline void sensed_sums(const SensedSums& s) {
         const int64_t last = smaller(s.units, u + together), place = which % s.groups * s.units;
         const int64_t from = (place + u) * s.cols, start = from / 4 * 4;  // blocks of four numbers
         if (s.threshold != nullptr)
-          draw_run(s.key, static_cast<uint64_t>(s.reads[which / s.groups]), start, (place + last) * s.cols, Uniform{},
+          draw_run(s.key, static_cast<uint64_t>(s.reads[which / s.groups]), start, (place + last) * s.cols, Told24{},
                    memory.data - start);
-        add_units(s, which, u, last, memory.data + (from - start), out);
+        add_units(s, packed, which, u, last, memory.data + (from - start), out);
       }
     }
   });
