@@ -44,6 +44,25 @@ def test_sums_of_nothing_are_0(sizes):
     assert not y.any()
 
 
+@pytest.mark.parametrize(
+    ("lines", "sensed"), [(1, 1), (1, 2), (4, 8), (9, 16), (12, 16), (20, 32), (255, 2), (256, 4)]
+)
+@pytest.mark.parametrize("odd", [False, True], ids=["aliases", "any numbers"])
+def test_told_sums_equal_the_reference_for_tables_of_any_size(lines, sensed, odd):
+    """Small tables lie in registers, others in memory, and what is no alias stays as it is given."""
+    generator = torch.Generator().manual_seed(lines)
+    shape = (lines + 1, lines + 1, sensed)
+    threshold = torch.rand(shape, generator=generator)
+    threshold[:, :, 0], threshold[:, ::2, -1] = 1.0, 0.0
+    other = torch.randint(0, sensed, shape, generator=generator).float()
+    if odd:
+        threshold, other = threshold * 1.5 - 0.2, other + 0.25
+    opened = (torch.rand(60, 1, 2, lines, generator=generator) < 0.7).to(torch.uint8)
+    cells = (torch.rand(1, 2, lines, 530, generator=generator) < 0.6).to(torch.uint8)
+    args = (opened, cells, torch.arange(60), threshold, other, 17, lines, sensed)
+    assert torch.equal(sensed_sums(*args), ops._reference(*args))
+
+
 def test_sums_of_many_rows_do_not_overflow():
     ones = torch.ones(1, 1, 1, 1000, dtype=torch.uint8)
     y = sensed_sums(

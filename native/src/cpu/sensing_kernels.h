@@ -24,12 +24,14 @@ struct SensedUnit {
   int64_t open, width;
 };
 
-inline void add_open_rows(const SensedSums& s, const SensedUnit& unit, uint16_t* sums) {
+// Sums of up to 255 rows are bytes.
+template <class Sum>
+void add_open_rows(const SensedSums& s, const SensedUnit& unit, Sum* sums) {
   for (int64_t j = 0; j < unit.width; ++j) sums[j] = 0;
   for (int64_t k = 0; k < s.rows; ++k) {
     if (unit.bits[k] == 0) continue;
     const uint8_t* const row = unit.cells + k * s.cols;
-    for (int64_t j = 0; j < unit.width; ++j) sums[j] = static_cast<uint16_t>(sums[j] + row[j]);
+    for (int64_t j = 0; j < unit.width; ++j) sums[j] = static_cast<Sum>(sums[j] + row[j]);
   }
 }
 
@@ -68,10 +70,13 @@ struct ToldLine {
   int shift;
 };
 
-MEMCORE_ALWAYS_INLINE IntVec widened(const uint16_t* sums) {
+template <class Sum>
+MEMCORE_ALWAYS_INLINE IntVec widened(const Sum* sums) {
 #if defined(__AVX512F__)
+  if (sizeof(Sum) == 1) return (IntVec)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums)));
   return (IntVec)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums)));
 #elif defined(__AVX2__)
+  if (sizeof(Sum) == 1) return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(sums)));
   return (IntVec)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sums)));
 #else
   IntVec sum;
@@ -111,8 +116,8 @@ MEMCORE_ALWAYS_INLINE IntVec permuted(const uint32_t* table, IntVec at) {
 #endif
 
 // What is told of kLanes sums; the loads are gathers, as a branch on chance is mispredicted half of the time.
-template <int Pairs>
-MEMCORE_ALWAYS_INLINE Vec told_vec(const ToldLine& line, const uint16_t* sums, const uint32_t* words) {
+template <int Pairs, class Sum>
+MEMCORE_ALWAYS_INLINE Vec told_vec(const ToldLine& line, const Sum* sums, const uint32_t* words) {
   typedef int32_t UnalignedIntVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
   const IntVec word = *reinterpret_cast<const UnalignedIntVec*>(words);
   const int rest = 24 - line.shift;
@@ -140,8 +145,8 @@ inline int shift_of(const SensedSums& s) {
 }
 
 // Adds what is told of the sums of a unit to out; random words lie at `words`.
-template <int Pairs>
-void add_told(const ToldLine& line, const SensedUnit& unit, const uint16_t* sums, const uint32_t* words, float* out) {
+template <int Pairs, class Sum>
+void add_told(const ToldLine& line, const SensedUnit& unit, const Sum* sums, const uint32_t* words, float* out) {
   int64_t j = 0;
   for (; j + kLanes <= unit.width; j += kLanes)
     store(out + j, load(out + j) + told_vec<Pairs>(line, sums + j, words + j));
@@ -152,27 +157,30 @@ void add_told(const ToldLine& line, const SensedUnit& unit, const uint16_t* sums
   for (int i = 0; j + i < unit.width; ++i) out[j + i] += last[i];
 }
 
-using AddTold = void (*)(const ToldLine&, const SensedUnit&, const uint16_t*, const uint32_t*, float*);
+template <class Sum>
+using AddTold = void (*)(const ToldLine&, const SensedUnit&, const Sum*, const uint32_t*, float*);
 
 // The way to look up what is told in a table of so many numbers.
-inline AddTold add_told_of(const ToldLine& line, int64_t numbers) {
+template <class Sum>
+AddTold<Sum> add_told_of(const ToldLine& line, int64_t numbers) {
 #if defined(__AVX512F__)
-  static constexpr AddTold ways[kToldPairs] = {add_told<1>, add_told<2>, add_told<3>, add_told<4>, add_told<5>};
+  static constexpr AddTold<Sum> ways[kToldPairs] = {add_told<1, Sum>, add_told<2, Sum>, add_told<3, Sum>,
+                                                    add_told<4, Sum>, add_told<5, Sum>};
   if (line.packed != nullptr && numbers <= 32 * kToldPairs) return ways[ceil_div(numbers, 32) - 1];
 #else
   (void)line, (void)numbers;
 #endif
-  return add_told<0>;
+  return add_told<0, Sum>;
 }
 
-inline void add_unit(const SensedSums& s, const uint32_t* packed, const SensedUnit& unit, const uint32_t* words,
-                     float* out) {
-  uint16_t sums[kSensedCols + kLanes] = {};
+template <class Sum>
+void add_unit(const SensedSums& s, const uint32_t* packed, const SensedUnit& unit, const uint32_t* words, float* out) {
+  Sum sums[kSensedCols + kLanes] = {};
   add_open_rows(s, unit, sums);
   if (s.threshold != nullptr) {
     const int64_t row = unit.open * (s.lines + 1) * s.sensed;
     const ToldLine line{packed == nullptr ? nullptr : packed + row, s.threshold + row, s.other + row, shift_of(s)};
-    add_told_of(line, (unit.open + 1) * s.sensed)(line, unit, sums, words, out);
+    add_told_of<Sum>(line, (unit.open + 1) * s.sensed)(line, unit, sums, words, out);
   } else {
     for (int64_t j = 0; j < unit.width; ++j) out[j] += static_cast<float>(sums[j]);
   }
@@ -182,6 +190,7 @@ inline void add_unit(const SensedSums& s, const uint32_t* packed, const SensedUn
 inline void add_units(const SensedSums& s, const uint32_t* packed, int64_t which, int64_t first, int64_t last,
                       const uint32_t* words, float* out) {
   const int64_t group = which % s.groups;
+  const auto add = s.rows <= 255 ? add_unit<uint8_t> : add_unit<uint16_t>;
   for (int64_t u = first; u < last; ++u) {
     const uint8_t* const bits = s.bits + (which * s.units + u) * s.rows;
     int64_t open = 0;
@@ -189,8 +198,8 @@ inline void add_units(const SensedSums& s, const uint32_t* packed, int64_t which
     if (open == 0) continue;  // 0 is told where no word line is open
     const uint8_t* const cells = s.cells + (group * s.units + u) * s.rows * s.cols;
     for (int64_t j = 0; j < s.cols; j += kSensedCols)
-      add_unit(s, packed, SensedUnit{bits, cells + j, open, smaller(kSensedCols, s.cols - j)},
-               words + (u - first) * s.cols + j, out + j);
+      add(s, packed, SensedUnit{bits, cells + j, open, smaller(kSensedCols, s.cols - j)},
+          words + (u - first) * s.cols + j, out + j);
   }
 }
 
