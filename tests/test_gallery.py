@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
+from memcore_plugins import networks
 
 import memcore
 from memcore.cli.main import main
@@ -19,6 +20,45 @@ EXPLAINED |= {"pipelayer": 0.0, "puma": 0.003}
 @pytest.fixture(scope="module")
 def shown():
     return {chip.name: chip for chip in memcore.gallery()}
+
+
+def test_notes_on_energy_have_the_arithmetic_of_the_networks():
+    """What is said to be missing follows from the networks and the published figures alone."""
+    shown = {each.name: each for each in memcore.gallery("pipelayer", "neurosim")}
+    vgg = memcore.cost(
+        _on_meta("vgg_a"), torch.zeros(1, 3, 224, 224, device="meta"), model="pipelayer"
+    )
+    works = [layer.work for layer in vgg.layers if layer.work.kind == "matrix"]
+    operations = 2 * sum(work.macs for work in works)
+    results = sum(work.positions * work.groups * work.cols for work in works)
+    writing = results * 4 * memcore.components["pipelayer_write_spike"].energy_of_use
+    note = shown["pipelayer"].figures[-1].note
+    assert f"{operations / 1e9:.1f} G operations" in note
+    assert f"in {1e3 * vgg.total.energy:.1f} mJ" in note
+    assert f"are {1e3 * operations / 142.9e9:.0f} mJ" in note
+    assert f"{results / 1e6:.2f} M values" in note
+    assert f"are {1e3 * writing:.0f} mJ" in note
+    assert f"{operations / (vgg.total.energy + writing) / 1e9:.0f} GOPS/J" in note
+
+    small = memcore.cost(
+        _on_meta("neurosim_vgg8"),
+        torch.zeros(1, 3, 32, 32, device="meta"),
+        **{"model": "neurosim_floorplan", "adc": "isaac_adc_4b", "rows_at_once": 32},
+    )
+    conversions = sum(layer.events.get("conversions", 0) for layer in small.layers)
+    published = 1231835136 / 8.76e12
+    note = shown["neurosim"].figures[-1].note
+    assert f"{1e3 * published:.3f} mJ an image" in note
+    assert f"{conversions / 1e9:.2f} G conversions" in note
+    assert f"{1e12 * published / conversions:.3f} pJ" in note
+    sars = [each for each in memcore.components.search(kind="adc") if each.bits == 4]
+    low, high = (1e12 * f(each.energy_of_use for each in sars) for f in (min, max))
+    assert f"{low:.2f} to {high:.1f} pJ" in note
+
+
+def _on_meta(name):
+    with torch.device("meta"):
+        return getattr(networks, name)()
 
 
 def test_the_chips_of_the_talk_are_there(shown):

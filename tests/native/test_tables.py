@@ -49,7 +49,7 @@ def test_sums_of_nothing_are_0(sizes):
 )
 @pytest.mark.parametrize("odd", [False, True], ids=["aliases", "any numbers"])
 def test_told_sums_equal_the_reference_for_tables_of_any_size(lines, sensed, odd):
-    """Small tables lie in registers, others in memory, and what is no alias stays as it is given."""
+    """Small tables lie in registers, others in memory; what is no alias is told as it is given."""
     generator = torch.Generator().manual_seed(lines)
     shape = (lines + 1, lines + 1, sensed)
     threshold = torch.rand(shape, generator=generator)
