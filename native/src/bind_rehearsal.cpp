@@ -57,4 +57,6 @@ bool rehearsed_read(Address integers, Address floats) {
 
 void bind_rehearsal(py::module_& m);  // called by bind_cpu.cpp
 
-void bind_rehearsal(py::module_& m) { m.def("rehearsed_read", &rehearsed_read, py::call_guard<py::gil_scoped_release>()); }
+void bind_rehearsal(py::module_& m) {
+  m.def("rehearsed_read", &rehearsed_read, py::call_guard<py::gil_scoped_release>());
+}

@@ -44,7 +44,7 @@ struct RehearsedCells {
 //   out[i, g, o] = scale[o] * sum_t adc(current[t, o])
 // with dac, adc, draws and the promises of CrossbarRead. The cells are written at the same time, or known already.
 struct RehearsedRead {
-  RehearsedCells cells;            // weight == nullptr: they are known
+  RehearsedCells cells;   // weight == nullptr: they are known
   const float* folded;    // [groups, outputs, inputs] if they are known
   const float* variance;  // the same
   float* folded_out;      // the same, or nullptr; written if the cells are

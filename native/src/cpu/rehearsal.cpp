@@ -10,6 +10,7 @@
 
 namespace memcore {
 
-extern const RehearsalKernels MEMCORE_JOIN(rehearsal_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT), rehearsed_read};
+extern const RehearsalKernels MEMCORE_JOIN(rehearsal_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT),
+                                                                           rehearsed_read};
 
 }  // namespace memcore

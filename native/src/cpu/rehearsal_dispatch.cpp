@@ -1,8 +1,8 @@
 // Hands cells to the kernels of the instruction set in use.
 #include <cstring>
 
-#include "rehearsal_isa.h"
 #include "memcore/kernels.h"
+#include "rehearsal_isa.h"
 
 namespace memcore::cpu {
 namespace {

@@ -284,11 +284,13 @@ struct CellsMemory {
         squares(kDepth * kPanel) {}
 };
 
-inline bool is_noisy(const RehearsedRead& r) { return r.cells.weight == nullptr ? r.variance != nullptr : r.cells.noisy; }
+inline bool is_noisy(const RehearsedRead& r) {
+  return r.cells.weight == nullptr ? r.variance != nullptr : r.cells.noisy;
+}
 
 // Puts cells first .. first + count - 1 of all to where products want them, in units of the ADC.
-inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, int64_t first, int64_t count,
-                        const float* folded, const float* variance, CellsMemory& memory) {
+inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, int64_t first,
+                        int64_t count, const float* folded, const float* variance, CellsMemory& memory) {
   const int64_t inputs = chunks.inputs, group = task.group * r.cells.outputs;
   for (int64_t i = 0; i < count;) {
     const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
@@ -343,8 +345,8 @@ inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, flo
 }
 
 // The draws of the outputs of a task in one tile for some reads, [rows, kPanel].
-inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t tile, int64_t tiles, const int64_t* reads,
-                         int64_t count, float* out) {
+inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t tile, int64_t tiles,
+                         const int64_t* reads, int64_t count, float* out) {
   const int64_t first = (task.group * tiles + tile) * r.cells.outputs + task.first;
   const int64_t quarter = first / 4, quarters = (first + task.rows() - 1) / 4 - quarter + 1;
   const int wide = static_cast<int>(ceil_div(count, kLanes) * kLanes), fit = kBatch / wide;
