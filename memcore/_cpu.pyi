@@ -1,10 +1,10 @@
 """Addresses and sizes; see native/include/memcore/kernels.h."""
 
 def philox_uniform(
-    reads: int, n_reads: int, elements: int, size: int, key: int, out: int
+    reads: int, n_reads: int, elements: int, size: int, key: int, out: int, first: int
 ) -> None: ...
 def philox_normal(
-    reads: int, n_reads: int, elements: int, size: int, key: int, out: int
+    reads: int, n_reads: int, elements: int, size: int, key: int, out: int, first: int
 ) -> None: ...
 def philox_bernoulli(
     reads: int, n_reads: int, elements: int, size: int, key: int, p: float, out: int

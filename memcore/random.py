@@ -51,6 +51,7 @@ class Stream:
     key: int = field(init=False, repr=False, compare=False)
     _cells: Tensor | None = field(default=None, repr=False, compare=False)
     _step: int | None = field(default=None, repr=False)
+    _first: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         seed = _check.integer("seed", self.seed, what="an integer of 64 bits")
@@ -75,6 +76,16 @@ class Stream:
             True
         """
         return self._but(_cells=cells)
+
+    def from_cell(self, first: int) -> "Stream":
+        """The draws of the cells from a number on, a multiple of 4: draw i is that of first + i.
+
+        Examples:
+            >>> chip = Stream(0)
+            >>> bool((chip.from_cell(8).normal((3,)) == chip.normal((11,))[8:]).all())
+            True
+        """
+        return self._but(_first=first)
 
     def of_step(self, step: int) -> "Stream":
         """The draws of one step of a simulation, keyed by the cell and by the index of the step."""
@@ -122,7 +133,7 @@ class Stream:
         self, p: float, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         """Booleans that are true with probability `p`."""
-        if self._cells is not None or self._step is not None:
+        if self._cells is not None or self._step is not None or self._first:
             return self.uniform(shape, device=device) < p
         reads, size, _ = self._arguments(shape, 0, None, device)
         return philox.bernoulli(reads, size, self.key, p).view(tuple(shape))
@@ -143,7 +154,8 @@ class Stream:
         """What `uniform` and `normal` return."""
         reads, size, elements = self._arguments(shape, round, elements, device)
         draw = philox.normal if law == "normal" else philox.uniform
-        return draw(reads, size, self.key, elements).view(tuple(shape)).to(dtype)
+        first = self._first if elements is None else 0
+        return draw(reads, size, self.key, elements, first).view(tuple(shape)).to(dtype)
 
     def _arguments(
         self,
@@ -153,6 +165,8 @@ class Stream:
         device: torch.device | str | None,
     ) -> tuple[Tensor, int, Tensor | None]:
         size = _size(shape)
+        if elements is not None and self._first:
+            elements = elements + self._first
         if self._cells is not None and size == self._cells.numel():
             elements = self._cells
         if self._step is not None:

@@ -47,8 +47,8 @@ def kernels(x: Tensor, out: Tensor) -> dict[str, Callable[[], object]]:
         work[name] = lambda t=table: cpu.quantize_levels(  # type: ignore[misc]
             place, size, t.data_ptr(), t.numel(), 1, to
         )
-    work["philox uniform"] = lambda: cpu.philox_uniform(read.data_ptr(), 1, 0, size, KEY, to)
-    work["philox normal"] = lambda: cpu.philox_normal(read.data_ptr(), 1, 0, size, KEY, to)
+    work["philox uniform"] = lambda: cpu.philox_uniform(read.data_ptr(), 1, 0, size, KEY, to, 0)
+    work["philox normal"] = lambda: cpu.philox_normal(read.data_ptr(), 1, 0, size, KEY, to, 0)
     work["torch.randn (one thread)"] = lambda: torch.randn(size, out=out)
     return work
 

@@ -29,6 +29,11 @@ class NonIdeality(Contract):
     #: it. Then a training hands them over in the order of the weights, which is faster.
     cellwise: ClassVar[bool] = False
 
+    #: Whether `bind` and `stuck_cells` of an effect of `Stage.PROGRAM` draw nothing but tensors of
+    #: the shape of `array`, one number for each cell, from streams of `ctx`. Then they are handed
+    #: some word lines of all arrays at a time, as one array, whose cells stay in the cache.
+    in_blocks: ClassVar[bool] = False
+
     @hookspec
     @abstractmethod
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:

@@ -15,6 +15,7 @@ from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Programmed
+from memcore.crossbar import blocks
 from memcore.crossbar.arrangement import laid
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
@@ -220,7 +221,7 @@ class Cells(nn.Module):
         array = dataclasses.replace(array, reach=reach)
         programmed = self._program(array, target, ctx)
         g = programmed.conductance.expand(array.shape)
-        g = Effects.written(g, self.config.effects, array, ctx)
+        g = blocks.written(g, self.config.effects, array, ctx)
         if not is_same(g, target):  # which is finite
             self.require_finite("conductances", g)
         return Written(
@@ -265,7 +266,11 @@ class Cells(nn.Module):
 
     def _informed(self, array: ArrayInfo, target: Tensor | None, ctx: Context) -> ArrayInfo:
         """With what is known of the single cells before any effect acts on them."""
-        stuck = Effects.stuck(self.config.effects, array, ctx)
+        effects = self.config.effects
+        if target is None:
+            stuck = Effects.stuck(effects, array, ctx)
+        else:
+            stuck = blocks.stuck(effects, array, ctx, target)
         return dataclasses.replace(array, target=target, stuck=stuck)
 
     @property

@@ -27,7 +27,9 @@ _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) -> Tensor:
+def uniform(
+    reads: Tensor, size: int, key: int, elements: Tensor | None = None, first: int = 0
+) -> Tensor:
     """Draw uniform numbers in [0, 1).
 
     Args:
@@ -35,6 +37,7 @@ def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) 
         size: number of elements of each read.
         key: signed 64-bit integer.
         elements: elements to draw instead of 0 .. size-1, int64 [size], not negative.
+        first: draw the elements first .. first+size-1, a multiple of 4; not with `elements`.
 
     Returns:
         float32 [n, size] on the device of `reads`.
@@ -43,12 +46,14 @@ def uniform(reads: Tensor, size: int, key: int, elements: Tensor | None = None) 
         ArgumentTypeError: if `reads` or `elements` is not int64.
         ConfigError: if a shape, a device or the key does not fit.
     """
-    return _UNIFORM(reads, elements, size, key)
+    return _UNIFORM(reads, elements, size, key, first)
 
 
-def normal(reads: Tensor, size: int, key: int, elements: Tensor | None = None) -> Tensor:
+def normal(
+    reads: Tensor, size: int, key: int, elements: Tensor | None = None, first: int = 0
+) -> Tensor:
     """Draw standard normal numbers; arguments, result and errors as for `uniform`."""
-    return _NORMAL(reads, elements, size, key)
+    return _NORMAL(reads, elements, size, key, first)
 
 
 def bernoulli(
@@ -60,7 +65,7 @@ def bernoulli(
     return _BERNOULLI(reads, elements, size, key, p)
 
 
-def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
+def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0) -> Tensor:
     if reads.dtype != torch.int64:
         raise ArgumentTypeError(f"reads is {reads.dtype}; expected torch.int64: use reads.long()")
     if reads.dim() != 1:
@@ -69,6 +74,8 @@ def _empty(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tenso
         raise ConfigError(f"size is {size}; expected at least 0")
     if not -(2**63) <= key < 2**63:
         raise ConfigError(f"key is {key}; expected a signed 64-bit integer")
+    if first < 0 or first % 4 or (first and elements is not None):
+        raise ConfigError(f"first is {first}; expected a multiple of 4, and 0 with elements")
     if elements is not None:
         _check_elements(reads, elements, size)
     return reads.new_empty((reads.shape[0], size), dtype=torch.float32)
@@ -139,21 +146,25 @@ def _pick(numbers: Tensor, elements: Tensor | None, size: int) -> Tensor:
     return numbers.gather(2, lane).squeeze(2)
 
 
-def _blocks(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
+def _blocks(reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0) -> Tensor:
     if elements is None:
-        quarters = torch.arange((size + 3) // 4, device=reads.device)
+        quarters = first // 4 + torch.arange((size + 3) // 4, device=reads.device)
     else:
         quarters = elements >> 2
     return _words(reads, quarters, key)
 
 
-def _uniform_reference(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
-    words = _blocks(reads, elements, size, key)
+def _uniform_reference(
+    reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0
+) -> Tensor:
+    words = _blocks(reads, elements, size, key, first)
     return _pick((words >> 8).to(torch.float32) * 2.0**-24, elements, size)
 
 
-def _normal_reference(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
-    words = _blocks(reads, elements, size, key)
+def _normal_reference(
+    reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0
+) -> Tensor:
+    words = _blocks(reads, elements, size, key, first)
     u = (words[..., 0::2].to(torch.float32) * 2.0**-32 + 2.0**-33).double()
     radius = (-2.0 * u.log()).sqrt()
     angle = words[..., 1::2].double() * (2.0 * math.pi * 2.0**-32)
@@ -183,14 +194,33 @@ def _run(name: str, out: Tensor, reads: Tensor, elements: Tensor | None, *rest: 
     return out
 
 
-def _uniform_native(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
-    out = _empty(reads, elements, size, key)
-    return _run("philox_uniform", out, reads, elements, key)
+def _run_from(
+    name: str, out: Tensor, reads: Tensor, elements: Tensor | None, key: int, first: int
+) -> Tensor:
+    """As `_run`, from an element on."""
+    reads = reads.contiguous()
+    elements = None if elements is None else elements.contiguous()
+    if out.is_cuda:
+        if first:  # whose kernels begin with element 0
+            elements = torch.arange(first, first + out.shape[1], device=out.device)
+        return _run(name, out, reads, elements, key)
+    which = (reads.data_ptr(), reads.shape[0], address(elements), out.shape[1])
+    getattr(native.cpu(), name)(*which, key, out.data_ptr(), first)
+    return out
 
 
-def _normal_native(reads: Tensor, elements: Tensor | None, size: int, key: int) -> Tensor:
-    out = _empty(reads, elements, size, key)
-    return _run("philox_normal", out, reads, elements, key)
+def _uniform_native(
+    reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0
+) -> Tensor:
+    out = _empty(reads, elements, size, key, first)
+    return _run_from("philox_uniform", out, reads, elements, key, first)
+
+
+def _normal_native(
+    reads: Tensor, elements: Tensor | None, size: int, key: int, first: int = 0
+) -> Tensor:
+    out = _empty(reads, elements, size, key, first)
+    return _run_from("philox_normal", out, reads, elements, key, first)
 
 
 def _bernoulli_native(
@@ -203,13 +233,13 @@ def _bernoulli_native(
 _ARGUMENTS = "Tensor reads, Tensor? elements, SymInt size, int key"
 
 _UNIFORM = _library.register(
-    f"philox_uniform({_ARGUMENTS}) -> Tensor",
+    f"philox_uniform({_ARGUMENTS}, SymInt first=0) -> Tensor",
     fake=_empty,
     reference=_uniform_reference,
     kernel=_uniform_native,
 )
 _NORMAL = _library.register(
-    f"philox_normal({_ARGUMENTS}) -> Tensor",
+    f"philox_normal({_ARGUMENTS}, SymInt first=0) -> Tensor",
     fake=_empty,
     reference=_normal_reference,
     kernel=_normal_native,

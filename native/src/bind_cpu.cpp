@@ -22,16 +22,16 @@ T* at(Address address) {
   return reinterpret_cast<T*>(address);
 }
 
-Draws draws(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key) {
-  return {at<const int64_t>(reads), n_reads, at<const int64_t>(elements), size, static_cast<uint64_t>(key)};
+Draws draws(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, int64_t first = 0) {
+  return {at<const int64_t>(reads), n_reads, at<const int64_t>(elements), size, static_cast<uint64_t>(key), first};
 }
 
-void uniform(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, Address out) {
-  cpu::philox_uniform(draws(reads, n_reads, elements, size, key), at<float>(out));
+void uniform(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, Address out, int64_t first) {
+  cpu::philox_uniform(draws(reads, n_reads, elements, size, key, first), at<float>(out));
 }
 
-void normal(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, Address out) {
-  cpu::philox_normal(draws(reads, n_reads, elements, size, key), at<float>(out));
+void normal(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, Address out, int64_t first) {
+  cpu::philox_normal(draws(reads, n_reads, elements, size, key, first), at<float>(out));
 }
 
 void bernoulli(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, float p, Address out) {

@@ -22,6 +22,7 @@ struct Draws {
   const int64_t* elements;  // [size] element indices, or nullptr for 0 .. size-1
   int64_t size;             // >= 0
   uint64_t key;             // low half is key word 0
+  int64_t first = 0;        // without `elements` and on CPU: element `first` is written first; a multiple of 4
 };
 
 // out = clamp(round_half_even(x / step), lo, hi) * step; NaN stays NaN.

@@ -117,9 +117,9 @@ void draw_long_reads(const Draws& d, const Transform& transform, typename Transf
   const int64_t pieces = ceil_div(d.size, kPiece);
   parallel_for(d.n_reads * pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t read = task / pieces, first = task % pieces * kPiece;
-      draw_run(d.key, static_cast<uint64_t>(d.reads[read]), first, smaller(d.size, first + kPiece), transform,
-               out + read * d.size);
+      const int64_t read = task / pieces, first = d.first + task % pieces * kPiece;
+      draw_run(d.key, static_cast<uint64_t>(d.reads[read]), first, smaller(d.first + d.size, first + kPiece), transform,
+               out + read * d.size - d.first);
     }
   });
 }
@@ -134,7 +134,7 @@ void draw_short_reads(const Draws& d, const Transform& transform, typename Trans
     for (; begin < end; begin += kBatch) {
       const int count = static_cast<int>(smaller(kBatch, end - begin));
       for (int i = 0; i < count; ++i)
-        set_counter(words, i, static_cast<uint64_t>((begin + i) % quarters),
+        set_counter(words, i, static_cast<uint64_t>(d.first / 4 + (begin + i) % quarters),
                     static_cast<uint64_t>(d.reads[(begin + i) / quarters]));
       scramble(d.key, words);
       transform(words, numbers);

@@ -30,6 +30,7 @@ class CycleToCycle(NonIdeality):
 
     stage = Stage.PROGRAM
     cellwise = True
+    in_blocks = True
 
     std: float = parameter(
         0.05,

@@ -29,6 +29,7 @@ class DeviceToDevice(NonIdeality):
 
     stage = Stage.PROGRAM
     cellwise = True
+    in_blocks = True
 
     std: float = parameter(
         0.1,

@@ -23,6 +23,7 @@ class FiniteStates(NonIdeality):
 
     stage = Stage.PROGRAM
     cellwise = True
+    in_blocks = True
 
     states: int = parameter(
         16, "1", "number of levels, which need not be a power of two", at_least=2

@@ -20,6 +20,7 @@ class StuckAt(NonIdeality):
     """
 
     stage = Stage.PROGRAM
+    in_blocks = True
 
     p_lrs: float = parameter(
         0.0, "1", "share of cells stuck at the high end of their own window", within=(0, 1)
