@@ -64,6 +64,22 @@ def team(figure: Any) -> None:
     legend(right)
 
 
+def sky130_reram(figure: Any) -> None:
+    """Loops at two frequencies, and the thickness under constant voltages."""
+    cls = memcore.devices["sky130_reram"]
+    left, right = figure.subplots(1, 2)
+    draw_loops(left, [(hertz(f), cls(), 2.4, f) for f in (1e5, 1e6)])
+    left.set_title("2.4 V sine")
+    pulses = ((2.1, 0.0), (2.2, 0.0), (-1.2, 1.0), (-1.5, 1.0))
+    for (volts, start), colour in zip(pulses, COLOURS, strict=False):
+        voltage = torch.full((800,), volts, dtype=torch.float64)
+        d = cls().thickness(states(cls(), start, voltage, 1e-9))
+        right.plot(range(801), 1e9 * d, color=colour, label=f"{volts} V")
+    right.set_xlabel("time (ns)")
+    right.set_ylabel("thickness d (nm)")
+    legend(right)
+
+
 def stanford_pku(figure: Any) -> None:
     """Loops with the series resistance that a SET needs, and gaps without one, as calculated."""
     cls = memcore.devices["stanford_pku"]

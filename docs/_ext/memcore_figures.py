@@ -12,7 +12,7 @@ from figures_pulsed import PULSED
 from figures_smaller import SMALLER
 from figures_statistical import STATISTICAL
 from figures_style import COLOURS, CROSSES, DOTS, table
-from figures_trajectories import ideal, stanford_pku, team
+from figures_trajectories import ideal, sky130_reram, stanford_pku, team
 from torch import Tensor
 
 import memcore
@@ -355,6 +355,7 @@ FIGURES: dict[str, tuple[Callable[[Any], None], float]] = {
     "nonlinear_ion_drift": (nonlinear_ion_drift, 3.0),
     "simmons": (simmons, 3.0),
     "team": (team, 3.2),
+    "sky130_reram": (sky130_reram, 3.2),
     "stanford_pku": (stanford_pku, 3.2),
     "jart_vcm_v1b": (jart_vcm_v1b, 3.4),
     "yakopcic": (yakopcic, 3.0),

@@ -22,6 +22,7 @@ DT = {
     "data_driven": 1e-4,
     "linear_ion_drift": 1e-3,
     "mms": 1e-5,
+    "sky130_reram": 1e-9,
     "stanford_pku": 1e-9,
     "vteam": 1e-9,
     "yakopcic": 1e-4,

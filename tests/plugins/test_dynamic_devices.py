@@ -15,13 +15,16 @@ NAMES = [
     "mms",
     "nonlinear_ion_drift",
     "simmons",
+    "sky130_reram",
     "stanford_pku",
     "team",
     "vteam",
     "yakopcic",
 ]
 VOLATILE = {"mms"}
-BY_DECADES = tuple(memcore.devices[name] for name in ("simmons", "stanford_pku", "team"))
+BY_DECADES = tuple(
+    memcore.devices[name] for name in ("simmons", "sky130_reram", "stanford_pku", "team")
+)
 
 DEVICES = {
     f"{name}-{preset or 'defaults'}": (name, preset)
