@@ -7,7 +7,7 @@
 namespace py = pybind11;
 using namespace memcore;
 
-void bind_rehearsal(py::module_& m);      // bind_rehearsal.cpp
+void bind_rehearsal(py::module_& m);  // bind_rehearsal.cpp
 void bind_effective(py::module_& m);  // bind_effective.cpp
 void bind_ladder(py::module_& m);     // bind_ladder.cpp
 void bind_cells(py::module_& m);      // bind_cells.cpp
