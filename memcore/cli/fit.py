@@ -26,7 +26,7 @@ _BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
 _Value = TypeVar("_Value")
 
 
-@click.command("fit", short_help="Fit a device model, or an effect of ageing, to a measurement.")
+@click.command("fit", short_help="Fit a device or an effect of ageing to data.")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--device",
@@ -230,7 +230,7 @@ class Shown:
 
 
 def by_name(
-    texts: Iterable[str], option: str, form: str, read: Callable[[str], _Value]
+    texts: Iterable[str], option: str, form: str, read: Callable[[str], _Value | None]
 ) -> dict[str, _Value]:
     """What stands behind the sign of equality in each text, by what stands before it.
 
@@ -238,7 +238,7 @@ def by_name(
         texts: values of an option that may be given several times.
         option: name of the option, for messages.
         form: form of a value with an example, for messages.
-        read: turns what stands behind into a value; a ValueError if it does not fit.
+        read: turns what stands behind into a value; None or a ValueError if it does not fit.
 
     Raises:
         ConfigError: a text has another form, or a name is given twice.
@@ -286,9 +286,7 @@ def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, Any]:
 
 
 def _held_value(text: str) -> Any:
-    """A number, or a word for a parameter that is one of a few."""
+    """A number, or a word for a parameter that is one of a few; None for what is neither."""
     with suppress(ValueError):
         return float(text)
-    if not text.isidentifier():
-        raise ValueError
-    return text
+    return text if text.isidentifier() else None

@@ -1,6 +1,6 @@
 """Cells in the order of the weights that are written while they are read."""
 
-from typing import Final
+from typing import Final, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Unwritten(nn.Module):
                 )
             known = rehearsal.write(self._writing)
             if known is None:
-                raise _not_finite()
+                _refuse()
             self._written = InOrder(known.folded, known.variance, self._around)
         return self._written
 
@@ -83,7 +83,7 @@ class Unwritten(nn.Module):
         terms = around.terms(converts=around.converts)
         y = rehearsal.read(self._writing, terms, x, numbers, folded=folded)
         if y is None:
-            raise _not_finite()
+            _refuse()
         return y, folded
 
     def convolve(self, images: Images, reads: Tensor, bias: Tensor | None) -> Tensor:
@@ -95,8 +95,8 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _not_finite() -> ConfigError:
-    return ConfigError(
+def _refuse() -> NoReturn:
+    raise ConfigError(
         "weights that the cells of a rehearsal stand for are infinite or NaN; expected finite "
         "ones: look at the weights and at what is rehearsed"
     )
