@@ -368,3 +368,41 @@ def test_a_step_of_an_optimiser_is_seen_at_a_glance(monkeypatch):
         optimizer.step()
     assert not looked
     assert int(mem.crossbar.cells.rehearsals) == 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfMapped(memcore.mappers["differential"]):
+    """A mapping of its own that inherits what another one says of itself."""
+
+    def map(self, weight, device, ctx):
+        mapped = super().map(weight, device, ctx)
+        return Mapped(parts=mapped.parts, gain=0.5 * mapped.gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfWritten(memcore.programmers["direct"]):
+    """A routine of its own that inherits that another one is exact."""
+
+    def program(self, array, target, ctx):
+        exact = super().program(array, target, ctx).conductance
+        return memcore.Programmed(conductance=0.5 * exact)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halving(memcore.nonidealities["c2c"]):
+    """An effect of its own that inherits the steps of another one."""
+
+    def bind(self, array, ctx):
+        return memcore.Affine(gain=torch.full(array.shape, 0.5))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{"mapper": HalfMapped()}, {"programmer": HalfWritten()}, {"nonidealities": [Halving()]}],
+    ids=["mapper", "programmer", "effect"],
+)
+def test_what_a_plugin_replaces_alone_is_rehearsed_as_it_is_programmed(way):
+    module, shape = LAYERS["linear"]
+    mem, y = rehearsed(module, draws(*shape), way)
+    memcore.program(mem.eval())
+    torch.testing.assert_close(y, mem(draws(*shape)), rtol=1e-4, atol=1e-5)

@@ -77,3 +77,20 @@ def specifications(cls: type) -> list[str]:
 
 def _is_specification(value: Any) -> bool:
     return inspect.isfunction(value) and hasattr(value, f"{PROJECT}_spec")
+
+
+def speaks_of(cls: type, said: str, done: str) -> bool:
+    """Whether what a method says beforehand holds for what another one does.
+
+    It does not where a subclass has replaced the second one alone, and inherits the first.
+
+    Args:
+        cls: class of a plugin.
+        said: name of the method, or of the attribute, that speaks.
+        done: name of the method of which it does.
+    """
+    return issubclass(_definer(cls, said), _definer(cls, done))
+
+
+def _definer(cls: type, name: str) -> type:
+    return next(each for each in cls.__mro__ if name in vars(each))

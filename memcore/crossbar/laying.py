@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from memcore.contracts.mapper import Mapped, Mapper, Part, TwoParts
+from memcore.contracts.contract import speaks_of
+from memcore.contracts.mapper import Mapped, Part, TwoParts
 from memcore.contracts.records import Context
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.tiling import Tiling
@@ -39,7 +40,7 @@ def laid_at_once(weight: Tensor, config: CrossbarConfig, ctx: Context) -> Laid |
     mapper, dense = config.mapper, weight if weight.is_contiguous() else weight.mT
     if mapper is None or config.spare_cols or not pairs.fits(dense):
         return None
-    if not _is_meant(type(mapper)):
+    if not speaks_of(type(mapper), "two_parts", "map"):
         return None
     whole = mapper.two_parts(weight, config.device.nominal(), ctx)
     if whole is None or not _fits(whole, weight):
@@ -86,13 +87,3 @@ def folded_at_once(
 def _fits(whole: TwoParts, weight: Tensor) -> bool:
     scale = whole.scale
     return pairs.fits(scale) and tuple(scale.shape) in ((), (1,), (weight.shape[2],))
-
-
-def _is_meant(kind: type[Mapper]) -> bool:
-    """Whether `two_parts` speaks of this `map`: a subclass may have replaced `map` alone."""
-    first, second = (_definer(kind, name) for name in ("two_parts", "map"))
-    return issubclass(first, second)
-
-
-def _definer(kind: type, name: str) -> type:
-    return next(cls for cls in kind.__mro__ if name in vars(cls))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memcore.contracts import cell_steps
 from memcore.contracts.array import ArrayInfo
+from memcore.contracts.contract import speaks_of
 from memcore.contracts.device import Memristor
 from memcore.contracts.distributions import Distribution, LogNormal
 from memcore.contracts.effect import NonIdeality
@@ -57,8 +58,7 @@ class Stepwise:
 
     def __init__(self, config: CrossbarConfig, effects: Mapping[str, NonIdeality]) -> None:
         self._config, self._effects = config, effects
-        programmer = config.programmer
-        self._fits = programmer is not None and programmer.is_exact and _is_nominal(config.device)
+        self._fits = _is_told(config, effects) and _is_nominal(config.device)
         self._said: _Said | None = None
 
     def writing(self, matrix: Tensor, ctx: Context) -> Writing | None:
@@ -118,6 +118,17 @@ class Stepwise:
             math.hypot(*(each.relative for each in noise)),
             math.fsum(each.std**2 for each in noise),
         )
+
+
+def _is_told(config: CrossbarConfig, effects: Mapping[str, NonIdeality]) -> bool:
+    """Whether what plugins say beforehand is what they do, also those that inherit it."""
+    mapper, programmer = config.mapper, config.programmer
+    if mapper is None or not speaks_of(type(mapper), "two_parts", "map"):
+        return False
+    if programmer is None or not programmer.is_exact:
+        return False
+    writes = speaks_of(type(programmer), "is_exact", "program")
+    return writes and all(speaks_of(type(each), "steps", "bind") for each in effects.values())
 
 
 def _info(config: CrossbarConfig, matrix: Tensor) -> ArrayInfo:
