@@ -406,3 +406,17 @@ def test_what_a_plugin_replaces_alone_is_rehearsed_as_it_is_programmed(way):
     mem, y = rehearsed(module, draws(*shape), way)
     memcore.program(mem.eval())
     torch.testing.assert_close(y, mem(draws(*shape)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+@pytest.mark.parametrize("size", [1e-40, 1e-44], ids=str)
+def test_weights_that_have_decayed_to_almost_nothing_go_on_training(size, scale):
+    """A dead column of a training with weight decay gets there: subnormal numbers."""
+    layer = nn.Linear(6, 4, bias=False)
+    way = {"device": "ideal", "mapper": {"name": "differential", "scale": scale}}
+    mem = memcore.convert(layer, CrossbarConfig(**way, training={"chip": "any"})).train()
+    with torch.no_grad():
+        mem.weight[1 if scale == "column" else slice(None)] *= size
+        mem.weight[:, 2] = 0.0
+    x = draws(3, 6)
+    torch.testing.assert_close(mem(x), nn.functional.linear(x, mem.weight), rtol=1e-4, atol=1e-5)

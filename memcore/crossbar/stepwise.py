@@ -75,20 +75,22 @@ class Stepwise:
         whole = mapper.two_parts(matrix.transpose(1, 2), device, ctx.child("mapper"))
         if whole is None or whole.scale.dim() > 1:
             return None
-        if not math.isfinite(float(whole.scale.sum())):
-            return None  # the arrays say what is wrong
+        scale = whole.scale.reshape(-1).to(matrix.dtype)
+        slope, gain = scale.new_tensor(whole.span) / scale, scale / whole.span
+        if not math.isfinite(float(slope.sum() + gain.sum())):
+            return None  # the smallest weights have no slope; else the arrays say what is wrong
         if self._said is None:
             self._said = self._ask(matrix)
         said = self._said
         if said is None:
             self._fits = False
             return None
-        scale, highest = whole.scale.reshape(-1).to(matrix.dtype), device.nominal_range()[1]
+        highest = device.nominal_range()[1]
         most = whole.span if whole.limited else math.inf
         return Writing(
             matrix.contiguous(),
-            whole.span / scale,
-            scale / whole.span,
+            slope,
+            gain,
             (whole.start, most, highest, said.relative, said.constant),
             said.steps,
             said.keys(ctx.random),
