@@ -542,6 +542,27 @@ def test_a_range_that_clips_what_matters_grows_and_evaluation_uses_it():
     assert mem.crossbar.input.range[0, 1].item() == pytest.approx(peak)
 
 
+@pytest.mark.parametrize("batches", [0, 3])
+def test_reads_before_one_backward_pass_have_the_gradients_of_their_own_ranges(batches):
+    """As in a loop over time, or in a loss of two passes: the sum of those of each alone."""
+    layer = nn.Linear(9, 4)
+
+    def gradients(together):
+        learned = LearnedRange(start=0.5, batches=batches)
+        mem = memristive(layer, dac="uniform", training={"input_range": learned})
+        inputs = [(scale * X).requires_grad_() for scale in (1.0, 2.0)]
+        if together:
+            sum(mem(x).square().sum() for x in inputs).backward()
+        else:
+            for x in inputs:
+                mem(x).square().sum().backward()
+        peak = mem.matrix.input_range.peak.grad
+        return [mem.weight.grad, *(x.grad for x in inputs), *([] if peak is None else [peak])]
+
+    for one, other in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_a_learned_range_wants_a_dac_without_a_range_of_its_own():
     training = {"input_range": {}}
     with pytest.raises(ConfigError, match="there is no DAC"):

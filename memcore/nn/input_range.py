@@ -31,7 +31,9 @@ class InputRange(nn.Module):
     @torch.no_grad()
     def apply_to(self, crossbar: Crossbar) -> bool:
         """Let the DAC have this range; whether it had another one."""
-        self.peak.clamp_(min=_LEAST * self.learned.start)
+        least = _LEAST * self.learned.start
+        if not float(self.peak) >= least:  # a change, even to the same, would end other reads
+            self.peak.clamp_(min=least)
         if float(self.peak) == float(crossbar.input.range[0, 1]):
             return False
         crossbar.take_range(float(self.peak))
@@ -54,5 +56,5 @@ class InputRange(nn.Module):
 
     def forward(self, applied: Tensor, x: Tensor) -> Tensor:
         """What the DAC makes of the inputs, with gradients for these and for the range."""
-        peak = self.peak.detach() if self.is_found else self.peak
+        peak = self.peak.detach().clone() if self.is_found else self.peak
         return through_range(applied, x, peak, self.learned.decay)
