@@ -94,6 +94,13 @@ def test_cells_that_are_alike_get_a_number_and_not_a_distribution() -> None:
     assert isinstance(apart.effect.nu, memcore.Normal)  # type: ignore[attr-defined]
 
 
+def test_no_uncertainty_is_smaller_than_rounding_lets_it_be() -> None:
+    data = fitting.RetentionData(time=TIMES, conductance=torch.full((4,), 1e-5))
+    found = fitting.fit_retention("drift", data, fixed=["t0"])
+    assert "4 reads of 1 cell\n" in str(found)
+    assert (found.parameters["nu"].uncertainty or 0.0) > 1e-18
+
+
 def test_known_failures_of_retention_come_back() -> None:
     z = []
     for seed, sigma in ((20, 0.0), (21, 0.3), (22, 0.3)):
@@ -197,6 +204,7 @@ TIMES = torch.tensor([1.0, 10.0, 100.0, 1e3])
     ("effect", "data", "settings", "message"),
     [
         ("drift", {"conductance": -TIMES}, {}, "conductance has values <= 0"),
+        ("drift", {"conductance": 10 + TIMES}, {}, "conductance is up to .* siemens, at most 1"),
         ("drift", {"time": -TIMES}, {}, "time has values < 0"),
         ("drift", {"time": torch.ones(4)}, {}, "expected several times"),
         ("read_noise", {}, {}, "expected an effect of ageing"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.reads import reads_of
@@ -294,6 +295,24 @@ def _dropped(count: int) -> tuple[str, ...]:
 def is_positive(value: object) -> bool:
     """Whether a value is a finite number > 0."""
     return _check.is_number(value) and 0 < float(value) < math.inf  # type: ignore[arg-type]
+
+
+def require_siemens(name: str, conductance: Tensor) -> None:
+    """Refuse conductances that only another unit explains.
+
+    Args:
+        name: name of the conductances in messages.
+        conductance: conductances in S, [n].
+
+    Raises:
+        ConfigError: one is above what a cell has.
+    """
+    highest = float(conductance.max())
+    if highest > MOST_SIEMENS:
+        raise ConfigError(
+            f"{too_conductive(name, highest)}; a file has the units that are declared for it, such "
+            "as uS or uA"
+        )
 
 
 def settle(data: object, names: tuple[str, ...], least: int, label: str = "") -> None:

@@ -105,7 +105,7 @@ class Linear:
         shared = np.linalg.solve(normal, target / scale) / scale
         squares = max(float(total[-1, -1] - 2 * shared @ target + shared @ information @ shared), 0)
         freedom = max(self.freedom, 1)
-        variance = max(squares / freedom, np.finfo(float).tiny)
+        variance = max(squares / freedom, np.finfo(float).eps ** 2)  # logarithms are rounded
         levels = (row[:, parameters + 1] - row[:, :parameters] @ shared) / pivot
         logs = log.sum() + np.log(pivot).sum() + np.linalg.slogdet(normal)[1]
         return Solved(

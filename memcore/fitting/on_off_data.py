@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memcore.errors import ConfigError
 from memcore.fitting.dialect import Dialect
-from memcore.fitting.measurements import settle
+from memcore.fitting.measurements import require_siemens, settle
 from memcore.fitting.reads import conductance_of_reads
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity, read
@@ -61,6 +61,7 @@ class OnOffData:
                     "siemens > 0: leave out reads below the noise of the instrument, or subtract "
                     "its offset; where the current is negative, so is the read voltage"
                 )
+            require_siemens(f"{where}{name}", values)
 
 
 def read_on_off(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memcore._text import aligned
 from memcore.contracts.device import Memristor
+from memcore.contracts.distributions import Distribution
 from memcore.fitting.picture import Compared, draw
 from memcore.registry import device_file
 from memcore.registry.specs import plain
@@ -96,8 +97,11 @@ class Fit:
         )
         lines = [title, fit, *(["", *_table(self.parameters)] if fitted else [])]
         held = [p for p in self.parameters.values() if not p.fitted]
-        if held:
-            lines += ["", "not fitted: " + ", ".join(f"{p.name} = {p.value:.6g}" for p in held)]
+        told = [f"{p.name} = {p.value:.6g}" for p in held]
+        if not fitted:  # then they are what was measured, with their spreads
+            lines += _spreads(self.device)
+        if told:
+            lines += ["", f"{'not fitted' if fitted else 'parameters'}: {', '.join(told)}"]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -151,6 +155,23 @@ def _table(parameters: Mapping[str, FittedParameter]) -> list[str]:
         unit = "" if p.unit == "1" else p.unit
         rows.append((p.name, f"{p.value:.6g}", spread, unit, note))
     return aligned(rows)
+
+
+def _spreads(device: Memristor) -> list[str]:
+    """A line for each parameter that differs from cell to cell or from write to write."""
+    lines = []
+    for name in (f.name for f in fields(device)):  # type: ignore[arg-type]
+        spread = getattr(device, name)
+        if isinstance(spread, Distribution):
+            (kind, values), *_ = plain(spread).items()
+            lines.append(f"{name}: {kind}, {', '.join(map(_told, values.items()))}")
+    return lines
+
+
+def _told(entry: tuple[str, Any]) -> str:
+    """A number of a distribution, or how many there are."""
+    name, value = entry
+    return f"{len(value)} {name}" if isinstance(value, list | tuple) else f"{name} {value:.4g}"
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memcore.errors import ConfigError
 from memcore.fitting.dialect import Dialect
-from memcore.fitting.measurements import settle
+from memcore.fitting.measurements import require_siemens, settle
 from memcore.fitting.reads import conductance_of_reads
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
@@ -55,6 +55,7 @@ class RetentionData:
                 "expected siemens > 0: leave out reads below the noise of the instrument, or "
                 "subtract its offset; where the current is negative, so is the read voltage"
             )
+        require_siemens(f"{where}conductance", self.conductance)
         if float(self.time.max()) == float(self.time.min()):
             raise ConfigError(f"{where}all reads are of one time; expected several times")
         order = self.time.argsort(stable=True)

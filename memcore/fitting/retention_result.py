@@ -63,7 +63,8 @@ class RetentionFit:
         data = self.provenance["data"]
         lines = [
             f"{self.provenance['effect']} fitted to {data.get('file', 'arrays')}",
-            f"rms error {100 * self.rms:.2g} % of {data['samples']} reads of {data['cells']} cells",
+            f"rms error {100 * self.rms:.2g} % of {data['samples']} reads of "
+            f"{data['cells']} cell{'s' * (data['cells'] != 1)}",
             "",
             *_table(self.parameters),
         ]

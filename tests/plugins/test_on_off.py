@@ -168,3 +168,31 @@ def test_other_records_and_overlap_are_told() -> None:
     assert "the states overlap" in str(memcore.fit("on_off", near))
     with pytest.raises(ConfigError):
         memcore.fit("tabular", near)
+
+
+def test_the_report_tells_the_spreads_that_were_found() -> None:
+    found = str(memcore.fit("on_off", measured(0)))
+    assert "not fitted" not in found
+    device = memcore.fit("on_off", measured(0)).device
+    assert f"cycle_off: lognormal, median 1, sigma {device.cycle_off.sigma:.4g}" in found  # type: ignore[attr-defined]
+    kept = str(memcore.fit("on_off", measured(0), fixed={"form": "empirical"}))
+    assert "device_on: empirical, 40 values" in kept
+
+
+def test_one_device_with_a_name_is_told_apart_from_rows_without() -> None:
+    warnings = memcore.fit("on_off", measured(0, devices=1)).warnings
+    assert any("there is chip 0 alone" in line for line in warnings)
+    assert not any("no column" in line for line in warnings)
+
+
+def test_currents_whose_prefix_was_forgotten_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("on,off\n10,0.1\n11,0.12\n")  # uA, declared as A
+    words = ["--column", "on=on:A", "--column", "off=off:A", "--read-voltage", "0.1"]
+    out = tmp_path / "cell.toml"
+    done = CliRunner().invoke(
+        main, ["fit", str(path), "--device", "on_off", *words, "-o", str(out)]
+    )
+    assert done.exit_code
+    assert "siemens, at most 1 in a cell" in f"{done.output}{done.exception}"
+    assert not out.exists()

@@ -152,7 +152,12 @@ class OnOff(Unpulsed):
         self, cells: Sequence[fitting.OnOffData], parts: "dict[str, _Parts]"
     ) -> "list[str]":
         lines = []
-        if len(cells) == 1:
+        if len(cells) == 1 and cells[0].label:
+            lines.append(
+                f"there is {cells[0].label} alone: all of the spread counts as that from write to "
+                "write"
+            )
+        elif len(cells) == 1:
             kind = "write to write" if self.rows == "cycles" else "device to device"
             lines.append(
                 f"no column tells devices apart: all of the spread counts as that from {kind} "
