@@ -268,3 +268,11 @@ def test_a_warning_is_told_like_any_other_message(toml: Path) -> None:
     assert done.exit_code == 0
     assert "warning: sweep 'point': drift had no effect" in done.output
     assert "NoEffectWarning" not in done.output
+
+
+def test_devices_that_are_empty_are_refused() -> None:
+    """As a variable of a shell is that was never set."""
+    words = ["run", "demo", "--executor", "processes", "--devices", ""]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code
+    assert "devices has ''" in f"{done.output}{done.exception}"

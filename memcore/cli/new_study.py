@@ -14,7 +14,7 @@ from memcore.cli.output import OutputFile
 @click.option("--preset", help="Published parameter set of the device, in place of its defaults.")
 @click.option("--effect", multiple=True, help="Non-ideality; once for each, in their order.")
 @click.option("--mapper", default="differential", show_default=True, help="Mapper of the weights.")
-@click.option("--programmer", help="Routine that writes the cells  [default: the device's own]")
+@click.option("--programmer", help="Routine that writes the cells.  [default: the device's own]")
 @click.option("--dac", help="Converter of the inputs.")
 @click.option("--adc", help="Converter of the outputs of each array.")
 def new_study(

@@ -47,8 +47,7 @@ _WORKERS = click.option(
 _DEVICES = click.option(
     "--devices",
     metavar="A,B,...",
-    default="",
-    callback=lambda _context, _option, text: text.split(",") if text else [],
+    callback=lambda _context, _option, text: [] if text is None else text.split(","),
     help="Torch devices that the workers take in turn, such as cuda:0,cuda:1.",
 )
 _FOLDER = OutputFolder()

@@ -100,9 +100,7 @@ class _Samples:
         cells = trace.current.shape[1:]
         names = ["_".join(map(str, at)) or "0" for at in itertools.product(*map(range, cells))]
         if not 0 < len(names) <= _MOST_CELLS:
-            raise ConfigError(
-                f"the trace has {len(names)} cells; expected 1 to {_MOST_CELLS}: simulate fewer"
-            )
+            raise ConfigError(f"the trace has {len(names)} cells; expected 1 to {_MOST_CELLS}")
         current, across, slope = (
             each.detach().to("cpu", torch.float64).reshape(len(trace.time), -1)
             for each in (trace.current, trace.across, trace.conductance)
