@@ -130,7 +130,13 @@ def _is_told(config: CrossbarConfig, effects: Mapping[str, NonIdeality]) -> bool
     if programmer is None or not programmer.is_exact:
         return False
     writes = speaks_of(type(programmer), "is_exact", "program")
-    return writes and all(speaks_of(type(each), "steps", "bind") for each in effects.values())
+    return writes and all(_is_of_steps(each) for each in effects.values())
+
+
+def _is_of_steps(effect: NonIdeality) -> bool:
+    """Whether its steps are all that an effect does to cells."""
+    kind = type(effect)
+    return speaks_of(kind, "steps", "bind") and kind.stuck_cells is NonIdeality.stuck_cells
 
 
 def _info(config: CrossbarConfig, matrix: Tensor) -> ArrayInfo:
