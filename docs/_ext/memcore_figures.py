@@ -245,7 +245,7 @@ def on_off(figure: Any) -> None:
     table = [
         memcore.fitting.OnOffData(on=on, off=off, label=str(k)) for k, (on, off) in enumerate(rows)
     ]
-    made = memcore.fit("on_off", table).device
+    made: Any = memcore.fit("on_off", table).device
     share = (torch.arange(writes[0] * writes[1]) + 0.5) / (writes[0] * writes[1])
     for axes, state in zip(figure.subplots(1, 2), spreads, strict=True):
         g = made.g_on if state == "on" else made.g_off
