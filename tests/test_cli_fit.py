@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import math
 from pathlib import Path
 
@@ -113,7 +114,9 @@ def test_the_choices_of_the_command_are_those_of_the_fit() -> None:
     shown = {option.name for option in cli_fit.fit.params}
     renamed = {"preset", "begin", "columns", "data", "device", "quiet", "plot", "out"}
     options = {field.name for field in dataclasses.fields(fitting.FitOptions)}
-    assert shown - renamed <= options
+    of_effects = {"temperature", "spread"}
+    assert of_effects <= set(inspect.signature(fitting.fit_retention).parameters)
+    assert shown - renamed - {"effect"} - of_effects <= options
     assert options - shown <= {"units", "floor", "date", "progress", "start"}
 
 

@@ -270,7 +270,7 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "RetentionData": (fitting.RetentionData, {"time": SECONDS, "conductance": SECONDS}),
     "OnOffData": (
         lambda **given: memcore.fit("on_off", fitting.OnOffData(**given)),
-        {"on": 1 + SECONDS, "off": SECONDS / 2},
+        {"on": 1e-4 * (1 + SECONDS), "off": 1e-5 * SECONDS},
     ),
     "Empirical": (partial(draw, "Empirical"), {"seed": 0, "shape": (3,), "values": (1.0, 2.0)}),
     "sine": (stimuli.sine, {"amplitude": 1.0, "frequency": 1e3, "dt": 1e-5, "periods": 1.0}),
