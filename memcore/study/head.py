@@ -101,7 +101,11 @@ class Head:
 def _warn_of_vain_waiting(content: Described) -> None:
     for sweep in content.study.sweep:
         pairs = zip(content.points, content.configs, strict=True)
-        mine = [(point, config) for point, config in pairs if point.sweep == sweep.name]
+        mine = [
+            (point, config)
+            for point, config in pairs
+            if point.sweep == sweep.name and point.in_place is None  # which counts pulses and time
+        ]
         warn_if_nothing_passes(
             f"sweep '{sweep.name}'",
             [point.life for point, _ in mine],
