@@ -132,7 +132,7 @@ class Simmons(Memristor):
             return self.log_rate(s, self.current(as_state(s), voltage)) - span
 
         def rests(s: Tensor) -> Tensor:  # far less than the current to evaluate
-            return (voltage == 0).expand_as(s)
+            return voltage + torch.zeros_like(s) == 0
 
         moved = advance(log_rate, state[0], voltage.sign(), dt, self.substeps, rests)
         return as_state(moved)
