@@ -49,9 +49,9 @@ class Stream:
     seed: int
     path: tuple[str, ...] = ()
     key: int = field(init=False, repr=False, compare=False)
-    _cells: Tensor | None = field(default=None, repr=False, compare=False)
-    _step: int | None = field(default=None, repr=False)
-    _first: int = field(default=0, repr=False)
+    _cells: Tensor | None = field(default=None, repr=False, compare=False, kw_only=True)
+    _step: int | None = field(default=None, repr=False, kw_only=True)
+    _first: int = field(default=0, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         seed = _check.integer("seed", self.seed, what="an integer of 64 bits")

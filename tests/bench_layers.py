@@ -30,7 +30,7 @@ def main() -> None:
 @torch.no_grad()
 def report(threads: int, size: int, batch: int) -> None:
     """Time one size."""
-    plain = nn.Linear(size, size)
+    plain = nn.Linear(size, size).eval()
     x = torch.randn(batch, size)
     ideal = memcore.convert(plain, memcore.CrossbarConfig(device="ideal"))
     uniform = {"name": "uniform", "bits": 8}

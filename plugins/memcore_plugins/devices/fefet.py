@@ -22,15 +22,13 @@ class FeFet(Statistical):
 
         error of writing   s = c2c (g_max - g_min) sqrt(n),   n = (states - 1) x pulses
 
-    with x the position of the target in the window: the noise of n independent pulses. No cell
-    leaves the window, so that noise at its ends is cut off: the mean of the top level lies 0.4 s
-    below it, by default 1.1 % of the window. Window,
-    levels and noise of a pulse are those of the HZO row of the NeuroSim manual (Chen, Peng, Yu,
+    with x the position of the target in the window: the noise of n independent pulses. It is cut
+    off at the ends of the window: the mean of the top level lies 0.4 s below it, by default 1.1 %.
+    Window, levels and noise are those of the HZO row of the NeuroSim manual (Chen, Peng, Yu,
     TCAD 37:3067, 2018). `neurosim` with the preset `hzo_fefet` models the pulses one by one.
 
-    Nucleation-limited switching (Alessandri, EDL 2018) is a function, `switched`: the share of the
-    polarisation after a pulse, 1 - exp(-(t / tau)^b) with tau = tau0 exp((v_a / V)^a); its numbers
-    depend on the film, so that there are no defaults.
+    Nucleation-limited switching (Alessandri, EDL 2018) is a function, `switched`, without defaults:
+    the share of the polarisation after a pulse, 1 - exp(-(t / tau)^b), tau = tau0 exp((v_a / V)^a).
     """
 
     g_min: float = parameter(
