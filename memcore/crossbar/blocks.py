@@ -1,4 +1,4 @@
-"""Cells in blocks that stay in the cache, for all that is done to each cell for itself.
+"""Cells in blocks that need little memory, for all that is done to each cell for itself.
 
 What is drawn and computed for a million cells at once goes through memory at each operation, and
 the memory is new. Streams give each cell the same draws whichever cells are asked for.
@@ -19,8 +19,8 @@ from memcore.crossbar.effects import Effects, is_off
 from memcore.errors import MemcoreError
 from memcore.ops._library import large_pages
 
-#: Cells of a block, and cells from which blocks pay.
-_CELLS, _FEW = 1 << 17, 1 << 19
+#: Cells of a block, enough for all threads, few beside a large layer; cells from which blocks pay.
+_CELLS, _FEW = 1 << 20, 1 << 22
 
 
 class Block(NamedTuple):
