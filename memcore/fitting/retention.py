@@ -31,10 +31,10 @@ from memcore.fitting.retention_search import (
     TOLD,
     Search,
     Solution,
-    numbers_of,
     require_numbers,
     root,
 )
+from memcore.fitting.space import numbers
 from memcore.registry.specs import PluginSpec, plugin, provided_name
 
 _ACTING: Final = (
@@ -201,7 +201,7 @@ def _result(
             },
             "temperature": model.temperature,
             "window": [float(end) for end in model.device.nominal_range()],
-            "start": numbers_of(model.effect),
+            "start": numbers(model.effect),
             "free": [axis.name for axis in found.axes],
         },
     )

@@ -21,7 +21,7 @@ from memcore.fitting.ageing import AgeingModel
 from memcore.fitting.identify import judge
 from memcore.fitting.mixed import Linear, Numbers, Solved
 from memcore.fitting.options import FitOptions
-from memcore.fitting.space import SearchAxis
+from memcore.fitting.space import SearchAxis, numbers
 
 _LOOKED_AT: Final = 16  #: places for each parameter, of which the search begins at the best
 _ROUNDS: Final = 100
@@ -36,18 +36,6 @@ _BEYOND: Final = 1e3
 TOLD: Final = 1e-9  #: of the largest influence, below which a cell tells nothing
 
 
-def numbers_of(effect: NonIdeality) -> dict[str, float]:
-    """The parameters of an effect that are real numbers."""
-    hints = get_type_hints(type(effect))
-    values = {}
-    for field in dataclasses.fields(effect):  # type: ignore[arg-type]
-        value, kind = getattr(effect, field.name), hints[field.name]
-        real = kind is float or float in get_args(kind)
-        if real and isinstance(value, int | float) and not isinstance(value, bool):
-            values[field.name] = float(value)
-    return values
-
-
 def require_numbers(effect: NonIdeality, argument: str, names: Any) -> None:
     """Refuse names that are not those of numbers of the effect.
 
@@ -60,7 +48,7 @@ def require_numbers(effect: NonIdeality, argument: str, names: Any) -> None:
         if isinstance(getattr(effect, field.name), Distribution)
         or float in get_args(get_type_hints(type(effect))[field.name])
     }
-    known = {**numbers_of(effect), **nominal}
+    known = {**numbers(effect), **nominal}
     for name in names:
         if name not in known:
             raise ConfigError(
@@ -120,7 +108,7 @@ class Search:
         self.axes = tuple(self._axis(name) for name in self._names())
 
     def _names(self) -> list[str]:
-        options, known = self.options, numbers_of(self.model.effect)
+        options, known = self.options, numbers(self.model.effect)
         require_numbers(self.model.effect, "free", options.free or ())
         require_numbers(self.model.effect, "bounds", options.bounds or {})
         default = self.kinds or {name: None for name, value in known.items() if value}
@@ -143,7 +131,7 @@ class Search:
         """One parameter; times are searched by their logarithm."""
         effect = self.model.effect
         unit = next(f for f in dataclasses.fields(effect) if f.name == name).metadata["unit"]  # type: ignore[arg-type]
-        start = numbers_of(effect)[name]
+        start = numbers(effect)[name]
         log = start > 0 and (self.kinds.get(name) is LogNormal or unit == "s")
         low, high = self._region(start, log, unit)
         if name in (self.options.bounds or {}):

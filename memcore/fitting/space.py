@@ -96,12 +96,12 @@ class SearchAxis:
         return max(low, middle - around), min(high, middle + around)
 
 
-def numbers(device: Memristor) -> dict[str, float]:
-    """The parameters of a nominal device that are real numbers."""
-    hints = get_type_hints(type(device))
+def numbers(plugin: object) -> dict[str, float]:
+    """The parameters of a nominal device, or of an effect, that are real numbers."""
+    hints = get_type_hints(type(plugin))
     values = {}
-    for field in dataclasses.fields(device):  # type: ignore[arg-type]
-        value, kind = getattr(device, field.name), hints[field.name]
+    for field in dataclasses.fields(plugin):  # type: ignore[arg-type]
+        value, kind = getattr(plugin, field.name), hints[field.name]
         real = kind is float or float in get_args(kind)
         if real and isinstance(value, int | float) and not isinstance(value, bool):
             values[field.name] = float(value)
