@@ -73,7 +73,7 @@ wheel: $(DONE)/torch $(DONE)/test $(DONE)/release ## build the source distributi
 	MEMCORE_DIST=dist $(BIN)/pytest -q --noconftest tests/test_wheel.py
 
 clean: ## remove what builds and runs left behind, but not .venv
-	rm -rf build dist docs/_build docs/reference/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/gallery docs/reference/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

@@ -23,7 +23,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def purl(name: str, version: str) -> str:
-    """The address of a release on PyPI; the build of a version, as +cpu, is a qualifier."""
+    """The address of a release on PyPI; the build of a version, as +cpu, is a qualifier.
+
+    That of memcore names no index: on PyPI the name belongs to another project.
+    """
+    if name == "memcore":
+        return f"pkg:generic/memcore@{version}"
     public, _, local = version.partition("+")
     return f"pkg:pypi/{canonicalize_name(name)}@{public}" + (f"?build={local}" if local else "")
 

@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
     "memcore_math",
     "memcore_registry",
     "memcore_cli",
@@ -24,7 +25,7 @@ extensions = [
     "memcore_circuit_figures",
     "memcore_study",
 ]
-exclude_patterns = ["_build", "reference/_generated"]
+exclude_patterns = ["_build", "reference/_generated", "examples", "sg_execution_times.rst"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 copybutton_prompt_text = "$ "
@@ -47,6 +48,20 @@ def _escape_stars(*args):
 def setup(app):
     app.connect("autodoc-process-docstring", _escape_stars)
 
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("memcore_examples.axes_of",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,  # a page of its own, which asks the network for scripts
+    "reset_modules": (),
+    "capture_repr": (),
+}
 
 html_theme = "furo"
 html_math_renderer = "memcore"

@@ -47,6 +47,7 @@ _NAMES: dict[str, str] = {
     "contracts.product": "Effective Product",
     "contracts.programmer": "Programmer",
     "contracts.sums": "OperationUnit Sums",
+    "contracts.settings": "ArraySettings",
     "contracts.schedule": "Span Task Timeline list_schedule",
     "contracts.records": "Context Programmed Stage",
     "contracts.transfer": "Thresholds Transfer",
@@ -54,14 +55,15 @@ _NAMES: dict[str, str] = {
     "contracts.wires": "Wires",
     "crossbar.config": "CrossbarConfig",
     "crossbar.crossbar": "Crossbar",
+    "crossbar.lane": "Lane",
     "crossbar.line_trace": "LineTrace",
     "crossbar.product": "Solved",
-    "crossbar.training": "LearnedRange Rehearsal",
+    "crossbar.training": "LearnedOutputRange LearnedRange Rehearsal",
     "crossbar.wired": "Wired",
     "dynamics.simulate": "Trace simulate",
     "errors": "ArgumentTypeError CalibrationWarning ConfigError ConvergenceError ConversionError "
     "DuplicatePluginError MemcoreDeprecationWarning MemcoreError MemcoreWarning "
-    "MissingPackageError NativeError NoEffectWarning PartialConversionWarning "
+    "MissingPackageError NativeError NoEffectWarning NotFiniteError PartialConversionWarning "
     "PluginLoadError PluginShadowWarning "
     "RecordingError RegistryError SaturationWarning ShapeError SpiceError StaleCellsWarning "
     "StudyError UnknownComponentError UnknownPluginError",

@@ -67,6 +67,7 @@ from memcore.contracts.schedule import Span as Span
 from memcore.contracts.schedule import Task as Task
 from memcore.contracts.schedule import Timeline as Timeline
 from memcore.contracts.schedule import list_schedule as list_schedule
+from memcore.contracts.settings import ArraySettings as ArraySettings
 from memcore.contracts.sums import OperationUnit as OperationUnit
 from memcore.contracts.sums import Sums as Sums
 from memcore.contracts.transfer import Thresholds as Thresholds
@@ -77,8 +78,10 @@ from memcore.contracts.update import UpdateRule as UpdateRule
 from memcore.contracts.wires import Wires as Wires
 from memcore.crossbar.config import CrossbarConfig as CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar as Crossbar
+from memcore.crossbar.lane import Lane as Lane
 from memcore.crossbar.line_trace import LineTrace as LineTrace
 from memcore.crossbar.product import Solved as Solved
+from memcore.crossbar.training import LearnedOutputRange as LearnedOutputRange
 from memcore.crossbar.training import LearnedRange as LearnedRange
 from memcore.crossbar.training import Rehearsal as Rehearsal
 from memcore.crossbar.wired import Wired as Wired
@@ -97,6 +100,7 @@ from memcore.errors import MemcoreWarning as MemcoreWarning
 from memcore.errors import MissingPackageError as MissingPackageError
 from memcore.errors import NativeError as NativeError
 from memcore.errors import NoEffectWarning as NoEffectWarning
+from memcore.errors import NotFiniteError as NotFiniteError
 from memcore.errors import PartialConversionWarning as PartialConversionWarning
 from memcore.errors import PluginLoadError as PluginLoadError
 from memcore.errors import PluginShadowWarning as PluginShadowWarning

@@ -51,6 +51,7 @@ def lay_pairs(
 ) -> None: ...
 def fold_pairs(
     cells: int,
+    reference: bool,
     groups: int,
     rows: int,
     cols: int,
@@ -59,13 +60,21 @@ def fold_pairs(
     gain: int,
     gain_size: int,
     out: int,
+    out_rows: int,
     check: int,
 ) -> None: ...
+def cell_forms(
+    g: int, count: int, integers: int, floats: int, forms: int, out: int, check: int
+) -> None: ...
+def cell_shares(x: int, count: int, integers: int, bounds: int, shares: int) -> None: ...
+def cell_errors(x: int, y: int, count: int, out: int) -> None: ...
 def crossbar_read(arguments: int, lo: float, hi: float) -> None: ...
+def multiplies_narrow() -> bool: ...
 def crossbar_rows(
     x: int,
     panels: int,
     variance: int,
+    narrow: int,
     dac: int,
     scale: int,
     scale_size: int,
@@ -84,7 +93,12 @@ def crossbar_rows(
     out: int,
 ) -> None: ...
 def rehearsed_read(integers: int, floats: int) -> bool: ...
+def looks_up_bytes() -> bool: ...
+def serial_read(arguments: int, dac_lo: float, dac_hi: float, lo: float, hi: float) -> None: ...
 def simulate(arguments: int) -> None: ...
+def pulse_energy(
+    arguments: int, width: float, accuracy: float, change: float, missed: float, same: float
+) -> None: ...
 def simulate_operation(code: int) -> str | None: ...
 def effective_conductance_float(
     g: int,
@@ -198,6 +212,21 @@ def ladder_solve_float(
     voltages: int,
     energy: int,
 ) -> None: ...
+def loops_solve_float(
+    arrays: int,
+    rows: int,
+    cols: int,
+    memory: int,
+    g: int,
+    word_volts: int,
+    bit_volts: int,
+    tolerance: float,
+    rounding: float,
+    iterations: int,
+    voltages: int,
+    residual: int,
+    lost: int,
+) -> None: ...
 def ladder_size_double(rows: int, cols: int, across: bool) -> int: ...
 def ladder_factor_double(
     arrays: int,
@@ -221,6 +250,66 @@ def ladder_solve_double(
     inputs: int,
     voltages: int,
     energy: int,
+) -> None: ...
+def loops_solve_double(
+    arrays: int,
+    rows: int,
+    cols: int,
+    memory: int,
+    g: int,
+    word_volts: int,
+    bit_volts: int,
+    tolerance: float,
+    rounding: float,
+    iterations: int,
+    voltages: int,
+    residual: int,
+    lost: int,
+) -> None: ...
+def coincidences(
+    rows: int,
+    cols: int,
+    length: int,
+    n: int,
+    groups: int,
+    inputs: int,
+    outputs: int,
+    row_key: int,
+    col_key: int,
+    first: int,
+    up: int,
+    down: int,
+) -> None: ...
+def counted_products(
+    rows: int,
+    cols: int,
+    n: int,
+    groups: int,
+    inputs: int,
+    outputs: int,
+    carry: int,
+    up: int,
+    down: int,
+    slots: int,
+) -> None: ...
+def pulse_trains(arguments: int) -> None: ...
+def pulse_order(
+    up: int,
+    down: int,
+    rows: int,
+    cols: int,
+    array_rows: int,
+    array_cols: int,
+    data_cols: int,
+    begin: int,
+    end: int,
+    opposite: bool,
+    conductance: int,
+    key: int,
+    read: int,
+    before: int,
+    behind: int,
+    sums: int,
 ) -> None: ...
 def sensed_sums(
     bits: int,

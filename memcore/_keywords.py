@@ -4,10 +4,10 @@
 registries, so that no function has to think of it. Only a call that fails costs anything.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import wraps
+from types import FunctionType
 from typing import Any, Final, TypeVar
 
 from memcore._text import hint, shown
@@ -16,7 +16,6 @@ from memcore.errors import ArgumentTypeError
 T = TypeVar("T")
 
 _HINTED: Final = "names_what_does_not_fit"  #: marks what does so already
-_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def hinted(value: T, module: str = "") -> T:
@@ -40,9 +39,9 @@ def hinted(value: T, module: str = "") -> T:
     if isinstance(value, type):
         own = vars(value).get("__init__")
         special = issubclass(value, BaseException | Enum) or getattr(value, "_is_protocol", False)
-        if inspect.isfunction(own) and not special:
+        if isinstance(own, FunctionType) and not special:
             value.__init__ = _telling(own)  # type: ignore[misc]
-    elif inspect.isfunction(value):
+    elif isinstance(value, FunctionType):
         telling: Any = _telling(value)
         telling.__module__ = module or telling.__module__
         return telling  # type: ignore[no-any-return]
@@ -84,15 +83,18 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """What of the arguments the signature of a function does not take; empty if nothing."""
+    import inspect  # a quarter of the time of `import memcore`, which only a mistake pays for
+
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
         made = function.__name__ == "__init__"
         who = type(args[0]).__name__ if made else function.__name__
-        named = [p.name for p in signature.parameters.values() if p.kind in _NAMED]
+        every = signature.parameters.values()
+        named = [p.name for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         taken = [n for n in named if n not in ("self", "cls") and not n.startswith("_")]
-        anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        anything = any(p.kind is p.VAR_KEYWORD for p in every)
         unknown = [] if anything else [key for key in kwargs if key not in taken]
         if unknown:
             return f"{who} has no parameter {shown(unknown[0])}{hint(unknown[0], taken)}"

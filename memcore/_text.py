@@ -1,6 +1,5 @@
 """How messages and tables are worded: hints, aligned columns, packages that are missing."""
 
-import difflib
 import importlib
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,11 @@ _LONGEST: Final = 80  #: characters of a value that a message shows
 
 def nearest(word: object, words: Iterable[str], most: int = 1) -> list[str]:
     """The words that were probably meant, the likeliest first; empty if nothing is close."""
-    return difflib.get_close_matches(word, list(words), n=most) if isinstance(word, str) else []
+    if not isinstance(word, str):
+        return []
+    from difflib import get_close_matches  # which only a mistake pays for
+
+    return get_close_matches(word, list(words), n=most)
 
 
 def did_you_mean(word: object, words: Iterable[str]) -> str:

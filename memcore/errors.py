@@ -70,6 +70,10 @@ class StudyError(MemcoreError):
     """A study cannot be read, trained, evaluated or resumed as asked."""
 
 
+class NotFiniteError(StudyError):
+    """Outputs of a network in a study, or what a metric says of them, are no finite numbers."""
+
+
 class SpiceError(MemcoreError, RuntimeError):
     """A circuit simulator is not installed, failed or gave an answer that cannot be read."""
 

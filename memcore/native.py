@@ -25,8 +25,9 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 _ADVICE = {
-    "_cpu": "reinstall memcore with a C++ compiler at hand: "
-    "pip install --force-reinstall --no-deps memcore",
+    # By a path, not by the name: that of memcore on PyPI belongs to another project.
+    "_cpu": "reinstall memcore from its sources, with a C++ compiler at hand: "
+    "pip install . --no-deps --force-reinstall",
     "_cuda": "rebuild memcore with the CUDA toolkit on the PATH: "
     "pip install . --no-deps -Ccmake.define.MEMCORE_CUDA=ON",
 }

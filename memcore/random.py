@@ -24,7 +24,7 @@ Law = Literal["uniform", "normal"]
 
 _MOST: Final = 2**40  #: draws at once, more than any memory holds
 #: Steps of a simulation before a second set of draws for the same cells would meet the first one.
-_STEPS = 1 << 40
+STEPS: Final = 1 << 40
 
 
 def _key(seed: int, path: tuple[str, ...]) -> int:
@@ -112,7 +112,7 @@ class Stream:
             shape: shape of the result; element i in C order is draw i of this stream.
             round: number of another, independent set of draws for the same elements.
             elements: the only elements to draw, int64 [n]; `shape` must then be `(n,)`.
-            device: torch device of the result.
+            device: torch device of the result; the CPU by default, whatever torch's default is.
             dtype: dtype of the result, which is drawn as float32 and then cast.
         """
         return self._drawn("uniform", shape, round, elements, device, dtype)
@@ -170,8 +170,10 @@ class Stream:
         if self._cells is not None and size == self._cells.numel():
             elements = self._cells
         if self._step is not None:
-            round = round * _STEPS + self._step
-        where = elements.device if elements is not None else device
+            round = round * STEPS + self._step
+        where = "cpu" if device is None else device
+        if elements is not None:
+            where = elements.device
         return torch.tensor([round], dtype=torch.int64, device=where), size, elements
 
 

@@ -49,7 +49,9 @@ def main() -> None:
     report("half-select V/2, magic, by row", half_select(order="row"), magic, TILE)
     wires = Wires(word_line=1.0, bit_line=1.0)
     report("write_verify, magic, 1 ohm, 1t1r", write_verify(), magic, MILLION, wires)
-    report("half-select V/2, magic, 1 ohm", half_select(), magic, SMALL, wires)
+    for scheme in ("V/2", "V/3"):
+        way = half_select(scheme=scheme)
+        report(f"half-select {scheme}, magic, 1 ohm", way, magic, SMALL, wires)
     report("half-select V/2, 1 ohm, by row", half_select(order="row"), magic, TILE, wires)
     plain = plain_loop(vteam())
     print(

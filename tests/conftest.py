@@ -36,6 +36,7 @@ KERNEL_ROOMS = (
     "memcore.contracts.forms",
     "memcore.circuit",
     "memcore.dynamics",
+    "memcore.writing",
     "memcore.crossbar",
     "memcore.sensing",
     "memcore.nn",
@@ -55,6 +56,12 @@ AROUND = (
     *("test_config", "test_study_config", "test_unused_settings"),
     *("test_cost", "test_compression", "test_fitting", "test_fitting_search", "test_identify"),
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Give each test the same numbers of torch, whichever tests the process ran before."""
+    torch.default_generator.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -166,6 +173,18 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             registry.unregister(name)
     manager.cache_clear()
     look_again()
+
+
+@pytest.fixture(scope="module")
+def sketch() -> Iterator[None]:
+    """A picture of a study that takes no time, for tests that are about the rest."""
+    from memcore.study import files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import parametrize
 
 import memcore
 
 QUIET = {"nonidealities": [{"name": "d2d", "std": 0.3}]}
 NOISY = {"nonidealities": [{"name": "d2d", "std": 0.3}, {"name": "read_noise", "relative": 0.2}]}
+
+
+KEPT = {"float16": {"cells": "float16"}, "codes": {"cells": "codes", "mapper": "bit_slice"}}
+RANGED = {
+    "dac": {"name": "uniform", "bits": 6},
+    "adc": {"name": "uniform", "bits": 6},
+    "training": {
+        "effects": [],
+        "input_range": {"start": 2.5, "batches": 0},
+        "output_range": {"start": 0.8},
+    },
+}
 
 
 def draws(*shape: int, name: str) -> Tensor:
@@ -25,8 +38,12 @@ def network(way: dict[str, object]) -> nn.Module:
     """A converted network in training mode, the same in every process."""
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(9, 12), nn.ReLU(), nn.Linear(12, 4))
+    if "training" in way:
+        step = memcore.LearnedStep(plain[0].weight, levels=7)
+        parametrize.register_parametrization(plain[0], "weight", step)
     config = memcore.CrossbarConfig(device="ideal", **way)
-    return memcore.convert(plain, config).train()
+    ranged = draws(16, 9, name="x") if "adc" in way else None
+    return memcore.convert(plain, config, calibration=ranged).train()
 
 
 def trained(model: nn.Module, part: slice) -> nn.Module:
@@ -82,9 +99,32 @@ def found(half: slice) -> dict[str, object]:
         if isinstance(module, FSDPModule):
             module.unshard()
     result["sharded"] = flat(shards).tolist()
+    ranged = trained(sharded(RANGED), half)
+    with torch.no_grad():
+        ranged.eval()
+        result["ranged reads"] = ranged(x).tolist()
+    for module in ranged.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()
+    result["ranged sharded"] = flat(ranged).tolist()
+    result["lost"] = lost(half)
+    for kept, way in KEPT.items():
+        packed = trained(DistributedDataParallel(network(way)), half).module
+        result[f"kept as {kept}"] = flat(packed).tolist()
+        result[f"cells differ, {kept}"] = differs(packed.eval()(x))
     memcore.program(shards)
     result["programmed cells differ"] = differs(shards[0].crossbar.programmed)
     return result
+
+
+def lost(half: slice) -> str:
+    """What is said where a range is to be found from the first batches of spread parameters."""
+    way = {**RANGED, "training": {"input_range": {"batches": 10}}}
+    try:
+        trained(sharded(way), half)
+    except memcore.ConversionError as error:
+        return str(error)
+    return ""
 
 
 def main() -> None:
@@ -93,6 +133,12 @@ def main() -> None:
     size = 16 // dist.get_world_size()
     result = found(slice(dist.get_rank() * size, (dist.get_rank() + 1) * size))
     result["one process"] = flat(trained(network(QUIET), slice(None))).tolist()
+    alone = trained(network(RANGED), slice(None))
+    result["ranged alone"] = flat(alone).tolist()
+    with torch.no_grad():
+        result["ranged reads alone"] = alone.eval()(draws(16, 9, name="x")).tolist()
+    for kept, way in KEPT.items():
+        result[f"alone as {kept}"] = flat(trained(network(way), slice(None))).tolist()
     if dist.get_rank() == 0:
         Path(sys.argv[1]).write_text(json.dumps(result))
     dist.destroy_process_group()

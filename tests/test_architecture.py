@@ -27,6 +27,7 @@ ROOMS = (
     "memcore._check",
     "memcore._toml",
     "memcore._csv",
+    "memcore._tensor",
     "memcore._moved",
     "memcore.native",
     "memcore.ops",
@@ -139,6 +140,28 @@ EVERYWHERE = {
 }
 
 
+#: Imports for type checkers alone that no rule below allows, and why each has to be.
+TYPES_ONLY = {
+    # A device names effects of its own, and an effect is bound to arrays of a device.
+    ("memcore.contracts.device", "memcore.contracts.effect"),
+    # A context tells a converter of the cells that it senses, which are a device with effects; both
+    # are drawn, bound and aged with a context.
+    ("memcore.contracts.sums", "memcore.contracts.device"),
+    ("memcore.contracts.sums", "memcore.contracts.effect"),
+    # A product may say which circuit stands behind it; solving it is nothing for contracts.
+    ("memcore.contracts.product", "memcore.circuit.array"),
+}
+#: All imports, those for type checkers too, but for these.
+TYPES_TOO = {
+    name: {
+        dep
+        for dep in imported(ast.walk(tree), CORE)
+        if dep.startswith("memcore") and (name, dep) not in TYPES_ONLY
+    }
+    for name, tree in CORE.items()
+}
+
+
 def room(name: str) -> int:
     """The index of the room of a module, the longest that fits."""
     return max(
@@ -153,7 +176,7 @@ def test_every_module_has_a_room():
 
 
 def test_imports_have_no_cycle():
-    graph = {name: deps & EVERYWHERE.keys() for name, deps in EVERYWHERE.items()}
+    graph = {name: deps & TYPES_TOO.keys() for name, deps in TYPES_TOO.items()}
     # A package's face lists its modules; they never look at it (the next test).
     try:
         TopologicalSorter(graph).prepare()
@@ -164,11 +187,17 @@ def test_imports_have_no_cycle():
 def test_no_import_runs_upward():
     wrong = [
         f"{name} imports {dep}"
-        for name, deps in EVERYWHERE.items()
+        for name, deps in TYPES_TOO.items()
         for dep in deps
         if room(dep) > room(name)
     ]
     assert wrong == []
+
+
+def test_what_is_imported_for_types_alone_is_imported_nowhere_else():
+    for name, dep in TYPES_ONLY:
+        assert dep not in EVERYWHERE[name]
+        assert dep in set(imported(ast.walk(CORE[name]), CORE))
 
 
 def test_no_module_is_imported_by_name():
@@ -189,6 +218,12 @@ def test_no_module_is_imported_by_name():
 def test_light_module_imports_no_torch(name):
     heavy = {"torch", "numpy", "pluggy", "pydantic", "matplotlib", "sklearn"}
     assert heavy & {module.partition(".")[0] for module in reached(name)} == set()
+
+
+def test_import_of_the_package_takes_nothing_that_only_mistakes_need():
+    # `inspect`, which dataclasses import too, was a quarter of the time of `import memcore`.
+    slow = {"dataclasses", "difflib", "importlib.metadata", "inspect", "json"}
+    assert slow & reached("memcore") == set()
 
 
 def test_core_never_imports_its_plugins():
@@ -383,3 +418,21 @@ def test_contributing_names_targets_that_there_are(target):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:.* ## ", makefile, re.MULTILINE)
     assert f"$ make {target} " in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+#: What makes tensors on the default device of torch unless it is told another one.
+MAKERS = {f"torch.{name}" for name in ("arange", "empty", "full", "ones", "tensor", "zeros")}
+
+
+def test_operators_make_tensors_on_a_device_that_they_name():
+    """Under `torch.set_default_device` kernels would else get addresses on that device."""
+    strangers = [
+        f"{name}:{node.lineno}"
+        for name, tree in CORE.items()
+        if name.startswith("memcore.ops")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in MAKERS
+        and "device" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert strangers == []

@@ -16,6 +16,7 @@ from memcore import (
     circuit,
     devices,
     effective_conductance,
+    native,
 )
 from memcore.circuit import Drive, solve
 from memcore.circuit.losses import Lines
@@ -537,3 +538,24 @@ def test_single_precision_shares_too(monkeypatch):
     largest = float(expected.cell_current.abs().max())
     error = (found.cell_current.double() - expected.cell_current).abs().max()
     assert float(error) < 1e-5 * largest
+
+
+@pytest.mark.parametrize("ends", [{}, {"drive": "both", "sense_at": "both"}])
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_one_vector_of_ohmic_cells_is_found_as_several_of_the_same_array_are(ends, lead, dtype):
+    """The one by a kernel that iterates, the others by an elimination."""
+    stream = Stream(8)
+    g = (1e-6 + 1e-4 * stream.child("g").uniform((*lead, 12, 17))).to(dtype)
+    v = stream.child("v").normal((*lead, 12)).to(dtype)
+    segments = 12 + bool(ends)
+    bit = 2.0 + 3 * stream.child("w").uniform((*lead, 17, segments)).to(dtype).mT
+    wires = Wires(word_line=5.0, bit_line=bit, driver=10.0, **ends)
+    alone = solve(g, wires, Drive.read(v))
+    drive = Drive.read(v.expand(5, *v.shape))
+    together = solve(g, wires, drive)
+    assert native.cpu() is None or alone.iterations == 0
+    for name in ("word_line", "bit_line", "cell_current"):
+        one, other = getattr(alone, name), getattr(together, name)[2]
+        close = 1e-9 if dtype is torch.float64 else 1e-4
+        torch.testing.assert_close(one, other, rtol=close, atol=close * float(other.abs().max()))

@@ -1,10 +1,13 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -21,6 +24,24 @@ def test_the_list_of_commands_is_of_whole_sentences(words: list[str]) -> None:
     _, _, commands = memcore(*words).output.partition("Commands:\n")
     assert commands
     assert all(line.endswith((".", "`.")) and "..." not in line for line in commands.splitlines())
+
+
+def options(command: click.Command, path: str = "memcore") -> Iterator[tuple[str, click.Option]]:
+    """Every option of every command, with the words that one types."""
+    for each in command.params:
+        if isinstance(each, click.Option):
+            yield f"{path} {each.opts[0]}", each
+    for name, child in (command.commands if isinstance(command, click.Group) else {}).items():
+        yield from options(child, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("words", "option"), list(options(main)))
+def test_the_help_of_an_option_is_a_phrase_that_ends(words: str, option: click.Option) -> None:
+    text, _, default = (option.help or "").partition("  [default: ")
+    assert re.match("[A-Z].* .*[^.]$", text.removesuffix(".")), words
+    assert text.endswith((".", ". or ,")), words
+    assert default == "" or default.endswith("]"), words
+    assert not (default and option.show_default), "said twice"
 
 
 def test_the_version_and_the_help_import_no_torch() -> None:
@@ -110,7 +131,7 @@ def test_an_error_is_one_message_without_a_traceback(tmp_path: Path) -> None:
     done = memcore("run", tmp_path / "none.toml")
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: there is no study file '{tmp_path / 'none.toml'}'; ")
-    assert "demo, ir_drop_sizes, reference_offset, sensing" in done.stderr
+    assert "demo, ir_drop_sizes, reference_offset, reference_states, sensing" in done.stderr
 
 
 @pytest.mark.parametrize(

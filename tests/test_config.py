@@ -31,6 +31,20 @@ def test_a_single_effect_needs_no_list():
         assert config.nonidealities == (memcore.nonidealities["d2d"](),)
 
 
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"device": {"name": "vteam", "r_on": "50 kOhms"}}, "expected a number in ohm"),
+        ({"device": {"name": "vteam", "r_on": True}}, "expected a number in ohm"),
+        ({"nonidealities": [{"name": "drift", "t0": "1 h"}]}, "expected a number in s"),
+        ({"nonidealities": [{"name": "finite_states", "states": 2.5}]}, "expected a whole number$"),
+    ],
+)
+def test_what_is_no_number_of_a_plugin_is_told_its_unit(settings, text):
+    with pytest.raises(memcore.ConfigError, match=text):
+        CrossbarConfig(**{"device": "ideal", **settings})
+
+
 def test_parameters_reach_the_plugin():
     config = CrossbarConfig(
         device={"name": "ideal", "r_on": {"normal": {"mean": 2e3, "std": 10.0, "min": 1.0}}},

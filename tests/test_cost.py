@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -215,7 +216,8 @@ def test_a_report_adds_up_names_its_sources_and_says_what_it_leaves_out(report):
     if report.model not in ("array", "components"):
         for layer in plain["layers"]:
             for part in layer["components"].values():
-                assert part["source"] in known | {"cell areas in F^2"}
+                source = part["source"].removesuffix(", scaled from 32 nm by stillmaker17")
+                assert source in known | {"cell areas in F^2"}
 
 
 @pytest.mark.parametrize("model", SYSTEMS)
@@ -356,6 +358,17 @@ def test_writing_is_paid_for():
     assert charges["programming"].energy == work.programming_energy > 0
 
 
+def test_a_report_says_what_writing_the_cells_took():
+    mem = chip(device="vteam", programmer="write_verify")
+    report, wanted = memcore.cost(mem, X), memcore.yields.yield_report(mem)
+    assert report.writing.programming_energy == pytest.approx(wanted.energy)
+    assert report.writing.cells_written == wanted.cells
+    plain = report.to_json()
+    assert plain["writing"]["time"] == report.writing.programming_time > 0
+    assert "writing all cells, beside the total: " in str(report)
+    assert "writing all cells" not in str(memcore.cost(chip(), X))  # whose pulses are not simulated
+
+
 def test_arrays_that_do_not_fit_are_written_in_every_run():
     config = CrossbarConfig(device="vteam", programmer="write_verify", tile=(8, 8), **CONVERTERS)
     mem = memcore.convert(network(), config, calibration=X)
@@ -429,6 +442,14 @@ def test_the_default_model_converts_as_the_file_says(tmp_path):
     assert ratio == pytest.approx(0.99 / 1.67)
 
 
+def test_none_is_a_word_where_a_parameter_is_one_and_no_value_elsewhere():
+    words = ("cost", "memcore_plugins.networks:puma_layer", "--input", "1x256")
+    plain = command(*words, "--set", "scaling=none", "--set", "node=none", "--json")
+    assert plain.exit_code == 0, plain.output
+    failed = command(*words, "--model", "neurosim_floorplan", "--set", "scaling=none")
+    assert "'isaac_adc_5b' is of 32 nm, node=2.2e-08" in failed.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -469,3 +490,22 @@ def test_components_are_listed_searched_and_cited(tmp_path):
     missing = command("components", "warp", "drive")
     assert missing.exit_code == 2
     assert "one of the kinds" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value", "words"),
+    [
+        ("components", "cell_area", 25.0, "in square metres, 1 um^2 is 1e-12"),
+        ("components", "cell_area", (1e-14, 0.04), "in square metres, 1 um^2 is 1e-12"),
+        ("array", "cell_area", 4.096, "in square metres, 1 um^2 is 1e-12"),
+        ("array", "cell_area", -1e-14, "in square metres, 1 um^2 is 1e-12"),
+        ("array", "read_time", 100.0, "in seconds, 100 ns is 1e-7"),
+        ("components", "read_time", 100.0, "in seconds, 100 ns is 1e-7"),
+        ("neurosim_floorplan", "conversion_time", 10.0, "in seconds, 100 ns is 1e-7"),
+        ("pipelayer", "write_time", 50.88, "in seconds, 100 ns is 1e-7"),
+        ("pipelayer", "read_energy", 1.08, "in joules, 1 pJ is 1e-12"),
+    ],
+)
+def test_figures_of_a_cell_in_other_units_are_asked_for_in_si(model, key, value, words):
+    with pytest.raises(memcore.ConfigError, match=re.escape(words)):
+        memcore.costs[model](**{key: value})

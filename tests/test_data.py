@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from memcore.errors import StudyError
-from memcore.study.data import CIFAR10_RECORD, Dataset, Split, cifar10, dataset, digits, mnist
+from memcore.study.data import (
+    CIFAR10_RECORD,
+    Dataset,
+    Split,
+    cifar10,
+    dataset,
+    digits,
+    mnist,
+    products,
+)
+from memcore.study.metrics import rmse
+from memcore.study.models import matrix
 
 
 def write_batch(file: Path, labels: list[int]) -> None:
@@ -43,6 +54,29 @@ def test_digits_share_no_image_between_training_and_test() -> None:
 
 def test_digits_are_the_same_every_time() -> None:
     assert torch.equal(digits().test.images, digits().test.images)
+
+
+def test_products_are_those_of_the_matrix_that_is_judged() -> None:
+    data = products(size=6, train=500, noise=0.1)
+    weight = data.test.labels.T
+    assert weight.shape == (6, 6)
+    assert float(weight.abs().max()) <= 0.5
+    rest = data.train.labels - data.train.images @ weight.T
+    assert rest.std().item() == pytest.approx(0.1, rel=0.05)
+    assert abs(data.train.images.std().item() - 1) < 0.05
+    assert torch.equal(products(size=6, train=500).test.labels, data.test.labels)
+
+
+def test_the_error_of_products_is_that_of_the_weights() -> None:
+    data, model = products(size=6, train=1), matrix(6)
+    outputs = model(data.test.images).detach()
+    error = (model.weight.detach() - data.test.labels.T).double().square().mean().sqrt().item()
+    assert rmse().judge([(outputs, data.test.labels)]).value == pytest.approx(error)
+
+
+def test_products_of_nothing_are_refused() -> None:
+    with pytest.raises(StudyError, match=r"size = 20, train = 0 .*expected at least one"):
+        products(train=0)
 
 
 def test_cifar10_reads_labels_and_planes_in_order(batches: Path) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 import memcore
 from memcore import ConfigError, CrossbarConfig, NoEffectWarning, NonIdeality, Stage, Stream
 from memcore.crossbar.writings import Writings
-from memcore.report.diagnosis import accuracy
+from memcore.report.judged import accuracy
 from memcore.report.variants import with_effects
 
 X = Stream(5).normal((200, 6))

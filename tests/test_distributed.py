@@ -46,3 +46,21 @@ def test_processes_write_the_same_cells_and_read_them_with_noise_of_their_own(fo
     assert not found["programmed cells differ"]
     assert not found["parameters differ"]
     assert found["reads differ"]
+
+
+@pytest.mark.parametrize("kept", ["float16", "codes"])
+def test_cells_in_fewer_bits_are_the_same_in_processes_that_train_together(found, kept):
+    assert found[f"kept as {kept}"] == pytest.approx(found[f"alone as {kept}"], abs=1e-6)
+    assert not found[f"cells differ, {kept}"]
+
+
+def test_ranges_and_steps_that_are_spread_over_the_processes_are_found_alike(found):
+    """The gradient of a range is divided by a root of the outputs of one input, not of a batch."""
+    assert found["ranged sharded"] == pytest.approx(found["ranged alone"], abs=1e-5)
+    for together, alone in zip(found["ranged reads"], found["ranged reads alone"], strict=True):
+        assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_range_that_the_first_batches_set_is_not_lost_in_silence(found):
+    assert "fully_shard keeps no change of a parameter" in found["lost"]
+    assert "batches=0" in found["lost"]

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,8 @@ PAGES = [
 ]
 #: Shows signatures only; the pages under docs/howto hold the same as examples that run.
 SKETCHES = {ROOT / "plugins" / "README.md"}
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+EXAMPLE_SECONDS = 120  # on a slow and busy machine; none takes 20 on a quiet one
 FENCE = re.compile(r"^```(?P<language>[a-z]+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)\s#]+)(?:#[^)\s]*)?\)")
 
@@ -77,6 +80,23 @@ def test_examples_of_a_page_run_in_order(
 
 def test_examples_of_pages_are_found() -> None:
     assert len(cases("python")) >= 9
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_within_its_time(example: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "agg", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=EXAMPLE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
 
 
 @pytest.mark.parametrize("page", cases("toml"))
@@ -295,12 +315,6 @@ def test_figures_are_drawn_from_the_models(extension: Any, tmp_path: Path, modul
         assert (tmp_path / f"{name}.svg").stat().st_size > 1000
 
 
-def test_citation_and_changelog_know_the_version() -> None:
-    version = memcore.__version__
-    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
-    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
-
-
 def test_tested_versions_satisfy_the_declared_bounds() -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
@@ -324,7 +338,7 @@ def test_tested_versions_satisfy_the_declared_bounds() -> None:
 #: Public ones; a name that begins with an underscore is nobody's to use.
 NAME = re.compile(r"(?<![\w./-])memcore(?:\.[A-Za-z]\w*)+(?![\w/-])")
 #: Ends of file names and of hosts.
-NOT_ATTRIBUTES = re.compile(r"\.(toml|csv|py|md|so|org|io)$")
+NOT_ATTRIBUTES = re.compile(r"\.(toml|csv|json|py|md|so|org|io)$")
 #: Groups of entry points that are no attributes too.
 GROUPS = {"memcore.hooks"}
 RESOLVE = """
@@ -345,7 +359,7 @@ print(json.dumps([name for name in json.load(sys.stdin) if not resolves(name)]))
 
 def named_in_the_docs() -> set[str]:
     """Dotted names in the prose and the examples of all pages and docstrings."""
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    texts = [page.read_text(encoding="utf-8") for page in (*PAGES, *EXAMPLES)]
     for folder in ("memcore", "plugins/memcore_plugins", "plugins/example/src"):
         for path in (ROOT / folder).rglob("*.py"):
             texts += [

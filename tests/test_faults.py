@@ -10,6 +10,7 @@ from torch import nn
 import memcore
 from memcore import CrossbarConfig, Stream
 from memcore.contracts.layout import Layout
+from memcore.testing.layer_case import Ohmic
 
 FAULTS = {"name": "stuck_at", "p_lrs": 0.01, "p_hrs": 0.03}
 
@@ -45,21 +46,6 @@ def test_lines_without_faults_compute_the_product_in_any_order(mapper, spare):
     torch.testing.assert_close(mem(x), plain(x), rtol=0, atol=1e-4)
 
 
-class Ohm(nn.Module):
-    def forward(self, v, g):
-        return torch.einsum("nar,marc->nac", v, g)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Nodal(memcore.NonIdeality):
-    """Ohm's law as a plugin, so that currents of whole arrays are read."""
-
-    stage = memcore.Stage.MVM
-
-    def bind(self, array, ctx):
-        return Ohm()
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dead(memcore.NonIdeality):
     """The third bit line of every array is stuck."""
@@ -80,7 +66,7 @@ READS = {
     "exact": {},
     "tiled": {"adc": {"name": "uniform", "bits": 16}},
     "noisy": {"nonidealities": [FAULTS, {"name": "read_noise", "relative": 1e-9}]},
-    "circuit": {"nonidealities": [FAULTS, Nodal()]},
+    "circuit": {"nonidealities": [FAULTS, Ohmic()]},
     "wires": {"nonidealities": [FAULTS, {"name": "ir_drop", "word_line": 1e-9}]},
     "columns": {"adc": {"name": "uniform", "bits": 18}, "adc_per": "column", "mapper": "offset"},
     "groups": {"adc": {"name": "uniform", "bits": 18}, "rows_at_once": 5},
@@ -113,6 +99,34 @@ def test_arrays_programmed_around_faults_are_nearer_to_the_weights():
     assert columns < 0.9 * plain
     assert both < 0.9 * columns
     assert spared < 0.95 * both
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeadDigits(memcore.NonIdeality):
+    """In each array of four one bit line is stuck, another one for low and for high digits."""
+
+    stage = memcore.Stage.PROGRAM
+
+    def stuck_cells(self, array, ctx):
+        stuck = torch.full(array.shape, torch.nan)
+        lowest, highest = array.nominal.nominal_range()
+        stuck[:2, :, 2], stuck[2:, :, 5] = highest, highest
+        stuck[0, :, 2], stuck[2, :, 5] = lowest, lowest  # the positive ones
+        return stuck
+
+    def bind(self, array, ctx):
+        return nn.Identity()
+
+
+def test_high_digits_are_spared_before_low_ones():
+    model = layer(20, 12)
+    mapper = {"name": "bit_slice", "slice_bits": [3, 4]}
+    settings = {"nonidealities": [DeadDigits()], "tile": (32, 16), "mapper": mapper}
+    mem = chip(model, **settings, faults="avoided", spare_cols=1)
+    order = mem.crossbar.cells.col_order
+    assert int(order[0, 5]) == 12  # nothing lies on the line whose high digits are stuck
+    lowest = 15 * model.weight.abs().max() / 127  # more than low digits of both signs stand for
+    assert (mem.effective_weight - model.weight).abs().max() < lowest
 
 
 def test_a_spare_column_takes_the_place_of_a_dead_one():

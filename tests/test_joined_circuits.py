@@ -183,3 +183,20 @@ def test_an_effect_without_the_circuit_that_it_promises_is_named():
 
     with pytest.raises(ConfigError, match="without a circuit, though"):
         Crossbar(conductances(3, 2), nonidealities=[DROP, Promises()])
+
+
+@pytest.mark.parametrize("name", ["transistor", "selector"])
+def test_transforms_past_a_circuit_that_is_solved_are_refused(name):
+    config = CrossbarConfig(device=DEVICE, nonidealities=[name])
+    mem = memcore.convert(torch.nn.Linear(4, 3), config).eval()
+    x = Stream(0).normal((2, 4))
+    for call in (
+        lambda: torch.func.vmap(mem)(x),
+        lambda: torch.func.jacrev(mem)(x),
+        lambda: torch.func.grad(lambda x: mem(x).sum())(x),
+    ):
+        with pytest.raises(
+            memcore.ConversionError, match=r"expected a plain call, as of model\(x\)"
+        ):
+            call()
+    assert mem(x).shape == (2, 3)

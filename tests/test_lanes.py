@@ -19,16 +19,18 @@ from memcore import (
     Mapper,
     NonIdeality,
     Part,
-    Product,
     Reference,
     SerialLevels,
     Stage,
     Stream,
     UniformLevels,
+    native,
 )
 from memcore.crossbar.readers import Electrical, Exact, Tiled
+from memcore.crossbar.readers import Serial as SerialReads
 from memcore.crossbar.readers.phases import in_phases
 from memcore.testing.cases import ReferenceDevice
+from memcore.testing.layer_case import Ohmic
 
 #: Conductances of the device are 1, 2, 3 or 4 times this, for the digits 0, 1, 2 and 3.
 UNIT = 2.5e-5
@@ -102,21 +104,6 @@ class Serial(Levels):
         )
 
 
-class Ohm(Product):
-    def currents(self, v, g):
-        return (v.unsqueeze(-2) @ g).squeeze(-2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nodal(NonIdeality):
-    """Ohm's law in a way that only the electrical reader knows."""
-
-    stage = Stage.MVM
-
-    def bind(self, array, ctx):
-        return Ohm()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Quiet(NonIdeality):
     """Noise of the cells, of a size that no converter sees."""
@@ -143,8 +130,8 @@ READERS = {
     "tiled": ({"adc": True}, Tiled),
     "noisy": ({"adc": True, "nonidealities": [Quiet()]}, Tiled),
     "noisy without ADC": ({"nonidealities": [Quiet()]}, Tiled),
-    "electrical": ({"adc": True, "nonidealities": [Nodal()]}, Electrical),
-    "electrical without ADC": ({"nonidealities": [Nodal()]}, Electrical),
+    "electrical": ({"adc": True, "nonidealities": [Ohmic()]}, Electrical),
+    "electrical without ADC": ({"nonidealities": [Ohmic()]}, Electrical),
 }
 
 
@@ -287,7 +274,7 @@ class LineOffset(NonIdeality):
         return Affine(offset=self.amperes)
 
 
-@pytest.mark.parametrize("products", [[], [Nodal()]], ids=["product", "circuit"])
+@pytest.mark.parametrize("products", [[], [Ohmic()]], ids=["product", "circuit"])
 @pytest.mark.parametrize("rows_at_once", [None, 2, 3, 4, 5])
 @pytest.mark.parametrize("tile", [(4, 16), (5, 16), (6, 16), (16, 16)])
 def test_a_line_is_read_once_for_each_group_of_word_lines(tile, rows_at_once, products):
@@ -343,7 +330,7 @@ def test_lines_have_noise_of_their_own_for_each_group_of_word_lines(adc):
 
 @pytest.mark.parametrize(
     "effects",
-    [["read_noise"], ["read_noise", LineNoise(std=1e-6)], ["read_noise", Nodal()]],
+    [["read_noise"], ["read_noise", LineNoise(std=1e-6)], ["read_noise", Ohmic()]],
     ids=["product", "lines", "circuit"],
 )
 def test_what_is_read_does_not_depend_on_the_blocks_of_a_batch(effects, monkeypatch):
@@ -368,7 +355,7 @@ class Constant(Mapper):
         return Mapped(parts=(Part(target=target),), gain=weight.new_tensor([1 / UNIT]))
 
 
-@pytest.mark.parametrize("products", [[], [Nodal()]], ids=["product", "circuit"])
+@pytest.mark.parametrize("products", [[], [Ohmic()]], ids=["product", "circuit"])
 def test_the_noise_of_a_reference_cell_is_common_to_the_outputs_of_its_lane(products):
     layer = nn.Linear(1, 3, bias=False)
     nn.init.zeros_(layer.weight)
@@ -470,7 +457,15 @@ def test_inputs_in_steps_give_the_integer_product(dac, way, reader, signs, adc_p
     plain = converted(layer, dac=Levels(lo=dac.lo, hi=dac.hi), **way, **how)
 
     assert mem.crossbar.plan.places == dac.bind(torch.zeros(2), None).places
-    assert is_read_by(mem, Electrical if reader is Exact else reader)
+    reader = Electrical if reader is Exact else reader
+    if (
+        reader is Tiled
+        and not mem.crossbar.is_stochastic
+        and native.cpu() is not None
+        and native.cpu().looks_up_bytes()
+    ):
+        reader = SerialReads
+    assert is_read_by(mem, reader)
     with torch.no_grad():
         assert_integers(mem(x), layer(x))
         torch.testing.assert_close(mem(x), plain(x), rtol=1e-4, atol=5e-3)
@@ -480,7 +475,7 @@ def test_inputs_in_steps_give_the_integer_product(dac, way, reader, signs, adc_p
 def test_a_mapped_bias_is_driven_in_steps_too(dac):
     layer = of_integers(nn.Linear(11, 5))
     x = integers(dac.lo, dac.hi, 6, 11)
-    mem = converted(layer, dac=dac, bias="mapped", nonidealities=[Nodal()])
+    mem = converted(layer, dac=dac, bias="mapped", nonidealities=[Ohmic()])
     with torch.no_grad():
         torch.testing.assert_close(mem(x), layer(x), rtol=1e-4, atol=5e-3)
 

@@ -11,24 +11,10 @@ from torch import nn
 
 import memcore
 from memcore import CrossbarConfig, NonIdeality, Stage, Stream
+from memcore.testing.layer_case import Ohmic
 
 #: torch 2.13 trips over its own deprecation when it traces an autograd.Function.
 traces = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-
-
-class Ohm(nn.Module):
-    def forward(self, v, g):
-        return torch.einsum("nar,marc->nac", v, g)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Nodal(NonIdeality):
-    """Ohm's law as a plugin, so that a layer takes the electrical way."""
-
-    stage = Stage.MVM
-
-    def bind(self, array, ctx):
-        return Ohm()
 
 
 #: One way to read each, and all effects that a read can have.
@@ -38,7 +24,7 @@ WAYS = {
     "tiled": {"dac": "uniform", "adc": "uniform", "tile": (16, 16)},
     "noisy": {"nonidealities": ["read_noise"], "tile": (16, 16)},
     "noisy with ADC": {"nonidealities": ["read_noise"], "adc": "uniform", "tile": (16, 16)},
-    "electrical": {"nonidealities": [Nodal()], "tile": (16, 16)},
+    "electrical": {"nonidealities": [Ohmic()], "tile": (16, 16)},
     "mapped bias": {"bias": "mapped", "dac": "uniform", "adc": "uniform"},
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -80,7 +66,7 @@ HOW = st.fixed_dictionaries(
         "mapper": st.sampled_from(["differential", "offset"]),
         "tile": st.none() | st.tuples(st.integers(1, 20), st.integers(2, 9)) | st.just((128, 128)),
         "bias": st.sampled_from(["digital", "mapped"]),
-        "nonidealities": st.sampled_from([[], [Nodal()]]),
+        "nonidealities": st.sampled_from([[], [Ohmic()]]),
         "device": st.sampled_from(["ideal", "vteam", "linear_ion_drift"]),
     }
 )

@@ -69,6 +69,14 @@ def test_a_file_of_every_plugin_is_read_as_its_defaults(kind: str, name: str) ->
         assert doc in " ".join(written.replace("\n# ", " ").split())
 
 
+def test_lanes_are_tables_of_the_file() -> None:
+    lanes = [{"copies": 2, "device": "pcm"}, {"adc": "sar", "nonidealities": ["finite_states"]}]
+    mapper = {"name": "bit_slice", "slice_bits": [3, 4]}
+    config = CrossbarConfig(device="ideal", mapper=mapper, adc="uniform", lanes=lanes)
+    content = tomllib.loads(text("all", config))
+    assert arrays(study.read(content).crossbar).to_mapping() == config.to_mapping()
+
+
 def test_the_rest_of_the_study_has_its_defaults(tmp_path: Path) -> None:
     path = study.compose(tmp_path / "mine.toml", "vteam", adc="uniform")
     here = study.read(path)
@@ -137,3 +145,31 @@ def test_a_file_that_is_there_is_kept_and_unknown_plugins_are_named(tmp_path: Pa
     with pytest.raises(UnknownPluginError, match=r"'vteem'\n.*'vteam'"):
         study.compose(tmp_path / "b.toml", "vteem")
     assert not (tmp_path / "b.toml").exists()
+
+
+def test_parts_that_a_run_refuses_are_refused_before_a_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    with pytest.raises(ConfigError, match="no pulse dynamics; write it with programmer='direct'"):
+        study.compose(path, "on_off", programmer="write_verify")
+    assert not path.exists()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("effect", "passes"),
+    [
+        ("drift", {"age": 2592000.0}),
+        ("endurance", {"cycles": 1e6}),
+        ({"name": "read_disturb", "rate": 1e-3}, {"reads": 1e6}),
+        ({"name": "drift", "nu": 0.0}, {}),
+        ("d2d", {}),
+    ],
+)
+def test_effects_that_wait_for_something_get_it(
+    effect: Any, passes: dict[str, float], tmp_path: Path
+) -> None:
+    path = study.compose(tmp_path / "a.toml", "ideal", nonidealities=[effect])
+    general = study.read(path).study
+    nothing = {"age": 0.0, "cycles": 0.0, "reads": 0.0}
+    assert {key: getattr(general, key) for key in nothing} == {**nothing, **passes}
+    study.run(path, tmp_path / "r", progress=False, chips=1, samples=4)  # says of no vain waiting

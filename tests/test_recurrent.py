@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from itertools import product
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 import memcore
 from memcore import CrossbarConfig, Stream
+from memcore.nn import recurrent_at_once
 from memcore.testing.layer_case import Ohmic
 
 JOINT = ("joint_recurrent", "joint_recurrent_cell")
@@ -446,6 +448,31 @@ def test_autocast_computes_about_what_full_precision_does(kind, way):
         assert (one.float() - other).abs().max() < 0.03
 
 
+OPTIONS = [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True, "bias": False}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [*product(KINDS, OPTIONS), (nn.LSTM, {"proj_size": 2})], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("form", ["even", "packed", "one sequence", "with state"])
+def test_autocast_gives_outputs_the_dtype_that_torch_gives_them(kind, form, dtype, options):
+    layer = kind(4, 3, **options).to(dtype)
+    x = draws(5, 2, 4, dtype=dtype)
+    given = [pack_padded_sequence(x, torch.tensor([5, 3]))] if form == "packed" else [x]
+    if form == "one sequence":
+        given = [x[:, 0]]
+    if form == "with state":
+        given = [x, torch.utils._pytree.tree_map(torch.zeros_like, layer(x)[1])]
+    mem = memristive(layer)
+    for learns in (True, False):
+        with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(learns):
+            wanted, found = floats(layer(*given)), floats(mem(*given))
+        assert [each.dtype for each in found] == [each.dtype for each in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            assert (one.double() - other.double()).abs().max() < 0.03
+
+
 # -- what does not fit -----------------------------------------------------------------------------
 
 
@@ -478,3 +505,68 @@ def test_a_weight_that_a_hook_computes_is_written_as_computed():
     torch.testing.assert_close(chip(x)[0], layer(x)[0], rtol=0, atol=1e-5)
     chip(x)[0].sum().backward()
     assert chip.weight_hh_l0_v.grad is not None
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """How often torch's own kernels were taken."""
+    calls = []
+
+    def watched(name, kernel):
+        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
+
+    for name, kernel in recurrent_at_once._KERNELS.items():
+        monkeypatch.setitem(recurrent_at_once._KERNELS, name, watched(name, kernel))
+    return calls
+
+
+@kinds
+@pytest.mark.parametrize("way", [{}, {"bias": "mapped"}, {"nonidealities": ["d2d"]}])
+@pytest.mark.parametrize("lengths", [None, [5, 5, 5], [5, 3, 1]])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False}])
+def test_exact_reads_without_gradients_take_torch_s_kernel(kind, way, lengths, options, taken):
+    mem = memristive(kind(4, 6, **options), **way).eval()
+    x = draws(5, 3, 4)
+    x = x if lengths is None else pack_padded_sequence(x, torch.tensor(lengths))
+    in_steps = floats(mem(x))
+    assert not taken
+    with torch.no_grad():
+        at_once = floats(mem(x))
+    backwards = options.get("bidirectional", False) and lengths != [5, 3, 1]
+    assert len(taken) == options.get("num_layers", 1) * (1 + backwards)
+    for one, other in zip(at_once, in_steps, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@kinds
+@pytest.mark.parametrize(
+    "way",
+    [{"dac": {"name": "uniform", "bits": 8}}, {"nonidealities": ["read_noise"]}, {"layers": JOINT}],
+)
+def test_other_reads_do_not(kind, way, taken):
+    x = draws(5, 3, 4)
+    mem = memristive(kind(4, 6), calibration=x if "dac" in way else None, **way).eval()
+    with torch.no_grad():
+        mem(x)
+        memristive(kind(4, 6)).double()(x.double())
+    assert not taken
+
+
+@kinds
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_who_hooks_the_inputs_of_arrays_sees_each_step(kind, register, taken):
+    mem = memristive(kind(4, 6)).eval()
+    x, seen = draws(5, 3, 4), []
+    with torch.no_grad():
+        wanted = floats(mem(x))
+        taken.clear()
+        arrays = mem.matrices["weight_hh_l0"].crossbar
+        handle = getattr(arrays.input, register)(lambda _, given, *__: seen.append(given[0]))
+        found = floats(mem(x))
+        assert not taken
+        assert [each.shape[0] for each in seen] == [3] * 5
+        handle.remove()
+        mem(x)
+    assert taken
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -65,6 +65,27 @@ def test_an_ideal_layer_alone_has_no_effects_and_a_name():
     assert row.endswith("1e-06 .. 0.0001 S  none")
 
 
+def test_summary_shows_what_the_wires_take_where_it_is_asked_for():
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        for layer in model:
+            layer.weight.fill_(1.0)
+    ohmic = {"device": {"name": "ideal", "r_on": 1e4, "r_off": 1e12}, "mapper": "offset"}
+    wires = {"name": "ir_drop", "word_line": 0.0, "bit_line": 0.0, "driver": 1e3}
+    chip = memcore.convert(
+        model, {"0": CrossbarConfig(**ohmic, nonidealities=[wires]), "1": CrossbarConfig(**ohmic)}
+    )
+    first, second = memcore.summary(chip, wires=True).layers
+    # A driver of 1 kohm before a cell of 0.1 mS and a reference in the middle of the window.
+    assert first.loss.largest == pytest.approx(0.15 / 1.15, rel=1e-3)
+    assert second.loss is None
+    lines = str(memcore.summary(chip, wires=True)).splitlines()
+    assert "wires take" in lines[0]
+    assert "at most 13 %" in lines[1]
+    assert "nothing" in lines[2]
+    assert "wires take" not in str(memcore.summary(chip))
+
+
 def test_provenance_traces_every_plugin_to_a_distribution_and_its_version(mem):
     entries = memcore.provenance(mem)
     assert [entry["name"] for entry in entries] == [

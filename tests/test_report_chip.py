@@ -14,8 +14,9 @@ from memcore import study
 from memcore.pages.heat import Heat
 from memcore.pages.histogram import Counts, Histogram
 from memcore.pages.markup import joined
+from memcore.report.wires import loss_of
 from memcore.study import first_chip as chips
-from memcore.study.first_chip import first_chip, loss_of
+from memcore.study.first_chip import first_chip
 from memcore.study.models import digits_vgg
 from memcore.study.network import checkpoints
 from memcore.study.page_chip import sections
@@ -113,6 +114,58 @@ def test_cells_that_are_subtracted_are_told_by_their_kind(mapper: str, kind: str
 # -- what the wires take ---------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def aged(tmp_path_factory: pytest.TempPathFactory) -> study.Results:
+    """A study over ages, of cells whose conductance falls as a known power of the time."""
+    content = {
+        "study": {"name": "ages", "checkpoint": "digits_vgg", "chips": 2, "samples": 20},
+        "crossbar": {
+            "device": {"name": "ideal", "r_on": 1e4, "r_off": 1e6},
+            "nonidealities": [{"name": "drift", "nu": 0.1, "t0": 1.0}],
+        },
+        "sweep": [
+            {
+                "name": "age",
+                "axes": {
+                    "age": {"values": [0, 1, 100, 8760], "unit": "h", "moves": {"age": 3600.0}}
+                },
+            }
+        ],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memcore.study.finishing.plot", lambda *_: None)
+        return study.run(content, tmp_path_factory.mktemp("ages"), progress=False)
+
+
+def test_cells_are_shown_after_the_longest_life_of_the_study(aged: study.Results) -> None:
+    chip = first_chip(aged)
+    assert str(chip.life) == "365.0 days"
+    for seen in chip.matrices:
+        for held in seen.cells:
+            assert held.aged is not None
+            ratio = (8760 * 3600.0) ** -0.1
+            torch.testing.assert_close(held.aged, ratio * held.held, rtol=1e-5, atol=0)
+    text = study.report(aged).read_text()
+    assert "what they hold after 365.0 days" in text
+    assert text.count('class="aged"') > text.count('class="held"') / 2
+    assert "mean aged" in text
+
+
+def test_a_study_over_ages_has_accuracy_over_time_with_intervals(aged: study.Results) -> None:
+    text = study.report(aged).read_text()
+    picture = text[text.index('data-name="ages-age"') - 200 :]
+    picture = picture[: picture.index("</svg>")]
+    assert 'class="line"' in picture
+    assert 'class="band"' in picture
+    for label in ("0", "1", "100", "8760"):
+        assert f">{label}</text>" in picture
+
+
+def test_nothing_is_aged_where_nothing_passes(page: Path, chip: chips.FirstChip) -> None:
+    assert all(held.aged is None for seen in chip.matrices for held in seen.cells)
+    assert 'class="aged"' not in page.read_text()
+
+
 def test_a_single_cell_loses_what_a_divider_takes() -> None:
     wires = memcore.Wires(word_line=30.0, bit_line=20.0)
     loss = loss_of(memcore.Crossbar(torch.tensor([[1e-3]]), wires=wires))
@@ -145,6 +198,20 @@ def test_approximated_wires_lose_conductance_and_no_wires_nothing() -> None:
     assert exact is not None
     assert (approximate.quantity, exact.quantity) == ("conductance", "voltage")
     assert 0 < approximate.mean < 0.5
+
+
+@pytest.mark.parametrize("effect", ["ir_drop", "ir_drop_series"])
+def test_losses_are_found_where_the_cells_are_whatever_the_default_device(effect: str) -> None:
+    config = memcore.CrossbarConfig(
+        device="ideal", nonidealities=[{"name": effect, "segment": 5.0}]
+    )
+    crossbar = memcore.convert(torch.nn.Linear(6, 3), config).crossbar
+    expected = loss_of(crossbar)
+    with torch.device("meta"):
+        found = loss_of(crossbar)
+    assert expected is not None
+    assert found is not None
+    assert found.mean == expected.mean
 
 
 def test_rows_that_nothing_drives_are_not_counted() -> None:

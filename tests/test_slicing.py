@@ -15,14 +15,13 @@ from memcore import (
     Lookup,
     Mapped,
     Mapper,
-    NonIdeality,
     Part,
-    Product,
-    Stage,
     Stream,
     UniformLevels,
 )
+from memcore.contracts.records import Context
 from memcore.testing.cases import ReferenceDevice
+from memcore.testing.layer_case import Ohmic
 
 LOW, HIGH = 1e-5, 8e-5
 DEVICE = ReferenceDevice(r_on=1 / HIGH, r_off=1 / LOW)
@@ -122,19 +121,33 @@ def test_every_slicing_and_coding_gives_the_integer_product(
     assert torch.equal((2 * found).round(), 2 * expected)
 
 
-class Ohm(Product):
-    def currents(self, v, g):
-        return (v.unsqueeze(-2) @ g).squeeze(-2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneByOne(NonIdeality):
-    """Ohm's law, which the fused kernel does not take: it multiplies by one over a step."""
-
-    stage = Stage.MVM
-
-    def bind(self, array, ctx):
-        return Ohm()
+@pytest.mark.parametrize("encoding", ["differential", "offset", "twos_complement"])
+@pytest.mark.parametrize("rows_at_once", [None, 3])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_spikes_that_are_counted_give_the_integer_product(encoding, rows_at_once, copies):
+    layer, w_max = integer_layer(5, encoding)
+    x, volts, unit = integers(-8, 7, 6, 11), 0.25, 2.0**-16  # powers of two, which floats add up
+    lanes = 4 if encoding == "differential" else 5
+    mem = memcore.convert(
+        layer,
+        CrossbarConfig(
+            device=ReferenceDevice(r_on=1 / (2 * unit), r_off=1 / unit),
+            mapper={
+                "name": "bit_slice",
+                "weight_bits": 5,
+                "slice_bits": 1,
+                "encoding": encoding,
+                "w_max": w_max,
+            },
+            dac={"name": "spike_code", "bits": 4, "full_scale": 7.0, "signed": "twos_complement"},
+            adc={"name": "integrate_fire", "bits": 8, "threshold": volts * unit},
+            read_voltage=volts * 7 / 8,  # of the largest code, the lowest of which is -8
+            rows_at_once=rows_at_once,
+            lanes=[{"copies": copies}, *[{}] * (lanes - 1)],
+        ),
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(mem(x), layer(x), rtol=0, atol=1e-4)
 
 
 # -- ranges of tiles -------------------------------------------------------------------------------
@@ -153,10 +166,10 @@ TILED = {
     "exact": {},
     "ADC": {"adc": {"name": "uniform", "bits": 20}},
     "groups": {"adc": {"name": "uniform", "bits": 20}, "rows_at_once": 3},
-    "circuit": {"nonidealities": [OneByOne()]},
-    "circuit, groups": {"nonidealities": [OneByOne()], "rows_at_once": 3},
+    "circuit": {"nonidealities": [Ohmic()]},
+    "circuit, groups": {"nonidealities": [Ohmic()], "rows_at_once": 3},
     "circuit, ADC, groups": {
-        "nonidealities": [OneByOne()],
+        "nonidealities": [Ohmic()],
         "adc": {"name": "uniform", "bits": 20},
         "rows_at_once": 3,
     },
@@ -267,7 +280,7 @@ def test_outputs_of_mnsim_come_back_to_the_digit(bits, cell):
         },
         read_voltage=volts,
         tile=(256, 256),
-        nonidealities=[OneByOne()],
+        nonidealities=[Ohmic()],
     )
     with torch.no_grad():
         y = (mem(x[None])[0] / 20 * 255).round() * 20 / 255
@@ -383,3 +396,25 @@ def test_outputs_of_neurosim_come_back_to_the_digit(bits, cell):
     with torch.no_grad():
         y = mem(x[None])[0] * (127.5 / 128) * (255 / 256)  # its steps are 1/128 and 1/256
     torch.testing.assert_close(y, y.new_tensor(NEUROSIM[bits, cell]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [1, 2, 4])
+def test_a_fixed_range_is_right_on_average_where_one_of_the_batch_rounds_down(cell):
+    """The sums of 128 rows that NeuroSim's emulation digitises, in 5 bits."""
+    i, j = torch.arange(256, dtype=torch.float64), torch.arange(4, dtype=torch.float64)
+    weight = (255 / 2 * ((((7 * i + 13 * j[:, None]) % 255 - 127) / 128) + 1)).round().long()
+    inputs = ((11 * i) % 256 / 256 * 255).round().long()
+    bit = (inputs >> torch.arange(8)[:, None]) & 1
+    digits = (weight >> torch.arange(0, 8, cell)[:, None, None]) & (2**cell - 1)
+    product = bit[:, None, None] * digits  # steps, slices, outputs, rows
+    sums = product.unflatten(-1, (2, 128)).sum(-1).double().movedim(-1, 2)
+    low, high = sums.amin(-1, keepdim=True), sums.amax(-1, keepdim=True)
+    apart = (high > low).expand(sums.shape)
+    told = OfTheBatch(5)(sums.flatten(0, 2)[None, None])[0, 0]
+    lost = (told.view(sums.shape) - sums) / ((high - low) / 2**5)
+    assert lost[apart].mean() < -0.3
+    top = 128.0 * (2**cell - 1)
+    fixed = memcore.converters["uniform"](bits=5, full_scale=(0.0, top))
+    form = fixed.bind(torch.tensor([0.0, top]), Context(random=Stream(0)))
+    missed = (form(sums.float()).double() - sums) / float(form.step)
+    assert missed.mean().abs() < 0.1

@@ -182,6 +182,83 @@ def test_more_chips_keep_the_first_ones(toml: Path, tmp_path: Path, finished: Pa
         assert row.correct[:3] == first.correct
 
 
+def test_a_folder_goes_on_with_more_chips_and_ends_like_a_fresh_run(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chips that are there are not evaluated again, those of an unfinished run neither."""
+    edited(toml, "seed = 1", 'seed = 1\ncost = ["array"]')
+    fresh = study.run(toml, tmp_path / "fresh", chips=5)
+    study.run(toml, tmp_path / "grown")
+    study.run(toml, tmp_path / "torn", shard="1/2")
+    count = len(list((tmp_path / "torn" / "units").rglob("*.json")))
+    assert 0 < count < 15
+    evaluated = []
+    real = study.work.evaluate_chip
+    monkeypatch.setattr(
+        "memcore.study.work.evaluate_chip", lambda *a: (evaluated.append(a), real(*a))[1]
+    )
+    for name, known in (("grown", 15), ("torn", count)):
+        evaluated.clear()
+        results = study.run(toml, tmp_path / name, chips=5)
+        assert len(evaluated) == 25 - known
+        assert str(results) == str(fresh)
+        assert contents(tmp_path / name) == contents(tmp_path / "fresh")
+
+
+def test_a_run_that_is_stopped_while_it_takes_chips_over_loses_none(
+    toml: Path, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.run(toml, tmp_path / "fresh", chips=4)
+    todo: list[Any] = []
+    real = study.work.evaluate_chip
+    monkeypatch.setattr(
+        "memcore.study.work.evaluate_chip", lambda *a: (todo.append(a), real(*a))[1]
+    )
+    for place in ("Units.write", "Store.resolve", "Store.drop"):
+        folder = tmp_path / place
+        for file, content in contents(out).items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(content)
+        with monkeypatch.context() as patch:
+            kind, name = place.split(".")
+            patch.setattr(getattr(study.growing, kind), name, stop_at_the_second(kind, name))
+            with pytest.raises(KeyboardInterrupt):
+                study.run(toml, folder, chips=4)
+        todo.clear()
+        study.run(toml, folder, chips=4)
+        assert len(todo) == 5
+        assert contents(folder) == contents(tmp_path / "fresh")
+
+
+def stop_at_the_second(kind: str, name: str) -> Any:
+    real = getattr(getattr(study.growing, kind), name)
+    calls = []
+
+    def stopped(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == (2 if name == "write" else 1):
+            raise KeyboardInterrupt
+        return real(*args)
+
+    return stopped
+
+
+def test_fewer_chips_than_a_folder_holds_are_refused_with_what_to_do(toml: Path, out: Path) -> None:
+    before = contents(out)
+    with pytest.raises(StudyError, match=r"holds 3 chips of this study .*expected chips = 3 or"):
+        study.run(toml, out, chips=2)
+    assert contents(out) == before
+
+
+def test_a_folder_does_not_grow_while_another_run_works_in_it(toml: Path, out: Path) -> None:
+    before = contents(out)
+    with Locks(out) as locks:
+        locks.join()
+        with pytest.raises(StudyError, match="another run is working in"):
+            study.run(toml, out, chips=4)
+    assert contents(out) == before
+
+
 def test_the_same_chips_are_reused_at_every_setting(toml: Path, tmp_path: Path) -> None:
     edited(toml, "[0.0, 0.2, 0.8]", "[0.8, 0.8]")
     first, second = study.run(toml, tmp_path / "out").sweep("noise")

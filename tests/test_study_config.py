@@ -5,8 +5,9 @@ import pytest
 
 import memcore
 from memcore.errors import StudyError
-from memcore.study import Study, read
+from memcore.study import Study, config, read
 from memcore.study.config import packaged
+from memcore.study.data import digits
 from memcore.study.sweeps import configuration, points
 
 
@@ -91,6 +92,22 @@ def test_non_idealities_are_reached_by_name_and_by_number() -> None:
 def test_a_plugin_given_by_its_name_takes_parameters() -> None:
     (found,) = crossbars({**BASE, **sweep(axes={"mapper.clip": [0.9]})})
     assert found["mapper"] == {"name": "differential", "clip": 0.9}
+
+
+def test_lanes_are_reached_by_their_number_and_parameters_of_their_plugins() -> None:
+    crossbar = {
+        "device": "ideal",
+        "mapper": {"name": "bit_slice", "slice_bits": [3, 4]},
+        "adc": "uniform",
+        "lanes": [{"adc": "uniform"}, {"nonidealities": ["finite_states"]}],
+    }
+    axes = {"lanes.0.adc.bits": [5], "lanes.1.copies": [3]}
+    given = {"lanes.1.nonidealities.finite_states.states": 9}
+    (found,) = crossbars({**BASE, "crossbar": crossbar, **sweep(axes=axes, set=given)})
+    assert found["lanes"] == [
+        {"adc": {"name": "uniform", "bits": 5}},
+        {"nonidealities": [{"name": "finite_states", "states": 9}], "copies": 3},
+    ]
 
 
 def test_set_holds_for_the_whole_sweep_and_for_no_other() -> None:
@@ -207,3 +224,22 @@ def test_a_packaged_study_is_known_by_its_name(name: str) -> None:
     study = read(name)
     assert study.study.name == name
     assert [configuration(point) for point in points(study)]
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_a_packaged_study_says_where_images_are_moved_in_training(name: str) -> None:
+    """Data sets bring shifts; a study says so beside them, or has none."""
+    found, said = read(name), (Path(config.__file__).parent / f"{name}.toml").read_text()
+    brought = {"digits": digits().augment, "cifar10": {"shift": 4, "flip": True}}
+    recipe = found.train.over(brought.get(found.study.data["name"], {}))
+    assert (recipe.shift > 0) == ("# which shifts images by up to" in said)
+    assert recipe.flip == ("mirrors" in said)
+
+
+def test_a_folder_of_its_name_hides_no_packaged_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results may lie in `demo`, from where one goes on with `memcore run demo`."""
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read("demo").study.name == "demo"

@@ -1,6 +1,7 @@
 """Accuracy beside energy, time and area in a study, with the Pareto front."""
 
 import csv
+import dataclasses
 import random
 import sys
 
@@ -70,12 +71,30 @@ def test_table_csv_and_plot_have_the_costs(bars, tmp_path, monkeypatch):
     assert float(lines[0]["components_energy_J"]) == pytest.approx(energies[0], rel=1e-5)
     assert float(lines[2]["mnsim_area_m2"]) > 0
     pytest.importorskip("matplotlib")
-    titles = [axes.get_title(loc="left") for axes in figure(results).axes if axes.get_visible()]
+    drawn = figure(results)
+    titles = [axes.get_title(loc="left") for axes in drawn.axes if axes.get_visible()]
     assert titles[1:] == [
         f"{what} of an inference by {model}"
         for model in ("components", "mnsim")
         for what in ("energy", "time", "area")
     ]
+
+
+def test_numbers_on_logarithmic_axes_of_costs_are_plain(bars, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("memcore.study.finishing._draw", lambda _: None)  # takes seconds
+    results = study.run(bars, tmp_path / "out")
+    prices = {
+        name: tuple(dataclasses.replace(each, energy=10.0 ** -(9 - number)) for each in priced)
+        for number, (name, priced) in enumerate(results.prices.items())
+    }
+    drawn = figure(dataclasses.replace(results, prices=prices))
+    drawn.canvas.draw()
+    wide = [axes for axes in drawn.axes if axes.get_xscale() == "log"]
+    assert wide
+    for axes in wide:
+        words = [label.get_text() for label in axes.get_xticklabels(which="both")]
+        assert all(float(word) > 0 for word in words if word)
 
 
 def test_costs_are_kept_and_another_model_evaluates_no_chip_again(bars, tmp_path, monkeypatch):

@@ -55,16 +55,6 @@ KILLS = int(os.environ.get("MEMCORE_KILLS", "60"))  # of the long test
 
 
 @pytest.fixture(scope="module")
-def sketch() -> Iterator[None]:
-    """A picture that takes no time: these tests are about files."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
-        )
-        yield
-
-
-@pytest.fixture(scope="module")
 def case(sketch: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study file beside its module, and in "out" what a run that nothing disturbs leaves."""
     folder = tmp_path_factory.mktemp("case")

@@ -9,19 +9,20 @@ from torch import nn
 
 from memcore import CrossbarConfig, StudyError
 from memcore.study import Dataset, General, Recipe, Split, checkpoints, read, run
-from memcore.study.data import digits
+from memcore.study.data import digits, orders
 from memcore.study.evaluation import evaluate_chip
 from memcore.study.hardware import Hardware
 from memcore.study.life import Life
-from memcore.study.metrics import accuracy
-from memcore.study.models import digits_lstm
+from memcore.study.metrics import accuracy, sequence
+from memcore.study.models import RECIPES, digits_lstm, orders_gpt
+from memcore.study.orders import NAMES, WORDS
 from memcore.study.sweeps import configuration, points
 from memcore.study.training import Training
 
 CPU = torch.device("cpu")
 SPREAD = {"device": "ideal", "nonidealities": [{"name": "d2d", "std": 0.5}]}
 BITS = {"name": "uniform", "bits": 6}
-TRAINED = ["spread_lstm_trained", "spread_vgg_trained"]
+TRAINED = ["spread_gpt_trained", "spread_lstm_trained", "spread_vgg_trained"]
 
 
 def network() -> nn.Module:
@@ -138,3 +139,52 @@ def test_a_packaged_study_trains_through_the_spread_that_its_pair_meets_unprepar
 
 def test_an_lstm_reads_digits_row_by_row() -> None:
     assert digits_lstm()(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_a_gpt_sees_no_word_that_follows() -> None:
+    model, texts = orders_gpt(), orders(train=4, test=1).train.images
+    changed = texts.clone()
+    changed[:, 30:] = 0
+    with torch.no_grad():
+        first, second = model(texts), model(changed)
+    torch.testing.assert_close(first[:, :30], second[:, :30])
+    assert not torch.allclose(first[:, 30:], second[:, 30:])
+
+
+def test_what_is_judged_of_orders_follows_from_the_words_before() -> None:
+    data = orders(train=20, test=200)
+    assert torch.equal(data.test.images, orders(train=1, test=219).test.images[19:])
+    judged = 0
+    for text, labels in zip(data.test.images.tolist(), data.test.labels.tolist(), strict=True):
+        wants: dict[int, int] = {}
+        for place in range(0, 47, 3):
+            name, thing = text[place], labels[place]
+            assert WORDS[name] in NAMES
+            assert thing == wants.get(name, -100)
+            wants[name] = text[place + 1]
+            judged += thing != -100
+        assert set(labels[1::3]) | set(labels[2::3]) == {-100}
+    assert judged > 200 * 8
+
+
+@pytest.mark.slow
+def test_a_small_gpt_remembers_who_wants_what() -> None:
+    torch.manual_seed(0)
+    data, model, metric = orders(test=100), orders_gpt(), sequence()
+    recipe = Recipe(**RECIPES["orders_gpt"])
+    Training(data, recipe, 0, CPU, loss=metric.loss).run(model)
+    with torch.no_grad():
+        score = metric.judge([(model(data.test.images), data.test.labels)])
+    assert score.value > 0.95
+
+
+def test_the_study_of_a_gpt_runs_in_small(tmp_path: Path) -> None:
+    whole = read("spread_gpt_trained", chips=1, samples=2).model_dump(
+        mode="json", exclude_unset=True
+    )
+    whole["study"]["data"] = {"name": "orders", "train": 64, "test": 4}
+    whole["train"]["epochs"] = 1
+    whole["sweep"][0]["axes"]["spread"]["values"] = [0, 50]
+    found = run(whole, tmp_path, progress=False)
+    assert [row.samples for row in found.rows] == [found.rows[0].samples] * 2
+    assert all(0 <= row.mean <= 1 for row in found.rows)

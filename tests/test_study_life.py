@@ -13,6 +13,7 @@ from memcore.errors import NoEffectWarning, StudyError
 from memcore.study import read
 from memcore.study.config import packaged
 from memcore.study.layered import arrays, converted
+from memcore.study.life import waiting
 from memcore.study.models import digits_vgg
 from memcore.study.sweeps import configuration, points
 
@@ -52,6 +53,17 @@ def test_an_effect_that_waits_in_vain_for_time_is_named(tmp_path: Path) -> None:
     axes = {"nonidealities.drift.nu": [0.0, 0.1, 5.0]}
     with pytest.warns(NoEffectWarning, match=r"sweep 's': drift had no effect.*give age, cycles"):
         study.run(content(DRIFT, axes, samples=10), tmp_path)
+
+
+def test_effects_of_single_lanes_wait_too_and_those_left_out_do_not() -> None:
+    slices = {"name": "bit_slice", "weight_bits": 5, "slice_bits": 2}
+    lanes = [{"nonidealities": DRIFT["nonidealities"]}, {}]
+    config = memcore.CrossbarConfig(device="ideal", mapper=slices, lanes=lanes)
+    assert waiting([config, config]) == list(config.lanes[0].nonidealities)
+    assert waiting([config.replace(without=["drift"])]) == []
+    assert waiting([memcore.CrossbarConfig(**DRIFT, without=["drift"])]) == []
+    aged = memcore.CrossbarConfig(device="pcm")  # whose drift nobody asked for
+    assert waiting([aged]) == []
 
 
 def test_time_that_nothing_feels_is_named(tmp_path: Path) -> None:

@@ -409,6 +409,30 @@ def test_axes_are_labelled_with_round_numbers(scale: Scale, labels: list[str]) -
     assert all(-1e-9 <= tick.place <= 1 + 1e-9 for tick in scale.ticks)
 
 
+def test_zero_has_a_place_on_a_logarithmic_axis() -> None:
+    scale = Scale.over("log", [0, 1.0, 100.0], labelled=True)
+    places = [scale.place(value) for value in (0, 1.0, 100.0)]
+    assert places == sorted(places)
+    assert all(0 < place < 1 for place in places)
+    assert [tick.label for tick in scale.ticks] == ["0", "1", "100"]
+    assert [tick.label for tick in Scale.over("log", [0, 1.0, 1000.0]).ticks][:2] == ["0", "1"]
+
+
+def test_a_long_name_of_an_axis_is_broken_and_inside_of_the_picture() -> None:
+    name = "standard deviation of the conductances of all cells after they were written, over mean"
+    x, y = Scale.over("linear", [0.0, 1.0]), Scale.over("linear", [0.0, 1.0])
+    marks = (Mark(0.0, 0.5, "tip"), Mark(1.0, 0.7, "tip"))
+    chart = Chart("n", "t", x, y, name, "y" * 90, (Series("s", marks),))
+    root = ET.fromstring(chart.svg)
+    texts = [part for part in root.iter() if (part.get("class") or "").startswith("label")]
+    assert "".join(part.text or "" for part in texts[1::-1]).replace(" ", "") == name.replace(
+        " ", ""
+    )
+    _, _, _, height = map(float, (root.get("viewBox") or "").split())
+    assert all(float(part.get("y") or 0) < height for part in texts)
+    assert max(len(part.text or "") for part in texts) <= 54
+
+
 def test_a_chart_of_one_point_and_of_long_categories_is_drawn() -> None:
     words = ["a very long name of a category", "another one that is as long"]
     for x, values in ((Scale.over("linear", [3.0]), [3.0]), (Scale.over("category", words), words)):

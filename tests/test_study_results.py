@@ -1,9 +1,13 @@
 import csv
 import html
 import io
+import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.text import Text
 from scipy import stats
 
 from memcore.errors import StudyError
@@ -119,7 +123,7 @@ def test_the_picture_is_the_same_every_time(tmp_path: Path) -> None:
 
 def test_a_panel_says_which_effects_are_on(tmp_path: Path) -> None:
     study = results(tmp_path).study
-    assert effects(study, study.sweep[0]) == "ideal, r_on vary from cell to cell, finite states"
+    assert effects(study, study.sweep[0]) == "ideal, r_on varies from cell to cell, finite states"
 
 
 def test_what_differs_between_the_points_of_a_sweep_is_not_said_of_all() -> None:
@@ -143,9 +147,9 @@ def test_what_differs_between_the_points_of_a_sweep_is_not_said_of_all() -> None
     assert [effects(study, sweep) for sweep in study.sweep] == [
         "classifier: ADC uniform",
         "ideal, classifier: ADC uniform",
-        "vteam, r_on vary from cell to cell, classifier: ADC uniform",
-        "vteam, r_on vary from cell to cell, drift, classifier: ADC uniform, 10 s after writing",
-        "vteam, r_on vary from cell to cell, classifier: ideal, ADC uniform",
+        "vteam, r_on varies from cell to cell, classifier: ADC uniform",
+        "vteam, r_on varies from cell to cell, drift, classifier: ADC uniform, 10 s after writing",
+        "vteam, r_on varies from cell to cell, classifier: ideal, ADC uniform",
     ]
 
 
@@ -249,3 +253,47 @@ def test_the_difference_of_two_settings_is_that_of_their_chips(tmp_path: Path) -
     assert found.chips == 3
     alone = results(tmp_path).difference(row("s", 0, {}, 150), row("s", 1, {}, 140, 130))
     assert (alone.mean, alone.interval, alone.chips) == (pytest.approx(0.05), None, 1)
+
+
+def test_names_under_a_panel_do_not_overlap_and_points_are_called_so(tmp_path: Path) -> None:
+    names = ["EpiRAM (92)", "GST PCM (89)", "HZO FeFET (88)", "TaOx/HfOx (80)", "Ag:a-Si (72)"]
+    axis = {"values": names, "moves": {"mapper": ["offset", "differential"] * 2 + ["offset"]}}
+    study = read({"sweep": [{"name": "s", "axes": {"synapse": axis}}], "study": {"chips": 2}})
+    rows = tuple(row("s", k, {"synapse": name}, 150, 160) for k, name in enumerate(names))
+    drawn = figure(Results(study, 0.9, 200, rows, True, tmp_path))
+    drawn.draw_without_rendering()
+    labels = drawn.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == names
+    for one, other in itertools.pairwise(labels):  # which are read along their own direction
+        apart = (
+            other.get_transform().transform(other.get_position())[0]
+            - (one.get_transform().transform(one.get_position())[0])
+        )
+        height = min(each.get_window_extent().height for each in (one, other))
+        wide = max(each.get_window_extent().width for each in (one, other))
+        assert wide < apart or (one.get_rotation() == 30 and height < 2 * apart)
+    assert all(label.get_window_extent().x0 >= 0 for label in labels)
+    captions = [text.get_text() for text in drawn.findobj(Text) if "95 %" in text.get_text()]
+    assert "Points and bars: mean" in captions[0].replace("\n", " ")
+
+
+def test_long_titles_and_legends_stay_in_a_narrow_picture(tmp_path: Path) -> None:
+    word = "sixteen letters "
+    label = (5 * word).strip()
+    axes: dict[str, Any] = {
+        "side": {"values": ["left", "right"], "moves": {"mapper": ["offset", "differential"]}},
+        "tile": {"values": [8, 16], "moves": {"tile": [[8, 8], [16, 16]]}, "label": label},
+    }
+    study = read({"study": {"title": (6 * word).strip()}, "sweep": [{"name": "s", "axes": axes}]})
+    settings = [{"side": side, "tile": tile} for side in ("left", "right") for tile in (8, 16)]
+    rows = tuple(row("s", k, {**each}, 150, 160) for k, each in enumerate(settings))
+    drawn = figure(Results(study, 0.9, 200, rows, True, tmp_path))
+    drawn.draw_without_rendering()
+    (panel,), (right, _) = drawn.axes, drawn.canvas.get_width_height()
+    legend = panel.get_legend()
+    assert legend is not None
+    texts = [text for text in drawn.findobj(Text) if "sixteen" in text.get_text()]
+    assert {*legend.get_texts()} < {*texts}
+    assert all(text.get_window_extent().x1 <= right for text in texts)
+    bands = [each for each in panel.collections if isinstance(each, PolyCollection)]
+    assert not bands  # nothing lies between two words

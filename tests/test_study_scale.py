@@ -20,7 +20,6 @@ import pytest
 import memcore
 from memcore import study
 from memcore.errors import ConfigError, StudyError
-from memcore.study import files
 from memcore.testing import checks_for
 
 MODULE = """
@@ -86,16 +85,6 @@ name = "noise"
 """
 UNITS = 12
 FORKED = {"name": "processes", "workers": 2, "start": "fork"}
-
-
-@pytest.fixture(scope="module")
-def sketch() -> Iterator[None]:
-    """A picture that takes no time: these tests are about the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "memcore.study.finishing.plot", lambda _, path: files.write_atomic(path, b"picture")
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +293,7 @@ def test_workers_end_with_a_run_that_is_killed(case: Path, tmp_path: Path) -> No
     want(case, "slow")
     head = child(lambda: run(case, tmp_path / "out", executor=FORKED))
     until((case / "log").exists)
-    workers = {int(line) for line in (case / "log").read_text().splitlines()}
+    workers = set(logged(case))
     os.kill(head, signal.SIGKILL)
     os.waitpid(head, 0)
     until(lambda: not any(is_alive(worker) for worker in workers))
@@ -317,6 +306,11 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def logged(case: Path) -> list[int]:
+    log = case / "log"
+    return [int(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 def is_alive(process: int) -> bool:
@@ -354,6 +348,25 @@ def test_a_run_takes_over_what_a_dead_one_was_at(case: Path, tmp_path: Path) -> 
     assert judged(case) <= UNITS + 1
 
 
+@pytest.mark.parametrize("skew", [-1e8, 1e8], ids=["behind", "ahead"])
+def test_clocks_that_are_wrong_change_nothing(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skew: float
+) -> None:
+    # Another machine left half of the chips, and its clock is years away from the one of this run.
+    out = tmp_path / "out"
+    run(case, out, shard="1/2")
+    true = time.time()
+    for number, file in enumerate(sorted(out.rglob("*"))):
+        os.utime(file, times=(true + skew, true + skew - 100 * (number % 3)))
+    monkeypatch.setattr(time, "time", lambda: true - skew)
+    left = study.status(out).seconds_left
+    assert left is None or left >= 0
+    (case / "log").unlink()
+    run(case, out)
+    assert judged(case) == UNITS / 2
+    assert contents(out) == contents(case / "out")
+
+
 @pytest.mark.slow
 def test_runs_and_workers_killed_at_random_moments_end_with_the_same_bytes(
     case: Path, tmp_path: Path
@@ -365,9 +378,10 @@ def test_runs_and_workers_killed_at_random_moments_end_with_the_same_bytes(
         for _ in range(3):
             (case / "log").unlink(missing_ok=True)
             head = child(lambda out=out: run(case, out, executor=FORKED))
-            until((case / "log").exists)
+            # A run that finds every unit judged has nothing to log, only a table to write.
+            until(lambda head=head: (case / "log").exists() or not is_alive(head))
             time.sleep(generator.uniform(0.0, 0.4))
-            workers = [int(line) for line in (case / "log").read_text().splitlines()]
+            workers = logged(case)
             victim = generator.choice([head, *(each for each in workers if is_alive(each))])
             os.kill(victim, signal.SIGKILL)
             os.waitpid(head, 0)

@@ -8,7 +8,7 @@ import pytest
 import memcore
 
 EXT = Path(__file__).parent.parent / "docs" / "_ext"
-TABLES = ("promises", "nonidealities", "mappers")
+TABLES = ("promises", "nonidealities", "mappers", "lanes", "converters", "compressions")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_the_page_says_what_trying_gives(support, name):
 def test_the_page_has_every_table_and_every_plugin(support):
     assert set(support.TABLES) == set(TABLES)
     text = support.PAGE.read_text(encoding="utf-8")
-    for kind in ("layers", "nonidealities", "mappers"):
+    for kind in ("layers", "nonidealities", "mappers", "converters", "compressions"):
         for name in support.bundled(kind):
             assert f"`{name}`" in text
 

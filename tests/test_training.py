@@ -29,6 +29,12 @@ WAYS = {
     "weight noise": {"training": {"weight_noise": 0.05}},
     "output noise": {"training": {"output_noise": 0.05}},
     "learned range": {"dac": "uniform", "training": {"input_range": {"batches": 2}}},
+    "learned output range": {
+        "nonidealities": [D2D],
+        "adc": {"name": "uniform", "bits": 6},
+        "tile": (16, 16),
+        "training": {"output_range": {}},
+    },
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
@@ -483,7 +489,7 @@ def test_clipped_gradients_and_mixed_precision_work():
 
 
 @traces
-@pytest.mark.parametrize("way", [w for w in WAYS if w != "learned range"])
+@pytest.mark.parametrize("way", [w for w in WAYS if "range" not in w])
 def test_a_compiled_step_is_one_graph_with_the_same_result(way):
     torch._dynamo.reset()
     mem = memristive(**WAYS[way])
@@ -588,11 +594,15 @@ def test_calibration_leaves_a_learned_range_alone():
     [
         ("on", r"training='on'; expected \"rehearsal\", \"off\""),
         ({"weight_nois": 1}, "training has no setting 'weight_nois'; did you mean 'weight_noise'"),
-        ({"weight_noise": -1}, "weight_noise=-1; expected a finite number >= 0"),
-        ({"chip": "all"}, "chip='all'; expected one of"),
-        ({"input_range": 3}, "input_range=3; expected a LearnedRange"),
-        ({"input_range": {"strt": 3}}, "input_range has no setting 'strt'; did you mean 'start'"),
-        ({"effects": 3}, "effects=3; expected names of effects"),
+        ({"weight_noise": -1}, r"^training\.weight_noise=-1; expected a finite number >= 0"),
+        ({"chip": "all"}, r"^training\.chip='all'; expected one of"),
+        ({"input_range": 3}, r"^training\.input_range=3; expected a LearnedRange"),
+        (
+            {"input_range": {"strt": 3}},
+            r"^training\.input_range has no setting 'strt'; did you mean 'start'",
+        ),
+        ({"input_range": {"start": -1}}, r"^training\.input_range\.start=-1; expected a finite"),
+        ({"effects": 3}, r"^training\.effects=3; expected names of effects"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(training, text):

@@ -29,6 +29,17 @@ def said(**settings):
     return [str(warning.message) for warning in caught]
 
 
+def test_a_programmer_without_pulses_is_said_of_lanes_that_know_them():
+    slices = {"name": "bit_slice", "weight_bits": 5, "slice_bits": 2}
+    settings = {"device": "ideal", "mapper": slices, "programmer": "direct"}
+    (message,) = said(**settings, lanes=[{"device": "soft_bounds"}, {}])
+    assert message.startswith("programmer='direct' sends no pulses: what 'soft_bounds' knows")
+    assert (
+        said(**{**settings, "programmer": "default"}, lanes=[{"device": "soft_bounds"}, {}]) == []
+    )
+    assert said(**{**settings, "device": "soft_bounds"}, lanes=[{"device": "ideal"}] * 2) == []
+
+
 # -- who writes ------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -197,7 +198,8 @@ def test_rules_with_two_arrays_tell_the_rates_of_both(rule):
     assert figures["rate of the slow array"] == pytest.approx(0.06)
     assert figures["transfers"] == 40
     if rule in ("tiki_taka", "tiki_taka2", "residual"):
-        assert figures["rate of the fast array"] == pytest.approx(0.02)
+        share = 0.25 if rule == "residual" else 1.0  # the sum of the arrays has the rate
+        assert figures["rate of the fast array"] == pytest.approx(0.02 / share)
     else:
         share, (x, d) = 0.1 * 5, (float(each) for each in module.largest)
         assert figures["rate of the fast array"] == pytest.approx(share * 0.01 / (x * d), rel=1e-5)
@@ -253,6 +255,18 @@ def test_computed_counts_are_the_product(counts):
     module(x.expand(200, 1, 3), d.expand(200, 1, 2), 20e-4 / 0.8)
     expected = -20e-4 / 0.8 * torch.einsum("ngo,ngi->goi", d, x)
     torch.testing.assert_close(cells.w / 200, expected, rtol=0, atol=0.5e-4)
+
+
+def test_momentum_adds_the_gradients_before_to_those_of_a_step():
+    cells = SoftBounds((1, 2, 3), dw=1e-4, soft=False)
+    module = bound({"name": "sgd_counts", "counts": "stochastic", "momentum": 0.5}, cells)
+    x, d = torch.tensor([[[1.0, -0.5, 0.25]]]), torch.tensor([[[0.8, -0.4]]])
+    for _ in range(3):
+        module(x, d, 100e-4)
+    expected = -100e-4 * (1 + 1.5 + 1.75) * torch.einsum("ngo,ngi->goi", d, x)
+    torch.testing.assert_close(cells.w, expected, rtol=0, atol=3.01e-4)  # each is rounded once
+    with pytest.raises(ConfigError, match=r"momentum=0\.5 came with counts='exact'"):
+        plugin("updates", {"name": "sgd_counts", "momentum": 0.5})
 
 
 def test_what_does_not_flip_with_the_signs_cancels():
@@ -441,22 +455,47 @@ def test_arrays_that_learn_what_coarser_ones_leave_need_few_states():
     assert last_rms({"name": "residual", "share": 0.002}) > 1.2 * found["residual"]
 
 
-def last_rms(rule, steps=3000, dw=0.2):
+def last_rms(rule, steps=3000):
     """RMS error in the last quarter of what the network reads, with ten states of its cells."""
+    last = mean_squares(rule, steps, 4, dw=0.2, c2c=0.1)[-1]
+    return last**0.5
+
+
+def mean_squares(rule, steps, parts, curvature=1.0, **cells):
+    """Mean squared errors in equal parts of a training of what the network reads."""
     random = torch.Generator().manual_seed(0)
     rule = plugin("updates", rule)
     target = torch.rand(1, 12, 12, generator=random) - 0.5
-    arrays = [SoftBounds((1, 12, 12), dw=dw, c2c=0.1, seed=k) for k in range(rule.arrays)]
+    arrays = [SoftBounds((1, 12, 12), seed=k, **cells) for k in range(rule.arrays)]
     module = rule.bind(tuple(arrays), Context(random=Stream(0)))
     squares = []
     for _ in range(steps):
         x = torch.randn(1, 1, 12, generator=random)
         w = sum(share * each.w for share, each in zip(rule.shares, arrays, strict=True))
         noise = 0.3 * torch.randn(1, 1, 12, generator=random)
-        module(x, torch.einsum("goi,ngi->ngo", w - target, x) + noise, LR)
+        error = torch.einsum("goi,ngi->ngo", w - target, x) + noise
+        module(x, curvature * error, LR)
         squares.append(float((w - target).square().mean()))
-    last = squares[3 * steps // 4 :]
-    return (sum(last) / len(last)) ** 0.5
+    return torch.tensor(squares).view(parts, -1).mean(1).tolist()
+
+
+@pytest.mark.slow
+def test_what_is_carried_does_not_overshoot_on_even_steps():
+    """No pull of even steps lets the weaker array forget; a flat loss damps nothing."""
+    even = {"steps": 2400, "parts": 4, "curvature": 0.05, "dw": 0.02, "soft": False}
+    spring = mean_squares({"name": "residual", "carry": 0.0}, **even)
+    assert spring[-1] > 1.5 * min(spring)
+    carried = mean_squares("residual", **even)
+    assert all(later < earlier for earlier, later in pairwise(carried))
+
+
+def test_a_carry_leaves_the_sum_as_it_is():
+    fine, coarse = SoftBounds((1, 3, 2), soft=False), SoftBounds((1, 3, 2), dw=0.08, soft=False)
+    fine._w.fill_(0.25)  # 0.0625 of the sum, of which the stronger array has steps of 0.08
+    module = bound({"name": "residual", "carry": 1.0, "slower": 1}, fine, coarse)
+    module(torch.zeros(2, 1, 2), torch.zeros(2, 1, 3), 0.01)
+    torch.testing.assert_close(coarse.w, torch.full((1, 3, 2), 0.08))
+    torch.testing.assert_close(coarse.w + 0.25 * fine.w, torch.full((1, 3, 2), 0.0625))
 
 
 def test_a_rule_that_does_not_exist_is_named():

@@ -258,6 +258,18 @@ def test_gradients_reach_the_weights():
     assert mem.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("effects", [["transistor"], ["ir_drop", "nonlinear_iv"]], ids="+".join)
+def test_a_layer_whose_circuits_are_solved_by_iteration_compiles_around_them(effects):
+    torch._dynamo.reset()
+    x = Stream(1).normal((9, 20))
+    config = CrossbarConfig(device=DEVICE, nonidealities=effects, tile=(8, 8), adc="uniform")
+    mem = memcore.convert(nn.Linear(20, 7), config, calibration=x).eval()
+    compiled = torch.compile(mem, backend="eager")
+    with torch.no_grad():
+        for count in (9, 5):
+            assert torch.equal(compiled(x[:count]), mem(x[:count]))
+
+
 def test_a_wired_layer_compiles_into_one_graph():
     torch._dynamo.reset()
     mem = memristive(["ir_drop"])

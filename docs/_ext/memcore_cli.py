@@ -22,7 +22,10 @@ def commands(group: click.Command, path: str = "memcore") -> Iterator[str]:
 
 
 def _command(command: click.Command, path: str, level: int) -> Iterator[str]:
-    with click.Context(command, info_name=path, max_content_width=88) as context:
+    names = ["-h", "--help"]  # of the whole program
+    with click.Context(
+        command, info_name=path, max_content_width=88, help_option_names=names
+    ) as context:
         help_text = command.get_help(context)
     yield from (f"{'#' * level} `{path}`", "", "```text", help_text, "```", "")
     if isinstance(command, click.Group):

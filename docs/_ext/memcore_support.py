@@ -29,7 +29,7 @@ PAGE = Path(__file__).parent.parent / "support.md"
 _BLOCK = "<!-- {name}: written by docs/_ext/memcore_support.py -->\n(.*?)<!-- end of {name} -->\n"
 _YES, _NO = "yes", "–"
 
-Cell = Callable[[LayerCase], object]
+Cell = Callable[[Any], object]
 Settings = dict[str, Any]
 #: Eight bits at every converter.
 _BITS: Settings = {"dac": "uniform", "adc": "uniform"}
@@ -165,21 +165,148 @@ def _promises() -> Iterator[list[str]]:
         yield [label, *(_tried(promise, _trials(layer)) for layer in layers)]
 
 
+#: What a lane of the weights may have of its own; the mapper has two.
+_SLICED: Settings = {"mapper": {"name": "bit_slice", "slice_bits": [3, 4]}}
+_LANES: dict[str, Settings] = {
+    "`adc`": {**_BITS, "lanes": [{"adc": {"name": "uniform", "bits": 6}}, {}]},
+    "`device`": {"lanes": [{"device": SPREAD}, {}]},
+    "`nonidealities`": {"lanes": [{"nonidealities": ["read_noise"]}, {}]},
+    "`copies`": {"lanes": [{"copies": 2}, {}]},
+}
+
+
+#: The settings that each converter wants, where it is no ADC that anything can be read through.
+_SERIAL: Settings = {"adc": "uniform"}
+_SENSED: Settings = {
+    "dac": {"name": "bit_serial", "signed": "twos_complement"},
+    "mapper": {"name": "bit_slice", "slice_bits": 1, "encoding": "twos_complement"},
+    "rows_at_once": 4,
+}
+_AROUND: dict[str, Settings] = {
+    "bit_serial": {**_SERIAL, "dac": "bit_serial"},
+    "spike_code": {**_SERIAL, "dac": "spike_code"},
+    "sense_table": {**_SENSED, "adc": {"name": "sense_table", "spread": 0.1}},
+}
+
+
+def _head() -> list[str]:
+    layers = (f"`{layer}`" for layer in bundled("layers"))
+    return ["", *layers, f"`{_ONE}` compiled", f"`{_ONE}` exported"]
+
+
 def _plugins(kind: str) -> Iterator[list[str]]:
-    layers = bundled("layers")
-    extra = {f"`{_ONE}` compiled": _compile, f"`{_ONE}` exported": _export}
-    yield ["", *(f"`{layer}`" for layer in layers), *extra]
+    yield _head()
     for name in bundled(kind):
         settings = {"mapper": name} if kind == "mappers" else {kind: [name]}
-        cells = [_tried(partial(_runs, settings), _trials(layer)[:1]) for layer in layers]
-        cells += [_tried(partial(each, settings), _trials(_ONE)[:1]) for each in extra.values()]
-        yield [f"`{name}`", *cells]
+        yield [f"`{name}`", *_row(settings)]
+
+
+def _lanes() -> Iterator[list[str]]:
+    yield _head()
+    for label, settings in _LANES.items():
+        yield [label, *_row({**_SLICED, **settings})]
+
+
+def _converters() -> Iterator[list[str]]:
+    yield _head()
+    for name in bundled("converters"):
+        yield [f"`{name}`", *_row(_AROUND.get(name, {"dac": "uniform", "adc": name}))]
+
+
+#: Networks that a pass makes smaller, their inputs, and whether a channel can go in between.
+_NETWORKS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
+    "`Linear`": lambda: (
+        nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)),
+        torch.randn(32, 8),
+    ),
+    "`Conv1d`": lambda: (
+        nn.Sequential(nn.Conv1d(2, 6, 3), nn.ReLU(), nn.Conv1d(6, 3, 3), nn.Flatten()),
+        torch.randn(32, 2, 8),
+    ),
+    "`Conv2d`": lambda: (
+        nn.Sequential(
+            nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 3, 3), nn.Flatten()
+        ),
+        torch.randn(32, 2, 6, 6),
+    ),
+    "`Conv3d`": lambda: (
+        nn.Sequential(nn.Conv3d(1, 4, 2), nn.ReLU(), nn.Conv3d(4, 3, 2), nn.Flatten()),
+        torch.randn(32, 1, 4, 4, 4),
+    ),
+    "grouped `Conv2d`": lambda: (
+        nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.ReLU(), nn.Conv2d(8, 3, 1), nn.Flatten()),
+        torch.randn(32, 4, 4, 4),
+    ),
+}
+#: What a pass is tried with: few epochs.
+_PASSES: dict[str, Settings] = {
+    "admm": {"name": "admm", "epochs": 2, "retraining": 1},
+    "codebook": {"name": "codebook", "weights": 4, "inputs": 4},
+}
+_FEW = memcore.CrossbarConfig(
+    device="ideal",
+    mapper="differential",
+    tile=(8, 8),
+    nonidealities=[{"name": "finite_states", "states": 8}],
+)
+
+
+def _compressed(name: str, network: str) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    model, x = _NETWORKS[network]()
+    model.eval()
+    with torch.no_grad():
+        classes = model(x).argmax(-1).clamp(max=2)
+    smaller, _ = memcore.compress(model, _FEW, [_PASSES.get(name, name)], [(x, classes)])
+    return smaller.eval(), x
+
+
+def _smaller(name: str, network: str) -> None:
+    """A smaller network whose outputs are finite, in a copy and after loading its state."""
+    model, x = _compressed(name, network)
+    with torch.no_grad():
+        expected = model(x)
+        assert expected.isfinite().all()
+        other = copy.deepcopy(model)
+        other.load_state_dict(model.state_dict())
+        _equal(other(x), expected)
+
+
+def _compiled_pass(name: str) -> None:
+    model, x = _compressed(name, "`Linear`")
+    with torch.no_grad():
+        _close(compiled(copy.deepcopy(model))(x), model(x), 1e-6)
+
+
+def _on_arrays(name: str) -> None:
+    model, x = _compressed(name, "`Linear`")
+    chip = memcore.convert(model, _FEW)
+    assert chip(x).isfinite().all()
+
+
+def _passes() -> Iterator[list[str]]:
+    yield ["", *_NETWORKS, "compiled", "written onto arrays"]
+    for name in bundled("compressions"):
+        cells = [_tried(partial(_smaller, name), (network,)) for network in _NETWORKS]
+        more = [_tried(each, (name,)) for each in (_compiled_pass, _on_arrays)]
+        yield [f"`{name}`", *cells, *more]
+
+
+def _row(settings: Settings) -> Iterator[str]:
+    """What settings give on each layer, and compiled and exported on one."""
+    for layer in bundled("layers"):
+        yield _tried(partial(_runs, settings), _trials(layer)[:1])
+    for each in (_compile, _export):
+        yield _tried(partial(each, settings), _trials(_ONE)[:1])
 
 
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "promises": _promises,
     "nonidealities": partial(_plugins, "nonidealities"),
     "mappers": partial(_plugins, "mappers"),
+    "lanes": _lanes,
+    "converters": _converters,
+    "compressions": _passes,
 }
 
 
@@ -197,8 +324,8 @@ def _trials(layer: str) -> list[LayerCase]:
     return LayerCase.all_of(memcore.layers[layer])
 
 
-def _tried(cell: Cell, cases: Iterable[LayerCase]) -> str:
-    """Whether a cell of a table holds in all trials of a layer."""
+def _tried(cell: Cell, cases: Iterable[Any]) -> str:
+    """Whether a cell of a table holds in all trials."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

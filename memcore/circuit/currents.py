@@ -68,14 +68,19 @@ def cell_currents(
         equations = _equations(straight, word, bit, wires)
         applied = source.expand(*batch, *g.shape[-2:])
         cells = loops.solve(equations, applied, v.new_full((), tolerance), iterations)
+        _require_met(cells, tolerance)
         out = straight * cells.voltage
+    return out.flip(flips) if flips else out
+
+
+def _require_met(cells: loops.LoopVoltages, tolerance: float) -> None:
+    """Refuse voltages that miss the tolerance."""
     if not cells.met:
         raise ConvergenceError(
             f"the residual is {float(cells.residual.max()):.1e} after {cells.iterations} "
             f"iterations; expected at most {tolerance:.1e}: allow more iterations or a larger "
             "tolerance, or use float64"
         )
-    return out.flip(flips) if flips else out
 
 
 def _tolerance(g: Tensor) -> float:

@@ -117,17 +117,11 @@ class Drive:
         _check.torch_device("device", device)
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise ArgumentTypeError(f"dtype={shown(dtype)}; expected torch.float64 or float32")
-        word = _chosen(
-            "row", row, _check.integer("rows", rows, at_least=1, at_most=MOST_CELLS), device
-        )
-        bit = _chosen(
-            "col", col, _check.integer("cols", cols, at_least=1, at_most=MOST_CELLS), device
-        )
-        if isinstance(voltage, Tensor):
-            _check.tensor("voltage", voltage, "[...]", "V", any_real=True)
-        else:
-            voltage = _check.number("voltage", voltage, unit="V")
-        whole = torch.as_tensor(voltage, dtype=dtype, device=device)[..., None]
+        rows = _check.integer("rows", rows, at_least=1, at_most=MOST_CELLS)
+        word = _chosen("row", row, rows, device)
+        cols = _check.integer("cols", cols, at_least=1, at_most=MOST_CELLS)
+        bit = _chosen("col", col, cols, device)
+        whole = torch.as_tensor(_volts(voltage), dtype=dtype, device=device)[..., None]
         return cls.against(word, bit, whole, scheme)
 
     @classmethod
@@ -156,6 +150,13 @@ class Drive:
             floating_word_lines=~(word | rests) if floats else None,
             floating_bit_lines=~(bit | rests) if floats else None,
         )
+
+
+def _volts(voltage: float | Tensor) -> float | Tensor:
+    """A voltage or a tensor of them, checked."""
+    if isinstance(voltage, Tensor):
+        return _check.tensor("voltage", voltage, "[...]", "V", any_real=True)
+    return _check.number("voltage", voltage, unit="V")
 
 
 def _chosen(

@@ -157,7 +157,7 @@ def require_rising(law: CellLaw, g: Tensor, shape: tuple[int, ...], largest: flo
     if type(law).__module__.startswith("memcore.") or not largest > 0:
         return
     before: Tensor | None = None
-    for share in torch.linspace(-1, 1, _SAMPLES, dtype=torch.float64).tolist():
+    for share in torch.linspace(-1, 1, _SAMPLES, dtype=torch.float64, device="cpu").tolist():
         current = law.current(g.new_full(shape, share * largest), g)
         if before is not None:
             slack = 64 * torch.finfo(g.dtype).eps * torch.maximum(current.abs(), before.abs())

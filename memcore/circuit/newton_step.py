@@ -77,26 +77,30 @@ def step(
     if floating is None and lines.ideal:
         return -loss, None
     if floating is None and lines.by_kernel:
-        word, bit = lines.word.with_cells(slope), lines.bit.with_cells(slope)
-        loops = Loops(g=slope, word=word, bit=bit, drop=lines.drop)
-        return solve(loops, -loss, tolerance, _ITERATIONS).voltage, None
+        return _in_turn(slope, lines, loss, tolerance), None
     root = slope.sqrt()
     scale = 1 + slope * lines.own
     condition = None if floating is None else _Condition(floating, root, scale)
-    right = -root * loss
     y, potential = torch.zeros_like(loss), None
     if condition is not None and excess is not None:
-        y = condition.least(-excess)
-        potential = torch.zeros_like(excess)
+        y, potential = condition.least(-excess), torch.zeros_like(excess)
 
     def matrix(x: Tensor) -> Tensor:
         return x + root * lines.drop(root * x)
 
+    right = -root * loss
     y, potential = _conjugate_gradients(matrix, right, y, potential, scale, condition, tolerance)
     change = -loss - lines.drop(root * y)
     if floating is not None and potential is not None:
         change = change + floating.spread(potential)
     return change, potential
+
+
+def _in_turn(slope: Tensor, lines: Lines, loss: Tensor, tolerance: Tensor) -> Tensor:
+    """The change du by iterations that solve all word lines, and then all bit lines."""
+    word, bit = lines.word.with_cells(slope), lines.bit.with_cells(slope)
+    loops = Loops(g=slope, word=word, bit=bit, drop=lines.drop)
+    return solve(loops, -loss, tolerance, _ITERATIONS).voltage
 
 
 class _Condition:

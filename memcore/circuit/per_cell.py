@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore.contracts.units import MOST_VOLTS
 from memcore.errors import ConfigError
@@ -21,7 +21,7 @@ def require(owner: Any, names: str, holds: Callable[[Any], Any], expected: str) 
     """Refuse named fields that are no finite numbers, or tensors of them, for which `holds`."""
     for name in names.split():
         value = getattr(owner, name)
-        if not (_finite(value) and bool(torch.as_tensor(holds(value)).all())):
+        if not (_finite(value) and bool(as_tensor(holds(value)).all())):
             raise ConfigError(f"{type(owner).__name__}: {name}={shown(value)}; expected {expected}")
 
 

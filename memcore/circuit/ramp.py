@@ -91,15 +91,7 @@ def ramp(
         ConvergenceError: a circuit cannot be solved, or its selectors find no rest.
         ConfigError: something does not fit.
     """
-    checks.integer("steps", steps, at_least=1)
-    if events is not None:
-        checks.integer("events", events, at_least=0)
-    if on is not None and start is None:
-        raise ConfigError(
-            "on= without start=; expected start= too, since at 0 V no selector conducts"
-        )
-    if not isinstance(series, ThresholdSelector):
-        raise ConfigError(f"series={series!r}; expected a ThresholdSelector, or use solve")
+    _check_course(series, start, on, steps, events)
     _check(g, wires, drive, law, series, start, on)
     limit = 4 * g.shape[-2:].numel() if events is None else events
     settled = partial(solve, g, wires, law=law, tolerance=tolerance, iterations=iterations)
@@ -109,6 +101,21 @@ def ramp(
     for step in range(steps + 1):
         walk.settle(_faded(drive, start, step / steps))
     return walk.result()
+
+
+def _check_course(
+    series: object, start: Drive | None, on: Tensor | None, steps: int, events: int | None
+) -> None:
+    """Refuse selectors, steps and beginnings that make no ramp."""
+    checks.integer("steps", steps, at_least=1)
+    if events is not None:
+        checks.integer("events", events, at_least=0)
+    if on is not None and start is None:
+        raise ConfigError(
+            "on= without start=; expected start= too, since at 0 V no selector conducts"
+        )
+    if not isinstance(series, ThresholdSelector):
+        raise ConfigError(f"series={series!r}; expected a ThresholdSelector, or use solve")
 
 
 def _check(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memcore import _check
 from memcore._keywords import hinted
+from memcore._tensor import as_tensor
 from memcore.circuit.per_cell import PerCell, require, require_one, volts
 from memcore.contracts.units import MOST_VOLTS, VOLTS
 from memcore.errors import ConfigError
@@ -134,7 +135,7 @@ class Transistor(PerCell):
         require(self, "modulation", lambda m: m >= 0, "1/V, at least 0")
         require(self, "body_effect", lambda y: y >= 0, "V^0.5, at least 0")
         require_one(self, "surface_potential", lambda p: p > 0, "V, above 0")
-        if self.gate_line is None and bool(torch.as_tensor(self.body_effect).any()):
+        if self.gate_line is None and bool(as_tensor(self.body_effect).any()):
             raise ConfigError(
                 f"Transistor: body_effect={self.body_effect!r} with gate_voltage, a gate that "
                 "follows the source; expected gate_line=..., the potential against ground"

@@ -105,9 +105,8 @@ def single_cell_voltage(
     if gate is None:
         cell = Cell(law=law, series=series, g=g, own=resistance)
         return cell.at(voltage, torch.zeros_like(voltage)).device
-    bit = torch.zeros_like(resistance)
-    if bit_resistance is not None:
-        (bit,) = _cells(voltage, bit_resistance=(bit_resistance, "ohm"))
+    bit = torch.zeros_like(resistance) if bit_resistance is None else bit_resistance
+    (bit,) = _cells(voltage, bit_resistance=(bit, "ohm"))
     return _behind_gate(voltage, GatedCell(law=law, element=gate, g=g), resistance - bit, bit)
 
 

@@ -18,6 +18,7 @@ from memcore.circuit.inputs import require_rising, shape_of
 from memcore.circuit.laws import CellLaw, Ohmic
 from memcore.circuit.losses import Lines, lines_of
 from memcore.circuit.newton_step import Floating, step
+from memcore.circuit.ohmic import OhmicCircuit
 from memcore.circuit.series import SeriesElement, gated
 from memcore.circuit.shared import Shared, worthwhile
 from memcore.circuit.solution import Solution, require_start
@@ -26,6 +27,8 @@ from memcore.contracts.wires import Wires
 from memcore.errors import ConfigError, ConvergenceError
 
 _OHMIC = Ohmic()
+#: Of the tolerance that a kernel is asked for, whose residual is another one.
+_SHARE = 0.1
 
 
 def solve(
@@ -50,7 +53,8 @@ def solve(
     a dense system of the floating lines where there are any.
 
     Ohmic cells need no iteration: where several vectors, or floating lines, are on the same array
-    of `g`, it is eliminated once for all of them, and the equations are checked as always.
+    of `g`, it is eliminated once for all of them; one vector on a small array is found by a kernel
+    that iterates between word and bit lines. The equations are checked as always.
 
     Resistances of 0 are exact. There are no gradients: a warning names inputs that require some.
 
@@ -79,16 +83,26 @@ def solve(
         raise ConfigError(f"strict={shown(strict)}; expected True or False")
     warn_of_gradients("solve", g=g, wires=wires, drive=drive, law=law, series=series)
     with torch.no_grad():
-        kind = _Circuit if gated(series) is None else GatedCircuit
-        circuit = kind.of(g, wires, drive, law, series)
-        require_rising(law, g, circuit.shape, circuit.ends.span)
+        circuit = _circuit_of(g, wires, drive, law, series)
         bound = TOLERANCE[g.dtype] if tolerance is None else tolerance
-        solution = _eliminated(circuit, g, wires, bound) if start is None else None
+        solution = None
+        if start is None:
+            solution = _eliminated(circuit, g, wires, bound) or _iterated(circuit, g, bound)
         if solution is None or not bool(solution.converged.all()):
             solution = circuit.solve(solution or start, bound, iterations)
     if strict and not bool(solution.converged.all()):
         raise ConvergenceError(_unmet(solution, bound))
     return solution
+
+
+def _circuit_of(
+    g: Tensor, wires: Wires, drive: Drive, law: CellLaw, series: SeriesElement | None
+) -> "_Circuit | GatedCircuit":
+    """The equations of a circuit, once all of it is known to fit."""
+    kind = _Circuit if gated(series) is None else GatedCircuit
+    circuit = kind.of(g, wires, drive, law, series)
+    require_rising(law, g, circuit.shape, circuit.ends.span)
+    return circuit
 
 
 def _eliminated(
@@ -100,6 +114,20 @@ def _eliminated(
     if not worthwhile(g, wires, circuit.ends, circuit.shape):
         return None
     return circuit.eliminated(Shared.of(g, wires, circuit.shape), bound)
+
+
+def _iterated(circuit: "_Circuit | GatedCircuit", g: Tensor, bound: float) -> Solution | None:
+    """The solution of ohmic cells of arrays with a vector each, by a kernel; None without one."""
+    if not isinstance(circuit, _Circuit) or not circuit.linear or circuit.floating is not None:
+        return None
+    cells = g.reshape(-1, *g.shape[-2:])
+    ohmic = OhmicCircuit.between(g, circuit.lines) if tuple(g.shape) == circuit.shape else None
+    if ohmic is None or ohmic.wires.arrays not in (1, len(cells)):
+        return None
+    ends = (circuit.ends.word, g.shape[:-1]), (circuit.ends.bit, (*g.shape[:-2], g.shape[-1]))
+    volts = [each.expand(shape).reshape(len(cells), -1) for each, shape in ends]
+    across = ohmic.wires.solve(cells, *volts, tolerance=_SHARE * bound).voltage
+    return circuit.known(across.view(g.shape), None, bound)
 
 
 def _unmet(solution: Solution, bound: float) -> str:
@@ -156,7 +184,10 @@ class _Circuit:
     def eliminated(self, shared: Shared, bound: float) -> Solution:
         """By one elimination of each array, for all vectors together."""
         potential = shared.potential(self.ends)
-        across = shared.voltages(self.ends, potential)
+        return self.known(shared.voltages(self.ends, potential), potential, bound)
+
+    def known(self, across: Tensor, potential: Tensor | None, bound: float) -> Solution:
+        """With known voltages of ohmic cells, and potentials of floating lines."""
         current, slope = self.cell.g * across, self.cell.g.expand(self.shape)
         point = OperatingPoint(voltage=across, device=across, current=current, slope=slope)
         word, bit = self._nodes(current, potential)

@@ -10,9 +10,7 @@ from memcore.circuit.drive import Drive
 from memcore.circuit.newton_step import Floating
 from memcore.contracts.units import MOST_VOLTS, VOLTS
 from memcore.errors import ConfigError
-
-#: Roundings that the voltage of a cell is made of.
-_ROUNDINGS = 16
+from memcore.ops.loop_voltages import ROUNDINGS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +82,7 @@ class Terminals:
         """What rounding leaves of the voltage of a cell, in V, [...]."""
         word, bit = self.potentials(floating)
         largest = torch.maximum(word.abs().amax(-1), bit.abs().amax(-1))
-        return _ROUNDINGS * torch.finfo(largest.dtype).eps * largest
+        return ROUNDINGS * torch.finfo(largest.dtype).eps * largest
 
 
 def require_volts(name: str, volts: Tensor) -> None:

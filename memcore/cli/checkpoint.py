@@ -8,15 +8,21 @@ import click
 @click.command("convert-checkpoint", short_help="Convert weights of torch.save to safetensors.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="File to write  [default: SOURCE.safetensors]"
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: SOURCE.safetensors]"
 )
-@click.option("--key", default="", help="Entry of the file that holds the weights.")
-@click.option("--strip", default="", help="Beginning of all names to take off, such as model.")
+@click.option(
+    "--key", default="", help="Entry of the file that holds the weights, where several could."
+)
+@click.option(
+    "--strip",
+    default="",
+    help="Beginning to take off all names, such as model, beside module and _orig_mod.",
+)
 def convert_checkpoint(source: Path, out: Path | None, key: str, strip: str) -> None:
     """Convert the weights in SOURCE, a file of torch.save, to safetensors for a study.
 
-    This is the only part of memcore that unpickles a file. It lets torch build nothing but tensors
-    and plain values, but use it for files of people you trust only.
+    This is the only command of memcore that unpickles a file. It lets torch build nothing but
+    tensors and plain values, but use it for files of people you trust only.
     """
     from memcore.study.foreign import convert_checkpoint as converted
 

@@ -1,5 +1,6 @@
 """`memcore cost` and `memcore components`: what a network costs, and the figures behind it."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,22 +25,41 @@ if TYPE_CHECKING:
     "inputs",
     multiple=True,
     required=True,
-    help="Shape of an input with its batch, such as 1x3x32x32; several for several arguments.",
+    metavar="SHAPE",
+    help="Shape of an input with its batch, such as 1x3x32x32; once for each argument of the "
+    "network.",
 )
-@click.option("--model", default="components", show_default=True, help="Cost model.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of the cost model."
+    "--model",
+    default="components",
+    show_default=True,
+    help="Cost model to price with, one that `memcore plugins` lists under memcore.costs.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Parameter of the cost model with its value in SI units; once for each.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file of the crossbars, for models that simulate arrays.",
+    help="TOML file of the crossbars, for models that simulate arrays.  [default: the arrays that "
+    "are named above]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, in J, s and m^2.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON, for other programs, in J, s and m^2."
+)
 @click.option(
     "--plot",
     type=OutputFile(picture=True),
     help="File for a picture of when each layer works (.png, .svg, .pdf).",
+)
+@click.option(
+    "--accelforge",
+    type=OutputFile(),
+    help="File for the arrays as an architecture that AccelForge reads (.yaml).",
 )
 def cost(
     network: str,
@@ -49,6 +69,7 @@ def cost(
     config: Path | None,
     as_json: bool,
     plot: Path | None,
+    accelforge: Path | None,
 ) -> None:
     """Price the network that CALLABLE in MODULE returns, by layer and component.
 
@@ -61,30 +82,34 @@ def cost(
     from memcore.report.cost import cost as priced
 
     shapes = [_shape(text) for text in inputs]
-    parameters = dict(_setting(text) for text in settings)
+    parameters = _of_model(model, dict(_setting(text) for text in settings))
     made = _network(network)
     generator = torch.Generator().manual_seed(0)
-    tensors = [torch.rand(shape, generator=generator) for shape in shapes]
+    tensors = [torch.rand(shape, generator=generator, device="cpu") for shape in shapes]
     batch: Tensor | list[tuple[Tensor, ...]] = tensors[0] if len(shapes) == 1 else [tuple(tensors)]
     report = priced(made, batch, model=model, crossbar=_crossbar(config), **parameters)
     if plot is not None:
         from memcore.plot import timeline
 
         timeline(report.timeline).figure.savefig(plot)  # type: ignore[union-attr]
+    if accelforge is not None:
+        accelforge.write_text(report.to_accelforge(), encoding="utf-8")
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
 
 
 @click.command("components", short_help="List components and their sources.")
 @click.argument("words", nargs=-1)
-@click.option("--kind", default="", help="Show components of this kind only, such as adc.")
+@click.option(
+    "--kind", default="", help="Kind of the components to show, such as adc.  [default: all kinds]"
+)
 @click.option(
     "--file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="CSV file whose rows are added, or take the place of rows of the same name.",
 )
-@click.option("--cite", is_flag=True, help="Show the sources as BibTeX.")
+@click.option("--cite", is_flag=True, help="Show the sources of the components as BibTeX instead.")
 def components(words: tuple[str, ...], kind: str, file: Path | None, cite: bool) -> None:
-    """List the components of the tables that have all WORDS in their rows."""
+    """List the components of the tables that have all WORDS in their rows; all without WORDS."""
     from memcore.tables.library import components as bundled
 
     tables = bundled if file is None else bundled.extended(file)
@@ -149,8 +174,23 @@ def _setting(text: str) -> tuple[str, Any]:
     return key, _value(value)
 
 
+def _of_model(model: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which "none" is a word for parameters that are words, and no value for others."""
+    from memcore.registry.instances import costs
+
+    words = {
+        each.name for each in dataclasses.fields(costs[model]) if isinstance(each.default, str)
+    }
+    return {
+        name: "none" if value is None and name in words else value
+        for name, value in settings.items()
+    }
+
+
 def _value(text: str) -> Any:
-    """A number, a truth value, a size such as 128x128, or words."""
+    """A number, a truth value, a size such as 128x128, words, or several after commas."""
+    if "," in text:
+        return tuple(map(_value, text.split(",")))
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("device", short_help="Show the parameters of a device.")
 @click.argument("name")
-@click.option("--preset", help="Published parameter set, in place of the defaults.")
+@click.option("--preset", help="Published parameter set to show, in place of the defaults.")
 @click.option(
     "--plot",
     type=OutputFile(picture=True),
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--csv",
     "table",
     type=OutputFile(),
-    help="File for the samples of that loop: time, voltage, current, state (.csv).",
+    help="File for the samples of that loop: time in s, voltage in V, current in A, state (.csv).",
 )
 @click.option(
     "--spice",

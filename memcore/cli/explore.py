@@ -13,15 +13,15 @@ from memcore.cli.output import OutputFile
 @click.option(
     "--vary",
     multiple=True,
-    help="Parameter with a slider; up to three of them, two where written cells differ.",
+    help="Parameter that gets a slider; up to three of them, two where written cells differ.  "
+    "[default: those that change the curves most]",
 )
-@click.option("--out", type=OutputFile(), help="HTML file to write  [default: DEVICE.html]")
+@click.option("--out", type=OutputFile(), help="HTML file to write.  [default: DEVICE.html]")
 def explore(device: str, preset: str | None, vary: tuple[str, ...], out: Path | None) -> None:
     """Write a page with sliders for the parameters of DEVICE that needs no network.
 
     DEVICE is a name or a device file, such as mydevice.toml. The page shows its loop, its response
-    to pulses and the spread of written cells, and saves the device file of its setting. Without
-    --vary, the parameters that change the curves most have sliders.
+    to pulses and the spread of written cells, and saves the device file of its setting.
     """
     from memcore.pages.explore import explore as written
 

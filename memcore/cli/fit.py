@@ -2,28 +2,24 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
+from memcore.cli.columns import DECIMAL, DELIMITER, ENCODING, by_name, named_columns
 from memcore.cli.output import OutputFile
 from memcore.errors import ConfigError
 
 #: Exit status where the model misses the data.
 MISSES: Final = 3
-#: Columns whose unit may be left out.
-UNITLESS: Final = ("direction", "device", "curve", "level", "state", "pulse")
 _SOON: Final = 2.0  #: seconds before progress is shown
 #: The names in `memcore.fitting.problem`, which help must not import: it loads torch.
 SCALES: Final = ("linear", "relative", "asinh")
 LOSSES: Final = ("linear", "soft_l1", "huber", "cauchy")
 _NUMBER: Final = "NAME=NUMBER, such as r_on=1e3"
 _BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
-
-_Value = TypeVar("_Value")
 
 
 @click.command("fit", short_help="Fit a device or an effect of ageing to data.")
@@ -48,15 +44,12 @@ _Value = TypeVar("_Value")
     "which tell cells apart. "
     'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
+@DELIMITER
+@DECIMAL
+@ENCODING
 @click.option(
-    "--delimiter",
-    default=",",
-    show_default=True,
-    help='Separator of the columns: a character, "tab", or "blank" for any number of blanks.',
+    "--record", type=int, help="Number of the record to read, from 1, where a file has several."
 )
-@click.option("--decimal", default=".", show_default=True, help="Decimal character, . or ,")
-@click.option("--encoding", help="Encoding of the file, such as utf-16 or gb18030.")
-@click.option("--record", type=int, help="Number of the record, from 1, where there are several.")
 @click.option(
     "--marks",
     type=click.Choice(("refuse", "drop")),
@@ -65,9 +58,15 @@ _Value = TypeVar("_Value")
     help="What becomes of samples that the instrument marks, such as 9.91e37 or OVERFLOW.",
 )
 @click.option(
-    "--missing", multiple=True, help="Further cell that stands for no measurement, such as -999."
+    "--missing",
+    multiple=True,
+    help="Text of a cell that stands for no measurement, such as -999; once for each.",
 )
-@click.option("--transposed", is_flag=True, help="Each quantity stands in a row, its name first.")
+@click.option(
+    "--transposed",
+    is_flag=True,
+    help="Read each quantity from a row, its name first, instead of from a column.",
+)
 @click.option(
     "--read-voltage",
     type=float,
@@ -76,39 +75,41 @@ _Value = TypeVar("_Value")
 @click.option(
     "--temperature",
     type=float,
-    help="With --effect, temperature of the cells in K.  [default: 300]",
+    help="With --effect, temperature of the cells, in K.  [default: 300]",
 )
 @click.option(
     "--spread/--no-spread",
     default=None,
     help="With --effect, whether cells may differ.  [default: as the data say]",
 )
-@click.option("--free", multiple=True, help="Parameter to fit; by default all of them.")
+@click.option(
+    "--free", multiple=True, help="Parameter to fit; once for each.  [default: all of them]"
+)
 @click.option(
     "--fixed",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="Parameter to hold, at VALUE if it is given.",
+    help="Parameter to hold, at VALUE in SI units if it is given; once for each.",
 )
 @click.option(
     "--start",
     "begin",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Value at which the search of a parameter starts.",
+    help="Value at which the search of a parameter starts, in SI units; once for each.",
 )
 @click.option(
     "--bounds",
     multiple=True,
     metavar="NAME=LEAST:GREATEST",
-    help="Least and greatest value of a parameter.",
+    help="Least and greatest value of a parameter, in SI units; once for each.",
 )
 @click.option(
     "--scale",
     type=click.Choice(SCALES),
     default="linear",
     show_default=True,
-    help="Comparison by differences, by relative ones, or by those of the asinh.",
+    help="What is compared: values, their relative differences, or their asinh.",
 )
 @click.option(
     "--loss",
@@ -122,18 +123,29 @@ _Value = TypeVar("_Value")
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Most searches: one from the start, the others over the whole range of the data.",
+    help="Greatest number of searches: one from the start, the others over the whole range of the "
+    "data.",
 )
-@click.option("--series", type=float, default=0.0, help="Resistance in series in ohm.")
-@click.option("--limit", type=float, help="Current limit (compliance) of the instrument in A.")
+@click.option(
+    "--series",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Resistance in series with the device, in ohm.",
+)
+@click.option(
+    "--limit",
+    type=float,
+    help="Current limit (compliance) of the instrument, in A.  [default: none]",
+)
 @click.option("--dt", type=float, help="Time between two samples of a file without times, in s.")
 @click.option("--resample", is_flag=True, help="Resample uneven samples to equal steps.")
 @click.option(
     "--substeps",
     type=click.IntRange(min=1),
-    help="Steps between two samples; 1 holds the voltage.  [default: both are tried]",
+    help="Number of steps between two samples; 1 holds the voltage.  [default: both are tried]",
 )
-@click.option("--seed", default=0, show_default=True, help="Random seed of the searches.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the starts of the searches.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option(
     "--plot",
@@ -149,58 +161,83 @@ def fit(
     effect: str | None,
     temperature: float | None,
     spread: bool | None,
+    quiet: bool,
+    plot: Path | None,
+    out: Path,
+    **search: Any,
+) -> None:
+    """Fit a device model, or an effect of ageing, to the measurement in the text file DATA.
+
+    The exit status is 3 where the model misses the data: the file is written all the same, without
+    uncertainties.
+    """
+    from memcore.registry.device_file import require_name
+
+    require_name(out)
+    _require_one(device, effect, {"--temperature": temperature, "--spread": spread})
+    shown = None if quiet else Shown()
+    options = _options(**search, progress=shown)
+    fitted = _fitted(data, device, effect, temperature, spread, options)
+    if shown is not None:
+        shown.end()
+    _written(fitted, out, plot)
+    if fitted.misfit:
+        click.get_current_context().exit(MISSES)
+
+
+def _options(
     preset: str | None,
     columns: tuple[str, ...],
     free: tuple[str, ...],
     fixed: tuple[str, ...],
     begin: tuple[str, ...],
     bounds: tuple[str, ...],
-    quiet: bool,
-    plot: Path | None,
-    out: Path,
-    **options: Any,
-) -> None:
-    """Fit a device model, or an effect of ageing, to the measurement in the text file DATA.
+    **as_given: Any,
+) -> Any:
+    """The `memcore.fitting.FitOptions` that the options of the command line say."""
+    from memcore.fitting import FitOptions
 
-    Exits with 3 where the model misses the data: the file is written, without uncertainties.
-    """
-    import memcore
-    from memcore.fitting import FitOptions, fit_retention
-    from memcore.registry.device_file import require_name
-
-    require_name(out)
-    _require_one(device, effect, {"--temperature": temperature, "--spread": spread})
     if preset and begin:
         raise ConfigError("--preset and --start both say where to begin; expected one of them")
     named = named_columns(columns)
-    shown = None if quiet else Shown()
-    chosen = FitOptions(
+    return FitOptions(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
         start=preset or by_name(begin, "--start", _NUMBER, float) or None,
         free=free or None,
         fixed=_held(fixed),
         bounds=by_name(bounds, "--bounds", _BOUNDS, _ends) or None,
-        progress=shown,
-        **options,
+        **as_given,
     )
-    fitted: Any
-    if effect is not None:
-        kelvin = {} if temperature is None else {"temperature": temperature}
-        fitted = fit_retention(effect, data, device=device, spread=spread, options=chosen, **kelvin)
-    else:
+
+
+def _fitted(
+    data: Path,
+    device: str | None,
+    effect: str | None,
+    temperature: float | None,
+    spread: bool | None,
+    options: Any,
+) -> Any:
+    """The fit of an effect where one is named, of a device otherwise."""
+    import memcore
+    from memcore.fitting import fit_retention
+
+    if effect is None:
         assert device is not None  # `_require_one`
-        fitted = memcore.fit(device, data, options=chosen)
-    if shown is not None:
-        shown.end()
+        return memcore.fit(device, data, options=options)
+    kelvin = {} if temperature is None else {"temperature": temperature}
+    return fit_retention(effect, data, device=device, spread=spread, options=options, **kelvin)
+
+
+def _written(fitted: Any, out: Path, plot: Path | None) -> None:
+    """Print a fit, and write its file and its picture."""
     click.echo(str(fitted))
     fitted.to_toml(out)
-    click.echo(f"\n{'device' if effect is None else 'effect'} {out}")
+    click.echo(f"\n{'effect' if hasattr(fitted, 'effect') else 'device'} {out}")
     if plot is not None:
         fitted.plot().savefig(plot)
         click.echo(f"plot   {plot}")
-    if fitted.misfit:
-        click.get_current_context().exit(MISSES)
 
 
 def _require_one(device: str | None, effect: str | None, of_effects: dict[str, object]) -> None:
@@ -229,53 +266,10 @@ class Shown:
             click.echo(f"\r{' ' * self.width}\r", err=True, nl=False)
 
 
-def by_name(
-    texts: Iterable[str], option: str, form: str, read: Callable[[str], _Value | None]
-) -> dict[str, _Value]:
-    """What stands behind the sign of equality in each text, by what stands before it.
-
-    Args:
-        texts: values of an option that may be given several times.
-        option: name of the option, for messages.
-        form: form of a value with an example, for messages.
-        read: turns what stands behind into a value; None or a ValueError if it does not fit.
-
-    Raises:
-        ConfigError: a text has another form, or a name is given twice.
-    """
-    given: dict[str, _Value] = {}
-    for text in texts:
-        name, equals, rest = text.partition("=")
-        if name in given:
-            raise ConfigError(f"{option} {name} is given twice; expected once")
-        value = None
-        if name and equals:
-            with suppress(ValueError):
-                value = read(rest)
-        if value is None:
-            raise ConfigError(f"{option} {text!r}; expected {form}")
-        given[name] = value
-    return given
-
-
 def _ends(text: str) -> tuple[float, float]:
     """The ends of `LEAST:GREATEST`."""
     least, _, greatest = text.partition(":")
     return float(least), float(greatest)
-
-
-def named_columns(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The heading and the unit of each `WHAT=HEADING:UNIT`, by WHAT."""
-    form = "WHAT=HEADING:UNIT, such as 'voltage=V (mV):mV'"
-    named = {}
-    for what, text in by_name(texts, "--column", form, str).items():
-        heading, _, unit = text.rpartition(":")
-        if what in UNITLESS and not (heading and unit):
-            heading, unit = text, "1"
-        if not (heading and unit):
-            raise ConfigError(f"--column {f'{what}={text}'!r}; expected {form}")
-        named[what] = heading, unit
-    return named
 
 
 def _held(fixed: tuple[str, ...]) -> tuple[str, ...] | dict[str, Any]:

@@ -19,7 +19,9 @@ from memcore.cli.output import OutputFile
 def gallery(chips: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Show figures that were published of CHIPS beside those of the cost models.
 
-    CHIPS are names of chips that come with memcore, all of them by default, or TOML files.
+    CHIPS are names of chips that come with memcore, all of them by default, or TOML files. A file
+    may name a network in a module, which is imported and called: take one from a stranger only
+    after you have read it.
     """
     from memcore.report.gallery import gallery as compared
     from memcore.study.sources import importable

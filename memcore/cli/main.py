@@ -75,7 +75,9 @@ def _forget_unwritten() -> None:
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="memcore")
-@click.option("--traceback", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--traceback", is_flag=True, help="Show the whole traceback of an error, for a report of it."
+)
 def main(traceback: bool) -> None:
     """Turn a trained network into a memristive one and see what its devices cost."""
     del traceback  # read from the context by `_Program.invoke`
@@ -86,11 +88,13 @@ def main(traceback: bool) -> None:
 _FOLDER = OutputFolder()
 
 
-@main.command()
+@main.command(short_help="List the installed plugins.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for other programs.")
-@click.option("--check", is_flag=True, help="Import each plugin and check its signatures.")
+@click.option(
+    "--check", is_flag=True, help="Import each plugin and compare its methods with the contract."
+)
 def plugins(as_json: bool, check: bool) -> None:
-    """List the installed plugins and their providers."""
+    """List the installed plugins and the packages that provide them."""
     if check:
         _register_computed_names()
     rows = [
@@ -144,7 +148,7 @@ def doctor(require_native: bool) -> None:
 
 @main.command("new-plugin", short_help="Start a plugin package of your own.")
 @click.argument("name")
-@click.option("--out", type=_FOLDER, help="Folder to make  [default: ./NAME]")
+@click.option("--out", type=_FOLDER, help="Folder to make.  [default: ./NAME]")
 def new_plugin(name: str, out: Path | None) -> None:
     """Start a plugin package of your own: a working copy of the example, renamed to NAME."""
     from memcore.cli.new_plugin import create
@@ -166,6 +170,7 @@ main.add_command(cli_gallery.gallery)
 main.add_command(cli_new_study.new_study)
 main.add_command(cli_report.report)
 main.add_command(cli_spice.spice)
+main.add_command(cli_study.search)
 main.add_command(cli_study.collect)
 main.add_command(cli_study.demo)
 main.add_command(cli_study.run)

@@ -10,13 +10,24 @@ from memcore.cli.output import OutputFile
 
 @click.command("new-study", short_help="Write a study file with every default and its source.")
 @click.argument("file", type=OutputFile())
-@click.option("--device", default="ideal", show_default=True, help="Device, or a device file.")
+@click.option(
+    "--device", default="ideal", show_default=True, help="Device of the cells, or a device file."
+)
 @click.option("--preset", help="Published parameter set of the device, in place of its defaults.")
-@click.option("--effect", multiple=True, help="Non-ideality; once for each, in their order.")
-@click.option("--mapper", default="differential", show_default=True, help="Mapper of the weights.")
+@click.option(
+    "--effect",
+    multiple=True,
+    help="Non-ideality that acts; once for each, in their order.  [default: none]",
+)
+@click.option(
+    "--mapper",
+    default="differential",
+    show_default=True,
+    help="Mapper that turns weights into conductances.",
+)
 @click.option("--programmer", help="Routine that writes the cells.  [default: the device's own]")
-@click.option("--dac", help="Converter of the inputs.")
-@click.option("--adc", help="Converter of the outputs of each array.")
+@click.option("--dac", help="Converter of the inputs.  [default: none]")
+@click.option("--adc", help="Converter of the outputs of each array.  [default: none]")
 def new_study(
     file: Path, device: str, preset: str | None, effect: tuple[str, ...], **parts: Any
 ) -> None:

@@ -10,7 +10,7 @@ from memcore.cli.output import OutputFile
 @click.command("report", short_help="Write a study as one HTML page.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=OutputFile(), help="HTML file to write  [default: report.html in RESULTS]"
+    "--out", type=OutputFile(), help="HTML file to write.  [default: report.html in RESULTS]"
 )
 @click.option(
     "--own-code",

@@ -82,6 +82,7 @@ _OPTIONS = (
     click.option(
         "--scheme",
         type=click.Choice(_SCHEMES, case_sensitive=False),
+        metavar=f"[{'|'.join(_SCHEMES)}]",
         default="read",
         show_default=True,
         help="Voltages of the lines: random for read; the others select the cell in the middle.",
@@ -117,7 +118,13 @@ _OPTIONS = (
         show_default=True,
         help="Order of the lines; sorted puts the lines that conduct more near to the drivers.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Random seed."),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Seed of the random conductances and voltages.",
+    ),
 )
 
 
@@ -150,10 +157,13 @@ def spice() -> None:
     "--timeout",
     type=_ABOVE,
     default=None,
-    help="Time in s after which ngspice is stopped  [default: no limit]",
+    help="Time in s after which ngspice is stopped.  [default: no limit]",
 )
 def check(tolerance: float, timeout: float | None, **described: Any) -> None:
     """Solve a crossbar with memcore and with ngspice, and compare node by node.
+
+    CONDUCTANCES is a file, .npy or .csv, [rows, cols] in siemens; without it they are random
+    between 1 / r_off and 1 / r_on.
 
     The exit status is 1 if they do not agree. The time that ngspice takes grows with the square of
     the number of cells and faster; where it is long, the command says so before.
@@ -189,10 +199,14 @@ def _announce(rows: int, cols: int) -> None:
     "-o",
     "--out",
     type=OutputFile(),
-    help="File to write  [default: standard output]",
+    help="File to write.  [default: standard output]",
 )
 def netlist(out: Path | None, **described: Any) -> None:
-    """Write a crossbar as a netlist, to run with `ngspice -b FILE`."""
+    """Write a crossbar as a netlist, to run with `ngspice -b FILE`.
+
+    CONDUCTANCES is a file, .npy or .csv, [rows, cols] in siemens; without it they are random
+    between 1 / r_off and 1 / r_on.
+    """
     from memcore.spice import netlist as write
 
     g, drive, rest = _circuit(**described)

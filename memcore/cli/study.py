@@ -28,10 +28,14 @@ _QUIET = click.option(
     "--quiet", "-q", is_flag=True, help="Show only the table, warnings and errors."
 )
 _CHIPS = click.option(
-    "--chips", type=click.IntRange(min=1), help="Number of virtual chips at each point."
+    "--chips",
+    type=click.IntRange(min=1),
+    help="Number of virtual chips at each point.  [default: as the study says]",
 )
 _SAMPLES = click.option(
-    "--samples", type=click.IntRange(min=1), help="Number of test images; the first ones are taken."
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Number of test samples, the first ones of the data.  [default: as the study says]",
 )
 _TRAIN = click.option("--train", is_flag=True, help="Train the network instead of loading weights.")
 _EXECUTOR = click.option(
@@ -42,39 +46,72 @@ _EXECUTOR = click.option(
     "or MODULE:FUNCTION, which returns what offers concurrent.futures.",
 )
 _WORKERS = click.option(
-    "--workers", type=click.IntRange(min=1), help="Number of workers of the executor."
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Number of workers of the executor.  [default: as the executor says; of processes one for "
+    "every core]",
 )
 _DEVICES = click.option(
     "--devices",
     metavar="A,B,...",
     callback=lambda _context, _option, text: [] if text is None else text.split(","),
-    help="Torch devices that the workers take in turn, such as cuda:0,cuda:1.",
+    help="Torch devices that the workers take in turn, such as cuda:0,cuda:1.  [default: that of "
+    "the study for all]",
 )
 _FOLDER = OutputFolder()
 
 
 @click.command(short_help="Run a study, or finish it.")
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option("--out", type=_FOLDER, help="Results folder  [default: results/NAME]")
+@click.option("--out", type=_FOLDER, help="Folder for the results.  [default: results/NAME]")
 @_CHIPS
-@click.option("--seed", type=int, help="Random seed.")
+@click.option(
+    "--seed",
+    type=int,
+    help="Seed of the training and of the chips.  [default: as the study says]",
+)
 @_SAMPLES
-@click.option("--batch", type=click.IntRange(min=1), help="Number of images evaluated at once.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Number of samples evaluated at once, which changes speed and memory but no result.  "
+    "[default: as the study says]",
+)
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="File of weights to load instead of training, in safetensors.",
+    help="File of weights to load instead of training, in safetensors.  [default: as the study "
+    "says]",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of the study's data set, such as that of CIFAR-10.  [default: as the study says]",
 )
 @_TRAIN
-@click.option("--device", help="Torch device to compute on, such as cuda.")
+@click.option(
+    "--device",
+    help="Torch device to compute on, such as cuda.  [default: as the study says]",
+)
 @_EXECUTOR
 @_WORKERS
 @_DEVICES
-@click.option("--shard", help="Part of the chips to evaluate, such as 3/8; see memcore collect.")
+@click.option(
+    "--shard",
+    metavar="PART/PARTS",
+    help="Part of the chips to evaluate, such as 3/8 for the third of eight, which `memcore "
+    "collect` puts together.  [default: all chips]",
+)
 @_FRESH
 @_QUIET
 def run(
-    study: Path, out: Path | None, train: bool, fresh: bool, quiet: bool, **overrides: Any
+    study: Path,
+    out: Path | None,
+    data: Path | None,
+    train: bool,
+    fresh: bool,
+    quiet: bool,
+    **overrides: Any,
 ) -> None:
     """Run the study in the file STUDY, or finish it where it was interrupted.
 
@@ -89,12 +126,25 @@ def run(
             raise click.UsageError("--checkpoint and --train exclude each other; give one of them")
         overrides["checkpoint"] = str(overrides["checkpoint"].resolve())
     overrides |= {"checkpoint": ""} if train else {}
+    overrides |= {} if data is None else {"data": _data(study, data)}
     _study(study, out, fresh, quiet, overrides)
+
+
+def _data(source: Path, folder: Path) -> dict[str, Any]:
+    """The data set of a study, from a folder."""
+    from memcore import study
+
+    data = study.read(source).study.data
+    return {**data, "folder": str(folder.resolve())}
 
 
 @click.command()
 @click.option(
-    "--out", type=_FOLDER, default=Path("demo-results"), show_default=True, help="Results folder."
+    "--out",
+    type=_FOLDER,
+    default=Path("demo-results"),
+    show_default=True,
+    help="Folder for the results.",
 )
 @_CHIPS
 @_SAMPLES
@@ -111,6 +161,51 @@ def demo(out: Path, train: bool, fresh: bool, quiet: bool, **overrides: Any) -> 
     """
     overrides |= {"checkpoint": ""} if train else {}
     _study(Path("demo"), out, fresh, quiet, overrides)
+
+
+@click.command(short_help="Search a study for its best settings.")
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=_FOLDER, help="Folder of the search.  [default: results/NAME-search]")
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Number of settings to try.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Number of settings that are chosen at once.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["energy", "time", "area"]),
+    default="energy",
+    show_default=True,
+    help="What a study with a cost model shall make small beside its metric: energy in J, time in "
+    "s or area in m^2 of an inference.",
+)
+@_CHIPS
+@_SAMPLES
+@_EXECUTOR
+@_WORKERS
+@_FRESH
+@_QUIET
+def search(study: Path, out: Path | None, quiet: bool, **options: Any) -> None:
+    """Search the axes of the study in the file STUDY for the best settings, with Optuna.
+
+    The file has one sweep; its axes have values, or range = [low, high]. With cost models in the
+    file, the answer is the front of the settings that no other beats. Started again, a search goes
+    on where it was interrupted, or with more trials.
+    """
+    _log_to_stderr(logging.WARNING if quiet else logging.INFO)
+    from memcore.study import search as searched
+
+    found = searched(study, out, progress=False if quiet else None, **options)
+    click.echo(f"{found}\n\ntable {found.csv}")
 
 
 @click.command(short_help="Put together what shards have evaluated.")
@@ -143,13 +238,15 @@ def status(folder: Path, as_json: bool) -> None:
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Chips to begin with.",
+    help="Number of chips to show at first.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on until the study is finished.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Show further chips until the study is finished."
+)
 def tail(folder: Path, count: int, follow: bool) -> None:
     """Show the chips of the study in FOLDER that were evaluated last, a line for each.
 
-    Chips of points that were put together to the table are not shown.
+    Chips of points that are in the table already are not shown.
     """
     from memcore import study
     from memcore.study.watching import finished, unit_files

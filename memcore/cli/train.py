@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from memcore.cli.fit import by_name, named_columns
+from memcore.cli.columns import DECIMAL, DELIMITER, ENCODING, by_name, named_columns
 from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
     multiple=True,
     metavar="WHAT=HEADING:UNIT",
     help="Meaning, heading (or number, from 1) and unit of a column. WHAT is direction and "
-    "conductance, resistance or current, perhaps pulse and device; or pulse, ltp and ltd. An "
-    'example is "conductance=G (uS):uS".',
+    "conductance, resistance or current, perhaps pulse and device; or pulse, ltp and ltd; a device "
+    'file needs none. An example is "conductance=G (uS):uS".',
 )
 @click.option(
     "--device",
@@ -38,25 +38,30 @@ _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
     "--fixed",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Parameter of the device that the data do not tell, such as v_set=1.6 in V or t_set=5e-8 "
-    "in s, from which energy and time follow.",
+    help="Parameter of the device that the data do not tell; once for each, such as v_set=1.6 in V "
+    "or t_set=5e-8 in s, from which energy and time follow.",
 )
-@click.option("--read-voltage", type=float, help="Voltage at which currents were read, in V.")
 @click.option(
-    "--delimiter",
-    default=",",
-    show_default=True,
-    help='Separator of the columns: a character, "tab", or "blank" for any number of blanks.',
+    "--read-voltage",
+    type=float,
+    help="Voltage at which currents were read, in V; needed with currents only.",
 )
-@click.option("--decimal", default=".", show_default=True, help="Decimal character, . or ,")
-@click.option("--encoding", help="Encoding of the file, such as utf-16 or gb18030.")
+@DELIMITER
+@DECIMAL
+@ENCODING
 @click.option(
     "--rule",
     default="sgd_pulsed",
     show_default=True,
     help="Update rule, such as agad, which finds the symmetry points of the cells by itself.",
 )
-@click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
+@click.option(
+    "--lr",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Learning rate, the share of the gradient that an update follows.",
+)
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
@@ -64,13 +69,13 @@ _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
     show_default=True,
     help="Number of passes over the 1297 digits of the training set.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--age",
     type=float,
     default=2.592e6,
     show_default=True,
-    help="Time that passes after the training in s; a month by default.",
+    help="Time that passes after the training, in s; the default is a month.",
 )
 @click.option(
     "--drift",

@@ -1,12 +1,13 @@
 """What other simulators describe, as configurations and devices of memcore; one module for each.
 
-Each importer returns an `Imported`, which also says what has no counterpart here.
+Each importer returns an `Imported` or `ImportedWeights`, which also says what has no counterpart
+here.
 """
 
 from memcore._keywords import hint_all
 from memcore.compat import aihwkit, crosssim, memtorch, neurosim, xbtorch
-from memcore.compat.imported import Imported
+from memcore.compat.imported import Imported, ImportedWeights
 
-__all__ = ["Imported", "aihwkit", "crosssim", "memtorch", "neurosim", "xbtorch"]
+__all__ = ["Imported", "ImportedWeights", "aihwkit", "crosssim", "memtorch", "neurosim", "xbtorch"]
 
 hint_all(globals(), __all__)

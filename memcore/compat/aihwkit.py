@@ -1,11 +1,14 @@
-"""Pulsed devices of aihwkit, such as those of its presets, as devices of memcore."""
+"""Pulsed devices of aihwkit, such as those of its presets, and the weights of its checkpoints."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from memcore._text import hint, shown
+from memcore.compat.aihwkit_weights import weights
 from memcore.compat.imported import Imported, normal, number
 from memcore.errors import ConfigError
+
+__all__ = ["DEVICES", "device", "weights"]
 
 #: Devices by the names of their classes.
 DEVICES: Final = {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.crossbar.config import CrossbarConfig
@@ -38,6 +40,24 @@ class Imported:
 
     def __str__(self) -> str:
         lines = [f"{key} = {shown(value)}" for key, value in self.settings.items()]
+        return "\n".join([*lines, *(f"left out: {each}" for each in self.left_out)])
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedWeights:
+    """The weights that another simulator saved, in the names and shapes of a digital network.
+
+    Args:
+        tensors: weights by name, for `load_state_dict` of the network, or for `weights` of
+            `memcore.convert_`.
+        left_out: what has no counterpart, each with its reason or what to do instead.
+    """
+
+    tensors: Mapping[str, Tensor]
+    left_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{name} {list(tensor.shape)}" for name, tensor in self.tensors.items()]
         return "\n".join([*lines, *(f"left out: {each}" for each in self.left_out)])
 
 

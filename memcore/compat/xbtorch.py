@@ -40,12 +40,7 @@ def tables(
     """
     raised = _Table(set_g, set_dg, set_cdf)
     lowered = _Table(reset_g, reset_dg, reset_cdf)
-    low, high = raised.places[0], raised.places[-1]
-    if not 0 < low < high or (low, high) != (lowered.places[0], lowered.places[-1]):
-        raise ConfigError(
-            f"the tables of SET go from {low} to {high} S, those of RESET from "
-            f"{lowered.places[0]} to {lowered.places[-1]} S; expected the same window above 0"
-        )
+    low, high = _window(raised, lowered)
     device = {
         "name": "tabular",
         "ltp": (_curve(raised.mean, low, high),),
@@ -114,6 +109,17 @@ class _Table:
         a, b = self.places[k - 1], self.places[k]
         share = min(max((g - a) / (b - a), 0.0), 1.0)
         return (1 - share) * self._moments[k - 1][which] + share * self._moments[k][which]
+
+
+def _window(raised: _Table, lowered: _Table) -> tuple[float, float]:
+    """The lowest and the highest conductance of both tables."""
+    low, high = raised.places[0], raised.places[-1]
+    if not 0 < low < high or (low, high) != (lowered.places[0], lowered.places[-1]):
+        raise ConfigError(
+            f"the tables of SET go from {low} to {high} S, those of RESET from "
+            f"{lowered.places[0]} to {lowered.places[-1]} S; expected the same window above 0"
+        )
+    return low, high
 
 
 def _moments(jumps: Sequence[float], cdf: Sequence[float]) -> tuple[float, float]:

@@ -31,7 +31,7 @@ def kmeans(values: Tensor, size: int, *, rounds: int = 300) -> Tensor:
     distinct = torch.unique(ordered)
     if len(distinct) <= size:
         return torch.cat([distinct, distinct[-1:].expand(size - len(distinct))])
-    at = (torch.arange(size) + 0.5) * len(distinct) / size
+    at = (torch.arange(size, device="cpu") + 0.5) * len(distinct) / size
     book: Tensor = distinct[at.long()]
     sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
     before: Tensor | None = None

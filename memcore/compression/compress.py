@@ -13,7 +13,8 @@ from memcore import _check
 from memcore._text import shown
 from memcore.compression.sizes import CompressionReport, sizes
 from memcore.contracts.compression import CompressionPass
-from memcore.crossbar.config import CrossbarConfig, sequence
+from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.lane import sequence
 from memcore.errors import ArgumentTypeError, ConfigError, MemcoreError
 from memcore.nn.feeding import again
 from memcore.nn.verbs import evaluating
@@ -65,16 +66,14 @@ def compress(
         (12, 4)
     """
     chosen = [plugin("compressions", spec) for spec in sequence("passes", passes)]
-    distil = _check.number("distil", distil, at_least=0)
-    if distil > 1:
-        raise ConfigError(f"distil={distil:g}; expected a share from 0 to 1")
+    share = _share("distil", distil)
     if not isinstance(config, CrossbarConfig):
         raise ConfigError(f"config={shown(config)}; expected a memcore.CrossbarConfig")
     _require_training(loader, loss, optimizer)
     before = sizes(require_module(model), config)
     batches = None if loader is None else again(loader)
-    teacher = copy.deepcopy(model).eval() if distil else None
-    run = _Run(config, batches, loss, optimizer or _adam, teacher, distil)
+    teacher = copy.deepcopy(model).eval() if share else None
+    run = _Run(config, batches, loss, optimizer or _adam, teacher, share)
     smaller = copy.deepcopy(model)
     for each in chosen:
         smaller = run.passed(each, smaller)
@@ -82,6 +81,14 @@ def compress(
     return smaller, CompressionReport(
         before=before, after=after, notes=tuple(run.notes), log=tuple(run.log)
     )
+
+
+def _share(name: str, value: Any) -> float:
+    """The argument as a number from 0 to 1."""
+    share = _check.number(name, value, at_least=0)
+    if share > 1:
+        raise ConfigError(f"{name}={share:g}; expected a share from 0 to 1")
+    return share
 
 
 def _require_training(loader: Any, loss: Any, optimizer: Any) -> None:

@@ -45,12 +45,16 @@ class _Codebook(nn.Module):
         if not 1 <= _check.integer("product_bytes", product_bytes) <= 6:
             raise ConfigError(f"product_bytes={product_bytes}; expected 1 to 6 bytes of a product")
         self.product_bytes = product_bytes
-        self.register_buffer("codes", torch.zeros(shape, dtype=torch.uint8))
-        self.register_buffer("weight_book", torch.zeros(weights, dtype=torch.float64))
-        self.register_buffer("input_book", torch.zeros(inputs, dtype=torch.float64))
-        self.register_buffer("table", torch.zeros(weights, inputs, dtype=torch.float64))
+        self.register_buffer("codes", torch.zeros(shape, dtype=torch.uint8, device="cpu"))
+        self.register_buffer("weight_book", torch.zeros(weights, dtype=torch.float64, device="cpu"))
+        self.register_buffer("input_book", torch.zeros(inputs, dtype=torch.float64, device="cpu"))
+        self.register_buffer(
+            "table", torch.zeros(weights, inputs, dtype=torch.float64, device="cpu")
+        )
         self.register_parameter("weight", None)
-        self.register_parameter("bias", nn.Parameter(torch.zeros(shape[0])) if bias else None)
+        self.register_parameter(
+            "bias", nn.Parameter(torch.zeros(shape[0], device="cpu")) if bias else None
+        )
         #: What frozen codes are multiplied with, where no gradient is asked for.
         self.packed: PackedCodes | None
         self.register_module("packed", None)

@@ -67,7 +67,7 @@ def _left(model: nn.Module, group: Group, fold_borders: bool) -> str:
 
 def _removable(model: nn.Module, group: Group, fold_borders: bool) -> Tensor:
     """Which channels may go, [width]; one always stays."""
-    none = torch.zeros(group.width, dtype=torch.bool)
+    none = torch.zeros(group.width, dtype=torch.bool, device="cpu")
     if group.open or not group.readers:
         return none
     clear = _clear(model, group)
@@ -86,7 +86,7 @@ def _removable(model: nn.Module, group: Group, fold_borders: bool) -> Tensor:
 
 def _clear(model: nn.Module, group: Group) -> Tensor:
     """Channels all of whose filters are zero."""
-    clear = torch.ones(group.width, dtype=torch.bool)
+    clear = torch.ones(group.width, dtype=torch.bool, device="cpu")
     for name in group.makers:
         clear &= (_weight(model, name).flatten(1) == 0).all(1)
     return clear
@@ -141,7 +141,7 @@ def _has_border(model: nn.Module, reader: Reader) -> bool:
 def _keep_inputs(module: nn.Module, stays: Tensor, width: int) -> None:
     weight: Tensor = module.weight  # type: ignore[assignment]
     per = weight.shape[1] // width
-    kept = (stays.unsqueeze(1) * per + torch.arange(per)).flatten()
+    kept = (stays.unsqueeze(1) * per + torch.arange(per, device="cpu")).flatten()
     module.weight = nn.Parameter(weight.detach()[:, kept].clone())
     setattr(module, "in_features" if isinstance(module, nn.Linear) else "in_channels", len(kept))
 

@@ -32,8 +32,8 @@ class LookupActivation(nn.Module):
         if _check.integer("rows", rows) < 1:
             raise ConfigError(f"rows={rows}; expected at least 1 row")
         self.activation = activation
-        self.register_buffer("arguments", torch.zeros(rows, dtype=torch.float64))
-        self.register_buffer("values", torch.zeros(rows, dtype=torch.float64))
+        self.register_buffer("arguments", torch.zeros(rows, dtype=torch.float64, device="cpu"))
+        self.register_buffer("values", torch.zeros(rows, dtype=torch.float64, device="cpu"))
 
     @torch.no_grad()
     def take(self, samples: Tensor) -> Self:
@@ -42,7 +42,7 @@ class LookupActivation(nn.Module):
             raise ConfigError("the table stands for no activation; expected one to take values of")
         rows = len(self.arguments)
         ordered = samples.flatten().double().sort().values
-        at = (torch.arange(rows) + 0.5) * len(ordered) / rows
+        at = (torch.arange(rows, device="cpu") + 0.5) * len(ordered) / rows
         self.arguments = ordered[at.long()].to(self.arguments)
         self.values = self.activation(self.arguments.clone()).to(self.values)
         return self

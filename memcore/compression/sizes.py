@@ -9,6 +9,7 @@ from memcore._text import aligned
 from memcore.compression.matrices import matrix_of, prunable
 from memcore.contracts.records import Context
 from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.mapping import mapping
 from memcore.crossbar.tiling import Tiling
 from memcore.errors import ConfigError
 from memcore.random import Stream
@@ -75,7 +76,7 @@ def _arrays(kept: Tensor, config: CrossbarConfig) -> int:
         return 0
     ctx = Context(random=Stream(0), temperature=config.temperature)
     weight = kept.t().unsqueeze(0)
-    parts = config.mapper.map(weight, config.device.nominal(), ctx).parts
+    parts = mapping(config, weight, ctx).parts
     return Tiling.of(parts, weight.shape, config.tile).arrays
 
 

@@ -1,6 +1,7 @@
 """`ArrayInfo`: what the plugins of a layer are told about its physical arrays."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,11 @@ class ArrayInfo:
         read_voltage: V, of the largest input, as configured; 0.2 V where inputs are given in V.
         dac_bits: bits of the DACs, 0 if they do not say; None without any. Only cost models are
             told.
-        adc_bits: bits of the ADCs, likewise.
+        adc_bits: bits of the ADCs, likewise; where lanes differ, the most.
+        adc_arrays: number of arrays by the bits of their ADCs. Only cost models are told.
+        lanes: the arrays of each lane of the mapping, one lane after the other, where lanes have
+            cells of different kinds: `device` and `nominal` are the nominal device of the first
+            lane then; () otherwise.
     """
 
     arrays: int
@@ -60,6 +65,8 @@ class ArrayInfo:
     read_voltage: float = 0.2
     dac_bits: int | None = None
     adc_bits: int | None = None
+    adc_arrays: Mapping[int, int] = dataclasses.field(default_factory=dict, compare=False)
+    lanes: "tuple[ArrayInfo, ...]" = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

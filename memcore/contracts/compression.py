@@ -3,14 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from memcore.contracts.contract import Contract, hookspec
-
-if TYPE_CHECKING:
-    from memcore.crossbar.config import CrossbarConfig
+from memcore.contracts.settings import ArraySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class CompressionPass(Contract):
     @hookspec
     @abstractmethod
     def prepare(
-        self, model: nn.Module, config: "CrossbarConfig", inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         """Begin: the state, a module without parameters whose buffers are all that changes.
 

@@ -126,6 +126,7 @@ class LayerWork:
         activity: what its arrays did for all inputs, where they are simulated.
         array: its arrays, where they are simulated.
         writing: what writing its arrays took the last time, where they are simulated.
+        writing_of_lanes: the same of each of `array.lanes`; () where all cells are of one kind.
         network: all layers of the network, where what they share decides; () for a layer alone.
     """
 
@@ -147,6 +148,7 @@ class LayerWork:
     activity: Activity = field(default_factory=Activity)
     array: ArrayInfo | None = None
     writing: Activity = field(default_factory=Activity)
+    writing_of_lanes: tuple[Activity, ...] = ()
     network: "tuple[LayerWork, ...]" = field(default=(), compare=False, repr=False)
 
     @classmethod

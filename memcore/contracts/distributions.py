@@ -16,6 +16,10 @@ from memcore._text import shown
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.random import Stream
 
+#: No normal number is larger: they are sqrt(-2 ln u) times a cosine, with u of at least 2^-33.
+_LARGEST_NORMAL = 6.77
+#: Numbers that are transformed while they stay in the cache.
+_AT_ONCE = 1 << 18
 #: Below this probability of falling inside the bounds, resampling would take for ever.
 _LEAST_ACCEPTANCE = 1e-3
 
@@ -67,7 +71,7 @@ class _Truncated(Distribution):
 
     @abstractmethod
     def transform(self, z: Tensor) -> Tensor:
-        """The parameter for a standard normal draw."""
+        """The parameter for a standard normal draw, in the memory of the draw."""
 
     def _validate(self, least: float | None, most: float | None) -> None:
         for name, bound in (("min", least), ("max", most)):
@@ -90,17 +94,18 @@ class _Truncated(Distribution):
         self, stream: Stream, shape: Sequence[int], *, device: torch.device | str | None = None
     ) -> Tensor:
         z = stream.normal(shape, device=device)
-        low, high = self.bounds
-        if math.isinf(low) and math.isinf(high):
-            return self.transform(z)
-        flat = z.view(-1)
-        if flat.numel() and (flat.min() < low or flat.max() > high):
+        (low, high), flat = self.bounds, z.view(-1)
+        if low > -_LARGEST_NORMAL or high < _LARGEST_NORMAL:
             _redraw(flat, low, high, stream)
-        return self.transform(z)
+        for piece in torch.split(flat, _AT_ONCE):
+            self.transform(piece)
+        return z
 
 
 def _redraw(z: Tensor, low: float, high: float, stream: Stream) -> None:
     """Replace what lies outside [low, high] by the same element's next draw inside."""
+    if not z.numel() or (z.min() >= low and z.max() <= high):
+        return
     outside = ((z < low) | (z > high)).nonzero().squeeze(1)
     round = 0
     while outside.numel():

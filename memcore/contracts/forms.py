@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from memcore._tensor import as_tensor
 from memcore.errors import ConfigError
 from memcore.ops import quantize
 from memcore.random import ReadStream
@@ -19,7 +20,7 @@ Count = Literal["seconds", "cycles", "reads"]
 
 
 def _buffer(value: Tensor | float) -> Tensor:
-    return torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float32)
+    return as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float32)
 
 
 class Affine(nn.Module):
@@ -62,7 +63,7 @@ class Gaussian(nn.Module):
         super().__init__()
         self.register_buffer("std", _buffer(std))
         self.register_buffer("relative", _buffer(relative))
-        now = torch.zeros((), dtype=torch.float64)
+        now = torch.zeros((), dtype=torch.float64, device="cpu")
         self.register_buffer("seconds", now, persistent=False)
 
     def settle(self, conductance: Tensor, seconds: Tensor) -> None:
@@ -194,6 +195,23 @@ class SerialLevels(UniformLevels):
     @property
     def _has_sign_bit(self) -> bool:
         return self.lo < 0 and self.signed == "twos_complement"
+
+    @property
+    def planes(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Which bits of a code make the digits of each step, as `memcore.ops.serial_read` wants."""
+        below, width = self._below, self.bits_per_step
+
+        def of(source: int, first: int = 0, sign: int = 1) -> list[tuple[int, int, int, int]]:
+            bits = range(below * width)
+            return [(first + k // width, source, k, sign << k % width) for k in bits]
+
+        if self._has_sign_bit:
+            return (*of(2), (below, 3, 0, 2**self.bits_per_step - 1))
+        if self.lo >= 0:
+            return tuple(of(0))
+        if self.signed == "split":
+            return (*of(0), *of(1, below))
+        return tuple(sorted([*of(0), *of(1, sign=-1)]))
 
     def digits(self, x: Tensor) -> Tensor:
         """What drives the word lines in each step, [steps, *x.shape] in input units."""

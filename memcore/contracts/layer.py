@@ -243,6 +243,10 @@ def _names_of_before(
     for key in [key for key in state_dict if key.startswith(old)]:
         new = f"{prefix}matrices.weight.crossbar.{key.removeprefix(old)}"
         state_dict[new] = state_dict.pop(key)
+    for name, matrix in layer.matrices.items():  # one that is refused leaves the layer as it is
+        prepare = getattr(matrix, "prepare", None)
+        if prepare is not None:
+            prepare(state_dict, f"{prefix}matrices.{name}.")
     parameters = any(f"{prefix}{name}" in state_dict for name in layer._parameters)
     cells = any(key.startswith(f"{prefix}matrices.") for key in state_dict)
     if not parameters or cells:

@@ -27,11 +27,14 @@ class Part:
         lane: the lane in which its currents are read, counted from 0. Lanes are digitised one by
             one and added digitally; bit slices are lanes.
         sign: +1 or -1, how its currents enter the analogue sum of its lane.
+        copy: which of several arrays of its lane with the same weights it is on, which says what
+            reference columns belong to it; mappers leave it at 0.
     """
 
     target: Tensor
     lane: int = 0
     sign: float = 1.0
+    copy: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,10 @@ class Programmer(Contract):
     #: Whether each cell is written for itself, wherever it lies and whatever lies beside it. Then a
     #: training hands them over in the order of the weights, which is faster.
     cellwise: ClassVar[bool] = False
+    #: Whether each cell is written for itself, `program` draws nothing but tensors of the shape of
+    #: `array` and says nothing but what the cells conduct. Then it is handed some word lines of all
+    #: arrays at a time, as one array, whose cells stay in the cache.
+    in_blocks: ClassVar[bool] = False
     #: Whether cells of the nominal device that are not stuck conduct what they should afterwards,
     #: or the nearest end of the window.
     is_exact: ClassVar[bool] = False

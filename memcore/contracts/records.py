@@ -48,9 +48,13 @@ class Context:
 
     def child(self, *names: str | int) -> "Context":
         """The same context with the stream of a named part."""
-        child: Context = object.__new__(type(self))
-        child.__dict__.update(vars(self), random=self.random.child(*names))  # nothing is checked
-        return child
+        return self.drawing(self.random.child(*names))
+
+    def drawing(self, random: Stream) -> "Context":
+        """The same context with another stream."""
+        other: Context = object.__new__(type(self))
+        other.__dict__.update(vars(self), random=random)  # nothing is checked
+        return other
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ class Transfer(nn.Module):
     ) -> None:
         super().__init__()
         self.instances = instances
-        where = torch.zeros(1, dtype=torch.int64) if instance is None else instance
+        where = torch.zeros(1, dtype=torch.int64, device="cpu") if instance is None else instance
         self.register_buffer("values", values)
         self.register_buffer("instance", where.to(values.device))
         spread = noise if isinstance(noise, Tensor) else values.new_tensor(noise)

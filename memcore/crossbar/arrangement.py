@@ -14,6 +14,7 @@ from memcore.crossbar.tiling import Tiling
 def laid(
     tiling: Tiling,
     target: Tensor,
+    gain: Tensor,
     config: CrossbarConfig,
     stuck_cells: Callable[[Tensor], Tensor | None],
     order: Layout | None,
@@ -23,6 +24,7 @@ def laid(
     Args:
         tiling: where the parts lie, in their own order.
         target: S, in the order in which lines are numbered, [arrays, rows, cols].
+        gain: weight for one siemens in each lane, [lanes, ...].
         config: whether faults are avoided.
         stuck_cells: from targets to what the cells conduct that no pulse moves, if there are any.
         order: of the lines, if it is decided already.
@@ -37,27 +39,41 @@ def laid(
             tiling,
             target,
             stuck.expand(target.shape),
+            _significance(tiling, gain),
             rows=at_once is None or at_once >= tiling.array_rows,
         )
     return dataclasses.replace(tiling, order=order), order.place(target)
 
 
-def around_faults(tiling: Tiling, target: Tensor, stuck: Tensor, *, rows: bool) -> Layout:
+def _significance(tiling: Tiling, gain: Tensor) -> Tensor:
+    """What a siemens counts for in each part with arrays of its own, the most as 1, [parts]."""
+    weight = gain.detach().double().abs().reshape(len(gain), -1).amax(1)
+    own = [lane for lane, shared in zip(tiling.lanes, tiling.shared, strict=True) if not shared]
+    largest = weight.max()
+    return weight[own] / largest if largest > 0 else torch.ones_like(weight[own])
+
+
+def around_faults(
+    tiling: Tiling, target: Tensor, stuck: Tensor, significance: Tensor, *, rows: bool
+) -> Layout:
     """The order of the lines of all arrays.
 
     Columns are assigned first, then rows. The bit lines with the most stuck cells come first, and
     each takes the column that is left to which its cells do least harm, by the sum of squared
-    errors; a spare one that is nobody's takes none. Arrays that hold the same rows and columns of
-    different parts have one order, since their currents are subtracted.
+    errors of the weights, so that digits count by their places; a spare one that is nobody's takes
+    none. Arrays that hold the same rows and columns of different parts have one order, since their
+    currents are subtracted.
 
     Args:
         tiling: where the parts lie, in their own order.
         target: S, what the cells should hold in that order, [arrays, rows, cols].
         stuck: S, what cells conduct that no pulse moves, NaN for all others, by their positions.
+        significance: what a siemens counts for in each part, [parts].
         rows: whether word lines are assigned too.
     """
     shape = (tiling.full_parts, -1, tiling.array_rows, tiling.array_cols)
-    wanted, fixed = target.double().view(shape), stuck.double().view(shape)
+    counts = significance.to(target.device).view(-1, 1, 1, 1)
+    wanted, fixed = (counts * cells.double().view(shape) for cells in (target, stuck))
     count = wanted.shape[1]
     used_rows, used_cols = _used(tiling, target.device)
     movable = torch.ones(tiling.array_cols, dtype=torch.bool, device=target.device)

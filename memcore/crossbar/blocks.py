@@ -14,7 +14,8 @@ from torch import Tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
-from memcore.contracts.records import Context, Stage
+from memcore.contracts.programmer import Programmer
+from memcore.contracts.records import Context, Programmed, Stage
 from memcore.crossbar.effects import Effects, is_off
 from memcore.errors import MemcoreError
 from memcore.ops._library import large_pages
@@ -41,6 +42,23 @@ class Block(NamedTuple):
         return cells.view(-1, cells.shape[-1])[self.lines].unsqueeze(0)
 
 
+def programmed(
+    programmer: Programmer, array: ArrayInfo, target: Tensor, ctx: Context
+) -> Programmed:
+    """What a programmer makes of targets [arrays, rows, cols], in blocks where that is the same."""
+    is_simple = array.device is array.nominal and array.stuck is None  # nothing is copied then
+    if not programmer.in_blocks or is_simple or not _fits(target, [], array):
+        return programmer.program(array, target, ctx)
+    out = large_pages(torch.empty_like(target))
+    try:
+        for block in _blocks(array, ctx):
+            done = programmer.program(block.array, block.of(target), block.ctx)
+            block.of(out).copy_(done.conductance)
+    except MemcoreError:  # which should speak of all cells
+        return programmer.program(array, target, ctx)
+    return Programmed(conductance=out)
+
+
 def written(
     conductance: Tensor, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context
 ) -> Tensor:
@@ -51,8 +69,10 @@ def written(
     out = large_pages(torch.empty_like(conductance))
     try:
         for block in _blocks(array, ctx):
-            done = Effects.written(block.of(conductance), effects, block.array, block.ctx)
-            block.of(out).copy_(done)
+            given, place = block.of(conductance), block.of(out)
+            done = Effects.written(given, effects, block.array, block.ctx, place)
+            if done is not place:
+                place.copy_(done)
     except MemcoreError:  # which should speak of all cells
         return Effects.written(conductance, effects, array, ctx)
     return out

@@ -34,6 +34,8 @@ class Calibrated(nn.Module):
             values by default.
         parts: sizes of the parts of the last dimension of the values that have a range each, in
             place of lanes; () for one range.
+        of_lanes: the converter of each lane, where lanes have some of their own; () where all have
+            `converter`.
         lines: gives the bit lines of the values of each leading index; None for a DAC.
     """
 
@@ -48,10 +50,12 @@ class Calibrated(nn.Module):
         lanes: tuple[int, ...] = (0,),
         *,
         parts: tuple[int, ...] = (),
+        of_lanes: tuple[Converter, ...] = (),
         lines: Callable[[int], Lines] | None = None,
     ) -> None:
         super().__init__()
         self.converter = converter
+        self.of_lanes = of_lanes
         self.lanes, self.parts, self.lines = lanes, parts, lines
         self._context = ctx
         self.form: nn.Module | None
@@ -66,6 +70,13 @@ class Calibrated(nn.Module):
         self.restart()
         self.register_load_state_dict_pre_hook(complete_ranges)  # type: ignore[no-untyped-call]
         self.reset()
+
+    @property
+    def converters(self) -> list[Converter]:
+        """The converter of each range; none without any."""
+        if self.converter is None:
+            return []
+        return list(self.of_lanes) or [self.converter] * len(self.range)
 
     @property
     def is_ready(self) -> bool:
@@ -103,25 +114,36 @@ class Calibrated(nn.Module):
     @property
     def is_fixed(self) -> bool:
         """Whether the range does not depend on values."""
+        return self.is_learned or (self.converter is not None and all(self._fixed))
+
+    @property
+    def _fixed(self) -> list[bool]:
+        """Of each range, whether its converter has it whatever the values."""
         nothing = self.range.new_zeros(0)
-        if self.is_learned:
-            return True
-        return self.converter is not None and self.converter.observe(nothing) is not None
+        return [converter.observe(nothing) is not None for converter in self.converters]
 
     def rescale(self, factor: float) -> None:
         """Express ranges that were observed in another unit."""
-        if not self.is_fixed:
-            self.range.mul_(factor)
+        if self.converter is None:
+            return
+        for low_high, is_fixed in zip(self.range, self._fixed, strict=True):
+            low_high.mul_(1.0 if is_fixed else factor)
+
+    def stretch(self, factor: float) -> None:
+        """Multiply all ranges, which training finds from now on."""
+        self.is_learned = True
+        self.range.mul_(factor)
+        self.bind()
 
     def observe(self, values: Tensor) -> None:
         """Widen the ranges to what the converter wants for these values too; `bind` uses them."""
-        if self.converter is None or self.is_learned:
+        if self.is_learned:
             return
-        for lane, low_high in enumerate(self.range):
-            here = self._of_lane(values, lane)
-            if self.converter.of_all_values:
+        for lane, converter in enumerate(self.converters):
+            here, low_high = self._of_lane(values, lane), self.range[lane]
+            if converter.of_all_values:
                 here, _ = self._seen[lane].add(here), low_high.fill_(torch.nan)
-            seen = self.converter.observe(here)
+            seen = converter.observe(here)
             if seen is not None:
                 low_high[0] = torch.fmin(low_high[0], seen[0])
                 low_high[1] = torch.fmax(low_high[1], seen[1])
@@ -130,8 +152,33 @@ class Calibrated(nn.Module):
         """Let the converter relate the ranges of the lanes, whose gain is [lanes, ...]."""
         if self.converter is None or self.is_fixed or not self.range.isfinite().all():
             return
-        weight = gain.abs().reshape(len(gain), -1).amax(1)
-        self.range.copy_(self.converter.agree(self.range.clone(), weight.to(self.range)))
+        weight = gain.abs().reshape(len(gain), -1).amax(1).to(self.range)
+        if not self.of_lanes:
+            self.range.copy_(self.converter.agree(self.range.clone(), weight))
+            return
+        fixed = torch.tensor(self._fixed, device=self.range.device).unsqueeze(1)
+        steps, ranges = self._steps(), self.range.clone()
+        for converter in {id(each): each for each in self.of_lanes}.values():
+            ranges = converter.agree(ranges / steps, weight) * steps
+        self.range.copy_(torch.where(fixed, self.range, ranges))
+
+    def _steps(self) -> Tensor:
+        """Steps from zero to the largest magnitude of each range, [lanes, 1], all signed or none.
+
+        Converters of different bits relate these, as ranges of the same shape differ in them.
+        """
+        signed = bool((self.range[:, 0] < 0).any())
+        peaks = self.range.abs().amax(1, keepdim=True)
+        whole = torch.cat([-peaks if signed else torch.zeros_like(peaks), peaks], dim=1)
+        pairs = list(zip(self.converters, whole, strict=True))
+        forms = [self._bound_to(converter, each, self._context) for converter, each in pairs]
+        counts = [
+            max(abs(form.lo), abs(form.hi))
+            if isinstance(form, UniformLevels)
+            else 2.0 ** max(converter.resolution - signed, 1) - 1
+            for form, (converter, _) in zip(forms, pairs, strict=True)
+        ]
+        return self.range.new_tensor(counts).unsqueeze(1)
 
     def note(self, values: Tensor) -> None:
         """Count how many of these values are clipped, and how well all are resolved."""
@@ -176,10 +223,10 @@ class Calibrated(nn.Module):
             self.form = self._bound_to(self.converter, self.range[0], self._context)
             return
         if self._differs:
-            forms = self._of_lines(self.converter)
+            forms = self._of_lines()
             lanes = tuple(range(len(forms)))
         else:
-            forms, lanes = self._bound(self.converter, self.range), self.lanes
+            forms, lanes = self._bound(self.range), self.lanes
         if self.parts:
             self.form = self._of_parts(self.converter, forms)
         else:
@@ -188,14 +235,14 @@ class Calibrated(nn.Module):
     @property
     def _differs(self) -> bool:
         """Whether each leading index of the values has converters of its own."""
-        return self.converter is not None and self.converter.differs and self.lines is not None
+        return self.lines is not None and any(each.differs for each in self.converters)
 
-    def _of_lines(self, converter: Converter) -> list[nn.Module]:
+    def _of_lines(self) -> list[nn.Module]:
         assert self.lines is not None
-        forms = []
+        forms, converters = [], self.converters
         for value, lane in enumerate(self.lanes):
             ctx = dataclasses.replace(self._context.child("lines", value), lines=self.lines(value))
-            forms.append(self._bound_to(converter, self.range[lane], ctx))
+            forms.append(self._bound_to(converters[lane], self.range[lane], ctx))
         return forms
 
     def _of_parts(self, converter: Converter, forms: list[nn.Module]) -> nn.Module:
@@ -203,7 +250,7 @@ class Calibrated(nn.Module):
         joined = joined_levels(forms, self.parts)
         if joined is None and all(isinstance(form, UniformLevels) for form in forms):
             peaks = self.range.abs().amax(1, keepdim=True)
-            signed = self._bound(converter, torch.cat([-peaks, peaks], dim=1))
+            signed = self._bound(torch.cat([-peaks, peaks], dim=1))
             joined = joined_levels(signed, self.parts)
         if joined is None and any(isinstance(form, SerialLevels) for form in forms):
             raise ConfigError(
@@ -247,11 +294,11 @@ class Calibrated(nn.Module):
         )
         return found if any(found) else ()
 
-    def _bound(self, converter: Converter, ranges: Tensor) -> list[nn.Module]:
-        ctx = self._context
+    def _bound(self, ranges: Tensor) -> list[nn.Module]:
+        ctx, pairs = self._context, zip(self.converters, ranges, strict=True)
         return [
             self._bound_to(converter, each, ctx if lane == 0 else ctx.child("lane", lane))
-            for lane, each in enumerate(ranges)
+            for lane, (converter, each) in enumerate(pairs)
         ]
 
     def _bound_to(self, converter: Converter, low_high: Tensor, ctx: Context) -> nn.Module:

@@ -10,20 +10,21 @@ from torch import Tensor, nn
 
 from memcore import _check
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.device import Memristor
 from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
-from memcore.contracts.product import Product
-from memcore.contracts.records import Context, Programmed
-from memcore.crossbar import blocks
+from memcore.contracts.records import Context, Programmed, Stage
+from memcore.crossbar.alike import Kinds, joined_arrays, joined_programmed
 from memcore.crossbar.arrangement import laid
 from memcore.crossbar.clock import Clock
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.laying import laid_at_once
+from memcore.crossbar.mapping import mapping
+from memcore.crossbar.packed import Packed, packed
 from memcore.crossbar.packing import Packing
-from memcore.crossbar.product import circuit_of, warn_of_approximate_wires
+from memcore.crossbar.source import CellSource
 from memcore.crossbar.states import State, complete_cells
 from memcore.crossbar.tiling import Tiling, in_order
 from memcore.crossbar.yields import ArrayYield
@@ -32,17 +33,6 @@ from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import manager
-
-
-def _require_nominal(device: Memristor) -> None:
-    """Refuse a device for single cells: what plans for an array needs a number or a law for all."""
-    for field in dataclasses.fields(device):  # type: ignore[arg-type]
-        value = getattr(device, field.name)
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise ConfigError(
-                f"{type(device).__name__}: {field.name} has shape {list(value.shape)}; expected a "
-                "number, or a distribution, which is drawn for each cell"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +56,7 @@ class Written:
     mapped: Mapped
     tiling: Tiling
     writes: int
-    effects: Effects
+    effects: Effects | LaneEffects
     array: ArrayInfo
     programmed: Programmed
     origin: Fingerprint
@@ -86,11 +76,13 @@ class Cells(nn.Module):
         packing: how many groups of the matrix have an array in common.
     """
 
-    effects: Effects
+    effects: Effects | LaneEffects
     tiling: Tiling
     parts: tuple[Part, ...]
     last: ArrayYield
+    #: What they were written to in S, or what stands for it, as `table` says; None with a `source`.
     programmed: Tensor
+    table: Tensor | None  #: of `Packed`, if the conductances are kept in fewer bits
     target: Tensor | None  #: of the cells in S, if an effect looks it up
     before: Tensor | None
     gain: Tensor
@@ -117,6 +109,8 @@ class Cells(nn.Module):
         self.random = random
         self.clock = Clock(device)
         self._proved: tuple[int, int, torch.Size] | None = None
+        #: Knows what they hold, if a training in place derives it from the state of the cells.
+        self.source: CellSource | None = None
         #: Of the lines of all arrays, if it is decided already.
         self.order: Layout | None = None
         #: Called with what was written whenever it is stored.
@@ -141,7 +135,23 @@ class Cells(nn.Module):
     @property
     def conductance(self) -> Tensor:
         """What the cells conduct now, [arrays, rows, cols] S, without the noise of a read."""
-        return self.effects.settled(self.programmed, self.clock).expand_as(self.programmed)
+        held = self.held
+        return self.effects.settled(held, self.clock).expand_as(held)
+
+    @property
+    def held(self) -> Tensor:
+        """What the cells conducted right after writing, [arrays, rows, cols] S."""
+        if self.source is not None:
+            return self.source.conductance()
+        if self.table is None:
+            return self.programmed
+        return Packed(self.programmed, self.table).unpacked()
+
+    def holds(self, conductance: Tensor) -> bool:
+        """Whether the cells hold conductances [arrays, rows, cols] S, as far as they are kept."""
+        if self.table is not None:
+            conductance = packed(conductance, self.config.cells, self._whose, "").unpacked()
+        return torch.equal(conductance, self.held)
 
     def feels(self, temperature: float) -> bool:
         """Whether anything ages at another pace at this temperature in K."""
@@ -158,25 +168,16 @@ class Cells(nn.Module):
     @property
     def _is_incremental(self) -> bool:
         """Whether a rewrite starts from what the cells conduct, rather than from fresh cells."""
-        return self.config.programmer is not None and self.config.programmer.incremental
+        routines = (each.programmer for each in self.config.of_lanes or (self.config,))
+        return any(routine is not None and routine.incremental for routine in routines)
 
     def array(self, tiling: Tiling | None = None, writes: int | None = None) -> ArrayInfo:
         """The physical arrays, their cells sampled (always the same cells)."""
-        tiling = self.tiling if tiling is None else tiling
-        shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
-        device, config = self.config.device, self.config
-        if config.mapper is not None:
-            _require_nominal(device)
-        return ArrayInfo(
-            arrays=shape[0],
-            rows=shape[1],
-            cols=shape[2],
-            device=device.sample(shape, self.context(writes).child("device")),
-            nominal=device.nominal(),
-            name=self.name,
-            parts=tiling.full_parts,
-            read_voltage=ArrayInfo.read_voltage if config.mapper is None else config.read_voltage,
-        )
+        kinds = self._kinds(self.tiling if tiling is None else tiling, self.context(writes))
+        return joined_arrays(kinds.arrays())
+
+    def _kinds(self, tiling: Tiling, ctx: Context) -> Kinds:
+        return Kinds(self.config, tiling, ctx, self.name)
 
     # Writing: from a matrix to what its cells hold, without touching what they hold now ---------
 
@@ -185,8 +186,13 @@ class Cells(nn.Module):
         if self.config.mapper is None:
             return Mapped(parts=(Part(target=weight),), gain=weight.new_ones(1))
         ctx = self.context(writes).child("mapper")
-        mapped = self.config.mapper.map(weight, self.config.device.nominal(), ctx)
-        return self.packing.mapped(mapped, float(self.config.device.nominal_range()[0]))
+        mapped = mapping(self.config, weight, ctx)
+        return self.packing.mapped(mapped, self.unused)
+
+    @property
+    def unused(self) -> list[float]:
+        """What cells that hold nothing conduct in each lane, S; one number for all alike."""
+        return [float(device.nominal_range()[0]) for device in self.config.devices]
 
     def written(self, weight: Tensor, *, writes: int, present: Tensor | None = None) -> Written:
         """What the cells would hold after writing a matrix.
@@ -208,20 +214,21 @@ class Cells(nn.Module):
         tiling, target = laid(
             tiling,
             target,
+            mapped.gain,
             self.config,
-            lambda target: self._informed(self.array(tiling, writes), target, ctx).stuck,
+            lambda target: joined_arrays(self._kinds(tiling, ctx).informed(target)).stuck,
             self.order,
         )
         if reach is None:
             self.require_finite("target conductances", target)
         kept = target.clone() if self._needs_target else target  # weights may change in place
-        array = self._informed(self.array(tiling, writes), kept, ctx)
-        effects = self._bound(array, ctx)
-        array = self._as_told(array, effects, target, present)
-        array = dataclasses.replace(array, reach=reach)
-        programmed = self._program(array, target, ctx)
-        g = programmed.conductance.expand(array.shape)
-        g = blocks.written(g, self.config.effects, array, ctx)
+        kinds = self._kinds(tiling, ctx)
+        arrays = kinds.informed(kept)
+        effects = kinds.bound(arrays, self._bound)
+        arrays = kinds.told(arrays, effects, target, present)
+        arrays = [dataclasses.replace(array, reach=reach) for array in arrays]
+        programmed = kinds.programmed(arrays, target)
+        g = kinds.written(programmed, arrays)
         if not is_same(g, target):  # which is finite
             self.require_finite("conductances", g)
         return Written(
@@ -231,8 +238,8 @@ class Cells(nn.Module):
             tiling=tiling,
             writes=writes,
             effects=effects,
-            array=array,
-            programmed=programmed,
+            array=joined_arrays(arrays, kept),
+            programmed=joined_programmed(programmed, arrays),
             origin=origin,
         )
 
@@ -255,23 +262,10 @@ class Cells(nn.Module):
             spare=self.config.spare_cols,
         )
         _require_gain(mapped, tiling)
-        unused, _ = self.config.device.nominal_range()
-        target = tiling.split([part.target for part in mapped.parts], unused)
+        parts = [part.target for part in mapped.parts]
+        unused = self.unused
+        target = tiling.split(parts, unused if len(unused) > 1 else unused[0])
         return mapped, tiling, target, None
-
-    def _program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
-        if self.config.programmer is None:
-            return Programmed(conductance=target)
-        return self.config.programmer.program(array, target, ctx.child("programmer"))
-
-    def _informed(self, array: ArrayInfo, target: Tensor | None, ctx: Context) -> ArrayInfo:
-        """With what is known of the single cells before any effect acts on them."""
-        effects = self.config.effects
-        if target is None:
-            stuck = Effects.stuck(effects, array, ctx)
-        else:
-            stuck = blocks.stuck(effects, array, ctx, target)
-        return dataclasses.replace(array, target=target, stuck=stuck)
 
     @property
     def _needs_target(self) -> bool:
@@ -279,13 +273,11 @@ class Cells(nn.Module):
         told = adc is not None and adc.counts_open
         return told or any(effect.needs_target for effect in self.config.effects.values())
 
-    def _bound(self, array: ArrayInfo, ctx: Context) -> Effects:
-        effects = Effects(self.config.effects, array, ctx).to(self.seed.device)
-        bound: Effects | None = getattr(self, "effects", None)
-        before, product = None if bound is None else bound.product, effects.product
-        if isinstance(before, Product) and isinstance(product, Product):
-            product.stay(before)
-        return effects
+    @property
+    def _bound(self) -> Effects | LaneEffects | None:
+        """What acts on the cells until they are bound again."""
+        bound: Effects | LaneEffects | None = getattr(self, "effects", None)
+        return bound
 
     def is_proved(self, conductance: Tensor) -> bool:
         """Whether these are the cells as they were written, which are finite."""
@@ -301,56 +293,31 @@ class Cells(nn.Module):
         Raises:
             ConfigError: there are infinite values or NaN.
         """
-        config = self.config
-        parts = [config.device, config.mapper, config.programmer]
-        named = [type(part).__name__ for part in parts if part is not None]
-        causes = f"the parameters of {', '.join([*named, *config.effects])}"
-        _check.finite(what, values, self._whose, causes)
-
-    def _as_told(
-        self,
-        array: ArrayInfo,
-        effects: Effects,
-        target: Tensor,
-        present: Tensor | None,
-    ) -> ArrayInfo:
-        """With what programmers alone are told."""
-        circuit = circuit_of(effects.product, target)  # which also places lines, for life
-        felt = circuit if self._feels_wires else None
-        wires = None if felt is None else felt.wires
-        same = present is not None and present.shape == array.shape
-        return dataclasses.replace(
-            array,
-            present=present.to(target.dtype) if present is not None and same else None,
-            noises=tuple(effects.noises),
-            wires=wires,
-            layout=Layout() if felt is None or wires is None else felt.layout,
-        )
+        _check.finite(what, values, self._whose, f"the parameters of {self._causes}")
 
     @property
-    def _feels_wires(self) -> bool:
-        programmer = self.config.programmer
-        if programmer is None or not programmer.through_lines:
-            return False
-        warn_of_approximate_wires(self.config.effects)
-        return True
+    def _causes(self) -> str:
+        """What conductances depend on, by name."""
+        config = self.config
+        parts = [*config.devices, config.mapper, config.programmer]
+        named = [type(part).__name__ for part in parts if part is not None]
+        return ", ".join(dict.fromkeys([*named, *config.effects]))
 
     # Keeping: what changes the state -----------------------------------------------------------
 
     @for_training
     def write(self, weight: Tensor) -> Written:
         """Write a matrix as the next writing, which starts the clock again."""
-        if not hasattr(self, "programmed"):
-            written = self.written(weight, writes=0)
-            if self.config.programmer is not None:  # given conductances were not written
-                self.clock.rewrite(self.config.temperature)
-        else:
-            present = None
-            if self._is_incremental:
-                present = self.effects.aged(self.programmed, self.clock)
-            written = self.written(weight, writes=int(self.writes) + 1, present=present)
+        is_first = not hasattr(self, "programmed")
+        present = None
+        if not is_first and self._is_incremental:
+            present = self.effects.aged(self.held, self.clock)
+        writes = 0 if is_first else int(self.writes) + 1
+        written = self.written(weight, writes=writes, present=present)
+        self.take(written)
+        if not is_first or self.config.programmer is not None:  # given ones were not written
             self.clock.rewrite(self.config.temperature)
-        self.store(written)
+        self._tell(written)
         return written
 
     def again(self, weight: Tensor) -> Written:
@@ -373,15 +340,25 @@ class Cells(nn.Module):
             written: of cells whose configuration differs in what happens after the writing.
         """
         target = written.target.clone() if self._needs_target else written.target
-        array = dataclasses.replace(written.array, target=target, noises=(), wires=None)
-        array = dataclasses.replace(array, layout=Layout(), reach=None)
-        effects = self._bound(array, self.context(written.writes))
-        array = self._as_told(array, effects, written.target, written.array.present)
+        kinds = self._kinds(written.tiling, self.context(written.writes))
+        known = written.array.lanes or (written.array,)
+        arrays = [
+            dataclasses.replace(array, target=some, noises=(), wires=None, layout=Layout())
+            for array, some in zip(known, kinds.split(target), strict=True)
+        ]
+        effects = kinds.bound(arrays, self._bound)
+        arrays = kinds.told(arrays, effects, written.target, written.array.present)
+        arrays = [dataclasses.replace(array, reach=None) for array in arrays]
+        array = joined_arrays(arrays, target)
         self.store(dataclasses.replace(written, effects=effects, array=array), is_new=False)
 
     def store(self, written: Written, *, is_new: bool = True) -> None:
         """Keep what was written, count its yield and tell the hooks."""
         self.take(written)
+        self._tell(written, is_new=is_new)
+
+    def _tell(self, written: Written, *, is_new: bool = True) -> None:
+        """Count the yield of what was written, and tell all who asked."""
         if is_new:
             call(
                 manager(),
@@ -394,21 +371,70 @@ class Cells(nn.Module):
             listener(written)
 
     def take(self, written: Written) -> None:
-        """Keep what was written, and tell nobody."""
+        """Keep what was written, and tell nobody; nothing changes if it cannot be kept.
+
+        Raises:
+            ConfigError: the conductances do not fit into the bits that the configuration gives.
+        """
+        g, table = self._kept(written)
         self.tiling = written.tiling
         self.effects = written.effects
+        self.source = None
         self.parts = tuple(_without_target(part) for part in written.mapped.parts)
         self.writes.fill_(written.writes)
         self.register_buffer("target", written.array.target if self._needs_target else None)
         self.register_buffer("before", written.array.present)
-        self.register_buffer("programmed", written.conductance)
-        self._proved = _state_of(written.conductance)
+        self.register_buffer("programmed", g)
+        self.register_buffer("table", table)
+        self._proved = _state_of(g)
         self.register_buffer("gain", written.mapped.gain.to(written.target.dtype))
         self.register_buffer("correction", None)
         self.origin.copy_(written.origin.packed())
         order = written.tiling.order
         self.register_buffer("row_order", None if order is None else order.row_order)
         self.register_buffer("col_order", None if order is None else order.col_order)
+
+    def derive(self, source: CellSource) -> None:
+        """Keep no conductances, which follow from something else from now on."""
+        self.source, self._proved = source, None
+        self.register_buffer("programmed", None)
+
+    @for_training
+    def keep(self) -> None:
+        """Have conductances in memory again, if they followed from something else."""
+        if self.source is not None:
+            g, self.source = self.held, None
+            self.register_buffer("programmed", g)
+
+    def _kept(self, written: Written) -> tuple[Tensor, Tensor | None]:
+        """The conductances and their table, in as many bits as the configuration says."""
+        g, config = written.conductance, self.config
+        if config.cells == "full" or g.is_meta:
+            return g, None
+        self._require_products(written.effects)
+        return packed(g, config.cells, self._whose, self._causes)
+
+    def _require_products(self, effects: Effects | LaneEffects) -> None:
+        """Refuse to keep cells in few bits beside a copy in full that reads need."""
+        if effects.is_product:
+            return
+        stages = (Stage.READ, Stage.MVM, Stage.CURRENT)
+        names = [name for name, each in self.config.effects.items() if each.stage in stages]
+        raise ConfigError(
+            f"cells={self.config.cells!r} with {', '.join(names)}, whose reads need every cell in "
+            "full; expected cells='full', or effects of reads that are products with normal noise"
+        )
+
+    @for_training
+    def prepare(self, state: State, prefix: str) -> None:
+        """Bring a state of cells into the form of these, before anything of it is taken.
+
+        Raises:
+            ConfigError: no cells hold it, or it does not fit into the bits of these.
+        """
+        complete_cells(self, state, prefix)
+        if f"{prefix}programmed" in state:
+            _pack(self, state, prefix)
 
     def _refresh_order(self) -> None:
         """Lay the lines as those of the chip are whose state was loaded."""
@@ -421,22 +447,31 @@ class Cells(nn.Module):
         seed = int(self.seed)
         if seed != self.random.seed or self.target is not None:
             self.random = Stream(seed, self.random.path)
-            ctx = self.context()
-            self.effects = self._bound(self._informed(self.array(), self.target, ctx), ctx)
+            kinds = self._kinds(self.tiling, self.context())
+            self.effects = kinds.bound(kinds.informed(self.target), self._bound)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Cells":
-        if fn(self.programmed.new_empty(0)).dtype == torch.float16:
+        if fn(self.gain.new_empty(0)).dtype == torch.float16:
             raise ConversionError(
                 f"the cells of {self.name or 'the layer'} cannot become float16, which is too "
                 "coarse for conductances in S; expected bfloat16 or float32: use .bfloat16(), or "
                 "torch.autocast for the digital layers"
             )
+        self.keep()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._proved = None
         return self
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.source is not None:
+            destination[f"{prefix}programmed"] = self.held
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_proved": None}
+        state = {**self.__dict__, "_proved": None, "source": None}
+        if self.source is not None:  # which stays with the training of the original
+            state["_buffers"] = {**self._buffers, "programmed": self.held}
+        return state
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""
@@ -481,11 +516,37 @@ def _without_target(part: Part) -> Part:
 def _shape_like_loaded(cells: Cells, state: State, prefix: str, *rest: Any) -> None:
     """Make room for what is loaded: another life may have begun with fresh cells."""
     del rest
+    cells.keep()
     if f"{prefix}programmed" in state:
         kept = state.get(f"{prefix}before")
-        cells.before = None if kept is None else torch.empty_like(cells.programmed)
+        cells.before = None if kept is None else torch.empty_like(cells.held)
+        _repack(cells, state, prefix)
         factor = state.get(f"{prefix}correction")
         cells.correction = None if factor is None else cells.gain.new_empty(factor.shape)
+
+
+def _repack(cells: Cells, state: State, prefix: str) -> None:
+    """Let what is loaded be kept as these cells are, and make room for its table."""
+    _pack(cells, state, prefix)
+    table = state.get(f"{prefix}table")
+    if table is not None and cells.table is not None:
+        cells.table = cells.table.new_empty(table.shape)
+
+
+def _pack(cells: Cells, state: State, prefix: str) -> None:
+    """Pack what is about to be loaded as these cells are; nothing happens the second time."""
+    name, key = f"{prefix}programmed", f"{prefix}table"
+    values, table = state[name], state.pop(key, None)
+    there = None if table is None else Packed.of_state(values, table)
+    if there is not None:
+        state[name] = there.values
+    if cells.table is None or there is None or not there.is_kept_like(cells.programmed):
+        g = values if there is None else there.unpacked()
+        state[name], table = g, None
+        if cells.table is not None:
+            state[name], table = packed(g, cells.config.cells, cells._whose, "what was loaded")
+    if table is not None and cells.table is not None:
+        state[key] = table
 
 
 @for_training

@@ -54,17 +54,12 @@ class Clock(nn.Module):
         temperature = _check.number(
             "temperature", temperature, unit="K", above=0, largest=MOST_KELVIN, remedy=KELVIN
         )
-        row = [temperature]
-        for count in _COUNTS:
-            row.append(_check.number(count, passed.get(count, 0.0), at_least=0))
-        new = self.segments.new_tensor([row])
-        same = self.segments[:, :1] == temperature
-        if bool(same.any()):
-            self.segments = self.segments + torch.where(same, new, 0.0) * new.new_tensor(
-                [0, 1, 1, 1]
-            )
-        else:
-            self.segments = torch.cat([self.segments, new])
+        new = [_check.number(count, passed.get(count, 0.0), at_least=0) for count in _COUNTS]
+        rows = self.segments.tolist()
+        same = [row for row in rows if row[0] == temperature]
+        for row in same:
+            row[1:] = [before + more for before, more in zip(row[1:], new, strict=True)]
+        self.segments = self.segments.new_tensor(rows if same else [*rows, [temperature, *new]])
 
     def rewrite(self, temperature: float) -> None:
         """The cells are written again: time and reads count from now on, and it wears them."""

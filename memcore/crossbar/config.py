@@ -2,24 +2,27 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-import torch
-from torch import Tensor
-
 from memcore import _check, _toml
 from memcore._text import hint, shown
-from memcore.contracts.contract import Contract
 from memcore.contracts.converter import Converter
 from memcore.contracts.device import Memristor
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
-from memcore.contracts.records import Stage
 from memcore.contracts.units import KELVIN, MOST_KELVIN, MOST_READ_VOLTS, VOLTS
+from memcore.crossbar.combinations import (
+    require_lanes,
+    require_one_product,
+    require_ranges,
+    require_scalable,
+)
+from memcore.crossbar.lane import Lane, lanes_of, sequence
+from memcore.crossbar.packed import Kept
 from memcore.crossbar.training import Rehearsal, rehearsal
 from memcore.errors import ConfigError
 from memcore.registry import device_file
@@ -34,6 +37,7 @@ _CHOICES: Final = {
     "dac_per": ("layer", "vector"),
     "groups": ("apart", "packed"),
     "faults": ("ignored", "avoided"),
+    "cells": ("full", "float16", "codes"),
 }
 
 
@@ -74,6 +78,13 @@ class CrossbarConfig:
             that the stuck cells, which are known, do least harm.
         spare_cols: bit lines of each array, of those of a tile, that carry nothing unless others
             are faulty.
+        cells: how conductances are kept between writings: `"full"`, in the dtype of the weights;
+            `"float16"`, rounded by at most 2^-11 of each; or `"codes"`, one byte for an entry of a
+            table of at most 256 conductances, which changes nothing. The last two need reads that
+            are products with at most normal noise of the cells.
+        lanes: what is special about each lane of the mapping, such as the slices of `bit_slice`,
+            the lowest one first: a `Lane` or a mapping of its settings (device, nonidealities, adc,
+            copies) for each; () where all are alike.
         layers: names of `memcore.layers` that come before all others, for modules that are
             converted on request only, such as `"embedding"`, or in more than one way.
         training: what is read in training mode: a `Rehearsal`, a mapping of its settings, or
@@ -97,6 +108,8 @@ class CrossbarConfig:
     groups: Literal["apart", "packed"] = "apart"
     faults: Literal["ignored", "avoided"] = "ignored"
     spare_cols: int = 0
+    cells: Kept = "full"
+    lanes: tuple[Lane, ...] = ()
     layers: tuple[str, ...] = ()
     training: Rehearsal | None = "rehearsal"  # type: ignore[assignment]
 
@@ -124,6 +137,8 @@ class CrossbarConfig:
             groups: Literal["apart", "packed"] = "apart",
             faults: Literal["ignored", "avoided"] = "ignored",
             spare_cols: int = 0,
+            cells: Kept = "full",
+            lanes: Sequence[Lane | Mapping[str, Any]] = (),
             layers: Sequence[str] = (),
             training: Rehearsal | Mapping[str, Any] | str | None = "rehearsal",
         ) -> None: ...
@@ -141,6 +156,7 @@ class CrossbarConfig:
             ),
             "without": tuple(sequence("without", self.without)),
             "layers": tuple(sequence("layers", self.layers)),
+            "lanes": lanes_of(self.lanes),
             "dac": None if self.dac is None else plugin("converters", self.dac),
             "adc": None if self.adc is None else plugin("converters", self.adc),
             "tile": tuple(self.tile) if isinstance(self.tile, list) else self.tile,
@@ -159,6 +175,23 @@ class CrossbarConfig:
         return routine
 
     def _validate(self) -> None:
+        self._require_sizes()
+        self._require_quantities()
+        for name, choices in _CHOICES.items():
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
+                raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
+        every = list(self._every_effect)
+        self._require_names(every)
+        for one in self.of_lanes or (self,):
+            require_one_product(one.effects)
+        require_scalable(self.dac_per, self.bias, self.training)
+        require_lanes(self.lanes, self.mapper, self.adcs)
+        if self.training is not None:
+            self.training.require(every)
+            require_ranges(self.training, self.dac, self.adcs)
+
+    def _require_sizes(self) -> None:
+        """Refuse numbers of lines that no array has."""
         tile = self.tile
         if tile is not None and not (
             isinstance(tile, tuple) and len(tile) == 2 and all(_is_count(n) for n in tile)
@@ -174,6 +207,9 @@ class CrossbarConfig:
             raise ConfigError(
                 f"spare_cols={shown(self.spare_cols)}; expected a number of bit lines, 0 for none"
             )
+
+    def _require_quantities(self) -> None:
+        """Take quantities as plain numbers, and refuse those beyond what devices see."""
         for name, unit, most, remedy in (
             ("read_voltage", "V", MOST_READ_VOLTS, VOLTS),
             ("temperature", "K", MOST_KELVIN, KELVIN),
@@ -182,10 +218,9 @@ class CrossbarConfig:
                 name, getattr(self, name), unit=unit, above=0, largest=most, remedy=remedy
             )
             object.__setattr__(self, name, value)
-        for name, choices in _CHOICES.items():
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
-                raise ConfigError(f"{name}={getattr(self, name)!r}; expected one of {choices}")
-        every = effect_names([*self.device.effects(), *self.nonidealities])
+
+    def _require_names(self, every: list[str]) -> None:
+        """Refuse names of effects that there are not, and what names no layer."""
         for name in self.without:
             if not isinstance(name, str):
                 raise ConfigError(f"without has {shown(name)}; expected names of effects: {every}")
@@ -194,22 +229,67 @@ class CrossbarConfig:
         for name in self.layers:
             if not isinstance(name, str):
                 raise ConfigError(f"layers has {shown(name)}; expected names of memcore.layers")
-        _require_one_product(self.effects)
-        _require_scalable(self)
-        if self.training is not None:
-            self.training.require(every)
-            _require_range(self)
 
     @property
     def effects(self) -> dict[str, NonIdeality]:
-        """All effects by name, the device's own first, less those left out."""
+        """All effects by name, the device's own first, less those left out.
+
+        One of several lanes has one name, and stands here once.
+        """
         return dict(self._effects)
 
     @functools.cached_property
     def _effects(self) -> dict[str, NonIdeality]:
-        every = [*self.device.effects(), *self.nonidealities]
-        named = zip(effect_names(every), every, strict=True)
-        return {name: effect for name, effect in named if name not in self.without}
+        every = self._every_effect
+        return {name: effect for name, effect in every.items() if name not in self.without}
+
+    @functools.cached_property
+    def _every_effect(self) -> dict[str, NonIdeality]:
+        """All effects by name, those left out among them."""
+        named: dict[str, NonIdeality] = {}
+        for lane in self.lanes or (Lane(),):
+            device = self.device if lane.device is None else lane.device
+            every = [*device.effects(), *self.nonidealities, *lane.nonidealities]
+            for name, effect in zip(effect_names(every), every, strict=True):
+                named.setdefault(name, effect)
+        return named
+
+    @property
+    def devices(self) -> tuple[Memristor, ...]:
+        """The device of each lane, or the only one."""
+        lanes = (self.device if lane.device is None else lane.device for lane in self.lanes)
+        return tuple(lanes) or (self.device,)
+
+    @property
+    def adcs(self) -> tuple[Converter, ...]:
+        """The ADC of each lane, or the only one; () without any."""
+        if self.adc is None:
+            return ()
+        lanes = (self.adc if lane.adc is None else lane.adc for lane in self.lanes)
+        return tuple(lanes) or (self.adc,)
+
+    @property
+    def lanes_differ(self) -> bool:
+        """Whether the cells of lanes are of devices, or have effects, of their own."""
+        return any(lane.has_own_cells for lane in self.lanes)
+
+    @functools.cached_property
+    def of_lanes(self) -> tuple["CrossbarConfig", ...]:
+        """What holds for the cells of each lane, as if all were of its kind; () without lanes."""
+        return tuple(self._of_lane(lane) for lane in self.lanes)
+
+    def _of_lane(self, lane: Lane) -> "CrossbarConfig":
+        device = self.device if lane.device is None else lane.device
+        every = (*self.nonidealities, *lane.nonidealities)
+        there = effect_names([*device.effects(), *every])
+        return self.replace(
+            device=device,
+            nonidealities=every,
+            without=tuple(name for name in self.without if name in there),
+            adc=self.adc if lane.adc is None else lane.adc,
+            lanes=(),
+            training=None,
+        )
 
     @classmethod
     def of_conductances(cls, **settings: Any) -> "CrossbarConfig":
@@ -250,64 +330,41 @@ class CrossbarConfig:
         """
         content = _toml.read(path, "crossbar file")
         table = content.get("crossbar", content)
-        if isinstance(table, Mapping) and "device" in table:
-            device = device_file.expanded(table["device"], Path(path).parent)
-            table = {**table, "device": device}
-        if isinstance(table, Mapping) and isinstance(table.get("nonidealities"), list):
-            effects = [
-                device_file.expanded(each, Path(path).parent, "nonidealities")
-                for each in table["nonidealities"]
-            ]
-            table = {**table, "nonidealities": effects}
+        if isinstance(table, Mapping):
+            table = device_file.table_expanded(table, Path(path).parent)
         return cls.from_mapping(table)
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`: plain values, every default written out."""
         fields = dataclasses.fields(self)
-        values = {f.name: plain(getattr(self, f.name)) for f in fields if f.name != "training"}
+        own = ("training", "lanes")
+        values = {f.name: plain(getattr(self, f.name)) for f in fields if f.name not in own}
         training = "off" if self.training is None else self.training.to_mapping()
-        return {**values, "training": training}
+        lanes = [lane.to_mapping() for lane in self.lanes]
+        return {**values, "lanes": lanes, "training": training}
+
+    def without_adc(self) -> "CrossbarConfig":
+        """A copy whose outputs are read exactly in all lanes."""
+        lanes = tuple(dataclasses.replace(lane, adc=None) for lane in self.lanes)
+        return dataclasses.replace(self, adc=None, lanes=lanes, training=self._training_of({"adc"}))
+
+    def _training_of(self, gone: Collection[str]) -> Rehearsal | None:
+        """What is read in training mode where some of the converters are gone."""
+        kept = {name: name not in gone for name in ("dac", "adc")}
+        return None if self.training is None else self.training.with_converters(**kept)
 
     def replace(self, **changes: Any) -> "CrossbarConfig":
         """A copy with some settings changed.
 
-        Another device is written as it says, unless a programmer was asked for.
+        Another device is written as it says, unless a programmer was asked for. A range that
+        training finds goes with its converter.
         """
+        gone = {name for name in ("dac", "adc") if changes.get(name, self) is None}
+        if gone:
+            changes.setdefault("training", self._training_of(gone))
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)
-
-
-def _require_scalable(config: CrossbarConfig) -> None:
-    """Refuse what inputs that are scaled one by one do not go with."""
-    if config.dac_per == "layer":
-        return
-    if config.bias == "mapped":
-        raise ConfigError(
-            "dac_per='vector' with bias='mapped', which would be scaled as the inputs are; "
-            "expected bias='digital'"
-        )
-    if config.training is not None and config.training.input_range is not None:
-        raise ConfigError(
-            "dac_per='vector' with an input_range of training, which is one for all vectors; "
-            "expected one of the two"
-        )
-
-
-def _require_range(config: CrossbarConfig) -> None:
-    """Refuse a range of the inputs that training should find and nothing has."""
-    if config.training is None or config.training.input_range is None:
-        return
-    if config.dac is None:
-        raise ConfigError(
-            "training has an input_range, but there is no DAC that has a range; expected "
-            'dac="uniform" or another'
-        )
-    if config.dac.observe(torch.zeros(0)) is not None:
-        raise ConfigError(
-            "training has an input_range, but the range of the DAC is fixed; expected a DAC "
-            "without full_scale"
-        )
 
 
 def _is_count(value: object) -> bool:
@@ -316,44 +373,3 @@ def _is_count(value: object) -> bool:
 
 def _is_asked_for(programmer: object) -> bool:
     return not (programmer is None or (isinstance(programmer, str) and programmer == "default"))
-
-
-def sequence(name: str, value: Any) -> Sequence[Any]:
-    """What should be a list, and is one if it is a single one.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if isinstance(value, str | Mapping | Contract | type):
-        return [value]
-    if not isinstance(value, Iterable) or isinstance(value, Tensor | bytes):
-        raise ConfigError(f"{name}={shown(value)}; expected a list of effects")
-    return list(value)
-
-
-def _require_one_product(effects: Mapping[str, NonIdeality]) -> None:
-    """Refuse effects of which each has another answer to what multiplies the voltages."""
-    products = {name: each for name, each in effects.items() if each.stage is Stage.MVM}
-    if len(products) <= 1:
-        return
-    alone = [name for name, each in products.items() if not each.brings]
-    if alone:
-        raise ConfigError(
-            f"{', '.join(products)} all compute the product, {', '.join(alone)} in a way of its "
-            "own; expected one such effect alone, or effects that bring different parts of one "
-            "circuit: wires (ir_drop), a law (nonlinear_iv), what is in series (transistor, "
-            "selector)"
-        )
-    names: dict[str, str] = {}
-    for name, each in products.items():
-        for part in sorted(each.brings):
-            other = names.setdefault(part, name)
-            if other != name:
-                raise ConfigError(
-                    f"{other} and {name} both bring {_PARTS.get(part, part)} to the circuit of an "
-                    "array; expected one of them: leave the other out"
-                )
-
-
-#: Parts of a circuit, as they are called in messages.
-_PARTS = {"wires": "wires", "law": "a law of the cells", "series": "an element in series"}

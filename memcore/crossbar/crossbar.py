@@ -23,10 +23,9 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
-from memcore.crossbar import transforms
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
-from memcore.crossbar.config import CrossbarConfig, sequence
+from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.given import (
     GivenCircuit,
     check,
@@ -35,7 +34,9 @@ from memcore.crossbar.given import (
     warn_of_gradients,
     window,
 )
+from memcore.crossbar.lane import sequence
 from memcore.crossbar.lock import Lock
+from memcore.crossbar.numbering import Numbering
 from memcore.crossbar.observing import Observer
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
@@ -43,9 +44,8 @@ from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
-from memcore.crossbar.recent import RecentReads
 from memcore.crossbar.solving import circuit_behind, solved
-from memcore.crossbar.states import rename_of_arrays
+from memcore.crossbar.states import complete_ranges, rename_of_arrays
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
@@ -174,7 +174,7 @@ class Crossbar(nn.Module):
         self.packing = Packing.of(config, tuple(weight.shape), told, constant)
         self.cells = Cells(config, random, name, weight.device, self.packing)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
-        self.recent = RecentReads()
+        self.numbering = Numbering(self._lock)
         self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
@@ -182,7 +182,10 @@ class Crossbar(nn.Module):
         self.input = Calibrated(config.dac, ctx.child("dac"), weight, parts=parts)
         plan = plan_of(self.cells)
         told = with_unit(ctx.child("adc"), config, plan)
-        self.output = Calibrated(config.adc, told, weight, plan.values, lines=plan.lines)
+        of_lanes = config.adcs if config.lanes else ()
+        self.output = Calibrated(
+            config.adc, told, weight, plan.values, of_lanes=of_lanes, lines=plan.lines
+        )
         self.observer = Observer(name, self.input, self.output)
         self.refresh()
 
@@ -201,7 +204,7 @@ class Crossbar(nn.Module):
     @property
     def programmed(self) -> Tensor:
         """What the cells conducted right after writing, [arrays, rows, cols] S."""
-        return self.cells.programmed
+        return self.cells.held
 
     @property
     def gain(self) -> Tensor:
@@ -277,6 +280,21 @@ class Crossbar(nn.Module):
             self.around = around
             self._take(self._alone[0])
 
+    def prepare(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Bring a state of arrays into the form of these, before anything of it is taken.
+
+        Args:
+            state: names and tensors, which change.
+            prefix: of the names of these arrays.
+
+        Raises:
+            ConfigError: no arrays have such a state, or these cannot hold it.
+        """
+        rename_of_arrays(self, state, prefix)
+        self.cells.prepare(state, f"{prefix}cells.")
+        for name, port in (("input", self.input), ("output", self.output)):
+            complete_ranges(port, state, f"{prefix}{name}.")
+
     # Deriving ------------------------------------------------------------------------------
 
     @for_training
@@ -286,6 +304,58 @@ class Crossbar(nn.Module):
         self.input.bind()
         self.output.bind()
         self._choose(state)
+
+    @for_training
+    def refold(self) -> None:
+        """As `refresh`, where nothing has changed but what the cells conduct.
+
+        Exact reads then find it in the memory where it was.
+        """
+        exact = self.exact_reader
+        if exact is None:
+            self.refresh()
+            return
+        source, out = self.cells.source, exact.folded
+        is_finite = None if source is None else source.fold(out)
+        if is_finite is None:
+            folded = derived(self.cells, self._volts, out).folded
+            if folded is not out:
+                out.copy_(folded)
+        elif not is_finite:
+            self.cells.require_finite("weights that the cells stand for", out)
+        exact.was_refolded()
+
+    @property
+    def exact_reader(self) -> Exact | None:
+        """What reads the arrays, where that is one product with the folded matrix."""
+        (alone,) = self._alone
+        return alone if self.is_product and isinstance(alone, Exact) else None
+
+    @for_training
+    def lie_in(self, place: Tensor) -> None:
+        """Let exact reads use memory that a parameter has too and what cells stand for is in.
+
+        Args:
+            place: shares the changes of the parameter, [groups, outputs, inputs].
+        """
+        exact = self.exact_reader
+        assert exact is not None
+        exact.lie_in(place)
+
+    @for_training
+    def lie_alone(self) -> None:
+        """Let reads and cells have memory of their own again, whatever a training has shared."""
+        (alone,) = self._alone
+        if isinstance(alone, Exact):
+            alone.lie_alone()
+        self.cells.keep()
+
+    @for_training
+    def mind(self) -> None:
+        """Go on reading the cells where somebody has changed a parameter in their memory."""
+        (alone,) = self._alone
+        if isinstance(alone, Exact) and alone.was_overwritten:
+            self.refresh()
 
     def _rebind(self) -> bool:
         """Give a reader of the folded matrix other converters; others have to be derived anew."""
@@ -314,11 +384,15 @@ class Crossbar(nn.Module):
         self._alone = (reader,)  # no submodule: it is one already, around or not
         self.reader = self._with_surroundings(reader, self.plan)
         is_set = self.input.is_ready and self.output.is_ready and self.observer.port is None
-        #: Whether a read is one product with the folded matrix and nothing else.
-        self.reads_exactly = isinstance(reader, Exact) and reader is self.reader and is_set
+        #: Whether a read is one product with the folded matrix, whatever stands around it.
+        self.is_product = isinstance(reader, Exact) and is_set
+        #: Whether nothing does.
+        self.reads_exactly = self.is_product and reader is self.reader
         self._is_set = is_set  # last: from here on other threads read without the lock
 
-    def _reader(self, cells: Cells, plan: ReadPlan, state: Derived) -> Reader:
+    def _reader(
+        self, cells: Cells, plan: ReadPlan, state: Derived, *, ranges: bool = False
+    ) -> Reader:
         """The reader of some cells through the converters."""
         return choose(
             cells,
@@ -328,6 +402,7 @@ class Crossbar(nn.Module):
             state,
             fuse=self.observer.port is None,
             constant=self.constant,
+            ranges=ranges,
         )
 
     def _with_surroundings(self, reader: Reader, plan: ReadPlan) -> nn.Module:
@@ -335,10 +410,15 @@ class Crossbar(nn.Module):
         return outer if self.config.dac_per == "layer" else PerVector(outer)
 
     @for_training
-    def reader_of(self, cells: Cells) -> nn.Module:
-        """What reads other cells through the converters of these arrays."""
+    def reader_of(self, cells: Cells, *, ranges: bool = False) -> nn.Module:
+        """What reads other cells through the converters of these arrays.
+
+        Args:
+            cells: the others.
+            ranges: whether a `Ranging` is to find how outputs follow the ranges of the ADCs.
+        """
         plan = plan_of(cells, self.input, constant=self.constant)
-        reader = self._reader(cells, plan, derived(cells, self.input_scale))
+        reader = self._reader(cells, plan, derived(cells, self.input_scale), ranges=ranges)
         return self._with_surroundings(reader, plan)
 
     # Reading -------------------------------------------------------------------------------
@@ -433,28 +513,8 @@ class Crossbar(nn.Module):
             x: inputs.
             count: number of reads, by default that of the inputs.
         """
-        before = self.recent.of_recomputation(x) if self.training else None
-        if before is not None:
-            return before
         count = x.shape[0] if count is None else count
-        if not torch.compiler.is_compiling() and transforms.is_transformed(x):
-            with self._lock:
-                return transforms.numbered(self.reads, x, count)
-        first = self._numbered(count)
-        if self.training:
-            self.recent.remember(x, first)
-        return first
-
-    def _numbered(self, count: int) -> Tensor:
-        """The number of the first of so many reads, which no other thread's have."""
-        if torch.compiler.is_compiling():
-            first = self.reads.clone()
-            self.reads.add_(count)
-            return first
-        with self._lock:
-            first = self.reads.clone()
-            self.reads.add_(count)
-        return first
+        return self.numbering.first(self.reads, x, count, learns=self.training)
 
     def driven(self, x: Tensor) -> Tensor:
         """What drives the word lines, [n, groups, rows] in the unit of the inputs.

@@ -10,6 +10,7 @@ from memcore.circuit.drive import Drive
 from memcore.circuit.laws import Ohmic
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.given import drive_of
+from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.product import circuit_of
 from memcore.crossbar.tiling import Tiling
 
@@ -23,7 +24,7 @@ _AT_ONCE = 1 << 24
 _CACHED = 1 << 15
 
 
-def power_of(effects: Effects, settled: Tensor, tiling: Tiling) -> Power:
+def power_of(effects: Effects | LaneEffects, settled: Tensor, tiling: Tiling) -> Power:
     """How much power reads take from the drivers of the word lines; bit lines are at 0 V.
 
     Wires, transistors and curved cells count as far as there is a circuit behind the effects;
@@ -34,6 +35,9 @@ def power_of(effects: Effects, settled: Tensor, tiling: Tiling) -> Power:
         settled: conductances as every read finds them, [arrays, rows, cols] S.
         tiling: where the lines of the matrix lie.
     """
+    if isinstance(effects, LaneEffects) and effects.product is not None:
+        every = [power_of(*lane) for lane in effects.by_lane(settled, tiling)]
+        return lambda v: sum(power(v) for power in every)
     circuit = None if effects.product is None else circuit_of(effects.product, settled.double())
     if circuit is None:
         return OhmicPower(settled, tiling)

@@ -48,10 +48,11 @@ class Driven:
         self._constant = float(weights[:, -1].sum()) if constant else 0.0
         self._weights = (weights[:, :-1] if constant else weights).contiguous()
         self._flat = self._weights.flatten().float()
-        self._step = 1.0 if dac is None else float(dac.step)
+        step = 1.0 if dac is None else float(dac.step)
+        self._square = step**2
         self._codes = EXACT if dac is None else (float(1 / dac.step), dac.lo, dac.hi)
         #: What drives a word line for an input of 0, which is what lies around an image.
-        self._of_zero = 0.0 if dac is None else self._step * min(max(0.0, dac.lo), dac.hi)
+        self._of_zero = 0.0 if dac is None else step * min(max(0.0, dac.lo), dac.hi)
         self._of_images: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
 
     @classmethod
@@ -70,7 +71,7 @@ class Driven:
             x: inputs.
             applied: whether they are behind the DAC.
         """
-        vectors = x.numel() // max(1, len(self._flat))
+        vectors = x.numel() // max(1, self._flat.numel())
         return vectors, self._sum(x, vectors, self._flat, applied) + vectors * self._constant
 
     def of_images(self, images: Images, *, applied: bool = False) -> tuple[int, float]:
@@ -83,13 +84,13 @@ class Driven:
             while len(self._of_images) > _KEPT:
                 self._of_images.popitem(last=False)
         values = x.movedim(1, -1) if known.channels_last else x
-        total = self._sum(values, len(x), known.weights, applied)
-        if not applied and self._of_zero:
-            total += known.around * len(x) * self._of_zero**2
+        total = self._sum(values, x.shape[0], known.weights, applied)
+        if self._of_zero and not applied:
+            total += known.around * x.shape[0] * self._of_zero**2
         return known.reads, total + known.reads * self._constant
 
     def _sum(self, x: Tensor, n: int, weights: Tensor, applied: bool) -> float:
-        scale, codes = (1.0, EXACT) if applied else (self._step**2, self._codes)
+        scale, codes = (1.0, EXACT) if applied else (self._square, self._codes)
         if is_plain(x):
             return scale * plain_squares(x, n, weights, codes)
         return scale * weighted_squares(x.float().reshape(n, len(weights)), weights, codes)

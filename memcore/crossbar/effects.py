@@ -1,6 +1,8 @@
 """The effects of one layer's arrays, resolved once: a forward pass runs plain modules."""
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,8 @@ from memcore.contracts.forms import Affine, Aging, Count, Gaussian, Lookup, Stea
 from memcore.contracts.product import Product
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.clock import Clock
+from memcore.crossbar.finite import require_finite
+from memcore.crossbar.forming import formed
 from memcore.crossbar.product import joined
 from memcore.errors import ConfigError
 from memcore.random import ReadStream
@@ -75,24 +79,41 @@ class Effects(nn.Module):
         #: Whether a read is a matrix product without noise.
         self.is_exact = self.is_product and not self.is_stochastic
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether cells are read as they were written, however long ago."""
+        acts = len(self.aging) or len(self.reading) or len(self.lines) or self.product is not None
+        return not acts
+
+    @property
+    def each(self) -> "list[Effects]":
+        """The effects of each kind of cells, of which there is one here."""
+        return [self]
+
     @staticmethod
     def written(
-        conductance: Tensor, effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context
+        conductance: Tensor,
+        effects: Mapping[str, NonIdeality],
+        array: ArrayInfo,
+        ctx: Context,
+        out: Tensor | None = None,
     ) -> Tensor:
-        """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`."""
-        for name, effect in effects.items():
-            if effect.stage is Stage.PROGRAM and not is_off(effect):
-                form = _checked(effect.bind(array, ctx.child(name)), name)
-                if isinstance(form, Gaussian):
-                    raise ConfigError(
-                        f"{name!r} returns Gaussian at Stage.PROGRAM, where nothing is drawn anew; "
-                        "draw from ctx.random in bind and return Affine(offset=...)"
-                    )
-                conductance = form(conductance)
-                require_finite(conductance, name)
-        if array.stuck is None:
-            return conductance
-        return torch.where(array.stuck.isnan(), conductance, array.stuck.to(conductance.dtype))
+        """Conductances [arrays, rows, cols] S after the effects of `Stage.PROGRAM`.
+
+        They may be put into `out`, if there is one.
+        """
+        forms = {
+            name: _checked(effect.bind(array, ctx.child(name)), name)
+            for name, effect in effects.items()
+            if effect.stage is Stage.PROGRAM and not is_off(effect)
+        }
+        for name, form in forms.items():
+            if isinstance(form, Gaussian):
+                raise ConfigError(
+                    f"{name!r} returns Gaussian at Stage.PROGRAM, where nothing is drawn anew; "
+                    "draw from ctx.random in bind and return Affine(offset=...)"
+                )
+        return formed(conductance, forms, array.stuck, out)
 
     @staticmethod
     def stuck(effects: Mapping[str, NonIdeality], array: ArrayInfo, ctx: Context) -> Tensor | None:
@@ -160,6 +181,11 @@ class Effects(nn.Module):
     def noises(self) -> list[Gaussian]:
         """Gaussian noise of each cell at each read."""
         return [form for form, _ in self._reads() if isinstance(form, Gaussian)]
+
+    def variance(self, conductance: Tensor) -> Tensor | None:
+        """Of the Gaussian noise of each cell at a read, S^2; None without any."""
+        noises = self.noises
+        return reduce(add, [form.variance(conductance) for form in noises]) if noises else None
 
     def currents(
         self,
@@ -231,27 +257,6 @@ def _settle(forms: nn.ModuleList, conductance: Tensor, seconds: Tensor) -> None:
     for form in forms:
         if isinstance(form, Gaussian):
             form.settle(conductance, seconds)
-
-
-def require_finite(conductance: Tensor, effect: str) -> None:
-    """Refuse conductances that an effect made infinite or NaN.
-
-    Args:
-        conductance: S, any shape.
-        effect: name of what gave them.
-
-    Raises:
-        ConfigError: naming the effect and how many cells it concerns.
-    """
-    if torch.compiler.is_compiling() or conductance.is_meta or not conductance.numel():
-        return
-    if bool(torch.stack(conductance.detach().aminmax()).isfinite().all()):
-        return
-    wrong = int((~conductance.isfinite()).sum())
-    raise ConfigError(
-        f"{effect!r} makes {wrong} of {conductance.numel()} conductances infinite or NaN; expected "
-        "finite ones: look at its parameters, and at the distributions among them"
-    )
 
 
 def is_off(effect: NonIdeality) -> bool:

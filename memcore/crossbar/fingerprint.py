@@ -43,7 +43,7 @@ class Fingerprint(NamedTuple):
 
     def packed(self) -> Tensor:
         """As int64 [3], which no change of the dtype of a module rounds."""
-        return torch.tensor(self, dtype=torch.float64).view(torch.int64)
+        return torch.tensor(self, dtype=torch.float64, device="cpu").view(torch.int64)
 
     @classmethod
     def unpacked(cls, packed: Tensor) -> "Fingerprint | None":

@@ -77,6 +77,7 @@ class Imagination:
             and not any(effect.needs_target for effect in effects.values())
             and config.adc_per == "output"
             and config.dac_per == "layer"
+            and not config.lanes
         )
 
     def cells(

@@ -38,7 +38,7 @@ def laid_at_once(weight: Tensor, config: CrossbarConfig, ctx: Context) -> Laid |
         ctx: of the mapper.
     """
     mapper, dense = config.mapper, weight if weight.is_contiguous() else weight.mT
-    if mapper is None or config.spare_cols or not pairs.fits(dense):
+    if mapper is None or config.lanes or config.spare_cols or not pairs.fits(dense):
         return None
     if not speaks_of(type(mapper), "two_parts", "map"):
         return None
@@ -60,12 +60,16 @@ def laid_at_once(weight: Tensor, config: CrossbarConfig, ctx: Context) -> Laid |
 
 def grid_of(tiling: Tiling) -> pairs.Grid:
     """Where two parts of a matrix lie."""
-    lines = tiling.array_rows, tiling.array_cols
+    lines = tiling.array_rows, tiling.data_cols
     return pairs.Grid(tiling.groups, tiling.rows, tiling.cols, *lines)
 
 
 def folded_at_once(
-    cells: Tensor, tiling: Tiling, parts: tuple[Part, ...], gain: Tensor
+    cells: Tensor,
+    tiling: Tiling,
+    parts: tuple[Part, ...],
+    gain: Tensor,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, bool] | None:
     """What the cells of two parts stand for, [groups, outputs, inputs], and whether it is finite.
 
@@ -76,12 +80,20 @@ def folded_at_once(
         tiling: where they lie.
         parts: of the mapping.
         gain: weight for one siemens, [lanes] or [lanes, cols].
+        out: takes the result; by default it gets new memory.
     """
-    is_pair = [part.sign for part in parts] == [1, -1] and tiling.lanes == (0, 0)
-    plain = not (tiling.references or tiling.spare or tiling.order is not None)
-    if not is_pair or not plain or gain.dim() > 2 or not pairs.fits(cells, gain):
+    if not are_pairs(tiling, parts, gain) or not pairs.fits(cells, gain):
         return None
-    return pairs.fold(cells, gain.view(-1), grid_of(tiling))
+    has_reference = tiling.shared == (False, True)
+    return pairs.fold(cells, gain.view(-1), grid_of(tiling), reference=has_reference, out=out)
+
+
+def are_pairs(tiling: Tiling, parts: tuple[Part, ...], gain: Tensor) -> bool:
+    """Whether arrays are those of two parts, of which the second one may be a reference column."""
+    is_pair = [part.sign for part in parts] == [1, -1] and tiling.lanes == (0, 0)
+    plain = not (tiling.spare or tiling.order is not None)
+    has_reference = tiling.shared == (False, True)
+    return is_pair and plain and gain.dim() <= 2 and (has_reference or not tiling.references)
 
 
 def _fits(whole: TwoParts, weight: Tensor) -> bool:

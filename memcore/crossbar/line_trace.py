@@ -18,7 +18,7 @@ class LineTrace:
     """
 
     def __init__(self) -> None:
-        self._open = torch.zeros(1, dtype=torch.int64)
+        self._open = torch.zeros(1, dtype=torch.int64, device="cpu")
         self._ones: list[int] = []
 
     @property
@@ -73,7 +73,7 @@ class LineTrace:
             lines = plan.cut((x != 0).to(torch.int64), -1).sum(-1).flatten()
             found = torch.bincount(lines, minlength=plan.group_rows + 1).cpu()
             size = max(len(found), len(self._open))
-            whole = torch.zeros(size, dtype=torch.int64)
+            whole = torch.zeros(size, dtype=torch.int64, device="cpu")
             whole[: len(found)] += found
             whole[: len(self._open)] += self._open
             self._open = whole

@@ -22,11 +22,13 @@ class Observer:
         #: `"input"` or `"output"` while reads set its range, `"clipping"` while they count what the
         #: ranges clip, None while nobody looks.
         self.port: str | None = None
+        self._before = 1.0  #: the largest input before its range is set anew
 
     def turn(self, port: str | None, gain: Tensor) -> None:
         """Look at another port from now on; the gain is that of the lanes, [lanes, ...]."""
         if self.port == "output":
             self.adc.agree(gain)
+        self._keep_outputs(port)
         self.port = port
         for each in (self.dac, self.adc):
             each.forget() if port is None else each.restart()
@@ -34,6 +36,14 @@ class Observer:
             self.dac.reset()
         if port in ("input", "output"):
             self.adc.reset()
+
+    def _keep_outputs(self, port: str | None) -> None:
+        """Let an ADC whose range training has found cover the same outputs with another DAC."""
+        largest = float(self.dac.range.abs().max())
+        if port == "input":
+            self._before = self._before if self.port == "input" else largest
+        elif self.port == "input" and self.adc.is_learned and largest > 0 and self._before > 0:
+            self.adc.rescale(self._before / largest)
 
     def see_inputs(self, x: Tensor) -> None:
         """Look at inputs before the DAC."""

@@ -1,6 +1,7 @@
 """`Packing`: several groups of a matrix on the lines of one array, along its diagonal."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +42,7 @@ class Packing:
         lines, columns = config.tile
         if config.rows_at_once is not None:
             lines = min(lines, config.rows_at_once)
-        one = config.mapper.map(torch.ones(1, 1, 1), config.device.nominal(), ctx)
+        one = config.mapper.map(torch.ones(1, 1, 1, device="cpu"), config.devices[0].nominal(), ctx)
         references = sum(isinstance(part, Reference) and part.lane == 0 for part in one.parts)
         most = min((lines - constant) // max(1, rows - constant), (columns - references) // cols)
         fitting = (count for count in range(min(most, groups), 1, -1) if groups % count == 0)
@@ -70,18 +71,19 @@ class Packing:
             return own
         return torch.cat([own, weight[..., -1].reshape(len(own), -1, 1)], dim=2)
 
-    def mapped(self, mapped: Mapped, unused: float) -> Mapped:
+    def mapped(self, mapped: Mapped, unused: Sequence[float]) -> Mapped:
         """The parts of a mapping of [groups, rows, cols] on the lines of arrays.
 
         Args:
             mapped: of each group.
-            unused: S, of a cell that holds nothing, where no reference says what zero is.
+            unused: S, of a cell that holds nothing, where no reference says what zero is; one
+                number for each lane, or for all.
         """
         if self.count == 1:
             return mapped
         parts = tuple(
-            dataclasses.replace(part, target=self._laid(part, self._zero(mapped, part, unused)))
-            for part in mapped.parts
+            dataclasses.replace(part, target=self._laid(part, self._zero(mapped, part, each)))
+            for part, each in ((part, unused[part.lane % len(unused)]) for part in mapped.parts)
         )
         gain = mapped.gain
         if gain.dim() == 2:
@@ -97,7 +99,7 @@ class Packing:
         signs = sum(each.sign for each in lane if not isinstance(each, Reference))
         if not references or not signs:
             return unused
-        whole = sum((each.sign * each.target for each in references), torch.zeros(()))
+        whole = sum((each.sign * each.target for each in references), torch.zeros((), device="cpu"))
         return -whole / signs
 
     def _laid(self, part: Part, zero: Tensor | float) -> Tensor:

@@ -1,5 +1,6 @@
 """`ReadPlan`: how one vector is read, and by arithmetic what that takes."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import ceil
 
@@ -26,6 +27,8 @@ class ReadPlan:
         rows_at_once: word lines of an array that are driven at once, None for all.
         dac_bits: bits of a DAC, 0 if it does not say; None for exact inputs.
         adc_bits: bits of an ADC, 0 if it does not say; None for exact outputs.
+        lane_bits: bits of the ADCs of each lane, where lanes have some of their own; () where all
+            have `adc_bits`.
         per_column: whether each column is converted, or each lane after the analogue sum.
         constant: whether the last word line is driven by a constant input of 1, past the DAC.
     """
@@ -35,6 +38,7 @@ class ReadPlan:
     rows_at_once: int | None = None
     dac_bits: int | None = None
     adc_bits: int | None = None
+    lane_bits: tuple[int, ...] = ()
     per_column: bool = False
     constant: bool = False
 
@@ -86,15 +90,17 @@ class ReadPlan:
         """The bit lines of one of `values`, as their converters are told."""
         t = self.tiling
         groups = [ceil(rows / self.group_rows) for rows in self._rows_of_tiles]
-        tile = torch.arange(t.row_tiles).repeat_interleave(torch.tensor(groups))
-        column = torch.arange(t.cols)
-        array = torch.arange(t.groups)[:, None, None] * t.row_tiles + tile[:, None]
+        tile = torch.arange(t.row_tiles, device="cpu").repeat_interleave(
+            torch.tensor(groups, device="cpu")
+        )
+        column = torch.arange(t.cols, device="cpu")
+        array = torch.arange(t.groups, device="cpu")[:, None, None] * t.row_tiles + tile[:, None]
         array = array * t.col_tiles + column // t.data_cols
         place = column % t.data_cols
         if self.per_column and t.shared[value]:
-            before = zip(t.shared[:value], t.lanes, strict=False)
+            before = zip(t.shared[:value], t.banks, strict=False)
             place = torch.full_like(
-                column, t.data_cols + sum(here and at == t.lanes[value] for here, at in before)
+                column, t.data_cols + sum(here and at == t.banks[value] for here, at in before)
             )
         place = place.expand(array.shape)
         if t.order is not None and t.order.col_order is not None:
@@ -128,6 +134,7 @@ class ReadPlan:
         arrays = t.full_parts * t.groups * t.col_tiles
         inputs = steps * t.groups * (t.rows - self.constant)
         converted = self._conversions(steps)
+        bits_out = sum(bits * count for (_, bits), count in converted.items())
         results = len(self.places) * self.row_groups * len(self.values)
         digital = self.adc_bits is not None
         return Activity(
@@ -139,8 +146,19 @@ class ReadPlan:
             adc_conversions=converted,
             shift_adds=vectors * t.groups * t.cols * (results - 1) if digital else 0,
             bits_in=inputs * (self.dac_bits or 0),
-            bits_out=sum(converted.values()) * (self.adc_bits or 0),
+            bits_out=bits_out,
         )
+
+    @property
+    def adc_arrays(self) -> dict[int, int]:
+        """Number of arrays by the bits of their ADCs."""
+        if self.adc_bits is None:
+            return {}
+        t, found = self.tiling, Counter[int]()
+        for lane, shared in zip(t.lanes, t.shared, strict=True):
+            bits = self.lane_bits[lane] if self.lane_bits else self.adc_bits
+            found[bits] += 0 if shared else t.arrays // t.full_parts
+        return dict(found)
 
     def _conversions(self, steps: int) -> dict[tuple[int, int], int]:
         if self.adc_bits is None:
@@ -150,6 +168,6 @@ class ReadPlan:
         for index, lane in enumerate(self.values):
             # A reference column is converted once for each array, not for each output.
             columns = t.col_tiles if self.per_column and t.shared[index] else t.cols
-            key = (lane, self.adc_bits)
+            key = (lane, self.lane_bits[lane] if self.lane_bits else self.adc_bits)
             found[key] = found.get(key, 0) + steps * t.groups * self.row_groups * columns
         return found

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from memcore.contracts.layout import Layout
 from memcore.contracts.product import Product
 from memcore.contracts.records import Stage
 from memcore.contracts.wires import Wires
-from memcore.errors import ConfigError, NoEffectWarning
+from memcore.crossbar.transforms import is_transformed
+from memcore.errors import ConfigError, ConversionError, NoEffectWarning
 from memcore.registry.specs import provided_name
 
 #: Currents of single cells that are solved together, 32 MB of float64 in each tensor.
@@ -27,10 +28,22 @@ _AT_ONCE = 1 << 22
 _OHMIC = Ohmic()
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+#: Iterations, whose number depends on the values, are no part of a graph.
+_uncompiled: Callable[[Callable[P, R]], Callable[P, R]] = torch.compiler.disable
+
+
 class CircuitProduct(Product):
     """The currents of a circuit that is not linear, solved for each vector."""
 
     def currents(self, v: Tensor, g: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and is_transformed(v, g):
+            raise ConversionError(
+                "a circuit that is solved by iteration was called under a transform of torch.func, "
+                "which follows no iteration; expected a plain call, as of model(x) with a batch in "
+                "place of vmap, or a network without transistors and selectors"
+            )
         if v.requires_grad and torch.is_grad_enabled():
             warnings.warn(
                 "the voltages require gradients, which cells that are not ohmic are solved "
@@ -48,6 +61,7 @@ class CircuitProduct(Product):
         with torch.no_grad():  # which has been said
             return torch.cat([self._solved(v, g) for v, g in zip(volts, every, strict=True)])
 
+    @_uncompiled
     def _solved(self, v: Tensor, g: Tensor) -> Tensor:
         circuit = self.circuit(g[0] if len(g) == 1 else g)
         assert circuit is not None

@@ -3,10 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memcore.crossbar.counted import Counted, looked_through
+from memcore.crossbar.counted import looked_through
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.readers import Exact, InOrder, Tiled, Unwritten
-from memcore.ops._library import is_plain
+from memcore.crossbar.readers import Exact, InOrder, Serial, Tiled, TiledLanes, Unwritten
 from memcore.ops.windows import Images
 
 
@@ -25,7 +24,7 @@ def convolve(
     counted, reader = looked_through(reader)
     if (
         not crossbar.is_set
-        or not isinstance(reader, Tiled | InOrder | Unwritten)
+        or not isinstance(reader, Tiled | TiledLanes | InOrder | Unwritten)
         or not reader.reads_images
     ):
         return None
@@ -33,12 +32,6 @@ def convolve(
     if counted is not None:
         counted.saw_images(images)
     return reader.convolve(images, first, bias)
-
-
-def counts_exactly(crossbar: Crossbar) -> Counted | None:
-    """What counts reads that are one product with the folded matrix; None for other reads."""
-    counted, reader = looked_through(crossbar.reader)
-    return counted if crossbar.is_set and isinstance(reader, Exact) else None
 
 
 def directly(crossbar: Crossbar, x: Tensor, bias: Tensor | None) -> Tensor | None:
@@ -50,20 +43,22 @@ def directly(crossbar: Crossbar, x: Tensor, bias: Tensor | None) -> Tensor | Non
         return None
     counted, reader = looked_through(crossbar.reader)
     if isinstance(reader, Exact):
-        folded = reader.folded
-        if len(folded) > 1 or folded.dtype != x.dtype:
+        held = reader.single
+        if held is None or held.dtype != x.dtype or x.shape[-1] != held.shape[1]:
             return None
         applied = crossbar.input(x) if crossbar.config.dac else x
         if counted is not None:
             counted.saw(applied, applied=True)
-        return F.linear(applied, folded[0], bias)
-    if not isinstance(reader, Tiled) or not reader.reads_directly:
+        return F.linear(applied, held, bias)
+    if not isinstance(reader, Serial) and not (isinstance(reader, Tiled) and reader.reads_directly):
+        return None
+    if x.shape[-1] != crossbar.tiling.rows:
         return None
     first = 0
     if crossbar.is_stochastic:
         with crossbar.lock:
             first = int(crossbar.reads.item())
             crossbar.reads.add_(x.numel() // (crossbar.tiling.groups * x.shape[-1]))
-    if counted is not None and is_plain(reader.panels):
+    if counted is not None and reader.scale.is_cpu:
         counted.saw(x)
     return reader.directly(x, first, bias)

@@ -6,7 +6,7 @@ current that is read, so only the used rectangle of an array is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import torch
@@ -29,6 +29,8 @@ class Tiling:
         shared: for each part, whether it is a reference column.
         tile: word lines and bit lines of one array, None for one array per part and group.
         lanes: the lane of each part; all in one by default.
+        copies: which of the arrays of its lane with the same weights each part is on; by default
+            there is one.
         packed: groups of weights along the diagonal of one matrix, 1 for a plain matrix.
         common: word lines, the last ones, that all of these groups use.
         spare: bit lines of each array that carry nothing unless another is faulty.
@@ -42,6 +44,7 @@ class Tiling:
     shared: tuple[bool, ...]
     tile: tuple[int, int] | None
     lanes: tuple[int, ...] = ()
+    copies: tuple[int, ...] = ()
     packed: int = 1
     common: int = 0
     spare: int = 0
@@ -67,16 +70,19 @@ class Tiling:
                     f"{(groups, rows, width)} for weights {tuple(shape)}"
                 )
         shared = tuple(isinstance(part, Reference) for part in parts)
-        lanes = tuple(part.lane for part in parts)
-        return cls(groups, rows, cols, shared, tile, lanes, packed, common, spare)
+        lanes, copies = tuple(part.lane for part in parts), tuple(part.copy for part in parts)
+        return cls(groups, rows, cols, shared, tile, lanes, copies, packed, common, spare)
 
     def __post_init__(self) -> None:
         if not self.lanes:
             object.__setattr__(self, "lanes", (0,) * len(self.shared))
-        counts = [self._references_of(lane) for lane in range(1 + max(self.lanes))]
-        if any(self.shared[self.lanes.index(lane)] for lane in set(self.lanes)):
+        if not self.copies:
+            object.__setattr__(self, "copies", (0,) * len(self.shared))
+        banks = self.banks
+        if any(self.shared[banks.index(bank)] for bank in set(banks)):
             raise ConfigError("the first part of a lane of a mapping cannot be a reference column")
-        if set(self.lanes) != set(range(len(counts))) or len(set(map(len, counts))) != 1:
+        counts = {len(self._references_of(bank)) for bank in set(banks)}
+        if set(self.lanes) != set(range(1 + max(self.lanes))) or len(counts) != 1:
             raise ConfigError(
                 f"parts of a mapping are in lanes {self.lanes!r}, reference columns among them: "
                 f"{self.shared!r}; expected lanes 0, 1, ... with equally many reference columns"
@@ -95,11 +101,16 @@ class Tiling:
     @property
     def references(self) -> int:
         """Reference columns in each array."""
-        return len(self._references_of(0))
+        return len(self._references_of(self.banks[0]))
 
-    def _references_of(self, lane: int) -> list[int]:
-        every = zip(self.shared, self.lanes, strict=True)
-        return [index for index, (shared, at) in enumerate(every) if shared and at == lane]
+    @property
+    def banks(self) -> tuple[tuple[int, int], ...]:
+        """Lane and copy of each part; a bank of arrays carries the reference columns of its own."""
+        return tuple(zip(self.lanes, self.copies, strict=True))
+
+    def _references_of(self, bank: tuple[int, int]) -> list[int]:
+        every = zip(self.shared, self.banks, strict=True)
+        return [index for index, (shared, at) in enumerate(every) if shared and at == bank]
 
     @property
     def full_parts(self) -> int:
@@ -107,9 +118,35 @@ class Tiling:
         return len(self.shared) - sum(self.shared)
 
     @property
-    def _hosts(self) -> list[int]:
-        """The lane of each part that has arrays of its own."""
-        return [at for at, shared in zip(self.lanes, self.shared, strict=True) if not shared]
+    def _hosts(self) -> list[tuple[int, int]]:
+        """The bank of each part that has arrays of its own."""
+        return [at for at, shared in zip(self.banks, self.shared, strict=True) if not shared]
+
+    def parts_of(self, lane: int) -> list[int]:
+        """The parts of a lane."""
+        return [index for index, at in enumerate(self.lanes) if at == lane]
+
+    def arrays_of(self, lane: int) -> slice:
+        """The arrays of a lane, of parts that follow each other lane by lane."""
+        of_part = self.groups * self.row_tiles * self.col_tiles
+        own = [index for index, (at, _) in enumerate(self._hosts) if at == lane]
+        return slice(own[0] * of_part, (own[-1] + 1) * of_part)
+
+    def of_lane(self, lane: int) -> "Tiling":
+        """The arrays of one lane alone."""
+        parts, some = self.parts_of(lane), self.arrays_of(lane)
+        order = self.order
+        if order is not None:
+            lines = (order.row_order, order.col_order)
+            rows, cols = (each if each is None else each[some] for each in lines)
+            order = replace(order, row_order=rows, col_order=cols)
+        return replace(
+            self,
+            shared=tuple(self.shared[index] for index in parts),
+            copies=tuple(self.copies[index] for index in parts),
+            lanes=(0,) * len(parts),
+            order=order,
+        )
 
     @property
     def own_rows(self) -> int:
@@ -172,8 +209,20 @@ class Tiling:
         part, group = divmod(rest, self.groups)
         return part, group, row, col
 
-    def split(self, parts: Sequence[Tensor], fill: Tensor | float) -> Tensor:
-        """Lay parts onto arrays, [arrays, rows, cols]; unused cells hold `fill`."""
+    def split(self, parts: Sequence[Tensor], fill: Tensor | float | Sequence[float]) -> Tensor:
+        """Lay parts onto arrays, [arrays, rows, cols].
+
+        Args:
+            parts: parts of the matrix.
+            fill: of unused cells; a number for all, or one for each lane.
+        """
+        if isinstance(fill, Sequence):
+            return torch.cat(
+                [
+                    self.of_lane(lane).split([parts[k] for k in self.parts_of(lane)], each)
+                    for lane, each in enumerate(fill)
+                ]
+            )
         own = [part for part, shared in zip(parts, self.shared, strict=True) if not shared]
         padding = (
             *(0, self.col_tiles * self.data_cols - self.cols),
@@ -187,8 +236,8 @@ class Tiling:
         if self.references:
             columns = torch.stack(
                 [
-                    torch.cat([parts[index] for index in self._references_of(lane)], dim=-1)
-                    for lane in self._hosts
+                    torch.cat([parts[index] for index in self._references_of(bank)], dim=-1)
+                    for bank in self._hosts
                 ]
             )
             columns = F.pad(columns, (0, 0, *padding[2:]), value=float(fill))
@@ -292,9 +341,9 @@ class Tiling:
     def _carried(self) -> list[tuple[int, int, int]]:
         """Each reference column: its part, the part whose arrays it is read from, its place."""
         return [
-            (index, self._hosts.index(lane), k)
-            for lane in sorted(set(self.lanes))
-            for k, index in enumerate(self._references_of(lane))
+            (index, self._hosts.index(bank), k)
+            for bank in sorted(set(self.banks))
+            for k, index in enumerate(self._references_of(bank))
         ]
 
     def _ordered(self, full: Tensor, columns: Mapping[int, Tensor]) -> Tensor:

@@ -1,6 +1,7 @@
-"""What a network in training mode sees of its hardware: `Rehearsal` and `LearnedRange`."""
+"""What a network in training mode sees of its hardware: `Rehearsal`, and ranges that it finds."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -48,6 +49,33 @@ class LearnedRange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnedOutputRange:
+    """A range of the ADC that training finds, as a share of the calibrated one.
+
+    The share is one parameter for all arrays of a matrix: the ranges of slices, and of all tiles,
+    keep their ratios. Its gradient is that of rounding which is passed straight through: a current
+    i that is read as q changes q by `q - i` for a relative change of the range where i lies inside,
+    and by q at the ends and beyond. What that makes of the outputs, times their gradients, is
+    summed up, and divided by the square root of the number of outputs so that the share moves about
+    as fast as weights do; `decay * share` is added where more than 95 % of the currents lie inside.
+    The rule is that of Esser et al., "Learned Step Size Quantization", ICLR 2020, for a step that
+    is a share of a calibrated one.
+
+    Args:
+        start: share of the calibrated range that training begins with. Far below 1, with weights
+            that are trained too, the share needs a learning rate of ten to twenty times theirs.
+        decay: pull towards a smaller range, beside the gradient, which narrows and widens it.
+    """
+
+    start: float = 1.0
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set(self, "start", _check.number("start", self.start, above=0))
+        _set(self, "decay", _check.number("decay", self.decay, at_least=0))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rehearsal:
     """What a network in training mode reads instead of the cells that were programmed.
 
@@ -75,6 +103,7 @@ class Rehearsal:
             share of the largest weight times the largest input, over the square root of the number
             of tiles that the inputs are spread over.
         input_range: a range of the DAC that training finds; None for a calibrated or fixed one.
+        output_range: a range of the ADC that training finds; None for a calibrated or fixed one.
     """
 
     effects: tuple[str, ...] | None = None
@@ -86,6 +115,7 @@ class Rehearsal:
     weight_noise_per: Literal["tensor", "channel"] = "tensor"
     output_noise: float = 0.0
     input_range: LearnedRange | None = None
+    output_range: LearnedOutputRange | None = None
 
     def __post_init__(self) -> None:
         for name in ("weight_noise", "output_noise"):
@@ -99,7 +129,8 @@ class Rehearsal:
             _set(self, "effects", _names(self.effects))
         if self.programmer is not None:
             _set(self, "programmer", plugin("programmers", self.programmer))
-        _set(self, "input_range", _range(self.input_range))
+        for name, kind in _RANGES.items():
+            _set(self, name, _range(getattr(self, name), name, kind))
 
     @property
     def waits(self) -> bool:
@@ -119,9 +150,22 @@ class Rehearsal:
     def to_mapping(self) -> dict[str, Any]:
         """Plain values, every default written out."""
         values = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        if self.input_range is not None:
-            values["input_range"] = dataclasses.asdict(self.input_range)
+        for name in _RANGES:
+            learned = getattr(self, name)
+            values[name] = None if learned is None else dataclasses.asdict(learned)
         return values
+
+    def with_converters(self, *, dac: bool, adc: bool) -> "Rehearsal":
+        """A copy without the ranges of converters that are not there."""
+        keeps = {"input_range": dac, "output_range": adc}
+        gone: dict[str, Any] = {
+            n: None for n, keep in keeps.items() if not keep and getattr(self, n) is not None
+        }
+        return dataclasses.replace(self, **gone) if gone else self
+
+
+#: Settings that are ranges of a converter, and what they are.
+_RANGES = {"input_range": LearnedRange, "output_range": LearnedOutputRange}
 
 
 def rehearsal(value: Any) -> Rehearsal | None:
@@ -147,16 +191,25 @@ def _parsed(cls: type[T], mapping: Mapping[str, Any], name: str) -> T:
     for key in mapping:
         if key not in names:
             raise ConfigError(f"{name} has no setting {shown(key)}{hint(str(key), names)}")
-    return cls(**mapping)
+    try:
+        return cls(**mapping)
+    except ConfigError as error:
+        raise ConfigError(_within(name, str(error), names)) from error
 
 
-def _range(value: Any) -> LearnedRange | None:
-    if value is None or isinstance(value, LearnedRange):
+def _within(name: str, message: str, settings: Sequence[str]) -> str:
+    """A message about one of some settings that says which mapping the setting is in."""
+    is_of_one = re.match(r"\w+", message)
+    return f"{name}{'.' if is_of_one and is_of_one[0] in settings else ': '}{message}"
+
+
+def _range(value: Any, name: str, kind: type[T]) -> T | None:
+    if value is None or isinstance(value, kind):
         return value
     if isinstance(value, Mapping):
-        return _parsed(LearnedRange, value, "input_range")
+        return _parsed(kind, value, name)
     raise ConfigError(
-        f"input_range={shown(value)}; expected a LearnedRange, a mapping of its settings, or None"
+        f"{name}={shown(value)}; expected a {kind.__name__}, a mapping of its settings, or None"
     )
 
 

@@ -115,8 +115,14 @@ def require_bits(dac: nn.Module | None, name: str) -> SerialLevels:
     """The form of a DAC that opens word lines or leaves them closed.
 
     Raises:
-        ConfigError: it applies something else than bits.
+        ConfigError: it applies something else than bits, or bits of several ranges.
     """
+    if isinstance(dac, SerialLevels) and dac.step.numel() > 1:
+        raise ConfigError(
+            f"sense amplifiers of {name or 'the layer'} tell sums of bits that count alike, but "
+            "parts of its inputs have ranges of their own; expected a layer whose parts have "
+            "arrays of their own, such as recurrent in place of joint_recurrent"
+        )
     if (
         isinstance(dac, SerialLevels)
         and dac.bits_per_step == 1

@@ -24,7 +24,7 @@ def warn_of_unused(config: CrossbarConfig) -> None:
     for message in (
         *_temperature(config),
         *_conversions(config),
-        *_pulses(config),
+        *dict.fromkeys(each for lane in config.of_lanes or (config,) for each in _pulses(lane)),
         *_spares(config),
     ):
         warn(message, NoEffectWarning)
@@ -32,12 +32,13 @@ def warn_of_unused(config: CrossbarConfig) -> None:
 
 def _temperature(config: CrossbarConfig) -> Iterator[str]:
     effects = (effect for effect in config.effects.values() if not is_off(effect))
-    parts = (config.device, config.mapper, config.programmer, config.dac, config.adc, *effects)
+    first = (*config.devices, config.mapper, config.programmer, config.dac)
+    parts = (*first, *config.adcs, *effects)
     if config.temperature != _USUAL and not any(map(_feels_temperature, parts)):
         yield (
             f"temperature={config.temperature:g} K changes nothing: neither "
-            f"{provided_name(config.device)!r} nor an effect feels it; expected an effect such as "
-            "'temperature' or 'thermal_noise', or no temperature"
+            f"{provided_name(config.devices[0])!r} nor an effect feels it; expected an effect such "
+            "as 'temperature' or 'thermal_noise', or no temperature"
         )
 
 

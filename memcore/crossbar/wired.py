@@ -41,8 +41,8 @@ class Wired(Product):
         self.sort = sort
         if sort:
             count, rows, cols = array.arrays // self.parts, array.rows, array.cols * self.parts
-            self.register_buffer("row_order", torch.full((count, rows), -1))
-            self.register_buffer("col_order", torch.full((count, cols), -1))
+            self.register_buffer("row_order", torch.full((count, rows), -1, device="cpu"))
+            self.register_buffer("col_order", torch.full((count, cols), -1, device="cpu"))
 
     def stay(self, before: Product) -> None:
         if isinstance(before, Wired) and self.sort and before.sort:

@@ -48,7 +48,7 @@ class Writings:
 
 
 def _key(name: str, config: CrossbarConfig) -> _Key:
-    is_nominal = config.device.nominal() is config.device
+    is_nominal = all(device.nominal() is device for device in config.devices)
     return name, is_nominal, tuple(name for name in config.effects if _decides(name, config))
 
 

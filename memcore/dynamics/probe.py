@@ -122,12 +122,12 @@ class Probe:
             width: in s.
         """
         if isinstance(voltage, float):
-            voltage = torch.full(state.shape[1:], voltage, dtype=torch.float64)
+            voltage = torch.full(state.shape[1:], voltage, dtype=torch.float64, device="cpu")
         return scan(self.device, state, voltage, (width,), _context())[0].mean(-1)
 
     def from_far_end(self, voltage: float, width: float) -> float:
         """Conductance in S after one pulse to a cell at the far end of the window."""
-        v = torch.tensor([voltage], dtype=torch.float64)
+        v = torch.tensor([voltage], dtype=torch.float64, device="cpu")
         return float(self.moved(self._far(v), each(v), width))
 
     def progress(self, voltages: Tensor) -> Tensor:
@@ -139,12 +139,14 @@ class Probe:
 
     def reach(self, voltage: float) -> float:
         """Share of the window that pulses of any duration cross."""
-        return float(self.progress(torch.tensor([voltage], dtype=torch.float64)).max())
+        return float(
+            self.progress(torch.tensor([voltage], dtype=torch.float64, device="cpu")).max()
+        )
 
     def crossing(self, voltage: float) -> float:
         """Time in s that takes the device nearly as far across its window as `voltage` can."""
         scanned = next((k for k in self._known if voltage in k), (voltage,))
-        progress = self.progress(torch.tensor(scanned, dtype=torch.float64))
+        progress = self.progress(torch.tensor(scanned, dtype=torch.float64, device="cpu"))
         progress = progress[:, scanned.index(voltage)]
         wanted = _CROSSED * float(progress.max())
         index = int((progress >= wanted).nonzero()[0])
@@ -164,7 +166,7 @@ class Probe:
 
     def goes_on(self, voltage: float) -> bool:
         """Whether a second, longest pulse leads further: some devices move once for each call."""
-        v = torch.tensor([voltage], dtype=torch.float64)
+        v = torch.tensor([voltage], dtype=torch.float64, device="cpu")
         state, ctx = self._far(v), Context(random=Stream(0))
         for n in range(2):
             before = self.device.conductance(state).mean()
@@ -181,7 +183,7 @@ class Probe:
             allowed: from conductances [n] in S to the largest change of each in S.
         """
         low, high = sorted(self.window)
-        even = torch.linspace(0, 1, 33, dtype=torch.float64)
+        even = torch.linspace(0, 1, 33, dtype=torch.float64, device="cpu")
         g = torch.cat([low + (high - low) * even, low * (high / low) ** even])
         states = self.states(g)
         start, limit = self.device.conductance(states).mean(-1), allowed(g)
@@ -199,10 +201,10 @@ class Probe:
             share: of the voltage.
         """
         scanned = next((k for k in self._known if voltage in k), (voltage,))
-        progress = self.progress(torch.tensor(scanned, dtype=torch.float64))
+        progress = self.progress(torch.tensor(scanned, dtype=torch.float64, device="cpu"))
         progress = progress[:, scanned.index(voltage)]
         width = DURATIONS[int((progress >= _CROSSED * progress.max()).nonzero()[0])]
-        states = self.states(torch.linspace(*self.window, 9, dtype=torch.float64))
+        states = self.states(torch.linspace(*self.window, 9, dtype=torch.float64, device="cpu"))
         start = self.device.conductance(states).mean(-1)
         moved = float((self.moved(states, share * voltage, width) - start).abs().max())
         return moved if moved > ROUNDING * self.span else 0.0

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from memcore import _check, native
 from memcore._csv import write_csv
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
@@ -168,7 +169,7 @@ def simulate(
     if begin:
         state, _ = run(state, voltage[:begin], 0, 0)
     final, states = run(state, voltage[begin:], stride, begin)
-    time = torch.arange(begin, voltage.shape[0], stride, dtype=torch.float64) * dt
+    time = torch.arange(begin, voltage.shape[0], stride, dtype=torch.float64, device="cpu") * dt
     kept = voltage[begin::stride]
     return Trace(
         time=time.to(voltage.device),
@@ -387,7 +388,7 @@ def _check_conductance(device: Memristor, state: Tensor) -> None:
     """Refuse a state of no real cell: what it conducts is outside the cell's own window."""
     g = device.conductance(state)
     try:
-        low, high = (torch.as_tensor(end).to(g) for end in device.conductance_range())
+        low, high = (as_tensor(end).to(g) for end in device.conductance_range())
     except NotImplementedError:  # a device of one's own that no mapper is to use
         low, high = g.new_zeros(()), g.new_full((), math.inf)
     wrong = ~((g >= low * (1 - _ROUNDING)) & (g <= high * (1 + _ROUNDING)))

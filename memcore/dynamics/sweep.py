@@ -56,7 +56,7 @@ def _sweep(
     voltage = (
         once * amplitude
         if isinstance(amplitude, float)
-        else torch.outer(once, torch.tensor(amplitude))
+        else torch.outer(once, torch.tensor(amplitude, device="cpu"))
     )
     try:
         return simulate(device, voltage, dt)

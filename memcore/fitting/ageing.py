@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from memcore._tensor import as_tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.device import Memristor
 from memcore.contracts.distributions import Distribution
@@ -99,7 +100,7 @@ class AgeingModel:
         self.effect, self.device, self.reads = effect, device, reads
         self.temperature = temperature
         self.moments, self.moment = np.unique(reads.time, return_inverse=True)
-        form, _ = self._form(effect, torch.as_tensor(reads.first).exp().reshape(1, 1, -1))
+        form, _ = self._form(effect, as_tensor(reads.first).exp().reshape(1, 1, -1))
         if isinstance(form, Aging) and form.clock != "seconds":
             raise ConfigError(
                 f"{type(effect).__name__} counts {form.clock}; expected an effect of time, such as "
@@ -114,7 +115,7 @@ class AgeingModel:
             levels: ln of the conductance of each cell right after the write, [cells].
         """
         cells = {
-            name: torch.as_tensor(value, dtype=torch.float64).reshape(1, 1, -1)
+            name: as_tensor(value, dtype=torch.float64).reshape(1, 1, -1)
             if np.ndim(value)
             else float(value)
             for name, value in values.items()
@@ -122,7 +123,7 @@ class AgeingModel:
         try:
             effect = dataclasses.replace(self.effect, **cells)  # type: ignore[type-var]
             with torch.no_grad():
-                return self._logs(effect, torch.as_tensor(levels).exp().reshape(1, 1, -1))
+                return self._logs(effect, as_tensor(levels).exp().reshape(1, 1, -1))
         except _REFUSED:
             return np.full_like(self.reads.logs, np.nan)
 
@@ -133,13 +134,13 @@ class AgeingModel:
         )
         form = effect.bind(array, Context(random=Stream(0), temperature=self.temperature))
         if not isinstance(form, Aging):
-            return form, torch.ones((), dtype=torch.float64)
-        here = torch.tensor([self.temperature], dtype=torch.float64)
+            return form, torch.ones((), dtype=torch.float64, device="cpu")
+        here = torch.tensor([self.temperature], dtype=torch.float64, device="cpu")
         return form, form.acceleration(here)[..., 0]
 
     def _logs(self, effect: NonIdeality, g: Tensor) -> Numbers:
         form, pace = self._form(effect, g)
         aged = torch.stack([form(g, pace * t).reshape(-1) for t in self.moments.tolist()])
-        chosen = aged[torch.as_tensor(self.moment), torch.as_tensor(self.reads.cell)]
+        chosen = aged[as_tensor(self.moment), as_tensor(self.reads.cell)]
         logs: Numbers = chosen.double().clamp(min=_LOWEST).log().numpy()
         return logs

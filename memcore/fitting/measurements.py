@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
@@ -59,8 +60,8 @@ class IVData:
 
     def __post_init__(self) -> None:
         settle(self, ("time", "voltage", "current"), least=3)
-        given = torch.ones(len(self.time)) if self.compared is None else self.compared
-        compared = torch.as_tensor(given).bool()
+        given = torch.ones(len(self.time), device="cpu") if self.compared is None else self.compared
+        compared = as_tensor(given).bool()
         if compared.shape != self.time.shape:
             raise ConfigError(
                 f"compared has shape {tuple(compared.shape)}; expected {tuple(self.time.shape)}, a "
@@ -127,7 +128,9 @@ class IVData:
         if dt is not None:
             if not is_positive(dt):
                 raise ConfigError(f"dt={dt!r}; expected seconds > 0 between two samples")
-            values["time"] = dt * torch.arange(len(values["current"]), dtype=torch.float64)
+            values["time"] = dt * torch.arange(
+                len(values["current"]), dtype=torch.float64, device="cpu"
+            )
         known = values["time"].isfinite() & values["voltage"].isfinite()
         values = {name: value[known] for name, value in values.items()}
         compared = values["current"].isfinite()
@@ -331,9 +334,9 @@ def settle(data: object, names: tuple[str, ...], least: int, label: str = "") ->
     for name in names:
         given = getattr(data, name)
         try:
-            if torch.as_tensor(given).is_complex():
+            if as_tensor(given).is_complex():
                 raise ArgumentTypeError("complex numbers")
-            value = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
+            value = as_tensor(given, dtype=torch.float64).detach().cpu()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"{kind}: {name} is no row of numbers ({error}); expected [n]"

@@ -79,7 +79,7 @@ def read_on_off(
     table = read_table(path, columns, units, _COLUMNS, dialect)
     on, off = _states(table, columns, units, read_voltage)
     if "device" not in table.values:
-        return [_of(table, on, off, "", torch.ones(len(on), dtype=torch.bool))]
+        return [_of(table, on, off, "", torch.ones(len(on), dtype=torch.bool, device="cpu"))]
     which = table.values["device"]
     return [
         _of(table, on, off, f"device {label!r} (from line {line} on)", which == k)
@@ -117,7 +117,9 @@ def _states(
             "conductance, resistance and current, and perhaps device"
         )
     values = conductance_of_reads(table, given[0], given[0], read_voltage)
-    state = torch.tensor([_is_on(word, line) for word, line in table.labels["state"].items()])
+    state = torch.tensor(
+        [_is_on(word, line) for word, line in table.labels["state"].items()], device="cpu"
+    )
     is_on = state[table.values["state"].long()]
     none = torch.full_like(values, torch.nan)
     return values.where(is_on, none), values.where(~is_on, none)

@@ -74,7 +74,9 @@ class Model(ABC):
 
     def predict(self, rows: Sequence[Values], seed: int = 0) -> Tensor:
         """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
-        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        predicted = torch.full(
+            (len(rows), len(self.measured)), torch.nan, dtype=torch.float64, device="cpu"
+        )
         groups: dict[tuple[float, ...], list[int]] = {}
         within = self._within(rows)
         for index, row in enumerate(rows):
@@ -99,13 +101,16 @@ class Model(ABC):
         names = rows[0] if rows else ()
         if not names:
             return [True] * len(rows)
-        values = {n: torch.tensor([row[n] for row in rows], dtype=torch.float64) for n in names}
+        values = {
+            n: torch.tensor([row[n] for row in rows], dtype=torch.float64, device="cpu")
+            for n in names
+        }
         return ranges.within(self.nominal, values).tolist()
 
     def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
         own = {
-            name: torch.tensor([row[name] for row in rows], dtype=torch.float64)
+            name: torch.tensor([row[name] for row in rows], dtype=torch.float64, device="cpu")
             if name in self._per_cell and len(rows) > 1
             else value
             for name, value in rows[0].items()
@@ -119,7 +124,9 @@ class Model(ABC):
 
     def _one_by_one(self, rows: Sequence[Values], seed: int) -> Tensor:
         """The same where some sets are refused: the others together, NaN for these."""
-        predicted = torch.full((len(rows), len(self.measured)), torch.nan, dtype=torch.float64)
+        predicted = torch.full(
+            (len(rows), len(self.measured)), torch.nan, dtype=torch.float64, device="cpu"
+        )
         if len(rows) == 1:
             return predicted
         accepted = [k for k, row in enumerate(rows) if self.accepts(row)]
@@ -189,7 +196,7 @@ class IVModel(Model):
         if uneven:
             self._at = ((data.time - data.time[0]) / self.dt).round().long()
         else:
-            self._at = torch.arange(len(data.time)) * conditions.substeps
+            self._at = torch.arange(len(data.time), device="cpu") * conditions.substeps
         self.notes = shared(self._at, resample)
         self._applied = waveform(data, self.dt, self._at, uneven, conditions)
         if conditions.limit is not None:
@@ -247,7 +254,12 @@ class PulseModel(Model):
         state = device.initial_state((cells,), ctx.child("initial")).double()
         conductances = []
         for k, run in enumerate(self._runs):
-            count = torch.tensor(run, dtype=torch.int64).cumsum(0).view(-1, 1).expand(-1, cells)
+            count = (
+                torch.tensor(run, dtype=torch.int64, device="cpu")
+                .cumsum(0)
+                .view(-1, 1)
+                .expand(-1, cells)
+            )
             states = state.unsqueeze(1).expand(-1, len(run), -1)
             if any(run):
                 states = device.pulses(states, count, ctx.child("pulse", k))

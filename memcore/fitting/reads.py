@@ -121,7 +121,9 @@ def _side_by_side(
         for name, (dimension, _) in known.items()
     }
     rows = len(sides["ltp"])
-    number = table.values.get("pulse", torch.arange(1.0, rows + 1, dtype=torch.float64))
+    number = table.values.get(
+        "pulse", torch.arange(1.0, rows + 1, dtype=torch.float64, device="cpu")
+    )
     if not bool((number == number.round()).all()) or bool((number < 0).any()):
         raise ConfigError(
             f"{_at(label)}pulse has fractions or is below 0; expected whole numbers of pulses"
@@ -158,7 +160,7 @@ def _without_marks(
             since = 0.0
     dropped = int((~known).sum())
     note = f"{dropped} reads that an instrument marks were left out"
-    return torch.tensor(kept, dtype=torch.float64), values[known], (note,)
+    return torch.tensor(kept, dtype=torch.float64, device="cpu"), values[known], (note,)
 
 
 def _amplitudes(table: Table) -> tuple[str, ...]:

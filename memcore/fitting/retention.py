@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore._version import __version__
 from memcore.contracts.device import Memristor
@@ -22,7 +22,7 @@ from memcore.contracts.effect import NonIdeality
 from memcore.contracts.units import KELVIN, MOST_KELVIN
 from memcore.errors import ConfigError
 from memcore.fitting.ageing import AgeingModel, Reads, Retaining, require_retaining
-from memcore.fitting.identify import judge
+from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.options import FitOptions
 from memcore.fitting.result import FittedParameter
 from memcore.fitting.retention_data import RetentionData, load_retention
@@ -139,7 +139,7 @@ def _started(
     window = plugin("devices", device).nominal() if device is not None else _window(reads)
     if isinstance(effect, Retaining):
         ends = window.nominal_range() if device is not None else None
-        effect = effect.anchored(torch.as_tensor(reads.first).exp(), ends)
+        effect = effect.anchored(as_tensor(reads.first).exp(), ends)
     return effect, window
 
 
@@ -162,8 +162,30 @@ def _result(
     values: dict[str, Any] = {
         axis.name: axis.value(float(u)) for axis, u in zip(found.axes, place.shared, strict=True)
     }
-    sides = said.sides * np.array([_few(_freedom(found, k)) for k in range(len(found.axes))])
-    parameters = {
+    drawn, spreads = _spreads(found, certain)
+    predicted = np.exp(search.at(found.axes, place, found.differing))
+    return RetentionFit(
+        effect=dataclasses.replace(model.effect, **{**values, **drawn}),  # type: ignore[type-var]
+        parameters={**_parameters(found, said, values, certain), **spreads},
+        rms=float(np.sqrt(np.mean((predicted / np.exp(model.reads.logs) - 1) ** 2))),
+        noise=found.solved.sigma,
+        warnings=(*remarks, *_warnings(found, said.combinations, said.unused)),
+        misfit=found.misfit,
+        cells=tuple(each.label or f"cell {k}" for k, each in enumerate(records)),
+        initial=tuple(float(x) for x in np.exp(place.levels)),
+        time=tuple(each.time for each in records),
+        measured=tuple(each.conductance for each in records),
+        predicted=tuple(np.split(predicted, np.flatnonzero(np.diff(model.reads.cell)) + 1)),
+        provenance=_provenance(model, found, records, options),
+    )
+
+
+def _parameters(
+    found: Solution, said: Judgement, values: Mapping[str, Any], certain: bool
+) -> dict[str, FittedParameter]:
+    """The parameters that all cells share, with their uncertainties where the fit is certain."""
+    few = np.array([_few(_freedom(found, k)) for k in range(len(found.axes))])
+    return {
         axis.name: FittedParameter(
             name=axis.name,
             value=values[axis.name],
@@ -173,38 +195,30 @@ def _result(
             unit=axis.unit,
             identifiable=known,
         )
-        for axis, side, known in zip(found.axes, sides.T, said.identifiable, strict=True)
+        for axis, side, known in zip(
+            found.axes, (said.sides * few).T, said.identifiable, strict=True
+        )
     }
-    drawn, spreads = _spreads(found, certain)
-    predicted = np.exp(search.at(found.axes, place, found.differing))
-    rms = float(np.sqrt(np.mean((predicted / np.exp(model.reads.logs) - 1) ** 2)))
-    return RetentionFit(
-        effect=dataclasses.replace(model.effect, **{**values, **drawn}),  # type: ignore[type-var]
-        parameters={**parameters, **spreads},
-        rms=rms,
-        noise=found.solved.sigma,
-        warnings=(*remarks, *_warnings(found, said.combinations, said.unused)),
-        misfit=found.misfit,
-        cells=tuple(each.label or f"cell {k}" for k, each in enumerate(records)),
-        initial=tuple(float(x) for x in np.exp(place.levels)),
-        time=tuple(each.time for each in records),
-        measured=tuple(each.conductance for each in records),
-        predicted=tuple(np.split(predicted, np.flatnonzero(np.diff(model.reads.cell)) + 1)),
-        provenance={
-            "memcore": __version__,
-            "effect": provided_name(model.effect),
-            **({"date": options.date} if options.date else {}),
-            "data": {
-                **records[0].source,
-                "samples": len(model.reads.logs),
-                "cells": model.reads.cells,
-            },
-            "temperature": model.temperature,
-            "window": [float(end) for end in model.device.nominal_range()],
-            "start": numbers(model.effect),
-            "free": [axis.name for axis in found.axes],
+
+
+def _provenance(
+    model: AgeingModel, found: Solution, records: Sequence[RetentionData], options: FitOptions
+) -> dict[str, Any]:
+    """What was fitted to what, from where."""
+    return {
+        "memcore": __version__,
+        "effect": provided_name(model.effect),
+        **({"date": options.date} if options.date else {}),
+        "data": {
+            **records[0].source,
+            "samples": len(model.reads.logs),
+            "cells": model.reads.cells,
         },
-    )
+        "temperature": model.temperature,
+        "window": [float(end) for end in model.device.nominal_range()],
+        "start": numbers(model.effect),
+        "free": [axis.name for axis in found.axes],
+    }
 
 
 def _freedom(found: Solution, k: int) -> int:

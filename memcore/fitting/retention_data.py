@@ -116,7 +116,7 @@ def _parts(table: Table) -> Iterator[tuple[str, Tensor]]:
     """Name and rows of each cell, by the order of their first rows."""
     named = [name for name in _LABELS if name in table.values]
     if not named:
-        yield "", torch.ones(len(table.values["time"]), dtype=torch.bool)
+        yield "", torch.ones(len(table.values["time"]), dtype=torch.bool, device="cpu")
         return
     keys = torch.stack([table.values[name] for name in named], 1)
     labels = {name: list(table.labels[name]) for name in named}

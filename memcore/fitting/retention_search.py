@@ -4,6 +4,7 @@ A model that is not linear is made so at the most likely parameters of each cell
 Lindstrom and Bates, Biometrics 46:673 (1990).
 """
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ _STEP: Final = 1e-4  #: of the difference quotients, in units of the search
 _LONGEST: Final = 1.5  #: longest step, in units of the search
 _ARRIVED: Final = 1e-3  #: of an uncertainty, by which parameters may still move
 _SURE: Final = 6.63  #: gain of -2 ln(likelihood) from which cells differ, 1 in 200 by chance
+_LOOSE: Final = 0.3  #: uncertainty from which a logarithm may have no end on one side
 _ZERO: Final = 0.1  #: unit of the search of a number that starts at 0
 _AROUND: Final = 5.0  #: factor about its start in which a number is searched
 _BEYOND: Final = 1e3
@@ -232,12 +234,42 @@ class Search:
             found = self._with_spread(axes)
             factor = root(found.solved.information)
             said = judge(factor, found.solved.sigma, axes)
+            if len(axes) == 1:
+                return dataclasses.replace(found, idle=tuple(idle))
             weak = [k for k, known in enumerate(said.identifiable) if not known]
-            if not weak or len(axes) == 1:
+            loose = map(int, np.flatnonzero(said.uncertainty > _LOOSE))
+            weak = weak or [k for k in loose if self._slides(found, k)]
+            if not weak:
                 return dataclasses.replace(found, idle=tuple(idle))
             worst = max(weak, key=lambda k: float(said.uncertainty[k]))
             idle.append(axes[worst].name)
             axes = tuple(axis for k, axis in enumerate(axes) if k != worst)
+
+    def _slides(self, found: Solution, k: int) -> bool:
+        """Whether a factor of e away from the best value the others follow as well as it does.
+
+        How the likelihood bends at its maximum does not tell that it is flat on one side.
+        """
+        axis = found.axes[k]
+        if not axis.log or k in found.differing:
+            return False
+        best = float(found.place.shared[k])
+        gains = [
+            self._held(found, k, axis.value(float(np.clip(best + way, *axis.limits))))
+            - found.solved.deviance
+            for way in (-1.0, 1.0)
+        ]
+        return min(gains) < 1
+
+    def _held(self, found: Solution, k: int, value: float) -> float:
+        """-2 ln(likelihood) with a parameter held at a value and the others at their best."""
+        other, model = copy.copy(self), copy.copy(self.model)
+        model.effect = dataclasses.replace(model.effect, **{found.axes[k].name: value})  # type: ignore[type-var]
+        other.model = model
+        rest = tuple(axis for n, axis in enumerate(found.axes) if n != k)
+        place = dataclasses.replace(found.place, shared=np.delete(found.place.shared, k))
+        differing = tuple(n - (n > k) for n in found.differing)
+        return other._arrived(rest, place, differing).solved.deviance
 
     def _with_spread(self, axes: tuple[SearchAxis, ...]) -> Solution:
         """The solution with cells that differ, where the data say so."""

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, get_args, get_type_hints
 
 import numpy as np
@@ -187,26 +188,16 @@ def _axis(
     scale: DataScale | None,
 ) -> SearchAxis | None:
     start = numbers(device)[name]
-    suggested = scale.interval(unit) if scale is not None else None
+    axis = partial(SearchAxis, name=name, unit=unit, start=start)
     share = _is_share(device, name, unit)
     if bounds is not None:
         low, high = _checked(name, bounds, start)
         log = low * high > 0 and not share
         size = 1.0 if share else (high - low) / 2
-        return SearchAxis(
-            name=name,
-            unit=unit,
-            start=start,
-            low=low,
-            high=high,
-            log=log,
-            scale=size,
-            suggested=(min(abs(low), abs(high)), max(abs(low), abs(high))) if log else None,
-        )
+        ends = (min(abs(low), abs(high)), max(abs(low), abs(high))) if log else None
+        return axis(low=low, high=high, log=log, scale=size, suggested=ends)
     if share:
-        return SearchAxis(
-            name=name, unit=unit, start=start, low=0.0, high=1.0, log=False, scale=1.0
-        )
+        return axis(low=0.0, high=1.0, log=False, scale=1.0)
     if start == 0:
         if demanded:
             raise ConfigError(
@@ -214,18 +205,10 @@ def _axis(
                 "greatest)} or a start"
             )
         return None
+    suggested = scale.interval(unit) if scale is not None else None
     log = not accepts(device, {name: -start})
     low, high = _reach(start, suggested) if log else (-math.inf, math.inf)
-    return SearchAxis(
-        name=name,
-        unit=unit,
-        start=start,
-        low=low,
-        high=high,
-        log=log,
-        scale=abs(start),
-        suggested=suggested,
-    )
+    return axis(low=low, high=high, log=log, scale=abs(start), suggested=suggested)
 
 
 def _reach(start: float, suggested: tuple[float, float] | None) -> tuple[float, float]:

@@ -113,12 +113,12 @@ def _collected(
             else:
                 cells[name].append(number(cell, name, quantities[name], factors[name], dialect, at))
     return Table(
-        {name: torch.tensor(v, dtype=torch.float64) for name, v in cells.items()},
+        {name: torch.tensor(v, dtype=torch.float64, device="cpu") for name, v in cells.items()},
         frozenset(name for name, unit in reader.units.items() if is_relative(unit)),
         _origin(reader, content),
         labels,
-        torch.tensor(amplitudes, dtype=torch.float64) if amplitudes else None,
-        {name: torch.tensor(v) for name, v in blank.items()},
+        torch.tensor(amplitudes, dtype=torch.float64, device="cpu") if amplitudes else None,
+        {name: torch.tensor(v, device="cpu") for name, v in blank.items()},
         tuple(reader.notes),
     )
 

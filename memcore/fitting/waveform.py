@@ -82,7 +82,7 @@ def waveform(data: IVData, dt: float, at: Tensor, uneven: bool, conditions: Cond
             f"{total} steps of {dt:.3g} s span these data, at most {_MOST_STEPS} may; expected a "
             "coarser resample=seconds, or a part of the record"
         )
-    steps = torch.arange(total)
+    steps = torch.arange(total, device="cpu")
     if not conditions.linear:
         return voltage[torch.searchsorted(at, steps, right=True) - 1]
     if uneven:

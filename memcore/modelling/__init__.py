@@ -8,6 +8,7 @@
 | devices known by statistics | `Statistical`, `ProgrammingError`, `Relaxation`; `PhaseChange` |
 | measured curves | `PulseTables`, `Family` |
 | what happens to each cell | `Factor`, `Offset`, `Nearest`, `WhiteNoise` |
+| forms of written cells | `NearestLevel`, `Held`, `Passive`, `held_by_share` |
 | states, parameters and their draws | `as_state`, `filled`, `fraction`, `drawn` and others |
 """
 
@@ -17,6 +18,12 @@ from memcore.contracts.cell_steps import (
     Nearest,
     Offset,
     WhiteNoise,
+)
+from memcore.contracts.forms_of_cells import (
+    Held,
+    NearestLevel,
+    Passive,
+    held_by_share,
 )
 from memcore.modelling.affine import AffinePulsed
 from memcore.modelling.constants import BOLTZMANN, CHARGE, VOLT_PER_KELVIN
@@ -55,8 +62,10 @@ from memcore.modelling.state import (
     filled,
     fraction,
     log,
+    looked_up,
     nonzero,
     polynomial,
+    taken,
     tensor,
 )
 from memcore.modelling.statistical import (
@@ -95,9 +104,12 @@ __all__ = [
     "Factor",
     "Family",
     "FamilyProduct",
+    "Held",
     "Nearest",
+    "NearestLevel",
     "NoisyRead",
     "Offset",
+    "Passive",
     "PhaseChange",
     "PhaseChangeDrift",
     "PhaseChangeReadNoise",
@@ -126,8 +138,10 @@ __all__ = [
     "exp",
     "filled",
     "fraction",
+    "held_by_share",
     "joglekar",
     "log",
+    "looked_up",
     "nonzero",
     "normal_per_write",
     "per_write",
@@ -139,5 +153,6 @@ __all__ = [
     "require_time",
     "require_vanishing",
     "single",
+    "taken",
     "tensor",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore.errors import ConfigError
+from memcore.modelling.state import taken, whole
 
 #: A flat part of a curve rises by this share of the window per pulse, so that it can be inverted.
 _LEAST: Final = 1e-6
@@ -28,7 +29,8 @@ class Curves(NamedTuple):
 
     def to(self, like: Tensor) -> Self:
         """The same curves for lookups of the dtype and the torch device of `like`."""
-        return self._replace(values=self.values.to(like.device, like.dtype))
+        where = self.values.device if like.is_meta else like.device  # `taken` moves them
+        return self._replace(values=self.values.to(where, like.dtype))
 
     def at(self, row: Tensor | int, place: Tensor) -> Tensor:
         """The value at a place, which may be a fraction."""
@@ -39,18 +41,18 @@ class Curves(NamedTuple):
         """Where a row has a value: halving for the last entry that is not above it."""
         length, flat = self.values.shape[1], self.values.flatten()
         wanted, first = value.detach(), row * length
-        left = torch.zeros_like(wanted, dtype=torch.int64)
+        left = whole(torch.zeros_like(wanted))
         for bit in reversed(range((length - 1).bit_length())):
             ahead = left + (1 << bit)
-            below = flat[first + ahead.clamp(max=length - 2)] <= wanted
+            below = taken(flat, first + ahead.clamp(max=length - 2)) <= wanted
             left = torch.where((ahead <= length - 2) & below, ahead, left)
-        start, end = flat[first + left], flat[first + left + 1]
+        start, end = taken(flat, first + left), taken(flat, first + left + 1)
         return left + (value - start) / (end - start)
 
     def _line(self, row: Tensor | int, left: Tensor, place: Tensor) -> Tensor:
         flat = self.values.flatten()
-        corner = row * self.values.shape[1] + left.long()
-        start, end = flat[corner], flat[corner + 1]
+        corner = row * self.values.shape[1] + whole(left)
+        start, end = taken(flat, corner), taken(flat, corner + 1)
         return start + (end - start) * (place - left)
 
 
@@ -133,11 +135,11 @@ def deviations(*tables: tuple[float, ...]) -> tuple[Curves, ...]:
 
 def single(values: Sequence[float]) -> Curves:
     """The lookup of one row; backwards only if it ascends."""
-    return Curves(torch.tensor([list(values)], dtype=torch.float64))
+    return Curves(torch.tensor([list(values)], dtype=torch.float64, device="cpu"))
 
 
 def _with_mean(rows: Rows) -> Tensor:
-    measured = torch.tensor(rows, dtype=torch.float64)
+    measured = torch.tensor(rows, dtype=torch.float64, device="cpu")
     return torch.cat([measured, measured.mean(0, keepdim=True)])
 
 
@@ -148,5 +150,5 @@ def _strict(rows: Tensor) -> Tensor:
 
 def _continued(rows: Tensor, length: int) -> Tensor:
     """Rows of this length, which go on with their last step."""
-    more = torch.arange(1, length - rows.shape[1] + 1, dtype=rows.dtype)
+    more = torch.arange(1, length - rows.shape[1] + 1, dtype=rows.dtype, device="cpu")
     return torch.cat([rows, rows[:, -1:] + (rows[:, -1:] - rows[:, -2:-1]) * more], dim=1)

@@ -43,7 +43,7 @@ class Family(NamedTuple):
                 positive and ascending.
         """
         _require_rising(voltage, current, read_voltage)
-        amperes = torch.tensor(current, dtype=torch.float64)
+        amperes = torch.tensor(current, dtype=torch.float64, device="cpu")
         levels = chords(voltage, amperes, read_voltage)
         require_levels(levels, read_voltage)
         window = float(levels[0]), float(levels[-1])
@@ -129,7 +129,7 @@ def _between(volts: Curves, amperes: Tensor, voltage: Tensor) -> Tensor:
 
 def chords(voltage: Sequence[float], current: Tensor, read_voltage: float) -> Tensor:
     """Conductance in S of each state [states]: current over voltage at the read voltage."""
-    at = torch.tensor(read_voltage, dtype=torch.float64)
+    at = torch.tensor(read_voltage, dtype=torch.float64, device="cpu")
     return _between(single(voltage), current, at) / read_voltage
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor, nn
 
+from memcore._tensor import as_tensor
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.forms import Gaussian
@@ -72,7 +73,7 @@ class PhaseChange(Statistical):
         cell and all times.
         """
         nu = (self.drift_mean(target) + self.drift_std(target) * z).abs()
-        elapsed = (torch.as_tensor(seconds, dtype=torch.float64) / self.first_read).log1p()
+        elapsed = (as_tensor(seconds, dtype=torch.float64) / self.first_read).log1p()
         return g * torch.exp(-nu * elapsed.to(g.dtype))
 
     def aged(self, g: Tensor, target: Tensor, seconds: Tensor, z: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ class PhaseChange(Statistical):
         self, g: Tensor, programmed: Tensor, seconds: Tensor | float
     ) -> Tensor:
         """Standard deviation in S of one read of `g` S at `seconds` after the first read."""
-        t = torch.as_tensor(seconds, dtype=torch.float64) + self.first_read
+        t = as_tensor(seconds, dtype=torch.float64) + self.first_read
         band = ((t + self.t_read) / (2 * self.t_read)).log()
         return g * self.noise_ratio(programmed) * band.sqrt().to(g.dtype)
 

@@ -28,7 +28,7 @@ from memcore.modelling.state import as_state, between, filled, fraction, nonzero
 from memcore.modelling.trains import added, jumps, reflected
 
 _MOST: Final = 1e15  #: pulses; more change nothing and overflow in single precision
-_FORWARD: Final = 0.3  #: up to this c2c, practically all pulses move in their direction
+FORWARD: Final = 0.3  #: up to this c2c, practically all pulses move in their direction
 _REACHED: Final = 1 - 1e-6  #: an amplitude counts as reached in spite of rounding
 
 
@@ -115,6 +115,11 @@ class Pulsed(Memristor):
         raise NotImplementedError
 
     @property
+    def noise_of_update(self) -> float:
+        """Standard deviation of one draw for all pulses of a call, in units of the position."""
+        return 0.0
+
+    @property
     def variables(self) -> int:
         """Number of variables of the state: 2 if what is read differs from x, else 1."""
         return 1
@@ -164,13 +169,13 @@ class Pulsed(Memristor):
         push = voltage * self.polarity
         sets = (push >= abs(self.v_set) * _REACHED).to(state.dtype)
         resets = (push <= -abs(self.v_reset) * _REACHED).to(state.dtype)
-        return self._moved(state, up * sets - down * resets, max(up, down), ctx)
+        return self.moved(state, up * sets - down * resets, max(up, down), ctx)
 
     def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
         count = (count.to(state.dtype) + torch.zeros_like(state[0])).clamp(-_MOST, _MOST)
         unknown = count.is_meta or torch.compiler.is_compiling()
         most = math.inf if unknown else float(count.abs().max()) if count.numel() else 0.0
-        return self._moved(state, count, most, ctx)
+        return self.moved(state, count, most, ctx)
 
     def initial_state(self, shape: Sequence[int], ctx: Context) -> Tensor:
         return self._with_noise(filled(shape, self.x0, ctx)[0])
@@ -201,21 +206,53 @@ class Pulsed(Memristor):
 
     # -- pulses ------------------------------------------------------------------------------------
 
-    def _moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+    def moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        """As `pulses`, for counts whose magnitudes are known.
+
+        Args:
+            state: [k, *cells].
+            count: pulses [*cells], of the dtype of the state.
+            most: no cell takes more; how the noise of many pulses is drawn depends on it.
+            ctx: context of these pulses.
+        """
         if (limit := self.most_pulses) < _MOST:
             count, most = count.clamp(-limit, limit), min(most, limit)
         x, up, number = state[0], count > 0, count.abs()
         low, high = self.ends
         w = low + (high - low) * x
-        parts = jumps(number, most, *self._plan(), self.share)
-        for part, (take, single) in enumerate(parts):
-            w = between(self._jump(w, up, take, single, ctx, 3 * part + 1), low, high)
+        w = self._after(w, up, number, most, ctx)
+        if self.noise_of_update:
+            draw = ctx.random.normal(w.shape, device=w.device, dtype=w.dtype)
+            w = between(w + self.noise_of_update * number.clamp(max=1) * draw, low, high)
         x = torch.where(count == 0, x, fraction(w, low, high))
         if self.variables == 1:
             return as_state(x)
         fresh = number.clamp(max=1)
-        noise = ctx.random.normal(x.shape, device=x.device, dtype=x.dtype) * self.write_noise
+        random = ctx.random.child("written") if self.noise_of_update else ctx.random
+        noise = random.normal(x.shape, device=x.device, dtype=x.dtype) * self.write_noise
         return as_state(x, state[1] + fresh * (noise / (high - low) - state[1]))
+
+    def cuts(self, most: float) -> tuple[bool, ...]:
+        """How `moved` takes pulses of which no cell has more: whether each part is a single one."""
+        parts = jumps(
+            torch.zeros((), device="cpu"), min(most, self.most_pulses), *self._plan(), self.share
+        )
+        return tuple(single for _, single in parts)
+
+    def _after(self, w: Tensor, up: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        """The positions after `count` pulses, part by part."""
+        parts = jumps(count, most, *self._plan(), self.share)
+        behind: list[tuple[Tensor, Tensor]] = []
+        for part, (take, single) in enumerate(parts):
+            after = between(self._jump(w, up, take, single, ctx, 3 * part + 1), *self.ends)
+            if w.is_meta:  # of a recording: who takes no pulse of a part takes none of those behind
+                behind.append((take > 0, w))
+                w = after
+            else:  # the same without keeping all parts in memory
+                w = torch.where(take > 0, after, w)  # which spares cells without pulses
+        for some, before in reversed(behind):
+            w = torch.where(some, w, before)
+        return w
 
     def _plan(self) -> tuple[int, int]:
         """How many single pulses and how many parts a call takes at most, besides the rest."""
@@ -231,14 +268,10 @@ class Pulsed(Memristor):
         exact = single and (self.singles > 0 or self.noisy)
         if not self.noisy:
             return w + count * self.change(w, up) if exact else self.flow(w, up, count)
-        noise = ctx.random.normal(w.shape, round=key, device=w.device, dtype=w.dtype)
-        # A fraction of a pulse is that fraction of its outcome.
-        noise = noise * torch.minimum(count, count.sqrt())
+        noise = self._noise(w, count, ctx, key)
         if exact:
-            change = self.change(w, up)
-            size = self.spread(w, up) if self.additive else self.c2c * change
-            return w + count * change + noise * size
-        if not self.additive and self.c2c <= _FORWARD:
+            return self._single(w, up, count, noise)
+        if not self.additive and self.c2c <= FORWARD:
             return self.flow(w, up, self._random_count(w, up, count, noise))
         rounds = (key + 1, key + 2)
         draws = [
@@ -246,6 +279,16 @@ class Pulsed(Memristor):
         ]
         jump = self._additive if self.additive else self._multiplicative
         return jump(w, up, count, noise, torch.stack(draws))
+
+    def _noise(self, w: Tensor, count: Tensor, ctx: Context, key: int) -> Tensor:
+        """What as many pulses draw, in units of one; a fraction of a pulse has its fraction."""
+        drawn = ctx.random.normal(w.shape, round=key, device=w.device, dtype=w.dtype)
+        return drawn * torch.minimum(count, count.sqrt())
+
+    def _single(self, w: Tensor, up: Tensor, count: Tensor, noise: Tensor) -> Tensor:
+        change = self.change(w, up)
+        size = self.spread(w, up) if self.additive else self.c2c * change
+        return w + count * change + noise * size
 
     def _random_count(self, w: Tensor, up: Tensor, count: Tensor, noise: Tensor) -> Tensor:
         """The pulses that noise in proportion to the step makes of `count`."""

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from memcore._tensor import as_tensor
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
+
+_FEW = 8  #: values that choices tell apart faster than a table
 
 
 def as_state(*variables: Tensor) -> Tensor:
@@ -92,6 +95,8 @@ def choose(up: Tensor, forward: Parameter, back: Parameter, like: Tensor) -> Ten
 
 def tensor(value: Parameter, like: Tensor) -> Tensor:
     """A parameter as a tensor of the dtype and the torch device of `like`."""
+    if like.is_meta and not (isinstance(value, Tensor) and value.dim()):
+        return as_tensor(value, dtype=like.dtype)  # a single number, which has no value there
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
@@ -116,3 +121,29 @@ def polynomial(x: Tensor, ascending: Sequence[float]) -> Tensor:
     for c in reversed(ascending[:-1]):
         result = result * x + c
     return result
+
+
+def whole(x: Tensor) -> Tensor:
+    """Whole numbers as integers; in a recording, which knows one dtype, as they are."""
+    return x if x.is_meta else x.long()
+
+
+def taken(table: Tensor, index: Tensor) -> Tensor:
+    """The entries of a table [n] at whole numbers of any dtype and shape, from 0 to n - 1.
+
+    Kernels look them up, too, in the table as it is when the device is recorded.
+    """
+    return table.to(index.device)[index.long()]
+
+
+def looked_up(values: Sequence[float], index: Tensor) -> Tensor:
+    """The values at whole numbers from 0 on, of the shape and dtype of `index`.
+
+    Few values are told apart by choices, which are elementwise operations that kernels run.
+    """
+    if len(values) > _FEW:
+        return taken(torch.tensor(values, dtype=index.dtype, device="cpu"), index)
+    found = torch.full_like(index, values[0])
+    for k, value in enumerate(values[1:], 1):
+        found = torch.where(index < k, found, torch.full_like(index, value))
+    return found

@@ -30,7 +30,7 @@ def advance(
     log_rate: Callable[[Tensor], Tensor],
     x: Tensor,
     direction: Tensor,
-    dt: float,
+    dt: float | Tensor,
     substeps: int,
     rests: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
@@ -55,11 +55,12 @@ def advance(
             moves.
         x: state, normalised to its window, [*cells].
         direction: 1, -1 or 0 for each cell, [*cells].
-        dt: s.
+        dt: s; a tensor where one program is recorded for any duration.
         substeps: number of sub-steps; the error falls with its square.
         rests: from states to where nothing moves, if that is easier to say than the rate.
     """
-    log_time, near = log(max(dt, 1e-300) / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
+    time = dt.clamp(min=1e-300) if isinstance(dt, Tensor) else max(dt, 1e-300)
+    log_time, near = log(time / substeps), _NEAR.get(x.dtype, _NEAR_OTHERWISE)
     rests = rests or (lambda x: log_rate(x).isneginf())
     begin, limit = x, 1 / substeps
     at_end = ((direction < 0) & (x <= 0)) | ((direction > 0) & (x >= 1))

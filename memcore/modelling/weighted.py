@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
+from memcore._tensor import as_tensor
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.parameters import Parameter, parameter
 from memcore.errors import ConfigError
@@ -67,7 +67,7 @@ class Weighted(Pulsed):
         device = self
         if any(isinstance(value, Distribution) for value in vars(self).values()):
             device = self.nominal()
-        lowest = torch.as_tensor(device.conductance_range()[0])
+        lowest = as_tensor(device.conductance_range()[0])
         if not lowest.is_meta and lowest.numel() and not bool((lowest > 0).all()):
             raise ConfigError(
                 f"{type(self).__name__}: g_zero={self.g_zero!r}, g_unit={self.g_unit!r} and "

@@ -45,7 +45,11 @@ class Bilinear(SingleMatrix):
                 f"inputs have shapes {list(input1.shape)} and {list(input2.shape)}; expected "
                 f"[..., {sizes[0]}] and [..., {sizes[1]}], otherwise the same"
             )
-        if self.matrix.reads_exactly and self.crossbar.config.dac is None:
+        is_exact = self.matrix.reads_exactly and self.crossbar.config.dac is None
+        if is_exact or not torch.is_autocast_enabled(input1.device.type):
+            for each in (input1, input2):  # before a product of the two has the dtype of one
+                self.matrix.require_dtype(each, self.crossbar.folded.dtype)
+        if is_exact:
             weight, bias = self.exact()
             return F.bilinear(input1, input2, weight, bias)
         pairs = torch.cat([input1, input2], dim=-1).reshape(-1, sum(sizes))

@@ -38,6 +38,8 @@ class Conv(SingleMatrix):
         super().__init__(module)
         padding: list[int] = module._reversed_padding_repeated_twice  # type: ignore[assignment]
         self._padding = padding
+        #: Zeros in front of an image and behind it, in the order of its dimensions.
+        self._zeros = (tuple(padding[-2::-2]), tuple(padding[::-2]))
 
     @classmethod
     def trials(cls) -> list[Trial]:
@@ -62,16 +64,18 @@ class Conv(SingleMatrix):
                 f"input has shape {list(input.shape)}; expected [n, {self.in_channels}, *space] or "
                 f"[{self.in_channels}, *space] with {dims} dimension(s) of space"
             )
-        if self.matrix.reads_exactly:
-            return self._convolve(self.crossbar.input(input))
-        batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
-        counted = self.matrix.counts_exactly
+        matrix = self.matrix
+        if matrix.reads_exactly:
+            return self._convolve(input)
+        counted = matrix.counts_exactly
         if counted is not None:
-            applied = self.crossbar.input(input)
-            images = applied if input.dim() == dims + 2 else applied.unsqueeze(0)
-            counted.saw_images(self._images(images), applied=True)
-            return self._convolve(applied)
-        with self.matrix.one_read():
+            matrix.require_dtype(input, counted.folded.dtype)
+            applied = matrix.crossbar.input(input)
+            x = applied if input.dim() == dims + 2 else applied.unsqueeze(0)
+            counted.saw_images(Images(*self._reached(x)), applied=True)
+            return self._convolve(input, applied)
+        batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
+        with matrix.one_read():
             y = self._of_images(batched)
             if y is None:
                 y = self._of_windows(batched)
@@ -83,13 +87,13 @@ class Conv(SingleMatrix):
 
     def _images(self, x: Tensor) -> Images:
         """What windows are read of: zeros around images are no part of them."""
-        before, after = tuple(self._padding[-2::-2]), tuple(self._padding[::-2])
-        padded = x
-        if self.padding_mode != "zeros":
-            padded = self._padded(x)
-            before = after = (0,) * len(self.kernel_size)
-        window = Window(self.kernel_size, self.stride, self.dilation, before, after)
-        return Images(padded, window, not channels_last(x))
+        return Images(*self._reached(x), not channels_last(x))
+
+    def _reached(self, x: Tensor) -> tuple[Tensor, Window]:
+        """Images with what is around them, zeros aside, and what is read at each position."""
+        if self.padding_mode == "zeros":
+            return x, Window(self.kernel_size, self.stride, self.dilation, *self._zeros)
+        return self._padded(x), self._window
 
     def _of_windows(self, x: Tensor) -> Tensor:
         """Outputs of arrays whose inputs are written out, position by position."""
@@ -138,13 +142,17 @@ class Conv(SingleMatrix):
         y = self.read("weight", windows.flatten(0, dims))
         return y.reshape(*windows.shape[: dims + 1], self.out_channels)
 
-    def _convolve(self, x: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor, applied: Tensor | None = None) -> Tensor:
+        """The convolution that exact reads are, with what the DAC makes of images."""
         convolve = _CONVOLUTIONS[len(self.kernel_size) - 1]
-        padding = self.padding
+        weight, bias = self.exact()
+        matrix, padding = self.matrix, self.padding
+        matrix.require_dtype(x, weight.dtype)
+        crossbar = matrix.crossbar
+        x = crossbar.input(x) if applied is None else applied
         if self.padding_mode != "zeros":
             x, padding = self._padded(x), (0,) * len(self.kernel_size)
-        weight, bias = self.exact()
-        groups = self.groups // self.crossbar.packing.count
+        groups = self.groups // crossbar.packing.count
         return convolve(x, weight, bias, self.stride, padding, self.dilation, groups)
 
     def _padded(self, x: Tensor) -> Tensor:

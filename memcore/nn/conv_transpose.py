@@ -76,7 +76,7 @@ class ConvTranspose(SingleMatrix):
             )
         beyond = self._beyond(input, output_size)
         if self.matrix.reads_exactly:
-            return self._convolve(self.crossbar.input(input), beyond)
+            return self._convolve(input, beyond)
         batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
         values = self.out_channels * math.prod((*self.kernel_size, *batched.shape[2:]))
         y = in_blocks(self, batched, values, lambda part: self._added(part, beyond))
@@ -89,7 +89,11 @@ class ConvTranspose(SingleMatrix):
     def _convolve(self, x: Tensor, beyond: list[int]) -> Tensor:
         convolve = _TRANSPOSED[len(self.kernel_size) - 1]
         weight, bias = self.exact()
-        groups = self.groups // self.crossbar.packing.count
+        matrix = self.matrix
+        matrix.require_dtype(x, weight.dtype)
+        crossbar = matrix.crossbar
+        x = crossbar.input(x)
+        groups = self.groups // crossbar.packing.count
         return convolve(x, weight, bias, self.stride, self.padding, beyond, groups, self.dilation)
 
     def _beyond(self, x: Tensor, output_size: list[int] | None) -> list[int]:

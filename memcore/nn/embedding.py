@@ -117,6 +117,11 @@ class EmbeddingBag(_RowReads):
             index, rows, padding = input, self.exact().weight, self.padding_idx
         else:
             index, rows, padding = self._read(input)
+        if per_sample_weights is not None and per_sample_weights.dtype != rows.dtype:
+            raise ArgumentTypeError(
+                f"per_sample_weights are {per_sample_weights.dtype}, but the rows are "
+                f"{rows.dtype}; expected the same: use per_sample_weights.to({rows.dtype})"
+            )
         return F.embedding_bag(
             index,
             rows,

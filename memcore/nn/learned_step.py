@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from memcore import _check
+from memcore.nn.one_number import one_number
+from memcore.ops.signatures import with_signature
 
 #: Where a learned bound begins, in standard deviations of the weights.
 _SIGMAS: Final = 3.0
@@ -17,6 +19,7 @@ class _Stepped(torch.autograd.Function):
     """`clamp(round(w / s), -q, q) s`; without rounding `clamp(w, -s, s)`, where q is 0."""
 
     @staticmethod
+    @with_signature
     def forward(weight: Tensor, step: Tensor, levels: int) -> Tensor:
         if not levels:
             return torch.clamp(weight, -step, step)
@@ -77,7 +80,7 @@ class LearnedStep(nn.Module):
         else:
             start = torch.minimum(_SIGMAS * weight.detach().std(correction=0), v.max())
         start = torch.where(start > 0, start, torch.ones_like(start))
-        self.step = nn.Parameter(start)
+        self.step = one_number(self, "step", start)
         self.register_buffer("least", _LEAST * start)
 
     least: Tensor
@@ -85,7 +88,8 @@ class LearnedStep(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The weights that the network uses."""
         # Its gradient reaches a step below the least one too, which could not grow again otherwise.
-        step = self.step + (torch.maximum(self.step, self.least) - self.step).detach()
+        found = self.step.reshape(())
+        step = found + (torch.maximum(found, self.least) - found).detach()
         stepped: Tensor = _Stepped.apply(weight, step, self.levels)  # type: ignore[no-untyped-call]
         return stepped
 

@@ -46,9 +46,11 @@ class Linear(SingleMatrix):
             y = matrix.directly(input, self.weight, self.bias)
             if y is not None:
                 return y
-        if matrix.reads_exactly and not matrix.writes_as_it_reads(input, self.operands()["weight"]):
-            weight, bias = self.exact()
-            return F.linear(self.crossbar.input(input), weight, bias)
+        if matrix.reads_exactly:
+            held = matrix.exact_for(input, self.operands()["weight"])
+            if held is not None:
+                matrix.require_dtype(input, held.weight.dtype)
+                return F.linear(matrix.applied(input), self.shaped(held.weight), held.bias)
         if nested:
             return torch.nested.as_nested_tensor([self.forward(row) for row in input.unbind()])
         y = self.read("weight", input.reshape(-1, 1, self.in_features))

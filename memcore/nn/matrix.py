@@ -14,19 +14,20 @@ from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.counted import Counted
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.phases import drive
-from memcore.crossbar.shortcuts import convolve, counts_exactly, directly
+from memcore.crossbar.shortcuts import convolve, directly
 from memcore.crossbar.transforms import is_transformed
 from memcore.crossbar.writings import Writings
-from memcore.errors import ConfigError, StaleCellsWarning, warn
+from memcore.errors import ConfigError
 from memcore.nn import opaque
+from memcore.nn.dtypes import require_dtype
 from memcore.nn.input_range import InputRange
+from memcore.nn.output_range import OutputRange
 from memcore.nn.rehearsing import Rehearsing, Source
-from memcore.nn.seen import moved, sampled
-from memcore.ops._library import is_plain
+from memcore.nn.staleness import Staleness
+from memcore.ops._library import is_plain, lies_plain
 from memcore.ops.surrogate import (
     recorded_product,
     straight_through,
@@ -96,9 +97,11 @@ class Matrix(nn.Module):
         if self.input_range is not None:
             self.input_range.apply_to(self.crossbar)
             self.crossbar.refresh()
-        self._looked: tuple[float, ...] | None = None  # at which versions of the parameters
-        #: Whether it was said that the parameters have moved since the cells were written.
-        self.has_warned = False
+        ranged = None if training is None else training.output_range
+        self.output_range = None if ranged is None else OutputRange(ranged, operand.weight.detach())
+        self._finds_ranges = learned is not None or ranged is not None
+        self._has_stale_ranges = False  #: whether only rehearsals read with the present ranges
+        self.staleness = Staleness()
         self._record: Callable[[Tensor, Tensor], None] | None = None
         #: Further arrays whose outputs are added, each times its share; a training owns them.
         self._others: tuple[tuple[float, Crossbar], ...] = ()
@@ -110,6 +113,10 @@ class Matrix(nn.Module):
 
         Autocast changes what a digital product computes in, but no array: its outputs have the
         dtype that autocast wants, after the bias.
+
+        Raises:
+            ArgumentTypeError: the inputs have another dtype than the cells, and no autocast
+                converts them.
         """
         if x.dim() == 3 and x.shape[1] == len(operand.weight):
             y = self.directly(x, *operand)
@@ -117,6 +124,8 @@ class Matrix(nn.Module):
                 return y
         device = x.device.type
         if not torch.is_autocast_enabled(device):
+            if x.dtype != operand.weight.dtype:  # which is that of the cells, at less cost
+                self.require_dtype(x, self.crossbar.folded.dtype)
             return self._with_bias(x, operand)
         with torch.autocast(device, enabled=False):
             dtype = self.crossbar.folded.dtype
@@ -135,28 +144,30 @@ class Matrix(nn.Module):
             weight: the weights that the matrix should hold, in any shape.
             bias: as in an operand.
         """
-        if self.training or self._is_special or self.input_range is not None or not is_plain(x):
+        if self.training or self.staleness.looked is None or self._finds_ranges:
             return None
-        if torch.is_autocast_enabled("cpu") or not x.numel() or _is_hooked(self):
+        if not is_plain(x) or torch.is_autocast_enabled("cpu") or not x.numel():
+            return None
+        if self._is_special or _is_hooked(self):
             return None
         wanted = (weight,) if bias is None else (weight, bias)
-        if self._looked is None or _needs_gradient(x, *wanted):
+        if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *wanted)):
             return None
-        if bias is not None:
-            bias = bias.detach()
-            if not is_plain(bias):
-                return None
-        crossbar, versions = self.crossbar, tuple(map(_version, wanted))
-        if versions != self._looked or x.shape[-1] != crossbar.tiling.rows:
+        if bias is not None and not lies_plain(bias):
             return None
-        return directly(crossbar, x, bias)
+        return directly(self.crossbar, x, bias) if self.staleness.knows(*wanted) else None
+
+    def require_dtype(self, x: Tensor, dtype: torch.dtype) -> None:
+        """Refuse inputs that no product with cells of this dtype takes."""
+        if x.dtype != dtype:
+            require_dtype(x, dtype, self.crossbar.cells.name)
 
     def _with_bias(self, x: Tensor, operand: Operand) -> Tensor:
         groups, packed = len(operand.weight), self._packing.count
         if packed > 1 and x.dim() == 3 and x.shape[1] == groups:
             x = x.reshape(x.shape[0], groups // packed, packed * x.shape[2])
         matrix = self.matrix_of(operand)
-        if self._rehearses and self.input_range is not None:
+        if self._rehearses and self._finds_ranges:
             y = self._read_learning(x, matrix)
         elif self._rehearses and torch.compiler.is_compiling():
             held = self._packing.packed(matrix)
@@ -178,7 +189,13 @@ class Matrix(nn.Module):
         if not self.reads_exactly or len(operand.weight) != 1:
             return lambda x: self(x, operand)
         weight, bias = self.exact(operand)
-        return lambda x: F.linear(self.crossbar.input(x), weight[0], bias)
+        dac, dtype, held = self.crossbar.input, weight.dtype, weight[0]
+
+        def read(x: Tensor) -> Tensor:
+            self.require_dtype(x, dtype)
+            return F.linear(dac(x), held, bias)
+
+        return read
 
     def convolved(self, images: Images, operand: Operand) -> Tensor | None:
         """Outputs [n, outputs, *positions] of images, the bias added; None if windows must be read.
@@ -218,7 +235,7 @@ class Matrix(nn.Module):
     def _is_special(self) -> bool:
         """Whether inputs or gradients go another way than that of most matrices."""
         adds = self._record is not None or bool(self._others)
-        return self.maps_bias or self._packing.count > 1 or adds
+        return adds or self.maps_bias or self._packing.count > 1
 
     def _may_convolve(self, x: Tensor) -> bool:
         """Whether anything but the arrays is against reading images as they are."""
@@ -228,7 +245,7 @@ class Matrix(nn.Module):
             return False
         if torch.compiler.is_compiling():
             return not self._rehearses
-        return not (self._rehearses and self.input_range is not None) and not is_transformed(x)
+        return not (self._rehearses and self._finds_ranges) and not is_transformed(x)
 
     def _read(self, x: Tensor, operand: Operand, matrix: Tensor) -> Tensor:
         source = self._source(operand, matrix)
@@ -270,6 +287,14 @@ class Matrix(nn.Module):
                 of the loss with respect to the outputs, [n, groups, outputs]; None for none.
         """
         self._record = listener
+        if listener is None:
+            for crossbar in self.crossbars:
+                crossbar.lie_alone()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a training hears of its reads."""
+        return self._record is not None
 
     def read_with(self, others: tuple[tuple[float, Crossbar], ...]) -> None:
         """Let reads add the outputs of further arrays, each times its share, until it is written.
@@ -277,7 +302,8 @@ class Matrix(nn.Module):
         Args:
             others: shares and arrays of the same size, driven by the same inputs; () for none.
         """
-        self._others, self._looked = others, None
+        self._others = others
+        self.staleness.look_again()
 
     @property
     def crossbars(self) -> tuple[Crossbar, ...]:
@@ -299,20 +325,44 @@ class Matrix(nn.Module):
 
     @_uncompiled
     def _read_learning(self, x: Tensor, matrix: Tensor) -> Tensor:
-        """As `_read`, while training finds the range of the DAC."""
-        assert self.input_range is not None
+        """As `_read`, while training finds the range of a converter."""
         assert self._rehearsing is not None
-        self.input_range.watch(x)
-        if self.input_range.apply_to(self.crossbar):
+        if self.input_range is not None:
+            self.input_range.watch(x)
+        if self._take_ranges(begins=True):
             self._rehearsing.rebind(self.crossbar)
         source = self._rehearsing.source(self.crossbar, matrix)
         if source is None:  # a first pass, which finds the ranges of ADCs
             self.crossbar.refresh()
-        applied = self.input_range(self.crossbar.input(x.detach()), x)
-        lines = drive(applied, self.crossbar.constant)
+        lines = self._lines_learning(x)
         y, folded = self._of_source(source, x, lines)
         assert folded is not None
-        return through_product(y, lines, self._packing.packed(matrix), folded)
+        y = through_product(y, lines, self._packing.packed(matrix), folded)
+        if self.output_range is None or source is None:
+            return y
+        learned: Tensor = self.output_range(y, source.slope(self.crossbar, x))
+        return learned
+
+    def _lines_learning(self, x: Tensor) -> Tensor:
+        """What drives the word lines, with a gradient for the range of the DAC if it is learned."""
+        if self.input_range is None:
+            return self.crossbar.driven(x)
+        applied = self.input_range(self.crossbar.input(x.detach()), x)
+        return drive(applied, self.crossbar.constant)
+
+    def _take_ranges(self, *, begins: bool) -> bool:
+        """Let converters have the ranges that training found; whether one had another.
+
+        Args:
+            begins: whether training takes over the range of an ADC that is calibrated only.
+        """
+        changes, ranged = False, self.output_range
+        if self.input_range is not None:
+            changes = self.input_range.apply_to(self.crossbar)
+        if ranged is not None and self.crossbar.is_set and (begins or ranged.has_begun):
+            changes = ranged.apply_to(self.crossbar) or changes
+        self._has_stale_ranges = self._has_stale_ranges or changes
+        return changes
 
     @torch.no_grad()
     def _of_source(
@@ -365,30 +415,33 @@ class Matrix(nn.Module):
         if self._rehearses:
             assert self._rehearsing is not None
             return self._rehearsing.source(self.crossbar, matrix)
-        if not torch.compiler.is_compiling() and self._record is None:
+        if torch.compiler.is_compiling():
+            return None
+        if self._record is None:
             self._look(operand, matrix)
+        else:
+            self.crossbar.mind()
         return None
 
     def _look(self, operand: Operand, matrix: Tensor) -> None:
         """Say once that the programmed cells are read though the parameters have moved."""
-        if self.input_range is not None and self.input_range.apply_to(self.crossbar):
-            self.crossbar.refresh()
-        versions = tuple(_version(each) for each in operand if each is not None)
-        if versions == self._looked or is_transformed(matrix):
+        self._read_with_present_ranges()
+        self.staleness.look(self.crossbar, operand, matrix)
+
+    def _read_with_present_ranges(self) -> None:
+        """Let the programmed cells be read through converters with what training found."""
+        if not self._finds_ranges or self.crossbar.reads.is_meta:
             return
-        self._looked = versions
-        if moved(self.crossbar, Fingerprint.of(matrix)) and not self.has_warned:
-            self.has_warned = True
-            warn(
-                "the parameters of the network have moved since its cells were written, and its "
-                "reads use the cells; expected memcore.program(model), which writes the present "
-                "parameters",
-                StaleCellsWarning,
-            )
+        self._take_ranges(begins=False)
+        if self._has_stale_ranges:
+            self.crossbar.refresh()
+            self._has_stale_ranges = False
 
     def train(self, mode: bool = True) -> Self:
         """As of any module; in evaluation the programmed cells are read."""
-        self._looked = None
+        self.staleness.look_again()
+        if not mode:  # a compiled read looks at nothing
+            self._read_with_present_ranges()
         return super().train(mode)
 
     @property
@@ -399,30 +452,51 @@ class Matrix(nn.Module):
         exact = all(crossbar.reads_exactly for crossbar in self.crossbars)
         return waits and exact and self._record is None
 
-    def writes_as_it_reads(self, x: Tensor, operand: Operand) -> bool:
-        """Whether a rehearsal has no need of its cells but while they are read."""
-        if not self._rehearses or torch.compiler.is_compiling() or not is_plain(x):
-            return False
-        if torch.is_autocast_enabled("cpu") or is_transformed(operand.weight):
-            return False
+    def exact_for(self, x: Tensor, operand: Operand) -> Operand | None:
+        """`exact` for a read of some inputs, if reads are exact.
+
+        None where a rehearsal has no need of its cells but while they are read.
+        """
+        if not self._rehearses or torch.compiler.is_compiling():
+            return self.exact(operand)
         source = self._source(operand, self.matrix_of(operand))
-        return source is not None and isinstance(source.reader, Unwritten)
+        if source is None:
+            return self._held(self._folded, operand)
+        is_followed = torch.is_autocast_enabled("cpu") or is_transformed(operand.weight)
+        if isinstance(source.reader, Unwritten) and is_plain(x) and not is_followed:
+            return None
+        return self._held(source.folded, operand)
+
+    def applied(self, x: Tensor) -> Tensor:
+        """What the DAC makes of inputs, which is what an exact read multiplies."""
+        crossbar = self.crossbar
+        if crossbar.config.dac is None:
+            return x
+        applied: Tensor = crossbar.input(x)
+        return applied
 
     @property
     def counts_exactly(self) -> Counted | None:
         """What counts reads that are the product with `exact` and nothing else, where any does."""
         rehearsing = self._rehearsing
-        waits = not self.training or rehearsing is None or rehearsing.waits
-        if len(self.crossbars) > 1 or not waits or self._record is not None:
+        if self.training and rehearsing is not None and not rehearsing.waits:
             return None
-        return counts_exactly(self.crossbar)
+        if self._others or self._record is not None or torch.compiler.is_compiling():
+            return None
+        crossbar = self.crossbar
+        reader = crossbar.reader if crossbar.is_product else None
+        return reader if isinstance(reader, Counted) and reader.driven is not None else None
 
     def exact(self, operand: Operand) -> Operand:
         """What the cells stand for, with gradients for what they should hold.
 
         Groups that share arrays are one, with what cells between them stand for.
         """
-        weight, bias = self._split(self._exactly(operand), operand)
+        return self._held(self._exactly(operand), operand)
+
+    def _held(self, folded: Tensor, operand: Operand) -> Operand:
+        """What cells stand for, with gradients for what they should hold."""
+        weight, bias = self._split(folded, operand)
         if not torch.is_grad_enabled():
             return Operand(weight, bias)
         plain = Packing(self._packing.count)
@@ -447,7 +521,7 @@ class Matrix(nn.Module):
     @property
     def keeps_windows(self) -> bool:
         """Whether gradients of a read need each of its inputs, as they reach a learned range."""
-        one_by_one = self.input_range is not None or self._record is not None
+        one_by_one = self._finds_ranges or self._record is not None
         scaled = self.crossbar.config.dac_per != "layer" or self._packing.count > 1
         return one_by_one or scaled or torch.compiler.is_compiling()
 
@@ -477,7 +551,7 @@ class Matrix(nn.Module):
             again = cells.again(self.matrix_of(operand).transpose(1, 2))
         if writings is not None:
             writings.keep(cells, again)
-        return torch.equal(again.conductance, cells.programmed)
+        return cells.holds(again.conductance)
 
     def program(self, operand: Operand) -> None:
         """Write the operand into the cells again."""
@@ -508,14 +582,25 @@ class Matrix(nn.Module):
         if config.adc is not None and new.output.range.shape == old.output.range.shape:
             new.output.range.copy_(old.output.range)
             new.output.rescale(new.input_scale / old.input_scale)
+            if matrix.output_range is not None and self.output_range is not None:
+                matrix.output_range.load_state_dict(self.output_range.state_dict())
+                new.output.is_learned = old.output.is_learned
         new.reads.copy_(old.reads)
         new.cells.correction = old.cells.correction
         new.set_clock(old.cells.clock.segments.clone())
         return matrix.train(self.training)
 
+    def prepare(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Bring a state into the form of these arrays, before anything of it is taken.
+
+        Raises:
+            ConfigError: these arrays cannot have it.
+        """
+        self.crossbar.prepare(state, f"{prefix}crossbar.")
+
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._looked = None
+        self.staleness.look_again()
         for _, other in self._others:
             other._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._rehearsing is not None:
@@ -523,8 +608,7 @@ class Matrix(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy belongs to no optimiser, and the changes of its parameters are counted anew.
-        return {**self.__dict__, "_record": None, "_looked": None}
+        return {**self.__dict__, "_record": None}  # a copy belongs to no optimiser
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -558,18 +642,12 @@ def _is_hooked(matrix: Matrix) -> bool:
     return bool(hooks) or len(crossbar._forward_pre_hooks) > 1
 
 
-def _version(tensor: Tensor) -> float:
-    """How often a parameter was changed in place; a few values of what is computed at each pass."""
-    owner = tensor if tensor._base is None else tensor._base
-    if isinstance(owner, nn.Parameter):
-        return 0 if tensor.is_inference() else tensor._version
-    return 0 if tensor.is_meta or is_transformed(tensor) else sampled(tensor)
-
-
 def _begin_anew(matrix: Matrix, keys: Any) -> None:
     """Cells were written, or a state was loaded: what is rehearsed, and said, begins anew."""
     del keys
-    matrix._looked, matrix.has_warned = None, False
+    matrix.staleness.begin_anew()
+    if matrix.output_range is not None:
+        matrix.crossbar.output.is_learned = matrix.output_range.has_begun
     if matrix._rehearsing is not None:
         matrix._rehearsing.forget()
 

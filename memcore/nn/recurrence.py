@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memcore.contracts.layer import Layer, Operand
 from memcore.nn.gating import CellWeights, Gating
+from memcore.ops.checks import require_same_dtype
 
 Rows = Callable[[Tensor], Tensor]
 
@@ -88,6 +89,17 @@ def both_parts(layer: Layer, name: str) -> tuple[int, ...]:
         return ()
     both = (f"weight_ih{suffix}", f"weight_hh{suffix}")
     return tuple(layer.get_parameter(each).shape[1] for each in both)
+
+
+def require_states(x: Tensor, states: tuple[Tensor, ...]) -> None:
+    """Refuse states of another dtype than the inputs, unless autocast converts them.
+
+    Raises:
+        ArgumentTypeError: one has another dtype.
+    """
+    for each in states:
+        if each.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            require_same_dtype("hx", each, "the input", x)
 
 
 def rows(layer: Layer, name: str) -> Rows:

@@ -1,7 +1,7 @@
 """`torch.nn.RNN`, `LSTM` and `GRU` on crossbars."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,12 @@ from memcore.contracts.layer import Layer, Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.first_ranges import take_ranges
 from memcore.nn.gating import GATINGS, CellWeights, Gating, State
-from memcore.nn.recurrence import Apart, Arrays, Joint, both_parts, rows
+from memcore.nn.recurrence import Apart, Arrays, Joint, both_parts, require_states, rows
+from memcore.nn.recurrent_at_once import read_at_once
 from memcore.nn.walk import matrices
 
+#: `torch.backends.mkldnn.is_available()`, which no compiler follows.
+_ONE_DNN: Final[bool] = torch._C._has_mkldnn
 #: From one step of a sequence and the state before it to the state after it.
 Step = Callable[[Tensor, State], State]
 
@@ -111,10 +114,25 @@ class Recurrent(Layer):
         steps, batch = x.shape[:2]
         state = self._state(hx, x, batch, batched=batched)
         y, last = self._read(x.flatten(0, 1), [batch] * steps, state)
+        dtype = self._dtype_of_autocast(x)
+        if dtype is not None:
+            y, last = y.to(dtype), tuple(each.to(dtype) for each in last)
         y = y.view(steps, batch, y.shape[1])
         if not batched:
             return y.squeeze(1), self._hidden(tuple(each.squeeze(1) for each in last))
         return (y.transpose(0, 1) if self.batch_first else y), self._hidden(last)
+
+    def _dtype_of_autocast(self, x: Tensor) -> torch.dtype | None:
+        """The dtype that outputs have under autocast; None for what sums of products give.
+
+        torch has oneDNN compute an LSTM on a CPU, sequences of one length and no projection, and
+        takes all of its outputs and states in the dtype of autocast. Gates of any other layer, and
+        of packed sequences, are computed in the dtype of their states.
+        """
+        if not x.is_cpu or not torch.is_autocast_enabled("cpu") or x.dtype == torch.float64:
+            return None
+        fits = self.mode == "LSTM" and not self.proj_size and x.numel()
+        return torch.get_autocast_dtype("cpu") if fits and _ONE_DNN else None
 
     def _expected(self) -> str:
         order = "n, steps" if self.batch_first else "steps, n"
@@ -160,13 +178,14 @@ class Recurrent(Layer):
         shapes = [list(each.shape) for each in given]
         if shapes != wanted:
             raise ShapeError(f"the states of hx have shapes {shapes}; expected {wanted}")
+        require_states(x, given)
         return given if batched else tuple(each.unsqueeze(1) for each in given)
 
     def _read(self, x: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
         """All layers, after converters without ranges have taken them from the whole pass."""
         if self.training and not torch.compiler.is_compiling():
             for matrix in matrices(self).values():
-                matrix.crossbar.recent.hold(2 * len(sizes))
+                matrix.crossbar.numbering.recent.hold(2 * len(sizes))
         take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
         return self._layers(x, sizes, state)
 
@@ -197,6 +216,11 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, State]:
         """One layer in one direction."""
         gating = self.gating
+        at_once = None
+        if not self.proj_size:
+            at_once = read_at_once(self, self.mode, suffix, x, sizes, state)
+        if at_once is not None:
+            return at_once
         cell = self.arrays.cell(self, gating, suffix)
         project = rows(self, f"weight_hr{suffix}") if self.proj_size else None
 

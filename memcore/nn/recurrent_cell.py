@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from memcore.contracts.layer import Layer, Operand, Trial
 from memcore.errors import ShapeError
 from memcore.nn.gating import GATINGS, CellWeights, Gating, State
-from memcore.nn.recurrence import Apart, Arrays, Joint, both_parts
+from memcore.nn.recurrence import Apart, Arrays, Joint, both_parts, require_states
 
 
 class RecurrentCell(Layer):
@@ -81,6 +81,7 @@ class RecurrentCell(Layer):
             raise ShapeError(
                 f"the state hx has shapes {shapes}; expected {[shape] * self.gating.states}"
             )
+        require_states(input, given)
         return given if input.dim() == 2 else tuple(each.unsqueeze(0) for each in given)
 
     def extra_repr(self) -> str:

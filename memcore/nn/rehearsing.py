@@ -11,8 +11,10 @@ from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.imagined import Imagination, Imagined
-from memcore.crossbar.readers import Unwritten
+from memcore.crossbar.readers import Ranging, Unwritten
 from memcore.crossbar.readers.noise import numbered
+from memcore.crossbar.readers.per_vector import sizes
+from memcore.crossbar.readers.ranging import Slope
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.shortcuts import convolve
 from memcore.crossbar.training import Rehearsal
@@ -59,6 +61,12 @@ class Source(NamedTuple):
             reads = ReadStream(self.stream.key, numbered(first, len(x)))
             y = y + self.output_noise * reads.normal(y.shape[1:]).to(y.dtype)
         return y, folded
+
+    def slope(self, crossbar: Crossbar, x: Tensor) -> Slope:
+        """How the outputs of the read of these inputs follow the ranges of the ADCs."""
+        (reader,) = (each for each in self.reader.modules() if isinstance(each, Ranging))
+        outputs, inside = reader.taken()
+        return Slope(outputs * sizes(x) if crossbar.config.dac_per == "vector" else outputs, inside)
 
     def convolve(self, crossbar: Crossbar, images: Images, bias: Tensor | None) -> Tensor | None:
         """Outputs of images as `shortcuts.convolve` has them."""
@@ -146,8 +154,13 @@ class Rehearsing:
     def rebind(self, crossbar: Crossbar) -> None:
         """Read the same cells through converters whose ranges have changed."""
         if self._source is not None:
-            reader = _reader(crossbar, self._source.cells)
+            reader = self._reader(crossbar, self._source.cells)
             self._source = self._source._replace(reader=reader)
+
+    def _reader(self, crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module:
+        if isinstance(cells, Imagined):
+            return cells.reader(crossbar)
+        return crossbar.reader_of(cells, ranges=self.training.output_range is not None)
 
     @for_training
     def _derive(self, crossbar: Crossbar, matrix: Tensor, is_new: bool) -> None:
@@ -163,7 +176,7 @@ class Rehearsing:
             largest = float(matrix.abs().max()) * crossbar.largest_input
             noise = self.training.output_noise * largest / crossbar.tiling.row_tiles**0.5
         stream = crossbar.cells.random.child("rehearsal", "output")
-        self._source = Source(cells, _reader(crossbar, cells), noise, stream)
+        self._source = Source(cells, self._reader(crossbar, cells), noise, stream)
 
     def _note_reads(self) -> None:
         """Whether the cells of the last step were read more than once."""
@@ -178,7 +191,7 @@ class Rehearsing:
         drawn = programmed.random.child("rehearsal", step)
         weight = self._disturbed(matrix.detach(), drawn)
         is_this = self.training.chip == "this"
-        if not is_this:
+        if not is_this and self.training.output_range is None:
             keeps = self._reads_several
             in_order = self._imagination.cells(crossbar, weight, drawn, keeps=keeps)
             if in_order is not None:
@@ -222,13 +235,9 @@ class Rehearsing:
         return {**vars(self), "_is_derived": False, "_source": None, "_has_begun": None}
 
 
-def _reader(crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module:
-    return crossbar.reader_of(cells) if isinstance(cells, Cells) else cells.reader(crossbar)
-
-
 def _rehearsed(config: CrossbarConfig, training: Rehearsal) -> CrossbarConfig:
     """The configuration of the cells that a rehearsal writes."""
-    changes: dict[str, Any] = {"training": None}
+    changes: dict[str, Any] = {"training": None, "cells": "full"}
     if training.effects is not None:
         others = [name for name in config.effects if name not in training.effects]
         changes["without"] = (*config.without, *others)

@@ -17,7 +17,7 @@ class SingleMatrix(Layer):
     @property
     def matrix(self) -> Matrix:
         """The matrix."""
-        return cast(Matrix, self.matrices["weight"])
+        return cast(Matrix, self.matrices._modules["weight"])
 
     @property
     def effective_weight(self) -> Tensor:

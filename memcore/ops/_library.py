@@ -55,16 +55,39 @@ def is_plain(tensor: torch.Tensor) -> bool:
     Nobody follows what is computed: no compiler, tracer, transform or mode, and the tensor is dense
     float32 in the memory of the processor.
     """
+    if torch.compiler.is_compiling() or type(tensor) is not torch.Tensor:
+        return False
+    return lies_plain(tensor) and not _is_followed()
+
+
+def lies_plain(tensor: torch.Tensor) -> bool:
+    """As `is_plain`, of a tensor or a parameter, where somebody may follow what is computed."""
+    return tensor.is_cpu and _is_dense(tensor)
+
+
+def fits_cuda(*tensors: torch.Tensor) -> bool:
+    """Whether the kernels of a GPU read these tensors.
+
+    Nobody follows what is computed, as `is_plain` says it, and all are dense float32 with numbers
+    in the memory of one GPU.
+    """
+    if torch.compiler.is_compiling() or _is_followed() or native.cuda() is None:
+        return False
+    device = tensors[0].device
+    return device.type == "cuda" and all(
+        each.device == device and _is_dense(each) and each.numel() > 0 for each in tensors
+    )
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    """Whether numbers of float32 lie one after the other at the address of a tensor."""
     return (
-        not torch.compiler.is_compiling()
-        and type(tensor) is torch.Tensor
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.dtype is torch.float32
-        and tensor.is_cpu
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_neg()
         and tensor.is_contiguous()
-        and not _is_followed()
     )
 
 

@@ -44,7 +44,7 @@ def require_shape(name: str, tensor: Tensor, *shapes: tuple[int, ...]) -> None:
     Raises:
         ShapeError: the shape is another one.
     """
-    if tuple(tensor.shape) not in shapes:
+    if tensor.shape not in shapes:
         wanted = " or ".join(str(list(shape)) for shape in shapes)
         raise ShapeError(f"{name} has shape {list(tensor.shape)}; expected {wanted}")
 

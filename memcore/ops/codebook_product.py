@@ -104,14 +104,16 @@ def _native(
     x: Tensor, packed: Tensor, book: Tensor, bias: Tensor | None, cols: int, bits: int
 ) -> Tensor:
     out = _empty(x, packed, book, bias, cols, bits)
-    if x.is_cuda or not (x.numel() and cols):
+    if not (x.numel() and cols):
         return _reference(x, packed, book, bias, cols, bits)
     x, packed, book = x.contiguous(), packed.contiguous(), book.contiguous()
     bias = None if bias is None else bias.contiguous()
     addresses = (x.data_ptr(), packed.data_ptr(), book.data_ptr(), address(bias))
-    native.cpu().codebook_product(  # type: ignore[union-attr]
-        *addresses, *x.shape, cols, bits, out.data_ptr()
-    )
+    arguments = (*addresses, *x.shape, cols, bits, out.data_ptr())
+    if x.is_cuda:
+        native.cuda().codebook_product(*arguments, *_library.where(x))  # type: ignore[union-attr]
+    else:
+        native.cpu().codebook_product(*arguments)  # type: ignore[union-attr]
     return out
 
 

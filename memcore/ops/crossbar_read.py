@@ -1,10 +1,11 @@
 """Reads of tiled crossbars: windows of images, and the noise of the cells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from memcore import native
@@ -29,7 +30,8 @@ class Columns(NamedTuple):
 
     Args:
         panels: weights W [groups, rows, cols] laid out by `pack`, as `crossbar_mvm` takes them.
-        variance: variances of the noise of the weights, laid out likewise; None for no noise.
+        variance: variances of the noise of the weights, laid out likewise or by `narrow`; None
+            for no noise.
         dac: inverse step, lowest and highest code, [3]; an inverse step of 0 means no DAC.
         scale: value of one ADC step, [1] or [groups * cols].
         cols: number of columns of W.
@@ -50,6 +52,46 @@ class Columns(NamedTuple):
     hi: float
     key: int = 0
     values: int = 1
+
+
+def narrows(like: Tensor) -> bool:
+    """Whether variances of this dtype and device are multiplied faster as `narrow` has them."""
+    cpu = native.cpu()
+    if cpu is None or like.dtype != torch.float32 or not like.is_cpu:
+        return False
+    return bool(cpu.multiplies_narrow())
+
+
+def narrow(variance: Tensor, tile_rows: int) -> Tensor:
+    """Round variances to bfloat16, and lay them out for `crossbar_read`.
+
+    Squares of inputs are rounded likewise. As no term of their products is negative, a standard
+    deviation is wrong by 2^-8 of itself, 0.4 %, at most, whatever the inputs.
+
+    Args:
+        variance: [groups, rows, cols], not negative.
+        tile_rows: number of rows of one tile; the last one may be shorter.
+
+    Returns:
+        Bits of bfloat16, int32 [groups, ceil(cols / 32), tiles * ceil(tile_rows / 2), 32]; a number
+        holds rows 2 k and 2 k + 1 of a tile.
+    """
+    groups, rows, cols = variance.shape
+    tiles, pairs, panels = -(-rows // tile_rows), -(-tile_rows // 2), -(-cols // PANEL)
+    padded = F.pad(variance, (0, panels * PANEL - cols, 0, tiles * tile_rows - rows))
+    cut = padded.view(groups, tiles, tile_rows, panels * PANEL)
+    even = F.pad(cut, (0, 0, 0, 2 * pairs - tile_rows)).to(torch.bfloat16)
+    split = even.view(groups, tiles * pairs, 2, panels, PANEL)
+    return split.permute(0, 3, 1, 4, 2).contiguous().view(torch.int32).squeeze(-1)
+
+
+def widen(narrowed: Tensor, rows: int, cols: int, tile_rows: int) -> Tensor:
+    """Undo `narrow`: bfloat16 [groups, rows, cols]."""
+    groups, panels, steps = narrowed.shape[:3]
+    pairs = -(-tile_rows // 2)
+    split = narrowed.unsqueeze(-1).view(torch.bfloat16).permute(0, 2, 4, 1, 3)
+    cut = split.reshape(groups, steps // pairs, 2 * pairs, panels * PANEL)[:, :, :tile_rows, :cols]
+    return cut.reshape(groups, -1, cols)[:, :rows]
 
 
 def crossbar_read(
@@ -84,22 +126,22 @@ def crossbar_read(
         ArgumentTypeError: if dtypes differ or are not floating point.
         ConfigError: if a shape or a device does not fit.
     """
-    c = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
     return _READ(
         x,
-        c.panels,
-        c.variance,
+        panels,
+        variance,
         reads,
-        c.dac,
-        c.scale,
+        dac,
+        scale,
         bias,
         [] if window is None else window.numbers,
-        c.key,
-        c.values,
-        c.cols,
-        c.tile_rows,
-        c.lo,
-        c.hi,
+        key,
+        values,
+        cols,
+        tile_rows,
+        lo,
+        hi,
         channels_first,
     )
 
@@ -134,24 +176,15 @@ def _positions(x: Tensor, window: Sequence[int]) -> list[int]:
 
 def _empty(
     x: Tensor,
-    panels: Tensor,
-    variance: Tensor | None,
+    columns: Columns,
     reads: Tensor | None,
-    dac: Tensor,
-    scale: Tensor,
     bias: Tensor | None,
     window: Sequence[int],
-    key: int,
-    values: int,
-    cols: int,
-    tile_rows: int,
-    lo: float,
-    hi: float,
     channels_first: bool,
 ) -> Tensor:
-    del key, lo, hi
     require_floating("x", x)
     positions = _positions(x, window)
+    panels, variance, dac, scale, cols, tile_rows, *_, values = columns
     if values < 1 or cols < 0 or cols % values or tile_rows < 1:
         raise ConfigError(
             f"cols is {cols}, values {values} and tile_rows {tile_rows}; expected a multiple of "
@@ -164,7 +197,12 @@ def _empty(
         raise ShapeError(f"x has shape {list(x.shape)}, panels {list(panels.shape)}; they differ")
     shape = (groups, -(-cols // PANEL), rows, PANEL)
     _expect("panels", panels, x, shape)
-    _expect("variance", variance, x, shape)
+    if variance is not None and variance.dtype == torch.int32:
+        steps = -(-rows // tile_rows) * -(-tile_rows // 2)
+        require_shape("variance", variance, (*shape[:2], steps, PANEL))
+        require_same_device("variance", variance, "x", x)
+    else:
+        _expect("variance", variance, x, shape)
     _expect("dac", dac, x, (3,))
     _expect("scale", scale, x, (1,), (groups * cols,))
     _expect("bias", bias, x, (groups * cols,))
@@ -192,27 +230,21 @@ def _convert(values: Tensor, lo: Any, hi: Any) -> Tensor:
 
 def _reference(
     x: Tensor,
-    panels: Tensor,
-    variance: Tensor | None,
+    columns: Columns,
     reads: Tensor | None,
-    dac: Tensor,
-    scale: Tensor,
     bias: Tensor | None,
     window: Sequence[int],
-    key: int,
-    values: int,
-    cols: int,
-    tile_rows: int,
-    lo: float,
-    hi: float,
     channels_first: bool,
 ) -> Tensor:
-    positions = _positions(x, window)
-    if window:
-        each = Window.of(window)
-        x = each.cut(each.padded(x), panels.shape[0]).flatten(0, len(positions))
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    images, x = x, _inputs(x, window, panels.shape[0])
     wide = torch.promote_types(x.dtype, torch.float32)
-    every = [unpack(p, cols).to(wide) for p in (panels, variance) if p is not None]
+    rounds = variance is not None and variance.dtype == torch.int32
+    every = [unpack(panels, cols).to(wide)]
+    if variance is not None:
+        rows = panels.shape[2]
+        v = widen(variance, rows, cols, tile_rows) if rounds else unpack(variance, cols)
+        every.append(v.to(wide))
     weights = [torch.split(matrix, tile_rows, 1) for matrix in every]
     codes = torch.where(dac[0] == 0, x, _convert(x * dac[0], dac[1], dac[2]))
     tiles = -(-x.shape[2] // tile_rows)
@@ -221,15 +253,28 @@ def _reference(
     for k in range(0, max(1, len(x)), block):
         some = codes[k : k + block].transpose(0, 1).to(wide)
         numbers = None if reads is None else reads[k : k + block]
-        pieces.append(_summed(some, weights, numbers, (key, values, tile_rows), (lo, hi)))
+        pieces.append(_summed(some, weights, numbers, (key, values, tile_rows), (lo, hi), rounds))
     total = torch.cat(pieces, dim=1).transpose(0, 1)
     factor = scale if scale.shape[0] == 1 else scale.view(x.shape[1], cols)
     out = total * factor
     if bias is not None:
         out = out + bias.view(x.shape[1], cols)
     if window and channels_first:
-        out = out.reshape(-1, *positions, x.shape[1] * cols).movedim(-1, 1)
+        out = _by_channels(out, _positions(images, window))
     return out.to(x.dtype).contiguous()
+
+
+def _inputs(x: Tensor, window: Sequence[int], groups: int) -> Tensor:
+    """What is read, [reads, groups, rows]: `x` itself, or what is under the windows of images."""
+    if not window:
+        return x
+    each = Window.of(window)
+    return each.cut(each.padded(x), groups).flatten(0, len(window) // 5)
+
+
+def _by_channels(out: Tensor, positions: Sequence[int]) -> Tensor:
+    """Results [reads, groups, cols] as images, [n, groups * cols, *positions]."""
+    return out.reshape(-1, *positions, out.shape[1] * out.shape[2]).movedim(-1, 1)
 
 
 def _summed(
@@ -238,6 +283,7 @@ def _summed(
     reads: Tensor | None,
     draws: tuple[int, int, int],
     ends: tuple[float, float],
+    rounds: bool,
 ) -> Tensor:
     """Digitised currents of all tiles together, [groups, reads, cols], of codes laid out so."""
     key, values, tile_rows = draws
@@ -253,7 +299,9 @@ def _summed(
     for t, some in enumerate(inputs):
         current = some @ weights[0][t]
         if noise is not None:
-            sigma = (some.square() @ weights[1][t]).sqrt()
+            squares = some.square()
+            squares = squares.to(torch.bfloat16).to(squares.dtype) if rounds else squares
+            sigma = (squares @ weights[1][t]).sqrt()
             current = current + sigma * noise[:, :, t].transpose(0, 1).to(codes.dtype)
         total = total + (current if ends[1] < ends[0] else _convert(current, *ends))
     return total
@@ -261,53 +309,80 @@ def _summed(
 
 def _native(
     x: Tensor,
-    panels: Tensor,
-    variance: Tensor | None,
+    columns: Columns,
     reads: Tensor | None,
-    dac: Tensor,
-    scale: Tensor,
     bias: Tensor | None,
     window: Sequence[int],
-    key: int,
-    values: int,
-    cols: int,
-    tile_rows: int,
-    lo: float,
-    hi: float,
     channels_first: bool,
 ) -> Tensor:
-    rest = (variance, reads, dac, scale, bias, window, key, values, cols, tile_rows, lo, hi)
-    out = _empty(x, panels, *rest, channels_first)
-    if x.dtype != torch.float32 or x.is_cuda or not (x.numel() and out.numel()):
-        return _reference(x, panels, *rest, channels_first)
+    given = (x, columns, reads, bias, window, channels_first)
+    out = _empty(*given)
+    if x.dtype != torch.float32 or not (x.numel() and out.numel()):
+        return _reference(*given)
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    is_narrow = variance is not None and variance.dtype == torch.int32
+    if x.is_cuda:
+        return _reference(*given) if is_narrow else _by_cuda(*given)
+    cpu = native.cpu()
+    assert cpu is not None
+    if is_narrow and not cpu.multiplies_narrow():  # laid out on another machine
+        return _reference(*given)
+    wide, narrowed = (None, variance) if is_narrow else (variance, None)
+    every = (x, panels, wide, dac, scale, bias, narrowed, reads)
+    tensors = [None if each is None else each.contiguous() for each in every]
     groups = panels.shape[0]
-    sizes = _sizes(x, window) if window else [*([1] * 3), *([0] * 3), *([1] * 15)]
-    channels = x.shape[1] // groups if window else x.shape[2]
-    tensors = [
-        None if each is None else each.contiguous()
-        for each in (x, panels, variance, dac, scale, bias, reads)
-    ]
     arguments = [
-        *sizes,
+        *_sizes(x, window),
         *map(address, tensors),
         out.data_ptr(),
         key,
         scale.shape[0],
         x.shape[0],
         groups,
-        channels,
+        x.shape[1] // groups if window else x.shape[2],
         cols,
         values,
         tile_rows,
         channels_first and bool(window),
     ]
-    row = torch.tensor(arguments, dtype=torch.int64)
-    native.cpu().crossbar_read(row.data_ptr(), lo, hi)  # type: ignore[union-attr]
+    row = torch.tensor(arguments, dtype=torch.int64, device="cpu")
+    cpu.crossbar_read(row.data_ptr(), lo, hi)
     return out
+
+
+def _by_cuda(
+    x: Tensor,
+    columns: Columns,
+    reads: Tensor | None,
+    bias: Tensor | None,
+    window: Sequence[int],
+    channels_first: bool,
+) -> Tensor:
+    """As `_reference` by the kernels for CUDA, which get all that is under windows as inputs."""
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    inputs = _inputs(x, window, panels.shape[0])
+    every = (inputs, panels, variance, reads, dac, scale, bias)
+    tensors = [None if each is None else each.contiguous() for each in every]
+    at = [*map(address, tensors)]
+    out = x.new_empty((*inputs.shape[:2], cols))
+    ends = lo, hi, out.data_ptr(), *_library.where(x)
+    kernels = native.cuda()
+    assert kernels is not None
+    if variance is None:
+        units = *at[4:6], scale.shape[0], at[6]
+        kernels.crossbar_mvm(*at[:2], *units, *inputs.shape, cols, tile_rows, *ends)
+    else:
+        sizes = *inputs.shape, cols, values, tile_rows
+        kernels.crossbar_read(*at, key, scale.shape[0], *sizes, *ends)
+    if not (window and channels_first):
+        return out
+    return _by_channels(out, _positions(x, window)).contiguous()
 
 
 def _sizes(x: Tensor, window: Sequence[int]) -> list[int]:
     """The fields of the window of the kernel, each for three dimensions."""
+    if not window:
+        return [*([1] * 3), *([0] * 3), *([1] * 15)]
     w, space = Window.of(window), tuple(x.shape[2:])
     padded = tuple(map(sum, zip(space, w.before, w.after, strict=True)))
     fields = (space, w.before, padded, w.kernel, w.stride, w.dilation, tuple(w.positions(space)))
@@ -315,11 +390,37 @@ def _sizes(x: Tensor, window: Sequence[int]) -> list[int]:
     return [n for field in fields for n in (*[0 if field is w.before else 1] * missing, *field)]
 
 
+def _of_columns(read: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of columns as the operator calls it, which knows tensors and numbers only."""
+
+    def flat(
+        x: Tensor,
+        panels: Tensor,
+        variance: Tensor | None,
+        reads: Tensor | None,
+        dac: Tensor,
+        scale: Tensor,
+        bias: Tensor | None,
+        window: Sequence[int],
+        key: int,
+        values: int,
+        cols: int,
+        tile_rows: int,
+        lo: float,
+        hi: float,
+        channels_first: bool,
+    ) -> Tensor:
+        columns = Columns(panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values)
+        return read(x, columns, reads, bias, window, channels_first)
+
+    return flat
+
+
 _READ = _library.register(
     "crossbar_read(Tensor x, Tensor panels, Tensor? variance, Tensor? reads, Tensor dac, "
     "Tensor scale, Tensor? bias, int[] window, int key, int values, int cols, int tile_rows, "
     "float lo, float hi, bool channels_first) -> Tensor",
-    fake=_empty,
-    reference=_reference,
-    kernel=_native,
+    fake=_of_columns(_empty),
+    reference=_of_columns(_reference),
+    kernel=_of_columns(_native),
 )

@@ -123,7 +123,7 @@ class Ladders:
             dim=dim,
             near_last=near_last,
             shunt=shunt,
-            factors=torch.empty(0),
+            factors=torch.empty(0, device="cpu"),
             by_kernel=by_kernel,
         )
         factor = lines._kernel_factors if by_kernel else lines._reference_factors
@@ -194,7 +194,7 @@ class Ladders:
         inputs = inputs.contiguous()
         arrays, each, factors = self._arrays(batch)
         voltages = large_pages(torch.empty_like(inputs)) if out is None else out
-        energy = torch.empty((*batch, 1, 1), dtype=torch.float64)
+        energy = torch.empty((*batch, 1, 1), dtype=torch.float64, device="cpu")
         lines = (arrays, *self.cells, self.dim == -2, self.near_last, each)
         addresses = [tensor.data_ptr() for tensor in (factors, inputs, voltages, energy)]
         self._kernel("solve", inputs.dtype)(*lines, *addresses)

@@ -20,7 +20,7 @@ def matrix_sums(matrix: Tensor) -> tuple[float, float]:
     kernels = native.cpu()
     if kernels is None or not is_plain(flat):
         return _reference(matrix)
-    sums = torch.empty(2, dtype=torch.float64)
+    sums = torch.empty(2, dtype=torch.float64, device="cpu")
     kernels.matrix_sums(flat.data_ptr(), flat.numel(), sums.data_ptr())
     total, size = sums.tolist()
     return total, size

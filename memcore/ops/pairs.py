@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memcore import native
-from memcore.ops._library import is_plain
+from memcore.ops._library import is_plain, large_pages
 
 
 class Grid(NamedTuple):
@@ -77,8 +77,8 @@ def lay(weight: Tensor, line: Line, grid: Grid, fill: float) -> tuple[Tensor, fl
     dense = weight.mT if by_columns else weight
     if not fits(dense, line.scale):
         return _lay_reference(weight, line, grid, fill)
-    out = weight.new_empty(grid.shape)
-    found = torch.empty(3)
+    out = large_pages(weight.new_empty(grid.shape))
+    found = torch.empty(3, device="cpu")
     kernels = native.cpu()
     assert kernels is not None
     kernels.lay_pairs(
@@ -120,32 +120,58 @@ def _part(part: Tensor, line: Line) -> Tensor:
     return part.div_(line.scale).clamp_(max=line.limit).mul_(line.span).add_(line.start)
 
 
-def fold(cells: Tensor, gain: Tensor, grid: Grid) -> tuple[Tensor, bool]:
+def fold(
+    cells: Tensor, gain: Tensor, grid: Grid, *, reference: bool = False, out: Tensor | None = None
+) -> tuple[Tensor, bool]:
     """The matrix that both parts stand for, their difference times a gain.
 
     Args:
-        cells: [arrays, rows, cols].
+        cells: [arrays, rows, cols]; with a reference only those of the first part, each with one
+            more column.
         gain: [1] or [cols].
         grid: where it lies.
+        reference: whether the second part is the last column of each array.
+        out: takes the result; by default it gets new memory. The rows of one group may be some of
+            those of a larger matrix.
 
     Returns:
         [groups, cols, rows], and whether all of it is finite.
     """
-    if not fits(cells, gain):
-        return _fold_reference(cells, gain, grid)
-    out = cells.new_empty(grid.groups, grid.cols, grid.rows)
-    check = torch.empty(1)
+    if not fits(cells, gain) or not (out is None or _takes(out)):
+        found, is_finite = _fold_reference(cells, gain, grid, reference=reference)
+        return (found if out is None else out.copy_(found)), is_finite
+    if out is None:
+        out = large_pages(cells.new_empty(grid.groups, grid.cols, grid.rows))
+    check = torch.empty(1, device="cpu")
     kernels = native.cpu()
     assert kernels is not None
     kernels.fold_pairs(
-        cells.data_ptr(), *grid, gain.data_ptr(), gain.numel(), out.data_ptr(), check.data_ptr()
+        cells.data_ptr(),
+        reference,
+        *grid,
+        gain.data_ptr(),
+        gain.numel(),
+        out.data_ptr(),
+        out.stride(1),
+        check.data_ptr(),
     )
     return out, check.item() == 0
 
 
-def _fold_reference(cells: Tensor, gain: Tensor, grid: Grid) -> tuple[Tensor, bool]:
+def _takes(out: Tensor) -> bool:
+    """Whether the kernel may write what it folds there."""
+    lies = out.is_contiguous() or (len(out) == 1 and out.stride(2) == 1)
+    return lies and out.is_cpu and out.dtype is torch.float32
+
+
+def _fold_reference(
+    cells: Tensor, gain: Tensor, grid: Grid, *, reference: bool = False
+) -> tuple[Tensor, bool]:
     row_tiles, col_tiles = grid.tiles
-    net = cells[: len(cells) // 2] - cells[len(cells) // 2 :]
+    if reference:
+        net = cells[..., :-1] - cells[..., -1:]
+    else:
+        net = cells[: len(cells) // 2] - cells[len(cells) // 2 :]
     tiles = net.view(-1, row_tiles, col_tiles, grid.array_rows, grid.array_cols).transpose(2, 3)
     rows = tiles.reshape(-1, row_tiles * grid.array_rows, col_tiles * grid.array_cols)
     folded = (rows[:, : grid.rows, : grid.cols] * gain).transpose(1, 2).contiguous()

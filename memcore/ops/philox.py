@@ -138,6 +138,11 @@ def _words(reads: Tensor, quarters: Tensor, key: int) -> Tensor:
     return philox4x32((*element, *read), key)
 
 
+def words(reads: Tensor, elements: Tensor, key: int) -> Tensor:
+    """The output words themselves, in PyTorch, of elements named one by one, int64 [n, size]."""
+    return _pick(_words(reads, elements >> 2, key), elements, len(elements))
+
+
 def _pick(numbers: Tensor, elements: Tensor | None, size: int) -> Tensor:
     """The numbers of the elements [n, size] among those of all blocks [n, blocks, 4]."""
     if elements is None:

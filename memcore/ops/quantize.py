@@ -10,6 +10,7 @@ from memcore.errors import ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_floating, require_same_device
+from memcore.ops.signatures import with_signature
 
 #: The kernels find a level by a 32-bit index into tables twice as large.
 _MOST_LEVELS = 2**30
@@ -67,6 +68,7 @@ def levels(x: Tensor, levels: Tensor) -> Tensor:
 
 class _UniformSte(torch.autograd.Function):
     @staticmethod
+    @with_signature
     def forward(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
         return _UNIFORM(x, step, lo, hi)
 
@@ -87,6 +89,7 @@ class _UniformSte(torch.autograd.Function):
 
 class _LevelsSte(torch.autograd.Function):
     @staticmethod
+    @with_signature
     def forward(x: Tensor, levels: Tensor) -> Tensor:
         return _LEVELS(x, levels)
 

@@ -6,6 +6,7 @@ PyTorch, and the readers of `memcore.crossbar` read them tile by tile.
 """
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -59,8 +60,10 @@ class Steps:
 
     def __init__(self, steps: Sequence[CellStep]) -> None:
         self.each = tuple(steps)
-        self.kinds = torch.tensor([_KINDS.index(step.kind) for step in steps], dtype=torch.int64)
-        self.numbers = torch.tensor([step[1:] for step in steps], dtype=torch.float32)
+        self.kinds = torch.tensor(
+            [_KINDS.index(step.kind) for step in steps], dtype=torch.int64, device="cpu"
+        )
+        self.numbers = torch.tensor([step[1:] for step in steps], dtype=torch.float32, device="cpu")
 
 
 class Writing(NamedTuple):
@@ -191,26 +194,25 @@ def _call(
         tile_rows,
         address(out),
     )
-    row = torch.tensor(integers, dtype=torch.int64)
-    floats = torch.tensor((*numbers, *ends), dtype=torch.float32)
+    row, floats = array("q", integers), array("f", (*numbers, *ends))
     cpu = native.cpu()
     assert cpu is not None
-    is_finite: bool = cpu.rehearsed_read(row.data_ptr(), floats.data_ptr())
+    is_finite: bool = cpu.rehearsed_read(row.buffer_info()[0], floats.buffer_info()[0])
     del kept
     return is_finite
 
 
 def _written(
     cells: Writing | Known,
-) -> tuple[tuple[int, ...], tuple[float, ...], tuple[Tensor, ...]]:
+) -> tuple[tuple[int, ...], tuple[float, ...], "array[int] | None"]:
     """The first numbers of the rows that the kernel takes, and what they are addresses of."""
     if isinstance(cells, Known):
-        return (*cells.folded.shape, 0, 1, 1, 0, *[0] * 6), (0.0,) * 5, ()
+        return (*cells.folded.shape, 0, 1, 1, 0, *[0] * 6), (0.0,) * 5, None
     w, steps = cells, cells.steps
-    keys = torch.tensor(w.keys, dtype=torch.int64)
+    keys = array("q", [key for pair in w.keys for key in pair])
     sizes = (len(w.keys), w.slope.shape[0], w.gain.shape[0], int(w.is_noisy))
-    places = map(address, (w.weight, w.slope, w.gain, steps.kinds, steps.numbers, keys))
-    return (*w.weight.shape, *sizes, *places), w.numbers, (keys,)
+    places = map(address, (w.weight, w.slope, w.gain, steps.kinds, steps.numbers))
+    return (*w.weight.shape, *sizes, *places, keys.buffer_info()[0]), w.numbers, keys
 
 
 def reference(writing: Writing) -> Known | None:

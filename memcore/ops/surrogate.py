@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from memcore.ops.signatures import with_signature
 from memcore.ops.windows import Window
 
 P = ParamSpec("P")
@@ -25,6 +26,7 @@ class _StraightThrough(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @with_signature
     def forward(value: Tensor, surrogate: Tensor) -> Tensor:
         del surrogate
         return value.view_as(value)
@@ -50,6 +52,7 @@ class _ThroughProduct(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @with_signature
     def forward(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor) -> Tensor:
         del x, matrix, effective
         return value.view_as(value)
@@ -132,6 +135,7 @@ class _ThroughConvolution(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @with_signature
     def forward(
         value: Tensor,
         x: Tensor,
@@ -301,9 +305,10 @@ class _ThroughRead(torch.autograd.Function):
         (grad,) = grads
         of_x = of_matrix = None
         if needs_matrix:
-            of_matrix = torch.einsum("ngo,ngk->gok", grad, lines)
+            of_matrix = torch.bmm(grad.permute(1, 2, 0), lines.transpose(0, 1))
         if needs_x:
-            of_x = _pulled(again, lines, torch.einsum("ngo,gok->ngk", grad, effective))
+            of_lines = torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
+            of_x = _pulled(again, lines, of_lines)
         return None, of_x, of_matrix, None, None
 
 
@@ -343,6 +348,7 @@ def _pulled(x: Tensor, lines: Tensor, grad: Tensor) -> Tensor:
 
 class _ThroughRange(torch.autograd.Function):
     @staticmethod
+    @with_signature
     def forward(value: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:
         del x, peak, decay
         return value.view_as(value)

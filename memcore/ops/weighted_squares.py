@@ -46,7 +46,8 @@ def plain_squares(x: Tensor, n: int, weights: Tensor, codes: tuple[float, float,
     cpu = native.cpu()
     if cpu is None:
         return float(_SQUARES(x.reshape(n, len(weights)), weights, *codes))
-    squares: float = cpu.weighted_squares(x.data_ptr(), weights.data_ptr(), n, len(weights), *codes)
+    size = weights.numel()
+    squares: float = cpu.weighted_squares(x.data_ptr(), weights.data_ptr(), n, size, *codes)
     return squares
 
 

@@ -1,6 +1,8 @@
 """Training in place: pulses on the cells of a converted network, by an update rule."""
 
-from memcore.optim.cells import PulsedCells, granularity
+from memcore.ops.counted_products import counted_products
+from memcore.optim.cells import PulsedCells
+from memcore.optim.granularity import granularity
 from memcore.optim.in_situ import InSitu
 from memcore.optim.pulser import Pulser
 from memcore.optim.report import MatrixTraining, TrainingReport
@@ -13,6 +15,7 @@ __all__ = [
     "Pulser",
     "TrainingReport",
     "Trains",
+    "counted_products",
     "granularity",
     "trains",
 ]

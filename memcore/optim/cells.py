@@ -8,15 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from memcore.contracts.mapper import Reference
-from memcore.contracts.records import Context
 from memcore.contracts.update import Pair
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
-from memcore.nn.walk import named_matrices
+from memcore.dynamics.pulses import PulseKernels, both_ways
+from memcore.dynamics.recording.run import Ready
+from memcore.ops._library import fits_cuda, is_plain
+from memcore.ops.cell_moves import Recorded, move_by_counts, move_by_trains
+from memcore.ops.coincidences import coincidences
+from memcore.ops.pulse_order import Arrays, Sums, first_of, ordered
+from memcore.ops.pulse_trains import Moved, Sent, is_known, pulse_trains
 from memcore.ops.surrogate import for_training
+from memcore.optim.calls import PulseCall, pieces
+from memcore.optim.derived import DerivedCells
 from memcore.optim.granularity import change_of, course_of
 from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
+from memcore.optim.trains import Trains
+from memcore.random import Stream
 
 #: Pulses that are tried to reset a cell, in even ways through its window, and at most.
 _WAYS: Final = 8
@@ -62,12 +71,17 @@ class PulsedCells(nn.Module):
         self.pair = pair_of(crossbar, pair)
         require_pulses_alone(crossbar)
         cells = crossbar.cells
+        cells.keep()  # another training may have derived them from its own states
         array = cells.array()
         #: As sampled, cell by cell, and what all cells have in common.
         self._device, self._nominal = array.device, cells.config.device
+        self._kernels = PulseKernels(array.device, cells.programmed.shape)
+        law = self._kernels.law
+        self._derived = None if law is None else DerivedCells(cells, self, law)
         stuck = Effects.stuck(cells.config.effects, array, cells.context())
         self.register_buffer("stuck", stuck, persistent=False)
         self._change = change_of(self._nominal, cells.context().child("granularity"), self.pair)
+        self._window = self._nominal.nominal_range()
         place(crossbar, self.pair, headroom)
         self.register_buffer("state", self._device.state_of(cells.programmed))
         self.register_buffer("gain", cells.gain.clone())
@@ -101,68 +115,215 @@ class PulsedCells(nn.Module):
     @for_training
     def pulse(self, up: Tensor, down: Tensor, slots: int | None = None) -> None:
         """As `PulsedWeights.pulse`."""
-        if self._net:
-            net = up - down
-            up, down = net.clamp(min=0), (-net).clamp(min=0)
-        ctx = self.crossbar.cells.context().child("in place", int(self.calls))
-        self.calls.add_(1)
-        self._spend_time(up, down, slots)
-        has_up, has_down = bool(up.sum() > 0), bool(down.sum() > 0)  # any() is slower on floats
-        if not (has_up or has_down):
-            return
-        if self.pair == "one_sided":
-            self._move(self._laid([up, down]), ctx)
-        elif not (has_up and has_down) or not bool(torch.dot(up.flatten(), down.flatten()) > 0):
-            self._push(up - down, ctx)
-        else:
-            first = ctx.random.bernoulli(0.5, up.shape, device=up.device).bool()
-            begin = torch.where(first, up, -down)
-            self._push(begin, ctx.child("first"))
-            self._push(up - down - begin, ctx.child("second"))
-        self._expose()
+        up, down = self._as_cells(up, down)
+        most = max(float(up.max()), float(down.max())) if up.numel() else 0.0
+        asked = self._asked(most, int(most) if slots is None else slots)
+        if most > 0:
+            self._push(up, down, asked)
 
-    def _push(self, count: Tensor, ctx: Context) -> None:
-        """Signed pulses [groups, outputs, inputs] on weights."""
-        signs = [p.sign for p in self.crossbar.cells.parts if not isinstance(p, Reference)]
-        self._move(self._laid([count if sign > 0 else -count for sign in signs]), ctx)
+    @for_training
+    def take(self, trains: Trains, stream: Stream, first: int) -> None:
+        """Apply the coincidences of trains, as `pulse` does.
+
+        Args:
+            trains: what was sent.
+            stream: of their draws.
+            first: number of their first vector, by which draws are keyed.
+        """
+        slots = trains.slots
+        asked = self._asked(float(slots), slots)  # no weight has more pulses
+        if not slots:
+            return
+        sent = trains.sent(stream, first)
+        at_once = self._lies_in_order and not self._net
+        kernel = self._kernel(asked) if is_known(sent) else self._on_gpu(asked, *sent.tensors)
+        if at_once and kernel is not None:
+            self._push_trains(sent, asked, kernel)
+        else:
+            self._push(*self._as_cells(*coincidences(*sent)), asked)
+
+    def _as_cells(self, up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+        """Pulses [groups, inputs, outputs] as cells lie, opposite ones subtracted if wanted."""
+        up, down = (each.to(self.state.dtype).mT.contiguous() for each in (up, down))
+        if not self._net:
+            return up, down
+        net = up - down
+        return net.clamp(min=0), (-net).clamp(min=0)
+
+    def _asked(self, most: float, slots: int) -> PulseCall:
+        """The next call, whose time is spent."""
+        call = int(self.calls)
+        self.calls.add_(1)
+        self._spend_time(slots)
+        return PulseCall(most, call, self.crossbar.cells.context().child("in place"))
+
+    def _push(self, up: Tensor, down: Tensor, asked: PulseCall) -> None:
+        kernel, recorded = self._kernel(asked), self._on_gpu(asked, up, down)
+        if self._lies_in_order and kernel is not None:
+            self._push_in_pieces(up, down, asked, kernel)
+        elif recorded is not None:
+            given = (up, down), self._arrays, asked.draw, self._moved
+            self._count(move_by_counts(*given, recorded))
+        else:
+            self._push_at_once(up, down, asked)
+        self._show_stuck()
+
+    @property
+    def _lies_in_order(self) -> bool:
+        """Whether each cell of a part takes the pulses of a weight that lies where it does."""
+        return self.pair != "one_sided" and self.crossbar.tiling.order is None
+
+    @property
+    def _arrays(self) -> Arrays:
+        """Where each part lies."""
+        tiling = self.crossbar.tiling
+        lines = tiling.array_rows, self.state.shape[-1], tiling.data_cols
+        return Arrays(tiling.rows, tiling.cols, *lines)
+
+    def _push_trains(self, sent: Sent, asked: PulseCall, kernel: Ready | Recorded) -> None:
+        """Trains, in one pass in which nothing is as large as the matrix."""
+        given = sent, self._arrays, asked.draw, self._moved
+        if isinstance(kernel, Ready):
+            self._count(pulse_trains(*given, kernel.motion))
+        else:
+            self._count(move_by_trains(*given, kernel))
+        self._show_stuck()
+
+    @property
+    def _moved(self) -> Moved:
+        """The cells that take pulses, one part after the other."""
+        opposite = [sign < 0 for sign in self._signs]
+        derived = self._deriving()
+        g = self.crossbar.cells.programmed if derived is None else derived.law.motion
+        return Moved([*self.state], g, opposite)
+
+    @property
+    def _signs(self) -> list[int]:
+        """Of the parts that take pulses."""
+        parts = self.crossbar.cells.parts
+        return [int(part.sign) for part in parts if not isinstance(part, Reference)]
+
+    def _kernel(self, asked: PulseCall) -> Ready | None:
+        """What moves cells natively, if anything does."""
+        return self._kernels.kernel(asked.most, asked.ctx) if is_plain(self.state) else None
+
+    def _on_gpu(self, asked: PulseCall, *given: Tensor) -> Recorded | None:
+        """What moves cells on a GPU, if anything does."""
+        if not (self.state.is_cuda and self._lies_in_order):
+            return None
+        if not fits_cuda(self.state, self.crossbar.cells.programmed, *given):
+            return None
+        return self._kernels.on_gpu(asked.most, asked.ctx, self.state.device)
+
+    def _push_in_pieces(self, up: Tensor, down: Tensor, asked: PulseCall, kernel: Ready) -> None:
+        """Pulses [groups, inputs, outputs] of weights, on one piece of the arrays after the other.
+
+        Nothing but these numbers then is as large as the matrix.
+        """
+        lines, derived = self.state.shape[-1], self._deriving()
+        state = self.state.view(len(self.state), len(self._signs), -1, lines)
+        found = []
+        for part, sign in enumerate(self._signs):
+            for piece in pieces(state.shape[2], lines):
+                at = (part * state.shape[2] + piece.start) * lines
+                x = state[:, part, piece]
+                if derived is None:
+                    g = self.crossbar.cells.programmed.view(state.shape[1:])[part, piece]
+                else:
+                    g = derived.of(x, at)
+                first, second = work = g.new_empty(2, *g.shape)
+                sums = ordered(
+                    *((up, down), g, self._arrays, asked.draw, piece),
+                    opposite=sign < 0,
+                    out=(*work,),
+                )
+                if not sums.pulses:
+                    continue
+                found.append(sums)
+                kernel(
+                    [*x, second],
+                    [*x, g],
+                    first.unsqueeze(0),
+                    first_step=asked.call,
+                    first_cell=at,
+                )
+        self._count(Sums(*map(sum, zip(*found, strict=True))))
+
+    def _push_at_once(self, up: Tensor, down: Tensor, asked: PulseCall) -> None:
+        """The same on all cells, which may lie anywhere or be one-sided."""
+        if self.pair == "one_sided":
+            counts = [self._laid([up, down])]
+        else:
+            first = first_of(up, down, asked.draw)
+            both = (first, up - down - first)
+            counts = [self._laid([sign * each for sign in self._signs]) for each in both]
+        g = self.crossbar.programmed
+        for each in counts:
+            self._spend_energy(each, g)
+        self._advance(counts[0], counts[1] if len(counts) > 1 else None, asked)
+
+    def _advance(self, first: Tensor, second: Tensor | None, asked: PulseCall) -> None:
+        """Signed pulses [arrays, rows, cols] on cells, and those that come second."""
+        kernel, cells = self._kernel(asked), self.crossbar.cells
+        derived = self._deriving()
+        if kernel is not None:
+            x, behind = [*self.state], torch.zeros_like(first) if second is None else second
+            out = [*x, cells.programmed if derived is None else torch.empty_like(first)]
+            kernel([*x, behind], out, first.unsqueeze(0), first_step=asked.call)
+            return
+        counts, ctx = (first, second), asked.context_for(self._device)
+        self.state.copy_(both_ways(self._device, self.state, counts, asked.most, ctx))
+        self._conduct()
 
     def _laid(self, counts: list[Tensor]) -> Tensor:
-        """Pulses of the cells [arrays, rows, cols] of those of each part that has some."""
-        tiling, dtype = self.crossbar.tiling, self.state.dtype
-        by_row = [each.transpose(1, 2) for each in counts]
-        if tiling.tile is None and tiling.order is None:  # one array for each part and group
-            cells = self.state.new_zeros(self.state.shape[1:])
-            for part, place in zip(by_row, cells.chunk(len(by_row)), strict=True):
-                place[..., : tiling.cols] = part
-            return cells
-        nothing = by_row[0].new_zeros(tiling.groups, tiling.rows, 1, dtype=dtype)
-        own = (each.to(dtype) for each in by_row)
+        """Pulses of cells, of those [groups, inputs, outputs] of each part that takes some."""
+        tiling, own = self.crossbar.tiling, iter(counts)
+        nothing = counts[0].new_zeros(tiling.groups, tiling.rows, 1)
         parts = self.crossbar.cells.parts
         return tiling.split(
             [nothing if isinstance(part, Reference) else next(own) for part in parts], 0.0
         )
 
-    def _move(self, pulses: Tensor, ctx: Context) -> None:
-        """Signed pulses [arrays, rows, cols] on cells."""
-        self._spend_energy(pulses)
-        self.state.copy_(self._device.pulses(self.state, pulses, ctx))
-
-    def _expose(self) -> None:
-        """Let the arrays hold what the state of the cells conducts."""
-        self.crossbar.programmed.copy_(self._conductance())
+    def _show_stuck(self) -> None:
+        """Let stuck cells conduct what they do, and reads know that cells were moved."""
+        if self.stuck is not None:
+            g, stuck = self.crossbar.cells.programmed, self.stuck
+            g.copy_(torch.where(stuck.isnan(), g, stuck.to(g.dtype)))
         self._is_stale = True
 
-    def _conductance(self) -> Tensor:
-        g = self._device.conductance(self.state).to(self.crossbar.programmed.dtype)
-        if self.stuck is None:
-            return g
-        return torch.where(self.stuck.isnan(), g, self.stuck.to(g.dtype))
+    def _deriving(self) -> DerivedCells | None:
+        """What tells conductances in place of memory for them, if anything does.
+
+        They are kept where no law is known, where stuck cells follow none, and where the network
+        was moved away from the states of its cells.
+        """
+        cells, derived = self.crossbar.cells, self._derived
+        if derived is not None and cells.source is derived:
+            return derived
+        cells.keep()
+        plain = is_plain(cells.programmed) and is_plain(self.state)
+        if derived is None or self.stuck is not None or not plain:
+            return None
+        cells.derive(derived)
+        return derived
+
+    def _conduct(self) -> None:
+        """Let the cells conduct what their states do, to the bit the same whoever moved them."""
+        if self._deriving() is not None:
+            return
+        programmed = self.crossbar.cells.programmed
+        asked = PulseCall(0.0, 0, self.crossbar.cells.context().child("in place"))
+        recorded = self._on_gpu(asked)
+        if recorded is not None:
+            move_by_counts(None, self._arrays, asked.draw, self._moved, recorded)
+        elif self._derived is not None and is_plain(self.state):
+            programmed.copy_(self._derived.conductance())
+        else:
+            programmed.copy_(self._device.conductance(self.state))
 
     # Costs ---------------------------------------------------------------------------------------
 
-    def _spend_time(self, up: Tensor, down: Tensor, slots: int | None) -> None:
-        if slots is None:
-            slots = int(torch.maximum(up.max(), down.max())) if up.numel() else 0
+    def _spend_time(self, slots: int) -> None:
         sets, resets = self._durations()
         # One-sided pairs are raised and lowered by a SET pulse each.
         self.time.add_(slots * (2 * sets if self.pair == "one_sided" else sets + resets))
@@ -175,21 +336,24 @@ class PulsedCells(nn.Module):
         )
         return sets, resets
 
-    def _spend_energy(self, pulses: Tensor) -> None:
-        """That of a resistor at the conductance that the arrays were last known to have."""
-        net, g = pulses.flatten(), self.crossbar.programmed.flatten()
+    def _spend_energy(self, pulses: Tensor, conductance: Tensor) -> None:
+        """That of resistors of these conductances [arrays, rows, cols] S."""
+        net, g = pulses.flatten(), conductance.flatten()
         sets = net.clamp(min=0)
-        self.pulses.add_((2 * sets.sum() - net.sum()).round().long())
-        of_sets = torch.dot(sets, g)
-        of_resets = of_sets - torch.dot(net, g)
+        total = int((2 * sets.sum() - net.sum()).round())
+        of_sets = float(torch.dot(sets, g))
+        self._count(Sums(0, total, of_sets, of_sets - float(torch.dot(net, g))))
+
+    def _count(self, sums: Sums) -> None:
+        self.pulses.add_(sums.pulses)
         ends = (self._device.set_pulse, self._device.reset_pulse)
-        for spent, end in zip((of_sets, of_resets), ends, strict=True):
+        for spent, end in zip((sums.sets, sums.resets), ends, strict=True):
             self.energy.add_(spent * (math.nan if end is None else end[0] ** 2 * end[1]))
 
     @property
     def wear(self) -> float:
         """Write cycles of a mean cell: its pulses as ways over the whole window and back."""
-        lowest, highest = self._nominal.nominal_range()
+        lowest, highest = self._window
         ways = float(self.pulses) * self._change / (highest - lowest)
         return 0.5 * ways / max(1, self.state[0].numel())
 
@@ -202,18 +366,20 @@ class PulsedCells(nn.Module):
             return
         cells = self.crossbar.cells
         lowest, highest = self._nominal.nominal_range()
-        g = cells.effects.aged(cells.programmed, cells.clock)
+        g = cells.effects.aged(cells.held, cells.clock)
         pair = (g.view(2, -1, *g.shape[1:]) - lowest) / (highest - lowest)
         sent = renewal(pair, share, *(course.to(pair) for course in self._courses))
         if sent is None:
             return
-        ctx = cells.context().child("renewed", int(self.calls))
-        self.calls.add_(1)
-        durations = reversed(self._durations())
-        for stage, pulses, duration in zip(("reset", "set"), sent, durations, strict=True):
-            self.time.add_(float(pulses.abs().max()) * duration)
-            self._move(pulses.reshape(g.shape).to(g.dtype), ctx.child(stage))
-            self._expose()
+        for pulses, duration in zip(sent, reversed(self._durations()), strict=True):
+            count = pulses.reshape(g.shape).to(g.dtype).contiguous()
+            ctx = cells.context().child("in place")
+            asked = PulseCall(float(count.abs().max()), int(self.calls), ctx)
+            self.calls.add_(1)
+            self.time.add_(asked.most * duration)
+            self._spend_energy(count, cells.held)
+            self._advance(count, None, asked)
+            self._show_stuck()
 
     @cached_property
     def _courses(self) -> tuple[Tensor, Tensor]:
@@ -234,17 +400,44 @@ class PulsedCells(nn.Module):
         return y
 
     @for_training
+    def read_columns(self, columns: slice) -> Tensor:
+        """What reads of some inputs give that are 1 one by one, [groups, outputs, columns].
+
+        Where reads are exact, nothing but these columns is looked at.
+        """
+        if self._shows_columns:
+            groups, outputs, inputs = self.shape
+            begin, end, _ = columns.indices(inputs)
+            v = self.state.new_empty(groups, outputs, end - begin)
+            derived = self._deriving()
+            if derived is not None and derived.fold_rows(slice(begin, end), v):
+                return v
+            self.settle()
+            return self.crossbar.folded[:, :, columns].clone()
+        groups, _, inputs = self.shape
+        unit = torch.eye(inputs, device=self.state.device)[columns]
+        return self.read(unit.unsqueeze(1).expand(-1, groups, -1)).permute(1, 2, 0)
+
+    @property
+    def _shows_columns(self) -> bool:
+        """Whether a read of a single input of 1 is a column of what the cells stand for."""
+        crossbar = self.crossbar
+        exact = crossbar.exact_reader if crossbar.reads_exactly else None
+        return exact is not None and exact.dac is None and not exact.constant
+
+    @for_training
     def settle(self) -> None:
         """Derive what a read uses, if pulses have moved cells since it was derived."""
         if self._is_stale:
-            self.crossbar.refresh()
+            self.crossbar.refold()
             self._is_stale = False
 
     @for_training
     def resume(self) -> None:
         """Derive everything from a state that was loaded."""
         self.crossbar.cells.gain.copy_(self.gain)
-        self.crossbar.programmed.copy_(self._conductance())
+        self._conduct()
+        self._show_stuck()
         self.crossbar.refresh()
         self._is_stale = False
 
@@ -255,7 +448,7 @@ class PulsedCells(nn.Module):
         seconds, reads = (float(cells.clock.elapsed(count)) for count in ("seconds", "reads"))
         if not seconds and not reads:
             return
-        aged = cells.effects.aged(cells.programmed, cells.clock)
+        aged = cells.effects.aged(cells.held, cells.clock)
         self.state.copy_(self._device.state_of(aged))
         cells.clock.segments = cells.clock.segments * cells.clock.segments.new_tensor(
             [1.0, 0.0, 1.0, 0.0]
@@ -265,24 +458,3 @@ class PulsedCells(nn.Module):
     def stands_for(self, matrix: Tensor) -> None:
         """Say that the cells are what they should be: `matrix` is read from them."""
         self.crossbar.cells.origin.copy_(Fingerprint.of(matrix).packed())
-
-
-def granularity(model: nn.Module) -> dict[str, float]:
-    """Mean change of a weight by one pulse, for each matrix of a network by its name.
-
-    Args:
-        model: a converted network.
-
-    Raises:
-        ConfigError: a device has no pulses.
-        ConversionError: there is no memristive layer.
-    """
-    result = {}
-    for name, (_, matrix) in named_matrices(model).items():
-        crossbar = matrix.crossbar
-        pair = pair_of(crossbar, None)
-        device, ctx = crossbar.cells.config.device, crossbar.cells.context()
-        change = change_of(device, ctx.child("granularity"), pair)
-        pulsed = 2 if pair == "push_pull" else 1
-        result[name] = float(crossbar.gain.mean()) * change * pulsed
-    return result

@@ -3,12 +3,14 @@
 import dataclasses
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.contracts.update import Pair
 from memcore.errors import ConfigError
+from memcore.nn.walk import named_matrices
+from memcore.optim.placement import pair_of
 
 #: Cells over whose noise the change of one pulse is averaged.
 _CELLS = 4096
@@ -24,12 +26,14 @@ def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
     """
     nominal = _without_noise(device)
     lowest, highest = nominal.nominal_range()
-    start = nominal.state_of(torch.full((_CELLS,), 0.5 * (lowest + highest)))
+    start = nominal.state_of(torch.full((_CELLS,), 0.5 * (lowest + highest), device="cpu"))
     before = nominal.conductance(start)
     changes = []
     for sign in (1,) if pair == "one_sided" else (1, -1):
         try:
-            after = nominal.pulses(start, torch.full((_CELLS,), sign), ctx.child(sign))
+            after = nominal.pulses(
+                start, torch.full((_CELLS,), sign, device="cpu"), ctx.child(sign)
+            )
         except NotImplementedError as error:
             raise ConfigError(f"{error}; training in place needs a device with pulses") from error
         changes.append(abs(float((nominal.conductance(after) - before).mean())))
@@ -42,12 +46,33 @@ def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
     return change
 
 
+def granularity(model: nn.Module) -> dict[str, float]:
+    """Mean change of a weight by one pulse, for each matrix of a network by its name.
+
+    Args:
+        model: a converted network.
+
+    Raises:
+        ConfigError: a device has no pulses.
+        ConversionError: there is no memristive layer.
+    """
+    result = {}
+    for name, (_, matrix) in named_matrices(model).items():
+        crossbar = matrix.crossbar
+        pair = pair_of(crossbar, None)
+        device, ctx = crossbar.cells.config.device, crossbar.cells.context()
+        change = change_of(device, ctx.child("granularity"), pair)
+        pulsed = 2 if pair == "push_pull" else 1
+        result[name] = float(crossbar.gain.mean()) * change * pulsed
+    return result
+
+
 def course_of(device: Memristor, ctx: Context, sign: int, most: int) -> Tensor:
     """Shares of the window after 0 to `most` pulses, towards SET from its lowest end or back."""
     nominal = _without_noise(device)
     lowest, highest = nominal.nominal_range()
-    start = nominal.state_of(torch.full((most + 1,), lowest if sign > 0 else highest))
-    after = nominal.pulses(start, sign * torch.arange(most + 1), ctx)
+    start = nominal.state_of(torch.full((most + 1,), lowest if sign > 0 else highest, device="cpu"))
+    after = nominal.pulses(start, sign * torch.arange(most + 1, device="cpu"), ctx)
     share = (nominal.conductance(after) - lowest) / (highest - lowest)
     return share.cummax(0).values if sign > 0 else share.cummin(0).values
 

@@ -8,12 +8,13 @@ from torch import nn
 
 from memcore import _check
 from memcore._text import shown
-from memcore.contracts.layer import Layer
+from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
 from memcore.errors import ConfigError, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training
+from memcore.optim.following import follow
 from memcore.optim.pulser import Pulser
 from memcore.optim.report import MatrixTraining, TrainingReport
 from memcore.optim.trainer import Trainer
@@ -89,6 +90,8 @@ class InSitu(torch.optim.Optimizer):
         self.rule: UpdateRule = plugin("updates", rule)
         self._trainers: list[Trainer] = []
         self._places = _unique(model)
+        #: For each matrix, whether no other one has the same parameter.
+        self._are_alone = _are_alone(self._places)
         self._order = order
         for _, matrix in self._places.values():
             trainer = Trainer(matrix, self.rule, headroom, net=order == "net", pair=pair)
@@ -204,15 +207,12 @@ class InSitu(torch.optim.Optimizer):
     @torch.no_grad()
     def _follow(self) -> None:
         """Let the parameters be what the cells stand for."""
-        for (layer, matrix), trainer in zip(self._places.values(), self._trainers, strict=True):
+        places = zip(self._places.values(), self._trainers, self._are_alone, strict=True)
+        for (layer, matrix), trainer, is_alone in places:
             trainer.settle()
-            key = next(k for k, each in layer.matrices.items() if each is matrix)
-            operand = layer.operands()[key]
-            read = matrix.stands_for(operand)
-            operand.weight.copy_(read.weight.view_as(operand.weight))
-            if matrix.maps_bias and operand.bias is not None and read.bias is not None:
-                operand.bias.copy_(read.bias)
-            trainer.slow.stands_for(matrix.matrix_of(layer.operands()[key]))
+            operand = _operand(layer, matrix)
+            follow(matrix, operand, shares=is_alone)
+            trainer.slow.stands_for(matrix.matrix_of(_operand(layer, matrix)))
 
     def state_dict(self) -> dict[str, Any]:
         """All state that is not the network's."""
@@ -255,6 +255,17 @@ def _unique(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:
         if all(matrix is not each for _, each in found.values()):
             found[name] = (layer, matrix)
     return found
+
+
+def _operand(layer: Layer, matrix: Matrix) -> Operand:
+    """What a matrix of a layer should hold."""
+    key = next(k for k, each in layer.matrices.items() if each is matrix)
+    return layer.operands()[key]
+
+
+def _are_alone(places: dict[str, tuple[Layer, Matrix]]) -> list[bool]:
+    where = [_operand(*place).weight.untyped_storage().data_ptr() for place in places.values()]
+    return [where.count(each) == 1 for each in where]
 
 
 def _on_cells(places: dict[str, tuple[Layer, Matrix]]) -> Iterator[nn.Parameter]:

@@ -127,6 +127,17 @@ def _to_the_middle(cells: Cells, target: Tensor) -> Tensor:
 
 
 def _require_one_lane(cells: Cells) -> None:
+    if cells.config.cells != "full":
+        raise ConfigError(
+            f"the arrays of {cells.name or 'the layer'} keep their cells as "
+            f"{cells.config.cells!r}, where pulses are lost; expected cells='full' to train in "
+            "place"
+        )
+    if cells.config.lanes:
+        raise ConfigError(
+            f"the arrays of {cells.name or 'the layer'} have lanes with settings of their own; "
+            "expected lanes=() to train in place"
+        )
     if len(cells.gain) > 1:
         raise ConfigError(
             f"the mapping of {cells.name or 'the layer'} has {len(cells.gain)} lanes, digits of a "

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore.contracts.update import PulsedWeights
+from memcore.optim.cells import PulsedCells
 from memcore.optim.trains import trains
 from memcore.random import Stream
 
@@ -40,8 +41,8 @@ class Pulser(nn.Module):
         self.longest = longest
         self._managed = (length_management, update_management, alpha)
         for name in ("vectors", "clipped", "slots"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
-        self.register_buffer("wanted", torch.zeros((), dtype=torch.float64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
+        self.register_buffer("wanted", torch.zeros((), dtype=torch.float64, device="cpu"))
 
     def forward(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         """Send the trains of some vectors.
@@ -67,7 +68,10 @@ class Pulser(nn.Module):
         self.clipped.add_(sent.clipped.sum())
         self.wanted.add_(sent.wanted.sum())
         self.slots.add_(sent.length.sum().long())
-        weights.pulse(*sent.counts(self._stream, first), slots=sent.slots)
+        if isinstance(weights, PulsedCells):
+            weights.take(sent, self._stream, first)
+        else:
+            weights.pulse(*sent.counts(self._stream, first), slots=sent.slots)
 
     def figures(self) -> dict[str, float]:
         """Means for each vector, for a report."""

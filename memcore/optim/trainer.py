@@ -55,7 +55,9 @@ class Trainer(nn.Module):
         ctx = crossbar.cells.context().child("update")
         weights: list[PulsedWeights] = list(self.cells)
         self.module = rule.bind(tuple(weights), ctx).to(crossbar.programmed.device)
-        self.register_buffer("worn", torch.zeros(len(self.cells), dtype=torch.float64))
+        self.register_buffer(
+            "worn", torch.zeros(len(self.cells), dtype=torch.float64, device="cpu")
+        )
         self.passes: list[tuple[Tensor, Tensor]] = []
         matrix.record(self._note)
 
@@ -102,9 +104,10 @@ class Trainer(nn.Module):
                 self.worn[place] += new
 
     def settle(self) -> None:
-        """Derive what reads use."""
+        """Derive what the reads of the network use."""
         for cells in self.cells:
-            cells.settle()
+            if cells not in self._unread:
+                cells.settle()
 
     def resume(self) -> None:
         """Derive everything from a state that was loaded."""

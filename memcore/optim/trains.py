@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcore.random import ReadStream, Stream
+from memcore.ops.coincidences import Lines, coincidences
+from memcore.ops.pulse_trains import Sent
+from memcore.random import Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +46,15 @@ class Trains:
             stream: of these draws.
             first: number of the first vector, by which its draws are keyed.
         """
-        x = self._fired(self.rows, stream.child("inputs"), first)
-        d = self._fired(self.cols, stream.child("outputs"), first)
-        both = torch.einsum("sgo,sgi->goi", d.abs(), x.abs())
-        net = torch.einsum("sgo,sgi->goi", d, x)  # of one sign they lower, for w -= d x
-        return both.sub(net).div_(2), both.add_(net).div_(2)
+        return coincidences(*self.sent(stream, first))
 
-    def _fired(self, signed: Tensor, stream: Stream, first: int) -> Tensor:
-        """Pulses of each line, -1, 0 or 1, in the slots that are used, [slots, groups, lines]."""
-        n, groups, lines = signed.shape
-        longest = int(self.length.max()) if self.length.numel() else 0
-        if not longest:
-            return signed.new_zeros(0, groups, lines)
-        numbers = first + torch.arange(n, device=signed.device)
-        draws = ReadStream(stream.key, numbers).uniform((longest, groups, lines))
-        slot = torch.arange(longest, device=signed.device)
-        vector, at = (slot < self.length.amax(1, keepdim=True)).nonzero(as_tuple=True)
-        chosen = signed[vector]
-        fires = draws[vector, at] < chosen.abs()
-        if groups > 1:
-            fires &= (at.unsqueeze(1) < self.length[vector]).unsqueeze(2)
-        return fires * chosen.sign()
+    def sent(self, stream: Stream, first: int) -> Sent:
+        """These trains with their draws, as kernels take them; arguments as those of `counts`."""
+        x, d = (
+            Lines(side.contiguous(), stream.child(name).key)
+            for name, side in (("inputs", self.rows), ("outputs", self.cols))
+        )
+        return Sent(x, d, self.length.contiguous(), first)
 
 
 def trains(

@@ -1,5 +1,6 @@
 """Charts as vector pictures: lines with intervals and single values, coloured by the page."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ _HEIGHT: Final = 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 14.0, 14.0, 46.0
 _LETTER: Final = 5.9  #: mean width of a letter of a label
 _ROW: Final = 16.0  #: height of a row of the legend
+_LINE: Final = 54  #: letters in a line as wide as the picture, in the letters of a phone
 #: Outlines of the marks of the series, about their middle.
 _SHAPES: Final = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
@@ -105,10 +107,12 @@ class _Drawing:
         named = [series for series in chart.series if series.label]
         self.legend = list(_placed(named)) if len(named) > 1 else []
         rows = 1 + max((row for _, _, row in self.legend), default=-1)
+        self.x_label = _lines(chart.x_label, _LINE)
         self.slanted = chart.x.kind == "category" and _is_crowded(chart.x.ticks)
         self.top = _TOP + _ROW * rows + (4 if rows else 0)
         self.bottom = self.top + _HEIGHT - _TOP - _BOTTOM
         self.height = self.bottom + _BOTTOM + (44 if self.slanted else 0)
+        self.height += 15 * (len(self.x_label) - 1)
 
     def x(self, value: Any) -> float:
         return _LEFT + self.chart.x.place(value) * (_WIDTH - _LEFT - _RIGHT)
@@ -152,10 +156,13 @@ class _Drawing:
         shown = ticks if self.chart.x.kind == "category" else _apart(ticks)
         return [
             *(self._tick(tick) for tick in shown),
-            tag("text", self.chart.x_label, x=centre, y=self.height - 7, class_="label middle"),
+            *(
+                tag("text", line, x=centre, y=self.height - 7 - 15 * above, class_="label middle")
+                for above, line in enumerate(reversed(self.x_label))
+            ),
             tag(
                 "text",
-                self.chart.y_label,
+                _lines(self.chart.y_label, 40, 1)[0],
                 transform=f"translate(13 {middle}) rotate(-90)",
                 class_="label middle",
             ),
@@ -217,16 +224,29 @@ class _Drawing:
         return tag(
             "g",
             tag("path", d=shape, transform=f"translate({x + 6:.1f} {y:.1f})", class_="shape"),
-            tag("text", series.label, x=f"{x + 15:.1f}", y=y, dy="0.35em", class_="tick"),
+            tag(
+                "text",
+                _lines(series.label, _LINE, 1)[0],
+                x=f"{x + 15:.1f}",
+                y=y,
+                dy="0.35em",
+                class_="tick",
+            ),
             class_=f"series s{series.look % len(_SHAPES)}",
         )
+
+
+def _lines(text: str, letters: int, most: int = 2) -> list[str]:
+    """A text in lines; what does not fit is left out, and the table below has it."""
+    words = textwrap.TextWrapper(letters, max_lines=most, placeholder=" …", break_on_hyphens=False)
+    return words.wrap(text) or [""]
 
 
 def _placed(named: Sequence[Series]) -> Iterator[tuple[Series, float, int]]:
     """Where the names of the legend stand, in as many rows as they need."""
     x, row = _LEFT, 0
     for series in named:
-        width = 27 + _LETTER * len(series.label)
+        width = 27 + _LETTER * min(len(series.label), _LINE)
         if x > _LEFT and x + width > _WIDTH - _RIGHT:
             x, row = _LEFT, row + 1
         yield series, x, row

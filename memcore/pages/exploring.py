@@ -11,6 +11,7 @@ from typing import Final, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
+from memcore._tensor import as_tensor
 from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
@@ -127,7 +128,11 @@ class _Bench:
     def __init__(self, device: Memristor) -> None:
         self.device = device
         self.plan = device.nominal()
-        self.voltage, self.dt, self.drawn = torch.zeros(0), 0.0, torch.zeros(0)
+        self.voltage, self.dt, self.drawn = (
+            torch.zeros(0, device="cpu"),
+            0.0,
+            torch.zeros(0, device="cpu"),
+        )
         self.pulses: tuple[tuple[float, float], tuple[float, float]] | None = None
         if self.plan.set_pulse is not None and self.plan.reset_pulse is not None:
             self.pulses = self.plan.set_pulse, self.plan.reset_pulse  # only pulses move it
@@ -159,7 +164,7 @@ class _Bench:
             )
         if not self.moves:
             return Curves(None, None, written)
-        columns = {n: torch.tensor([settings[k][n] for k in allowed]) for n in names}
+        columns = {n: torch.tensor([settings[k][n] for k in allowed], device="cpu") for n in names}
         cells = dataclasses.replace(self.plan, **columns)  # type: ignore[type-var]
         loop = response = None
         if len(self.voltage):
@@ -194,7 +199,7 @@ class _Bench:
 
     def _written(self, device: Memristor) -> Tensor:
         """Mean and standard deviation of cells that are written to levels of the window."""
-        levels = torch.linspace(0, 1, _LEVELS)
+        levels = torch.linspace(0, 1, _LEVELS, device="cpu")
         layer = nn.Linear(_LEVELS, _CELLS, bias=False)
         with torch.no_grad():
             layer.weight.copy_(levels.expand(_CELLS, _LEVELS))
@@ -261,9 +266,9 @@ def _width(plan: Memristor, start: float, voltage: float, middle: float) -> floa
     best = (math.inf, 0.0)
     for decade in range(-12, 1):
         width = 10.0**decade
-        state = plan.state_of(torch.full((1,), start, dtype=torch.float64))
+        state = plan.state_of(torch.full((1,), start, dtype=torch.float64, device="cpu"))
         for n in range(_PULSES // 3):
-            push = torch.full((1,), voltage, dtype=torch.float64)
+            push = torch.full((1,), voltage, dtype=torch.float64, device="cpu")
             state = plan.step(state, push, width, _context(n))
         g = float(plan.conductance(state))
         if g > 0 and math.isfinite(g) and abs(g / start - 1) > 1e-3:
@@ -280,12 +285,12 @@ def _response(
 ) -> Tensor:
     """log10 of the conductance before and after SET pulses, then after RESET pulses."""
     quiet = dataclasses.replace(cells, c2c=0.0) if hasattr(cells, "c2c") else cells  # type: ignore[type-var]
-    lowest = torch.as_tensor(quiet.conductance_range()[0]).double().expand(count)
+    lowest = as_tensor(quiet.conductance_range()[0]).double().expand(count)
     state = quiet.state_of(lowest)
     rows = [quiet.conductance(state)]
     for n in range(2 * _PULSES):
         voltage, width = pulses[n // _PULSES]
-        push = torch.full((count,), voltage, dtype=torch.float64)
+        push = torch.full((count,), voltage, dtype=torch.float64, device="cpu")
         state = quiet.step(state, push, width, _context(n))
         rows.append(quiet.conductance(state))
     return torch.stack(rows, 1).clamp(min=_TINY).log10()
@@ -293,6 +298,6 @@ def _response(
 
 def _spread_out(rows: Tensor, allowed: Sequence[int], count: int) -> Tensor:
     """Rows at their points, NaN at those that are not allowed."""
-    whole = torch.full((count, *rows.shape[1:]), math.nan, dtype=torch.float64)
-    whole[torch.tensor(allowed)] = rows.double()
+    whole = torch.full((count, *rows.shape[1:]), math.nan, dtype=torch.float64, device="cpu")
+    whole[torch.tensor(allowed, device="cpu")] = rows.double()
     return whole

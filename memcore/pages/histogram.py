@@ -22,12 +22,14 @@ class Counts:
         held: number of cells in each bin by what they hold.
         wanted: number of cells in each bin by their target.
         look: number of the colour.
+        aged: number of cells in each bin by what they hold later; empty if nothing passes.
     """
 
     label: str
     held: tuple[int, ...]
     wanted: tuple[int, ...]
     look: int = 0
+    aged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class _Drawing:
     def __init__(self, histogram: Histogram) -> None:
         self.of = histogram
         self.x = Scale("linear", histogram.edges[0], histogram.edges[-1])
-        self.most = max((max(k.held + k.wanted, default=0) for k in histogram.kinds), default=0)
+        self.most = max(
+            (max(k.held + k.wanted + k.aged, default=0) for k in histogram.kinds), default=0
+        )
         self.axis = _TOP + _HALF
         self.bottom = self.axis + _HALF * (len(histogram.kinds) - 1)
         self.height = self.bottom + _BOTTOM
@@ -129,16 +133,22 @@ class _Drawing:
             for low, high, count in self._each(kind.held)
             if count
         )
-        steps = f"M{self.at(self.of.edges[0]):.1f} {floor}" + "".join(
-            f"V{self.up(count, side):.1f}H{self.at(high):.1f}"
-            for _, high, count in self._each(kind.wanted)
-        )
+        later = tag("path", d=self._steps(kind.aged, side), class_="aged") if kind.aged else None
         return tag(
             "g",
             tag("path", d=bars, class_="held"),
-            tag("path", d=f"{steps}V{floor}", class_="wanted"),
+            tag("path", d=self._steps(kind.wanted, side), class_="wanted"),
+            later,
             class_=f"series s{kind.look}",
         )
+
+    def _steps(self, counts: Sequence[int], side: int) -> str:
+        """The outline of counts."""
+        steps = "".join(
+            f"V{self.up(count, side):.1f}H{self.at(high):.1f}"
+            for _, high, count in self._each(counts)
+        )
+        return f"M{self.at(self.of.edges[0]):.1f} {self.axis:.1f}{steps}V{self.axis:.1f}"
 
     def _each(self, counts: Sequence[int]) -> list[tuple[float, float, int]]:
         edges = self.of.edges
@@ -151,9 +161,14 @@ class _Drawing:
             label = tag("text", kind.label, x=f"{x + 17:.1f}", y=12.5, dy="0.35em", class_="tick")
             parts.append(tag("g", square, label, class_=f"series s{kind.look}"))
             x += 30 + 6.1 * len(kind.label)
-        line = tag("path", d=f"M{x:.1f} 12.5h14", class_="wanted")
-        text = tag("text", "targets", x=f"{x + 19:.1f}", y=12.5, dy="0.35em", class_="tick")
-        return [*parts, tag("g", line, text)]
+        lines = [("targets", "wanted")]
+        lines += [("aged", "aged")] if any(kind.aged for kind in self.of.kinds) else []
+        for word, look in lines:
+            line = tag("path", d=f"M{x:.1f} 12.5h14", class_=look)
+            name = tag("text", word, x=f"{x + 19:.1f}", y=12.5, dy="0.35em", class_="tick")
+            parts.append(tag("g", line, name))
+            x += 32 + 6.1 * len(word)
+        return parts
 
     def _bins(self) -> list[Html]:
         """What each bin tells under the pointer."""
@@ -161,8 +176,9 @@ class _Drawing:
         for bin_, (low, high) in enumerate(zip(self.of.edges[:-1], self.of.edges[1:], strict=True)):
             lines = [
                 f"{kind.label}: {kind.held[bin_]} cells, {kind.wanted[bin_]} targets"
+                + (f", {kind.aged[bin_]} aged" if kind.aged else "")
                 for kind in self.of.kinds
-                if kind.held[bin_] or kind.wanted[bin_]
+                if kind.held[bin_] or kind.wanted[bin_] or (kind.aged and kind.aged[bin_])
             ]
             if lines:
                 tip = "\n".join([f"{low:.4g} to {high:.4g}", *lines])

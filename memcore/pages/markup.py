@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 #: Elements without an end tag.
-_EMPTY: Final = ("br", "input", "meta")
+_EMPTY: Final = ("br", "input", "meta", "wbr")
 
 
 class Html(str):

@@ -29,12 +29,14 @@ class Scale:
         low: value at the beginning; for categories 0.
         high: value at the end; for categories their number.
         values: values with a label of their own; with none, round numbers have one.
+        zero: value in whose place 0 stands on a logarithmic axis; None where it has no place.
     """
 
     kind: Literal["linear", "log", "category"]
     low: float
     high: float
     values: tuple[Any, ...] = ()
+    zero: float | None = None
 
     @classmethod
     def over(cls, kind: Any, values: Sequence[Any], *, labelled: bool = False) -> "Scale":
@@ -44,8 +46,10 @@ class Scale:
         numbers = [float(value) for value in values]
         low, high = min(numbers), max(numbers)
         if kind == "log":
+            zero = zero_place(numbers)
+            low = min(numbers) if zero is None else zero
             room = (high / low) ** 0.06 if high > low else 2.0
-            return cls("log", low / room, high * room, tuple(values) if labelled else ())
+            return cls("log", low / room, high * room, tuple(values) if labelled else (), zero)
         room = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
         return cls("linear", low - room, high + room, tuple(values) if labelled else ())
 
@@ -54,6 +58,7 @@ class Scale:
         if self.kind == "category":
             return (self.values.index(value) + 0.5) / self.high
         if self.kind == "log":
+            value = value or self.zero
             return math.log(float(value) / self.low) / math.log(self.high / self.low)
         return (float(value) - self.low) / (self.high - self.low)
 
@@ -63,7 +68,17 @@ class Scale:
         if self.values:
             return tuple(Tick(self.place(value), written(value)) for value in self.values)
         marks = _decades(self) if self.kind == "log" else _round(self.low, self.high)
+        if self.zero is not None:
+            marks = [0.0, *(mark for mark in marks if mark > 1.5 * self.zero)]
         return tuple(Tick(self.place(mark), written(mark)) for mark in marks)
+
+
+def zero_place(numbers: Sequence[float]) -> float | None:
+    """Where 0 stands beside others on a logarithmic axis, some way below the smallest of them."""
+    above = [number for number in numbers if number > 0]
+    if 0 not in numbers or not above:
+        return None
+    return float(min(above) / max((max(above) / min(above)) ** 0.15, 3.0))
 
 
 def written(value: Any) -> str:

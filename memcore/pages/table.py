@@ -1,5 +1,6 @@
 """Tables that sort, filter and save themselves as CSV with the script of the page."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,10 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
 
 
 def _head(column: Column) -> Html:
-    button = tag("button", column.head, type="button")
+    # A dotted path may break after its dots, so that a narrow screen shows the column whole.
+    parts = re.split(r"(?<=[._])(?=\w)", column.head)
+    breaks = [part for word in parts for part in (tag("wbr"), word)][1:]
+    button = tag("button", breaks, type="button")
     kind = "number" if column.is_number else None
     return tag("th", button, scope="col", class_=kind, data_key=column.key, aria_sort="none")
 

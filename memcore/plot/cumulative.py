@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.contracts.units import MOST_CELLS
@@ -54,10 +55,10 @@ def cumulative(
 
 def _unit(device: Memristor) -> tuple[str, float]:
     one = 1 / device.nominal_range()[0]
-    shown, unit = common.scaled(torch.tensor([one], dtype=torch.float64), "Ω")
+    shown, unit = common.scaled(torch.tensor([one], dtype=torch.float64, device="cpu"), "Ω")
     return unit, float(shown[0]) / one
 
 
 def _sorted(conductance: Any, cells: int) -> Any:
-    r = 1 / torch.as_tensor(conductance, dtype=torch.float64)
+    r = 1 / as_tensor(conductance, dtype=torch.float64)
     return r.expand(cells).sort().values.numpy()

@@ -64,7 +64,7 @@ def programming(
 def _pulses(ax: "Axes", layer: ArrayYield, **style: Any) -> None:
     pulses, _, verified = layer.sample
     spent = pulses[verified > 0].sort().values
-    share = torch.arange(1, len(spent) + 1) / len(pulses)
+    share = torch.arange(1, len(spent) + 1, device="cpu") / len(pulses)
     ax.step(spent.numpy(), share.numpy(), where="post", **style)
     ax.set_ylim(0, 1.02)
 

@@ -61,7 +61,7 @@ def pulse_response(
     after = torch.cat([trace.state, trace.final.unsqueeze(0)])[ends + 1].movedim(1, 0)
     ax = common.axes(ax)
     g, siemens = common.scaled(common.lines(trace.device.conductance(after)), "S")
-    number = torch.arange(1, len(ends) + 1)
+    number = torch.arange(1, len(ends) + 1, device="cpu")
     style = common.colours(g.shape[1]) | {"linestyle": "", "markersize": 4, "fillstyle": "none"}
     kinds = ((1, "SET", "^", common.COLOURS[0]), (-1, "RESET", "v", common.COLOURS[1]))
     for sign, name, marker, colour in kinds:

@@ -33,7 +33,9 @@ def timeline(timeline: Timeline, *, unit: str = "s", ax: "Axes | None" = None) -
             f"the schedule has {len(stages)} stages; expected 1 to {_MOST_STAGES} to draw"
         )
     ax = common.axes(ax)
-    times = torch.tensor([(span.start, span.end) for span in timeline.spans], dtype=torch.float64)
+    times = torch.tensor(
+        [(span.start, span.end) for span in timeline.spans], dtype=torch.float64, device="cpu"
+    )
     shown, label = common.scaled(times, unit) if unit == "s" else (times.numpy(), unit)
     for row, stage in enumerate(stages):
         own = [n for n, span in enumerate(timeline.spans) if span.stage == stage]

@@ -69,6 +69,32 @@ def expanded(spec: Any, folder: str | Path = "", kind: str = "devices") -> Any:
     return spec
 
 
+def table_expanded(table: Mapping[str, Any], folder: str | Path = "") -> dict[str, Any]:
+    """The settings of a crossbar, or of one of its lanes, with what files hold in their place.
+
+    Args:
+        table: settings.
+        folder: folder to which relative paths refer.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    found = dict(table)
+    if found.get("device") is not None:
+        found["device"] = expanded(found["device"], folder)
+    if isinstance(found.get("nonidealities"), list):
+        effects = found["nonidealities"]
+        found["nonidealities"] = [expanded(each, folder, "nonidealities") for each in effects]
+    if isinstance(found.get("lanes"), list):
+        found["lanes"] = lanes_expanded(found["lanes"], folder)
+    return found
+
+
+def lanes_expanded(lanes: list[Any], folder: str | Path = "") -> list[Any]:
+    """As `table_expanded`, each of several lanes."""
+    return [table_expanded(each, folder) if isinstance(each, Mapping) else each for each in lanes]
+
+
 def read(path: str | Path, kind: str = "devices") -> dict[str, Any]:
     """The tables of a device file, or of an effect file.
 

@@ -1,29 +1,25 @@
 """The entry points of the environment: read once, when they are first asked for."""
 
-import json
 import os
 import re
 import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memcore._text import printable
 from memcore.errors import MemcoreWarning
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 BUNDLED: Final = "memcore"
 _PLUGINS: Final = "memcore_plugins"  #: where all bundled plugins live
 THIS_PROCESS: Final = "(this process)"
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(NamedTuple):
     """The provider of a name, known without importing the plugin."""
 
     name: str
@@ -43,11 +39,13 @@ class Provider:
         module = self.target.partition(":")[0].partition(".")[0].strip()
         return normal(self.distribution) == BUNDLED and module == _PLUGINS
 
-    @cached_property
+    @property
     def origin(self) -> dict[str, Any]:
         """The origin of an installation that is not from an index (PEP 610), otherwise empty."""
         if self.entry_point is None or self.entry_point.dist is None:
             return {}
+        import json  # not asked for by `import memcore`
+
         text = self.entry_point.dist.read_text("direct_url.json")
         return dict(json.loads(text)) if text else {}
 
@@ -137,7 +135,9 @@ def _entries_one_by_one() -> "list[EntryPoint]":
     for distribution in distributions():
         try:
             entries = [e for e in distribution.entry_points if e.group.startswith(f"{BUNDLED}.")]
-            entries_of.setdefault(normal(distribution.name), entries)
+            entries_of.setdefault(
+                normal(_told(distribution, "Name") or str(id(distribution))), entries
+            )
         except Exception as error:
             warnings.warn(
                 f"the entry points of {getattr(distribution, '_path', distribution)} cannot be "
@@ -163,7 +163,7 @@ def _provider(
     if id(dist) not in known:
         name = version = None
         with suppress(Exception):
-            name, version = (dist.name, dist.version) if dist else (None, None)
+            name, version = _told(dist, "Name"), _told(dist, "Version")
         known[id(dist)] = dist, name, version
     _, name, version = known[id(dist)]
     if name and version:
@@ -177,6 +177,15 @@ def _provider(
         stacklevel=5,
     )
     return None
+
+
+def _told(dist: "Distribution | None", key: str) -> str | None:
+    """What the metadata of a package say; None where they do not.
+
+    `dist.name` and `dist.version` warn from Python 3.12 on where they are missing.
+    """
+    metadata = dist.metadata if dist is not None else None
+    return metadata[key] if metadata is not None and key in metadata else None
 
 
 def _allowed(provider: Provider) -> bool:

@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
@@ -93,7 +94,7 @@ def _build(cls: type[C], name: str, values: dict[str, Any]) -> C:
         if key not in fields:
             raise ConfigError(f"{name!r} has no parameter {key!r}{hint(key, list(fields))}")
     hints = get_type_hints(cls)
-    parsed = {key: _parse(name, key, hints[key], value) for key, value in values.items()}
+    parsed = {key: _parse(name, fields[key], hints[key], value) for key, value in values.items()}
     if preset is not None:
         if not issubclass(cls, Memristor):
             raise ConfigError(f"{name!r} has no presets; only devices do")
@@ -104,7 +105,8 @@ def _build(cls: type[C], name: str, values: dict[str, Any]) -> C:
         raise ConfigError(f"{name!r}: {error}") from error
 
 
-def _parse(name: str, key: str, kind: Any, value: Any) -> Any:
+def _parse(name: str, field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    key = field.name
     if isinstance(value, Distribution | Tensor):
         return value
     if isinstance(value, Mapping) and Distribution in get_args(kind):
@@ -116,11 +118,26 @@ def _parse(name: str, key: str, kind: Any, value: Any) -> Any:
             value
         )
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise ConfigError(f"{name!r}: {key}={shown(value)}: {problem['msg']}") from error
+        expected = _number(field, kind)
+        told = f"; expected {expected}" if expected else f": {error.errors()[0]['msg']}"
+        raise ConfigError(f"{name!r}: {key}={shown(value)}{told}") from error
     if isinstance(parsed, int | float) and isinstance(value, bool | str) and parsed is not value:
-        raise ConfigError(f"{name!r}: {key}={value!r}; expected a number")
+        raise ConfigError(
+            f"{name!r}: {key}={value!r}; expected {_number(field, kind) or 'a number'}"
+        )
     return parsed
+
+
+def _number(field: dataclasses.Field[Any], kind: Any) -> str:
+    """What a number of a plugin is, with its unit; empty where something else is expected."""
+    if get_origin(kind) not in (None, UnionType, Union):
+        return ""
+    kinds = get_args(kind) or (kind,)
+    if not {int, float} & set(kinds):
+        return ""
+    noun = "a number" if float in kinds else "a whole number"
+    unit = field.metadata.get("unit", "1")
+    return noun if unit == "1" else f"{noun} in {unit}"
 
 
 def _distribution(name: str, key: str, value: Mapping[str, Any]) -> Distribution:

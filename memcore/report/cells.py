@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from memcore._csv import write_csv, writing
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.contract import hookimpl
@@ -144,5 +145,5 @@ def _taken(name: str, crossbar: Crossbar, writes: Mapping[str, Programmed] | Non
 
 
 def _each(value: Tensor | float, shape: torch.Size) -> NDArray[Any]:
-    each = torch.as_tensor(value).detach().cpu()
+    each = as_tensor(value).detach().cpu()
     return (each.int() if each.dtype == torch.bool else each).expand(shape).reshape(-1).numpy()

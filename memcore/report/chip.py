@@ -56,7 +56,7 @@ def stale_matrices(model: nn.Module, writings: Writings | None = None) -> tuple[
         operands = layer.present()
         for name, matrix in matrices(layer).items():
             if not matrix.holds(operands[name], writings):
-                matrix.has_warned = True  # the caller says so, in its own words
+                matrix.staleness.has_warned = True  # the caller says so, in its own words
                 stale.append(qualified(layer_name, name))
     return tuple(stale)
 

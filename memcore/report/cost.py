@@ -14,7 +14,7 @@ from memcore.contracts.cost import Activity, Charge, Cost, CostModel, LayerWork
 from memcore.contracts.schedule import Timeline
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.yields import ArrayYield
+from memcore.crossbar.yields import ArrayYield, Spent
 from memcore.errors import ConfigError, ConversionError, NoEffectWarning
 from memcore.nn.calibration import calibrate
 from memcore.nn.conversion import convert
@@ -85,6 +85,8 @@ def cost(
     leaves_out = estimator.leaves_out
     if elsewhere:
         leaves_out = (*leaves_out, f"{elsewhere} matrix products outside of layers")
+    if not estimator.needs_arrays and any(w.array is not None and w.array.lanes for w in works):
+        leaves_out = (*leaves_out, "cells of the lanes: the model has cells of its own instead")
     timeline = estimator.schedule(works)
     priced = tuple(_priced(estimator, works, timeline))
     report = CostReport(
@@ -102,7 +104,7 @@ def _converted(
     network: nn.Module, crossbar: CrossbarConfig, inputs: Batches, forward: Forward | None
 ) -> nn.Module:
     """A network on arrays whose results no ADC rounds: its conversions are known without them."""
-    exact = dataclasses.replace(crossbar, adc=None, adc_per=CrossbarConfig.adc_per)
+    exact = dataclasses.replace(crossbar.without_adc(), adc_per=CrossbarConfig.adc_per)
     chip = convert(network, exact)
     if crossbar.dac is not None:
         with warnings.catch_warnings():
@@ -177,10 +179,16 @@ def _simulated(work: LayerWork, simulated: Mapping[str, LayerWork]) -> LayerWork
     same = simulated.get(work.name)
     if same is None:
         return work
-    return dataclasses.replace(work, activity=same.activity, array=same.array, writing=same.writing)
+    return dataclasses.replace(
+        work,
+        activity=same.activity,
+        array=same.array,
+        writing=same.writing,
+        writing_of_lanes=same.writing_of_lanes,
+    )
 
 
-def _writing(last: ArrayYield) -> Activity:
+def _writing(last: ArrayYield | Spent) -> Activity:
     """What the last writing of arrays took, as their programmer reported it."""
     return Activity(
         pulses=round(last.pulses * last.cells),
@@ -201,7 +209,10 @@ def _arrays(
             if crossbar is not None:
                 plan, done = _with_adc(plan, done, crossbar)
             array = dataclasses.replace(
-                matrix.crossbar.array(), dac_bits=plan.dac_bits, adc_bits=plan.adc_bits
+                matrix.crossbar.array(),
+                dac_bits=plan.dac_bits,
+                adc_bits=plan.adc_bits,
+                adc_arrays=plan.adc_arrays,
             )
             yield dataclasses.replace(
                 LayerWork.of_arrays(done, array, name),
@@ -210,6 +221,7 @@ def _arrays(
                 groups=tiling.groups * tiling.packed,
                 channels=tiling.own_rows * tiling.groups * tiling.packed,
                 writing=_writing(matrix.crossbar.written),
+                writing_of_lanes=tuple(map(_writing, matrix.crossbar.written.lanes)),
             )
 
 
@@ -220,7 +232,13 @@ def _with_adc(
     if crossbar.adc is None:
         return plan, done
     per_column = crossbar.adc_per == "column"
-    plan = dataclasses.replace(plan, adc_bits=crossbar.adc.resolution, per_column=per_column)
+    bits = tuple(adc.resolution for adc in crossbar.adcs)
+    plan = dataclasses.replace(
+        plan,
+        adc_bits=max(bits),
+        lane_bits=bits if crossbar.lanes else (),
+        per_column=per_column,
+    )
     read = plan.activity(done.vectors)
     return plan, dataclasses.replace(
         done,

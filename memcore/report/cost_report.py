@@ -11,6 +11,7 @@ from memcore._text import scaled as shown
 from memcore.contracts.cost import Activity, Charge, Cost, LayerWork
 from memcore.contracts.schedule import Timeline
 from memcore.errors import ConfigError
+from memcore.report.accelforge import architecture
 from memcore.tables.component import Component
 from memcore.tables.library import components
 from memcore.tables.scaling import scaled
@@ -107,9 +108,18 @@ class CostReport:
         except ConfigError:
             return unit
 
+    @property
+    def writing(self) -> Activity:
+        """What writing all simulated cells took the last time, as their programmers reported it.
+
+        Pulses, `programming_energy` and `programming_time`; no part of the total, which is a run.
+        """
+        return reduce(add, (layer.work.writing for layer in self.layers), Activity())
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, in J, s and m^2."""
         low, high = self.energy_range
+        written = self.writing
         return {
             "model": self.model,
             "total": {**_plain(self.total), "energy_low": low, "energy_high": high},
@@ -131,6 +141,12 @@ class CostReport:
                 }
                 for layer in self.layers
             ],
+            "writing": {
+                "energy": written.programming_energy,
+                "time": written.programming_time,
+                "pulses": written.pulses,
+                "cells": written.cells_written,
+            },
             "not_modelled": list(self.leaves_out),
             "digital": {
                 "energy": self.digital_energy,
@@ -138,6 +154,19 @@ class CostReport:
                 "source": self._digital.source,
             },
         }
+
+    def to_accelforge(self) -> str:
+        """The arrays as an architecture in YAML, `arch` of a specification that AccelForge reads.
+
+        Memories, converters, adders and cells with energy and latency of one action, area and
+        source, in SI units. All arrays are as large as the largest one there, and an action costs
+        the mean over all layers.
+
+        Raises:
+            ConfigError: the report is that of a system, whose arrays are not simulated.
+        """
+        works = [layer.work for layer in self.layers]
+        return architecture(self.model, works, self.components, self.writing)
 
     def by_component(self) -> list[str]:
         """Lines of a table of the components, with their sources."""
@@ -161,6 +190,13 @@ class CostReport:
         low, high = self.energy_range
         if low < high:
             yield f"energy by the sources: {shown(low, 'J')} to {shown(high, 'J')}"
+        written = self.writing
+        if written.programming_energy or written.programming_time:
+            energy, time = written.programming_energy, written.programming_time
+            yield (
+                f"writing all cells, beside the total: {shown(energy, 'J')} and "
+                f"{shown(time, 's')} one after another, {written.pulses} pulses"
+            )
         if self.digital_energy:
             mac = self._digital
             yield (

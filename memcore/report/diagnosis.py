@@ -1,14 +1,13 @@
-"""Why the accuracy is what it is: the error budget."""
+"""Why the accuracy is what it is: `diagnose` writes the error budget of a chip."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from memcore._text import aligned, shown
+from memcore._text import shown
 from memcore.contracts.layer import Layer
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError, MemcoreError, NoEffectWarning, warn
@@ -20,113 +19,13 @@ from memcore.registry.specs import PluginSpec, plugin
 from memcore.report.chip import called, reads_unused, stale_matrices, warn_of_stale, warn_of_unread
 from memcore.report.cost import cost as priced
 from memcore.report.cost_report import CostReport
+from memcore.report.error_budget import Approximation, Diagnosis, Effect
 from memcore.report.ideal import relative
+from memcore.report.judged import Metric, batches_of, judging
 from memcore.report.summary import effects
 from memcore.report.variants import swapped, with_effects, with_exact
 
-#: Share of clipped values from which it is shown.
-_SHOWN = 1e-3
-
-Metric = Callable[[Any, Any], float]
 Loader = Iterable[tuple[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One line of an error budget.
-
-    Args:
-        name: of the effect.
-        alone: the metric with this effect only.
-        without: the metric with all others.
-        acts: whether it changed any output, beyond rounding.
-    """
-
-    name: str
-    alone: float
-    without: float
-    acts: bool
-
-
-@dataclass(frozen=True)
-class Approximation:
-    """How far an approximate effect is from the exact one.
-
-    Args:
-        name: of the effect.
-        exact: the metric with the exact effect in its place.
-        error: root mean square of the difference of the outputs, relative to that of the outputs.
-    """
-
-    name: str
-    exact: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What each effect costs, and each component; `str()` is a table.
-
-    Args:
-        digital: the metric of the digital network.
-        ideal: of the arrays with all effects off.
-        actual: of the arrays as configured.
-        effects: one entry for each configured effect.
-        approximations: one entry for each configured effect that approximates another one.
-        clipped: share of the values that converters clip, by the name of the matrix and "DAC" or
-            "ADC", of the chip in hand.
-        costs: what reading all batches costs by component; None if it is not known.
-        unpriced: why it is not known; "" if nobody asked.
-    """
-
-    digital: float
-    ideal: float
-    actual: float
-    effects: tuple[Effect, ...]
-    approximations: tuple[Approximation, ...] = ()
-    clipped: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    costs: CostReport | None = None
-    unpriced: str = ""
-
-    def __str__(self) -> str:
-        rows = [("effect", "alone", "cost alone", "left out", "gain left out", "")]
-        for effect in self.effects:
-            rows.append(
-                (
-                    effect.name,
-                    f"{effect.alone:.4g}",
-                    f"{self.ideal - effect.alone:+.4g}",
-                    f"{effect.without:.4g}",
-                    f"{effect.without - self.actual:+.4g}",
-                    "" if effect.acts else "changed nothing",
-                )
-            )
-        head = (
-            f"digital {self.digital:.4g}, ideal arrays {self.ideal:.4g}, "
-            f"as configured {self.actual:.4g}"
-        )
-        notes = [
-            f"{each.name} approximates: solved exactly, outputs differ by {100 * each.error:.2g} % "
-            f"(root mean square) and the metric is {each.exact:.4g}"
-            for each in self.approximations
-        ]
-        clips = [
-            f"the {kind} of {name or 'the model'} clips {100 * share:.3g} % of its values"
-            for (name, kind), share in self.clipped.items()
-            if share > _SHOWN
-        ]
-        return "\n".join([head, *aligned(rows), *notes, *clips, *self._costs()])
-
-    def _costs(self) -> Iterator[str]:
-        if self.costs is not None:
-            yield from ("", *self.costs.by_component())
-        elif self.unpriced:
-            yield f"no costs are known: {self.unpriced}"
-
-
-def accuracy(output: Tensor, target: Tensor) -> float:
-    """Share of the samples whose largest output is the target class."""
-    return float((output.argmax(-1) == target).double().mean())
 
 
 @torch.no_grad()
@@ -164,62 +63,91 @@ def diagnose(
     """
     layers = require_layers(model)
     pricing = None if cost is None else plugin("costs", cost)
-    writings = Writings()
-    stale = stale_matrices(model, writings)
+    chip = _Chip(model, layers, forward)
+    stale = stale_matrices(model, chip.writings)
     if metric is not None and not callable(metric):
         raise ConfigError(f"metric={shown(metric)}; expected a function (outputs, targets)")
-    configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
-    names = list(dict.fromkeys(name for config in configs for name in effects(config)))
-    batches, targets = _read(loader)
-    judge = _judge(metric, targets)
-
-    def evaluated(variant: Mapping[str, nn.Module]) -> Any:
-        with evaluating(model), swapped(model, variant) as arrays:
-            return joined([run(arrays, inputs, forward) for inputs in batches])
-
-    seen: dict[frozenset[str], Any] = {}
-
-    def outputs(keep: frozenset[str]) -> Any:
-        if keep not in seen:
-            variant = {name: with_effects(each, keep, writings) for name, each in layers.items()}
-            found = evaluated(variant)
-            if len(names) > 2 and keep:  # of three effects and more, no other line asks for it
-                return found
-            seen[keep] = found
-        return seen[keep]
-
+    chip.batches, targets = batches_of(loader)
+    judge = judging(metric, targets)
     with called(layers) as used, reads_unused(model):
-        actual = evaluated(layers)
-    ideal = outputs(frozenset())
-    budget = []
-    for name in names:
-        alone, without = outputs(frozenset({name})), outputs(frozenset(names) - {name})
-        acts = _differ(alone, ideal) or _differ(without, actual)
-        budget.append(Effect(name, judge(alone), judge(without), acts))
-    digital = evaluated({name: layer.digital() for name, layer in layers.items()})
-    exact = ((name, _exactly(layers, name)) for name in names)
-    approximations = tuple(
-        _approximation(name, judge, evaluated(variant), actual)
-        for name, variant in exact
-        if variant is not None
-    )
-    with evaluating(model), swapped(model, copy.deepcopy(layers)) as arrays:
-        shares = clipped(arrays, lambda: [run(arrays, inputs, forward) for inputs in batches])
-        warn_of_clipping(arrays)
-        costs, unpriced = _priced(arrays, batches, forward, pricing)
+        actual = chip.outputs(layers)
+    ideal = chip.with_only(frozenset())
+    budget = tuple(chip.budget(judge, ideal, actual))
+    digital = chip.outputs({name: layer.digital() for name, layer in layers.items()})
+    approximations = tuple(chip.approximations(judge, actual))
+    shares, costs, unpriced = chip.clipped_and_priced(pricing)
     _warn_of_idle(budget)
     warn_of_unread([name for name in layers if name not in used])
     warn_of_stale(stale)
     return Diagnosis(
-        judge(digital),
-        judge(ideal),
-        judge(actual),
-        tuple(budget),
-        approximations,
-        shares,
-        costs,
-        unpriced,
+        digital=judge(digital),
+        ideal=judge(ideal),
+        actual=judge(actual),
+        effects=budget,
+        approximations=approximations,
+        clipped=shares,
+        costs=costs,
+        unpriced=unpriced,
     )
+
+
+class _Chip:
+    """A chip, the batches that it is judged by, and what its variants make of them."""
+
+    def __init__(
+        self, model: nn.Module, layers: Mapping[str, Layer], forward: Forward | None
+    ) -> None:
+        self.model, self.layers, self.forward = model, layers, forward
+        self.batches: list[Any] = []
+        self.writings = Writings()
+        configs = [matrix.crossbar.config for matrix in unique_matrices(model)]
+        self.names = tuple(dict.fromkeys(name for config in configs for name in effects(config)))
+        self._seen: dict[frozenset[str], Any] = {}
+
+    def outputs(self, variant: Mapping[str, nn.Module]) -> Any:
+        """The outputs of all batches, with other layers in the place of the chip's."""
+        with evaluating(self.model), swapped(self.model, variant) as arrays:
+            return joined([run(arrays, inputs, self.forward) for inputs in self.batches])
+
+    def with_only(self, keep: frozenset[str]) -> Any:
+        """The outputs of the same chip with some of its effects."""
+        if keep in self._seen:
+            return self._seen[keep]
+        found = self.outputs(
+            {name: with_effects(each, keep, self.writings) for name, each in self.layers.items()}
+        )
+        if len(self.names) <= 2 or not keep:  # of three effects and more, no other line asks again
+            self._seen[keep] = found
+        return found
+
+    def budget(self, judge: Callable[[Any], float], ideal: Any, actual: Any) -> Iterable[Effect]:
+        """What each effect does alone, and what all others do without it."""
+        for name in self.names:
+            alone = self.with_only(frozenset({name}))
+            without = self.with_only(frozenset(self.names) - {name})
+            acts = _differ(alone, ideal) or _differ(without, actual)
+            yield Effect(name, judge(alone), judge(without), acts)
+
+    def approximations(self, judge: Callable[[Any], float], actual: Any) -> Iterable[Approximation]:
+        """How far each approximate effect is from the exact one."""
+        for name in self.names:
+            variant = _exactly(self.layers, name)
+            if variant is not None:
+                yield _approximation(name, judge, self.outputs(variant), actual)
+
+    def clipped_and_priced(
+        self, pricing: Any
+    ) -> tuple[Mapping[tuple[str, str], float], CostReport | None, str]:
+        """The shares that converters clip, and what the components cost or why it is not known."""
+        with (
+            evaluating(self.model),
+            swapped(self.model, copy.deepcopy(self.layers)) as arrays,
+        ):
+            shares = clipped(
+                arrays, lambda: [run(arrays, inputs, self.forward) for inputs in self.batches]
+            )
+            warn_of_clipping(arrays)
+            return shares, *_priced(arrays, self.batches, self.forward, pricing)
 
 
 def _priced(
@@ -238,50 +166,6 @@ def _priced(
         return priced(model, pairs, model=spec, forward=as_before), ""
     except MemcoreError as error:
         return None, str(error)
-
-
-def _read(loader: object) -> tuple[list[Any], Any]:
-    """The inputs of all batches, and all targets."""
-    expected = "expected batches (inputs, targets), as a DataLoader or a list such as [(x, y)]"
-    if isinstance(loader, Tensor) or not isinstance(loader, Iterable):
-        raise ConfigError(f"the loader is {type(loader).__name__}; {expected}")
-    batches, targets = [], []
-    for index, batch in enumerate(loader):
-        if not isinstance(batch, list | tuple) or len(batch) != 2:
-            what = (
-                f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
-            )
-            raise ConfigError(f"batch {index} of the loader is {what}; {expected}")
-        batches.append(batch[0])
-        targets.append(batch[1])
-    if not batches:
-        raise ConfigError(f"the loader has no batches; {expected}")
-    return batches, joined(targets)
-
-
-def _judge(metric: Metric | None, targets: Any) -> Callable[[Any], float]:
-    if metric is not None:
-        return lambda outputs: float(metric(outputs, targets))
-    if not isinstance(targets, Tensor) or targets.is_floating_point():
-        kind = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
-        raise ConfigError(
-            f"targets are {kind}, which accuracy cannot judge; expected classes as integers, or "
-            "metric=f with f(outputs, targets), more being better"
-        )
-    return lambda outputs: accuracy(_logits(outputs), targets)
-
-
-def _logits(outputs: Any) -> Tensor:
-    """The scores of the classes, of a network whose outputs may have more parts."""
-    if isinstance(outputs, Tensor):
-        return outputs
-    if isinstance(outputs, Mapping) and isinstance(outputs.get("logits"), Tensor):
-        logits: Tensor = outputs["logits"]
-        return logits
-    raise ConfigError(
-        f"the outputs are a {type(outputs).__name__}; expected a tensor, a mapping with 'logits', "
-        "or metric=f with f(outputs, targets)"
-    )
 
 
 def _exactly(layers: Mapping[str, Layer], name: str) -> dict[str, nn.Module] | None:

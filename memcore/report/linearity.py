@@ -89,7 +89,7 @@ def linearity(form: nn.Module) -> Linearity:
     ideal = (values[0] + 0.5 * lsb).item()
     first, last = edges[:, :1], edges[:, -1:]
     width = (last - first) / (edges.shape[1] - 1)
-    line = first + width * torch.arange(edges.shape[1]).to(edges)
+    line = first + width * torch.arange(edges.shape[1], device="cpu").to(edges)
     return Linearity(
         inl=(edges - line) / width,
         dnl=edges.diff(dim=1) / width - 1,
@@ -118,7 +118,7 @@ def _edges(form: Transfer, values: Tensor) -> Tensor:
     margin = 0.5 * (values[-1] - values[0])
     low, high = values[0] - margin, values[-1] + margin
     points = 2 * _RAMP * len(values)
-    ramp = low + (high - low) * (torch.arange(points).to(values) + 0.5) / points
+    ramp = low + (high - low) * (torch.arange(points, device="cpu").to(values) + 0.5) / points
     edges = []
     for some in torch.split(_instances(form), _chunk(points)):
         code = form.code(ramp[:, None].to(form.values), some[None])
@@ -131,7 +131,7 @@ def _edges(form: Transfer, values: Tensor) -> Tensor:
 
 def _enob(form: Transfer, values: Tensor, lsb: Tensor) -> Tensor:
     """Effective bits, [instances]: what a sine of full scale leaves beside the fitted sine."""
-    phase = 2 * math.pi * (torch.arange(_SINE).to(values) + 0.5) / _SINE
+    phase = 2 * math.pi * (torch.arange(_SINE, device="cpu").to(values) + 0.5) / _SINE
     middle, swing = (values[0] + values[-1]) / 2, (values[-1] - values[0] + lsb) / 2
     wave = torch.stack([phase.sin(), phase.cos()])
     x = middle + swing * wave[0]

@@ -29,4 +29,6 @@ def config_provenance(config: CrossbarConfig) -> list[dict[str, Any]]:
     """Every plugin that a `CrossbarConfig` uses, as `provenance` tells them."""
     first: tuple[Contract | None, ...] = (config.device, config.mapper, config.programmer)
     plugins = (*first, *config.nonidealities, config.dac, config.adc)
-    return [provenance_of(plugin) for plugin in plugins if plugin is not None]
+    lanes = ((lane.device, *lane.nonidealities, lane.adc) for lane in config.lanes)
+    every = (*plugins, *(plugin for lane in lanes for plugin in lane))
+    return [provenance_of(plugin) for plugin in every if plugin is not None]

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from memcore._text import aligned
+from memcore.contracts.device import Memristor
 from memcore.contracts.distributions import Distribution
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
@@ -18,11 +20,15 @@ from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices, unique_layers, weights_of
 from memcore.registry.hooks import notes
 from memcore.registry.instances import manager
+from memcore.report.wires import Loss, loss_of
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One matrix of a memristive layer; conductances in S."""
+    """One matrix of a memristive layer; conductances in S.
+
+    `loss` is what the wires take in the array that loses most, where that was asked for.
+    """
 
     name: str
     kind: str
@@ -34,6 +40,7 @@ class LayerSummary:
     lowest: float
     highest: float
     effects: tuple[str, ...]
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,10 @@ class Summary:
 
     def __str__(self) -> str:
         head = ("layer", "kind", "matrix", "arrays", "cells", "used", "conductance", "effects")
-        rows = [head, *map(_row, self.layers)]
+        rows = [[*head], *map(_row, self.layers)]
+        if any(layer.loss for layer in self.layers):
+            for cells, text in zip(rows, ["wires take", *map(_lost, self.layers)], strict=True):
+                cells.insert(-1, text)
         lines = aligned(rows)
         lines.append(
             f"{self.arrays} arrays, {self.cells:,} cells in {len(self.layers)} layers; "
@@ -92,18 +102,22 @@ class Summary:
         return "\n".join(lines)
 
 
-def summary(model: nn.Module) -> Summary:
+@torch.no_grad()
+def summary(model: nn.Module, *, wires: bool = False) -> Summary:
     """Tiles, cells, utilisation, conductance range and effects of each layer.
 
     Args:
         model: a converted network.
+        wires: whether to solve the arrays for the voltage that wires take from their cells when
+            all word lines are driven alike; takes time for large networks. Approximations that
+            depend on the inputs, as `ir_drop_profile`, have no such share and tell none.
 
     Raises:
         ConversionError: it has no memristive layer.
     """
     matrices = named_matrices(model)
     return Summary(
-        tuple(_summarise(name, layer, matrix) for name, (layer, matrix) in matrices.items()),
+        tuple(_summarise(name, *found, wires) for name, found in matrices.items()),
         tuple(_digital(model)),
         tuple(notes(manager(), model)),
         weights_of(model),
@@ -146,7 +160,7 @@ def effects(config: CrossbarConfig) -> list[str]:
     return found
 
 
-def _summarise(name: str, layer: Layer, matrix: Matrix) -> LayerSummary:
+def _summarise(name: str, layer: Layer, matrix: Matrix, wires: bool) -> LayerSummary:
     tiling, g = matrix.crossbar.tiling, matrix.crossbar.conductance
     return LayerSummary(
         name=name,
@@ -159,18 +173,22 @@ def _summarise(name: str, layer: Layer, matrix: Matrix) -> LayerSummary:
         lowest=float(g.min()),
         highest=float(g.max()),
         effects=tuple(effects(matrix.crossbar.config)),
+        loss=loss_of(matrix.crossbar) if wires else None,
     )
 
 
 def device_effect(config: CrossbarConfig) -> str | None:
     """The name of the spread of device parameters, None if they have none."""
-    nominal = config.device.nominal()
-    spread = [
-        field.name
-        for field in dataclasses.fields(config.device)  # type: ignore[arg-type]
-        if _differ(getattr(config.device, field.name), getattr(nominal, field.name))
-    ]
+    spread = dict.fromkeys(name for device in config.devices for name in _spread(device))
     return f"device({', '.join(spread)})" if spread else None
+
+
+def _spread(device: Memristor) -> Iterator[str]:
+    """The parameters of a device that differ from cell to cell."""
+    nominal = device.nominal()
+    for field in dataclasses.fields(device):  # type: ignore[arg-type]
+        if _differ(getattr(device, field.name), getattr(nominal, field.name)):
+            yield field.name
 
 
 def _differ(value: Any, nominal: Any) -> bool:
@@ -188,8 +206,15 @@ def _reason(module: nn.Module) -> str:
     return no_form(module)
 
 
-def _row(layer: LayerSummary) -> tuple[str, ...]:
-    return (
+def _lost(layer: LayerSummary) -> str:
+    loss = layer.loss
+    if loss is None:
+        return "nothing"
+    return f"{100 * loss.mean:.2g} %, at most {100 * loss.largest:.2g} %"
+
+
+def _row(layer: LayerSummary) -> list[str]:
+    return [
         layer.name or "(the model)",
         layer.kind,
         f"{layer.rows} x {layer.cols}",
@@ -198,4 +223,4 @@ def _row(layer: LayerSummary) -> tuple[str, ...]:
         f"{100 * layer.utilisation:.0f} %",
         f"{layer.lowest:.3g} .. {layer.highest:.3g} S",
         ", ".join(layer.effects) or "none",
-    )
+    ]

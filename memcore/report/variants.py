@@ -1,5 +1,6 @@
 """The same chip with other effects: what a diagnosis compares."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from torch import nn
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.layer import Layer
 from memcore.crossbar.config import CrossbarConfig
+from memcore.crossbar.lane import Lane
 from memcore.crossbar.writings import Writings
 from memcore.nn.reconfigured import reconfigured
 from memcore.nn.walk import matrices, replace_module
@@ -27,14 +29,22 @@ def with_effects(
 
     def changed(config: CrossbarConfig) -> CrossbarConfig:
         told = "adc" in keep and config.adc is not None and config.adc.counts_open
+        spreads = device_effect(config) in keep
         return config.replace(
-            device=config.device if device_effect(config) in keep else config.device.nominal(),
+            device=config.device if spreads else config.device.nominal(),
             without=(*config.without, *(name for name in config.effects if name not in keep)),
             dac=config.dac if "dac" in keep or told else None,  # which opens the word lines
             adc=config.adc if "adc" in keep else None,
+            lanes=tuple(_lane(lane, spreads, "adc" in keep) for lane in config.lanes),
         )
 
     return reconfigured(layer, changed, writings)
+
+
+def _lane(lane: Lane, spreads: bool, converts: bool) -> Lane:
+    """A lane whose cells are all alike, or which has no ADC, unless it is to have."""
+    device = lane.device if spreads or lane.device is None else lane.device.nominal()
+    return dataclasses.replace(lane, device=device, adc=lane.adc if converts else None)
 
 
 def with_exact(layer: Layer, name: str) -> Layer | None:
@@ -48,8 +58,15 @@ def with_exact(layer: Layer, name: str) -> Layer | None:
         if exact is None:
             return config
         effect = config.effects[name]
-        others = (exact if each is effect else each for each in config.nonidealities)
-        return config.replace(nonidealities=tuple(others))
+
+        def others(effects: tuple[NonIdeality, ...]) -> tuple[NonIdeality, ...]:
+            return tuple(exact if each is effect else each for each in effects)
+
+        lanes = (
+            dataclasses.replace(lane, nonidealities=others(lane.nonidealities))
+            for lane in config.lanes
+        )
+        return config.replace(nonidealities=others(config.nonidealities), lanes=tuple(lanes))
 
     return reconfigured(layer, changed)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore.errors import ConfigError
 
@@ -22,7 +23,7 @@ def midpoints(low: float, high: float, lines: int) -> Tensor:
         high: current of a nominal 1 in A.
         lines: number of open word lines.
     """
-    value = torch.arange(lines + 1, dtype=torch.float64)
+    value = torch.arange(lines + 1, dtype=torch.float64, device="cpu")
     nominal = value * high + (lines - value) * low
     return (nominal[1:] + nominal[:-1]) / 2
 
@@ -40,7 +41,7 @@ def references_of(rule: References, low: float, high: float, lines: int) -> Tens
             f"references={shown(rule)}; expected 'midpoint', or a function from the number of open "
             "lines to as many ascending currents in A"
         )
-    found = torch.as_tensor(rule(lines), dtype=torch.float64).flatten()
+    found = as_tensor(rule(lines), dtype=torch.float64).flatten()
     fits = found.numel() == lines and bool(found.isfinite().all())
     if not fits or bool((found.diff() < 0).any()):
         raise ConfigError(

@@ -17,8 +17,9 @@ from memcore.contracts.parameters import parameter
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.cells import Cells, Written
 from memcore.crossbar.clock import Clock
-from memcore.crossbar.config import CrossbarConfig, sequence
+from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.effects import is_off
+from memcore.crossbar.lane import sequence
 from memcore.errors import ConfigError
 from memcore.random import Stream
 from memcore.registry.specs import PluginSpec
@@ -106,8 +107,8 @@ def written(config: CrossbarConfig, target: Tensor, stream: Stream) -> tuple[Wri
 def even_conductances(config: CrossbarConfig, target: float, count: int) -> Tensor:
     """Conductances of `count` equally likely cells at a read, float64 [count] S."""
     stream = EvenStream(0, cells=count)
-    result, clock = written(config, torch.full((count, 1), target), stream)
-    effects = result.effects
+    result, clock = written(config, torch.full((count, 1), target, device="cpu"), stream)
+    (effects,) = result.effects.each
     effects.settled(result.conductance, clock)  # noise of a read takes note of what it finds
     g = effects.aged(result.conductance, clock)
     for index, form in enumerate(effects.reading):

@@ -73,7 +73,7 @@ def sensing_table(
     reach = rows * float(torch.cat([ones, zeros]).max() - torch.cat([ones, zeros]).min())
     step = max(_STEP * high, 1.01 * reach / (_POINTS - rows - 1))
     sums = _Sums(ones, zeros, step, rows)
-    probability = torch.zeros(rows, rows + 1, rows + 1, dtype=torch.float64)
+    probability = torch.zeros(rows, rows + 1, rows + 1, dtype=torch.float64, device="cpu")
     for lines in range(1, rows + 1):
         borders = references_of(references, low, high, lines)
         below = sums.below(borders, lines)
@@ -107,7 +107,7 @@ class _Sums:
         """Probability that the sum lies below each border, by value, [lines + 1, borders]."""
         spectra = self.ones[: lines + 1] * self.zeros[: lines + 1].flip(0)
         below = torch.fft.irfft(spectra, self.points).cumsum(1)
-        value = torch.arange(lines + 1).unsqueeze(1)
+        value = torch.arange(lines + 1, device="cpu").unsqueeze(1)
         first = value * self.first_one + (lines - value) * self.first_zero
         # What lies at a point is spread over half a step on either side of it.
         return _between(below, borders / self.step - first - 0.5).clamp(0, 1)
@@ -125,7 +125,7 @@ def _binned(currents: Tensor, step: float) -> tuple[Tensor, int]:
     floor = position.floor()
     first, last = int(floor.min()), int(floor.max()) + 1
     above, at = position - floor, (floor - first).long()
-    mass = torch.zeros(last - first + 1, dtype=torch.float64)
+    mass = torch.zeros(last - first + 1, dtype=torch.float64, device="cpu")
     mass.index_add_(0, at, 1 - above).index_add_(0, at + 1, above)
     return mass / len(currents), first
 

@@ -72,7 +72,7 @@ class EvenStream(Stream):
 
     def _coordinate(self, key: tuple[Any, ...]) -> Tensor:
         axis = self.axes.setdefault(key, len(self.axes))
-        middle = torch.arange(self.cells, dtype=torch.float64) + 0.5
+        middle = torch.arange(self.cells, dtype=torch.float64, device="cpu") + 0.5
         if axis == 0:
             return middle / self.cells
         return torch.frac(middle * math.sqrt(_prime(axis)))
@@ -85,7 +85,9 @@ class EvenRead(ReadStream):
     """
 
     def __init__(self, stream: EvenStream, name: str) -> None:
-        super().__init__(stream.child(name, "read").key, torch.zeros(1, dtype=torch.int64))
+        super().__init__(
+            stream.child(name, "read").key, torch.zeros(1, dtype=torch.int64, device="cpu")
+        )
         self.stream, self.name, self.draws = stream, name, 0
 
     def uniform(self, shape: Sequence[int]) -> Tensor:

@@ -54,13 +54,13 @@ def sampled_sums(
     read_voltage = _check.number("read_voltage", read_voltage, unit="V", above=0)
     config = configured(device, nonidealities, spread, read_voltage, temperature)
     ends = Ends.of(config)
-    target = torch.full((lines, reads), ends.low)
+    target = torch.full((lines, reads), ends.low, device="cpu")
     target[:value] = ends.high
     result, clock = written(config, target, Stream(seed))
     effects = result.effects
     settled = effects.settled(result.conductance, clock)
-    voltage = torch.full((1, 1, lines), read_voltage)
-    current = effects.currents(voltage, settled, torch.zeros(1, dtype=torch.int64))
+    voltage = torch.full((1, 1, lines), read_voltage, device="cpu")
+    current = effects.currents(voltage, settled, torch.zeros(1, dtype=torch.int64, device="cpu"))
     low, high = (read_voltage * g for g in ends)
     borders = references_of(references, low, high, lines)
     return torch.bucketize(current.double().flatten(), borders)

@@ -1,6 +1,7 @@
 """`SumTable`: how likely each sensed sum is, and draws of sensed sums."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from memcore import _check
 from memcore._text import shown
 from memcore.contracts.sums import Sums
 from memcore.errors import ConfigError
-from memcore.ops.sensed_sums import sensed_sums, told
+from memcore.ops.sensed_sums import numbers, sensed_sums, told
 from memcore.random import ReadStream
 
 
@@ -73,7 +74,9 @@ class SumTable(Sums):
         lines = self.rows if lines is None else _check.integer("lines", lines, at_least=1)
         if lines > self.rows:
             raise ConfigError(f"lines={lines}; expected at most {self.rows}, as the table has")
-        wide = torch.zeros(lines + 1, max(self.probability.shape[2], lines + 1)).double()
+        wide = torch.zeros(
+            lines + 1, max(self.probability.shape[2], lines + 1), device="cpu"
+        ).double()
         wide[:, : self.probability.shape[2]] = self.probability[lines - 1, : lines + 1]
         return wide.diagonal()
 
@@ -94,7 +97,8 @@ class SumTable(Sums):
 
     def drawn(self, values: Tensor, lines: Tensor, stream: ReadStream) -> Tensor:
         """As `forward`, of sums that are known to be in the table."""
-        uniform = stream.uniform(values.shape[1:])
+        elements = torch.arange(math.prod(values.shape[1:]), device=values.device)
+        uniform = numbers(stream.reads, elements, stream.key).view(values.shape)
         tables = (self.threshold, self.other, self.rows, self.threshold.shape[2])
         return told(values, lines, uniform, *tables).to(values.dtype)
 
@@ -159,9 +163,11 @@ class SumTable(Sums):
         if not lists:
             raise ConfigError("the table of sensed sums is empty; expected a list for 1 open line")
         size = 1 + max(len(nested), *map(max, lists.values()))
-        probability = torch.zeros(len(nested), len(nested) + 1, size, dtype=torch.float64)
+        probability = torch.zeros(
+            len(nested), len(nested) + 1, size, dtype=torch.float64, device="cpu"
+        )
         for (lines, value), sums in lists.items():
-            counts = torch.bincount(torch.tensor(sums), minlength=size)
+            counts = torch.bincount(torch.tensor(sums, device="cpu"), minlength=size)
             probability[lines - 1, value] = counts.double() / len(sums)
         return cls(probability)
 
@@ -191,7 +197,7 @@ def _derive_loaded(table: SumTable, keys: Any) -> None:
 
 
 def _require_rows(probability: Tensor) -> None:
-    possible = torch.ones(probability.shape[:2], dtype=torch.bool).tril(1)
+    possible = torch.ones(probability.shape[:2], dtype=torch.bool, device="cpu").tril(1)
     rows = probability[possible.to(probability.device)]
     wrong = ((rows.sum(1) - 1).abs() > 1e-6) | (rows < 0).any(1)
     if bool(wrong.any()) or not bool(rows.isfinite().all()):
@@ -210,9 +216,11 @@ def _aliases(probability: Tensor) -> tuple[Tensor, Tensor]:
     """
     lines, values, sensed = probability.shape
     columns = 1 << (sensed - 1).bit_length()
-    mass = torch.zeros(lines + 1, values, columns, dtype=torch.float64)
+    mass = torch.zeros(lines + 1, values, columns, dtype=torch.float64, device="cpu")
     mass[1:] = F.pad(probability.cpu(), (0, columns - sensed)) * columns
-    mass[mass.sum(2) == 0] = torch.tensor([float(columns)] + [0.0] * (columns - 1)).double()
+    mass[mass.sum(2) == 0] = torch.tensor(
+        [float(columns)] + [0.0] * (columns - 1), device="cpu"
+    ).double()
     threshold, other = _paired(mass.flatten(0, 1))
     shape = (lines + 1, values, columns)
     device = probability.device
@@ -272,4 +280,4 @@ def _entries(probability: Tensor, entries: int) -> list[int]:
     counts = exact.floor().long()
     short = entries - int(counts.sum())
     counts[(exact - counts).argsort(descending=True)[:short]] += 1
-    return torch.arange(len(counts)).repeat_interleave(counts).tolist()
+    return torch.arange(len(counts), device="cpu").repeat_interleave(counts).tolist()

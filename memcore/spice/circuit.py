@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._tensor import as_tensor
 from memcore._text import shown
 from memcore.circuit import CellLaw, Drive, OfDevice, Ohmic, SeriesElement, Solution
 from memcore.circuit.array import ArrayCircuit
@@ -156,7 +157,7 @@ def _wires(wires: Wires, g: Tensor, array: int) -> Wires:
     }
     full: dict[str, Any] = {}
     for name, shape in shapes.items():
-        value = torch.as_tensor(getattr(wires, name), dtype=torch.float64)
+        value = as_tensor(getattr(wires, name), dtype=torch.float64)
         full[name] = _expanded(f"wires.{name}", _doubles(value), shape)[array]
     return dataclasses.replace(wires, **full)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcore._tensor import as_tensor
 from memcore.circuit import (
     CellLaw,
     Ohmic,
@@ -118,12 +119,12 @@ def _own(element: Any, what: str, arguments: str) -> Callable[..., Any]:
 
 
 def _table(value: float | Tensor, like: Tensor) -> list[list[float]]:
-    cells = torch.as_tensor(value, dtype=like.dtype).expand(like.shape)
+    cells = as_tensor(value, dtype=like.dtype).expand(like.shape)
     return cells.tolist()
 
 
 def _sinh(law: Sinh, g: Tensor) -> Expression:
-    v0 = torch.as_tensor(law.v0, dtype=g.dtype)
+    v0 = as_tensor(law.v0, dtype=g.dtype)
     at = law.read_voltage
     size = _table(g * at / torch.sinh(at / v0) if at else g * v0, g)
     volts = _table(v0, g)
@@ -153,7 +154,7 @@ def _horner(coefficients: Any, u: str) -> str:
 
 def _transistor(element: Transistor, g: Tensor) -> Expression:
     assert element.gate_voltage is not None
-    over = _table(element.gate_voltage - torch.as_tensor(element.threshold, dtype=g.dtype), g)
+    over = _table(element.gate_voltage - as_tensor(element.threshold, dtype=g.dtype), g)
     gain, m = _table(element.gain, g), element.modulation
 
     def current(u: str, i: int, j: int) -> str | None:

@@ -52,7 +52,7 @@ class Result:
             [word - self.values.get(f"m_{i}_{j}", word) for j, word in enumerate(row)]
             for i, row in enumerate(self.word_line.tolist())
         ]
-        return torch.tensor(voltages, dtype=torch.float64)
+        return torch.tensor(voltages, dtype=torch.float64, device="cpu")
 
     @property
     def cell_current(self) -> Tensor:
@@ -80,11 +80,11 @@ class Result:
         values = [
             [self.values.get(name.format(i, j), 0.0) for j in range(cols)] for i in range(rows)
         ]
-        return torch.tensor(values, dtype=torch.float64)
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
 
     def _lines(self, name: str, count: int) -> Tensor:
         values = [self.values.get(name.format(k), 0.0) for k in range(count)]
-        return torch.tensor(values, dtype=torch.float64)
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
 
 
 def run(netlist: str, *, timeout: float | None = None) -> Result:

@@ -64,7 +64,11 @@ def _held(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[floa
 
 def _column(name: str, given: Any, unit: str) -> Tensor:
     try:
-        column = given if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float64)
+        column = (
+            given
+            if isinstance(given, Tensor)
+            else torch.tensor(given, dtype=torch.float64, device="cpu")
+        )
     except (TypeError, ValueError, RuntimeError):
         raise ConfigError(
             f"{name} are a {type(given).__name__}; expected a tensor or a list of numbers in {unit}"

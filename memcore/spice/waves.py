@@ -68,7 +68,7 @@ def _tables(done: Printed) -> list[tuple[list[str], list[Tensor]]]:
         elif _ROW.match(line):
             rows.append([float(number) for number in line.split()[1:]])
     return [
-        (list(names), list(torch.tensor(rows, dtype=torch.float64).unbind(1)))
+        (list(names), list(torch.tensor(rows, dtype=torch.float64, device="cpu").unbind(1)))
         for names, rows in found.items()
         if rows
     ]

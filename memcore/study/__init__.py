@@ -5,8 +5,10 @@ writes a table, a CSV and a plot; `load` reads a results folder back, `report` m
 """
 
 from memcore._keywords import hint_all
+from memcore.study.axes import Axis, Sweep
 from memcore.study.composing import compose
-from memcore.study.config import Axis, General, Study, Sweep, read
+from memcore.study.compressing import Compression
+from memcore.study.config import General, Study, read
 from memcore.study.data import Dataset, Split
 from memcore.study.finishing import collect
 from memcore.study.in_place import InPlace
@@ -16,12 +18,15 @@ from memcore.study.page import report
 from memcore.study.planning import Unit
 from memcore.study.results import Difference, Results, Row
 from memcore.study.runner import plan, run
+from memcore.study.searching import search
 from memcore.study.training import Recipe
+from memcore.study.trials import Search, Trial
 from memcore.study.watching import Status, status
 from memcore.study.work import Plan, Result, evaluate
 
 __all__ = [
     "Axis",
+    "Compression",
     "Dataset",
     "Difference",
     "General",
@@ -31,11 +36,13 @@ __all__ = [
     "Result",
     "Results",
     "Row",
+    "Search",
     "Split",
     "Status",
     "Study",
     "Sweep",
     "TrainedDevice",
+    "Trial",
     "Unit",
     "collect",
     "compose",
@@ -45,6 +52,7 @@ __all__ = [
     "read",
     "report",
     "run",
+    "search",
     "status",
     "train_device",
 ]

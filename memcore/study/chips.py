@@ -1,5 +1,6 @@
 """Virtual chips of a network whose converters are calibrated on training images."""
 
+import copy
 import warnings
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from memcore.errors import NoEffectWarning
 from memcore.nn.calibration import calibrate
 from memcore.nn.feeding import run
+from memcore.nn.kinds import kind_of
 from memcore.study.data import Dataset
 from memcore.study.layered import Arrays, converted, each
 
@@ -15,7 +17,7 @@ from memcore.study.layered import Arrays, converted, each
 def chip(
     model: nn.Module, config: Arrays, dataset: Dataset, count: int, device: str, seed: int
 ) -> nn.Module:
-    """A memristive copy of a network, in evaluation mode.
+    """A memristive copy of a network, in evaluation mode; a plain one if it has no layers for it.
 
     Args:
         model: the digital network; left as it is.
@@ -25,6 +27,8 @@ def chip(
         device: torch device of the network.
         seed: seed of the chip.
     """
+    if not any(kind_of(module) for module in model.modules()):
+        return copy.deepcopy(model).eval()  # a compression has put look-ups in place of the layers
     network = converted(model, config, seed).eval()
     calibrated(network, config, dataset, count, device)
     return network

@@ -18,11 +18,22 @@ from memcore.errors import StudyError
 from memcore.registry.specs import PluginSpec, plain
 from memcore.study.config import General
 from memcore.study.files import encoded, write_atomic
+from memcore.study.life import Life
 from memcore.study.training import Recipe
+from memcore.study.trial import tried
 
 _WIDE: Final = 98  #: characters of a line
 #: Settings of `[crossbar]` that are tables of their own.
-_TABLES: Final = ("device", "mapper", "programmer", "nonidealities", "dac", "adc", "training")
+_TABLES: Final = (
+    "device",
+    "mapper",
+    "programmer",
+    "nonidealities",
+    "dac",
+    "adc",
+    "lanes",
+    "training",
+)
 _HEAD: Final = (
     "A study with every default written out, its unit in brackets, its range, its meaning and its "
     "source. A line such as `# name =` is a setting that is absent, which the texts also call None."
@@ -37,7 +48,9 @@ def compose(path: str | Path, device: PluginSpec, **crossbar: Any) -> Path:
     """Write a study file in which every parameter of the chosen plugins stands with its source.
 
     `memcore.study.run` accepts the file as it is: it evaluates the small network that comes with
-    memcore on five chips of the crossbars, and ends with a sweep to uncomment.
+    memcore on five chips of the crossbars, and ends with a sweep to uncomment. One small layer is
+    written and read before the file is, so that parts that do not go together are refused here; an
+    effect that waits for time, cycles or reads gets a month, or a million of them.
 
     Args:
         path: path of the file, such as "study.toml"; its stem is the name of the study.
@@ -50,7 +63,7 @@ def compose(path: str | Path, device: PluginSpec, **crossbar: Any) -> Path:
 
     Raises:
         StudyError: the file is there already, or cannot be written.
-        ConfigError: a plugin or a setting does not exist or does not fit.
+        ConfigError: a plugin or a setting does not exist or does not fit, or not to another.
 
     Examples:
         >>> memcore.study.compose("mine.toml", "vteam", adc="uniform")  # doctest: +SKIP
@@ -59,18 +72,20 @@ def compose(path: str | Path, device: PluginSpec, **crossbar: Any) -> Path:
     config = CrossbarConfig(device=device, **crossbar)
     if place.exists():
         raise StudyError(f"'{place}' exists already; expected the name of a new file")
-    write_atomic(place, encoded(text(_name(place.stem), config)))
+    write_atomic(place, encoded(text(_name(place.stem), config, tried(config))))
     return place
 
 
-def text(name: str, config: CrossbarConfig) -> str:
+def text(name: str, config: CrossbarConfig, life: Life | None = None) -> str:
     """The content of a study file.
 
     Args:
         name: name of the study.
         config: crossbars of the study.
+        life: what passes before the evaluation; nothing by default.
     """
-    general = General(name=name, checkpoint="digits_vgg").model_dump(mode="json")
+    passed = {} if life is None else life.model_dump()
+    general = General(name=name, checkpoint="digits_vgg", **passed).model_dump(mode="json")
     recipe = {name: field.default for name, field in Recipe.model_fields.items()}
     lines = [
         *_comment(f"Written by memcore {__version__}. {_HEAD}"),
@@ -110,6 +125,9 @@ def _crossbar(config: CrossbarConfig) -> Iterator[str]:
             yield from _comment(f'crossbar.{key}.name = "uniform", say; absent here')
         else:
             yield from _plugin(f"[crossbar.{key}]", plugin)
+    yield from _comment("", f"lanes: {meanings['lanes']}")
+    for lane in values["lanes"]:
+        yield from ("[[crossbar.lanes]]", *(_entry(key, each) for key, each in lane.items()))
     yield from _comment("", f"training: {meanings['training']}")
     yield from _section("crossbar.training", values["training"], _meanings(Rehearsal))
 

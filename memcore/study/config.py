@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     Strict,
     ValidationError,
@@ -20,23 +19,18 @@ from memcore._text import did_you_mean
 from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import ConfigError, StudyError
 from memcore.registry.specs import plain
+from memcore.study.axes import LARGEST, LONGEST, NAME, TABLE, Axis, Sweep
+from memcore.study.compressing import Compression
 from memcore.study.hardware import settled
 from memcore.study.in_place import InPlace
 from memcore.study.life import Amount, Kelvin
 from memcore.study.training import Recipe, Whole
 
 _PACKAGED = Path(__file__).parent
-Scalar = bool | int | float | str
-Scale = Literal["auto", "linear", "log", "category"]
-#: Columns of the CSV that an axis cannot be named after.
-RESERVED = ("sweep", "chips", "samples", "baseline", "mean", "ci95", "low", "high", "drop")
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-_LARGEST = 1e300  # of what is plotted and multiplied
-_LONGEST = 100  # characters of a name, which becomes part of the names of files
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = TABLE
 
 
 def _named(value: Any) -> Any:
@@ -68,17 +62,22 @@ def _plain(value: Any) -> Any:
     return plain(value)
 
 
-def _factor(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | list | tuple):
-        raise ConfigError("a path is moved by a number or to a list of settings")
-    return value
-
-
-Factor = Annotated[int | float | tuple[Any, ...], BeforeValidator(_factor)]
 Component = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
-Tight = Annotated[float, Strict(), Field(gt=0, le=_LARGEST, allow_inf_nan=False)]
+Tight = Annotated[float, Strict(), Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+
+
+class Reference(_Section):
+    """A published value that the digital network is compared with.
+
+    Attributes:
+        value: value of the metric, of an accuracy in percent.
+        source: where it was published.
+    """
+
+    value: Annotated[float, Strict(), Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+    source: str = ""
 
 
 class General(_Section):
@@ -88,14 +87,16 @@ class General(_Section):
         name: name of the results folder.
         title: title of the plot; the name when empty.
         note: text under the plot.
-        model: network: "digits_vgg", "digits_lstm", "digits_mlp", "lenet5", "vgg16" or
+        model: network: "digits_vgg", "digits_lstm", "digits_mlp", "mnist_mlp", "orders_gpt",
+            "matrix", "lenet5", "vgg16" or "package.module:function", or `{ name, parameters }`.
+        data: data set: "digits", "orders", "products", "mnist", "cifar10" or
             "package.module:function", or `{ name, parameters }`.
-        data: data set: "digits", "mnist", "cifar10" or "package.module:function", or `{ name,
-            parameters }`.
         metric: how outputs are judged: "accuracy" of one label for each sample, "sequence" of many,
             "mse", "rmse", "mae" or "r2" of numbers, or "package.module:function", a function of
             all outputs and all targets that returns a number, better if larger; or `{ name,
             parameters }`.
+        reference: published value that the digital network is compared with, `{ value, source }`;
+            of an accuracy in percent.
         cost: cost models that price an inference at each point, beside the metric: a name of
             `memcore.costs` or `{ name, parameters }` each.
         checkpoint: weights to load: a safetensors file, or "digits_vgg", which come with memcore.
@@ -121,12 +122,13 @@ class General(_Section):
             the temperature of the network when absent.
     """
 
-    name: str = Field(default="study", pattern=_NAME, max_length=_LONGEST)
+    name: str = Field(default="study", pattern=NAME, max_length=LONGEST)
     title: str = ""
     note: str = ""
     model: Component = {"name": "digits_vgg"}
     data: Component = {"name": "digits"}
     metric: Component = {"name": "accuracy"}
+    reference: Reference | None = None
     cost: Annotated[tuple[Component, ...], BeforeValidator(_listed)] = ()
     checkpoint: Annotated[str | None, BeforeValidator(_or_none)] = None
     chips: Whole = Field(default=5, ge=1)
@@ -158,108 +160,12 @@ class General(_Section):
         return self
 
 
-class Axis(_Section):
-    """One quantity that a sweep varies.
-
-    Attributes:
-        values: values of the axis, in order. A list, such as the two sizes of a `tile`, is shown as
-            "16 x 16".
-        label: label in the plot and the table; the name of the axis when empty.
-        unit: unit shown behind the label.
-        scale: scale of the axis in the plot.
-        moves: dotted paths into `[crossbar]`, or `age`, `cycles`, `reads`, `temperature`,
-            `age_temperature` of `[study]`, or `in_place.KEY`, each with a factor (the path gets
-            value x factor) or with a list (the path gets the entry beside the value); all move
-            together.
-    """
-
-    values: tuple[Scalar, ...] = Field(min_length=1)
-    label: str = ""
-    unit: str = ""
-    scale: Scale = "auto"
-    moves: dict[str, Factor] = {}
-
-    @field_validator("values", mode="before")
-    @classmethod
-    def _are_shown(cls, values: Any) -> Any:
-        if not isinstance(values, list | tuple):
-            return values
-        for value in values:
-            if isinstance(value, Mapping):
-                raise ConfigError(
-                    f"the value {dict(value)!r} is a table; give a word for each here, and the "
-                    "tables in moves = { path = [...] }"
-                )
-        return [_shown(value) if isinstance(value, list | tuple) else value for value in values]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        numbers = all(_is_number(value) for value in self.values)
-        for value in self.values:
-            if _is_number(value) and not abs(value) <= _LARGEST:  # type: ignore[arg-type]
-                raise ConfigError(f"the value {value} is no finite number")
-        if self.scale in ("log", "linear") and not numbers:
-            raise ConfigError(
-                f"scale {self.scale!r} of the values {list(self.values)}, which are not all "
-                'numbers; expected "category" or "auto"'
-            )
-        if self.scale == "log" and min(self.values) <= 0:  # type: ignore[operator]
-            raise ConfigError(
-                f'scale "log" of the values {list(self.values)}; expected numbers above 0'
-            )
-        for path, move in self.moves.items():
-            if isinstance(move, tuple) and len(move) != len(self.values):
-                raise ConfigError(
-                    f"moves {path!r} to {len(move)} settings, but there are "
-                    f"{len(self.values)} values; expected one for each"
-                )
-            if not isinstance(move, tuple) and not numbers:
-                raise ConfigError(
-                    f"moves {path!r} by the factor {move}, but the values {list(self.values)} "
-                    "are not all numbers; give a list of settings instead"
-                )
-        return self
-
-    def settings(self, position: int) -> dict[str, Any]:
-        """The setting of each path at `values[position]`."""
-        value = self.values[position]
-        return {path: _moved(value, move, position) for path, move in self.moves.items()}
-
-
-class Sweep(_Section):
-    """One `[[sweep]]`: a panel of the plot and a part of the table.
-
-    Attributes:
-        name: name of the sweep and of its files.
-        title: title of the panel; the name when empty.
-        note: line under the title of the panel; the effects that are on when empty.
-        axes: axes by name; several make a full grid. A dotted path with a list of values is the
-            short form of an axis that moves this one path.
-        set: the same paths, set for the whole sweep before the axes move.
-    """
-
-    name: str = Field(pattern=_NAME, max_length=_LONGEST)
-    title: str = ""
-    note: str = ""
-    axes: dict[str, Axis] = {}
-    set: dict[str, Any] = {}
-
-    @field_validator("axes", mode="before")
-    @classmethod
-    def _short_forms(cls, axes: Any) -> Any:
-        if not isinstance(axes, Mapping):
-            return axes
-        taken = [name for name in axes if name in RESERVED]
-        if taken:
-            raise ConfigError(f"an axis cannot be named {taken[0]!r}, which is a column of the CSV")
-        return {name: _axis(name, axis) for name, axis in axes.items()}
-
-
 class Study(_Section):
     """A whole study; `read` makes one from a file or a mapping."""
 
     study: General = General()
     train: Recipe = Recipe()
+    compress: Compression | None = None
     in_place: InPlace | None = None
     crossbar: Annotated[dict[str, Any], BeforeValidator(_plain)] = {}
     sweep: tuple[Sweep, ...] = (Sweep(name="point"),)
@@ -324,43 +230,13 @@ def _content(source: Study | Mapping[str, Any] | str | Path) -> tuple[dict[str, 
     if not isinstance(source, str | Path):
         raise StudyError(f"a study is {source!r}; expected a path, a name, a mapping or a Study")
     path = Path(source)
-    if path.name in packaged() and not path.suffix and not path.exists():
+    if path.name in packaged() and not path.suffix and not path.is_file():
         path = _PACKAGED / f"{path.name}.toml"
     brought = f"memcore brings the studies {', '.join(packaged())}"
     try:
         return _toml.read(path, "study file", otherwise=brought), path.resolve().parent, str(path)
     except ConfigError as error:
         raise StudyError(str(error)) from None
-
-
-def _axis(name: str, axis: Any) -> Any:
-    if isinstance(axis, Axis):
-        return axis
-    if isinstance(axis, list | tuple):
-        axis = {"values": axis}
-    if not isinstance(axis, Mapping) or axis.get("moves"):
-        return axis
-    values = axis.get("values", [])
-    return {**axis, "moves": {name: values}} if isinstance(values, list | tuple) else axis
-
-
-def _shown(value: Any) -> str:
-    """A list in the form for reading, such as 16 x 16."""
-    sizes = all(isinstance(each, int) for each in value)
-    return (" x " if sizes else ", ").join(map(str, value))
-
-
-def _moved(value: Scalar, move: Any, position: int) -> Any:
-    if isinstance(move, tuple):
-        return move[position]
-    if isinstance(value, int) and isinstance(move, int):
-        return value * move
-    # 0.1 * 3 is 0.30000000000000004; nobody means the last digits.
-    return float(f"{float(value) * float(move):.12g}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
@@ -394,6 +270,7 @@ def _keys_at(place: list[int | str]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "study": General,
         "train": Recipe,
+        "compress": Compression,
         "in_place": InPlace,
         "sweep": Sweep,
     }

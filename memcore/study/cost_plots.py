@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from memcore.study.decades import by_decades
 from memcore.study.prices import FIGURES
 from memcore.study.results import Results, name_of
 
@@ -53,7 +54,7 @@ def panels(grid: Any, results: Results, colours: Any, markers: Any) -> None:
                 )
             _front(axes, [(x, factor * y) for _, x, y, on in priced if on])
             if max(x for _, x, _, _ in priced) > 3 * min(x for _, x, _, _ in priced) > 0:
-                axes.set_xscale("log")
+                by_decades(axes)
             else:
                 axes.locator_params(axis="x", nbins=5)
                 axes.ticklabel_format(axis="x", useOffset=False)

@@ -1,7 +1,7 @@
 """Pricing the points of a study: one inference of the first chip by each cost model."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ def require_models(general: General) -> None:
 def with_prices(
     results: Results,
     identity: Sequence[str],
-    network: tuple[nn.Module, Dataset],
+    network: tuple[Callable[[int], nn.Module], Dataset],
     todo: Sequence[Point],
     configs: Sequence[Arrays],
 ) -> Results:
@@ -52,7 +52,7 @@ def with_prices(
     Args:
         results: all points of a study.
         identity: what tells one study, network and data set from another.
-        network: the digital network and the data set that it is judged on.
+        network: the digital network of a point, and the data set that it is judged on.
         todo: points of the study.
         configs: crossbars of each point.
 
@@ -62,12 +62,12 @@ def with_prices(
     study = results.study
     if not study.study.cost:
         return results
-    known, prices = _known(results.folder), {}
-    for point, config in zip(todo, configs, strict=True):
+    (model, dataset), known, prices = network, _known(results.folder), {}
+    for number, (point, config) in enumerate(zip(todo, configs, strict=True)):
         mark = _mark(study, identity, point)
         priced = _of(known, point, mark, study)
         if priced is None:
-            priced = _priced(study, network, point, config)
+            priced = _priced(study, (model(number), dataset), point, config)
             known[point.name] = {"mark": mark, **{each.model: _plain(each) for each in priced}}
             write_json(results.folder / COSTS, known)
         prices[point.name] = priced
@@ -96,7 +96,8 @@ def _known(folder: Path) -> dict[str, Any]:
 def _mark(study: Study, identity: Sequence[str], point: Point) -> str:
     lived = point.life.model_dump(exclude_defaults=True)
     models = [dict(spec) for spec in study.study.cost]
-    return digest_json([*identity, point.crossbar, lived, models])
+    recipe = [] if point.compress is None else [point.compress.model_dump(mode="json")]
+    return digest_json([*identity, point.crossbar, lived, models, *recipe])
 
 
 def _of(

@@ -1,4 +1,4 @@
-"""Images for studies: scikit-learn's digits, MNIST, CIFAR-10 from its files, or a function's."""
+"""Data for studies: digits, texts and products made by rule, files, or a function's."""
 
 import gzip
 import zlib
@@ -15,6 +15,8 @@ from memcore._text import needed
 from memcore.errors import StudyError
 from memcore.study.components import build
 from memcore.study.files import is_regular
+from memcore.study.orders import WORDS, told
+from memcore.study.products import vectors
 
 CIFAR10_PAGE: Final = "https://www.cs.toronto.edu/~kriz/cifar.html"
 CIFAR10_TRAIN: Final = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
@@ -99,12 +101,62 @@ def digits() -> Dataset:
     # RandomState's stream is frozen by numpy's compatibility policy, so the split is for ever.
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     held = torch.cat([order[labels[order] == c][:DIGITS_TEST_PER_CLASS] for c in range(10)])
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    is_test = torch.zeros(len(labels), dtype=torch.bool, device="cpu")
     is_test[held] = True
     return Dataset(
         train=Split(images[~is_test], labels[~is_test]),
         test=Split(images[is_test], labels[is_test]),
         augment={"shift": 1},
+    )
+
+
+def orders(train: int = 4000, test: int = 500) -> Dataset:
+    """Texts of a small language, whose words are to be foretold: sixteen orders at a counter.
+
+    "ann tea . ben milk . ann tea ." A sample is the words of a text, int64 [47], and its labels are
+    the words behind them. Those of the test texts are -100, which the metric `sequence` does not
+    judge, but for what somebody wants who was there before: who knows only what there is to eat is
+    right once in eight.
+
+    Args:
+        train: number of texts to learn from.
+        test: number of texts to be judged.
+    """
+    words, is_known = told(train + test)
+    inputs, labels = words[:, :-1], words[:, 1:]
+    judged = torch.where(is_known[:, 1:], labels, -100)
+    return Dataset(
+        train=Split(inputs[:train], labels[:train]),
+        test=Split(inputs[train:], judged[train:]),
+        classes=len(WORDS),
+    )
+
+
+def products(size: int = 20, train: int = 12_000, noise: float = 0.3) -> Dataset:
+    """Noisy products of one matrix with vectors, by which that matrix is to be learned.
+
+    Weights are uniform between -0.5 and 0.5, inputs normal with a standard deviation of 1. The test
+    inputs are the unit vectors and their targets the columns of the matrix, so that the metric
+    `rmse` of a network of one matrix is the error of its weights.
+
+    Args:
+        size: number of inputs, and of outputs.
+        train: number of vectors to learn from.
+        noise: standard deviation of what is added to each output of these.
+
+    Raises:
+        StudyError: a number is too small.
+    """
+    if min(size, train) < 1 or not noise >= 0:
+        raise StudyError(
+            f"size = {size!r}, train = {train!r} and noise = {noise!r} came; expected at least one "
+            "input and one vector, and a noise of 0 or more"
+        )
+    matrix, inputs, outputs = vectors(size, train, noise)
+    return Dataset(
+        train=Split(inputs, outputs),
+        test=Split(torch.eye(size, device="cpu"), matrix.T.clone()),
+        classes=size,
     )
 
 
@@ -156,7 +208,7 @@ def _read_batch(file: Path) -> Tensor:
         raise StudyError(
             f"CIFAR-10 is not complete: '{file}' is missing; get cifar-10-binary.tar.gz "
             f"from the CIFAR-10 page of the University of Toronto ({CIFAR10_PAGE}), unpack it and "
-            'give its folder: data = { name = "cifar10", folder = "..." }'
+            'give its folder: --data FOLDER, or data = { name = "cifar10", folder = "..." }'
         )
     if not content or len(content) % CIFAR10_RECORD:
         raise StudyError(
@@ -225,6 +277,8 @@ def _read_idx(folder: Path, name: str) -> Tensor:
 
 DATASETS: Final[dict[str, Callable[..., Any]]] = {
     "digits": digits,
+    "orders": orders,
+    "products": products,
     "cifar10": cifar10,
     "mnist": mnist,
 }
@@ -246,6 +300,11 @@ def dataset(component: Mapping[str, Any], folder: Path) -> Dataset:
     options = dict(component)
     if options["name"] in FOLDERS:
         options["folder"] = folder / str(options.get("folder", FOLDERS[options["name"]]))
+    elif "folder" in options and options["name"] in DATASETS:
+        raise StudyError(
+            f"data {options['name']!r} came with the folder {str(options['folder'])!r}, but needs "
+            f"no files; expected no folder, or data = {' or '.join(map(repr, FOLDERS))}"
+        )
     built = build("data", options, DATASETS, folder)
     if not isinstance(built, Dataset):
         raise StudyError(

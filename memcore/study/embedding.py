@@ -17,10 +17,8 @@ def expand_devices(crossbar: dict[str, Any], folder: Path) -> None:
         ConfigError: there is no such file, or it holds something else.
     """
     for table in (crossbar, *(crossbar[pattern] for pattern in patterns(crossbar))):
-        if isinstance(table, dict) and "device" in table:
-            table["device"] = device_file.expanded(table["device"], folder)
-        if isinstance(table, dict) and "nonidealities" in table:
-            table["nonidealities"] = _effects(table["nonidealities"], folder)
+        if isinstance(table, dict):
+            table.update(device_file.table_expanded(table, folder))
 
 
 def _effects(specs: Any, folder: Path) -> Any:
@@ -70,4 +68,6 @@ def _setting(path: str, value: Any, folder: Path) -> Any:
             return device_file.expanded(value, folder)
         if setting == "nonidealities":
             return _effects(value, folder)
+        if setting == "lanes" and isinstance(value, list):
+            return device_file.lanes_expanded(value, folder)
     return value

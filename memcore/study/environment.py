@@ -6,9 +6,11 @@ from typing import Any
 from memcore._version import __version__
 from memcore.crossbar.config import CrossbarConfig
 from memcore.registry.instances import registries
-from memcore.registry.specs import plugin, provided_name
+from memcore.registry.provenance import provenance_of
+from memcore.registry.specs import PluginSpec, plugin
 from memcore.report.provenance import config_provenance
 from memcore.study import sources
+from memcore.study.compressing import Compression
 from memcore.study.files import digest_json
 from memcore.study.in_place import InPlace
 
@@ -30,18 +32,18 @@ def plugins(configs: Iterable[CrossbarConfig]) -> list[dict[str, Any]]:
 
 def rules(recipes: Iterable[InPlace | None]) -> list[dict[str, Any]]:
     """The update rules by which chips are trained in place, as `plugins` tells of the others."""
-    used = {}
-    for recipe in recipes:
-        if recipe is not None:
-            rule = plugin("updates", recipe.rule)
-            name = provided_name(rule)
-            used[name] = {
-                "kind": "updates",
-                "name": name,
-                "distribution": "",
-                "version": "",
-                "code": _code(type(rule)),
-            }
+    return _used("updates", (recipe.rule for recipe in recipes if recipe is not None))
+
+
+def passes(recipes: Iterable[Compression | None]) -> list[dict[str, Any]]:
+    """The passes by which the network is compressed, likewise."""
+    specs = (spec for recipe in recipes if recipe is not None for spec in recipe.passes)
+    return _used("compressions", specs)
+
+
+def _used(kind: str, specs: Iterable[PluginSpec]) -> list[dict[str, Any]]:
+    described = (_described(provenance_of(plugin(kind, spec))) for spec in specs)
+    used = {each["name"]: each for each in described}
     return [used[name] for name in sorted(used)]
 
 

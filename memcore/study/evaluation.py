@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from memcore.errors import MemcoreError, StudyError
+from memcore.errors import MemcoreError, NotFiniteError, StudyError
 from memcore.random import Stream
 from memcore.study.chips import chip
 from memcore.study.config import General
@@ -51,7 +51,7 @@ def _outputs(
         targets = test.labels[start : start + general.batch].to(device)
         outputs = forward(model, dataset, test.images[start : start + general.batch], device)
         if not torch.isfinite(outputs).all():
-            raise StudyError(
+            raise NotFiniteError(
                 f"the network's outputs are not finite for {len(targets)} test images; expected "
                 "finite numbers: look at the weights, and at the device's conductances"
             )

@@ -48,7 +48,7 @@ def finish(
 
 def _with_prices(results: Results, folder: Folder, bench: Bench | None) -> Results:
     if bench is not None:
-        network, content = (bench.model, bench.dataset), bench.content
+        network, content = (bench.network, bench.dataset), bench.content
         parts = folder.subject.parts
         return with_prices(results, parts, network, content.points, content.configs)
     results = with_known_prices(results, folder.subject.parts, folder.points)

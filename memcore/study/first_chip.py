@@ -1,28 +1,27 @@
 """The first chip of a study, built again to look at: what its cells hold, what its wires take."""
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.contract import hookimpl
 from memcore.contracts.mapper import Reference
-from memcore.contracts.product import Product
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.given import drive_of
-from memcore.crossbar.product import circuit_of
-from memcore.errors import MemcoreError, StudyError
+from memcore.errors import MemcoreError, NoEffectWarning, StudyError
 from memcore.nn.kinds import kind_of
 from memcore.nn.walk import named_matrices
 from memcore.registry.instances import manager
+from memcore.report.wires import Loss, loss_of
 from memcore.study.evaluation import chip_seed
 from memcore.study.layered import Arrays, arrays, converted, each
+from memcore.study.life import Life
 from memcore.study.models import MODELS
 from memcore.study.network import Networks
 from memcore.study.results import Results
@@ -31,7 +30,6 @@ from memcore.study.sweeps import configuration, points
 #: Numbers of weights beyond which a layer is left out, so that a page is written in bounded time.
 _MOST_WEIGHTS: Final = 600_000
 _MOST_SOLVED: Final = 160_000  #: where writing is more than one step, or wires are solved
-_FIELDS: Final = 32  #: fields of a map on each side
 
 
 @dataclass(frozen=True)
@@ -42,33 +40,13 @@ class Held:
         kind: "positive", "negative" or "reference": how their currents enter the sum.
         targets: targets of the cells in S.
         held: what the cells conduct right after writing in S.
+        aged: what they conduct after the longest life of the study in S; None if nothing passes.
     """
 
     kind: str
     targets: Tensor
     held: Tensor
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What the wires take from the cells of one array when all word lines are driven alike.
-
-    Attributes:
-        quantity: "voltage" that does not reach a cell, or "conductance" that does not count where
-            an effect approximates the wires; both as parts of the whole.
-        array: number of the array that loses most on average.
-        shape: numbers of its driven word lines and its bit lines.
-        shares: losses [rows, cols] of fields of cells.
-        mean: mean loss.
-        largest: loss of the cell that loses most.
-    """
-
-    quantity: str
-    array: int
-    shape: tuple[int, int]
-    shares: Tensor
-    mean: float
-    largest: float
+    aged: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +72,13 @@ class FirstChip:
         at: which crossbars it has, in words.
         matrices: its weight matrices.
         left_out: names of layers that are too large to be built again.
+        life: what its aged cells lived through.
     """
 
     at: str
     matrices: tuple[Seen, ...]
     left_out: tuple[str, ...]
+    life: Life = field(default_factory=Life)
 
 
 @torch.no_grad()
@@ -120,6 +100,8 @@ def first_chip(results: Results, *, own_code: bool = False) -> FirstChip:
         raise StudyError(
             f"the network {name!r} is code of the study's own, which a report does not run unasked"
         )
+    if results.study.compress is not None:
+        raise StudyError("it holds a compressed network, which a report does not train again")
     try:
         at, config = _crossbars(results)
         model = Networks(results.study, results.folder, torch.device("cpu")).loaded()
@@ -127,15 +109,31 @@ def first_chip(results: Results, *, own_code: bool = False) -> FirstChip:
         if not taken:
             raise StudyError(f"its layers are too large to be built again: {', '.join(left_out)}")
         chip, targets = _written(model, taken, chip_seed(general, 0))
+        crossbars = {name: each.crossbar for name, (_, each) in named_matrices(chip).items()}
+        losses = {name: loss_of(crossbar) for name, crossbar in crossbars.items()}
+        life = _longest(results)
+        _pass_over(chip, life)
         seen = [
-            Seen(name, tuple(_held(matrix.crossbar, targets[name])), loss_of(matrix.crossbar))
-            for name, (_, matrix) in named_matrices(chip).items()
+            Seen(name, tuple(_held(each, targets[name], life.passes)), losses[name])
+            for name, each in crossbars.items()
         ]
     except StudyError:
         raise
     except (MemcoreError, RuntimeError, OSError, LookupError) as error:  # whatever a model raises
         raise StudyError(str(error)) from error
-    return FirstChip(at, tuple(seen), tuple(left_out))
+    return FirstChip(at, tuple(seen), tuple(left_out), life)
+
+
+def _longest(results: Results) -> Life:
+    """The life of the study in which most time passes, or else most cycles and reads."""
+    lives = [point.life for point in points(results.study)]
+    return max(lives, key=lambda life: (life.age, life.cycles, life.reads))
+
+
+def _pass_over(chip: nn.Module, life: Life) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)  # the run has told it
+        life.pass_over(chip)
 
 
 def _crossbars(results: Results) -> tuple[str, Arrays]:
@@ -191,14 +189,16 @@ def _written(model: nn.Module, config: Arrays, seed: int) -> tuple[nn.Module, di
         hooks.unregister(listener)
 
 
-def _held(crossbar: Crossbar, target: Tensor) -> Iterator[Held]:
+def _held(crossbar: Crossbar, target: Tensor, aged: bool = False) -> Iterator[Held]:
     """The used cells of a matrix, by how their currents enter the sum."""
     held = crossbar.programmed.expand(target.shape)
+    now = crossbar.cells.conductance.expand(target.shape)
     kinds = _kinds(crossbar.cells)
     for number, kind in enumerate(("positive", "negative", "reference")):
         chosen = kinds == number
         if bool(chosen.any()):
-            yield Held(kind, target[chosen].double(), held[chosen].double())
+            parts = [each[chosen].double() for each in (target, held, now)]
+            yield Held(kind, *parts[: 3 if aged else 2])
 
 
 def _kinds(cells: Cells) -> Tensor:
@@ -206,7 +206,7 @@ def _kinds(cells: Cells) -> Tensor:
     tiling = cells.tiling
     shape = (tiling.arrays, tiling.array_rows, tiling.array_cols)
     full = [part for part in cells.parts if not isinstance(part, Reference)]
-    kinds = torch.full(shape, -1)
+    kinds = torch.full(shape, -1, device="cpu")
     for array in range(tiling.arrays):
         part, _, row_tile, col_tile = tiling.place(array)
         rows = min(tiling.rows - row_tile * tiling.array_rows, tiling.array_rows)
@@ -214,34 +214,3 @@ def _kinds(cells: Cells) -> Tensor:
         kinds[array, :rows, :cols] = 0 if full[part].sign > 0 else 1
         kinds[array, :rows, tiling.data_cols : tiling.data_cols + tiling.references] = 2
     return kinds
-
-
-def loss_of(crossbar: Crossbar) -> Loss | None:
-    """What the wires of a matrix take, in the array that loses most."""
-    cells, product = crossbar.cells, crossbar.cells.effects.product
-    g = cells.conductance.double()
-    circuit = circuit_of(product, g)
-    tiling = cells.tiling
-    volts = torch.full((tiling.groups, tiling.rows), cells.config.read_voltage, dtype=g.dtype)
-    volts = volts if tiling.groups > 1 else volts[0]
-    if circuit is not None and circuit.wires is None:
-        return None
-    if circuit is not None:
-        drive = drive_of(volts, tiling, len(circuit.g))
-        shares = 1 - circuit.solve(drive).cell_voltage / cells.config.read_voltage
-        return _largest("voltage", shares, drive.word_line != 0)
-    if not isinstance(product, Product) or not product.is_linear:
-        return None
-    driven = drive_of(volts, tiling, len(g)).word_line != 0
-    whole = g.clamp(min=torch.finfo(torch.float32).tiny)
-    return _largest("conductance", 1 - product.matrix(g) / whole, driven)
-
-
-def _largest(quantity: str, shares: Tensor, driven: Tensor) -> Loss:
-    counted = shares.masked_fill(~driven.unsqueeze(-1), torch.nan)
-    array = int(counted.flatten(1).nanmean(1).nan_to_num(nan=-1.0).argmax())
-    of = shares[array][driven[array]]
-    rows, cols = of.shape
-    fields = (min(rows, _FIELDS), min(cols, _FIELDS))
-    mapped = F.adaptive_avg_pool2d(of[None, None], fields)[0, 0]
-    return Loss(quantity, array, (rows, cols), mapped, float(of.mean()), float(of.max()))

@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from memcore.errors import NotFiniteError, StudyError
 from memcore.study import checkpoints, data, metrics, models
+from memcore.study.compressing import Smaller
 from memcore.study.config import Study
 from memcore.study.costs import require_models
 from memcore.study.data import Dataset
 from memcore.study.evaluation import judged
+from memcore.study.growing import Grown
 from memcore.study.layered import each
 from memcore.study.life import warn_if_nothing_passes
 from memcore.study.locks import Locks
@@ -74,10 +77,10 @@ class Head:
         store, content = Store(folder), self.content
         locks.join(alone=fresh)
         with locks.claiming():
-            store.claim(self.record, content.points, fresh=fresh)
+            smaller = store.claim(self.record, content.points, fresh=fresh)
             if fresh:
                 Units(folder).end()
-            locks.join()
+            locks.join(alone=smaller is not None)
             store.report_strangers(content.points)
             networks = Networks(content.study, folder, self.device)
             model = networks.made(self.dataset, self.metric, content.configs, progress)
@@ -86,14 +89,28 @@ class Head:
                 checkpoints.digest(model),
                 checkpoints.digest_dataset(self.dataset),
             )
+            if smaller is not None:
+                self._go_on(Grown(store, smaller, subject, content.points), store)
+                locks.join()
             baseline = store.baseline(subject) or self._baseline(model, store, subject)
-        bench = Bench(model, self.dataset, self.metric, content)
+        seed = content.study.study.seed
+        compressing = Smaller(self.dataset, seed, self.device, self.metric.loss)
+        bench = Bench(model, self.dataset, self.metric, content, compressing)
         return Plan(subject, content.study, folder.absolute(), bench), baseline
+
+    def _go_on(self, grown: Grown, store: Store) -> None:
+        """Take the chips of a smaller study over, in an order that may be stopped anywhere."""
+        grown.take_units()
+        store.resolve(self.record)
+        grown.take_baseline()
 
     def _baseline(self, model: nn.Module, store: Store, subject: Subject) -> Score:
         general = self.content.study.study
         test = self.dataset.test.head(general.samples)
-        score = judged(model, self.dataset, test, general, self.metric)
+        try:
+            score = judged(model, self.dataset, test, general, self.metric)
+        except NotFiniteError as error:  # no point has a value then
+            raise StudyError(f"the digital network: {error}") from error
         store.write_baseline(score, subject)
         return score
 

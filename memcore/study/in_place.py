@@ -31,8 +31,8 @@ class InPlace(BaseModel):
         pair: which cells of a weight take pulses: "reference", "push_pull" or "one_sided"; the rule
             and the mapper decide when absent.
         headroom: how much larger than its largest weight a matrix may become.
-        start: weights that a chip begins with: "initial" ones, which were never trained, or those
-            of the digital network, "trained".
+        start: weights that a chip begins with: "initial" ones of its own, which were never trained,
+            or those of the digital network, "trained".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

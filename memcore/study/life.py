@@ -1,6 +1,6 @@
 """What the cells of a study live through between their writing and the evaluation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
@@ -13,6 +13,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.errors import NoEffectWarning, StudyError, warn
 from memcore.nn.verbs import age
 from memcore.registry.specs import provided_name
+from memcore.study.progress import lasting
 
 Amount = Annotated[float, Strict(), Field(ge=0, le=1e300, allow_inf_nan=False)]
 Kelvin = Annotated[float, Strict(), Field(gt=0, le=MOST_KELVIN, allow_inf_nan=False)]
@@ -32,6 +33,14 @@ class Life(BaseModel):
     def passes(self) -> bool:
         """Whether anything passes."""
         return bool(self.age or self.cycles or self.reads)
+
+    def __str__(self) -> str:
+        """What passes, in words; empty for nothing."""
+        parts = [lasting(self.age)] if self.age else []
+        parts += [f"{self.cycles:g} cycles"] if self.cycles else []
+        parts += [f"{self.reads:g} reads"] if self.reads else []
+        hot = f" at {self.age_temperature:g} K" if parts and self.age_temperature else ""
+        return " and ".join(parts) + hot
 
     def pass_over(self, chip: nn.Module) -> None:
         """Let it pass over a converted network.
@@ -80,8 +89,7 @@ def warn_if_nothing_passes(
     every = list(lives)
     if any(each.passes for each in every):
         return
-    waiting = [effect for config in configs for effect in config.nonidealities if _ages(effect)]
-    names = dict.fromkeys(provided_name(effect) for effect in waiting)
+    names = dict.fromkeys(provided_name(effect) for effect in waiting(configs))
     if any(each.age_temperature is not None for each in every):
         names["age_temperature"] = None
     if names:
@@ -90,6 +98,23 @@ def warn_if_nothing_passes(
             "evaluation; give age, cycles or reads in [study], or make them an axis",
             NoEffectWarning,
         )
+
+
+def waiting(configs: Iterable[CrossbarConfig]) -> list[NonIdeality]:
+    """The effects that do something only once time, cycles or reads have passed.
+
+    Those of single lanes are among them, those of devices are not, which no one has asked for.
+    """
+    kinds = [kind for config in configs for kind in config.of_lanes or (config,)]
+    found = {id(effect): effect for kind in kinds for effect in _asked_for(kind) if _ages(effect)}
+    return list(found.values())
+
+
+def _asked_for(config: CrossbarConfig) -> Iterator[NonIdeality]:
+    """The effects of a configuration beside those of its device, those left out aside."""
+    for effect in config.effects.values():
+        if any(effect is each for each in config.nonidealities):
+            yield effect
 
 
 def _ages(effect: NonIdeality) -> bool:

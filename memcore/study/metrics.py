@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from memcore.errors import MemcoreError, StudyError
+from memcore.errors import MemcoreError, NotFiniteError, StudyError
 from memcore.study.components import found, options_of
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -161,7 +161,9 @@ def metric(component: Mapping[str, Any], folder: Path) -> Metric:
             inspect.signature(function).bind(**options)
             built: Metric = function(**options)
             return built
-        inspect.signature(function).bind(torch.empty(0), torch.empty(0), **options)
+        inspect.signature(function).bind(
+            torch.empty(0, device="cpu"), torch.empty(0, device="cpu"), **options
+        )
     except TypeError as error:
         raise StudyError(f"metric {name!r}: {error}") from None
     except ValueError:  # some built-in functions have no signature
@@ -254,7 +256,7 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError, RuntimeError):
         number = math.nan
     if not math.isfinite(number):
-        raise StudyError(f"metric {name!r} gives {value!r}; expected one finite number")
+        raise NotFiniteError(f"metric {name!r} gives {value!r}; expected one finite number")
     return number
 
 

@@ -1,13 +1,16 @@
-"""Networks for studies: small ones for digits, LeNet-5, VGG-16, or what a function makes."""
+"""Networks for studies: small ones for digits, words and products, larger, or a function's."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 
 from memcore.errors import StudyError
 from memcore.study.components import build
+from memcore.study.gpt import Gpt
 
 POOL: Final = "pool"
 DIGITS_PLAN: Final = (32, 32, POOL, 64, 64, POOL, 128, POOL)
@@ -84,16 +87,75 @@ def digits_lstm(classes: int = 10) -> RowReader:
     return RowReader(width=8, hidden=64, classes=classes)
 
 
-def digits_mlp(classes: int = 10) -> nn.Sequential:
+def digits_mlp(classes: int = 10, levels: int | None = None) -> nn.Sequential:
     """Two layers without biases for 8 x 8 digits, 4.7 thousand weights.
 
     The first weights are spread evenly over `+- sqrt(6 / 64)`, the whole window of cells that hold
     them without headroom.
+
+    Args:
+        classes: number of outputs.
+        levels: even levels from end to end of this range that the first weights lie on; None for
+            any weights.
+
+    Raises:
+        StudyError: there are fewer than two levels.
     """
+    if levels is not None and not levels >= 2:
+        raise StudyError(f"levels = {levels!r}; expected at least 2, or none for any weights")
     layers = nn.Linear(64, 64, bias=False), nn.Linear(64, classes, bias=False)
     for layer in layers:
         nn.init.kaiming_uniform_(layer.weight)
+        if levels is not None:
+            _put_on_levels(layer.weight, math.sqrt(6 / layer.in_features), levels)
     return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1])
+
+
+class Middle(nn.Module):
+    """The square of `size` x `size` pixels in the middle of images, flat."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images [n, channels, height, width] to [n, channels * size**2]."""
+        top, left = ((length - self.size) // 2 for length in images.shape[-2:])
+        return images[..., top : top + self.size, left : left + self.size].flatten(1)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+def mnist_mlp(classes: int = 10) -> nn.Sequential:
+    """Two layers without biases for the middle 20 x 20 pixels of MNIST, 400-100-10.
+
+    The network on which Chen, Peng and Yu, IEEE Trans. Comput.-Aided Des. Integr. Circuits Syst.
+    37:3067 (2018), compare analog synapses; with rectifiers in place of their sigmoids. The first
+    weights are spread evenly over `+- sqrt(6 / inputs)` of a layer.
+    """
+    layers = nn.Linear(400, 100, bias=False), nn.Linear(100, classes, bias=False)
+    for layer in layers:
+        nn.init.kaiming_uniform_(layer.weight)
+    return nn.Sequential(Middle(20), layers[0], nn.ReLU(), layers[1])
+
+
+@torch.no_grad()
+def _put_on_levels(weight: Tensor, largest: float, levels: int) -> None:
+    step = 2 * largest / (levels - 1)
+    weight.copy_(((weight + largest) / step).round() * step - largest)
+
+
+def matrix(size: int = 20) -> nn.Linear:
+    """One matrix without a bias, whose first weights are spread over `+- sqrt(6 / size)`."""
+    layer = nn.Linear(size, size, bias=False)
+    nn.init.kaiming_uniform_(layer.weight)
+    return layer
+
+
+def orders_gpt(words: int = 15) -> Gpt:
+    """Two blocks of width 48 with four heads for the texts of `orders`, 58 thousand weights."""
+    return Gpt(words=words, width=48, blocks=2, heads=4)
 
 
 def vgg16(classes: int = 10) -> Vgg:
@@ -125,6 +187,9 @@ MODELS: Final[dict[str, Callable[..., Any]]] = {
     "digits_vgg": digits_vgg,
     "digits_lstm": digits_lstm,
     "digits_mlp": digits_mlp,
+    "mnist_mlp": mnist_mlp,
+    "matrix": matrix,
+    "orders_gpt": orders_gpt,
     "lenet5": lenet5,
     "vgg16": vgg16,
 }
@@ -133,7 +198,10 @@ MODELS: Final[dict[str, Callable[..., Any]]] = {
 RECIPES: Final[dict[str, dict[str, Any]]] = {
     "digits_vgg": {"epochs": 15, "lr": 3e-3, "batch": 64},
     "digits_mlp": {"epochs": 30, "lr": 1e-2, "batch": 64},
+    "mnist_mlp": {"epochs": 10, "lr": 2e-3, "batch": 128},
+    "matrix": {"epochs": 5, "lr": 1e-2, "batch": 100, "weight_decay": 0.0},
     "digits_lstm": {"epochs": 60, "lr": 1e-2, "batch": 64},
+    "orders_gpt": {"epochs": 6, "lr": 5e-3, "batch": 32},
     "lenet5": {"epochs": 12, "lr": 2e-3, "batch": 128},
     "vgg16": {
         "epochs": 100,

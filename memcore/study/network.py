@@ -12,6 +12,7 @@ from memcore.errors import StudyError
 from memcore.study import checkpoints, models, sources
 from memcore.study.config import Study
 from memcore.study.data import Dataset
+from memcore.study.estimate import tell_training
 from memcore.study.files import remove
 from memcore.study.layered import Arrays, require_layers
 from memcore.study.metrics import Metric
@@ -42,10 +43,14 @@ class Networks:
             return checkpoints.located(given, self.study.folder)
         return self.folder / CHECKPOINT
 
-    def blank(self) -> nn.Module:
-        """The network before its weights are loaded or trained, the same one every time."""
+    def blank(self, seed: int | None = None) -> nn.Module:
+        """The network before its weights are loaded or trained, the same one for one seed.
+
+        Args:
+            seed: of the initial weights; None for that of the study.
+        """
         with torch.random.fork_rng():  # initial weights come from torch's global seed
-            torch.manual_seed(self.study.study.seed)
+            torch.manual_seed(self.study.study.seed if seed is None else seed)
             return models.model(self.study.study.model, self.study.folder).to(self.device)
 
     def loaded(self) -> nn.Module:
@@ -87,6 +92,7 @@ class Networks:
         LOG.info("training %s on %s", general.model["name"], general.data["name"])
         metric.require(dataset.train.labels)
         work = Training(dataset, recipe, general.seed, self.device, snapshot, metric.loss)
+        tell_training(work, model)
         with progress.bar("training", recipe.epochs, unit="epoch") as advance:
             work.run(model, advance)
         checkpoints.save_checkpoint(model, self.checkpoint, record)

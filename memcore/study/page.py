@@ -12,7 +12,7 @@ from memcore.pages.document import document
 from memcore.pages.markup import Html, tag
 from memcore.report.citations import of_plugins
 from memcore.report.cost_report import CostReport
-from memcore.report.diagnosis import Diagnosis
+from memcore.report.error_budget import Diagnosis
 from memcore.study import page_about, page_chip, page_layers, page_pareto
 from memcore.study.cited import recorded
 from memcore.study.files import encoded, write_atomic

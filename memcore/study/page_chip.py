@@ -12,7 +12,8 @@ from memcore.pages.heat import Heat
 from memcore.pages.histogram import Counts, Histogram
 from memcore.pages.markup import Html, tag
 from memcore.pages.table import Cell, Column, table
-from memcore.study.first_chip import FirstChip, Held, Loss, Seen, first_chip
+from memcore.report.wires import Loss
+from memcore.study.first_chip import FirstChip, Held, Seen, first_chip
 from memcore.study.page_sweeps import drawn
 from memcore.study.results import Results
 
@@ -29,6 +30,7 @@ _CELLS: Final = (
     Column("error", "rms error", True),
     Column("worst", "largest error", True),
 )
+_AGED: Final = Column("aged", "mean aged", True)
 _WIRES: Final = (
     Column("layer", "layer"),
     Column("array", "array", True),
@@ -68,18 +70,21 @@ def _cells(chip: FirstChip, study: str) -> Html:
         "stand above the axis, negative cells and reference columns are subtracted and hang below "
         "it; the line is what they should hold. Counts have a logarithmic axis."
     )
+    if chip.life.passes:
+        head += f" The broken line is what they hold after {chip.life}."
     left = ", ".join(chip.left_out)
     few = f" The pictures are of the first {_MOST}." if len(chip.matrices) > _MOST else ""
     left = f"Too large to be written again for this page: {left}." if left else ""
     pictures = [drawn(_histogram(seen, study)) for seen in chip.matrices[:_MOST]]
     rows = [_row(seen, held) for seen in chip.matrices for held in seen.cells]
+    columns = [*_CELLS, _AGED] if chip.life.passes else _CELLS
     return tag(
         "section",
         tag("h2", "What the cells hold"),
         tag("p", head, class_="note"),
         tag("p", f"{left}{few}".strip(), class_="note") if left or few else None,
         tag("div", pictures, class_="two"),
-        table(f"{study}-cells", "Cells of each layer", _CELLS, rows),
+        table(f"{study}-cells", "Cells of each layer", columns, rows),
         id="cells",
     )
 
@@ -87,12 +92,17 @@ def _cells(chip: FirstChip, study: str) -> Html:
 def _row(seen: Seen, held: Held) -> list[Cell]:
     error = held.held - held.targets
     worst = float(error[error.abs().argmax()])
-    numbers = (held.targets.mean(), held.held.mean(), error.square().mean().sqrt(), worst)
+    numbers = [
+        *(float(each.mean()) for each in (held.targets, held.held)),
+        float(error.square().mean().sqrt()),
+        worst,
+    ]
+    numbers += [] if held.aged is None else [float(held.aged.mean())]
     return [
         Cell(_name(seen)),
         Cell(held.kind),
         Cell(str(len(error)), float(len(error))),
-        *(Cell(_siemens(float(n)), float(n)) for n in numbers),
+        *(Cell(_siemens(n), n) for n in numbers),
     ]
 
 
@@ -101,12 +111,12 @@ def _siemens(value: float) -> str:
 
 
 def _histogram(seen: Seen, study: str) -> Histogram:
-    values = torch.cat([part for held in seen.cells for part in (held.targets, held.held)])
+    values = torch.cat([part for held in seen.cells for part in _parts(held)])
     largest = float(values.max())
     size, unit = next(((s, u) for s, u in _UNITS if largest >= s), _UNITS[-1])
     low, high = float(values.min()) / size, largest / size
     room = 0.02 * (high - low) or 0.5 * abs(high) or 0.5
-    edges = torch.linspace(low - room, high + room, _BINS + 1, dtype=torch.float64)
+    edges = torch.linspace(low - room, high + room, _BINS + 1, dtype=torch.float64, device="cpu")
     above = [held for held in seen.cells if held.kind == "positive"]
     below = [held for held in seen.cells if held.kind != "positive"]
     kinds = [_counts(some, edges, size) for some in (above, below) if some]
@@ -119,16 +129,22 @@ def _histogram(seen: Seen, study: str) -> Histogram:
     )
 
 
+def _parts(held: Held) -> list[Tensor]:
+    return [held.targets, held.held, *([] if held.aged is None else [held.aged])]
+
+
 def _counts(some: Sequence[Held], edges: Tensor, size: float) -> Counts:
     def counted(parts: list[Tensor]) -> tuple[int, ...]:
         places = torch.bucketize(torch.cat(parts) / size, edges).sub(1).clamp(0, _BINS - 1)
         return tuple(torch.bincount(places, minlength=_BINS).tolist())
 
+    aged = some[0].aged is not None
     return Counts(
         label=" and ".join(held.kind for held in some),
         held=counted([held.held for held in some]),
         wanted=counted([held.targets for held in some]),
         look=_KINDS.index(some[0].kind),
+        aged=counted([held.aged for held in some if held.aged is not None]) if aged else (),
     )
 
 

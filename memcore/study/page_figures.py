@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcore.pages.markup import Html, tag
-from memcore.study.config import Sweep
-from memcore.study.results import Results, Row, shown
+from memcore.study.axes import Sweep
+from memcore.study.results import Results, Row, published, shown
 
 
 def figures(results: Results) -> Html:
@@ -13,6 +13,7 @@ def figures(results: Results) -> Html:
     general = results.study.study
     what = "test images" if general.metric["name"] == "accuracy" else "answers"
     of = f"{results.samples} {what} of {general.data['name']}"
+    of = f"{of}; {told}" if (told := published(results)) else of
     entries = [("digital network", quantity(results.baseline, results), of)]
     rows = sorted(results.rows, key=results.drop)
     if rows:

@@ -6,7 +6,7 @@ from memcore._text import scaled
 from memcore.pages.markup import Html, tag
 from memcore.pages.table import Cell, Column, table
 from memcore.report.cost_report import CostReport
-from memcore.report.diagnosis import Diagnosis
+from memcore.report.error_budget import Diagnosis
 
 _EFFECTS = (
     Column("effect", "effect"),

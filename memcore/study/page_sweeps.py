@@ -1,6 +1,5 @@
 """The sweeps of a report: for each a picture and a table."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,9 +10,9 @@ from memcore.pages.histogram import Histogram
 from memcore.pages.markup import Html, tag
 from memcore.pages.scale import Scale
 from memcore.pages.table import Cell, Column, table
-from memcore.study.config import Axis, Sweep
+from memcore.study.axes import Axis, Sweep
 from memcore.study.page_figures import lost, quantity, settings
-from memcore.study.plots import effects, guessed, series_label
+from memcore.study.plots import effects, grouped, guessed, is_joined
 from memcore.study.results import Results, Row, shown, titled
 
 
@@ -33,8 +32,11 @@ def sections(results: Results) -> Iterator[Html]:
 
 
 def _pair(sweep: Sweep, rows: Sequence[Row], results: Results, heights: Scale) -> Html:
-    picture = drawn(_chart(sweep, rows, results, heights))
-    return tag("div", picture, _table(sweep, rows, results), class_="pair")
+    axes = [*sweep.axes][: 1 if sweep.design == "grid" else None] or [""]
+    pictures = [drawn(_chart(sweep, name, rows, results, heights)) for name in axes]
+    if len(pictures) == 1:
+        return tag("div", pictures, _table(sweep, rows, results), class_="pair")
+    return tag("div", tag("div", pictures, class_="two"), _table(sweep, rows, results))
 
 
 def drawn(chart: Chart | Histogram | Heat) -> Html:
@@ -97,28 +99,28 @@ def _finding(sweep: Sweep, rows: Sequence[Row], results: Results) -> str:
     )
 
 
-def _chart(sweep: Sweep, rows: Sequence[Row], results: Results, heights: Scale) -> Chart:
-    names = list(sweep.axes)
-    first = sweep.axes[names[0]] if names else Axis(values=("",))
-    kind = first.scale if first.scale != "auto" else guessed(first.values)
-    x = Scale.over(kind, [_value(v) for v in first.values], labelled=kind == "log")
-    others = itertools.product(*(sweep.axes[name].values for name in names[1:]))
+def _chart(sweep: Sweep, name: str, rows: Sequence[Row], results: Results, heights: Scale) -> Chart:
+    """The picture over an axis; without axes its name is empty."""
+    axis = sweep.axes[name] if name else Axis(values=("",))
+    joined = is_joined(sweep)
+    kind = axis.scale if axis.scale != "auto" else guessed(axis.values)
+    x = Scale.over(
+        kind, [_value(v) for v in dict.fromkeys(axis.values)], labelled=kind == "log" and joined
+    )
     series = []
-    for look, rest in enumerate(others):
-        chosen = [row for row in rows if list(row.setting.values())[1:] == list(rest)]
+    for look, (label, chosen) in enumerate(grouped(sweep, rows)):
         marks = tuple(
-            mark(row, _value(row.setting[names[0]]) if names else "", sweep, results)
-            for row in chosen
+            mark(row, _value(row.setting[name]) if name else "", sweep, results) for row in chosen
         )
         if marks:
-            label = series_label(sweep, names[1:], rest)
-            series.append(Series(label, marks, kind != "category", look))
+            series.append(Series(label, marks, joined and kind != "category", look))
+    ending = "" if sweep.design == "grid" else f"-{_key(name)}"
     return Chart(
-        name=f"{results.study.study.name}-{sweep.name}",
+        name=f"{results.study.study.name}-{sweep.name}{ending}",
         title=f"{sweep.title or sweep.name}: {height_label(results)}",
         x=x,
         y=heights,
-        x_label=titled(names[0], first) if names else "",
+        x_label=titled(name, axis) if name else "",
         y_label=height_label(results),
         series=tuple(series),
         level=level(results),

@@ -1,6 +1,7 @@
 """Dotted paths into `[crossbar]`."""
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,36 +32,48 @@ def assign(crossbar: dict[str, Any], path: str, value: Any, what: str) -> None:
             raise StudyError(
                 f"{what}, but crossbar.{pattern} is {DIGITAL!r}; expected a table with settings"
             )
-        _assign(crossbar[pattern], path.removeprefix(f"{pattern}."), value, what, f".{pattern}")
+        at = f"crossbar.{pattern}"
+        assign_in(crossbar[pattern], path.removeprefix(f"{pattern}."), value, what, at)
         return
-    _assign(crossbar, path, value, what, "")
+    assign_in(crossbar, path, value, what, "crossbar")
 
 
-def _assign(table: dict[str, Any], path: str, value: Any, what: str, at: str) -> None:
+def assign_in(table: dict[str, Any], path: str, value: Any, what: str, at: str) -> None:
+    """Set one dotted path of a table in place, as `assign` does.
+
+    Args:
+        table: content of the table.
+        path: path in it.
+        value: what stands there afterwards.
+        what: beginning of messages.
+        at: name of the table for messages.
+
+    Raises:
+        StudyError: the path leads nowhere; says which path and what is there.
+    """
     *parents, last = path.split(".")
     node: Any = table
     for depth, key in enumerate(parents):
         node = _entered(node, key, ".".join(parents[:depth]), what, at)
     if isinstance(node, list):
-        node[_position(node, last, f"crossbar{at}.{'.'.join(parents)}", what)] = copy.deepcopy(
-            value
-        )
+        node[_position(node, last, f"{at}.{'.'.join(parents)}", what)] = copy.deepcopy(value)
     else:
         node[last] = copy.deepcopy(value)
 
 
 def _entered(node: Any, key: str, where: str, what: str, at: str) -> Any:
     """The mapping or list under `key`; a plugin given by its mere name becomes a mapping."""
-    place = f"crossbar{at}.{where}" if where else f"crossbar{at}"
+    place = f"{at}.{where}" if where else at
     slot: Any = _position(node, key, place, what) if isinstance(node, list) else key
     if isinstance(node, Mapping) and key not in node:
-        there = ", ".join(map(str, node)) or "nothing"
+        there, root = ", ".join(map(str, node)) or "nothing", at.partition(".")[0]
         raise StudyError(
             f"{what}, but {place} has no {key!r}{did_you_mean(key, map(str, node))}\n"
-            f"  there is: {there}; write it into [crossbar] or into the sweep's 'set' first"
+            f"  there is: {there}; write it into [{root}] or into the sweep's 'set' first"
         )
     child = node[slot]
-    if isinstance(child, str) and (isinstance(node, list) or (not where and key in PLUGINS)):
+    is_entry = not where or re.fullmatch(r"lanes\.\d+", where)
+    if isinstance(child, str) and (isinstance(node, list) or (is_entry and key in PLUGINS)):
         child = {"name": child}
     elif isinstance(child, tuple):
         child = list(child)
@@ -86,7 +99,7 @@ def _position(node: list[Any], key: str, place: str, what: str) -> int:
     if key not in names:
         raise StudyError(
             f"{what}, but {place} has no {key!r}{did_you_mean(key, names)}\n"
-            f"  there is: {', '.join(names) or 'nothing'}; write it into [crossbar] or into the "
-            "sweep's 'set' first"
+            f"  there is: {', '.join(names) or 'nothing'}; write it into "
+            f"[{place.partition('.')[0]}] or into the sweep's 'set' first"
         )
     return names.index(key)

@@ -62,6 +62,7 @@ class Described:
         crossbars = {point.sweep: told(config) for point, config in pairs if point.index == 0}
         plugins = environment.plugins(self.entries())
         plugins += environment.rules(point.in_place for point in self.points)
+        plugins += environment.passes(point.compress for point in self.points)
         names = [component["name"] for component in (general.model, general.data, general.metric)]
         code = sources.code(names, self.study.folder)
         for name in names:

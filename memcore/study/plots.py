@@ -3,13 +3,16 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from memcore._text import needed
-from memcore.study.config import Axis, Scalar, Study, Sweep
+from memcore.pages.scale import zero_place
+from memcore.study.axes import Axis, Scalar, Sweep
+from memcore.study.config import Study
 from memcore.study.cost_plots import panels
+from memcore.study.decades import by_decades
 from memcore.study.files import write_atomic
 from memcore.study.layered import patterns
 from memcore.study.life import Life
@@ -27,6 +30,9 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 INK: Final = "#222222"
 GREY: Final = "#6B6B6B"
 DOTS_PER_INCH: Final = 200
+#: Letters of a line of a legend and of a title of a panel, which stay in it.
+_LEGEND: Final = 44
+_TITLE: Final = 36
 _STYLE: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -52,6 +58,10 @@ _STYLE: Final[dict[str, Any]] = {
     "pdf.fonttype": 42,
 }
 _SMALL: Final[dict[str, Any]] = {"fontsize": 7.5, "color": GREY, "linespacing": 1.15, "va": "top"}
+
+#: Characters for which there is room under a panel, and how more of them are written.
+_UNDER_A_PANEL: Final = 56
+_SLANTED: Final[dict[str, Any]] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
 
 
 def plot(results: Results, path: Path) -> None:
@@ -119,7 +129,8 @@ def _drawn(results: Results) -> "Figure":
         if sweep is None:
             axes.set_visible(False)
             continue
-        axes.set_title(sweep.title or sweep.name, loc="left", weight="bold", pad=pad)
+        title = "\n".join(textwrap.wrap(sweep.title or sweep.name, _TITLE))
+        axes.set_title(title, loc="left", weight="bold", pad=pad)
         axes.annotate(note, (0, 1), (0, pad - 4), "axes fraction", "offset points", **_SMALL)
         _panel(axes, sweep, results)
     if results.kind.is_share:
@@ -146,7 +157,8 @@ def _percent(axes: "Axes") -> None:
 
 def _frame(drawn: "Figure", results: Results, width: float) -> None:
     general = results.study.study
-    drawn.suptitle(general.title or general.name, x=0.012, ha="left", weight="bold", fontsize=12)
+    title = "\n".join(textwrap.wrap(general.title or general.name, round(width * 9.5)))
+    drawn.suptitle(title, x=0.012, ha="left", weight="bold", fontsize=12)
     caption = f"{_subject(results)} {general.note}".strip()
     wrapped = "\n".join(textwrap.wrap(caption, round(width * 17)))
     drawn.supxlabel(wrapped, x=0.012, ha="left", fontsize=8, color=GREY)
@@ -157,8 +169,19 @@ def _subject(results: Results) -> str:
     samples = "test images" if general.metric["name"] == "accuracy" else "test answers"
     text = f"{general.model['name']} on {results.samples} {samples} of {general.data['name']}."
     if general.chips > 1:
-        return f"{text} Line and band: mean and 95 % interval over {general.chips} chips (dots)."
+        drawn = "Line and band" if any(map(_is_a_line, results.study.sweep)) else "Points and bars"
+        return f"{text} {drawn}: mean and 95 % interval over {general.chips} chips (dots)."
     return f"{text} One chip."
+
+
+def _is_a_line(sweep: Sweep) -> bool:
+    return _scale(sweep).joins
+
+
+def _scale(sweep: Sweep) -> "_Scale":
+    """The horizontal one of a panel."""
+    first = next(iter(sweep.axes.values()), Axis(values=("",)))
+    return _Scale(first, in_line=is_joined(sweep))
 
 
 def _note(sweep: Sweep, study: Study) -> str:
@@ -168,18 +191,15 @@ def _note(sweep: Sweep, study: Study) -> str:
 def _panel(axes: "Axes", sweep: Sweep, results: Results) -> None:
     rows = results.sweep(sweep.name)
     names = list(sweep.axes)
-    first = sweep.axes[names[0]] if names else Axis(values=("",))
-    scale = _Scale(first)
-    others = [sweep.axes[name].values for name in names[1:]]
+    scale = _scale(sweep)
     looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS))
-    for look, series in zip(looks, itertools.product(*others), strict=False):
-        chosen = [row for row in rows if list(row.setting.values())[1:] == list(series)]
-        label = series_label(sweep, names[1:], series)
+    for look, (name, chosen) in zip(looks, grouped(sweep, rows), strict=False):
+        label = "\n".join(textwrap.wrap(name, _LEGEND))
         _series(axes, scale, chosen, names, look, label, 100 if results.kind.is_share else 1)
     _baseline(axes, results)
     scale.apply(axes)
-    axes.set_xlabel(titled(names[0], first) if names else "")
-    if others:
+    axes.set_xlabel(titled(names[0], sweep.axes[names[0]]) if names else "")
+    if len(names) > 1 and sweep.design == "grid":
         axes.legend(fontsize=7.5, handlelength=1.4, loc="best")
 
 
@@ -203,8 +223,9 @@ def _series(
         if len(row.accuracies) > 1:
             dots = [factor * value for value in row.accuracies]
             axes.plot([place] * len(dots), dots, marker, ms=2.6, mew=0, color=colour, alpha=0.3)
-    axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
-    line = "-" if scale.ordered else ""
+    if scale.joins:
+        axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+    line = "-" if scale.joins else ""
     below = [m - end for m, end in zip(mean, low, strict=True)]
     above = [end - m for m, end in zip(mean, high, strict=True)]
     axes.errorbar(
@@ -220,6 +241,31 @@ def _series(
         capsize=2.4,
         zorder=3,
     )
+
+
+def is_joined(sweep: Sweep) -> bool:
+    """Whether neighbouring points of a sweep differ in one axis, so that a line may join them."""
+    return sweep.design == "grid" or len(sweep.axes) == 1
+
+
+def grouped(sweep: Sweep, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each line of a picture and its name: those that differ in the first axis alone.
+
+    Points that are listed, or spread evenly, are all in one, ordered by the first axis.
+    """
+    names = list(sweep.axes)
+    if sweep.design != "grid":
+        yield "", sorted(rows, key=lambda row: _key(row.setting[names[0]]) if names else 0)
+        return
+    for series in itertools.product(*(sweep.axes[name].values for name in names[1:])):
+        chosen = [row for row in rows if list(row.setting.values())[1:] == list(series)]
+        yield series_label(sweep, names[1:], series), chosen
+
+
+def _key(value: Scalar) -> tuple[bool, float, str]:
+    """Numbers in order, words after them as they come."""
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, ""
 
 
 def series_label(sweep: Sweep, names: Sequence[str], values: Sequence[Scalar]) -> str:
@@ -248,23 +294,30 @@ def _baseline(axes: "Axes", results: Results) -> None:
 class _Scale:
     """The places of the values of an axis, and their labels."""
 
-    def __init__(self, axis: Axis) -> None:
-        self.values = list(axis.values)
+    def __init__(self, axis: Axis, *, in_line: bool = True) -> None:
+        self.in_line = in_line
+        self.values = list(dict.fromkeys(axis.values))
         self.kind = axis.scale if axis.scale != "auto" else guessed(self.values)
         self.ordered = self.kind != "category"
 
+    @property
+    def joins(self) -> bool:
+        """Whether there is something between neighbouring values."""
+        return self.in_line and self.ordered
+
     def place(self, value: Scalar) -> float:
+        if self.kind == "log" and value == 0:
+            return zero_place([float(each) for each in self.values]) or 0.0
         return float(value) if self.ordered else float(self.values.index(value))
 
     def apply(self, axes: "Axes") -> None:
         if self.kind == "log":
-            from matplotlib.ticker import NullLocator
-
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(NullLocator())
-        if self.kind == "linear":
+            by_decades(axes)
+        if self.kind == "linear" or not (self.in_line or self.kind == "category"):
             return
-        axes.set_xticks([self.place(value) for value in self.values], map(shown, self.values))
+        labels = [shown(value) for value in self.values]
+        slanted = _SLANTED if len("  ".join(labels)) > _UNDER_A_PANEL else {}
+        axes.set_xticks([self.place(value) for value in self.values], labels, **slanted)
         if self.kind == "category":
             axes.set_xlim(-0.5, len(self.values) - 0.5)
 
@@ -274,7 +327,9 @@ def guessed(values: Sequence[Scalar]) -> str:
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return "category"
     numbers = [float(value) for value in values]
-    return "log" if min(numbers) > 0 and max(numbers) / min(numbers) >= 20 else "linear"
+    above = [number for number in numbers if number > 0]  # 0, such as no time at all, has a place
+    wide = len(above) > 1 and max(above) / min(above) >= 20
+    return "log" if wide and min(numbers) >= 0 else "linear"
 
 
 def effects(study: Study, sweep: Sweep) -> str:
@@ -293,7 +348,8 @@ def _told(crossbar: Mapping[str, Any]) -> list[str]:
     parts = [_name(device)] if device else []
     if isinstance(device, Mapping):
         spread = [key for key, value in device.items() if isinstance(value, Mapping)]
-        parts += [f"{' and '.join(spread)} vary from cell to cell"] if spread else []
+        verb = "varies" if len(spread) == 1 else "vary"
+        parts += [f"{' and '.join(spread)} {verb} from cell to cell"] if spread else []
     nonidealities = crossbar.get("nonidealities", [])
     listed = nonidealities if isinstance(nonidealities, list | tuple) else [nonidealities]
     parts += [_name(item) for item in listed]
@@ -308,8 +364,12 @@ def _told(crossbar: Mapping[str, Any]) -> list[str]:
 
 def _lived(life: Life) -> list[str]:
     parts = [f"{life.age:g} s after writing"] if life.age else []
-    parts += [f"{life.cycles:g} cycles"] if life.cycles else []
-    return parts + ([f"{life.reads:g} reads"] if life.reads else [])
+    parts += [_counted(life.cycles, "cycle")] if life.cycles else []
+    return parts + ([_counted(life.reads, "read")] if life.reads else [])
+
+
+def _counted(count: float, noun: str) -> str:
+    return f"{count:g} {noun}" if count == 1 else f"{count:g} {noun}s"
 
 
 def _name(plugin: Any) -> str:

@@ -1,4 +1,4 @@
-"""Progress bars with the time left, on stderr and only where somebody watches."""
+"""Progress bars with the time left, on stderr and only where somebody watches; times in words."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -44,3 +44,15 @@ class Progress:
                 shown.update()
 
             yield advance
+
+
+def lasting(seconds: float) -> str:
+    """A time in words, in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    days = seconds / 86_400
+    return f"{days:.1f} days" if days < 730 else f"{days / 365.25:.1f} years"

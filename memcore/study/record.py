@@ -15,10 +15,12 @@ from memcore.study.layered import patterns
 FORMAT: Final = 1
 #: What may change without changing a figure of the table.
 _COSMETIC: Final = {
-    "study": {"name", "title", "note", "batch", "cost"},
+    "study": {"name", "title", "note", "batch", "cost", "reference"},
     "sweep": {"title", "note"},
-    "axis": {"label", "unit", "scale"},
+    "axis": {"label", "unit", "scale", "range"},
 }
+#: Entries of a sweep that records do not have which do not know of them.
+_NEW: Final = (("design", "grid"), ("points", None))
 
 
 def resolved(
@@ -58,8 +60,29 @@ def checked(content: Any) -> dict[str, Any] | None:
     return None
 
 
+def has_more_chips(there: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a study is that of a folder but for a larger number of chips."""
+    old, new = _chips(there, record)
+    return old < new
+
+
+def _chips(there: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[int, int]:
+    """Chips of the study of a folder and of another one; (0, 0) if more differs between them."""
+    old, new = (_flat(_compared(each)) for each in (there, record))
+    if [key for key in {**old, **new} if old.get(key) != new.get(key)] != ["study.chips"]:
+        return 0, 0
+    return old["study.chips"], new["study.chips"]
+
+
 def conflict(folder: Path, there: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """What differs between the study of a folder and another one, and what to do."""
+    more, fewer = _chips(there, record)
+    if more > fewer:
+        return (
+            f"'{folder}' holds {more} chips of this study at each point, more than chips = "
+            f"{fewer}; expected chips = {more} or more, which go on from those that are there: "
+            "choose another folder (--out) for fewer, or start over in this one (--fresh)"
+        )
     old, new = (_flat(_compared(each)) for each in (there, record))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     lines = [f"'{folder}' holds another study:"]
@@ -82,10 +105,11 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
     if study["study"].get("interval") is None:  # as in records that do not know of it
         without = ("interval", "most_chips")
         study["study"] = {k: v for k, v in study["study"].items() if k not in without}
-    if study.get("in_place") is None:  # likewise
-        study.pop("in_place", None)
+    for table in ("in_place", "compress"):  # likewise
+        if study.get(table) is None:
+            study.pop(table, None)
     for sweep in study["sweep"]:
-        content = _without(sweep, "sweep")
+        content = {k: v for k, v in _without(sweep, "sweep").items() if (k, v) not in _NEW}
         content["axes"] = {name: _without(axis, "axis") for name, axis in sweep["axes"].items()}
         sweeps[content.pop("name")] = content
     return {
@@ -103,6 +127,7 @@ def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without(content: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """What counts: values of a design count, and the range that they were chosen from does not."""
     return {key: value for key, value in content.items() if key not in _COSMETIC[section]}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcore._text import aligned
-from memcore.study.config import RESERVED, Axis, Study, Sweep
+from memcore.study.axes import RESERVED, Axis, Sweep
+from memcore.study.config import Study
 from memcore.study.metrics import Kind, kind
 from memcore.study.prices import Fronts, Prices, columns, figures, heads
 
@@ -252,6 +253,8 @@ def table(results: Results) -> str:
         f"{judged}; "
         f"{_chips(results)}, {'mean and 95 % interval' if general.chips > 1 else 'one draw'}",
     ]
+    if general.reference is not None:
+        lines.append(published(results))
     for sweep in results.study.sweep:
         rows = results.sweep(sweep.name)
         lines += ["", sweep.title or sweep.name, *_block(sweep, rows, results)]
@@ -260,6 +263,19 @@ def table(results: Results) -> str:
     if not results.complete:
         lines += ["", "not complete: run the study again to evaluate the missing points"]
     return "\n".join(lines)
+
+
+def published(results: Results) -> str:
+    """How the digital network compares with the value that was published; empty without one."""
+    reference = results.study.study.reference
+    if reference is None:
+        return ""
+    of = f" by {reference.source}" if reference.source else ""
+    if not results.kind.is_share:
+        gained = results.baseline - reference.value
+        return f"published{of} {reference.value:.4g}, difference {gained:+.4g}"
+    gained = 100 * results.baseline - reference.value
+    return f"published{of} {reference.value:.2f} %, difference {gained:+.2f} points"
 
 
 _PRICED: Final = (

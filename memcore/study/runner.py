@@ -7,6 +7,7 @@ from typing import Any
 from memcore.contracts.executor import Executor
 from memcore.errors import StudyError
 from memcore.study.config import Study, read
+from memcore.study.estimate_units import tell_units
 from memcore.study.executors import ExecutorSpec, made
 from memcore.study.finishing import finish
 from memcore.study.head import Head
@@ -75,12 +76,15 @@ def run(
         return finish(folder, baseline, locks, work.scores, plan.bench)
 
 
-def plan(source: Source, out: str | Path | None = None, **overrides: Any) -> Plan:
+def plan(
+    source: Source, out: str | Path | None = None, *, fresh: bool = False, **overrides: Any
+) -> Plan:
     """Prepare a study for a scheduler of one's own: check it, train its network, claim the folder.
 
     Args:
         source: a study file, a mapping of the same form, or a `Study`.
         out: results folder; "results/<name>" by default.
+        fresh: as for `run`.
         overrides: entries of `[study]` that win over those of the file, such as `chips=3`.
 
     Returns:
@@ -92,7 +96,7 @@ def plan(source: Source, out: str | Path | None = None, **overrides: Any) -> Pla
     head = Head.of(read(source, **overrides))
     folder = _folder(out, head)
     with Locks(folder) as locks:
-        return head.claim(folder, locks, Progress(False), fresh=False)[0]
+        return head.claim(folder, locks, Progress(False), fresh=fresh)[0]
 
 
 def _require_alone(study: Study, *, fresh: bool) -> None:
@@ -119,6 +123,8 @@ def _evaluate(work: Spread, executor: Executor, progress: Progress, shard: Shard
     if shard is not None:
         todo = [unit for unit in todo if shard.takes(unit, chips)]
     total = len(work.content.points) * chips
+    if work.plan.bench is not None:
+        tell_units(work.plan.bench, todo)
     done = 0 if shard is not None else max(0, total - len(todo))
     while todo:
         with progress.bar("evaluating", done + len(todo), done, "chip") as advance:

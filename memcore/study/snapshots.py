@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from memcore._tensor import as_tensor
 from memcore.errors import StudyError
 from memcore.study.checkpoints import (
     digest_tensors,
@@ -31,7 +31,7 @@ def write(path: Path, identity: str, done: int, model: nn.Module, optimizer: Opt
     for index, parts in optimizer.state_dict()["state"].items():
         for name, part in parts.items():
             if part is not None:
-                tensors[f"{_OPTIMIZER}{index}.{name}"] = torch.as_tensor(part)
+                tensors[f"{_OPTIMIZER}{index}.{name}"] = as_tensor(part)
     record = {"of": identity, "done": done, "checksum": _checksum(tensors)}
     save_tensors(path, tensors, record)
 

@@ -18,7 +18,7 @@ from memcore.study.files import (
     writing,
 )
 from memcore.study.metrics import Score
-from memcore.study.record import checked, conflict
+from memcore.study.record import checked, conflict, has_more_chips
 from memcore.study.results import Results, Row
 from memcore.study.sealed import read_sealed, scores_of, values_of, write_sealed
 from memcore.study.stopping import needed
@@ -59,8 +59,12 @@ class Store:
         self.folder = folder
         self.points = folder / "points"
 
-    def claim(self, record: Mapping[str, Any], expected: Sequence[Point], *, fresh: bool) -> None:
+    def claim(
+        self, record: Mapping[str, Any], expected: Sequence[Point], *, fresh: bool
+    ) -> dict[str, Any] | None:
         """Write the resolved study, unless the folder holds another one.
+
+        One that differs in that it has fewer chips is returned, and stays what the folder holds.
 
         Args:
             record: content of `study.resolved.json`.
@@ -78,14 +82,27 @@ class Store:
         require_places([*places, *(self._file(name) for name in names)])
         if there is None and path.exists():
             LOG.warning("%s is torn or foreign; writing it again", path.name)
-        if there is not None and there["identity"] != record["identity"] and not fresh:
-            raise StudyError(conflict(self.folder, there, record))
+        is_other = there is not None and there["identity"] != record["identity"]
+        if there is not None and is_other and not fresh:
+            if not has_more_chips(there, record):
+                raise StudyError(conflict(self.folder, there, record))
+            return there
         if fresh:
             for file in [*self._kept(), *(self.folder / name for name in (*OUTPUTS, RESOLVED))]:
                 remove(file)
         with writing(self.points):
             self.points.mkdir(parents=True, exist_ok=True)
-        write_json(path, record)
+        self.resolve(record)
+        return None
+
+    def resolve(self, record: Mapping[str, Any]) -> None:
+        """Write the resolved study."""
+        write_json(self.folder / RESOLVED, record)
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Remove the files of points."""
+        for name in names:
+            remove(self._file(name))
 
     def baseline(self, subject: Subject) -> Score | None:
         """What the digital network achieves, if it is known."""
@@ -175,6 +192,8 @@ def of_point(subject: Subject, point: Point) -> str:
     setting = {"crossbar": point.crossbar, "life": lived}
     if point.in_place is not None:
         setting["in_place"] = point.in_place.model_dump(mode="json")
+    if point.compress is not None:
+        setting["compress"] = point.compress.model_dump(mode="json")
     return _fingerprint(subject, point.name, setting)
 
 

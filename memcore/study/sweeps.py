@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from memcore.errors import MemcoreError, StudyError
-from memcore.study.config import Study, Sweep
+from memcore.study.axes import Sweep
+from memcore.study.compressing import Compression, compression
+from memcore.study.config import Study
 from memcore.study.embedding import expand_devices
 from memcore.study.in_place import InPlace, in_place
 from memcore.study.layered import Arrays, arrays, patterns
 from memcore.study.life import CONDITIONS, Life, life
-from memcore.study.paths import assign
+from memcore.study.paths import assign, assign_in
 
 IN_PLACE: Final = "in_place"
+COMPRESS: Final = "compress"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class Point:
             setting is that of the layers which this name fits, as a glob.
         life: what the cells live through before the evaluation.
         in_place: how the chips are trained in place, if they are.
+        compress: how the network is compressed before it is written, if it is.
     """
 
     sweep: str
@@ -37,6 +41,7 @@ class Point:
     crossbar: dict[str, Any]
     life: Life = field(default_factory=Life)
     in_place: InPlace | None = None
+    compress: Compression | None = None
 
     @property
     def name(self) -> str:
@@ -70,14 +75,13 @@ def configuration(point: Point) -> Arrays:
 
 
 def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
-    base, lived = copy.deepcopy(study.crossbar), _conditions(study)
+    base, given = copy.deepcopy(study.crossbar), _conditions(study)
     if study.study.temperature is not None:
-        _assign(base, lived, "temperature", study.study.temperature, "[study] sets 'temperature'")
+        _assign(base, given, "temperature", study.study.temperature, "[study] sets 'temperature'")
     for path, value in sweep.set.items():
-        _assign(base, lived, path, value, f"sweep '{sweep.name}' sets {path!r}")
-    positions = [range(len(axis.values)) for axis in sweep.axes.values()]
-    for index, grid in enumerate(itertools.product(*positions)):
-        crossbar, conditions = copy.deepcopy(base), dict(lived)
+        _assign(base, given, path, value, f"sweep '{sweep.name}' sets {path!r}")
+    for index, grid in enumerate(_positions(sweep)):
+        crossbar, conditions = copy.deepcopy(base), copy.deepcopy(given)
         setting = {}
         for (name, axis), position in zip(sweep.axes.items(), grid, strict=True):
             setting[name] = axis.values[position]
@@ -89,13 +93,26 @@ def _points(study: Study, sweep: Sweep) -> Iterator[Point]:
             raise StudyError(f"sweep '{sweep.name}': {error}") from error
         what = f"sweep '{sweep.name}'"
         recipe = in_place(conditions.pop(IN_PLACE, None), what)
-        yield Point(sweep.name, index, setting, crossbar, life(conditions, what), recipe)
+        passes = compression(conditions.pop(COMPRESS, None), what)
+        lived = life(conditions, what)
+        yield Point(sweep.name, index, setting, crossbar, lived, recipe, passes)
+
+
+def _positions(sweep: Sweep) -> Iterator[tuple[int, ...]]:
+    """The places of the values of all axes, point by point."""
+    places = [range(len(axis.values)) for axis in sweep.axes.values()]
+    if sweep.design == "grid" or not places:
+        yield from itertools.product(*places)
+    else:
+        yield from zip(*places, strict=True)
 
 
 def _conditions(study: Study) -> dict[str, Any]:
     conditions = {name: getattr(study.study, name) for name in CONDITIONS}
     if study.in_place is not None:
         conditions[IN_PLACE] = study.in_place.model_dump()
+    if study.compress is not None:
+        conditions[COMPRESS] = study.compress.model_dump(mode="json")
     return conditions
 
 
@@ -111,6 +128,11 @@ def _assign(
             raise StudyError(f"{what}, but nothing is trained in place; expected [in_place]")
         key = path.removeprefix(f"{IN_PLACE}.")
         conditions[IN_PLACE] = {**conditions[IN_PLACE], key: value}
+        return
+    if path.startswith(f"{COMPRESS}."):
+        if COMPRESS not in conditions:
+            raise StudyError(f"{what}, but nothing is compressed; expected [compress]")
+        assign_in(conditions[COMPRESS], path.removeprefix(f"{COMPRESS}."), value, what, COMPRESS)
         return
     if path == "temperature":  # one of the whole network, whatever tables of layers say
         for pattern in patterns(crossbar):

@@ -9,6 +9,7 @@ from typing import Any
 from memcore.study.files import read_json
 from memcore.study.loading import Folder
 from memcore.study.locks import is_worked_in
+from memcore.study.progress import lasting
 from memcore.study.store import BASELINE
 from memcore.study.units import UNITS
 
@@ -46,7 +47,7 @@ class Status:
         if not self.prepared:
             lines.append("the network is not trained and judged yet")
         if self.running:
-            left = "" if self.seconds_left is None else f", about {_time(self.seconds_left)} left"
+            left = "" if self.seconds_left is None else f", about {lasting(self.seconds_left)} left"
             lines.append(f"a run is working in the folder{left}")
         elif self.finished < self.points:
             lines.append("no run is working in the folder")
@@ -144,9 +145,3 @@ def _time_of(file: Path) -> float:
         return file.stat().st_mtime
     except OSError:  # put together in the meantime
         return 0.0
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

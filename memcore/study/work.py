@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from memcore.errors import MemcoreError, StudyError
+from memcore.errors import MemcoreError, NotFiniteError, StudyError
 from memcore.study import checkpoints, data, environment, metrics
+from memcore.study.compressing import Smaller
 from memcore.study.config import Study
 from memcore.study.data import Dataset
-from memcore.study.evaluation import evaluate_chip
+from memcore.study.evaluation import chip_seed, evaluate_chip
 from memcore.study.files import read_json
 from memcore.study.metrics import Metric, Score
 from memcore.study.network import Networks
@@ -34,12 +35,19 @@ class Bench:
         dataset: data set.
         metric: metric.
         content: study in detail.
+        smaller: what makes networks smaller for the points that want that.
     """
 
     model: nn.Module
     dataset: Dataset
     metric: Metric
     content: Described
+    smaller: Smaller
+
+    def network(self, point: int) -> nn.Module:
+        """The digital network of a point, compressed if the point says so."""
+        content = self.content
+        return self.smaller.of(self.model, content.configs[point], content.points[point].compress)
 
 
 @dataclass(frozen=True)
@@ -96,15 +104,19 @@ def evaluate(plan: Plan, unit: Unit) -> Result:
         unit: unit of the plan.
 
     Raises:
+        NotFiniteError: the chip has no finite value.
         StudyError: the unit cannot be evaluated, or this process sees another study than the one
             that made the plan: other versions, code, weights or data.
     """
     bench, general = _bench(plan), plan.study.study
     point, config = bench.content.points[unit.point], bench.content.configs[unit.point]
-    recipe, model = point.in_place, bench.model
-    if recipe is not None and recipe.start == "initial":
-        model = Networks(plan.study, plan.out, placed(general.device)).blank().eval()
+    recipe = point.in_place
     try:
+        if recipe is not None and recipe.start == "initial":
+            networks = Networks(plan.study, plan.out, placed(general.device))
+            model = networks.blank(chip_seed(general, unit.chip)).eval()
+        else:
+            model = bench.network(unit.point)
         score = evaluate_chip(
             model,
             config,
@@ -115,6 +127,8 @@ def evaluate(plan: Plan, unit: Unit) -> Result:
             unit.chip,
             recipe,
         )
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{point}: {error}") from error
     except MemcoreError as error:
         raise StudyError(f"{point}: {error}") from error
     return Result(unit, score)
@@ -200,4 +214,5 @@ def _loaded(plan: Plan) -> Bench:
             f"a worker on {platform.node()} has other {' and other '.join(differ)} than the run "
             f"({versions} there); expected the same environment and files for all workers"
         )
-    return Bench(model, dataset, metric, content)
+    smaller = Smaller(dataset, general.seed, placed(general.device), metric.loss)
+    return Bench(model, dataset, metric, content, smaller)

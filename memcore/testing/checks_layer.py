@@ -204,8 +204,13 @@ def _runs(model: nn.Module, x: Tensor) -> bool:
     return True
 
 
+def _are_close(found: Tensor, wanted: Tensor) -> bool:
+    largest = float(wanted.abs().max()) or 1.0
+    return float((found - wanted).abs().max()) <= 1e-6 * largest
+
+
 def check_compiles(case: LayerCase) -> None:
-    """`torch.compile` traces it in one graph, with the same result."""
+    """`torch.compile` traces it in one graph, with the same result up to rounding."""
     for way in (*_BOTH, {"dac": "uniform", "adc": "uniform"}):
         model = case.convert(**way)
         wanted = case.outputs(model)
@@ -218,7 +223,7 @@ def check_compiles(case: LayerCase) -> None:
                 f"{str(error).splitlines()[0]}",
                 "use tensor operations; no float(x), .item() or if on values of a tensor",
             )
-        if not torch.equal(found, wanted):
+        if not _are_close(found, wanted):
             case.fail("compiled, it has other outputs", "keep no Python state between calls")
 
 

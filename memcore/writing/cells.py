@@ -28,8 +28,7 @@ def of_cells(ctx: Context, cells: Tensor, *names: str | int) -> Context:
         >>> ctx.random.normal((2,)).shape
         torch.Size([2])
     """
-    random = ctx.random.child(*names).of_cells(cells.flatten())
-    return dataclasses.replace(ctx, random=random)
+    return ctx.drawing(ctx.random.child(*names).of_cells(cells.flatten()))
 
 
 class CellModel(Protocol):

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from memcore.dynamics.recording.pulse import Precision
+
 #: Largest error of the energy of a pulse that a cell can tell, relative.
 ACCURACY: Final = 0.005
 #: What Simpson's rule may change in one interval of the pulse, as a share of the energy of its
@@ -17,6 +19,13 @@ _MISSED: Final = ACCURACY / 10
 _HALVINGS: Final = 40
 #: Two powers whose logarithms are closer have one mean.
 _SAME: Final = 1e-3
+
+
+def precision() -> Precision:
+    """The same for the native module."""
+    return Precision(
+        accuracy=ACCURACY, change=_CHANGE, missed=_MISSED, same=_SAME, halvings=_HALVINGS
+    )
 
 
 def energy_of(

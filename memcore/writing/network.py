@@ -9,10 +9,11 @@ from torch import Tensor
 
 from memcore import circuit
 from memcore.circuit.laid import LaidLaw
+from memcore.circuit.ohmic import OhmicCircuit
 from memcore.contracts.array import ArrayInfo
 from memcore.contracts.wires import Wires
 from memcore.writing.cells import CellParameters
-from memcore.writing.path import law_of, wires_of
+from memcore.writing.path import is_ohmic, law_of, wires_of
 
 _TOLERANCE: Final = 1e-8  #: of voltages and currents, relative to the largest
 
@@ -74,7 +75,8 @@ class Network:
     """All cells of an array and its wires, solved for every selection.
 
     Arrays of numbered cells are handed in and out; parts of a weight that share word lines are one
-    circuit. Each solution starts from the one before.
+    circuit. Each solution starts from the one before. Ohmic cells between driven lines are solved
+    by the native kernel for small arrays, to the same residual.
 
     Args:
         array: with its wires; without any, the lines are ideal.
@@ -105,6 +107,8 @@ class Network:
         self.cells = CellParameters(array, array.shape).pick(slice(None))
         self.wires: Wires | None = None
         self.last: circuit.Solution | None = None
+        self.ohmic: OhmicCircuit | None = None
+        self.driven: tuple[tuple[int, Tensor, float], circuit.Drive] | None = None
 
     def seen(self, first: int, driven: Tensor, voltage: float, state: Tensor) -> Across:
         """Solve the arrays.
@@ -120,14 +124,41 @@ class Network:
         """
         state = state.reshape(-1, *self.array.shape)
         g = self.cells.conductance(state).double().expand(self.array.shape)
-        selected = self._selected(first, driven)
-        drive, law = self._drive(first, selected, voltage), self._law(selected, state.double())
+        drive = self._drive(first, driven, voltage)
+        found = self._by_kernel(g, drive)
+        if found is None:
+            found = self._by_newton(g, state.double(), drive, self._selected(first, driven))
+        seen, lost = found
+        return Across(seen.flatten(1).to(driven), self._shared(lost.to(driven), driven))
+
+    def _shared(self, lost: Tensor, driven: Tensor) -> Tensor:
+        """What wires take of circuits, by the driven cells of the arrays that share them."""
+        parts = self.array.layout.parts
+        if parts == 1:
+            return lost  # nothing where no cell is driven
+        count = driven.sum(1)
+        return lost.repeat(parts) * (count / self.together(count).clamp(min=1))
+
+    def _by_kernel(self, g: Tensor, drive: circuit.Drive) -> tuple[Tensor, Tensor] | None:
+        """Voltages across ohmic cells and what wires take; None where the kernel cannot tell."""
+        if self.transistor is not None or self.scheme == "floating" or not is_ohmic(self.array):
+            return None
+        self.wires = self.wires or wires_of(self.array, g.device)
+        laid = self.array.layout.lay(g)
+        self.ohmic = self.ohmic or OhmicCircuit.of(laid, self.wires)
+        found = None if self.ohmic is None else self.ohmic.solve(laid, drive, _TOLERANCE)
+        return None if found is None else (self.array.layout.number(found.voltage), found.lost)
+
+    def _by_newton(
+        self, g: Tensor, state: Tensor, drive: circuit.Drive, selected: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Voltages across memristors of any kind, and what wires take."""
         self.wires = self.wires or wires_of(self.array, g.device)
         solution = self.last = circuit.solve(
             self.array.layout.lay(g),
             self.wires,
             drive,
-            law=law,
+            law=self._law(selected, state),
             series=self._series,
             tolerance=_TOLERANCE,
             start=self.last,
@@ -139,9 +170,7 @@ class Network:
         seen = self.array.layout.number(solution.device_voltage)
         if self.transistor is not None:
             seen = torch.where(selected, seen, 0)
-        share = driven.sum(1) / self.together(driven.sum(1)).clamp(min=1)
-        lost = (given - spent).repeat(self.array.layout.parts)
-        return Across(seen.flatten(1).to(driven), share * lost.to(driven))
+        return seen, given - spent
 
     def together(self, count: Tensor) -> Tensor:
         """Sums of counts [arrays] over the arrays that are one circuit, [arrays]."""
@@ -170,7 +199,17 @@ class Network:
         on[:, first : first + driven.shape[1]] = driven > 0
         return on.view(arrays, rows, cols)
 
-    def _drive(self, first: int, selected: Tensor, voltage: float) -> circuit.Drive:
+    def _drive(self, first: int, driven: Tensor, voltage: float) -> circuit.Drive:
+        """The drive of a selection, from memory while the selection stays."""
+        if self.driven is not None:
+            (of_first, of_cells, of_voltage), drive = self.driven
+            if of_cells is driven and (of_first, of_voltage) == (first, voltage):
+                return drive
+        drive = self._driven(first, self._selected(first, driven), voltage)
+        self.driven = (first, driven, voltage), drive
+        return drive
+
+    def _driven(self, first: int, selected: Tensor, voltage: float) -> circuit.Drive:
         """The selected word line against the driven bit lines; circuits without any rest."""
         layout, line = self.array.layout, first // self.array.cols
         on = layout.join(selected)

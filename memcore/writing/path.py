@@ -20,9 +20,14 @@ from memcore.writing.cells import CellModel
 from memcore.writing.pulsing import name_of
 
 
+def is_ohmic(array: ArrayInfo) -> bool:
+    """Whether current and voltage of the cells are proportional."""
+    return type(array.device).current is Memristor.current
+
+
 def law_of(array: ArrayInfo, device: CellModel, state: Tensor) -> circuit.CellLaw:
     """The current of cells in a state [k, *cells], as the circuit solver asks for it."""
-    if type(array.device).current is Memristor.current:
+    if is_ohmic(array):
         return circuit.Ohmic()
     return circuit.OfDevice(device=cast(Memristor, device), state=state)
 
@@ -97,6 +102,11 @@ class Path:
         """Whether anything is lost on the way to any cell."""
         return self.series is not None or self.limit is not None or bool(self.ohm.any())
 
+    @cached_property
+    def ohmic(self) -> bool:
+        """Whether current and voltage are proportional in cells and all that is in series."""
+        return is_ohmic(self.array) and self.series is None and self.limit is None
+
     def seen(self, voltage: Tensor, device: CellModel, state: Tensor, cells: Tensor) -> Tensor:
         """Voltage in V that is left across memristors.
 
@@ -108,7 +118,7 @@ class Path:
         """
         if not self.resists:
             return voltage
-        ohm = self.ohm[cells].to(voltage).view(voltage.shape)
+        ohm = self.to(cells, voltage)
         bit = None if self.bit_ohm is None else self.bit_ohm[cells].to(ohm).view(voltage.shape)
         left = circuit.single_cell_voltage(
             voltage,
@@ -122,6 +132,10 @@ class Path:
             return left
         return Load(limit=self.limit).across(cast(Memristor, device), state, left)
 
+    def to(self, cells: Tensor, like: Tensor) -> Tensor:
+        """Resistance in ohm on the way to cells by their numbers, shaped as `like`."""
+        return self.ohm[cells].to(like).view(like.shape)
+
     def warn_without_headroom(self, pulses: Sequence[Pulse]) -> None:
         """Warn where the farthest of the nominal cells no longer moves, though it would alone.
 
@@ -132,7 +146,11 @@ class Path:
             NoEffectWarning: what is left of a voltage does not move the device.
         """
         nominal = self.array.nominal
-        g = torch.tensor(nominal.nominal_range(), dtype=torch.float64).mean().unsqueeze(0)
+        g = (
+            torch.tensor(nominal.nominal_range(), dtype=torch.float64, device="cpu")
+            .mean()
+            .unsqueeze(0)
+        )
         states = Probe(nominal, up=True).states(g)
         for pulse in pulses if self.resists else ():
             probe = Probe(nominal, up=pulse.voltage * nominal.polarity > 0)

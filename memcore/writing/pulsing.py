@@ -34,7 +34,7 @@ def find_voltage(probe: Probe, wanted: float | None = None, share: float = 0.0) 
         -1.0
     """
     magnitudes = VOLTAGES if wanted is None else (wanted,)
-    v = probe.sign * torch.tensor(magnitudes, dtype=torch.float64)
+    v = probe.sign * torch.tensor(magnitudes, dtype=torch.float64, device="cpu")
     try:
         reach = probe.progress(v).amax(0)
     except NotImplementedError as error:  # known by its statistics only

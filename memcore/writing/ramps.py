@@ -80,6 +80,6 @@ class Ramps:
         return like.new_tensor([pulse.voltage for pulse in self.pulses])
 
     def kinds(self, where: torch.device) -> Tensor:
-        """Index of the width of each level among `widths`, int64."""
+        """Index of the width of each level among `widths`, int16."""
         kinds = [self.widths.index(pulse.width) for pulse in self.pulses]
-        return torch.tensor(kinds, device=where)
+        return torch.tensor(kinds, device=where, dtype=torch.int16)

@@ -110,7 +110,7 @@ def response(probe: Probe, pulse: Pulse, most: int, start: Tensor) -> Response:
         50
     """
     device, ctx, state = probe.device, Context(random=Stream(0).child("probe")), start
-    v = each(torch.tensor([pulse.voltage], dtype=torch.float64))
+    v = each(torch.tensor([pulse.voltage], dtype=torch.float64, device="cpu"))
     counts, curve, together = [0], [float(device.conductance(state).mean())], 1
     while counts[-1] < most and len(curve) < _POINTS:
         together = min(together, most - counts[-1])
@@ -190,7 +190,7 @@ def _response(how: Trains, nominal: Memristor, up: bool) -> Response:
         limit = how.step * probe.span
         width = probe.gentle(v, lambda g: torch.full_like(g, limit))
     pulse = Pulse(v, width or probe.crossing(v) / how.most)
-    far = torch.tensor([probe.window[0]], dtype=torch.float64)
+    far = torch.tensor([probe.window[0]], dtype=torch.float64, device="cpu")
     return response(probe, pulse, how.most, probe.fresh() if how.fresh else probe.states(far))
 
 

@@ -91,10 +91,10 @@ def _cells_of_cross(rows: int, cols: int, share: float, like: Tensor) -> Iterato
     number = torch.arange(rows * cols, device=like.device).view(rows, cols)
     drive = partial(torch.mul, weights)
     for row in range(rows):
-        others = torch.cat([number[:row], number[row + 1 :]])
+        others = torch.cat([number[:row], number[row + 1 :]]).t().contiguous()
+        around = torch.cat([number[row], number[row]])
         for col in range(cols):
-            line = number[row]
-            touched = torch.cat([line[col:], line[:col], others[:, col]])
+            touched = torch.cat([around[col : col + cols], others[col]])
             cell = row * cols + col
             yield Selection(slice(cell, cell + 1), touched, slice(0, 1), drive)
 
@@ -144,7 +144,7 @@ def slots(count: Counts) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
         >>> [pulses for pulses, cells in slots(np.array([[3, 0, 7, 3]]))]
         [3, 7]
     """
-    if not count.any():
+    if not np.count_nonzero(count):
         return
     values = [int(count.item())] if count.size == 1 else np.unique(count[count > 0]).tolist()
     if len(values) <= _FEW:

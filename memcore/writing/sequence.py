@@ -12,6 +12,7 @@ from memcore.contracts.records import Context, Programmed
 from memcore.writing.aim import Aim
 from memcore.writing.cells import CellParameters, beginning, of_cells, report
 from memcore.writing.energy import energy_of
+from memcore.writing.metering import PulseMeter, of_cell
 from memcore.writing.options import ReadOptions
 from memcore.writing.reads import Reads
 from memcore.writing.responses import Numbers, Response, as_numbers
@@ -123,6 +124,7 @@ class SequentialLoop:
         energy, self.noise = (torch.zeros_like(target).view(cells.number.shape) for _ in "12")
         self.books = _Books.like(energy, aim.goal)
         self.single = CellParameters(cells.array, (target.numel(),))
+        self.meter = PulseMeter(self.single, of_cell)
         self.turn = 0
 
     def run(self, passes: int) -> Programmed:
@@ -143,17 +145,21 @@ class SequentialLoop:
 
     def _write(self, at: Selection) -> None:
         """Read the selected cells of every array and pulse those that are off."""
-        device, state = self.cells.parameters.pick(at.touched), self.state[..., at.touched]
+        device, state = self.cells.parameters.pick(at.touched), _of(self.state, at.touched)
         read = self._read(device.conductance(state)[:, at.own], at.cells)
         for index, response in enumerate(self.aim.responses):
             count = self.aim.wanted(index, read, at.cells)
-            if not count.any():
+            if not np.count_nonzero(count):  # any() takes several times as long
                 continue
             self.books.send(count, response, at.cells)
             for pulses, some in self._slots(count):
                 driven = torch.from_numpy(some).to(self.books.energy)
                 train = Train(at=at, driven=driven, response=response, device=device)
-                state = self.state[..., at.touched] = self._sent(train, state, pulses)
+                state = self._sent(train, state, pulses)
+                if isinstance(at.touched, slice):
+                    self.state[..., at.touched] = state
+                else:
+                    self.state.index_copy_(-1, at.touched, state)
 
     def _slots(self, count: Counts) -> Iterator[tuple[int, np.ndarray]]:
         """Trains of a common length; cell by cell, arrays that are joined get theirs in turn."""
@@ -176,22 +182,32 @@ class SequentialLoop:
         return state
 
     def _moved(self, train: Train, state: Tensor, seen: Seen, width: float) -> Tensor:
-        number = self.cells.number[:, train.at.touched]
+        number = _of(self.cells.number, train.at.touched)
         ctx = of_cells(self.cells.draws, number, "pulse", self.turn)
         after = train.device.step(state, seen.voltage, width, ctx)
-        if len(train.driven) == 1:
+        if train.driven.shape[0] == 1:
             return after
         return torch.where(self.view.pulsed(train)[:, None] != 0, after, state)
 
     def _book(self, train: Train, part: Part) -> None:
         """Account for a part of a train; draws are new for the next one."""
-        at, energy = train.at, self.books.energy
-        energy[:, at.touched] += self._spent(train, part)
-        energy[:, at.cells] += part.width * part.seen.lost
+        at, energy, spent = train.at, self.books.energy, self._spent(train, part)
+        if isinstance(at.touched, slice):
+            energy[:, at.touched] += spent
+        else:
+            energy.index_add_(1, at.touched, spent)
+        if not self.view.steady:  # else lines take nothing
+            energy[:, at.cells] += part.width * part.seen.lost
         self.turn += 1
 
     def _spent(self, train: Train, part: Part) -> Tensor:
         """Energy of the touched cells in J, [arrays, touched]."""
+        ends = part.before, part.after
+        spent = self.meter.energy(train.device, ends, part.seen.voltage, part.width)
+        return self._followed(train, part) if spent is None else spent
+
+    def _followed(self, train: Train, part: Part) -> Tensor:
+        """The same by the steps of the device."""
         volts, number = part.seen.voltage, self.cells.number[:, train.at.touched].flatten()
         seen, draws = volts.flatten(), self.cells.draws.child("pulse", self.turn)
 
@@ -234,3 +250,8 @@ class SequentialLoop:
             verified=torch.from_numpy(inside).to(where),
             time=torch.from_numpy(books.time).to(self.target),
         )
+
+
+def _of(x: Tensor, cells: Tensor | slice) -> Tensor:
+    """Some cells, which are the last dimension."""
+    return x[..., cells] if isinstance(cells, slice) else x.index_select(-1, cells)

@@ -10,6 +10,7 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.records import Context
 from memcore.writing.cells import CellModel, CellParameters, beginning, of_cells
 from memcore.writing.energy import energy_of
+from memcore.writing.metering import PulseMeter, behind_lines, of_cell
 from memcore.writing.options import LineOptions, ReadOptions
 from memcore.writing.path import Path
 from memcore.writing.reads import Reads
@@ -115,6 +116,13 @@ class SingleCells:
         number = torch.arange(self.first.shape[1], device=self.first.device)
         return ChosenCells(self, number, self.parameters.pick(slice(None)))
 
+    @cached_property
+    def meter(self) -> PulseMeter:
+        """What tells the energy of pulses natively."""
+        if self.path.resists:
+            return PulseMeter(self.parameters, behind_lines, given=2)
+        return PulseMeter(self.parameters, of_cell)
+
     def chosen(self, number: Tensor) -> "ChosenCells":
         """Some of the cells.
 
@@ -198,6 +206,12 @@ class ChosenCells:
     ) -> Tensor:
         """Energy of cell, transistor and lines in J, [n], of a part of a pulse."""
         among, draws = self.among, self.among.draws.child(*drawn)
+        path = among.path
+        if path.ohmic or not path.resists:
+            lines = (applied, path.to(self.number, applied)) if path.resists else ()
+            spent = among.meter.energy(self.device, (before, after), seen, width, *lines)
+            if spent is not None:
+                return spent
 
         def moved(cells: Tensor, state: Tensor, seconds: float) -> Tensor:
             ctx = of_cells(draws, self.number[cells])
@@ -207,7 +221,7 @@ class ChosenCells:
         def power(cells: Tensor | slice, state: Tensor) -> Tensor:
             number, every = self.number[cells], isinstance(cells, slice)
             device = self.device if every else among.parameters.pick(number)
-            across = among.path.seen(applied[cells], device, state, number)
+            across = path.seen(applied[cells], device, state, number)
             return applied[cells] * device.current(state, across)
 
         return energy_of(before, after, width, moved=moved, power=power)

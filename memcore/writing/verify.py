@@ -135,13 +135,14 @@ class _Sender:
     def __init__(self, ramps: Ramps, parts: int, like: Tensor) -> None:
         self.widths, self.parts = ramps.widths, parts
         self.voltages, self.kinds = ramps.voltages(like), ramps.kinds(like.device)
+        self.seconds = like.new_tensor([*self.widths, 0.0])  # none for the cells that are done
 
     def sent(self, now: Working, chosen: ChosenCells, pulse: int) -> Working:
         """The cells after a pulse."""
         kinds = torch.where(now.done, len(self.widths), self.kinds[now.course.level])
-        counts = torch.bincount(kinds, minlength=len(self.widths) + 1).tolist()
+        counts = torch.bincount(kinds, minlength=len(self.widths) + 1).tolist()[:-1]
         voltages, names = self.voltages[now.course.level], ("pulse", pulse)
-        if max(counts[:-1]) == len(kinds):
+        if max(counts) == len(kinds):
             width = self.widths[counts.index(len(kinds))]
             after = chosen.pulse(now.state, voltages, width, *names, parts=self.parts)
             return dataclasses.replace(
@@ -150,15 +151,18 @@ class _Sender:
                 energy=now.energy + after.energy,
                 seconds=now.seconds + width,
             )
-        state, energy, seconds = now.state.clone(), now.energy.clone(), now.seconds.clone()
-        groups = torch.split(kinds.argsort(stable=True), counts)[:-1]
-        for cells, width in zip(groups, self.widths, strict=True):
-            if cells.numel():
-                some = chosen.among.chosen(now.number[cells])
-                after = some.pulse(
-                    state[:, cells], voltages[cells], width, *names, parts=self.parts
-                )
-                state[:, cells] = after.state
-                energy[cells] += after.energy
-                seconds[cells] += width
-        return dataclasses.replace(now, state=state, energy=energy, seconds=seconds)
+        state, spent = now.state.clone(), torch.zeros_like(now.energy)
+        for kind, width in enumerate(self.widths):
+            if not counts[kind]:
+                continue
+            cells = (kinds == kind).nonzero().squeeze(1)  # much faster than to sort them
+            some = chosen.among.chosen(now.number[cells])
+            after = some.pulse(state[:, cells], voltages[cells], width, *names, parts=self.parts)
+            state[:, cells] = after.state
+            spent[cells] = after.energy
+        return dataclasses.replace(
+            now,
+            state=state,
+            energy=now.energy + spent,
+            seconds=now.seconds + self.seconds[kinds.long()],
+        )

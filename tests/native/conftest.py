@@ -1,13 +1,16 @@
-"""Builds of the native module other than the installed one, and processes that use them."""
+"""Builds of the native modules other than the installed ones, and processes that use them."""
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -77,3 +80,98 @@ def build(tmp_path: Path) -> Callable[..., Build]:
         return Build(tmp_path, module)
 
     return make
+
+
+# The CUDA module for the processor ----------------------------------------------------------------
+#
+# The sources are those of `memcore._cuda`, bindings included. Two things are written otherwise in
+# C++: launches, and shared memory whose size is told at a launch.
+
+NATIVE = SOURCES / "native"
+EMULATION = Path(__file__).parent / "emulation"
+REWRITTEN = {
+    r"(\w+)<<<(.*?)>>>\(": r"emulation::launch(\1, \2, ",
+    r"extern __shared__ (?:__align__\(16\) )?float (\w+)\[\];": (
+        r"float* const \1 = emulation::shared;"
+    ),
+}
+
+
+def rewritten(file: Path) -> str:
+    text = file.read_text()
+    for cuda, cpp in REWRITTEN.items():
+        text = re.sub(cuda, cpp, text)
+    return text
+
+
+def copied(folder: Path) -> list[Path]:
+    """The sources as C++; returns those that are compiled."""
+    for file in NATIVE.glob("src/cuda/*"):
+        place = folder / "cuda" / file.with_suffix(".cpp" if file.suffix == ".cu" else ".h").name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(rewritten(file))
+    for file in (NATIVE / "src" / "bind_cuda.cpp", *NATIVE.glob("src/bind_*.h")):
+        shutil.copy(file, folder)
+    return sorted(folder.rglob("*.cpp"))
+
+
+def compiled(folder: Path) -> Path:
+    import pybind11
+
+    module = folder / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
+    own = [EMULATION, NATIVE / "include", folder]
+    folders = [*map(str, own), pybind11.get_include(), sysconfig.get_path("include")]
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off"]
+    command = [os.environ.get("CXX", "g++"), *flags, "-D__CUDA_ARCH_LIST__=900"]
+    command += [f"-I{each}" for each in folders]
+    files = map(str, copied(folder))
+    done = subprocess.run(
+        [*command, "-o", str(module), *files], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return module
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """`memcore._cuda` with the processor as its GPU."""
+    if sys.platform != "linux" or shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("threads are emulated with Linux and a C++ compiler")
+    if importlib.util.find_spec("pybind11") is None or not NATIVE.is_dir():
+        pytest.skip("builds need pybind11 and the sources")
+    path = compiled(tmp_path_factory.mktemp("emulated"))
+    # By another name: pybind11 gives a module that was loaded by this one.
+    spec = importlib.util.spec_from_file_location("emulated._cuda", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def on_emulated_gpu(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of the processor stand for those of a GPU."""
+    from memcore import native
+    from memcore.ops import _library
+
+    monkeypatch.setattr(native, "cuda", lambda: emulated)
+    monkeypatch.setattr(_library, "where", lambda tensor: (0, 0))
+
+
+class Forwarding:
+    """Kernels of the CPU, which are those of CUDA on a device and a stream."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args: getattr(self.module, name)(*args, 0, 0)
+
+
+@pytest.fixture
+def instead(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators that choose by the device of a tensor call the kernels of CUDA too."""
+    from memcore import native
+
+    monkeypatch.setattr(native, "cpu", lambda: Forwarding(emulated))

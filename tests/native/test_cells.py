@@ -48,15 +48,19 @@ def test_weights_lie_on_arrays_as_the_reference_lays_them(grid, by_columns):
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("each", [False, True])
-def test_cells_stand_for_what_the_reference_says(grid, each):
+@pytest.mark.parametrize("reference", [False, True])
+def test_cells_stand_for_what_the_reference_says(grid, each, reference):
     generator = torch.Generator().manual_seed(5)
-    cells = torch.rand(grid.shape, generator=generator)
+    arrays, rows, cols = grid.shape
+    shape = (arrays // 2, rows, cols + 1) if reference else (arrays, rows, cols)
+    cells = torch.rand(shape, generator=generator)
     gain = torch.rand(grid.cols if each else 1, generator=generator) + 0.5
-    got, is_finite = pairs.fold(cells, gain, grid)
-    assert torch.equal(got, pairs._fold_reference(cells, gain, grid)[0])
+    got, is_finite = pairs.fold(cells, gain, grid, reference=reference)
+    expected = pairs._fold_reference(cells, gain, grid, reference=reference)
+    assert torch.equal(got, expected[0])
     assert is_finite
     cells[0, 1, 1] = math.inf
-    assert not pairs.fold(cells, gain, grid)[1]
+    assert not pairs.fold(cells, gain, grid, reference=reference)[1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 16, 1000, 32768, 100_001])

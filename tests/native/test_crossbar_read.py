@@ -74,13 +74,18 @@ def images(case, *, adc, noisy):
     return x, window, lines, 3 + torch.arange(n * prod(window.positions(space)))
 
 
+def as_double(value):
+    """A tensor of numbers in float64; what else there is as it is."""
+    return (
+        value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    )
+
+
 def in_double(x, lines, reads, bias=None, window=None, channels_first=False):
     """What the definition gives in float64."""
     numbers = [] if window is None else window.numbers
-    exact = [None if each is None else each.double() for each in (x, *lines[:2])]
-    rest = [None if each is None else each.double() for each in (lines.dac, lines.scale, bias)]
-    sizes = (lines.key, lines.values, lines.cols, lines.tile_rows, lines.lo, lines.hi)
-    return op._reference(*exact, reads, *rest, numbers, *sizes, channels_first).float()
+    exact = op.Columns(*map(as_double, lines))
+    return op._reference(x.double(), exact, reads, as_double(bias), numbers, channels_first).float()
 
 
 def assert_codes(y, expected):
@@ -205,3 +210,66 @@ def test_no_images_and_no_reads_are_no_results():
     assert y.shape == (0, 40, 16, 16)
     lines = columns(2, 20, 6, 8, adc=ADCS["ADC"], noisy=True)
     assert op.crossbar_read(torch.randn(0, 2, 20), lines, reads=none).shape == (0, 2, 6)
+
+
+def narrowed(lines, variance):
+    """Columns whose variances are rounded."""
+    return lines._replace(variance=op.narrow(variance, lines.tile_rows))
+
+
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_narrow_variances_are_those_rounded_to_bfloat16(case):
+    _, groups, rows, cols, tile_rows, _ = case
+    variance = torch.rand(groups, rows, cols) ** 8
+    found = op.widen(op.narrow(variance, tile_rows), rows, cols, tile_rows)
+    assert torch.equal(found, variance.bfloat16())
+
+
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_narrow_variances_leave_a_standard_deviation_right_to_4_in_1000(case):
+    """Whatever the inputs: no term of the sum is negative, so no error outweighs the sum."""
+    n, groups, rows, cols, tile_rows, values = case
+    lines = columns(groups, rows, cols, tile_rows, adc=ADCS["no ADC"], noisy=True, values=values)
+    variance = torch.rand(groups, rows, cols) ** 8
+    lines = lines._replace(
+        panels=torch.zeros_like(lines.panels), dac=torch.zeros(3), variance=pack(variance)
+    )
+    x, reads = torch.randn(n, groups, rows) ** 5, torch.arange(n)
+    if rows > tile_rows:  # one standard deviation in an output
+        x[..., tile_rows:] = 0
+    exact = in_double(x, lines, reads)
+    found = op.crossbar_read(x, narrowed(lines, variance), reads=reads)
+    assert float((found / exact - 1).abs().max()) < 2**-8 + 1e-5
+
+
+def multiplies_narrow():
+    module = native.cpu()
+    return module is not None and module.multiplies_narrow()
+
+
+@pytest.mark.parametrize("adc", ADCS.values(), ids=ADCS)
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_narrow_variances_are_read_as_the_definition_says(case, adc):
+    n, groups, rows, cols, tile_rows, values = case
+    lines = columns(groups, rows, cols, tile_rows, adc=adc, noisy=True, values=values)
+    lines = narrowed(lines, 1e-4 * torch.rand(groups, rows, cols))
+    x, reads = inputs(n, groups, rows), 5 + 3 * torch.arange(n)
+    y = op.crossbar_read(x, lines, reads=reads)
+    assert_codes(y, in_double(x, lines, reads))
+    alone = zip(x.split(1), reads.split(1), strict=True)
+    apart = [op.crossbar_read(one, lines, reads=few) for one, few in alone]
+    if multiplies_narrow():  # a reference sums up in another order
+        assert torch.equal(torch.cat(apart), y)
+
+
+@pytest.mark.parametrize("adc", ADCS.values(), ids=ADCS)
+@convolutions
+def test_windows_with_narrow_variances_give_what_their_inputs_give(case, adc):
+    x, window, lines, reads = images(case, adc=adc, noisy=True)
+    groups, positions = lines.panels.shape[0], window.positions(x.shape[2:])
+    rows = lines.panels.shape[2]
+    lines = narrowed(lines, 1e-4 * torch.rand(groups, rows, lines.cols))
+    under = window.cut(window.padded(x), groups).flatten(0, len(positions))
+    y = op.crossbar_read(x, lines, window=window, reads=reads)
+    assert torch.equal(y, op.crossbar_read(under, lines, reads=reads))
+    assert_codes(y, in_double(under, lines, reads))

@@ -20,6 +20,7 @@ from memcore.ops import (
     crossbar_mvm,
     effective_conductance,
     ladder,
+    loop_voltages,
     philox,
     quantize,
 )
@@ -131,7 +132,16 @@ def calls() -> dict[str, tuple[Callable[..., object], list[Tensor]]]:
             [*cells, torch.rand(2, 5, 3), torch.rand(2, 5, 4)],
         ),
         "ladder": (lambda g, r, v: ladder.Ladders.of(g, r, dim=-1).solve(v), cells),
+        "loops": (_loops, [*cells[:2], torch.rand(2, 3), torch.rand(2, 4)]),
     }
+
+
+def _loops(g, ohm, *volts):
+    lines = [
+        loop_voltages.LoopLines.of(ohm, None, ladder.Ladders.of(None, ohm, dim=dim))
+        for dim in (-1, -2)
+    ]
+    return loop_voltages.LoopWires(*lines).solve(g, *volts, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -15,9 +15,12 @@ ISAS = ("baseline", "avx2", "avx512")
 CHECK = """
 import hashlib
 import torch
-from memcore import native
-from memcore.ops import crossbar_mvm, crossbar_read, pairs, philox, quantize, sensed_sums
-from memcore.ops import weighted_squares
+from memcore import Affine, Wires, native
+from memcore.circuit import Drive, solve
+from memcore.circuit.ohmic import OhmicCircuit
+from memcore.contracts.forms_of_cells import Held, NearestLevel, Passive, lowered
+from memcore.ops import cell_forms, coincidences, crossbar_mvm, crossbar_read, pairs, philox
+from memcore.ops import pulse_order, quantize, sensed_sums, weighted_squares
 from memcore.ops.windows import Window
 
 torch.manual_seed(0)
@@ -46,12 +49,37 @@ tables = (torch.rand(5, 5, 8), torch.randint(0, 8, (5, 5, 8)).float())
 told = (bits, cells, torch.arange(5), *tables, 3, 4, 8)
 assert torch.equal(sensed_sums.sensed_sums(*told), sensed_sums._reference(*told))
 
+sides = [coincidences.Lines(2 * torch.rand(5, 2, k) - 1, k) for k in (33, 21)]
+length = torch.tensor([[3.0, 31.0], [0.0, 1.0], [40.0, 2.0], [7.0, 7.0], [1.0, 0.0]])
+counts = coincidences.coincidences(*sides, length, 3)
+for one, other in zip(counts, coincidences._reference(*sides, length, 3)):
+    same(one, other)
+up, down = (each.mT.contiguous() for each in counts)
+draw, arrays = pulse_order.Draw(5, 6), pulse_order.Arrays(33, 21, 33, 24, 21)
+out = torch.empty(66, 24), torch.empty(66, 24)
+g = torch.rand(66, 24)
+pulse_order.ordered((up, down), g, arrays, draw, slice(0, 66), opposite=False, out=out)
+first = pulse_order.first_of(up, down, draw)
+same(out[0].view(2, 33, 24)[..., :21], first)
+same(out[1].view(2, 33, 24)[..., :21], up - down - first)
+
 grid, cells = pairs.Grid(2, 70, 50, 32, 24), torch.rand(2 * 2 * 3 * 3, 32, 24)
 for weight in (torch.randn(2, 50, 70).mT, torch.randn(2, 70, 50)):
     line = pairs.Line(weight.abs().max(), 9.9e-5, 1e-6)
     same(pairs.lay(weight, line, grid, 0.0)[0], pairs._lay_reference(weight, line, grid, 0.0)[0])
 for gain in (torch.rand(1), torch.rand(50)):
     same(pairs.fold(cells, gain, grid)[0], pairs._fold_reference(cells, gain, grid)[0])
+
+g, factor, low = torch.rand(3, 5003)
+forms = [Affine(factor), Passive(low - 0.1), NearestLevel(low, low + factor, 7)]
+forms += [NearestLevel(5.0, 0.5, 9, inverse=True), Held(torch.where(low < 0.1, g, torch.nan))]
+expected = g
+for form in forms:
+    expected = form(expected)
+same(cell_forms.through(g, [step for form in forms for step in lowered(form)]), expected)
+squares, largest = cell_forms._errors_reference(g, low)
+got = cell_forms.errors(g, low)
+assert abs(got[0] / squares - 1) < 1e-12 and got[1] == largest
 
 x, weights = torch.randn(7, 5003), torch.rand(5003)
 for codes in (weighted_squares.EXACT, (31.0, -9.0, 9.0)):
@@ -76,10 +104,15 @@ columns = crossbar_read.Columns(*panels, dac, scale, 37, 8, -99.0, 99.0, 5)
 got = crossbar_read.crossbar_read(x, columns, window=window, reads=reads)
 inputs = window.cut(window.padded(x), 2).flatten(0, 2)
 assert torch.equal(got, crossbar_read.crossbar_read(inputs, columns, reads=reads))
-c = columns
-args = (c.panels, c.variance, reads, dac, scale, None, [], 5, 1, 37, 8, -99.0, 99.0, False)
-error = (got - crossbar_read._reference(inputs, *args)).abs()
+error = (got - crossbar_read._reference(inputs, columns, reads, None, [], False)).abs()
 assert error.max() <= 1 and (error != 0).sum() <= max(1, error.numel() // 1000)
+
+for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+    g, wires = 1e-3 * torch.rand(3, 13, 10, dtype=dtype), Wires(word_line=20.0, bit_line=10.0)
+    drive = Drive.select(13, 10, 3, 4, 1.5, dtype=dtype)
+    got = OhmicCircuit.of(g, wires).solve(g, drive, bound).voltage
+    expected = solve(g, wires, drive).device_voltage
+    torch.testing.assert_close(got, expected, rtol=0, atol=10 * bound)
 """
 
 

@@ -79,6 +79,16 @@ out = torch.empty_like(x)
 def call(): lines.solve(x, out=out)
 def small(): few.solve(x[..., :9])
 """,
+    "loops_solve": """
+from array import array
+x, told = torch.ones(2, 400_000, dtype=torch.float64), torch.empty(2, 999, dtype=torch.float64)
+bare = [Ladders.of(None, x[:1, None], dim=dim).factors for dim in (-1, -2)]
+lines = array("Q", [n for f in bare for n in (1, 0, x.data_ptr(), 0, f.data_ptr())])
+out, place = x.clone(), (lines.buffer_info()[0], *[x.data_ptr()] * 3, 1e-8, 1e-15, 3)
+def call(arrays=2, cols=400_000):
+    cpu.loops_solve_double(arrays, 1, cols, *place, *(each.data_ptr() for each in (out, *told)))
+def small(): call(999, 9)
+""",
     "simulate, all cells driven alike": """
 voltage = torch.full((5_000_000,), 0.1)
 def call(): memcore.simulate("yakopcic", voltage, 1e-9, record="last")

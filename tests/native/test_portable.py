@@ -46,7 +46,7 @@ def test_every_file_compiles_without_x86(file, compiler):
 def test_the_portable_build_passes_the_tests_of_all_operators(build):
     portable = build("MEMCORE_PORTABLE=ON")
     products = ("crossbar_mvm", "crossbar_read", "effective_conductance")
-    names = ("philox", "quantize", *products, "ladder", "simulate")
+    names = ("philox", "quantize", *products, "ladder", "loop_voltages", "simulate", "pulses")
     done = portable.pytest(
         *("-k", "not instruction_set", "-m", "not slow"),
         *(f"tests/native/test_{name}.py" for name in (*names, "empty", "memory")),

@@ -26,7 +26,7 @@ STEPS = {
     "resistances": [LOG, CellStep("nearest_inverse", 9.9e5, 31.0, low=1e4)],
     "one level": [CellStep("nearest", 0.0, 3.0, low=2e-5)],
 }
-SHAPES = [(1, 1, 1), (2, 5, 3), (1, 70, 300), (3, 29, 130)]
+SHAPES = [(1, 1, 1), (2, 5, 3), (1, 52, 90), (1, 70, 300), (3, 29, 130)]
 
 
 def writing(shape, steps, *, scales=False, relative=0.05, constant=1e-14):

@@ -17,8 +17,8 @@ pytestmark = [
 CHECKS = [
     *(f"tests/native/test_{name}.py" for name in ("philox", "quantize", "crossbar_mvm", "ladder")),
     *(f"tests/native/test_{name}.py" for name in ("effective_conductance", "crossbar_read")),
-    *(f"tests/native/test_{name}.py" for name in ("simulate", "rehearsal")),
-    *(f"tests/native/test_{name}.py" for name in ("empty", "fuzz")),
+    *(f"tests/native/test_{name}.py" for name in ("simulate", "rehearsal", "pulses")),
+    *(f"tests/native/test_{name}.py" for name in ("loop_voltages", "empty", "fuzz")),
 ]
 
 

@@ -335,3 +335,27 @@ def test_every_instruction_set_agrees_with_the_step(isa):
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [isa]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_of_a_table_are_those_that_torch_finds(dtype):
+    table = torch.randn(2, 7, generator=torch.Generator().manual_seed(3), dtype=dtype)
+    x = torch.linspace(-0.999, 0.999, 301, dtype=dtype)
+
+    def found(x):
+        return table.flatten()[(14 * x).floor().long()] + 0 * x  # from both ends
+
+    assert torch.equal(once(lambda x, y: found(x), x, x), found(x))
+
+
+def test_places_that_no_table_has_read_none_beyond_it():
+    table = torch.arange(5.0)
+    x = torch.tensor([-100.0, 7.0, 1e30, -1e30, torch.nan, torch.inf, 3.0])
+    found = once(lambda x, y: table[x.long()], x, x)
+    assert found.tolist() == [0, 4, 4, 0, 0, 4, 3]
+
+
+def test_more_than_one_number_at_a_place_is_left_to_torch():
+    table = torch.zeros(3, 2)
+    with pytest.raises(memcore.MemcoreError, match="an index into"):
+        once(lambda x, y: table[x.long()].sum(-1), torch.zeros(4), torch.zeros(4))

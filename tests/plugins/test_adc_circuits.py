@@ -15,15 +15,13 @@ from memcore import (
     Context,
     CrossbarConfig,
     Lines,
-    NonIdeality,
-    Product,
-    Stage,
     Stream,
     UniformLevels,
     converters,
     linearity,
 )
 from memcore.testing import checks_for
+from memcore.testing.layer_case import Ohmic
 
 CTX = Context(random=Stream(0))
 CIRCUITS = ["sar", "ramp", "pipeline"]
@@ -298,21 +296,6 @@ def test_linearity_says_what_it_takes():
 # -- on arrays -------------------------------------------------------------------------------------
 
 
-class Ohm(Product):
-    def currents(self, v, g):
-        return (v.unsqueeze(-2) @ g).squeeze(-2)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OneByOne(NonIdeality):
-    """Ohm's law, group by group of word lines."""
-
-    stage = Stage.MVM
-
-    def bind(self, array, ctx):
-        return Ohm()
-
-
 def layer_with(adc, *, seed=0, effects=(), adc_per="output", mapper="differential", **config):
     layer = nn.Linear(20, 10, bias=False)
     with torch.no_grad():
@@ -348,7 +331,7 @@ SPREAD = {
 def test_groups_of_word_lines_come_out_of_the_converters_of_their_tile(name, adc_per, mapper):
     adc = {"name": name, "bits": 6, "offset_std": 0.01, **SPREAD[name]}
     mem, x = layer_with(adc, adc_per=adc_per, mapper=mapper)
-    by_circuit, _ = layer_with(adc, adc_per=adc_per, mapper=mapper, effects=[OneByOne()])
+    by_circuit, _ = layer_with(adc, adc_per=adc_per, mapper=mapper, effects=[Ohmic()])
     with torch.no_grad():
         torch.testing.assert_close(mem(x), by_circuit(x), rtol=1e-3, atol=2e-3)
         plain, _ = layer_with({"name": "uniform", "bits": 6}, adc_per=adc_per, mapper=mapper)

@@ -79,3 +79,13 @@ def test_it_is_calibrated_like_any_other():
         config = CrossbarConfig(device="ideal", dac={"name": name, "calibration": "percentile"})
         found.append(memcore.convert(layer, config, calibration=x).crossbar.input.range)
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", ["bit_serial", "spike_code", "uniform"])
+def test_one_bit_for_values_of_both_signs_is_refused_with_what_to_do(name):
+    x = torch.tensor([[-1.0, 0.5, 2.0]])
+    config = memcore.CrossbarConfig(device="ideal", dac={"name": name, "bits": 1})
+    with pytest.raises(memcore.ConfigError, match=r"bits=1 has the levels 0 and one more.*bits=2"):
+        memcore.convert(torch.nn.Linear(3, 2), config, calibration=x)
+    chip = memcore.convert(torch.nn.Linear(3, 2), config, calibration=x.relu())
+    assert chip(x.relu()).isfinite().all()

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -117,6 +118,39 @@ def test_the_least_error_beats_the_maximum_and_its_neighbours(bits, scale):
         found = float(m.step) * (2 ** (bits - 1) - 1)
         for factor in (0.9, 1.1):
             assert best <= error(w_max=found * factor)[0]
+
+
+@pytest.mark.parametrize("mapper", ["differential", "multi_cell"])
+@pytest.mark.parametrize("states", [3, 8])
+def test_the_least_error_of_cells_with_few_states_is_that_of_a_fine_search(mapper, states):
+    weight = memcore.Stream(0).normal((1, 400, 3), dtype=torch.float64)
+    layer = torch.nn.Linear(400, 3, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(weight[0].T)
+
+    def error(**parameters):
+        effect = {"name": "finite_states", "states": states}
+        given = {"name": mapper, **parameters}
+        config = memcore.CrossbarConfig(device=DEVICE, mapper=given, nonidealities=[effect])
+        mem = memcore.convert(layer, config)
+        return float((mem.crossbar.folded - layer.weight.detach()).square().mean())
+
+    tried = np.linspace(0.05, 4.0, 2000)
+    w, levels = weight.numpy(), states - 1
+    errors = [
+        np.square(np.clip(np.rint(w / (m / levels)), -levels, levels) * m / levels - w).mean()
+        for m in tried
+    ]
+    best = error(clip_by="least_error", levels=levels)
+    assert best < 0.9 * error()
+    assert min(errors) * 0.999 <= best <= 1.02 * min(errors)
+
+
+def test_levels_go_with_the_least_error_alone():
+    for mapper in ("differential", "offset", "multi_cell"):
+        for parameters in ({"clip_by": "least_error"}, {"levels": 3}):
+            with pytest.raises(ConfigError, match="with a number of levels, or neither"):
+                mappers[mapper](**parameters)
 
 
 def test_slices_that_hold_too_few_bits_are_refused():

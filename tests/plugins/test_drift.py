@@ -131,3 +131,32 @@ def test_a_layer_in_double_precision_drifts_by_the_factor_in_double_precision():
     crossbar.age(seconds=1e6)
     factor = crossbar.conductance[0] / g
     torch.testing.assert_close(factor, (1 + 1e6) ** -0.1 * torch.ones_like(g), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("towards", "expected"),
+    [
+        # A tenth and ten times, from 2, 30 and 90 uS in a window of 1 to 100 uS.
+        ("lowest", (1.0, 3.0, 9.0)),
+        ("highest", (20.0, 100.0, 100.0)),
+        ("middle", (20.0, 50.5, 50.5)),
+    ],
+)
+def test_drift_towards_a_place_stops_there(towards, expected, arrays, ctx):
+    array = arrays()
+    assert array.nominal.nominal_range() == pytest.approx((1e-6, 1e-4))
+    form = Drift(nu=0.1, t0=1.0, towards=towards).bind(array, ctx).double()
+    found = form(torch.tensor([2e-6, 3e-5, 9e-5], dtype=torch.float64), seconds(1e10 - 1))
+    torch.testing.assert_close(1e6 * found, torch.tensor(expected).double(), rtol=1e-6, atol=0)
+
+
+def test_drift_at_random_takes_a_third_of_the_cells_to_each_end(arrays, ctx):
+    array = arrays(shape=SHAPE)
+    form = Drift(nu=0.1, t0=1.0, towards="random").bind(array, ctx).double()
+    g = torch.full(SHAPE, 1e-5, dtype=torch.float64)
+    early, late = (form(g, seconds(t)) for t in (9.0, 1e3 - 1))
+    for moved in ((late < g), (late == g), (late > g)):
+        assert moved.double().mean().item() == pytest.approx(1 / 3, abs=4 * 0.0011)
+    assert torch.equal(late < g, early < g)  # for life
+    torch.testing.assert_close(late[late < g], g[late < g] / 10**0.3)
+    torch.testing.assert_close(late[late > g], g[late > g] * 10**0.3)

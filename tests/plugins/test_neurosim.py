@@ -146,3 +146,18 @@ def test_a_device_that_sets_at_negative_voltages(ctx):
 def test_nonsense_is_refused_by_name(parameters):
     with pytest.raises(memcore.ConfigError, match=next(iter(parameters))):
         NeuroSim(**parameters)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadWithNoise(NeuroSim):
+    """Cells that are moved by a noisy update, and read about where they are."""
+
+    write_noise = 0.1
+    variables = 2
+
+
+def test_noise_of_an_update_and_noise_of_what_is_read_have_nothing_in_common():
+    device = ReadWithNoise(noise="per_update", c2c=0.02, x0=0.5)
+    ctx = memcore.Context(random=memcore.Stream(0))
+    x, apart = device.pulses(device.initial_state((20_000,), ctx), torch.ones(20_000), ctx)
+    assert abs(torch.corrcoef(torch.stack([x, apart]))[0, 1]) < 0.03

@@ -10,6 +10,7 @@ from torch import nn
 import memcore
 from memcore import ConfigError, LogNormal, SumTable, sensing_table
 from memcore.sensing import sensed_product
+from memcore.testing.layer_case import LayerCase
 
 DAC = {"name": "bit_serial", "bits": 6, "signed": "twos_complement", "full_scale": 3.875}
 MAPPER = {
@@ -278,3 +279,11 @@ def test_a_table_limited_to_what_an_amplifier_tells_keeps_its_probabilities():
     assert torch.equal(limited.probability[..., :2], table.probability[..., :2])
     torch.testing.assert_close(limited.probability[..., 2], table.probability[..., 2:].sum(2))
     assert isinstance(limited, SumTable)
+
+
+def test_parts_of_inputs_with_ranges_of_their_own_are_refused():
+    case = LayerCase.all_of(memcore.layers["joint_recurrent_cell"])[0]
+    joint = config(dac={"name": "bit_serial", "signed": "twos_complement"})
+    settings = {key: getattr(joint, key) for key in ("dac", "mapper", "adc", "rows_at_once")}
+    with pytest.raises(ConfigError, match="parts of its inputs have ranges of their own"):
+        case.outputs(case.convert(**settings))

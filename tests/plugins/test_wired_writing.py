@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import memcore
-from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, programmers
+from memcore import ConfigError, NoEffectWarning, Wires, circuit, devices, native, programmers
 from memcore.circuit import Drive, path_resistance, single_cell_voltage, solve
 from memcore.contracts.layout import Layout
 from memcore.testing.cases import array as cells_of
@@ -273,6 +273,26 @@ def test_cells_that_are_not_ohmic_see_what_their_own_current_leaves(arrays, ctx)
         for passes in (1, 6)
     )
     assert often < 0.7 * once  # every pass reads again what the wires left undone
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+@pytest.mark.parametrize(
+    ("scheme", "parts", "order"), [("V/2", 1, "row"), ("V/2", 2, "cell"), ("V/3", 1, "cell")]
+)
+def test_the_kernel_of_ohmic_cells_writes_what_the_solver_of_all_cells_writes(
+    arrays, ctx, monkeypatch, scheme, parts, order
+):
+    array, how = chip(arrays, ctx, parts), HALF_SELECT(scheme=scheme, order=order)
+    target = targets(array, ctx)
+    monkeypatch.setattr("memcore.circuit.solve", None)  # has no part in it
+    by_kernel = how.program(array, target, ctx)
+    monkeypatch.undo()
+    monkeypatch.setattr("memcore.circuit.ohmic.has_kernel", lambda *_: False)
+    by_newton = how.program(array, target, ctx)
+    assert torch.equal(by_kernel.pulses, by_newton.pulses)
+    for name in ("conductance", "energy"):
+        found, expected = (getattr(each, name) for each in (by_kernel, by_newton))
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 def test_stuck_cells_stay_and_carry_their_current(arrays, ctx):

@@ -59,10 +59,11 @@ def _steps(
     after: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     model.train()
+    dtype = next(model.parameters()).dtype
     for _ in range(epochs):
         for images, labels in loader:
             optimizer.zero_grad()
-            F.cross_entropy(model(images), labels).backward()
+            F.cross_entropy(model(images.to(dtype)), labels).backward()
             optimizer.step()
             after()
     return model.eval()
@@ -70,8 +71,9 @@ def _steps(
 
 @functools.cache
 def _trained(seed: int, epochs: int) -> nn.Module:
+    # In double precision: in single precision another processor trains another network.
     torch.manual_seed(seed)
-    return train(cnn(), Loader(seed), epochs)
+    return train(cnn().double(), Loader(seed), epochs).float()
 
 
 def trained(seed: int, epochs: int = 25) -> tuple[nn.Module, Loader]:

@@ -179,6 +179,13 @@ def test_what_does_not_fit_is_refused():
         report(networks.lenet(), adc="neurram_neuron")
 
 
+def test_networks_that_want_larger_buffers_are_named():
+    """Windows of 500 columns of 40 channels in 9 bits are 66 KB, for sixteen PEs."""
+    wide = nn.Conv2d(40, 8, 3, padding=1)
+    with pytest.warns(memcore.MemcoreWarning, match=r"moves 4\.12 KB .* the tables hold 2 KB"):
+        memcore.cost(wide, torch.zeros(1, 40, 8, 500), model="mnsim")
+
+
 def test_two_images_take_twice_the_time_and_energy():
     one, two = (
         memcore.cost(networks.lenet(), x, model="mnsim").total for x in (X, X.expand(2, -1, -1, -1))

@@ -10,6 +10,7 @@ from memcore_plugins.costs.neurosim_floorplan import NeurosimFloorplan
 from memcore_plugins.networks import neurosim_vgg8
 
 import memcore
+from memcore.tables import scaling
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles/systems/neurosim.json").read_text())
 
@@ -65,3 +66,25 @@ def test_more_bits_in_a_cell_take_fewer_columns():
     one, two = (report(cell_bits=bits) for bits in (1, 2))
     assert two.components["adc"].energy == pytest.approx(one.components["adc"].energy / 2)
     assert two.total.area < one.total.area
+
+
+def test_components_of_another_node_are_carried_over_by_a_rule_with_a_name():
+    found = report()
+    factors = scaling.stillmaker_baas(32e-9, 22e-9)
+    conversions = sum(layer.events["conversions"] for layer in found.layers)
+    adc = memcore.components["isaac_adc_5b"]
+    assert found.components["adc"].energy == pytest.approx(
+        conversions * factors.energy * adc.energy
+    )
+    assert "scaled from 32 nm by stillmaker17" in found.components["adc"].source
+    with pytest.raises(memcore.ConfigError, match=r"'isaac_adc_5b' is of 32 nm, node=2.2e-08; .*s"):
+        report(scaling="none")
+    same = report(scaling="none", node=32e-9, adc="mnsim_7")
+    assert same.components["adc"].source == "mnsim"
+
+
+def test_cells_of_sram_are_known_down_to_22_nm():
+    with pytest.raises(memcore.ConfigError, match=r"known for 22 nm and above; expected a larger"):
+        report(node=14e-9)
+    small, large = (report(node=node, cell="1t1r").components["cells"] for node in (7e-9, 14e-9))
+    assert large.area == pytest.approx(4 * small.area)

@@ -3,10 +3,24 @@
 from memcore.crossbar.readers.electrical import Electrical
 from memcore.crossbar.readers.exact import Exact
 from memcore.crossbar.readers.in_order import InOrder
+from memcore.crossbar.readers.ranging import Ranging
 from memcore.crossbar.readers.sensed import Sensed
+from memcore.crossbar.readers.serial import Serial
 from memcore.crossbar.readers.tiled import Tiled
+from memcore.crossbar.readers.tiled_lanes import TiledLanes
 from memcore.crossbar.readers.unwritten import Unwritten
 
-Reader = Exact | Tiled | Sensed | Electrical | InOrder | Unwritten
+Reader = Exact | Tiled | TiledLanes | Serial | Sensed | Electrical | InOrder | Unwritten
 
-__all__ = ["Electrical", "Exact", "InOrder", "Reader", "Sensed", "Tiled", "Unwritten"]
+__all__ = [
+    "Electrical",
+    "Exact",
+    "InOrder",
+    "Ranging",
+    "Reader",
+    "Sensed",
+    "Serial",
+    "Tiled",
+    "TiledLanes",
+    "Unwritten",
+]

@@ -10,6 +10,7 @@ from memcore.contracts.forms import SerialLevels
 from memcore.contracts.mapper import Part, added, subtracted
 from memcore.contracts.transfer import Transfer
 from memcore.crossbar.effects import Effects
+from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers.noise import CellNoise, Source, numbered, process
 from memcore.crossbar.readers.phases import drive, in_phases
@@ -59,7 +60,7 @@ class Electrical(nn.Module):
         settled: Tensor,
         effective: Tensor,
         folded: Tensor,
-        effects: Effects,
+        effects: Effects | LaneEffects,
         converters: tuple[nn.Module | None, nn.Module | None, Noises],
         noise: CellNoise | None,
         parts: tuple[Part, ...],

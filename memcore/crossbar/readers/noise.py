@@ -1,7 +1,5 @@
 """Noise of the cells at a read: a draw for each output of a tile, and the numbers of the reads."""
 
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import torch
@@ -10,6 +8,7 @@ from torch import Tensor
 
 from memcore.contracts.mapper import Part
 from memcore.crossbar.effects import Effects, sensitivity
+from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.plan import ReadPlan
 
 
@@ -48,7 +47,11 @@ class CellNoise(NamedTuple):
 
 
 def cell_noise(
-    settled: Tensor, effective: Tensor, effects: Effects, parts: tuple[Part, ...], plan: ReadPlan
+    settled: Tensor,
+    effective: Tensor,
+    effects: Effects | LaneEffects,
+    parts: tuple[Part, ...],
+    plan: ReadPlan,
 ) -> CellNoise | None:
     """The noise of the cells of arrays whose reads are products; None for none.
 
@@ -59,10 +62,10 @@ def cell_noise(
         parts: how parts add up to lanes.
         plan: how the parts lie, and which values are digitised.
     """
-    noises = effects.noises if effects.is_product else []
-    if not noises:
+    variance = effects.variance(settled) if effects.is_product else None
+    if variance is None:
         return None
-    variance = reduce(add, [form.variance(settled) for form in noises]).expand_as(settled)
+    variance = variance.expand_as(settled)
     if effective is not settled:
         variance = variance * sensitivity(effective, settled).square()
     return CellNoise(*_merged(plan.tiling.join(variance), parts, plan), effects.noise_key)

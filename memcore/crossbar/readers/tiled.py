@@ -1,17 +1,20 @@
 """Products, converters and noise of all tiles as one kernel call for each phase of the input."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from memcore import native
 from memcore.contracts.forms import SerialLevels, UniformLevels
-from memcore.contracts.mapper import Part, added, subtracted
+from memcore.contracts.mapper import Part
 from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.readers.digital import added_up, step_values
 from memcore.crossbar.readers.noise import CellNoise, numbered, process
 from memcore.crossbar.readers.phases import drive, in_phases
 from memcore.ops._library import address, is_plain
 from memcore.ops.crossbar_mvm import crossbar_mvm, pack
-from memcore.ops.crossbar_read import Columns, crossbar_read
+from memcore.ops.crossbar_read import Columns, crossbar_read, narrow, narrows
 from memcore.ops.windows import Images
 
 
@@ -67,56 +70,38 @@ class Tiled(nn.Module):
         values, groups, _, cols = matrices.shape
         self.shape = (groups, values, cols)
         steps = [adc[lane].step for lane in plan.values] if adc else []
-        unit = matrices.new_ones(1) if dac is None or serial else dac.step
-        largest = unit.max()
-        #: The inputs in units of the largest step, where they have steps of their own, [rows].
-        self.register_buffer("ratio", largest / unit if len(unit) > 1 else None, persistent=False)
-        if len(unit) > 1 and constant:
-            unit = torch.cat([unit, largest.reshape(1)])
-        unit = unit.unsqueeze(1)
-        factors = [volts * unit / step for step in steps] or [unit * share for share in gain]
+        inputs = _inputs(None if serial else dac, matrices, constant=constant)
         #: The constant input as the kernel takes it: the largest level of the DAC.
-        self.level = 1.0
-        codes = [0.0, 0.0, 0.0]
-        if dac is not None and not serial:
-            codes = [float(1 / largest), dac.lo, dac.hi]
-            self.level = max(dac.lo, dac.hi, key=abs) * float(largest)
+        self.level = inputs.level
+        #: The inputs in units of the largest step, where they have steps of their own, [rows].
+        self.register_buffer("ratio", inputs.ratio, persistent=False)
+        self.register_buffer("codes", inputs.codes, persistent=False)
+        unit = inputs.unit.unsqueeze(1)
+        factors = [volts * unit / step for step in steps] or [unit * share for share in gain]
         if constant and self.level != 1:
             factors = [self._constant(factor, matrices.shape[2]) for factor in factors]
-        self.register_buffer("panels", _packed(matrices, factors), persistent=False)
-        squares = [factor.square() for factor in factors]
-        variance = None if noise is None else _packed(noise.variance, squares)
+        self.register_buffer("panels", pack(_joined(matrices, factors)), persistent=False)
+        variance = None if noise is None else self._packed(noise.variance, factors)
         self.register_buffer("variance", variance, persistent=False)
-        self.register_buffer("codes", matrices.new_tensor(codes), persistent=False)
         self.register_buffer("gain", gain, persistent=False)
-        self.register_buffer("scale", self._scale(steps, gain, volts), persistent=False)
+        scale = step_values(self.shape, plan, steps, gain, volts)
+        self.register_buffer("scale", scale, persistent=False)
         plain = not serial and not constant and self.ratio is None
         #: Whether the windows of images are read without writing them out.
         self.reads_images = plain and native.cpu() is not None
         #: Whether `directly` reads inputs.
         self.reads_directly = self.reads_images and values == 1 and not plan.per_column
 
+    def _packed(self, variance: Tensor, factors: list[Tensor]) -> Tensor:
+        """Variances of conductances as those of codes, laid out for the kernel."""
+        squares = _joined(variance, [factor.square() for factor in factors])
+        return narrow(squares, self.tile_rows) if narrows(squares) else pack(squares)
+
     def _constant(self, factor: Tensor, rows: int) -> Tensor:
         """Factors whose last row is that of the constant input."""
         factor = factor.expand(rows, -1).clone()
         factor[-1] /= self.level
         return factor
-
-    def _scale(self, steps: list[Tensor], gain: Tensor, volts: float) -> Tensor:
-        """What one step of an ADC stands for in each column, [1] or [groups * values * cols]."""
-        groups, _, cols = self.shape
-        if not steps:
-            return gain.new_ones(1)
-        if self.plan.per_column:
-            scales = [step * (gain.new_ones(1) / volts) for step in steps]
-        else:
-            pairs = zip(steps, gain, strict=True)
-            scales = [step * (share.reshape(-1) / volts) for step, share in pairs]
-        if len(scales) == 1 and scales[0].numel() == 1:
-            return scales[0]
-        if self.plan.per_column and len({float(scale) for scale in scales}) == 1:
-            return scales[0]
-        return torch.cat([scale.expand(cols) for scale in scales]).repeat(groups)
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs].
@@ -130,7 +115,8 @@ class Tiled(nn.Module):
         if not isinstance(self.dac, SerialLevels):
             codes = x if self.ratio is None else x * self.ratio
             numbers = None if self.variance is None else numbered(reads, x.shape[0])
-            return self._added(self._product(drive(codes, self.constant, self.level), numbers))
+            y = self._product(drive(codes, self.constant, self.level), numbers)
+            return added_up(y, self.shape, self.plan, self.parts, self.gain)
         phases = in_phases(self.dac, x, self.constant)
         _, ranks = process()
         first = None if self.variance is None else numbered(reads, x.shape[0], len(phases))
@@ -138,7 +124,7 @@ class Tiled(nn.Module):
         for k, (digits, place) in enumerate(phases):
             numbers = None if first is None else first + k * ranks
             y = y + place * self._product(digits, numbers)
-        return self._added(y)
+        return added_up(y, self.shape, self.plan, self.parts, self.gain)
 
     def _product(self, x: Tensor, numbers: Tensor | None) -> Tensor:
         if numbers is not None:
@@ -199,8 +185,12 @@ class Tiled(nn.Module):
         else:
             mine, ranks = process()
             draws = (self.key, first * ranks + mine, ranks)
-            noise = variance.data_ptr()
-            cpu.crossbar_rows(*inputs, noise, *units, *sizes, 1, self.tile_rows, *draws, *place)
+            noise = (variance.data_ptr(), 0)
+            if variance.dtype is torch.int32:
+                if not cpu.multiplies_narrow():
+                    return None
+                noise = (0, variance.data_ptr())
+            cpu.crossbar_rows(*inputs, *noise, *units, *sizes, 1, self.tile_rows, *draws, *place)
         return out
 
     def convolve(self, images: Images, reads: Tensor, bias: Tensor | None) -> Tensor:
@@ -221,21 +211,44 @@ class Tiled(nn.Module):
             return crossbar_read(
                 x, columns, window=window, reads=numbers, bias=bias, channels_first=True
             )
-        y = self._added(crossbar_read(x, columns, window=window, reads=numbers))
+        y = crossbar_read(x, columns, window=window, reads=numbers)
+        y = added_up(y, self.shape, self.plan, self.parts, self.gain)
         y = y.view(x.shape[0], *images.positions, groups * cols)
         y = (y if bias is None else y + bias).movedim(-1, 1)
         return y.contiguous() if channels_first else y
 
-    def _added(self, y: Tensor) -> Tensor:
-        """Outputs [n, groups, cols] of [n, groups, values * cols]."""
-        groups, values, cols = self.shape
-        if self.plan.per_column:
-            parts = y.view(-1, groups, values, cols).movedim(2, 0)
-            return added(subtracted(parts, self.parts), self.gain)
-        return y if values == 1 else y.view(-1, groups, values, cols).sum(2)
+
+class _Inputs(NamedTuple):
+    """How the kernel takes inputs.
+
+    Args:
+        unit: input of a code of 1, [1 or rows].
+        codes: inverse step, lowest and highest code, [3]; zeros for no DAC.
+        level: the constant input.
+        ratio: the largest step in units of that of each input, [inputs]; None where they are alike.
+    """
+
+    unit: Tensor
+    codes: Tensor
+    level: float = 1.0
+    ratio: Tensor | None = None
 
 
-def _packed(matrices: Tensor, factors: list[Tensor]) -> Tensor:
-    """Matrices [values, groups, rows, cols] times a factor each, for the kernel."""
+def _inputs(dac: UniformLevels | None, like: Tensor, *, constant: bool) -> _Inputs:
+    """How the kernel takes inputs through a DAC, the constant one too if there is one."""
+    if dac is None:
+        return _Inputs(like.new_ones(1), like.new_zeros(3))
+    step = dac.step
+    largest = step.max()
+    codes = like.new_tensor([float(1 / largest), dac.lo, dac.hi])
+    level = max(dac.lo, dac.hi, key=abs) * float(largest)
+    if len(step) == 1:
+        return _Inputs(step, codes, level)
+    unit = torch.cat([step, largest.reshape(1)]) if constant else step
+    return _Inputs(unit, codes, level, largest / step)
+
+
+def _joined(matrices: Tensor, factors: list[Tensor]) -> Tensor:
+    """Matrices [values, groups, rows, cols] times a factor each, [groups, rows, values * cols]."""
     scaled = [m * factor for m, factor in zip(matrices, factors, strict=True)]
-    return pack(torch.stack(scaled).permute(1, 2, 0, 3).flatten(2))
+    return torch.stack(scaled).permute(1, 2, 0, 3).flatten(2)

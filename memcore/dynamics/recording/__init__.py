@@ -6,6 +6,6 @@ and handed to `run`. What cannot be recorded faithfully raises a `RecordingError
 """
 
 from memcore.dynamics.recording.lower import Program, lower
-from memcore.dynamics.recording.trace import Recording, record
+from memcore.dynamics.recording.trace import Recording, record, record_change, record_power
 
-__all__ = ["Program", "Recording", "lower", "record"]
+__all__ = ["Program", "Recording", "lower", "record", "record_change", "record_power"]

@@ -6,7 +6,9 @@ from typing import Final
 
 #: Kinds of values that are given, not computed.
 CONSTANT, PARAMETER, STATE, VOLTAGE = "constant", "parameter", "state", "voltage"
-LEAVES: Final = frozenset({CONSTANT, PARAMETER, STATE, VOLTAGE})
+DURATION: Final = "duration"
+TABLE: Final = "table"
+LEAVES: Final = frozenset({CONSTANT, PARAMETER, STATE, VOLTAGE, DURATION, TABLE})
 RANDOM: Final = frozenset({"normal", "uniform"})
 
 _COMMUTATIVE: Final = frozenset({"add", "mul", "eq", "ne", "logical_and", "logical_or"})
@@ -36,7 +38,7 @@ class Value:
     Attributes:
         operation: an operation of `memcore._cpu`, a leaf, or a random number.
         operands: indices of earlier values.
-        number: the value of a constant; the index of a parameter, state variable or stream.
+        number: the value of a constant; the index of a parameter, state variable, stream or table.
     """
 
     operation: str
@@ -50,6 +52,7 @@ class Graph:
 
     largest: float
     values: list[Value] = field(default_factory=list)
+    tables: list[tuple[float, ...]] = field(default_factory=list)
     _known: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def leaf(self, kind: str, number: float = 0.0) -> int:
@@ -59,6 +62,12 @@ class Graph:
     def constant(self, number: float) -> int:
         """The index of a constant."""
         return self.leaf(CONSTANT, float(number))
+
+    def table(self, numbers: tuple[float, ...]) -> int:
+        """The index of a table, in which `lookup` finds the number at a place."""
+        if numbers not in self.tables:
+            self.tables.append(numbers)
+        return self.leaf(TABLE, self.tables.index(numbers))
 
     def number_of(self, index: int) -> float | None:
         """The number of a constant, None for other values."""
@@ -77,6 +86,8 @@ class Graph:
             return operands[0]
         if operation == "div" and (inverse := _exact_inverse(self.number_of(operands[1]))):
             return self.apply("mul", operands[0], self.constant(inverse))
+        if operation == "where" and operands[1] == operands[2]:
+            return operands[1]
         if operation in _COMMUTATIVE:
             operands = tuple(sorted(operands))
         return self._find(Value(operation, operands))

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from memcore.dynamics.recording.graph import (
     CONSTANT,
+    DURATION,
     LEAVES,
     PARAMETER,
     RANDOM,
     STATE,
+    TABLE,
     VOLTAGE,
     Graph,
     Value,
@@ -41,10 +43,11 @@ class Program:
             "skip_unless" and "skip_if" is the number of instructions to leave out.
         constants: constants that are given; the results of the first list follow them.
         n_constants: number of given constants and results of the first list.
-        series: number of results of the second list, and of the shared waveform, which comes first.
+        series: number of results of the second list, and of the shared waveform or the durations,
+            which come first.
         registers: number of scratch places of a block.
         parameters: parameters of each cell, one tensor [*cells] each.
-        keys: keys of the streams of random numbers.
+        keys: keys of the streams of random numbers, and the round of each.
     """
 
     lists: list[list[tuple[str, int, int, int, int]]]
@@ -53,18 +56,18 @@ class Program:
     series: int = 0
     registers: int = 0
     parameters: list[Tensor] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
+    keys: list[tuple[int, int]] = field(default_factory=list)
 
 
 def lower(recording: Recording, *, shared: bool) -> Program:
-    """Make a program; `shared` says that all cells see one waveform."""
+    """Make a program; `shared` says that all cells see one waveform, at steps of one duration."""
     return _Lowering(recording, shared).program
 
 
 class _Lowering:
     def __init__(self, recording: Recording, shared: bool) -> None:
         self.values, self.outputs = _contracted(recording)
-        self.shared = shared
+        self.shared, self.tables = shared, recording.graph.tables
         self.levels = self._levels()
         self.used = self._reachable()
         self.place: dict[int, int] = {}
@@ -82,6 +85,7 @@ class _Lowering:
             PARAMETER: _CELL,
             STATE: _TIME | _CELL,
             VOLTAGE: _TIME if self.shared else _TIME | _CELL,
+            DURATION: _TIME,
         }
         levels: list[int] = []
         for value in self.values:
@@ -109,18 +113,24 @@ class _Lowering:
 
     def _place_leaves(self) -> None:
         program = self.program
-        program.series = int(self.shared)
+        program.series = int(self.shared or any(v.operation == DURATION for v in self.values))
         for i in self.used:
             value = self.values[i]
             if value.operation == CONSTANT:
                 self.place[i] = _CONSTANT | len(program.constants)
                 program.constants.append(value.number)
+            elif value.operation == TABLE:  # behind its length
+                self.place[i] = _CONSTANT | len(program.constants)
+                numbers = self.tables[int(value.number)]
+                program.constants += [float(len(numbers)), *numbers]
             elif value.operation == PARAMETER:
                 self.place[i] = _PARAMETER | int(value.number)
             elif value.operation == STATE:
                 self.place[i] = _STATE | int(value.number)
             elif value.operation == VOLTAGE:
                 self.place[i] = _SERIES if self.shared else _VOLTAGE
+            elif value.operation == DURATION:
+                self.place[i] = _SERIES
 
     def _place_shared(self) -> None:
         """Results that are single numbers: constants, and series that other lists read."""

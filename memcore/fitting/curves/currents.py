@@ -24,7 +24,7 @@ def _apart(volts: Tensor) -> Tensor:
             kept.append(v)
         elif v == 0 or (v == float(volts[-1]) and kept[-1] != 0):
             kept[-1] = v
-    return torch.tensor(kept, dtype=volts.dtype)
+    return torch.tensor(kept, dtype=volts.dtype, device="cpu")
 
 
 class IVFamily(NamedTuple):
@@ -112,7 +112,7 @@ def _common(rows: Sequence[tuple[Tensor, Tensor]], read_voltage: float) -> Tenso
             f"read_voltage={read_voltage!r}; expected one that all curves have, from {low:.4g} to "
             f"{high:.4g} V but 0"
         )
-    volts = torch.unique(torch.cat([*(v for v, _ in rows), torch.zeros(1).double()]))
+    volts = torch.unique(torch.cat([*(v for v, _ in rows), torch.zeros(1, device="cpu").double()]))
     return _apart(volts[(volts >= low) & (volts <= high)])
 
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from memcore._tensor import as_tensor
 from memcore.errors import ConfigError
 from memcore.fitting.measurements import PulseData
 from memcore.modelling.curves import PulseTables, Rows, pulse_tables
@@ -78,7 +79,7 @@ def _table(values: Tensor | None, name: str) -> Tensor:
             "directions; where one was measured, fit a model such as neurosim, or mirror the curve"
         )
     try:
-        table = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+        table = as_tensor(values, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"{name} is no table of numbers ({error}); expected a tensor of siemens"
@@ -167,7 +168,9 @@ def _stacked(
             "the same number of pulses, two or more: cut the data, give devices a column device, "
             "or the read of a fresh cell the number 0 in a column pulse"
         )
-    table = torch.full((len(kept), max(map(len, kept)), longest + 1), torch.nan).double()
+    table = torch.full(
+        (len(kept), max(map(len, kept)), longest + 1), torch.nan, device="cpu"
+    ).double()
     for d, runs in enumerate(kept):
         for c, run in enumerate(runs):
             for place, values in run.items():
@@ -219,7 +222,9 @@ def _means(table: Tensor) -> Tensor:
         row[: int(known[0])] = row[known[0]]  # nothing is known of the way to the first read
         for left, right in zip(known[:-1].tolist(), known[1:].tolist(), strict=True):
             row[left : right + 1] = torch.lerp(
-                row[left], row[right], torch.linspace(0, 1, right - left + 1, dtype=row.dtype)
+                row[left],
+                row[right],
+                torch.linspace(0, 1, right - left + 1, dtype=row.dtype, device="cpu"),
             )
     return mean
 
@@ -241,7 +246,9 @@ def isotonic(row: Tensor) -> Tensor:
     places = sizes.cumsum(0) - 0.5 * (sizes + 1)
     if len(values) == 1:
         return values.expand(len(row))
-    at = torch.arange(len(row), dtype=torch.float64).clamp(float(places[0]), float(places[-1]))
+    at = torch.arange(len(row), dtype=torch.float64, device="cpu").clamp(
+        float(places[0]), float(places[-1])
+    )
     right = torch.searchsorted(places, at).clamp(1, len(places) - 1)
     share = (at - places[right - 1]) / (places[right] - places[right - 1])
     return torch.lerp(values[right - 1], values[right], share)
@@ -256,7 +263,9 @@ def pooled(row: Tensor) -> tuple[Tensor, Tensor]:
             before = pools.pop()
             pool = (before[0] + pool[0], before[1] + pool[1])
         pools.append(pool)
-    total, number = (torch.tensor([p[k] for p in pools], dtype=torch.float64) for k in (0, 1))
+    total, number = (
+        torch.tensor([p[k] for p in pools], dtype=torch.float64, device="cpu") for k in (0, 1)
+    )
     return total / number, number
 
 
@@ -290,7 +299,7 @@ def _residuals(table: Tensor, tables: PulseTables, direction: int) -> Residuals:
     before, after = table[..., read[:-1]], table[..., read[1:]]
     count, cycles = table.shape[0], table.isfinite().any(2).sum(1)[:, None, None]
     low, span = tables.low[:-1, None, None], (tables.high - tables.low)[:-1, None, None]
-    row = (torch.arange(count) + direction * (count + 1))[:, None, None]
+    row = (torch.arange(count, device="cpu") + direction * (count + 1))[:, None, None]
     place = (before - low) / span
     come = place if direction == 0 else 1 - place
     start = tables.curves.place(row, come.nan_to_num())
@@ -343,7 +352,7 @@ def _deviation(noise: Residuals, read: float) -> tuple[float, ...]:
     nodes = min(_NODES, int(len(variance) / needed))
     if nodes < 2:
         return (overall**0.5,)
-    at = torch.linspace(0, 1, nodes, dtype=torch.float64)[:, None]
+    at = torch.linspace(0, 1, nodes, dtype=torch.float64, device="cpu")[:, None]
     weight = (1 - (place - at).abs() * (nodes - 1)).clamp(min=0)
     total = weight.sum(1)
     mean = torch.where(total >= 1, (weight @ variance) / total.clamp(min=1), overall)

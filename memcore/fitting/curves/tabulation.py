@@ -31,10 +31,10 @@ def tabulation_of_runs(
     measured, predicted = [], []
     for direction, table in enumerate(runs):
         low, span = tables.low[:-1, None], (tables.high - tables.low)[:-1, None]
-        row = (torch.arange(len(table)) + direction * len(tables.low))[:, None]
+        row = (torch.arange(len(table), device="cpu") + direction * len(tables.low))[:, None]
         # Curves begin after the first pulse where nothing was read before it.
         first = 0.0 if bool(table[..., 0].isfinite().any(1).all()) else 1.0
-        place = torch.arange(table.shape[2], dtype=torch.float64)[None] - first
+        place = torch.arange(table.shape[2], dtype=torch.float64, device="cpu")[None] - first
         come = tables.curves.at(row, place).clamp(0, 1)
         curve = low + span * (come if direction == 0 else 1 - come)
         measured.append(table)
@@ -44,7 +44,7 @@ def tabulation_of_runs(
     return Tabulation(
         device=device,
         unit="S",
-        abscissa=torch.arange(len(read), dtype=torch.float64)[read],
+        abscissa=torch.arange(len(read), dtype=torch.float64, device="cpu")[read],
         voltage=None,
         measured=kept[0][read],
         predicted=kept[1][read],
@@ -114,7 +114,7 @@ def tabulation_of_currents(
     return Tabulation(
         device=device,
         unit="A",
-        abscissa=torch.arange(len(voltage), dtype=torch.float64),
+        abscissa=torch.arange(len(voltage), dtype=torch.float64, device="cpu"),
         voltage=voltage,
         measured=measured,
         predicted=predicted,

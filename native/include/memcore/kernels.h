@@ -87,15 +87,37 @@ struct Simulate {
   bool shared;  // voltage is [steps] and series 0, else [steps, cells]
   int64_t n_constants, n_series, n_registers, n_state;
   const void* constants;  // Real [n_constants], those that are given; results of list 0 may have any value
+  // What operations of list 3 that may be left out read and leave. First the number of parameters; then, for each
+  // instruction, where its region begins in this table, 0 for those that are no test; then the regions: work of a cell
+  // in additions, how many places it reads and how many it leaves, and these places, as operands are written.
+  const int32_t* regions;
   const int64_t* params;  // addresses of Real [cells] each
-  const int64_t* keys;    // of the streams of random numbers, which are drawn for (step, cell)
+  const int64_t* keys;    // [.., 2] of the streams of random numbers, and what is added to the step to draw them
   const void* voltage;    // Real
-  const void* state;      // Real [n_state, cells] before the first step
-  void* last;             // Real [n_state, cells] after the last one; may be state
+  const int64_t* state;   // addresses of Real [cells] before the first step, one for each variable
+  const int64_t* last;    // the same after the last one; may be those of the state
   void* record;           // Real [ceil(steps / stride), n_state, cells] before every stride-th step
   int64_t stride;         // 0: no record
   int64_t steps, cells;   // >= 0
-  int64_t first_step;     // index of the first step, for random numbers
+  int64_t first_step;     // index of the first step, for random numbers, which are drawn for (step, cell)
+  int64_t first_cell;     // that of the first cell
+};
+
+// Energy that pulses of one width spend, each cell at a constant voltage of its own: the integral of its power while
+// its state moves from `begin` to `end`, as memcore/writing/energy.py defines it. Neither model draws random numbers.
+// Lists 2 and 3 of both see `voltage`; results do not depend on the threads, nor on which cells are in one call.
+struct PulseEnergy {
+  Simulate step;          // the model that moves; series 0 is the duration, which is filled in; `steps`: most halvings
+  Simulate power;         // result 0: the power in W, from the same states; `steps` is 1
+  const int64_t* params;  // addresses of Real [cells] each, for both
+  int64_t n_params;
+  const void* begin;                      // Real [n_state, cells]
+  const void* end;                        // Real [n_state, cells]
+  const void* voltage;                    // Real [cells]
+  void* energy;                           // Real [cells], J
+  int64_t cells;                          // >= 0
+  double width;                           // s
+  double accuracy, change, missed, same;  // shares of an energy that the algorithm may miss
 };
 
 namespace cpu {
@@ -110,6 +132,7 @@ void quantize_uniform(const QuantizeUniform& args);
 void quantize_levels(const QuantizeLevels& args);
 void crossbar_mvm(const CrossbarMvm& args);
 void simulate(const Simulate& args);
+void pulse_energy(const PulseEnergy& args);
 // Name of the operation with this code, nullptr beyond the last one.
 const char* simulate_operation(int64_t code);
 

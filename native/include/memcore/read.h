@@ -27,11 +27,15 @@ struct CrossbarRead {
   Window window;
   const float* x;         // [images, groups, channels, space]
   const float* panels;    // [groups, ceil(cols / kPanel), rows, kPanel] of W; rows = channels * kernel
-  const float* variance;  // the same of V, not negative; nullptr for reads without noise
-  const int64_t* reads;   // [images * positions] or nullptr: then first_read, first_read + read_step and so on
-  const float* dac;       // [3]
-  const float* scale;     // [1] if scale_size == 1, else [groups * cols]
-  const float* bias;      // [groups * cols] or nullptr
+  const float* variance;  // the same of V, not negative; nullptr for reads without noise, or if there is `narrow`
+  // nullptr, or V as pairs of bfloat16, of rows 2 k and 2 k + 1 of a tile: [groups, ceil(cols / kPanel), tiles,
+  // ceil(tile_rows / 2), kPanel, 2]. Squares z^2 are rounded to bfloat16 then, products and sums are floats: a sum of
+  // squares is wrong by 2^-7 of itself at most, its root by 2^-8. Only where multiplies_narrow().
+  const uint32_t* narrow;
+  const int64_t* reads;  // [images * positions] or nullptr: then first_read, first_read + read_step and so on
+  const float* dac;      // [3]
+  const float* scale;    // [1] if scale_size == 1, else [groups * cols]
+  const float* bias;     // [groups * cols] or nullptr
   uint64_t key;
   int64_t first_read, read_step;
   int64_t scale_size, images, groups, channels, cols, values, tile_rows;  // images >= 0, the others >= 1
@@ -43,7 +47,16 @@ struct CrossbarRead {
 namespace cpu {
 
 void crossbar_read(const CrossbarRead& args);
+bool multiplies_narrow();  // whether this machine multiplies bfloat16
 
 }  // namespace cpu
+
+namespace cuda {
+
+// Of inputs without windows, with noise by `variance` and with `reads`: `channels` are rows, and `window`, `narrow`,
+// `first_read`, `read_step` and `channels_first` are not used. Currents differ from those of the CPU by rounding.
+void crossbar_read(const CrossbarRead& args, int device, void* stream);
+
+}  // namespace cuda
 
 }  // namespace memcore

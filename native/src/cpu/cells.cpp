@@ -1,7 +1,9 @@
 // The kernels of cells, compiled once per instruction set and without contraction of sums (CMakeLists.txt); the rules
 // of kernels.cpp hold here too.
+#include "cell_forms_kernels.h"
 #include "cells_isa.h"
 #include "cells_kernels.h"
+#include "counted_kernels.h"
 
 #define MEMCORE_STRING_(x) #x
 #define MEMCORE_STRING(x) MEMCORE_STRING_(x)
@@ -10,7 +12,13 @@
 
 namespace memcore {
 
-extern const CellsKernels MEMCORE_JOIN(cells_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT), matrix_sums,
-                                                                   lay_pairs, fold_pairs};
+extern const CellsKernels MEMCORE_JOIN(cells_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT),
+                                                                   matrix_sums,
+                                                                   lay_pairs,
+                                                                   fold_pairs,
+                                                                   cell_forms,
+                                                                   cell_shares,
+                                                                   cell_errors,
+                                                                   counted_products};
 
 }  // namespace memcore

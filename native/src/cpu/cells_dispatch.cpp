@@ -22,5 +22,9 @@ const CellsKernels& chosen() {
 void matrix_sums(const MatrixSums& args) { chosen().matrix_sums(args); }
 void lay_pairs(const LayPairs& args) { chosen().lay_pairs(args); }
 void fold_pairs(const FoldPairs& args) { chosen().fold_pairs(args); }
+void cell_forms(const CellForms& args) { chosen().cell_forms(args); }
+void cell_shares(const CellShares& args) { chosen().cell_shares(args); }
+void cell_errors(const CellErrors& args) { chosen().cell_errors(args); }
+void counted_products(const CountedProducts& args) { chosen().counted_products(args); }
 
 }  // namespace memcore::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "memcore/cells.h"
+#include "memcore/pulses.h"
 
 namespace memcore {
 
@@ -10,6 +11,10 @@ struct CellsKernels {
   void (*matrix_sums)(const MatrixSums&);
   void (*lay_pairs)(const LayPairs&);
   void (*fold_pairs)(const FoldPairs&);
+  void (*cell_forms)(const CellForms&);
+  void (*cell_shares)(const CellShares&);
+  void (*cell_errors)(const CellErrors&);
+  void (*counted_products)(const CountedProducts&);
 };
 
 extern const CellsKernels cells_baseline;

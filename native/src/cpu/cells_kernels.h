@@ -229,45 +229,46 @@ inline void lay_pairs(const LayPairs& l) {
   }
 }
 
-template <bool Each>
+template <bool Each, bool One>
 MEMCORE_ALWAYS_INLINE void fold_line(const float* positive, const float* negative, const float* gain, int64_t width,
                                      float* to, Vec& check) {
-  const Vec common = splat(gain[0]);
+  const Vec common = splat(gain[0]), reference = splat(negative[0]);
   int64_t i = 0;
   for (; i + kLanes <= width; i += kLanes) {
-    const Vec net = load(positive + i) - load(negative + i);
+    const Vec net = load(positive + i) - (One ? reference : load(negative + i));
     const Vec weight = net * (Each ? load(gain + i) : common);
     store(to + i, weight);
     check += weight - weight;
   }
   for (; i < width; ++i) {
-    const float net = positive[i] - negative[i];
+    const float net = positive[i] - negative[One ? 0 : i];
     to[i] = net * gain[Each ? i : 0];
     check += splat(to[i] - to[i]);
   }
 }
 
-inline void fold_band(const FoldPairs& f, const Tile& tile, int64_t task, Vec& check) {
+template <bool One>
+void fold_band(const FoldPairs& f, const Tile& tile, int64_t task, Vec& check) {
   const Tile::Band b = tile.band(task);
-  const int64_t width = f.at.tile_cols, rows = smaller(b.last, b.rows);
-  const float* const positive = f.cells + b.tile * tile.cells();
-  const float* const negative = positive + tile.count() * tile.cells();
-  float* const matrix = f.out + b.group * f.at.rows * f.at.cols;
+  const int64_t width = f.at.tile_cols + (One ? 1 : 0), rows = smaller(b.last, b.rows);
+  const float* const positive = f.cells + b.tile * f.at.tile_rows * width;
+  const float* const negative = positive + (One ? f.at.tile_cols : tile.count() * tile.cells());
+  float* const matrix = f.out + b.group * f.out_rows * f.at.cols;
   alignas(64) float square[kBandLines * kBandCols];
   if (b.first >= rows) return;
   for (int64_t c = 0; c < b.cols; c += kBandCols) {
     const int64_t cols = smaller(kBandCols, b.cols - c);
     for (int64_t r = b.first; r < rows; ++r) {
       const float* const up = positive + r * width + c;
-      const float* const down = negative + r * width + c;
+      const float* const down = negative + r * width + (One ? 0 : c);
       float* const to = square + (r - b.first) * kBandCols;
       if (f.gain_size == 1)
-        fold_line<false>(up, down, f.gain, cols, to, check);
+        fold_line<false, One>(up, down, f.gain, cols, to, check);
       else
-        fold_line<true>(up, down, f.gain + b.col + c, cols, to, check);
+        fold_line<true, One>(up, down, f.gain + b.col + c, cols, to, check);
     }
-    transpose<false>(square, kBandCols, rows - b.first, cols, matrix + (b.col + c) * f.at.rows + b.row + b.first,
-                     f.at.rows);
+    transpose<false>(square, kBandCols, rows - b.first, cols, matrix + (b.col + c) * f.out_rows + b.row + b.first,
+                     f.out_rows);
   }
 }
 
@@ -277,7 +278,10 @@ inline void fold_pairs(const FoldPairs& f) {
   parallel_for(tile.tasks(), 8, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       Vec check = {};
-      fold_band(f, tile, task, check);
+      if (f.reference)
+        fold_band<true>(f, tile, task, check);
+      else
+        fold_band<false>(f, tile, task, check);
       found.data[task] = 0.0f;
       for (int lane = 0; lane < kLanes; ++lane) found.data[task] += check[lane];
     }

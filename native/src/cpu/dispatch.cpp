@@ -14,6 +14,7 @@
 
 #include "isa.h"
 #include "memcore/kernels.h"
+#include "memcore/read.h"
 #include "parallel.h"
 
 namespace memcore {
@@ -72,7 +73,15 @@ void quantize_uniform(const QuantizeUniform& args) { chosen().quantize_uniform(a
 void quantize_levels(const QuantizeLevels& args) { chosen().quantize_levels(args); }
 void crossbar_mvm(const CrossbarMvm& args) { chosen().crossbar_mvm(args); }
 void crossbar_read(const CrossbarRead& args) { chosen().crossbar_read(args); }
+bool multiplies_narrow() {
+#if MEMCORE_HAS_AVX512
+  return &chosen() == &kernels_avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
 void simulate(const Simulate& args) { chosen().simulate(args); }
+void pulse_energy(const PulseEnergy& args) { chosen().pulse_energy(args); }
 const char* simulate_operation(int64_t code) { return chosen().simulate_operation(code); }
 
 const char* isa() { return chosen().name; }

@@ -16,6 +16,7 @@ struct Kernels {
   void (*crossbar_mvm)(const CrossbarMvm&);
   void (*crossbar_read)(const CrossbarRead&);
   void (*simulate)(const Simulate&);
+  void (*pulse_energy)(const PulseEnergy&);
   const char* (*simulate_operation)(int64_t);
 };
 

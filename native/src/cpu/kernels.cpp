@@ -7,6 +7,7 @@
 #include "levels_kernels.h"
 #include "mvm_kernels.h"
 #include "philox_kernels.h"
+#include "pulse_energy_kernels.h"
 #include "quantize_kernels.h"
 #include "read_kernels.h"
 #include "simulate_kernels.h"
@@ -28,6 +29,7 @@ extern const Kernels MEMCORE_JOIN(kernels_, MEMCORE_VARIANT) = {
     crossbar_mvm,
     crossbar_read,
     simulate,
+    pulse_energy,
     simulate_operation,
 };
 

@@ -1,6 +1,7 @@
 // The kernels of ladders, compiled once per instruction set; the rules of kernels.cpp hold here too.
 #include "ladder_isa.h"
 #include "ladder_kernels.h"
+#include "loops_kernels.h"
 
 #define MEMCORE_STRING_(x) #x
 #define MEMCORE_STRING(x) MEMCORE_STRING_(x)
@@ -9,8 +10,14 @@
 
 namespace memcore {
 
-extern const LadderKernels MEMCORE_JOIN(ladder_, MEMCORE_VARIANT) = {
-    MEMCORE_STRING(MEMCORE_VARIANT), ladder_size<float>,  ladder_size<double>, ladder_factor<float>,
-    ladder_factor<double>,           ladder_solve<float>, ladder_solve<double>};
+extern const LadderKernels MEMCORE_JOIN(ladder_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT),
+                                                                     ladder_size<float>,
+                                                                     ladder_size<double>,
+                                                                     ladder_factor<float>,
+                                                                     ladder_factor<double>,
+                                                                     ladder_solve<float>,
+                                                                     ladder_solve<double>,
+                                                                     loops_solve<float>,
+                                                                     loops_solve<double>};
 
 }  // namespace memcore

@@ -25,5 +25,7 @@ void ladder_factor(const LadderFactor<float>& args) { chosen().factor_float(args
 void ladder_factor(const LadderFactor<double>& args) { chosen().factor_double(args); }
 void ladder_solve(const LadderSolve<float>& args) { chosen().solve_float(args); }
 void ladder_solve(const LadderSolve<double>& args) { chosen().solve_double(args); }
+void loops_solve(const LoopsSolve<float>& args) { chosen().loops_float(args); }
+void loops_solve(const LoopsSolve<double>& args) { chosen().loops_double(args); }
 
 }  // namespace memcore::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "memcore/ladder.h"
+#include "memcore/loops.h"
 
 namespace memcore {
 
@@ -13,6 +14,8 @@ struct LadderKernels {
   void (*factor_double)(const LadderFactor<double>&);
   void (*solve_float)(const LadderSolve<float>&);
   void (*solve_double)(const LadderSolve<double>&);
+  void (*loops_float)(const LoopsSolve<float>&);
+  void (*loops_double)(const LoopsSolve<double>&);
 };
 
 extern const LadderKernels ladder_baseline;

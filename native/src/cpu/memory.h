@@ -11,7 +11,7 @@ namespace {
 
 template <class T>
 T* allocate_numbers(int64_t count) {
-  return reinterpret_cast<T*>(allocate(count * static_cast<int64_t>(sizeof(T) / 4)));
+  return reinterpret_cast<T*>(allocate((count * static_cast<int64_t>(sizeof(T)) + 3) / 4));
 }
 
 template <class T>

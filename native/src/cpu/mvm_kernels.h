@@ -28,6 +28,7 @@ constexpr int64_t kChunk = 128;                  // consecutive inputs of one ba
 constexpr int64_t kStride = kChunk + 16;         // one more cache line, so that rows fall into different cache sets
 constexpr int64_t kPackGrain = 64 * 1024;        // inputs, about 10 us
 constexpr int64_t kMultiplyGrain = 1024 * 1024;  // multiplications, about 20 us
+constexpr int64_t kTogether = 512 * 1024;        // weights that all of the batch passes over
 constexpr int64_t kTaskBlocks = 252 / kBlockRows;
 constexpr int64_t kTaskRows = kTaskBlocks * kBlockRows;
 
@@ -170,6 +171,19 @@ inline int64_t batch_parts(const CrossbarMvm& m, int64_t blocks, int64_t panels)
   return m.groups * panels % max_threads() == 0 ? needed : smaller(blocks, larger(needed, wanted));
 }
 
+// The order of tasks: some panels, which stay in a cache together, take each part of the batch one after another while
+// that part does too.
+struct Turns {
+  int64_t panels, parts, together;
+
+  Task at(int64_t t, int64_t blocks) const {
+    const int64_t group = t / (panels * parts), here = t % (panels * parts);
+    const int64_t first = here / (together * parts) * together, width = smaller(together, panels - first);
+    const int64_t rest = here - first * parts, part = rest / width;
+    return {group, first + rest % width, blocks * part / parts, blocks * (part + 1) / parts};
+  }
+};
+
 inline void crossbar_mvm(const CrossbarMvm& m) {
   if (m.n == 0) return;
   const int64_t blocks = ceil_div(m.n, kBlockRows), chunks = ceil_div(m.rows, kChunk);
@@ -177,12 +191,12 @@ inline void crossbar_mvm(const CrossbarMvm& m) {
   const Memory<float> memory(m.groups * m.n * chunks * kStride);
   const Packed packed{memory.data, m.n, blocks, chunks};
   pack(m, packed);
+  const Turns turns{panels, parts, larger(1, kTogether / (m.rows * kPanel))};
   const int64_t work = m.rows * kPanel * ceil_div(m.n, parts);
   parallel_for(m.groups * panels * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t end) {
     const Memory<float> sums(kTaskRows * kPanel);
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t part = t % parts;
-      const Task task{t / parts / panels, t / parts % panels, blocks * part / parts, blocks * (part + 1) / parts};
+      const Task task = turns.at(t, blocks);
       if (m.hi < m.lo)
         run_task<false>(m, packed, task, sums.data);
       else

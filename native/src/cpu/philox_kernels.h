@@ -24,9 +24,9 @@ struct Numbers {
   alignas(64) T v[4][kBatch];
 };
 
-// philox4x32 of philox.h for a whole batch.
-inline void scramble(uint64_t key, Words& words) {
-  for (int i = 0; i < kBatch; i += kLanes) {
+// philox4x32 of philox.h for the first blocks of a batch.
+MEMCORE_ALWAYS_INLINE void scramble_some(uint64_t key, Words& words, int blocks) {
+  for (int i = 0; i < blocks; i += kLanes) {
     WordVec* const at[4] = {reinterpret_cast<WordVec*>(&words.w[0][i]), reinterpret_cast<WordVec*>(&words.w[1][i]),
                             reinterpret_cast<WordVec*>(&words.w[2][i]), reinterpret_cast<WordVec*>(&words.w[3][i])};
     WordVec c0 = *at[0], c1 = *at[1], c2 = *at[2], c3 = *at[3];
@@ -50,6 +50,12 @@ inline void scramble(uint64_t key, Words& words) {
   }
 }
 
+// The same for a batch, or the first `Count` blocks of it.
+template <int Count = kBatch>
+inline void scramble(uint64_t key, Words& words) {
+  scramble_some(key, words, Count);
+}
+
 struct Uniform {
   using Number = float;
   void operator()(const Words& words, Numbers<float>& out) const {
@@ -67,16 +73,19 @@ struct Bernoulli {
   }
 };
 
+template <int Count = kBatch>
+inline void to_normals(const Words& words, Numbers<float>& out) {
+  for (int lane = 0; lane < 4; lane += 2)
+    for (int i = 0; i < Count; ++i) {
+      const Pair pair = to_normal(words.w[lane][i], words.w[lane + 1][i]);
+      out.v[lane][i] = pair.first;
+      out.v[lane + 1][i] = pair.second;
+    }
+}
+
 struct Normal {
   using Number = float;
-  void operator()(const Words& words, Numbers<float>& out) const {
-    for (int lane = 0; lane < 4; lane += 2)
-      for (int i = 0; i < kBatch; ++i) {
-        const Pair pair = to_normal(words.w[lane][i], words.w[lane + 1][i]);
-        out.v[lane][i] = pair.first;
-        out.v[lane + 1][i] = pair.second;
-      }
-  }
+  void operator()(const Words& words, Numbers<float>& out) const { to_normals(words, out); }
 };
 
 inline void set_counter(Words& words, int i, uint64_t quarter, uint64_t read) {

@@ -25,9 +25,22 @@ constexpr int64_t kReadRows = 126 / kBlockRows * kBlockRows;  // windows of a ta
 constexpr int64_t kReadPanels = 8;                            // panels of a task
 constexpr int64_t kDepth = 128;                               // inputs of a window that are packed together
 
+// sum + a b; Narrow: of pairs of bfloat16, both products are added. As an instruction, since this file is compiled for
+// processors that lack it too.
+template <bool Narrow>
+MEMCORE_ALWAYS_INLINE Vec add_product(Vec sum, Vec a, Vec b) {
+#if defined(__AVX512F__)
+  if (Narrow) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+  }
+#endif
+  return sum + a * b;
+}
+
 // Adds the products of packed inputs to sums[Rows, kPanel], for kBlockCols columns; begins with zero if `anew`.
 // ByRow: packed by pack_rows, else by pack_windows.
-template <int Rows, bool ByRow>
+template <int Rows, bool ByRow, bool Narrow>
 void multiply_packed(const float* input, const float* weights, int64_t depth, bool anew, float* sums) {
   constexpr int64_t kApart = ByRow ? kStride : 1, kNext = ByRow ? 1 : kWide;
   Vec acc[Rows][2] = {};
@@ -43,8 +56,8 @@ void multiply_packed(const float* input, const float* weights, int64_t depth, bo
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Vec value = splat(input[i * kApart]);
-      acc[i][0] += value * w0;
-      acc[i][1] += value * w1;
+      acc[i][0] = add_product<Narrow>(acc[i][0], value, w0);
+      acc[i][1] = add_product<Narrow>(acc[i][1], value, w1);
     }
   }
 #pragma GCC unroll 16
@@ -56,17 +69,27 @@ void multiply_packed(const float* input, const float* weights, int64_t depth, bo
 
 using MultiplyPacked = void (*)(const float*, const float*, int64_t, bool, float*);
 
-template <bool ByRow>
+template <bool ByRow, bool Narrow>
 MultiplyPacked multiply_packed_of(int64_t rows) {
   static constexpr MultiplyPacked table[] = {
-      multiply_packed<1, ByRow>,  multiply_packed<2, ByRow>,  multiply_packed<3, ByRow>,  multiply_packed<4, ByRow>,
-      multiply_packed<5, ByRow>,  multiply_packed<6, ByRow>,
+      multiply_packed<1, ByRow, Narrow>,  multiply_packed<2, ByRow, Narrow>,  multiply_packed<3, ByRow, Narrow>,
+      multiply_packed<4, ByRow, Narrow>,  multiply_packed<5, ByRow, Narrow>,  multiply_packed<6, ByRow, Narrow>,
 #if defined(__AVX512F__)
-      multiply_packed<7, ByRow>,  multiply_packed<8, ByRow>,  multiply_packed<9, ByRow>,  multiply_packed<10, ByRow>,
-      multiply_packed<11, ByRow>, multiply_packed<12, ByRow>, multiply_packed<13, ByRow>, multiply_packed<14, ByRow>,
+      multiply_packed<7, ByRow, Narrow>,  multiply_packed<8, ByRow, Narrow>,  multiply_packed<9, ByRow, Narrow>,
+      multiply_packed<10, ByRow, Narrow>, multiply_packed<11, ByRow, Narrow>, multiply_packed<12, ByRow, Narrow>,
+      multiply_packed<13, ByRow, Narrow>, multiply_packed<14, ByRow, Narrow>,
 #endif
   };
   return table[rows - 1];
+}
+
+inline MultiplyPacked multiply_packed_of(int64_t rows, bool by_row, bool narrow) {
+#if defined(__AVX512F__)
+  if (narrow) return by_row ? multiply_packed_of<true, true>(rows) : multiply_packed_of<false, true>(rows);
+#else
+  (void)narrow;
+#endif
+  return by_row ? multiply_packed_of<true, false>(rows) : multiply_packed_of<false, false>(rows);
 }
 
 // The draws of whole panels: each read has eight blocks of four numbers, kBatch / 8 reads are drawn together.
@@ -142,6 +165,8 @@ struct ReadMemory {
   static int64_t packed_size(int64_t rows) { return ceil_div(rows, kBlockRows) * kWide * kStride; }
 };
 
+inline bool is_noisy(const CrossbarRead& r) { return r.variance != nullptr || r.narrow != nullptr; }
+
 struct Reading {
   const CrossbarRead& r;
   ReadSizes sizes;
@@ -154,6 +179,41 @@ struct Reading {
     return by_row ? row * kStride : block * depth * kWide;
   }
 };
+
+// The square of a number in bfloat16, halves rounded to even, in the upper half of a word.
+MEMCORE_ALWAYS_INLINE uint32_t narrow_square(float x) {
+  const uint32_t bits = static_cast<uint32_t>(float_to_bits(x * x));
+  return (bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u;
+}
+
+MEMCORE_ALWAYS_INLINE float narrow_pair(float first, float second) {
+  return bits_to_float(static_cast<int32_t>(narrow_square(first) >> 16 | narrow_square(second)));
+}
+
+// Squares of packed inputs in pairs, those of inputs 2 k and 2 k + 1 in number k of a read; `next` is from one input to
+// the next one and from one pair to the next one, of `wide` reads side by side.
+inline void pack_pairs(const float* packed, int64_t depth, int64_t next, int64_t wide, float* out) {
+  for (int64_t k = 0; k < depth / 2; ++k)
+    for (int64_t i = 0; i < wide; ++i)
+      out[k * next + i] = narrow_pair(packed[2 * k * next + i], packed[(2 * k + 1) * next + i]);
+  for (int64_t i = 0; depth % 2 != 0 && i < wide; ++i)
+    out[depth / 2 * next + i] = narrow_pair(packed[(depth - 1) * next + i], 0.0f);
+}
+
+inline void pack_squares(const Reading& reading, const ReadTask& task, int64_t depth, ReadMemory& memory) {
+  const int64_t blocks = ceil_div(task.count(), kBlockRows), count = task.count();
+  const float* const packed = memory.packed.data;
+  float* const squares = memory.squares.data;
+  if (reading.r.narrow == nullptr) {
+    for (int64_t i = 0; i < reading.place(blocks, count, depth); i += kLanes)
+      store(squares + i, load(packed + i) * load(packed + i));
+  } else if (reading.by_row) {
+    for (int64_t i = 0; i < count; ++i) pack_pairs(packed + i * kStride, depth, 1, 1, squares + i * kStride);
+  } else {
+    for (int64_t i = 0; i < blocks * depth * kWide; i += depth * kWide)
+      pack_pairs(packed + i, depth, kWide, kWide, squares + i);
+  }
+}
 
 inline void pack_task(const Reading& reading, const ReadTask& task, int64_t k0, int64_t k1, ReadMemory& memory) {
   const CrossbarRead& r = reading.r;
@@ -168,22 +228,27 @@ inline void pack_task(const Reading& reading, const ReadTask& task, int64_t k0, 
     else
       pack_windows(codes, at, height, reading.offsets + k0, depth, to);
   }
-  if (r.variance == nullptr) return;
-  for (int64_t i = 0; i < reading.place(blocks, task.count(), depth); i += kLanes) {
-    const Vec value = load(memory.packed.data + i);
-    store(memory.squares.data + i, value * value);
-  }
+  if (is_noisy(r)) pack_squares(reading, task, depth, memory);
 }
 
+// What a panel of weights or of variances is multiplied with: `depth` inputs of each window, or half as many pairs.
+struct Factors {
+  const float* packed;
+  int64_t depth;
+  bool narrow;
+};
+
 // Products of all packed inputs with one panel, sums [windows, kPanel].
-inline void multiply_panel(const Reading& reading, const ReadTask& task, const float* packed, const float* panel,
-                           int64_t depth, bool anew, float* sums) {
+inline void multiply_panel(const Reading& reading, const ReadTask& task, const Factors& inputs, const float* panel,
+                           bool anew, float* sums) {
+  const int64_t steps = inputs.narrow ? ceil_div(inputs.depth, 2) : inputs.depth;
   const int64_t blocks = ceil_div(task.count(), kBlockRows);
   for (int64_t j = 0; j < kPanel; j += kBlockCols)
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = task.count() * block / blocks, height = task.count() * (block + 1) / blocks - row;
-      const auto multiply = reading.by_row ? multiply_packed_of<true>(height) : multiply_packed_of<false>(height);
-      multiply(packed + reading.place(block, row, depth), panel + j, depth, anew, sums + row * kPanel + j);
+      const auto multiply = multiply_packed_of(height, reading.by_row, inputs.narrow);
+      const float* const packed = inputs.packed + reading.place(block, row, inputs.depth);
+      multiply(packed, panel + j, steps, anew, sums + row * kPanel + j);
     }
 }
 
@@ -215,8 +280,17 @@ void digitise(const Adc& adc, const float* current, const float* variance, const
 using Digitise = void (*)(const Adc&, const float*, const float*, const float*, int64_t, float*);
 
 inline Digitise digitise_of(const CrossbarRead& r) {
-  if (r.hi < r.lo) return r.variance == nullptr ? digitise<false, false> : digitise<false, true>;
-  return r.variance == nullptr ? digitise<true, false> : digitise<true, true>;
+  if (r.hi < r.lo) return is_noisy(r) ? digitise<false, true> : digitise<false, false>;
+  return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
+}
+
+// The variances of one panel in a tile, from input k0 on.
+inline const float* variance_of(const Reading& reading, int64_t group, int64_t panel, int64_t tile, int64_t k0) {
+  const CrossbarRead& r = reading.r;
+  const int64_t at = group * reading.sizes.panels + panel;
+  if (r.narrow == nullptr) return r.variance + (at * reading.sizes.rows + k0) * kPanel;
+  const int64_t pairs = ceil_div(r.tile_rows, 2), row = (k0 - tile * r.tile_rows) / 2;
+  return reinterpret_cast<const float*>(r.narrow) + ((at * reading.sizes.tiles + tile) * pairs + row) * kPanel;
 }
 
 // Adds one tile's contribution to the sums of a task.
@@ -226,6 +300,7 @@ inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile
   const int64_t first = tile * r.tile_rows, last = smaller(reading.sizes.rows, first + r.tile_rows);
   const int64_t size = task.count() * kPanel, apart = last - first > kDepth ? size : 0;
   const Digitise add = digitise_of(r);
+  const bool noisy = is_noisy(r);
   for (int64_t k0 = first; k0 < last; k0 += kDepth) {
     const int64_t k1 = smaller(last, k0 + kDepth);
     pack_task(reading, task, k0, k1, memory);
@@ -234,30 +309,37 @@ inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile
       const int64_t from = ((task.group * reading.sizes.panels + panel) * reading.sizes.rows + k0) * kPanel;
       float* const current = memory.current.data + index * apart;
       float* const variance = memory.variance.data + index * apart;
-      multiply_panel(reading, task, memory.packed.data, r.panels + from, k1 - k0, k0 == first, current);
-      if (r.variance != nullptr)
-        multiply_panel(reading, task, memory.squares.data, r.variance + from, k1 - k0, k0 == first, variance);
+      multiply_panel(reading, task, {memory.packed.data, k1 - k0, false}, r.panels + from, k0 == first, current);
+      if (noisy)
+        multiply_panel(reading, task, {memory.squares.data, k1 - k0, r.narrow != nullptr},
+                       variance_of(reading, task.group, panel, tile, k0), k0 == first, variance);
       if (k1 < last) continue;
-      if (r.variance != nullptr) draw_panel(reading, task, panel, tile, memory.reads.data, memory.draws.data);
+      if (noisy) draw_panel(reading, task, panel, tile, memory.reads.data, memory.draws.data);
       add(adc, current, variance, memory.draws.data, size, memory.sums.data + index * size);
     }
   }
 }
 
-// Four columns of as many reads, to a row for each column `apart` from the next one; the bias is added.
-MEMCORE_ALWAYS_INLINE void write_four(const float* sums, const float* bias, int64_t apart, float* out) {
+// Puts four numbers of each of four rows `apart` from each other into four numbers of four columns `next` apart, and
+// adds `more` to each row, if there are any.
+MEMCORE_ALWAYS_INLINE void transpose_four(const float* rows, int64_t apart, float* columns, int64_t next,
+                                          const float* more = nullptr) {
 #if defined(MEMCORE_X86)
-  const __m128 more = _mm_loadu_ps(bias);
-  __m128 a = _mm_add_ps(_mm_loadu_ps(sums), more), b = _mm_add_ps(_mm_loadu_ps(sums + kPanel), more);
-  __m128 c = _mm_add_ps(_mm_loadu_ps(sums + 2 * kPanel), more), d = _mm_add_ps(_mm_loadu_ps(sums + 3 * kPanel), more);
+  __m128 a = _mm_loadu_ps(rows), b = _mm_loadu_ps(rows + apart);
+  __m128 c = _mm_loadu_ps(rows + 2 * apart), d = _mm_loadu_ps(rows + 3 * apart);
+  if (more != nullptr) {
+    const __m128 added = _mm_loadu_ps(more);
+    a = _mm_add_ps(a, added), b = _mm_add_ps(b, added), c = _mm_add_ps(c, added), d = _mm_add_ps(d, added);
+  }
   _MM_TRANSPOSE4_PS(a, b, c, d);
-  _mm_storeu_ps(out, a);
-  _mm_storeu_ps(out + apart, b);
-  _mm_storeu_ps(out + 2 * apart, c);
-  _mm_storeu_ps(out + 3 * apart, d);
+  _mm_storeu_ps(columns, a);
+  _mm_storeu_ps(columns + next, b);
+  _mm_storeu_ps(columns + 2 * next, c);
+  _mm_storeu_ps(columns + 3 * next, d);
 #else
-  for (int64_t j = 0; j < 4; ++j)
-    for (int64_t k = 0; k < 4; ++k) out[j * apart + k] = sums[k * kPanel + j] + bias[j];
+  for (int64_t i = 0; i < 4; ++i)
+    for (int64_t j = 0; j < 4; ++j)
+      columns[j * next + i] = more == nullptr ? rows[i * apart + j] : rows[i * apart + j] + more[j];
 #endif
 }
 
@@ -266,7 +348,8 @@ inline void write_columns(const float* sums, const float* bias, int64_t reads, i
                           float* out) {
   const int64_t whole = reads / 4 * 4, fours = width / 4 * 4;
   for (int64_t j = 0; j < fours; j += 4)
-    for (int64_t k = 0; k < whole; k += 4) write_four(sums + k * kPanel + j, bias + j, apart, out + j * apart + k);
+    for (int64_t k = 0; k < whole; k += 4)
+      transpose_four(sums + k * kPanel + j, kPanel, out + j * apart + k, apart, bias + j);
   for (int64_t j = 0; j < width; ++j)
     for (int64_t k = j < fours ? whole : 0; k < reads; ++k) out[j * apart + k] = sums[k * kPanel + j] + bias[j];
 }
@@ -337,10 +420,10 @@ inline void crossbar_read(const CrossbarRead& r) {
   const ReadParts parts = parts_of(r, sizes);
   const int64_t blocks = ceil_div(sizes.reads, kBlockRows);
   const int64_t rows = ceil_div(blocks, parts.windows) * kBlockRows, panels = ceil_div(sizes.panels, parts.panels);
-  const int64_t work = sizes.rows * kPanel * rows * panels * (r.variance == nullptr ? 1 : 2);
+  const int64_t work = sizes.rows * kPanel * rows * panels * (is_noisy(r) ? 2 : 1);
   parallel_for(r.groups * parts.windows * parts.panels, ceil_div(kMultiplyGrain, work),
                [&](int64_t begin, int64_t end) {
-                 ReadMemory memory(r.variance != nullptr, rows, panels);
+                 ReadMemory memory(is_noisy(r), rows, panels);
                  for (int64_t t = begin; t < end; ++t) {
                    const int64_t part = t % parts.panels, some = t / parts.panels % parts.windows;
                    const int64_t first = kBlockRows * (blocks * some / parts.windows);

@@ -30,6 +30,7 @@ constexpr float kLargestNormal = 6.77f;
 // What a segment is made of, and what comes of it.
 struct Segment {
   alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];
+  alignas(64) float carrying[kSegment], other[kSegment];  // conductances of both cells of a pair
   alignas(64) float folded[kSegment], variance[kSegment];
 };
 
@@ -50,31 +51,39 @@ MEMCORE_ALWAYS_INLINE Vec exponential(Vec x) {
   return (p * (r * r) + r + 1.0f) * (Vec)power;
 }
 
-template <bool Inverse>
-MEMCORE_ALWAYS_INLINE Vec nearest_level(const CellStep& step, Vec g) {
-  const float width = step.a / step.b, steps = step.a == 0.0f ? 0.0f : step.b / step.a;
-  const Vec position = ((Inverse ? 1.0f / g : g) - step.low) * steps;
-  const Vec level = round_even(clamp(position, splat(0.0f), splat(step.b))) * width + step.low;
-  return Inverse ? 1.0f / level : level;
+// What a step makes of conductances, [count], given its draws.
+template <class Change>
+MEMCORE_ALWAYS_INLINE void change_cells(const float* z, int64_t count, float* g, const Change& change) {
+  for (int64_t i = 0; i < count; i += kLanes) store(g + i, change(load(g + i), load(z + i)));
 }
 
-// What the steps make of conductances; the draws of a step are kSegment floats behind those of the one before.
-MEMCORE_ALWAYS_INLINE Vec follow(const RehearsedCells& c, Vec g, const float* z) {
+template <bool Inverse>
+void take_levels(const CellStep& step, const float* z, int64_t count, float* g) {
+  const float width = step.a / step.b, steps = step.a == 0.0f ? 0.0f : step.b / step.a;
+  const Vec none = splat(0.0f), most = splat(step.b);
+  change_cells(z, count, g, [&](Vec g, Vec) {
+    const Vec position = ((Inverse ? 1.0f / g : g) - step.low) * steps;
+    const Vec level = round_even(clamp(position, none, most)) * width + step.low;
+    return Inverse ? 1.0f / level : level;
+  });
+}
+
+// What the steps make of conductances, [count]; the draws of a step are kSegment floats behind those of the one before.
+inline void follow(const RehearsedCells& c, const float* z, int64_t count, float* g) {
   for (int64_t k = 0; k < c.steps; ++k, z += kSegment) {
     const CellStep& s = c.step[k];
     const Vec least = splat(s.least), most = splat(s.most);
     if (s.kind == CellStep::kLogFactor)
-      g *= clamp(exponential(load(z) * s.a) * s.b, least, most);
+      change_cells(z, count, g, [&](Vec g, Vec z) { return g * clamp(exponential(z * s.a) * s.b, least, most); });
     else if (s.kind == CellStep::kFactor)
-      g *= clamp(load(z) * s.a + s.b, least, most);
+      change_cells(z, count, g, [&](Vec g, Vec z) { return g * clamp(z * s.a + s.b, least, most); });
     else if (s.kind == CellStep::kOffset)
-      g = clamp(g + (load(z) * s.a + s.b), least, most);
+      change_cells(z, count, g, [&](Vec g, Vec z) { return clamp(g + (z * s.a + s.b), least, most); });
     else if (s.kind == CellStep::kNearest)
-      g = nearest_level<false>(s, g);
+      take_levels<false>(s, z, count, g);
     else
-      g = nearest_level<true>(s, g);
+      take_levels<true>(s, z, count, g);
   }
-  return g;
 }
 
 // The ends between which something lies.
@@ -202,12 +211,17 @@ inline void draw_steps(const RehearsedCells& c, int other, int64_t first, float*
 template <bool Settled>
 void combine(const RehearsedCells& c, const float* z, const float* others, Segment& s) {
   const Vec lowest = splat(c.lowest), constant = splat(2.0f * c.constant);
-  const Vec settled = Settled ? follow(c, lowest, z) : lowest;
   for (int64_t i = 0; i < kSegment; i += kLanes) {
     const Vec w = load(s.weight + i), size = w < 0.0f ? -w : w;
     const Vec share = smaller_of(size * load(s.slope + i), splat(c.span));
-    const Vec g = follow(c, smaller_of(share + lowest, splat(c.highest)), z + i);
-    const Vec other = Settled ? settled : follow(c, lowest, others + i);
+    store(s.carrying + i, smaller_of(share + lowest, splat(c.highest)));
+  }
+  follow(c, z, kSegment, s.carrying);
+  const int64_t rest = Settled ? kLanes : kSegment;  // all of which end up the same if they are settled
+  for (int64_t i = 0; i < rest; i += kLanes) store(s.other + i, lowest);
+  follow(c, Settled ? z : others, rest, s.other);
+  for (int64_t i = 0; i < kSegment; i += kLanes) {
+    const Vec g = load(s.carrying + i), other = load(s.other + (Settled ? 0 : i)), w = load(s.weight + i);
     const Vec net = (g - other) * load(s.gain + i);
     store(s.folded + i, w < 0.0f ? -net : net);
     const Vec one = g * c.relative, two = other * c.relative;
@@ -273,15 +287,13 @@ struct CellsTask {
 struct CellsMemory {
   Memory<float> weight, variance;             // [chunks, rows, kStride]
   Memory<float> current, sigma, draws, sums;  // [rows, kPanel]
-  Memory<float> squares;                      // [kDepth, kPanel]
   CellsMemory(bool noisy, int64_t chunks)
       : weight(chunks * kTaskOutputs * kStride),
         variance(noisy ? chunks * kTaskOutputs * kStride : 1),
         current(kTaskOutputs * kPanel),
         sigma(kTaskOutputs * kPanel),
         draws(kTaskOutputs * kPanel),
-        sums(kTaskOutputs * kPanel),
-        squares(kDepth * kPanel) {}
+        sums(kTaskOutputs * kPanel) {}
 };
 
 inline bool is_noisy(const RehearsedRead& r) {
@@ -327,19 +339,41 @@ inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chu
   });
 }
 
-// What the DAC makes of reads first .. last-1, [groups, panels of reads, inputs, kPanel].
-inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, float* codes) {
+// What the DAC makes of reads, [groups, panels of reads, inputs, kPanel], and the squares of it.
+struct CellsInputs {
+  Memory<float> codes, squares;
+  CellsInputs(int64_t count, bool noisy) : codes(count), squares(noisy ? count : 1) {}
+};
+
+// Puts four rows into four columns of [count, kPanel].
+inline void put_columns(const float* rows, int64_t apart, int64_t count, float* to) {
+  int64_t k = 0;
+  for (; k + 4 <= count; k += 4) transpose_four(rows + k, apart, to + k * kPanel, kPanel);
+  for (; k < count; ++k)
+    for (int64_t i = 0; i < 4; ++i) to[k * kPanel + i] = rows[i * apart + k];
+}
+
+// Those of reads first .. last-1.
+inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, const CellsInputs& packed) {
   const int64_t inputs = r.cells.inputs, groups = r.cells.groups, panels = ceil_div(last - first, kPanel);
+  const bool noisy = is_noisy(r);
   parallel_for(groups * panels, ceil_div(kLeast, inputs * kPanel), [&](int64_t begin, int64_t end) {
-    const Memory<float> row(inputs);
+    const Memory<float> rows(4 * inputs);
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t group = task / panels, from = first + task % panels * kPanel;
-      float* const to = codes + task * inputs * kPanel;
-      for (int64_t i = 0; i < kPanel; ++i) {
-        const bool exists = from + i < last;
-        if (exists) convert(r.x + ((from + i) * groups + group) * inputs, inputs, r.dac, row.data);
-        for (int64_t k = 0; k < inputs; ++k) to[k * kPanel + i] = exists ? row.data[k] : 0.0f;
+      const int64_t group = task / panels, from = first + task % panels * kPanel, size = inputs * kPanel;
+      float* const to = packed.codes.data + task * size;
+      for (int64_t i = 0; i < kPanel; i += 4) {
+        for (int64_t j = 0; j < 4; ++j) {
+          float* const row = rows.data + j * inputs;
+          if (from + i + j < last)
+            convert(r.x + ((from + i + j) * groups + group) * inputs, inputs, r.dac, row);
+          else
+            for (int64_t k = 0; k < inputs; ++k) row[k] = 0.0f;
+        }
+        put_columns(rows.data, inputs, inputs, to + i);
       }
+      for (int64_t i = 0; i < size && noisy; i += kLanes)
+        store(packed.squares.data + task * size + i, load(to + i) * load(to + i));
     }
   });
 }
@@ -361,8 +395,13 @@ inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t 
         words.w[2][part * wide + i] = static_cast<uint32_t>(read);
         words.w[3][part * wide + i] = static_cast<uint32_t>(read >> 32);
       }
-    scramble(r.key, words);
-    Normal{}(words, numbers);
+    if (quarters - q <= fit / 2) {  // what is left fills half of a batch
+      scramble<kBatch / 2>(r.key, words);
+      to_normals<kBatch / 2>(words, numbers);
+    } else {
+      scramble(r.key, words);
+      to_normals(words, numbers);
+    }
     for (int part = 0; part < fit; ++part)
       for (int64_t lane = 0; lane < 4; ++lane) {
         const int64_t row = 4 * (quarter + q + part) + lane - first;
@@ -379,7 +418,7 @@ inline void multiply_cells(const float* cells, const float* inputs, int64_t rows
   for (int64_t j = 0; j < kPanel; j += kBlockCols)
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = rows * block / blocks, height = rows * (block + 1) / blocks - row;
-      multiply_packed_of<true>(height)(cells + row * kStride, inputs + j, depth, anew, sums + row * kPanel + j);
+      multiply_packed_of<true, false>(height)(cells + row * kStride, inputs + j, depth, anew, sums + row * kPanel + j);
     }
 }
 
@@ -388,9 +427,24 @@ inline Digitise digitise_of(const RehearsedRead& r) {
   return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
 }
 
-// Reads first .. first + count - 1, at most kPanel, of the outputs of a task.
-inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const float* codes,
-                       int64_t first, int64_t count, CellsMemory& memory) {
+// Writes the sums of some reads, [rows, kPanel], to `count` outputs [groups, outputs].
+inline void write_cells_out(const RehearsedRead& r, const CellsTask& task, int64_t first, int64_t count, float* sums) {
+  const int64_t apart = r.cells.groups * r.cells.outputs, rows = task.rows();
+  float* const out = r.out + first * apart + task.group * r.cells.outputs + task.first;
+  for (int64_t o = 0; o < rows; ++o) {
+    const float scale = r.scale[r.scale_size == 1 ? 0 : task.first + o];
+    for (int64_t i = 0; i < kPanel; ++i) sums[o * kPanel + i] *= scale;
+  }
+  const int64_t fours = rows / 4 * 4, whole = count / 4 * 4;
+  for (int64_t i = 0; i < whole; i += 4)
+    for (int64_t o = 0; o < fours; o += 4) transpose_four(sums + o * kPanel + i, kPanel, out + i * apart + o, apart);
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t o = i < whole ? fours : 0; o < rows; ++o) out[i * apart + o] = sums[o * kPanel + i];
+}
+
+// Reads first .. first + count - 1, at most kPanel, of the outputs of a task, whose inputs begin at `at`.
+inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const CellsInputs& packed,
+                       int64_t at, int64_t first, int64_t count, CellsMemory& memory) {
   const bool noisy = is_noisy(r);
   const int64_t size = task.rows() * kPanel, tiles = ceil_div(chunks.inputs, chunks.tile_rows);
   const Adc adc{splat(r.lo), splat(r.hi)};
@@ -399,23 +453,18 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
   for (int64_t i = 0; i < kPanel && noisy; ++i) reads[i] = r.reads[first + smaller(i, count - 1)];
   for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
-    const int64_t k = chunks.first(chunk), depth = chunks.last(chunk) - k, at = chunk * task.rows() * kStride;
+    const int64_t k = chunks.first(chunk), depth = chunks.last(chunk) - k, cell = chunk * task.rows() * kStride;
+    const int64_t input = at + k * kPanel;
     const bool anew = chunk % chunks.of_tile == 0;
-    const float* const inputs = codes + k * kPanel;
-    multiply_cells(memory.weight.data + at, inputs, task.rows(), depth, anew, memory.current.data);
-    if (noisy) {
-      for (int64_t i = 0; i < depth * kPanel; ++i) memory.squares.data[i] = inputs[i] * inputs[i];
-      multiply_cells(memory.variance.data + at, memory.squares.data, task.rows(), depth, anew, memory.sigma.data);
-    }
+    multiply_cells(memory.weight.data + cell, packed.codes.data + input, task.rows(), depth, anew, memory.current.data);
+    if (noisy)
+      multiply_cells(memory.variance.data + cell, packed.squares.data + input, task.rows(), depth, anew,
+                     memory.sigma.data);
     if (!chunks.ends_tile(chunk)) continue;
     if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
     add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
   }
-  for (int64_t i = 0; i < count; ++i) {
-    float* const out = r.out + ((first + i) * r.cells.groups + task.group) * r.cells.outputs;
-    for (int64_t o = task.first; o < task.last; ++o)
-      out[o] = memory.sums.data[(o - task.first) * kPanel + i] * r.scale[r.scale_size == 1 ? 0 : o];
-  }
+  write_cells_out(r, task, first, count, memory.sums.data);
 }
 
 // Some reads of one task, or none: then its cells are written only.
@@ -423,15 +472,14 @@ struct CellsPart {
   int64_t first, last, from;  // panels of reads from .. from + kAtOnce - 1
 };
 
-inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const float* codes,
-                           int64_t panels, const CellsPart& part, CellsMemory& memory) {
+inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks,
+                           const CellsInputs& packed, int64_t panels, const CellsPart& part, CellsMemory& memory) {
   RehearsedRead fetched = r;
   if (part.first > 0 || part.from > 0) fetched.folded_out = fetched.variance_out = nullptr;  // are written already
   const bool finite = fetch_cells(fetched, task, chunks, memory);
   for (int64_t panel = part.first; panel < part.last; ++panel) {
     const int64_t first = part.from + panel * kPanel, count = smaller(kPanel, r.n - first);
-    const float* const inputs = codes + (task.group * panels + panel) * kPanel * chunks.inputs;
-    read_cells(r, task, chunks, inputs, first, count, memory);
+    read_cells(r, task, chunks, packed, (task.group * panels + panel) * kPanel * chunks.inputs, first, count, memory);
   }
   return finite;
 }
@@ -440,21 +488,25 @@ inline bool rehearsed_read(const RehearsedRead& r) {
   const Chunks chunks(r.cells.inputs, r.tile_rows);
   const int64_t outputs = r.cells.outputs, blocks = ceil_div(outputs, kTaskOutputs), tasks = r.cells.groups * blocks;
   const int64_t most = ceil_div(smaller(r.n, kAtOnce), kPanel);
-  const Memory<float> codes(r.cells.groups * most * kPanel * r.cells.inputs);
+  const CellsInputs packed(r.cells.groups * most * kPanel * r.cells.inputs, is_noisy(r));
   const int64_t parts = larger(1, tasks < max_threads() ? smaller(most, ceil_div(max_threads(), tasks)) : 1);
   const Memory<int32_t> spoilt(tasks * parts);
   for (int64_t i = 0; i < tasks * parts; ++i) spoilt.data[i] = 0;
+  // Four numbers are drawn together: those of a task begin with the first of four.
+  const auto first_output = [&](int64_t block) {
+    return smaller(outputs, 4 * (ceil_div(outputs, 4) * block / blocks));
+  };
   const int64_t work = chunks.inputs * kTaskOutputs * (32 + most * kPanel / parts);
   for (int64_t from = 0; from == 0 || from < r.n; from += kAtOnce) {
     const int64_t end = smaller(r.n, from + kAtOnce), panels = ceil_div(end - from, kPanel);
-    pack_inputs(r, from, end, codes.data);
+    pack_inputs(r, from, end, packed);
     parallel_for(tasks * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t last) {
       CellsMemory memory(is_noisy(r), r.n > 0 ? chunks.count : 0);
       for (int64_t t = begin; t < last; ++t) {
         const int64_t block = t / parts % blocks, part = t % parts;
-        const CellsTask task{t / parts / blocks, outputs * block / blocks, outputs * (block + 1) / blocks};
+        const CellsTask task{t / parts / blocks, first_output(block), first_output(block + 1)};
         const CellsPart some{panels * part / parts, panels * (part + 1) / parts, from};
-        if (!run_cells_task(r, task, chunks, codes.data, panels, some, memory)) spoilt.data[t] = 1;
+        if (!run_cells_task(r, task, chunks, packed, panels, some, memory)) spoilt.data[t] = 1;
       }
     });
   }

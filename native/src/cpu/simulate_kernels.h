@@ -11,6 +11,7 @@
 #include "memcore/kernels.h"
 #include "memory.h"
 #include "parallel.h"
+#include "simulate_lanes.h"
 #include "simulate_operations.h"
 
 namespace memcore {
@@ -72,10 +73,12 @@ void bind(const Simulate& s, int list, const Places<Real>& at, bool one, const i
     }
     bool ignored;
     bound[i].skip = 0;
+    bound[i].lanes = nullptr;
     bound[i].out = locate(at, code[1], ignored);
     int scalars = 0;
     if (code[2] >= 0 && entry.run[1] == nullptr) {  // a random number: its operand is the index of its key
-      bound[i].key = static_cast<uint64_t>(s.keys[code[2]]);
+      bound[i].key = static_cast<uint64_t>(s.keys[2 * code[2]]);
+      bound[i].round = s.keys[2 * code[2] + 1];
       bound[i].read = read;
     } else {
       for (int k = 0; k < 3; ++k) {
@@ -92,11 +95,21 @@ template <class Real>
 void execute(const Bound<Real>* bound, int64_t count, int64_t n) {
   for (int64_t i = 0; i < count; ++i) {
     if (bound[i].skip != 0)
-      i += left_out(bound[i], n);
+      i += wanting(bound[i], bound[i].operand[0], n) != 0 ? 0 : bound[i].skip;
     else
       bound[i].run(bound[i], n);
   }
 }
+
+// Cells that take one step, wherever they come from.
+template <class Real>
+struct Batch {
+  const int64_t* params;  // addresses of [n] each
+  Real* registers;        // [n_registers, unit]
+  Real* states;           // [n_state, unit], which are replaced
+  int64_t unit;           // >= n
+  const Real* voltage;    // [n]
+};
 
 template <class Real>
 class Simulation {
@@ -108,25 +121,56 @@ class Simulation {
     over_time();
   }
 
+  // One step of a model that draws no random numbers.
+  void apply(int64_t step, const Batch<Real>& batch, int64_t n, Bound<Real>* bound) const {
+    Places<Real> at = places(true);
+    at.series += step;
+    at.params = batch.params;
+    at.registers = batch.registers;
+    at.states = batch.states;
+    at.block = batch.unit;
+    at.voltage = batch.voltage;
+    for (int list = 2; list < 4; ++list) {
+      bind(s_, list, at, false, nullptr, bound);
+      execute(bound, s_.length[list], n);
+    }
+  }
+
   void over_cells() {
     const int64_t unit = block_size();
     parallel_for_units(s_.cells, unit, unit, [&](int64_t begin, int64_t end) {
-      const Memory<Real> memory((s_.n_registers + s_.n_state) * unit);
-      const Memory<Bound<Real>> lists(larger(s_.length[2], s_.length[3]));
-      for (; begin < end; begin += unit) block(begin, smaller(unit, end - begin), unit, memory.data, lists.data);
+      Room room(*this, unit);
+      over_some(begin, end, room);
     });
   }
 
- private:
-  // The same for any number of threads, and small enough to give each of them something.
-  int64_t block_size() const {
-    const int64_t cached =
-        kCacheNumbers * 4 / static_cast<int64_t>(sizeof(Real)) / larger(s_.n_registers + s_.n_state, 1);
-    const int64_t fits = smaller(larger(cached, 64), 2048) / 64 * 64;
-    return smaller(fits, larger(64, ceil_div(ceil_div(s_.cells, 16), 64) * 64));
+  // What one thread needs to go over cells.
+  class Room;
+
+  // All cells by one thread.
+  void over_cells_alone() {
+    Room room(*this);
+    over_some(0, s_.cells, room);
   }
 
-  Places<Real> places(bool series_are_scalars) {
+  // Some cells by one thread.
+  void over_some(int64_t begin, int64_t end, Room& room) {
+    for (; begin < end; begin += room.blocks.unit) block(begin, smaller(room.blocks.unit, end - begin), room.blocks);
+  }
+
+ private:
+  // Cells whose registers stay in a cache.
+  int64_t cached_cells() const {
+    // What runs once over each block gains more from long blocks than from a cache that holds all registers.
+    const int64_t numbers = s_.steps > 1 ? kCacheNumbers : 12 * kCacheNumbers, unit = s_.steps > 1 ? 64 : 4 * kBatch;
+    const int64_t cached = numbers * 4 / static_cast<int64_t>(sizeof(Real)) / larger(s_.n_registers + s_.n_state, 1);
+    return smaller(larger(cached, unit), 2048) / unit * unit;
+  }
+
+  // The same for any number of threads, and small enough to give each of them something.
+  int64_t block_size() const { return smaller(cached_cells(), larger(64, ceil_div(ceil_div(s_.cells, 16), 64) * 64)); }
+
+  Places<Real> places(bool series_are_scalars) const {
     Places<Real> at = {};
     at.constants = constants_.data;
     at.series = series_.data;
@@ -164,66 +208,121 @@ class Simulation {
     });
   }
 
-  void block(int64_t cell, int64_t n, int64_t unit, Real* memory, Bound<Real>* bound) {
-    Places<Real> at = places(true);
-    at.cell = cell;
-    at.registers = memory;
-    at.states = memory + s_.n_registers * unit;
-    at.block = unit;
-    at.voltage = s_.shared ? nullptr : static_cast<const Real*>(s_.voltage) + cell;
-    bind(s_, 2, at, n == 1, nullptr, bound);
-    execute(bound, s_.length[2], n);
-    int64_t read[2] = {s_.first_step, cell};
-    bind(s_, 3, at, n == 1, read, bound);
-    copy(static_cast<const Real*>(s_.state) + cell, s_.cells, at.states, unit, n);
-    walk(at, n, read, bound);
-    copy(at.states, unit, static_cast<Real*>(s_.last) + cell, s_.cells, n);
-  }
-
-  // An operand that is another number, or another row of the waveforms, at every step.
+  // An operand that is at another place in every block, at every step, or both.
   struct Moving {
     const Real** operand;
+    int32_t code;
     int64_t step;
   };
 
-  int64_t find_moving(Bound<Real>* bound, Moving* moving) const {
-    int64_t count = 0;
-    for (int64_t i = 0; i < s_.length[3]; ++i)
-      for (int k = 0; k < 3; ++k) {
-        const int32_t operand = s_.list[3][i * kInstruction + 2 + k];
-        const int32_t kind = operand < 0 ? -1 : operand >> kOperandShift;
-        if (kind == kSeries) moving[count++] = {&bound[i].operand[k], 1};
-        if (kind == kVoltage) moving[count++] = {&bound[i].operand[k], s_.cells};
-      }
-    return count;
+  // What the blocks of one thread have in common: memory, and both lists as they are bound to it.
+  struct Blocks {
+    Real* memory;
+    Bound<Real>* bound;
+    Moving* moving;
+    Lanes<Real>* lanes;
+    int64_t unit;
+    bool is_bound;
+    int64_t n_moving, n_stepping;  // of all, the first ones also move at a step
+    int64_t read[2];
+  };
+
+  void block(int64_t cell, int64_t n, Blocks& blocks) {
+    Places<Real> at = places(true);
+    at.cell = cell;
+    at.registers = blocks.memory;
+    at.states = blocks.memory + s_.n_registers * blocks.unit;
+    at.block = blocks.unit;
+    at.voltage = s_.shared ? nullptr : static_cast<const Real*>(s_.voltage) + cell;
+    blocks.read[0] = s_.first_step, blocks.read[1] = s_.first_cell + cell;
+    bind_block(at, n == 1, blocks);
+    execute(blocks.bound, s_.length[2], n);
+    for (int64_t k = 0; k < s_.n_state; ++k)
+      copy(reinterpret_cast<const Real*>(s_.state[k]) + cell, at.states + k * at.block, n);
+    walk(at, n, blocks);
+    for (int64_t k = 0; k < s_.n_state; ++k)
+      copy(at.states + k * at.block, reinterpret_cast<Real*>(s_.last[k]) + cell, n);
   }
 
-  void walk(const Places<Real>& at, int64_t n, int64_t* read, Bound<Real>* bound) {
-    const int64_t count = s_.length[3];
-    const Memory<Moving> memory(3 * count);
-    Moving* const moving = memory.data;
-    const int64_t n_moving = find_moving(bound, moving);
+  // Binds both lists; behind the first block, only what is at another place.
+  void bind_block(const Places<Real>& at, bool one, Blocks& blocks) const {
+    if (blocks.is_bound && !one) {
+      bool ignored;
+      for (int64_t i = 0; i < blocks.n_moving; ++i) {
+        const Moving& moving = blocks.moving[i];
+        *moving.operand = locate(at, moving.code, ignored);
+      }
+      return;
+    }
+    bind(s_, 2, at, one, nullptr, blocks.bound);
+    bind(s_, 3, at, one, blocks.read, blocks.bound + s_.length[2]);
+    blocks.n_moving = 0;
+    find_moving(kSeries, 1, blocks);
+    find_moving(kVoltage, s_.cells, blocks);
+    blocks.n_stepping = blocks.n_moving;
+    find_moving(kParameter, 0, blocks);
+    blocks.is_bound = !one;
+  }
+
+  // Of one kind, and how far they move at a step; behind those that are known already.
+  void find_moving(int32_t kind, int64_t step, Blocks& blocks) const {
+    Bound<Real>* bound = blocks.bound;
+    for (int list = 2; list < 4; ++list)
+      for (int64_t i = 0; i < s_.length[list]; ++i, ++bound)
+        for (int k = 0; k < 3; ++k) {
+          const int32_t code = s_.list[list][i * kInstruction + 2 + k];
+          if (code >= 0 && code >> kOperandShift == kind)
+            blocks.moving[blocks.n_moving++] = {&bound->operand[k], code, step};
+        }
+  }
+
+  void walk(const Places<Real>& at, int64_t n, Blocks& blocks) {
+    Bound<Real>* const bound = blocks.bound + s_.length[2];
     Real* record = static_cast<Real*>(s_.record) + at.cell;
     int64_t until_record = 0;
     for (int64_t t = 0; t < s_.steps; ++t) {
       if (s_.stride != 0 && until_record-- == 0) {
-        copy(at.states, at.block, record, s_.cells, n);
+        for (int64_t k = 0; k < s_.n_state; ++k) copy(at.states + k * at.block, record + k * s_.cells, n);
         record += s_.n_state * s_.cells;
         until_record = s_.stride - 1;
       }
-      execute(bound, count, n);
-      ++read[0];
-      for (int64_t i = 0; i < n_moving; ++i) *moving[i].operand += moving[i].step;
+      if (blocks.lanes->few)
+        blocks.lanes->execute(bound, at.registers, at.block, at.cell, n);
+      else
+        execute(bound, s_.length[3], n);
+      ++blocks.read[0];
+      for (int64_t i = 0; i < blocks.n_stepping; ++i) *blocks.moving[i].operand += blocks.moving[i].step;
     }
   }
 
-  void copy(const Real* from, int64_t from_row, Real* to, int64_t to_row, int64_t n) const {
-    for (int64_t k = 0; k < s_.n_state; ++k)
-      for (int64_t i = 0; i < n; ++i) to[k * to_row + i] = from[k * from_row + i];
+  static void copy(const Real* from, Real* to, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
   }
 
   const Simulate& s_;
   const Memory<Real> constants_, series_;
+};
+
+template <class Real>
+class Simulation<Real>::Room {
+ public:
+  explicit Room(const Simulation& of) : Room(of, of.cached_cells()) {}
+
+  Room(const Simulation& of, int64_t unit)
+      : memory_((of.s_.n_registers + of.s_.n_state) * unit),
+        lists_(of.s_.length[2] + of.s_.length[3]),
+        moving_(3 * (of.s_.length[2] + of.s_.length[3])),
+        lanes_(of.s_, unit),
+        blocks{memory_.data, lists_.data, moving_.data, &lanes_, unit, false, 0, 0, {of.s_.first_step, 0}} {}
+
+ private:
+  const Memory<Real> memory_;
+  const Memory<Bound<Real>> lists_;
+  const Memory<Moving> moving_;
+  Lanes<Real> lanes_;
+
+ public:
+  Blocks blocks;
 };
 
 inline void simulate(const Simulate& s) {

@@ -5,62 +5,13 @@
 #include <cstdint>
 
 #include "memcore/kernels.h"
+#include "memcore/operations.h"
 #include "parallel.h"
 #include "philox_kernels.h"
 #include "simulate_math.h"
 
 namespace memcore {
 namespace {
-
-#define MEMCORE_UNARY(X)                                               \
-  X(copy, a)                                                           \
-  X(neg, -a)                                                           \
-  X(abs, abs_(a))                                                      \
-  X(reciprocal, Real(1) / a)                                           \
-  X(sqrt, sqrt_(a))                                                    \
-  X(exp, exp_(a))                                                      \
-  X(expm1, expm1_(a))                                                  \
-  X(log, log_(a))                                                      \
-  X(log1p, log1p_(a))                                                  \
-  X(sinh, sinh_(a))                                                    \
-  X(cosh, cosh_(a))                                                    \
-  X(asinh, asinh_(a))                                                  \
-  X(tanh, tanh_(a))                                                    \
-  X(sin, sin_(a))                                                      \
-  X(cos, cos_(a))                                                      \
-  X(atan, atan_(a))                                                    \
-  X(erf, erf_(a))                                                      \
-  X(sigmoid, Real(1) / (Real(1) + exp_(-a)))                           \
-  X(log_sigmoid, (a > Real(0) ? Real(0) : a) - log1p_(exp_(-abs_(a)))) \
-  X(sign, a > Real(0) ? Real(1) : (a < Real(0) ? Real(-1) : Real(0)))  \
-  X(floor, floor_(a))                                                  \
-  X(ceil, ceil_(a))                                                    \
-  X(round, round_(a))                                                  \
-  X(trunc, trunc_(a))                                                  \
-  X(logical_not, a == Real(0) ? Real(1) : Real(0))
-#define MEMCORE_BINARY(X)                                               \
-  X(add, a + b)                                                         \
-  X(sub, a - b)                                                         \
-  X(mul, a* b)                                                          \
-  X(div, a / b)                                                         \
-  X(pow, pow_(a, b))                                                    \
-  X(maximum, (a > b || a != a) ? a : b)                                 \
-  X(minimum, (a < b || a != a) ? a : b)                                 \
-  X(lt, a < b ? Real(1) : Real(0))                                      \
-  X(le, a <= b ? Real(1) : Real(0))                                     \
-  X(gt, a > b ? Real(1) : Real(0))                                      \
-  X(ge, a >= b ? Real(1) : Real(0))                                     \
-  X(eq, a == b ? Real(1) : Real(0))                                     \
-  X(ne, a != b ? Real(1) : Real(0))                                     \
-  X(logical_and, ((a != Real(0)) & (b != Real(0))) ? Real(1) : Real(0)) \
-  X(logical_or, ((a != Real(0)) | (b != Real(0))) ? Real(1) : Real(0))  \
-  X(logical_xor, (a != Real(0)) != (b != Real(0)) ? Real(1) : Real(0))
-#define MEMCORE_TERNARY(X)                            \
-  X(where, a != Real(0) ? b : c)                      \
-  X(clamp, (a < b ? b : a) > c ? c : (a < b ? b : a)) \
-  X(mul_add, a* b + c)                                \
-  X(mul_sub, a* b - c)                                \
-  X(sub_mul, c - a * b)
 
 #define MEMCORE_FUNCTOR_1(name, expression)                                    \
   template <class Real>                                                        \
@@ -90,8 +41,10 @@ struct Bound {
   bool single;   // the operand of a skip is one number
   Real* out;     // may be one of the operands
   const Real* operand[3];
-  uint64_t key;         // of random numbers
-  const int64_t* read;  // of random numbers: which draw, and for which element
+  uint64_t key;          // of random numbers
+  int64_t round;         // what is added to the draw
+  const int64_t* read;   // of random numbers: which draw, and for which element
+  const int32_t* lanes;  // of random numbers: how far from that element each one is, ascending; nullptr for all
 };
 
 template <class Real, class Op, bool SA>
@@ -156,29 +109,109 @@ void ternary_one(const Bound<Real>& bound, int64_t) {
   *bound.out = Op()(*bound.operand[0], *bound.operand[1], *bound.operand[2]);
 }
 
-template <class Real, class Transform>
-void draw_block(const Bound<Real>& bound, int64_t n) {
-  float numbers[4 * kBatch];
-  const uint64_t read = static_cast<uint64_t>(bound.read[0]);
-  for (int64_t begin = 0; begin < n; begin += 4 * kBatch) {
-    const int64_t first = bound.read[1] + begin, count = smaller(4 * kBatch, n - begin);
-    draw_run(bound.key, read, first, first + count, Transform{}, numbers - first);
-    for (int64_t i = 0; i < count; ++i) bound.out[begin + i] = static_cast<Real>(numbers[i]);
+// Blocks of single elements, of each of which one number is kept.
+struct Apart {
+  Words words;
+  alignas(64) int32_t lane[kBatch];  // of the number in its block
+};
+
+MEMCORE_ALWAYS_INLINE void pick(const Apart& apart, int count, Uniform, float* out) {
+  const auto& w = apart.words.w;
+  for (int i = 0; i < count; ++i) {
+    const uint32_t low = (apart.lane[i] & 1) != 0 ? w[1][i] : w[0][i];
+    const uint32_t high = (apart.lane[i] & 1) != 0 ? w[3][i] : w[2][i];
+    out[i] = to_uniform((apart.lane[i] & 2) != 0 ? high : low);
+  }
+}
+MEMCORE_ALWAYS_INLINE void pick(const Apart& apart, int count, Normal, float* out) {
+  const auto& w = apart.words.w;
+  for (int i = 0; i < count; ++i) {
+    const uint32_t even = (apart.lane[i] & 2) != 0 ? w[2][i] : w[0][i];
+    const uint32_t odd = (apart.lane[i] & 2) != 0 ? w[3][i] : w[1][i];
+    const Pair pair = to_normal(even, odd);
+    out[i] = (apart.lane[i] & 1) != 0 ? pair.second : pair.first;
   }
 }
 
-// How many instructions a skip leaves out.
-template <class Real>
-int64_t left_out(const Bound<Real>& bound, int64_t n) {
-  const Real* const a = bound.operand[0];
-  const int64_t count = bound.single ? 1 : n;
-  bool some = false;
-  if (bound.unless) {
-    for (int64_t i = 0; i < count; ++i) some |= a[i] != Real(0);
-  } else {
-    for (int64_t i = 0; i < count; ++i) some |= a[i] == Real(0);
+// Numbers of a table at truncated places, from its end on if they are negative; none lies outside of it.
+template <class Real, bool SA>
+void lookup(const Bound<Real>& bound, int64_t n) {
+  Real* const out = bound.out;
+  const Real *const a = bound.operand[0], *const table = bound.operand[1];
+  const Real length = table[0], first = *a;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    Real place = trunc_(SA ? first : a[i]);
+    place = place < Real(0) ? place + length : place;
+    place = place > Real(0) ? place : Real(0);  // NaN, too
+    out[i] = table[1 + static_cast<int32_t>(place < length ? place : length - Real(1))];
   }
-  return some ? 0 : bound.skip;
+}
+
+template <class Real, class Transform>
+void draw_apart(const Bound<Real>& bound, uint64_t read, int64_t n) {
+  Apart apart = {};
+  alignas(64) float numbers[kBatch];
+  auto& w = apart.words.w;
+  for (int64_t begin = 0; begin < n; begin += kBatch) {
+    const int count = static_cast<int>(smaller(kBatch, n - begin));
+    for (int i = 0; i < count; ++i) {
+      const uint64_t element = static_cast<uint64_t>(bound.read[1]) + static_cast<uint64_t>(bound.lanes[begin + i]);
+      apart.lane[i] = static_cast<int32_t>(element & 3);
+      w[0][i] = static_cast<uint32_t>(element >> 2);
+      w[1][i] = static_cast<uint32_t>(element >> 34);
+      w[2][i] = static_cast<uint32_t>(read);
+      w[3][i] = static_cast<uint32_t>(read >> 32);
+    }
+    scramble_some(bound.key, apart.words, count);
+    pick(apart, count, Transform{}, numbers);
+    for (int i = 0; i < count; ++i) bound.out[begin + i] = static_cast<Real>(numbers[i]);
+  }
+}
+
+// Numbers of elements that lie so close together that all between them are drawn.
+template <class Real, class Transform>
+void draw_close(const Bound<Real>& bound, uint64_t read, int64_t n) {
+  float numbers[4 * kBatch];
+  for (int64_t i = 0; i < n;) {
+    const int64_t first = (bound.read[1] + bound.lanes[i]) & ~static_cast<int64_t>(3), end = first + 4 * kBatch;
+    draw_run(bound.key, read, first, smaller(end, bound.read[1] + bound.lanes[n - 1] + 1), Transform{},
+             numbers - first);
+    for (; i < n && bound.read[1] + bound.lanes[i] < end; ++i)
+      bound.out[i] = static_cast<Real>(numbers[bound.read[1] + bound.lanes[i] - first]);
+  }
+}
+
+constexpr int64_t kClose = 4;  // elements of which one is wanted, up to which all are drawn
+
+template <class Real, class Transform>
+void draw_block(const Bound<Real>& bound, int64_t n) {
+  if (bound.lanes != nullptr) {
+    const uint64_t read = static_cast<uint64_t>(bound.read[0]) + static_cast<uint64_t>(bound.round);
+    const bool close = bound.lanes[n - 1] - bound.lanes[0] < kClose * n;
+    return close ? draw_close<Real, Transform>(bound, read, n) : draw_apart<Real, Transform>(bound, read, n);
+  }
+  float numbers[4 * kBatch + 4];
+  const uint64_t read = static_cast<uint64_t>(bound.read[0]) + static_cast<uint64_t>(bound.round);
+  for (int64_t begin = 0; begin < n; begin += 4 * kBatch) {
+    const int64_t first = bound.read[1] + begin, count = smaller(4 * kBatch, n - begin);
+    const int64_t lead = first % 4;
+    draw_run(bound.key, read, first - lead, first + count, Transform{}, numbers - (first - lead));
+    for (int64_t i = 0; i < count; ++i) bound.out[begin + i] = static_cast<Real>(numbers[lead + i]);
+  }
+}
+
+// How many of n lanes want the instructions that a skip leaves out, by its operand `a`.
+template <class Real>
+int64_t wanting(const Bound<Real>& bound, const Real* a, int64_t n) {
+  const int64_t size = bound.single ? 1 : n;
+  int32_t count = 0;
+  if (bound.unless) {
+    for (int64_t i = 0; i < size; ++i) count += a[i] != Real(0) ? 1 : 0;
+  } else {
+    for (int64_t i = 0; i < size; ++i) count += a[i] == Real(0) ? 1 : 0;
+  }
+  return bound.single ? count * n : count;
 }
 
 enum class Control { kNone, kSkipUnless, kSkipIf };
@@ -216,6 +249,9 @@ const Entry3<Real>* operations(int64_t& count) {
       {"uniform", &draw_block<Real, Uniform>, {&draw_block<Real, Uniform>}},
       {"skip_unless", nullptr, {}, Control::kSkipUnless},
       {"skip_if", nullptr, {}, Control::kSkipIf},
+      {"lookup",
+       &lookup<Real, true>,
+       {&lookup<Real, false>, &lookup<Real, true>, &lookup<Real, false>, &lookup<Real, true>}},
   };
   count = static_cast<int64_t>(sizeof(table) / sizeof(table[0]));
   return table;

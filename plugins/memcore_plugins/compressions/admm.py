@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from memcore import Compressed, CompressionPass, ConfigError, CrossbarConfig, parameter
+from memcore import ArraySettings, Compressed, CompressionPass, ConfigError, parameter
 from memcore.compression import (
     last_layer,
     matrix_of,
@@ -83,7 +83,7 @@ class Admm(CompressionPass):
             )
 
     def prepare(
-        self, model: nn.Module, config: CrossbarConfig, inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         del inputs
         last = last_layer(model)
@@ -140,13 +140,13 @@ class Admm(CompressionPass):
         third = min(2, 3 * epoch // max(1, self.epochs))
         return min(self.rho * (1.0, 10.0, 100.0)[third], max(self.most, self.rho))
 
-    def _projected(self, matrix: Tensor, config: CrossbarConfig, whole: bool) -> Tensor:
+    def _projected(self, matrix: Tensor, config: ArraySettings, whole: bool) -> Tensor:
         for structure in self.structure:
             if not (structure == "filters" and whole):
                 matrix = self._onto(structure, matrix, config)
         return matrix
 
-    def _onto(self, structure: str, matrix: Tensor, config: CrossbarConfig) -> Tensor:
+    def _onto(self, structure: str, matrix: Tensor, config: ArraySettings) -> Tensor:
         _, outputs, inputs = matrix.shape
         rows, cols = (inputs, outputs) if config.tile is None else config.tile
         if structure == "filters":
@@ -189,12 +189,12 @@ class _State(nn.Module):
 
     epoch: Tensor
 
-    def __init__(self, config: CrossbarConfig) -> None:
+    def __init__(self, config: ArraySettings) -> None:
         super().__init__()
         self.config = config
         self.names: list[str] = []
         self.layers = nn.ModuleList()
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def add(self, name: str, layer: _Layer) -> None:
         """Add what is known of a layer."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from memcore import Compressed, CompressionPass, ConfigError, CrossbarConfig, parameter
+from memcore import ArraySettings, Compressed, CompressionPass, ConfigError, parameter
 from memcore.compression import (
     CodebookConv2d,
     CodebookLinear,
@@ -49,7 +49,7 @@ class Codebook(CompressionPass):
     )
 
     def prepare(
-        self, model: nn.Module, config: CrossbarConfig, inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         del config
         layers = prunable(model)

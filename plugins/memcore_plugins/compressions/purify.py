@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memcore import Compressed, CompressionPass, CrossbarConfig, parameter
+from memcore import ArraySettings, Compressed, CompressionPass, parameter
 from memcore.compression import last_layer, matrix_of, prunable, write_matrix
 
 
@@ -28,7 +28,7 @@ class Purify(CompressionPass):
     )
 
     def prepare(
-        self, model: nn.Module, config: CrossbarConfig, inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         del model, config, inputs
         return nn.Module()

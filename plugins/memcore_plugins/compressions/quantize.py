@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from memcore import Compressed, CompressionPass, ConfigError, CrossbarConfig, parameter
+from memcore import ArraySettings, Compressed, CompressionPass, ConfigError, parameter
 from memcore.compression import nearest_levels, prunable, states
 
 
@@ -34,7 +34,7 @@ class Quantize(CompressionPass):
             raise ConfigError(f"Quantize: bits={self.bits!r}; expected 2 to 24, or None")
 
     def prepare(
-        self, model: nn.Module, config: CrossbarConfig, inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         del inputs
         self._require_states(config)
@@ -55,9 +55,11 @@ class Quantize(CompressionPass):
             notes[name] = f"{len(torch.unique(weight.detach()))} values"
         return Compressed(model=model, notes=notes)
 
-    def _require_states(self, config: CrossbarConfig) -> None:
+    def _require_states(self, config: ArraySettings) -> None:
         if self.bits is None:
-            nearest_levels(torch.ones(1, 1, 1), config)  # which refuses cells of any state
+            nearest_levels(
+                torch.ones(1, 1, 1, device="cpu"), config
+            )  # which refuses cells of any state
             return
         there = states(config)
         if there is not None and 2 ** (self.bits - 1) > there:
@@ -80,7 +82,7 @@ class _Rounded(nn.Module):
 
     present: Tensor  #: which weights there are; those that were zero stay so
 
-    def __init__(self, bits: int | None, config: CrossbarConfig, present: Tensor) -> None:
+    def __init__(self, bits: int | None, config: ArraySettings, present: Tensor) -> None:
         super().__init__()
         self.bits, self.config = bits, config
         self.register_buffer("present", present)

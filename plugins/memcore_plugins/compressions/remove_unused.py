@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from memcore import Compressed, CompressionPass, CrossbarConfig, parameter
+from memcore import ArraySettings, Compressed, CompressionPass, parameter
 from memcore.compression import without_unused
 
 
@@ -27,7 +27,7 @@ class RemoveUnused(CompressionPass):
     )
 
     def prepare(
-        self, model: nn.Module, config: CrossbarConfig, inputs: Iterable[Any] | None
+        self, model: nn.Module, config: ArraySettings, inputs: Iterable[Any] | None
     ) -> nn.Module:
         del model, config, inputs
         return nn.Module()

@@ -98,7 +98,7 @@ class Instances:
         self.offset = full * adc.offset_std * self.normal("offset", count)
         self.gain = 1 + adc.gain_std * self.normal("gain", count)
         self.noise = full * adc.noise_std
-        at = torch.arange(self.codes, dtype=torch.float64) + levels.lo
+        at = torch.arange(self.codes, dtype=torch.float64, device="cpu") + levels.lo
         self.values = (levels.offset + at * self.step).to(levels.step)
 
     def normal(self, name: str, *shape: int) -> Tensor:

@@ -136,8 +136,18 @@ class Ranged(Converter):
         return torch.stack([low, peak], dim=1)
 
     def levels(self, full_scale: Tensor) -> UniformLevels:
-        """The levels of a range, [2] (lowest, highest)."""
+        """The levels of a range, [2] (lowest, highest).
+
+        Raises:
+            ConfigError: one bit is to represent values of both signs.
+        """
         lowest, highest = full_scale.tolist()
+        if self.bits < 2 and lowest < 0 < highest:
+            raise ConfigError(
+                f"{type(self).__name__}: bits=1 has the levels 0 and one more, and the range goes "
+                f"from {lowest:.3g} to {highest:.3g}; expected bits=2 or more, of which one is the "
+                "sign, or values of one sign, as behind a ReLU"
+            )
         if self._is_signed(lowest):
             top = 2 ** (self.bits - 1) - 1
             peak = max(abs(lowest), abs(highest)) or 1.0

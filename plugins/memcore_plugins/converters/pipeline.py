@@ -57,8 +57,8 @@ class Pipeline(Circuit):
             adcs,
             ratio=(c2 / c1)[:, every],
             loss=loss[:, every],
-            thresholds=(offsets + torch.tensor([-0.25, 0.25]).double())[:, every],
-            flash=(flash + torch.tensor([-0.5, 0.0, 0.5]).double()).sort(1).values,
+            thresholds=(offsets + torch.tensor([-0.25, 0.25], device="cpu").double())[:, every],
+            flash=(flash + torch.tensor([-0.5, 0.0, 0.5], device="cpu").double()).sort(1).values,
         )
 
 

@@ -70,8 +70,8 @@ class Sar(Circuit):
             whole = high_sum + bridge * low_sum / (bridge + low_sum)
             low = low * (bridge / (bridge + low_sum)) / whole
             shares = torch.cat([low, high / whole], dim=1)
-        codes = torch.arange(2**self.bits)
-        switched = (codes >> torch.arange(self.bits)[:, None]) & 1
+        codes = torch.arange(2**self.bits, device="cpu")
+        switched = (codes >> torch.arange(self.bits, device="cpu")[:, None]) & 1
         levels: Tensor = 2**self.bits * (shares @ switched.double())
         return levels
 
@@ -79,7 +79,12 @@ class Sar(Circuit):
         self, adcs: Instances, name: str, bits: int, *, filled: bool
     ) -> tuple[Tensor, Tensor]:
         """Capacitors of a binary array, [instances, bits], and the sum of all, [instances, 1]."""
-        size = torch.cat([2.0 ** torch.arange(bits, dtype=torch.float64), torch.ones(1)])
+        size = torch.cat(
+            [
+                2.0 ** torch.arange(bits, dtype=torch.float64, device="cpu"),
+                torch.ones(1, device="cpu"),
+            ]
+        )
         draws = adcs.normal(name, adcs.count, bits + 1)
         capacitors = size + self.capacitor_std * size.sqrt() * draws
         used = capacitors[:, :bits]
@@ -95,7 +100,7 @@ def searched(levels: Tensor) -> Tensor:
         levels: of each code, [instances, codes], their number a power of two.
     """
     count = levels.shape[1]
-    code = torch.arange(count)
+    code = torch.arange(count, device="cpu")
     lowest = torch.full_like(levels, -math.inf)
     highest = torch.full_like(levels, math.inf)
     for bit in range(count.bit_length() - 1):

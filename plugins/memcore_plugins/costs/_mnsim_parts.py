@@ -1,9 +1,11 @@
 """Powers and areas of the parts of a tile of MNSIM."""
 
+import warnings
+from collections.abc import Iterable
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
-from memcore import components
+from memcore import LayerWork, MemcoreWarning, components
 
 if TYPE_CHECKING:
     from memcore_plugins.costs._mnsim import Mapped
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 _K45 = (45 / 65) ** 2  #: registers and joins were synthesised at 65 nm and scaled to 45 nm
 _CELL = 0.1 * 0.15**2 * (0.67 / 1e6 + 0.33 / 1e4)  #: W, mean of a cell at 0.15 V
+_BUFFER = 2048  #: bytes, of the buffers of the tables
 #: Transistors of a multiplexer by its largest ratio.
 _MUX = ((2, 8), (4, 24), (8, 72), (16, 216), (32, 648))
 
@@ -69,3 +72,24 @@ def power(name: str) -> float:
     if component.power is not None:
         return component.power
     return component.need("energy") / component.need("latency") + component.need("leakage")
+
+
+def warn_of_larger_buffers(mapped: "Iterable[tuple[LayerWork, Mapped]]", bits: int) -> None:
+    """Say for which layers MNSIM would take larger buffers than those that the tables have.
+
+    Args:
+        mapped: layers with weights, and where they lie.
+        bits: bits of an input.
+    """
+    for layer, at in mapped:
+        across = layer.size[-1] * layer.kernel[-1] if layer.size else 1
+        taken = across * layer.channels * bits / 8 / at.pes
+        given = 2 * layer.cols * layer.groups * bits / 8 / at.tiles
+        if max(taken, given) > _BUFFER:
+            warnings.warn(
+                f"layer {layer.name!r} moves {max(taken, given) / 1024:.3g} KB at a time through "
+                f"its buffers, and those of the tables hold {_BUFFER // 1024} KB: larger ones "
+                "take more energy and area than this report says",
+                MemcoreWarning,
+                stacklevel=2,
+            )

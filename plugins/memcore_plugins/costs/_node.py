@@ -18,5 +18,5 @@ def at_node(component: Component, node: float | None, rule: str) -> Component:
         return scaled(component, node, rule)
     raise ConfigError(
         f"component {component.name!r} is of {technology * 1e9:g} nm, node={node!r}; "
-        'expected a component of that node, scaling="stillmaker_baas", or node=None'
+        'expected a component of that node, or scaling="stillmaker_baas"'
     )

@@ -1,6 +1,8 @@
 """Arrays that a chip has no room for: they pass through its last array, written in every run."""
 
-from memcore import Charge, Component, LayerWork
+from collections.abc import Sequence
+
+from memcore import Activity, ArrayInfo, Charge, Component, LayerWork
 
 
 def room(layer: LayerWork, limit: int | None) -> tuple[int, int]:
@@ -24,16 +26,38 @@ def room(layer: LayerWork, limit: int | None) -> tuple[int, int]:
     return resident, min(own, max(0, before + own - (limit - 1)))
 
 
-def reload(layer: LayerWork, writings: int, cell: Component) -> Charge:
-    """What writing so many arrays of a layer again takes: what its programmer reported.
+def reload(layer: LayerWork, writings: int, cells: Sequence[Component]) -> Charge:
+    """What writing so many arrays of a layer, the last ones, takes: what its programmer reported.
 
     Where that reported neither energy nor time, a cell takes what the tables say.
+
+    Args:
+        layer: layer on simulated arrays.
+        writings: arrays that are written.
+        cells: writing of a cell of each kind, one for each lane with cells of its own.
     """
     assert layer.array is not None
-    share, written = writings / layer.array.arrays, layer.writing
+    kinds = layer.array.lanes or (layer.array,)
+    works = layer.writing_of_lanes if layer.array.lanes else (layer.writing,)
+    charges = []
+    for kind, work, cell in reversed([*zip(kinds, works, cells, strict=True)]):
+        some = min(writings, kind.arrays)
+        writings -= some
+        if some:
+            charges.append(_reload(kind, work, some, cell))
+    return Charge(
+        energy=sum(each.energy for each in charges),
+        time=sum(each.time for each in charges),
+        source=", ".join(dict.fromkeys(each.source for each in reversed(charges))),
+    )
+
+
+def _reload(array: ArrayInfo, written: Activity, writings: int, cell: Component) -> Charge:
+    """Of arrays whose cells are alike."""
+    share = writings / array.arrays
     energy, time, source = written.programming_energy, written.programming_time, "simulated pulses"
     if not (energy or time):
-        cells = layer.array.arrays * layer.array.rows * layer.array.cols
+        cells = array.arrays * array.rows * array.cols
         energy, time = cells * cell.need("energy_of_use"), cells * cell.need("latency")
         source = cell.source
     return Charge(energy=share * energy, time=share * time, source=source)

@@ -1,20 +1,23 @@
 """What arrays did, times published figures of components: the default cost model."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
-from memcore_plugins.costs._adc import adc_energies, closed_form, survey_name
+from memcore import ArrayInfo, Charge, Component, CostModel, LayerWork, components, parameter
+from memcore_plugins.costs._adc import closed_form, conversion_energies, named, survey_name
+from memcore_plugins.costs._lanes import cells_area, of_lanes
 from memcore_plugins.costs._node import at_node
 from memcore_plugins.costs._reload import reload, room
+from memcore_plugins.costs._units import seconds, square_metres
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentsCost(CostModel):
     r"""Counts of what arrays did times figures of components.
 
-    The energy in the cells is not looked up: it is $V^2 G t$ of the simulated cells and reads.
+    The energy in the cells is not looked up: it is $V^2 G t$ of the simulated cells and reads, each
+    lane with a device of its own as that device.
     Conversions of an ADC are priced by the table, by a fit to a survey or by a closed form at
     28 nm, $E = (100\,\mathrm{fJ}\, b + 1\,\mathrm{aJ}\, 4^b) (V / 1\,\mathrm{V})^2$; the lowest and
     the highest figure of all of them are shown beside the one that counts. An array is read, then
@@ -34,24 +37,22 @@ class ComponentsCost(CostModel):
         "none", "1", "rule that carries components of other nodes over to `node`"
     )
     survey_node: float = parameter(32e-9, "m", "node of the survey: 65, 45, 32 or 22 nm", above=0)
-    read_time: float = parameter(1e-7, "s", "time of a read, that of ISAAC", above=0)
+    read_time: float = seconds(1e-7, "time of a read, that of ISAAC")
     conversion_rate: float = parameter(1.28e9, "1/s", "conversions of an ADC, ISAAC's", above=0)
     adcs: int = parameter(1, "1", "ADCs of an array", above=0)
     chip_arrays: int | None = parameter(
         None, "1", "arrays of the chip; None for as many as the network takes", above=0
     )
-    cell_write: str | Component = parameter(
-        "pipelayer_write_spike", "1", "writing of a cell whose programmer reports no energy"
+    cell_write: str | Component | tuple[str | Component, ...] = parameter(
+        "pipelayer_write_spike",
+        "1",
+        "writing of a cell whose programmer reports no energy, or of one of each lane",
     )
-    cell_area: float = parameter(4.096e-15, "m^2", "area of a cell, 4 F^2 at 32 nm", at_least=0)
+    cell_area: float | tuple[float, ...] = square_metres(
+        4.096e-15, "area of a cell, 4 F^2 at 32 nm, or of one of each lane with cells of its own"
+    )
 
-    leaves_out = (
-        "links between tiles",
-        "leakage",
-        "refresh",
-        "digital layers",
-        "drivers of lines",
-    )
+    leaves_out = ("links between tiles", "leakage", "refresh", "digital layers", "drivers of lines")
 
     @property
     def technology(self) -> float | None:
@@ -72,7 +73,7 @@ class ComponentsCost(CostModel):
             "cells": Charge(
                 energy=self.read_time * done.dissipation,
                 time=self.read_time * done.reads / array.arrays * max(1, writings),
-                area=self.cell_area * arrays * array.rows * array.cols,
+                area=cells_area(self.cell_area, array, arrays),
                 source="simulated cells",
             ),
             "adc": self._conversions(layer, arrays, max(1, writings)),
@@ -94,29 +95,24 @@ class ComponentsCost(CostModel):
             ),
         }
         if writings and done.vectors:
-            charges["reload"] = reload(layer, writings, self._find(self.cell_write))
+            charges["reload"] = reload(layer, writings, list(self._writes(array)))
         return charges
 
+    def _writes(self, array: ArrayInfo) -> Iterator[Component]:
+        """What writes a cell of each kind."""
+        writes = self.cell_write if isinstance(self.cell_write, tuple) else (self.cell_write,)
+        yield from (self._find(each) for each, _ in of_lanes("cell_write", writes, array))
+
     def _conversions(self, layer: LayerWork, arrays: int, passes: int) -> Charge:
-        energy, lowest, highest, sources = 0.0, 0.0, 0.0, []
-        for (_, each), count in layer.activity.adc_conversions.items():
-            component, chosen = self._adc(each)
-            every = [*adc_energies(each).values(), chosen]
-            energy += count * chosen
-            lowest, highest = lowest + count * min(every), highest + count * max(every)
-            named = {"table": component.source, "survey": "andrulis24", "closed_form": "sun23"}
-            sources.append(named[self.adc_from])
+        energies = conversion_energies(layer.activity, self._adc, self.adc_from)
         assert layer.array is not None
-        bits, all_of_them = layer.array.adc_bits, self.adcs * layer.array.arrays
-        area = 0.0 if bits is None else self.adcs * arrays * self._adc(bits)[0].need("area")
-        return Charge(
-            energy=energy,
-            time=passes * layer.activity.conversions / all_of_them / self.conversion_rate,
-            area=area,
-            source=", ".join(dict.fromkeys(sources)),
-            lowest=lowest,
-            highest=highest,
+        array, all_of_them = layer.array, self.adcs * layer.array.arrays
+        each_array = sum(
+            count / array.arrays * self._adc(bits)[0].need("area")
+            for bits, count in array.adc_arrays.items()
         )
+        time = passes * layer.activity.conversions / all_of_them / self.conversion_rate
+        return replace(energies, time=time, area=self.adcs * arrays * each_array)
 
     def _inputs(self, layer: LayerWork, lines: int, bits: int | None) -> Charge:
         energy, source = 0.0, ""
@@ -137,14 +133,7 @@ class ComponentsCost(CostModel):
         return component, component.need("energy_of_use")
 
     def _of_bits(self, which: str | Component, bits: int) -> Component:
-        if isinstance(which, str) and "{bits}" in which:
-            if not bits:
-                raise ConfigError(
-                    f"a converter does not say how many bits it has, which {which!r} asks for; "
-                    "expected the name of one component of the tables instead"
-                )
-            which = which.replace("{bits}", str(bits))
-        return self._find(which)
+        return self._find(named(which, bits))
 
     def _find(self, which: str | Component) -> Component:
         return at_node(components.find(which), self.node, self.scaling)

@@ -82,6 +82,8 @@ class Mnsim(CostModel):
     def schedule(self, layers: Sequence[LayerWork]) -> Timeline:
         tile = Tile.of(self)
         tiles = [self._tiles(layer) for layer in layers]
+        matrices = [(each, self._mapped(each)) for each in layers if each.kind == "matrix"]
+        _mnsim_parts.warn_of_larger_buffers(matrices, self.activation_bits)
         ends: list[NDArray[np.float64]] = []
         spans = []
         for layer, travel in zip(layers, _mnsim.distances(layers, tiles, self.grid), strict=True):

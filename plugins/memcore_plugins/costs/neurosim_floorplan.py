@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from math import ceil, prod
 from typing import Literal
 
-from memcore import Charge, Component, CostModel, LayerWork, components, parameter
+from memcore import Charge, Component, ConfigError, CostModel, LayerWork, components, parameter
 from memcore_plugins.costs._floorplan import Plan
 from memcore_plugins.costs._floorplan_blocks import Placed, block_of
+from memcore_plugins.costs._node import at_node
+from memcore_plugins.costs._units import seconds
 
-#: Cell areas in units of the squared node: of 1T1R as of SRAM at 22 nm and above.
+#: Cell areas in units of the squared node; cells of SRAM are larger below 22 nm.
 _CELLS = {"sram": 280.0, "1t1r": 48.0}
+_SMALLEST_SRAM = 22e-9  #: m
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +21,15 @@ class NeurosimFloorplan(CostModel):
     """Tiles, copies and sub-arrays as NeuroSim's floorplan lays them out.
 
     Only the floorplan is NeuroSim's: conversions, additions and buffers are priced by the tables,
-    since its circuits are models of transistors. Peng et al., IEDM 2019.
+    carried over to the node, since its circuits are models of transistors. Peng et al., IEDM 2019.
     """
 
     sub_array: int = parameter(128, "1", "word lines and bit lines of a sub-array", above=0)
     cell: Literal["sram", "1t1r"] = parameter("sram", "1", "kind of the cells")
-    node: float = parameter(22e-9, "m", "technology node of the cells", above=0)
+    node: float = parameter(22e-9, "m", "technology node", above=0)
+    scaling: Literal["none", "stillmaker_baas"] = parameter(
+        "stillmaker_baas", "1", "rule that carries components of other nodes over to `node`"
+    )
     cell_bits: int = parameter(1, "bits", "bits of a cell", within=(1, 8))
     weight_bits: int = parameter(8, "bits", "bits of a weight", above=0)
     input_bits: int = parameter(8, "bits", "bits of an input, applied one by one", above=0)
@@ -35,7 +41,7 @@ class NeurosimFloorplan(CostModel):
     adc: str | Component = parameter("isaac_adc_5b", "1", "ADC of the tables, by its name")
     shift_add: str | Component = parameter("isaac_shift_add", "1", "adder of the tables")
     buffer: str | Component = parameter("isaac_edram", "1", "buffer of the tables")
-    conversion_time: float = parameter(1e-9, "s", "time of a conversion, 1 GS/s", above=0)
+    conversion_time: float = seconds(1e-9, "time of a conversion, 1 GS/s")
 
     needs_arrays = False
     leaves_out = (
@@ -69,7 +75,7 @@ class NeurosimFloorplan(CostModel):
         if layer.kind != "matrix":
             return {}
         done = self.events(layer)
-        adc, adder, buffer = map(components.find, (self.adc, self.shift_add, self.buffer))
+        adc, adder, buffer = map(self._find, (self.adc, self.shift_add, self.buffer))
         converters = done["sub_arrays"] * ceil(self.sub_array / self.columns_per_adc)
         steps = layer.vectors / done["speed_up"] * self.input_bits * self.columns_per_adc
         time = steps * ceil(self.sub_array / self.rows_at_once) * self.conversion_time
@@ -125,4 +131,12 @@ class NeurosimFloorplan(CostModel):
 
     @property
     def _array_area(self) -> float:
+        if self.cell == "sram" and self.node < _SMALLEST_SRAM * (1 - 1e-9):
+            raise ConfigError(
+                f"node={self.node!r} with cell='sram', whose area of 280 F^2 is known for 22 nm "
+                "and above; expected a larger node, or cell='1t1r'"
+            )
         return self.sub_array**2 * _CELLS[self.cell] * self.node**2
+
+    def _find(self, which: str | Component) -> Component:
+        return at_node(components.find(which), self.node, self.scaling)

@@ -16,6 +16,7 @@ from memcore import (
     list_schedule,
     parameter,
 )
+from memcore_plugins.costs._units import joules, seconds
 
 _ROWS = 128  #: word lines and bit lines of an array
 _SOURCE = "pipelayer17"
@@ -34,10 +35,10 @@ class PipeLayer(CostModel):
     spikes: int = parameter(16, "1", "time slots of an input, one for each bit", above=0)
     slices: int = parameter(4, "1", "arrays that hold the bits of a weight", above=0)
     polarities: int = parameter(2, "1", "arrays for the two signs of a weight", above=0)
-    read_energy: float = parameter(1.08e-12, "J", "energy of a spike of reading", at_least=0)
-    write_energy: float = parameter(3.91e-9, "J", "energy of a spike of writing", at_least=0)
-    read_time: float = parameter(29.31e-9, "s", "time of a spike of reading", above=0)
-    write_time: float = parameter(50.88e-9, "s", "time of a spike of writing", above=0)
+    read_energy: float = joules(1.08e-12, "energy of a spike of reading")
+    write_energy: float = joules(3.91e-9, "energy of a spike of writing")
+    read_time: float = seconds(29.31e-9, "time of a spike of reading")
+    write_time: float = seconds(50.88e-9, "time of a spike of writing")
     training: bool = parameter(False, "1", "whether the images are trained on, not only classified")
     pipelined: bool = parameter(True, "1", "whether layers work on several images at a time")
     endurance: float | None = parameter(None, "1", "writes that a cell bears", above=0)

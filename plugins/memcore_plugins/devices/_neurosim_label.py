@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from memcore import Parameter
+from memcore_plugins._tensor import as_tensor
 
 #: NL over the largest deviation of the normalised curve from the straight line.
 _LABEL: Final = 1 / (0.07 * math.sqrt(2))
@@ -23,7 +24,7 @@ def rate_of(nl: Parameter) -> Tensor:
     Args:
         nl: label, |NL| < 10.
     """
-    label = torch.as_tensor(nl, dtype=torch.float64)
+    label = as_tensor(nl, dtype=torch.float64)
     wanted = label.abs().clamp(min=_LINEAR) / _LABEL
     # Towards small labels the deviation is 1 / (8 A), towards large ones 1 - (1 + ln a) / a.
     rate = 8 * wanted / (1 - wanted)
@@ -47,7 +48,7 @@ def _deviation(rate: Tensor) -> tuple[Tensor, Tensor]:
 
 def line_of(nl: Parameter, pulses: Parameter) -> tuple[Tensor, Tensor]:
     """The a and k of a pulse x -> x + a - k x on the curve of a label."""
-    rate, count = rate_of(nl), torch.as_tensor(pulses, dtype=torch.float64)
+    rate, count = rate_of(nl), as_tensor(pulses, dtype=torch.float64)
     fall = -rate / count
     bent = torch.where(rate == 0, 1, -rate).expm1()
     return torch.where(rate == 0, 1 / count, fall.expm1() / bent), -fall.expm1()

@@ -26,17 +26,16 @@ class ConstantStep(Weighted, AffinePulsed):
         scale = self.scales(w, up)
         return torch.where(up, scale, -scale), tensor(0.0, w)
 
-    def pulses(self, state: Tensor, count: Tensor, ctx: Context) -> Tensor:
-        if self.noisy or self.variables > 1 or state.is_meta or torch.compiler.is_compiling():
-            return super().pulses(state, count, ctx)
+    def moved(self, state: Tensor, count: Tensor, most: float, ctx: Context) -> Tensor:
+        if self.noisy or self.variables > 1:
+            return super().moved(state, count, most, ctx)
         low, high = self.ends  # without noise, counts are distances
         higher, lower = (scale * (self.dw_min / (high - low)) for scale in self.relative_scales)
-        count = count.to(state.dtype)
         if _is_one(higher, lower):
-            moved: Tensor = state + count * higher
+            after: Tensor = state + count * higher
         else:
-            moved = state + count.clamp(min=0) * higher + count.clamp(max=0) * lower
-        return moved.clamp_(0, 1)
+            after = state + count.clamp(min=0) * higher + count.clamp(max=0) * lower
+        return after.clamp(0, 1)
 
 
 def _is_one(higher: Parameter, lower: Parameter) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
 from memcore.modelling import as_state, filled, log
+from memcore_plugins._tensor import as_tensor
 from memcore_plugins.devices._jart import HIGHEST, LOWEST, Response, Table, illinois, travel
 
 #: Natural constants, rounded as the reference calculations have them: a hundred-thousandth in e/k
@@ -282,7 +283,7 @@ class JartVcmV1b(Memristor):
         return as_state(torch.where(high == 1, high, low))
 
     def conductance_range(self) -> tuple[Parameter, Parameter]:
-        ends = (torch.as_tensor(n / UNIT, dtype=torch.float64) for n in (self.N_min, self.N_max))
+        ends = (as_tensor(n / UNIT, dtype=torch.float64) for n in (self.N_min, self.N_max))
         low, high = (self._conductance(n) for n in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
 

@@ -1,7 +1,7 @@
 """Linear step: the step shrinks in proportion to the position."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class LinearStep(Weighted, AffinePulsed):
 
     Valid where the response bends little (gamma < 1): electrochemical cells and capacitors.
     """
+
+    even_noise: ClassVar[bool] = True
 
     gamma_up: Parameter = parameter(
         0.5, "1", "share by which steps up shrink from 0 to the bound; a round number"

@@ -24,11 +24,15 @@ class NeuroSim(AffinePulsed):
     the other signs they start slowly. |NL| < 1e-3 is a straight line. A follows from NL by the
     closed relation behind the published table.
 
-    The noise of a pulse is c2c N(0, 1) of the window: n pulses spread by c2c sqrt(n), less what the
-    curve itself draws back on the way. Give nl_ltp and nl_ltd distributions for spread between
-    cells; they are drawn separately. Defaults: Ag:a-Si. Valid for identical pulses of
-    the published amplitude and duration.
+    The noise is c2c N(0, 1) of the window. With `noise="per_pulse"` each pulse draws it, so that n
+    pulses spread by c2c sqrt(n), less what the curve itself draws back on the way; with
+    `"per_update"` all pulses of one call have one draw between them. Both are in use: the former in
+    the MLP simulator V3, the latter in DNN+NeuroSim V2.1. Give nl_ltp and nl_ltd distributions for
+    spread between cells; they are drawn separately. Defaults: Ag:a-Si. Valid for identical pulses
+    of the published amplitude and duration.
     """
+
+    even_noise: ClassVar[bool] = True
 
     r_on: Parameter = parameter(26e6, "ohm", "lowest resistance; Ag:a-Si", above=0, below="r_off")
     r_off: Parameter = parameter(325e6, "ohm", "highest resistance; Ag:a-Si, ratio 12.5", above=0)
@@ -49,6 +53,12 @@ class NeuroSim(AffinePulsed):
     t_set: float = parameter(300e-6, "s", "duration of a SET pulse; Ag:a-Si")
     t_reset: float = parameter(300e-6, "s", "duration of a RESET pulse; Ag:a-Si")
     c2c: float = parameter(0.035, "1", "noise of a pulse over the window; Ag:a-Si")
+    noise: str = parameter(
+        "per_pulse",
+        "1",
+        "whether each pulse is noisy or an update as a whole",
+        choices=("per_pulse", "per_update"),
+    )
     x0: Parameter = parameter(0.0, "1", "position of fresh cells, 0 at the lowest conductance")
 
     #: The a and k of a pulse of LTP and of LTD, computed once.
@@ -64,6 +74,14 @@ class NeuroSim(AffinePulsed):
     @property
     def additive(self) -> bool:
         return True
+
+    @property
+    def noisy(self) -> bool:
+        return self.c2c > 0 and self.noise == "per_pulse"
+
+    @property
+    def noise_of_update(self) -> float:
+        return self.c2c if self.noise == "per_update" else 0.0
 
     def spread(self, w: Tensor, up: Tensor) -> Tensor:
         del up

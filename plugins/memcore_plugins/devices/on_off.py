@@ -22,6 +22,7 @@ from memcore import (
     parameter,
 )
 from memcore.modelling import Unpulsed, per_write
+from memcore_plugins._tensor import as_tensor
 
 _MOST: Final = 257  #: quantiles that are kept of many values
 _OVERLAP: Final = 1e-4  #: probability of an on below an off from which it is remarked
@@ -94,7 +95,8 @@ class OnOff(Unpulsed):
         made = dataclasses.replace(self, **values)
         ordered = {name: torch.cat(logs).sort().values for name, logs in groups.items()}
         places = {
-            name: (torch.arange(len(y)).double() + 0.5) / len(y) for name, y in ordered.items()
+            name: (torch.arange(len(y), device="cpu").double() + 0.5) / len(y)
+            for name, y in ordered.items()
         }
         names = ("off", "on")
         return fitting.Tabulation(
@@ -115,7 +117,7 @@ class OnOff(Unpulsed):
             state: name of the state.
             probability: cumulative probabilities, [n].
         """
-        factors = torch.ones(1, dtype=torch.float64)
+        factors = torch.ones(1, dtype=torch.float64, device="cpu")
         for spread in (getattr(self, f"device_{state}"), getattr(self, f"cycle_{state}")):
             factors = (factors[:, None] * _values(spread)).flatten()
         found: Tensor = getattr(self, f"g_{state}") * torch.quantile(
@@ -137,7 +139,7 @@ class OnOff(Unpulsed):
         if self.form == "lognormal":
             return LogNormal(1.0, std)
         if len(logs) > _MOST:
-            logs = torch.quantile(logs, torch.linspace(0, 1, _MOST, dtype=logs.dtype))
+            logs = torch.quantile(logs, torch.linspace(0, 1, _MOST, dtype=logs.dtype, device="cpu"))
         return Empirical(tuple(logs.exp().tolist()))
 
     def _require_ordered(self, off: "_Parts", on: "_Parts") -> None:
@@ -200,7 +202,7 @@ class _Parts(NamedTuple):
 
 def _parts(groups: Sequence[Tensor]) -> _Parts:
     """The analysis of variance of logarithms, one group for each device."""
-    counts = torch.tensor([float(len(each)) for each in groups], dtype=torch.float64)
+    counts = torch.tensor([float(len(each)) for each in groups], dtype=torch.float64, device="cpu")
     means = torch.stack([each.mean() for each in groups])
     total, number = float(counts.sum()), len(groups)
     rest = torch.cat([each - each.mean() for each in groups])
@@ -229,12 +231,12 @@ def _scaled(values: Tensor, variance: float) -> Tensor:
 
 def _values(spread: Parameter) -> Tensor:
     """Many equally likely values of a factor."""
-    place = (torch.arange(_MOST, dtype=torch.float64) + 0.5) / _MOST
+    place = (torch.arange(_MOST, dtype=torch.float64, device="cpu") + 0.5) / _MOST
     if isinstance(spread, LogNormal):
         return spread.median * torch.exp(spread.sigma * math.sqrt(2) * torch.erfinv(2 * place - 1))
     if isinstance(spread, Empirical):
-        return torch.quantile(torch.tensor(spread.values, dtype=torch.float64), place)
-    return torch.as_tensor(spread, dtype=torch.float64).reshape(-1)
+        return torch.quantile(torch.tensor(spread.values, dtype=torch.float64, device="cpu"), place)
+    return as_tensor(spread, dtype=torch.float64).reshape(-1)
 
 
 @dataclass(frozen=True, kw_only=True)

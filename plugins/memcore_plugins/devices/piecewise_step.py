@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from memcore import ConfigError, parameter
-from memcore.modelling import Weighted, nonzero, tensor
+from memcore.modelling import Weighted, looked_up, nonzero, tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,23 +63,26 @@ class PiecewiseStep(Weighted):
         scale = torch.where(up, 1, -1) * self.scales(w, up) / (high - low)
         x, rest = ((w - low) / (high - low)).clamp(0, 1), count
         toward = torch.where(up, 1, -1) * count.sign()
+        course = []
         for _ in range(max(len(self.up), len(self.down)) + 1):
+            course.append((rest == 0, x))
             edge, step, slope = self._segments(x, up, toward)
             change, k = scale * step, (-scale * slope).clamp(max=1 - 1e-6)
             take = _shorter(rest, _crossing(edge - x, change, k))
             decayed = -(take * (-k).log1p()).clamp(-80, 80).expm1() / nonzero(k)
             x = (x + change * torch.where(k == 0, take, decayed)).clamp(0, 1)
             rest = rest - take
+        for arrived, place in reversed(course):  # kernels leave out segments that no cell reaches
+            x = torch.where(arrived, place, x)
         return low + (high - low) * x
 
 
 def _segment(values: Sequence[float], x: Tensor, toward: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count = len(values) - 1
-    table = torch.tensor(values, dtype=x.dtype, device=x.device)
     place = x * count
     left = torch.where(toward < 0, place.ceil() - 1, place.floor()).clamp(0, count - 1)
-    first = table[left.long()]
-    slope = table[left.long() + 1] - first
+    first = looked_up(values[:-1], left)
+    slope = looked_up(values[1:], left) - first
     edge = torch.where(toward < 0, left, left + 1) / count
     return edge, first + slope * (place - left), slope * count
 

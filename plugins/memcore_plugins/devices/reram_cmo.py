@@ -17,6 +17,7 @@ from memcore.modelling import (
     Statistical,
     require_time,
 )
+from memcore_plugins._tensor import as_tensor
 
 _LOWEST: Final = 9 * US  #: S, of the fits
 _HIGHEST: Final = 88.2 * US  #: S, of the fits
@@ -67,7 +68,7 @@ class ReramCmo(Statistical):
 
     def relaxed(self, g: Tensor, seconds: Tensor | float, z: Tensor) -> Tensor:
         """Conductance in S of cells programmed to `g` S, `seconds` later: 0, or 1 and more."""
-        t = torch.as_tensor(seconds, dtype=torch.float64)
+        t = as_tensor(seconds, dtype=torch.float64)
         log = t.clamp(min=1.0).log().to(g)
         moved = US * (_SHIFT * log + (_WIDENING[0] * log + _WIDENING[1]) * z)
         return (g + torch.where(t.to(g) > 0, moved, 0)).clamp(min=0)
@@ -79,7 +80,7 @@ class ReramCmo(Statistical):
 
     def read_std(self, g: Tensor, seconds: Tensor | float) -> Tensor:
         """Standard deviation in S of one read of `g` S at `seconds` after programming."""
-        t = torch.as_tensor(seconds, dtype=torch.float64).clamp(min=_T_READ)
+        t = as_tensor(seconds, dtype=torch.float64).clamp(min=_T_READ)
         band = ((t + _T_READ) / (2 * _T_READ)).log()
         log = (g / US).clamp(min=1.0).log() / math.log(10)
         return _NOISE * US * log * band.sqrt().to(g)

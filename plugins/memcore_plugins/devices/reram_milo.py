@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from memcore import ConfigError, NonIdeality, parameter
 from memcore.modelling import US, ProgrammingError, Statistical, polynomial, require_inside
+from memcore_plugins._tensor import as_tensor
 
 _LOWEST: Final = 50 * US  #: S, of the fit
 _HIGHEST: Final = 225 * US  #: S, of the fit
@@ -54,7 +54,7 @@ class ReramMilo(Statistical):
         Raises:
             ConfigError: voltages beyond 0.5 V or conductances outside 62.5 to 110 uS.
         """
-        if float(torch.as_tensor(voltage).abs().max()) > 0.5:
+        if float(as_tensor(voltage).abs().max()) > 0.5:
             raise ConfigError("ReramMilo: the current is fitted up to 0.5 V; lower the voltage")
         a, b = self.curvature(g)
         return g * voltage + a * voltage**2 + b * voltage**3

@@ -70,7 +70,7 @@ class ReramWan2022(Statistical):
 
     def total_std(self, g: Tensor, seconds: float) -> Tensor:
         """Standard deviation in S, 1 s to 2 days after writing, for targets in S."""
-        extra = self.relaxation_std(g, torch.tensor(seconds, dtype=torch.float64))
+        extra = self.relaxation_std(g, torch.tensor(seconds, dtype=torch.float64, device="cpu"))
         return (self._row(g, 0).square() + extra.square()).sqrt()
 
     def relaxation_std(self, g: Tensor, seconds: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memcore import Context, Memristor, Parameter, parameter
 from memcore.modelling import advance, as_state, filled, log
+from memcore_plugins._tensor import as_tensor
 
 NM: Final = 1e9  #: the barrier's formula counts in nanometres and volts
 _SECANTS: Final = 11
@@ -149,7 +150,7 @@ class Simmons(Memristor):
         return as_state(torch.where(low == 0, low, high))
 
     def conductance_range(self) -> tuple[Parameter, Parameter]:
-        ends = (torch.as_tensor(w, dtype=torch.float64) for w in (self.w_max, self.w_min))
+        ends = (as_tensor(w, dtype=torch.float64) for w in (self.w_max, self.w_min))
         low, high = (self._conductance(w) for w in ends)
         return (low, high) if low.ndim or high.ndim else (low.item(), high.item())
 

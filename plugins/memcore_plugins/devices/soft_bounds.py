@@ -1,7 +1,7 @@
 """Soft bounds: the step vanishes at the bound, with or without a reference."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class SoftBounds(Weighted, AffinePulsed):
     Valid for filamentary ReRAM, loosely; conductances are relative to a reference that is drawn
     once, does not move and is read without error.
     """
+
+    even_noise: ClassVar[bool] = True
 
     w_min: Parameter = parameter(
         -1.0,

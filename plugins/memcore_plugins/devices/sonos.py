@@ -15,6 +15,7 @@ from memcore.modelling import (
     Statistical,
     require_time,
 )
+from memcore_plugins._tensor import as_tensor
 
 _NA: Final = 1e-9  #: A in a nanoampere, the unit of the published fits
 _SPREAD: Final = (  # A and B of s = A (1 - exp(-I / B)), nA, on day 0 to 5
@@ -122,7 +123,7 @@ class Sonos(Statistical):
 
 
 def _day(seconds: Tensor | float) -> tuple[Tensor, Tensor]:
-    days = (torch.as_tensor(seconds, dtype=torch.float64) / DAY).clamp(0, _DAYS)
+    days = (as_tensor(seconds, dtype=torch.float64) / DAY).clamp(0, _DAYS)
     whole = days.floor().clamp(max=_DAYS - 1)
     return whole.long(), days - whole
 

@@ -40,6 +40,7 @@ from memcore.modelling import (
     deviations,
     pulse_tables,
     require_rows,
+    taken,
     tensor,
 )
 
@@ -257,8 +258,7 @@ class Tabular(Pulsed):
             return self._family_of_currents().window
         if self.which is None:
             return self._tables.window
-        low, high = (end.to(self.which.device) for end in self._tables[:2])
-        return low[self.which], high[self.which]
+        return taken(self._tables.low, self.which), taken(self._tables.high, self.which)
 
     def current(self, state: Tensor, voltage: Tensor) -> Tensor:
         g = self.conductance(state)

@@ -25,8 +25,10 @@ class Scaled(Mapper):
     clip_by: str = parameter(
         "quantile",
         "1",
-        "what `clip` counts: a quantile of |w|, up to 1, or standard deviations of the weights",
-        choices=("quantile", "sigmas"),
+        "what `clip` counts: a quantile of |w|, up to 1, or standard deviations of the weights; "
+        "least_error searches the largest weight with which clipping, and rounding to the levels "
+        "of a weight, have the least squared error, without `clip`",
+        choices=("quantile", "sigmas", "least_error"),
     )
     scale: Literal["matrix", "column", "tile"] = parameter(
         "matrix",
@@ -43,6 +45,11 @@ class Scaled(Mapper):
                 f"{type(self).__name__}: clip={self.clip!r}; expected a finite number in (0, 1], "
                 'or None: clip_by="sigmas" counts standard deviations'
             )
+
+    @property
+    def _steps(self) -> int | None:
+        """Levels between zero and the largest weight; None where nothing says how many."""
+        return None
 
     def largest(self, weight: Tensor, ctx: Context, references: int = 0) -> Tensor:
         """The magnitude that is mapped to the end of the window; 1 where all weights are zero.
@@ -72,6 +79,8 @@ class Scaled(Mapper):
 
     def peak_of(self, weight: Tensor, scale: str) -> Tensor:
         """The magnitude for one matrix [], or for each column of it [cols]."""
+        if self.clip_by == "least_error" and self._steps is not None:
+            return least_error(weight, self._steps, scale)
         if self.clip is None or (self.clip_by == "quantile" and self.clip == 1):
             return _peak(weight, scale)
         if self.clip_by == "sigmas":
@@ -79,6 +88,36 @@ class Scaled(Mapper):
             sigma = spread.std((0, 1) if scale == "column" else 0, correction=0)
             return torch.minimum(self.clip * sigma, _peak(weight, scale))
         return _quantile(weight, self.clip, scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepless(Scaled):
+    """Base of mappers that round nothing themselves: cells with few states may do so later."""
+
+    levels: int | None = parameter(
+        None,
+        "1",
+        "steps between zero and the largest weight that cells can tell apart, for "
+        'clip_by="least_error"; finite_states of n states leave n - 1 of them',
+        above=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.clip_by == "least_error") != (self.levels is not None):
+            raise ConfigError(
+                f"{type(self).__name__}: clip_by={self.clip_by!r} with levels={self.levels!r}; "
+                'expected clip_by="least_error" with a number of levels, or neither'
+            )
+
+    @property
+    def clips(self) -> bool:
+        """Whether there may be weights beyond the one that is mapped to the end of the window."""
+        return self.clip is not None or self.levels is not None
+
+    @property
+    def _steps(self) -> int | None:
+        return self.levels
 
 
 def _pairs(weight: Tensor, dim: int, peaks: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from memcore import Context, Mapped, Memristor, parameter
-from memcore_plugins.mappers._scale import Scaled, least_error
+from memcore_plugins.mappers._scale import Scaled
 from memcore_plugins.mappers._slices import Sliced
 
 
@@ -19,14 +19,6 @@ class BitSlice(Scaled, Sliced):
     ideal cells and lossless converters the result is the product of the integers.
     """
 
-    clip_by: str = parameter(
-        "quantile",
-        "1",
-        "what `clip` counts: a quantile of |w|, up to 1, or standard deviations of the weights; "
-        "least_error searches the largest weight with which rounding and clipping have the least "
-        "squared error, without `clip`",
-        choices=("quantile", "sigmas", "least_error"),
-    )
     w_max: float | None = parameter(
         None,
         "1",
@@ -35,15 +27,18 @@ class BitSlice(Scaled, Sliced):
         above=0,
     )
 
+    @property
+    def _steps(self) -> int:
+        highest: int = 2 ** (self.weight_bits - 1) - 1
+        return highest
+
     def peak_of(self, weight: Tensor, scale: str) -> Tensor:
         if self.w_max is not None:
             return weight.new_tensor(self.w_max)
-        if self.clip_by == "least_error":
-            return least_error(weight, 2 ** (self.weight_bits - 1) - 1, scale)
         return super().peak_of(weight, scale)
 
     def map(self, weight: Tensor, device: Memristor, ctx: Context) -> Mapped:
-        highest = 2 ** (self.weight_bits - 1) - 1
+        highest = self._steps
         references = int(self.encoding != "differential")
         peak = self.largest(weight, ctx, references)
         if self.encoding == "midpoint":

@@ -6,11 +6,11 @@ from typing import Literal
 from torch import Tensor
 
 from memcore import Context, Mapped, Memristor, Part, TwoParts, parameter
-from memcore_plugins.mappers._scale import Scaled
+from memcore_plugins.mappers._scale import Stepless
 
 
 @dataclass(frozen=True, kw_only=True)
-class Differential(Scaled):
+class Differential(Stepless):
     """Double-column mapping.
 
     The parts max(w, 0) and max(-w, 0), scaled by the largest weight w_max, go onto the nominal
@@ -35,7 +35,7 @@ class Differential(Scaled):
         targets = []
         for part in (weight.clamp(min=0), (-weight).clamp_(min=0)):
             share = part.div_(w_max)
-            if self.clip is not None:
+            if self.clips:
                 share.clamp_(max=1)
             targets.append(share.mul_(1 / g_max - 1 / g_min).add_(1 / g_min).reciprocal_())
         parts = (Part(target=targets[0]), Part(target=targets[1], sign=-1))
@@ -49,5 +49,5 @@ class Differential(Scaled):
             scale=self.largest(weight, ctx),
             start=g_min,
             span=g_max - g_min,
-            limited=self.clip is not None,
+            limited=self.clips,
         )

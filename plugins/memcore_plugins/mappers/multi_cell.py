@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from memcore import ConfigError, Context, Mapped, Memristor, Part, parameter
-from memcore_plugins.mappers._scale import Scaled
+from memcore_plugins.mappers._scale import Stepless
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiCell(Scaled):
+class MultiCell(Stepless):
     """A weight as the sum of pairs of cells, `w = sum_k F_k (g+_k - g-_k) gain`.
 
     With `fill="alike"` the pairs of a weight hold the same conductances, `g = g_min + (g_max -

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from memcore import Context, Mapped, Memristor, Part, Reference
-from memcore_plugins.mappers._scale import Scaled
+from memcore_plugins.mappers._scale import Stepless
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offset(Scaled):
+class Offset(Stepless):
     """Single-column mapping: `g = g_mid + w (g_max - g_min) / (2 w_max)`.
 
     The reference column of an array holds g_mid in every row. It halves the cells of the

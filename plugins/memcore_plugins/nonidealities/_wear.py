@@ -20,6 +20,7 @@ from memcore import (
     parameter,
 )
 from memcore.modelling import drawn
+from memcore_plugins._tensor import as_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +93,8 @@ class Wear(NonIdeality):
         return self.exponents(temperature)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> "Worn":
-        at = torch.tensor(ctx.temperature, dtype=torch.float64)
-        slopes = self.exponents(at) * torch.tensor([self.p3_lrs, self.p3_hrs])
+        at = torch.tensor(ctx.temperature, dtype=torch.float64, device="cpu")
+        slopes = self.exponents(at) * torch.tensor([self.p3_lrs, self.p3_hrs], device="cpu")
         if self.mode == "gradual" and not bool(slopes.any()):
             warnings.warn(
                 f"{type(self).__name__}: p3 (p1 s + p2 T_c) is 0 for LRS and HRS, so that gradual "
@@ -111,7 +112,7 @@ class Wear(NonIdeality):
         return self.form(self, array, ctx, thresholds, [float(slope) for slope in slopes])
 
     def _require_ordered(self, array: ArrayInfo) -> None:
-        low, high = (torch.as_tensor(g) for g in array.device.conductance_range())
+        low, high = (as_tensor(g) for g in array.device.conductance_range())
         if not low.is_meta and not bool((low > 0).all() and (high > 0).all()):
             raise ConfigError(
                 f"{type(self).__name__}: a cell has a window [{float(low.min()):.3g}, "

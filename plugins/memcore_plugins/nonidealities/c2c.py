@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from memcore import (
-    Affine,
     ArrayInfo,
     Context,
     LogNormal,
@@ -15,7 +14,7 @@ from memcore import (
     Stage,
     parameter,
 )
-from memcore.modelling import CellStep, Factor, Offset
+from memcore.modelling import CellStep, Factor, Offset, Passive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,10 @@ class CycleToCycle(NonIdeality):
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         write = ctx.random.child("write", ctx.writes)
         factor = self._spread.sample(write.child("factor"), array.shape, device=ctx.torch_device)
+        if not self.absolute:
+            return Passive(factor)
         error = write.child("error").normal(array.shape, device=ctx.torch_device)
-        return _Passive(factor, self.absolute * error)
+        return Passive(factor, error.mul_(self.absolute))
 
     def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...]:
         del array
@@ -67,10 +68,3 @@ class CycleToCycle(NonIdeality):
         if not self.absolute:
             return (factor,)
         return factor, Offset(std=self.absolute, stream=write.child("error"))
-
-
-class _Passive(Affine):
-    """`g * gain + offset`, at least 0."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).clamp(min=0)

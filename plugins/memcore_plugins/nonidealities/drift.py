@@ -1,5 +1,6 @@
 """Conductances that fall with a power of time."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -26,6 +27,10 @@ class Drift(NonIdeality):
     Nandakumar et al., ICECS (2019), and Joshi et al., Nat. Commun. 11:2473 (2020), with nu = 0.1
     and a spread of 0.05 if the state is left out: `nu=Normal(0.1, 0.05)`. A t0 far below the first
     read (1e-12 s is found in public code) takes most of the conductance away in the first second.
+
+    Resistive cells drift elsewhere, `towards` an end of the nominal window or its middle by the
+    factor (1 + t / t0)^+-nu, and stop there. At "random" a third of the cells goes to each end and
+    a third stays. Sun and Yu, IEEE J. Emerg. Sel. Topics Circuits Syst. 9:570 (2019).
     """  # noqa: D415
 
     stage = Stage.AGE
@@ -54,6 +59,14 @@ class Drift(NonIdeality):
         at_most=10,
     )
 
+    towards: str | None = parameter(
+        None,
+        "1",
+        "where conductances drift to and stop, an end or the middle of the window, or at random; "
+        "None for a fall without end",
+        choices=("lowest", "highest", "middle", "random"),
+    )
+
     neutral: ClassVar = {"nu": 0.0, "k": 0.0}
     fitted: ClassVar = {"nu": Normal, "t0": None}
 
@@ -69,9 +82,21 @@ class Drift(NonIdeality):
         return self.activation > 0
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        g0 = self.g0 or array.nominal.nominal_range()[1]
+        window = array.nominal.nominal_range()
         nu = drawn(self.nu, "nu", array, ctx)
-        return _PowerLaw(self, nu, g0, ctx.temperature)
+        law = _PowerLaw(self, nu, self.g0 or window[1], ctx.temperature)
+        return law if self.towards is None else _Stopping(law, self._target(window, array, ctx))
+
+    def _target(self, window: tuple[float, float], array: ArrayInfo, ctx: Context) -> Tensor:
+        """Where cells stop; NaN where they stay from the beginning."""
+        low, high = window
+        ends = {"lowest": low, "highest": high, "middle": 0.5 * (low + high)}
+        device = ctx.torch_device
+        if self.towards != "random":
+            return torch.tensor(ends[self.towards or "lowest"], device=device)
+        draw = ctx.random.child("towards").uniform(array.shape, device=device)
+        third = (3 * draw).floor().long().clamp(max=2)
+        return torch.tensor([low, math.nan, high], device=device)[third]
 
 
 class _PowerLaw(Aging):
@@ -90,5 +115,28 @@ class _PowerLaw(Aging):
         return (colder * (self.activation / VOLT_PER_KELVIN)).exp()
 
     def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
+        return g * self.log_factor(g, seconds).exp()
+
+    def log_factor(self, g: Tensor, seconds: Tensor) -> Tensor:
+        """Logarithm of the factor by which conductances fall, 0 or below."""
         nu = self.nu - self.k * (g / self.g0).clamp(min=_LEAST).log() if self.k else self.nu
-        return g * torch.exp(-nu.clamp(min=0) * (seconds / self.t0).log1p().to(g.dtype))
+        return -nu.clamp(min=0) * (seconds / self.t0).log1p().to(g.dtype)
+
+
+class _Stopping(Aging):
+    """The same power of time, up or down, until a target is reached."""
+
+    target: Tensor
+
+    def __init__(self, law: _PowerLaw, target: Tensor) -> None:
+        super().__init__()
+        self.law = law
+        self.register_buffer("target", target)
+
+    def acceleration(self, temperature: Tensor) -> Tensor:
+        return self.law.acceleration(temperature)
+
+    def forward(self, g: Tensor, seconds: Tensor) -> Tensor:
+        target = torch.where(self.target.isnan(), g, self.target.to(g.dtype))
+        size = self.law.log_factor(g, seconds).exp()
+        return torch.where(target < g, torch.maximum(g * size, target), (g / size).minimum(target))

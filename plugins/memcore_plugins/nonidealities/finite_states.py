@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
-from memcore import ArrayInfo, Context, NonIdeality, Parameter, Stage, parameter
-from memcore.modelling import CellStep, Nearest
+from memcore import ArrayInfo, Context, NonIdeality, Stage, parameter
+from memcore.modelling import CellStep, Nearest, NearestLevel
 
 #: Beyond so many, single precision does not tell one level from the next one.
 _COUNTED = 1 << 20
@@ -38,8 +37,8 @@ class FiniteStates(NonIdeality):
         del ctx
         lowest, highest = array.device.conductance_range()
         if self.uniform_in == "resistance":
-            return _Levels(1 / lowest, 1 / highest, self.states, inverse=True)
-        return _Levels(lowest, highest, self.states, inverse=False)
+            return NearestLevel(1 / lowest, 1 / highest, self.states, inverse=True)
+        return NearestLevel(lowest, highest, self.states)
 
     def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...] | None:
         del ctx
@@ -52,26 +51,3 @@ class FiniteStates(NonIdeality):
             lowest, highest = 1 / lowest, 1 / highest
         states = self.states
         return (Nearest(lowest=lowest, highest=highest, states=states, inverse=is_inverse),)
-
-
-class _Levels(nn.Module):
-    """The nearest of equidistant levels between two ends, in g or in 1/g."""
-
-    first: Tensor
-    span: Tensor
-
-    def __init__(self, first: Parameter, last: Parameter, states: int, *, inverse: bool) -> None:
-        super().__init__()
-        first, last = torch.as_tensor(first), torch.as_tensor(last)
-        self.register_buffer("first", first)
-        self.register_buffer("span", last - first)
-        self.steps = states - 1
-        self.inverse = inverse
-
-    def forward(self, g: Tensor) -> Tensor:
-        x = 1 / g if self.inverse else g
-        # A window without width has one level; 0/0 would make it NaN.
-        position = (x - self.first).div_(self.span).nan_to_num_(0.0).clamp_(0, 1)
-        position.mul_(self.steps).round_().div_(self.steps)
-        x = position.mul_(self.span).add_(self.first)
-        return x.reciprocal_() if self.inverse else x

@@ -128,8 +128,10 @@ def _broken(
     *lines, segments = shape
     breaks = random.child("breaks").uniform(lines) < probability
     place = (random.child("place").uniform(lines) * segments).long().clamp(max=segments - 1)
-    where = breaks[..., None] & (place[..., None] == torch.arange(segments))
-    return torch.where(where, torch.inf, torch.full(where.shape, ohm, dtype=torch.float64))
+    where = breaks[..., None] & (place[..., None] == torch.arange(segments, device="cpu"))
+    return torch.where(
+        where, torch.inf, torch.full(where.shape, ohm, dtype=torch.float64, device="cpu")
+    )
 
 
 def _per_line(value: Parameter, lines: tuple[int, int], random: Stream) -> float | Tensor:

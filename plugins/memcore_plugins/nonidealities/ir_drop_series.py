@@ -23,8 +23,8 @@ class IrDropSeries(Wiring):
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         word, bit = self.resistances
-        down = torch.arange(array.rows, 0, -1).unsqueeze(1) * bit
-        across = torch.arange(1, array.cols + 1) * word
+        down = torch.arange(array.rows, 0, -1, device="cpu").unsqueeze(1) * bit
+        across = torch.arange(1, array.cols + 1, device="cpu") * word
         return _InSeries(down + across + self.driver + self.sense).to(ctx.torch_device)
 
     def exact(self) -> NonIdeality:

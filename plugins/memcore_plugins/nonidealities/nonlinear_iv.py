@@ -21,6 +21,7 @@ from memcore import (
     parameter,
 )
 from memcore.modelling import drawn
+from memcore_plugins._tensor import as_tensor
 
 #: Currents of single cells that are held at once, 64 MB of float32.
 _CHUNK = 1 << 24
@@ -79,7 +80,7 @@ class NonlinearIV(NonIdeality):
         return _USUAL if self.read_voltage is None else self.read_voltage
 
     def _require_passive(self) -> None:
-        volts = torch.linspace(-1, 1, 201, dtype=torch.float64) * self._read_voltage
+        volts = torch.linspace(-1, 1, 201, dtype=torch.float64, device="cpu") * self._read_voltage
         wrong = volts[_slope(volts, self.coefficients) <= 0]
         if len(wrong):
             raise ConfigError(
@@ -91,13 +92,13 @@ class NonlinearIV(NonIdeality):
     def current(self, conductance: Tensor, voltage: Tensor) -> Tensor:
         """Current in A of cells with the nominal curve."""
         nominal = self.v0.nominal if isinstance(self.v0, Distribution) else self.v0
-        volts: Tensor = self._curve(torch.as_tensor(nominal, dtype=voltage.dtype))(voltage)
+        volts: Tensor = self._curve(as_tensor(nominal, dtype=voltage.dtype))(voltage)
         return conductance * volts
 
     @property
     def half_bias_ratio(self) -> float:
         """K = I(V_r) / I(V_r / 2) of a nominal cell: 2 if ohmic, 2 cosh(V_r / 2 v0) for sinh."""
-        volts = self._read_voltage * torch.tensor([1.0, 0.5], dtype=torch.float64)
+        volts = self._read_voltage * torch.tensor([1.0, 0.5], dtype=torch.float64, device="cpu")
         whole, half = self.current(torch.ones_like(volts), volts)
         return float(whole / half)
 
@@ -136,7 +137,7 @@ class _Polynomial(nn.Module):
     def __init__(self, coefficients: Sequence[float], read_voltage: float) -> None:
         super().__init__()
         self.coefficients, self.read_voltage = tuple(coefficients), read_voltage
-        at = torch.tensor(read_voltage, dtype=torch.float64)
+        at = torch.tensor(read_voltage, dtype=torch.float64, device="cpu")
         self.scale = 1 / float(_slope(at, self.coefficients))
 
     def forward(self, v: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class ReadDisturb(NonIdeality):
 
     def _warn_if_nothing_moves(self, voltage: float, array: ArrayInfo, ctx: Context) -> None:
         low, high = array.nominal.nominal_range()
-        g = torch.linspace(low, high, 5, dtype=torch.float64)
+        g = torch.linspace(low, high, 5, dtype=torch.float64, device="cpu")
         state = array.nominal.state_of(g)
         volts = torch.full_like(g, voltage)
         try:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from memcore import ArrayInfo, ConfigError, Context, NonIdeality, Stage, parameter
+from memcore.modelling import Held, held_by_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +51,10 @@ class StuckAt(NonIdeality):
     def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor:
         draw = ctx.random.uniform(array.shape, device=ctx.torch_device)
         lowest, highest = array.device.conductance_range()
-        levels = (self.p_lrs, highest), (self.p_hrs, lowest), (self.p_other, self.conductance)
-        stuck, bound = torch.full_like(draw, torch.nan), 0.0
-        for share, level in levels:
-            here = (draw >= bound) & (draw < bound + share)
-            if share:
-                stuck = torch.where(here, torch.as_tensor(level).to(stuck), stuck)
-            bound += share
-        return stuck
+        shares = [(self.p_lrs, highest), (self.p_hrs, lowest)]
+        if self.conductance is not None:
+            shares.append((self.p_other, self.conductance))
+        return held_by_share(draw, shares)
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        return _Stuck(self.stuck_cells(array, ctx))
-
-
-class _Stuck(nn.Module):
-    """Conductances of the cells that are stuck, NaN for those that are not."""
-
-    at: Tensor
-
-    def __init__(self, at: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("at", at)
-
-    def forward(self, g: Tensor) -> Tensor:
-        return torch.where(self.at.isnan(), g, self.at.to(g.dtype))
+        return Held(self.stuck_cells(array, ctx) if array.stuck is None else array.stuck)

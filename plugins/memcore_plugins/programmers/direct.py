@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from memcore import ArrayInfo, Context, Programmed, Programmer
+from memcore.modelling import Held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Direct(Programmer):
 
     sends_pulses = False
     cellwise = True
+    in_blocks = True
     is_exact = True
 
     def program(self, array: ArrayInfo, target: Tensor, ctx: Context) -> Programmed:
@@ -30,9 +32,7 @@ class Direct(Programmer):
             g = target if inside else target.clamp(lowest, highest)
         else:
             g = array.device.conductance(array.nominal.state_of(target))
-        if array.stuck is not None:
-            g = torch.where(array.stuck.isnan(), g, array.stuck.to(g.dtype))
-        return Programmed(conductance=g)
+        return Programmed(conductance=g if array.stuck is None else Held(array.stuck)(g))
 
 
 def _lies_in(

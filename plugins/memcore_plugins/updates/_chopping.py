@@ -39,8 +39,8 @@ class Chopping(BufferedTransfer):
         super().__init__(rule, weights, ctx.random)
         self._share = rule.fast_lr * rule.longest
         groups, _, inputs = self.slow.shape
-        self.register_buffer("sign", torch.ones(inputs))
-        self.register_buffer("largest", torch.zeros(2, groups))
+        self.register_buffer("sign", torch.ones(inputs, device="cpu"))
+        self.register_buffer("largest", torch.zeros(2, groups, dtype=torch.float64, device="cpu"))
 
     def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         del lr
@@ -66,9 +66,16 @@ def _means(mean: Tensor, values: Tensor) -> Tensor:
         mean: running means before, [2, groups]; 0 where none counted.
         values: largest inputs and errors, [n, 2, groups].
     """
-    means = []
-    for value in values:
-        later = _KEPT * torch.where(mean > 0, mean, value) + (1 - _KEPT) * value
-        mean = torch.where(value > 0, later, mean)
-        means.append(mean)
-    return torch.stack(means) if means else mean.expand(1, *mean.shape)
+    if not len(values):
+        return mean.expand(1, *mean.shape)
+    before, means = mean.flatten().tolist(), []
+    for row in values.flatten(1).tolist():  # a few numbers each, for which tensors take long
+        before = [_later(*each) for each in zip(before, row, strict=True)]
+        means.append(before)
+    return mean.new_tensor(means).view(-1, *mean.shape)
+
+
+def _later(mean: float, value: float) -> float:
+    if not value > 0:
+        return mean
+    return _KEPT * (mean if mean > 0 else value) + (1 - _KEPT) * value

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from memcore import PulsedWeights, Stream, UpdateRule, parameter
-from memcore.optim import Pulser
+from memcore.optim import PulsedCells, Pulser
+from memcore_plugins._tensor import as_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +58,9 @@ class Transfer(nn.Module):
         self._arrays, self._every, self._rate = weights, rule.every, rule.transfer_lr
         self.pulser = Pulser(self.fast, stream.child("fast"), longest=rule.longest)
         for name in ("vectors", "transfers", "sent"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
         for name in ("rate", "slow_rate"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64, device="cpu"))
 
     @property
     def fast(self) -> PulsedWeights:
@@ -92,7 +93,7 @@ class Transfer(nn.Module):
 
     def update(self, x: Tensor, d: Tensor, lr: float | Tensor, first: int) -> None:
         """Pulse the fast array at a rate, or at one for each vector and group."""
-        self.rate.fill_(float(torch.as_tensor(lr).mean()))
+        self.rate.fill_(float(as_tensor(lr).mean()))
         self.pulser(x, d, lr, first)
 
     @abstractmethod
@@ -117,11 +118,15 @@ class Transfer(nn.Module):
         return unit.unsqueeze(1).expand(-1, groups, -1)
 
     def _read(self, columns: slice) -> Tensor:
-        return self.fast.read(self.unit_vectors(columns)).permute(1, 2, 0)
+        fast = self.fast
+        if isinstance(fast, PulsedCells):
+            return fast.read_columns(columns)
+        return fast.read(self.unit_vectors(columns)).permute(1, 2, 0)
 
     def pulse_columns(self, columns: slice, count: Tensor) -> None:
         """Signed pulses [groups, outputs, columns] on columns of the slow array, one by one."""
-        pulses = torch.zeros(self.slow.shape, device=count.device)
+        groups, outputs, inputs = self.slow.shape
+        pulses = torch.zeros(groups, inputs, outputs, device=count.device).mT  # as cells lie
         pulses[:, :, columns] = count
         slots = int(count.abs().amax((0, 1)).sum())
         self.sent.add_(count.abs().sum().to(torch.int64))
@@ -157,7 +162,7 @@ class BufferedTransfer(Transfer):
     ) -> None:
         super().__init__(rule, weights, stream)
         self._most, self._momentum = rule.most, rule.momentum
-        self.register_buffer("hidden", torch.zeros(self.slow.shape))
+        self.register_buffer("hidden", torch.zeros(self.slow.shape, device="cpu"))
 
     def collect(self, columns: slice, pulses: Tensor) -> None:
         """Add to the buffer what columns ask for, in pulses, [groups, outputs, columns]."""

@@ -53,8 +53,10 @@ class _Trainer(Chopping):
         self._period = max(ceil(1 / rule.flip), 2)
         self._forgotten = min(rule.tail / self._period, 1.0)
         for name in ("mean", "reference"):
-            self.register_buffer(name, torch.zeros(self.slow.shape))
-        self.register_buffer("flipped", torch.zeros(self.slow.shape[2], dtype=torch.bool))
+            self.register_buffer(name, torch.zeros(self.slow.shape, device="cpu"))
+        self.register_buffer(
+            "flipped", torch.zeros(self.slow.shape[2], dtype=torch.bool, device="cpu")
+        )
 
     def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
         sweep = self.sweep

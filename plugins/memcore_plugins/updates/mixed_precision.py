@@ -35,8 +35,8 @@ class _Trainer(nn.Module):
     def __init__(self, rule: MixedPrecision, weights: PulsedWeights) -> None:
         super().__init__()
         self._rule, self._weights = rule, (weights,)
-        self.register_buffer("chi", torch.zeros(weights.shape))
-        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("chi", torch.zeros(weights.shape, device="cpu"))
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Collect the gradients of some vectors, and transfer what is due."""

@@ -43,7 +43,7 @@ class _Trainer(nn.Module):
     def __init__(self, rule: OneSided, weights: PulsedWeights, pulser: Pulser) -> None:
         super().__init__()
         self._rule, self._weights, self.pulser = rule, (weights,), pulser
-        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the weights for some vectors, and reset pairs that are full if a look is due."""

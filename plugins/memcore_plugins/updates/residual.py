@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, parameter
+from memcore import Context, PulsedWeights, Stream, parameter
 from memcore.optim import Pulser
 from memcore_plugins.updates._transfer import BufferedRule, BufferedTransfer
 
@@ -18,11 +18,22 @@ class Residual(BufferedRule):
         W = W_0 + share W_1 + share^2 W_2 + ...
 
     A weaker array learns what the steps of the stronger ones are too coarse for. Pulse trains reach
-    the weakest one; what its columns show is added up digitally and pulses the one before it, and
-    so on, rarer from array to array. In the first `warm` vectors the strongest array learns alone.
+    the weakest one, at a rate with which the sum goes down the gradient at `lr`. Where its columns
+    show more than `carry_from` steps of the array before it, that one gets the steps, and the
+    weaker one gives them back, so that the sum stays what it is; and so on, rarer from array to
+    array. In the first `warm` vectors the strongest array learns alone. An array hands nothing on
+    if its window, times `share`, is narrower than `carry_from` steps.
+
+    With `carry=0` what columns show is added up as in `tiki_taka2`, trains have the rate `lr`, and
+    the weaker array keeps what it has. Then the two are a spring: where no pull of the cells lets
+    the weaker array forget, as on even steps, the sum overshoots unless `transfer_lr` is small,
+    below about a quarter of `share^2` times the number of inputs and the curvature of the loss.
+
     For cells with few states. Li, Wu, Liu, Gokmen and Chen, "In-memory training on analog devices
     with limited conductance states via multi-tile residual learning" (2025), arXiv:2510.02516;
-    Wu et al., NeurIPS (2025), arXiv:2502.06309. The transfer is that of `tiki_taka2`.
+    Wu et al., NeurIPS (2025), arXiv:2502.06309; their transfer is that with `carry=0`. To carry:
+    Agarwal et al., "Achieving ideal accuracies in analog neuromorphic computing using periodic
+    carry", VLSI Technology (2017).
     """
 
     tiles: int = parameter(2, "1", "arrays of a matrix", within=(2, 8))
@@ -35,9 +46,18 @@ class Residual(BufferedRule):
     warm: int = parameter(
         0, "1", "vectors from which the strongest array learns alone, to begin with", at_least=0
     )
+    carry: float = parameter(
+        0.2,
+        "1",
+        "share of what a read shows in the mean that decides of a carry; 0 adds up without carries",
+        within=(0, 1),
+    )
+    carry_from: float = parameter(
+        0.6, "1", "steps of the stronger array from which on they are carried", above=0.5
+    )
     longest: int = parameter(31, "1", "most slots of a train", within=(1, 10_000))
     transfer_lr: float = parameter(
-        0.5, "1", "rate of the transfers, relative to the learning rate", above=0
+        0.5, "1", "rate of the transfers without carries, relative to the learning rate", above=0
     )
     momentum: float = parameter(
         0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
@@ -58,9 +78,31 @@ class Residual(BufferedRule):
 class _Link(BufferedTransfer):
     """From one array to the one before it."""
 
+    def __init__(self, rule: Residual, weights: tuple[PulsedWeights, ...], stream: Stream) -> None:
+        super().__init__(rule, weights, stream)
+        self._rule = rule
+
     def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
+        if self._rule.carry:
+            self._carry(columns, v)
+            return
         self.collect(columns, self._rate * lr / self.slow.granularity * v)
         self.send(columns)
+
+    def _carry(self, columns: slice, v: Tensor) -> None:
+        """Whole steps of the stronger array go there, and as much comes off the weaker one."""
+        rule = self._rule
+        step = (
+            self.slow.granularity / rule.share
+        )  # of the stronger array, in the weaker one's weights
+        hidden = self.hidden[:, :, columns].lerp_(v / step, rule.carry)
+        count = (hidden.abs() - rule.carry_from).ceil().clamp(0, self._most) * hidden.sign()
+        hidden.sub_(count)
+        self.pulse_columns(columns, count)
+        back = torch.zeros(self.fast.shape, device=count.device)
+        back[:, :, columns] = (count * (step / self.fast.granularity)).round()
+        slots = int(back.abs().amax((0, 1)).sum())
+        self.fast.pulse((-back).clamp(min=0), back.clamp(min=0), slots=slots)
 
 
 class _Trainer(nn.Module):
@@ -69,7 +111,9 @@ class _Trainer(nn.Module):
     def __init__(self, rule: Residual, weights: tuple[PulsedWeights, ...], ctx: Context) -> None:
         super().__init__()
         self._warm = rule.warm
-        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        # What is carried moves no sum: the weakest array alone goes down the gradient.
+        self._boost = rule.share ** (1 - rule.tiles) if rule.carry else 1.0
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64, device="cpu"))
         self.coarse = Pulser(weights[-1], ctx.random.child("coarse"), longest=rule.longest)
         self._chain = [
             _Link(
@@ -90,9 +134,9 @@ class _Trainer(nn.Module):
         x, d = x[warm:], d[warm:]
         if not len(x):
             return
-        finest, *others = self._chain
-        finest(x, d, lr)
-        for link in others:
+        finest = self._chain[0]
+        finest.update(x, d, lr * self._boost, int(finest.vectors))
+        for link in self._chain:
             link.advance(len(x), lr)
 
     def figures(self) -> dict[str, float]:

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, Stream, UpdateRule, parameter
-from memcore.optim import Trains, trains
+from memcore import ConfigError, Context, PulsedWeights, Stream, UpdateRule, parameter
+from memcore.optim import Trains, counted_products, trains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class CountedSgd(UpdateRule):
       next vector, so that nothing is lost. The memory is as large as the matrix.
     - `stochastic`: the sum of `-lr d x / granularity` over the vectors of a step is rounded up or
       down at random, so that its mean is kept without a memory. Sun and Yu, IEEE J. Emerg. Sel.
-      Topics Circuits Syst. 9:570 (2019), train so.
+      Topics Circuits Syst. 9:570 (2019), train so. With `momentum` a digital memory holds the
+      gradients that are rounded.
 
     Trains after Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi 10.3389/fnins.2016.00333.
     """
@@ -39,6 +40,21 @@ class CountedSgd(UpdateRule):
     d_res: float = parameter(
         0.0, "1", "step of the probabilities of errors, 0 for none", within=(0, 1)
     )
+    momentum: float = parameter(
+        0.0,
+        "1",
+        "share of the gradients before that is added to those of a step; of stochastic counts",
+        at_least=0,
+        below=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum and self.counts != "stochastic":
+            raise ConfigError(
+                f"momentum={self.momentum!r} came with counts={self.counts!r}; expected "
+                "counts='stochastic', which sums vectors before it rounds them, or momentum=0"
+            )
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         (only,) = weights
@@ -47,14 +63,17 @@ class CountedSgd(UpdateRule):
 
 class _Trainer(nn.Module):
     carry: Tensor
+    gathered: Tensor
     vectors: Tensor
 
     def __init__(self, rule: CountedSgd, weights: PulsedWeights, stream: Stream) -> None:
         super().__init__()
         self._rule, self._weights, self._stream = rule, (weights,), stream
-        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64, device="cpu"))
         if rule.counts == "exact":
-            self.register_buffer("carry", torch.zeros(weights.shape))
+            self.register_buffer("carry", torch.zeros(weights.shape, device="cpu"))
+        if rule.momentum:
+            self.register_buffer("gathered", torch.zeros(weights.shape, device="cpu"))
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the weights for some vectors."""
@@ -71,19 +90,13 @@ class _Trainer(nn.Module):
 
     def _exact(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor, int]:
         """Numbers of all vectors by direction, and the slots that vector after vector takes."""
-        slots = 0
-        up, down = torch.zeros_like(self.carry), torch.zeros_like(self.carry)
-        for one, error in zip(x, d, strict=True):
-            self.carry.sub_(rate * error.unsqueeze(2) * one.unsqueeze(1))
-            whole = self.carry.trunc()
-            self.carry.sub_(whole)
-            up.add_(whole.clamp(min=0))
-            down.sub_(whole.clamp(max=0))
-            slots += int(whole.abs().max())
-        return up, down, slots
+        return counted_products(x.contiguous(), rate * d.contiguous(), self.carry)
 
     def _at_random(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor, int]:
-        wanted = -rate * torch.einsum("ngo,ngi->goi", d, x)
+        gradient = torch.einsum("ngo,ngi->goi", d, x)
+        if self._rule.momentum:
+            gradient = self.gathered.mul_(self._rule.momentum).add_(gradient)
+        wanted = -rate * gradient
         draws = self._stream.child("rounding", int(self.vectors)).uniform(wanted.shape)
         count = (wanted + draws.to(wanted.device)).floor()
         return count.clamp(min=0), (-count).clamp(min=0), int(count.abs().max())
@@ -100,14 +113,7 @@ class _Trainer(nn.Module):
         else:
             rows = _on_grid(sent.rows, self._rule.x_res) * sent.length.unsqueeze(2)
             cols = _on_grid(sent.cols, self._rule.d_res)
-        up, down, slots = 0.0, 0.0, 0
-        for row, col in zip(rows, cols, strict=True):
-            count = -(col.unsqueeze(2) * row.unsqueeze(1)).round()
-            up, down = up + count.clamp(min=0), down - count.clamp(max=0)
-            slots += int(count.abs().max())
-        (weights,) = self._weights
-        nothing = sent.rows.new_zeros(weights.shape)
-        return up + nothing, down + nothing, slots
+        return counted_products(rows.contiguous(), cols.contiguous())
 
     def _drawn(self, signed: Tensor, sent: Trains, name: str) -> Tensor:
         """Numbers of pulses of each line, with the sign of its value, [n, groups, lines]."""

@@ -46,7 +46,7 @@ class _Trainer(nn.Module):
     def __init__(self, pulser: Pulser) -> None:
         super().__init__()
         self.pulser = pulser
-        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("vectors", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the weights for some vectors."""

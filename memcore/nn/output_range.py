@@ -1,0 +1,101 @@
+"""`OutputRange`: the range of an ADC as a parameter that training finds."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.readers.ranging import Slope
+from memcore.crossbar.training import LearnedOutputRange
+from memcore.nn.one_number import is_spread, one_number
+from memcore.ops.signatures import with_signature
+
+#: Of the share at the start: no optimiser makes it smaller, or negative.
+_LEAST = 1e-3
+#: Share of unclipped currents above which a learned range shrinks.
+_MOSTLY = 0.95
+
+
+class _ThroughShare(torch.autograd.Function):
+    @staticmethod
+    @with_signature
+    def forward(
+        value: Tensor, slope: Tensor, inside: Tensor, share: Tensor, decay: float
+    ) -> Tensor:
+        del slope, inside, share, decay
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        ctx.save_for_backward(*inputs[1:4])
+        ctx.decay = inputs[4]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, Tensor, None]:
+        slope, inside, share = ctx.saved_tensors
+        (grad,) = grads
+        scale = math.prod(slope.shape[1:]) ** -0.5
+        pull = torch.where(inside.mean() > _MOSTLY, ctx.decay, 0.0)
+        of_share = scale * (grad * slope).sum() / share + pull * share
+        return grad * inside, None, None, of_share, None
+
+
+def through_share(value: Tensor, slope: Slope, share: Tensor, decay: float) -> Tensor:
+    """`value`, what ADCs made of a read, with gradients for it and for the share of their ranges.
+
+    That of the value passes as far as its currents lie inside. That of the share is the sum of
+    `g slope / share` over all outputs, divided by the square root of the number of outputs of one
+    input, plus `decay * share` where more than 95 % of the currents lie inside.
+
+    Args:
+        value: outputs, [n, groups, outputs].
+        slope: how they follow the ranges.
+        share: that the ranges have of the calibrated ones, [].
+        decay: pull towards a smaller range.
+    """
+    return _ThroughShare.apply(value, *slope, share, decay)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class OutputRange(nn.Module):
+    """The share of its calibrated range that the ADC of one matrix covers, a parameter.
+
+    Args:
+        learned: how it is found.
+        like: gives dtype and device.
+    """
+
+    applied: Tensor  #: share that the ranges have; NaN as long as they are the calibrated ones
+
+    def __init__(self, learned: LearnedOutputRange, like: Tensor) -> None:
+        super().__init__()
+        self.learned = learned
+        self.share = one_number(self, "share", like.new_full((), learned.start))
+        self.register_buffer("applied", like.new_full((), torch.nan))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether training has taken the range over from calibration."""
+        return not math.isnan(float(self.applied))
+
+    @torch.no_grad()
+    def apply_to(self, crossbar: Crossbar) -> bool:
+        """Let the ADC, which has a range, have this share of it; whether it had another one."""
+        if is_spread(self.share):  # between passes; the next one has it
+            return False
+        least = _LEAST * self.learned.start
+        if not float(self.share) >= least:  # a change, even to the same, would end other reads
+            self.share.clamp_(min=least)
+        share, before = float(self.share), float(self.applied) if self.has_begun else 1.0
+        self.applied.copy_(self.share.reshape(()))
+        crossbar.output.is_learned = True
+        if share == before:
+            return False
+        crossbar.output.stretch(share / before)
+        return True
+
+    def forward(self, y: Tensor, slope: Slope) -> Tensor:
+        """Outputs with gradients for the range too."""
+        return through_share(y, slope, self.share.reshape(()), self.learned.decay)
