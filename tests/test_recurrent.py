@@ -448,6 +448,17 @@ def test_autocast_computes_about_what_full_precision_does(kind, way):
         assert (one.float() - other).abs().max() < 0.03
 
 
+def as_torch_gives(layer, given):
+    """Outputs under autocast; rounded ones where oneDNN has no LSTM in bfloat16."""
+    try:
+        return floats(layer(*given))
+    except RuntimeError as error:
+        if "LSTM forward propagation primitive" not in str(error):
+            raise
+    with torch.autocast("cpu", enabled=False):
+        return [each.bfloat16() for each in floats(layer(*given))]
+
+
 OPTIONS = [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True, "bias": False}]
 
 
@@ -467,7 +478,7 @@ def test_autocast_gives_outputs_the_dtype_that_torch_gives_them(kind, form, dtyp
     mem = memristive(layer)
     for learns in (True, False):
         with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(learns):
-            wanted, found = floats(layer(*given)), floats(mem(*given))
+            wanted, found = as_torch_gives(layer, given), floats(mem(*given))
         assert [each.dtype for each in found] == [each.dtype for each in wanted]
         for one, other in zip(found, wanted, strict=True):
             assert (one.double() - other.double()).abs().max() < 0.03

@@ -95,10 +95,12 @@ def _export(settings: Settings, case: LayerCase) -> None:
 
 def _autocast(case: LayerCase) -> None:
     digital = case.holder()
-    with torch.autocast("cpu", torch.bfloat16):
-        for settings in ({}, _BITS):
-            found, expected = case.outputs(case.convert(digital, **settings)), case.outputs(digital)
-            _close(found.float(), expected.float(), 5e-2)  # a dtype may depend on torch's device
+    # Not under autocast: oneDNN's LSTM needs a processor that has bfloat16.
+    expected = case.outputs(digital)
+    for settings in ({}, _BITS):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = case.outputs(case.convert(digital, **settings))
+        _close(found.float(), expected, 5e-2)
 
 
 def _functional_call(case: LayerCase) -> None:
