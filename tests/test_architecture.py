@@ -84,24 +84,23 @@ BUNDLED = sources(PLUGINS, "memcore_plugins")
 EXAMPLE = sources(PLUGINS / "example" / "src", "memcore_example")
 
 
-def at_module_level(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes that run on import: no function bodies, nothing for type checkers alone."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+def statements(
+    tree: ast.AST, *, in_functions: bool = True, for_types: bool = True
+) -> Iterator[ast.AST]:
+    """All statements, less those of functions, or those for type checkers alone, where asked."""
+    fields = ("body", "handlers", "cases", "orelse", "finalbody")
+    for node in (each for field in fields for each in getattr(tree, field, ())):
+        if not in_functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from at_module_level(node)
-
-
-def not_for_type_checkers(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes, function bodies included, but those under `if TYPE_CHECKING`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not for_types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         yield node
-        yield from not_for_type_checkers(node)
+        yield from statements(node, in_functions=in_functions, for_types=for_types)
+
+
+def on_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """The statements that an import runs."""
+    return statements(tree, in_functions=False, for_types=False)
 
 
 def imported(nodes: Iterator[ast.AST], known: dict[str, ast.Module]) -> Iterator[str]:
@@ -116,7 +115,7 @@ def imported(nodes: Iterator[ast.AST], known: dict[str, ast.Module]) -> Iterator
                 yield deeper if deeper in known else str(node.module)
 
 
-GRAPH = {name: set(imported(at_module_level(tree), CORE)) for name, tree in CORE.items()}
+GRAPH = {name: set(imported(on_import(tree), CORE)) for name, tree in CORE.items()}
 
 
 def reached(start: str) -> set[str]:
@@ -135,7 +134,11 @@ def reached(start: str) -> set[str]:
 
 #: All imports, those inside functions too, less what is for type checkers alone.
 EVERYWHERE = {
-    name: {dep for dep in imported(not_for_type_checkers(tree), CORE) if dep.startswith("memcore")}
+    name: {
+        dep
+        for dep in imported(statements(tree, for_types=False), CORE)
+        if dep.startswith("memcore")
+    }
     for name, tree in CORE.items()
 }
 
@@ -155,7 +158,7 @@ TYPES_ONLY = {
 TYPES_TOO = {
     name: {
         dep
-        for dep in imported(ast.walk(tree), CORE)
+        for dep in imported(statements(tree), CORE)
         if dep.startswith("memcore") and (name, dep) not in TYPES_ONLY
     }
     for name, tree in CORE.items()
@@ -197,7 +200,7 @@ def test_no_import_runs_upward():
 def test_what_is_imported_for_types_alone_is_imported_nowhere_else():
     for name, dep in TYPES_ONLY:
         assert dep not in EVERYWHERE[name]
-        assert dep in set(imported(ast.walk(CORE[name]), CORE))
+        assert dep in set(imported(statements(CORE[name]), CORE))
 
 
 def test_no_module_is_imported_by_name():
@@ -230,7 +233,7 @@ def test_core_never_imports_its_plugins():
     wrong = [
         name
         for name, tree in CORE.items()
-        for module in imported(ast.walk(tree), CORE)
+        for module in imported(statements(tree), CORE)
         if module.partition(".")[0] == "memcore_plugins"
     ]
     assert wrong == []
@@ -250,7 +253,7 @@ def test_native_modules_are_loaded_in_one_place():
     wrong = [
         name
         for name, tree in CORE.items()
-        for module in imported(ast.walk(tree), CORE)
+        for module in imported(statements(tree), CORE)
         if module in ("memcore._cpu", "memcore._cuda")
     ]
     assert wrong == []
