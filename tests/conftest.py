@@ -46,15 +46,18 @@ KERNEL_ROOMS = (
 #: Plugins that act on arrays, whatever their tests name.
 ARRAY_PLUGINS = ("nonidealities", "mappers", "programmers", "converters")
 DRAWS = ("test_random", "test_distributions")
-#: Tests of what stands around arrays: words of errors, settings, costs, fits, layers that do with
-#: products what others do with theirs. Where the compiled module computes otherwise, the tests of
-#: products and devices notice.
+#: Tests of what stands around arrays: words of errors, settings, pictures, costs, fits, layers that
+#: do with products what others do with theirs. Where the compiled module computes otherwise, the
+#: tests of products and devices notice.
 AROUND = (
     *("test_attention", "test_recurrent"),
     *("test_computed_weights", "test_foreign_layers", "test_support"),
     *("test_testing", "test_testing_layers", "test_keywords", "test_borders", "test_errors"),
     *("test_config", "test_study_config", "test_unused_settings"),
-    *("test_cost", "test_compression", "test_fitting", "test_fitting_search", "test_identify"),
+    *("test_lane_settings", "test_default_device", "test_new_study", "test_plan"),
+    *("test_plot", "test_plot_crossbar", "test_explore", "test_output_range"),
+    *("test_cost", "test_counting_layers", "test_accelforge", "test_compression"),
+    *("test_fitting", "test_fitting_search", "test_identify"),
 )
 
 

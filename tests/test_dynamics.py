@@ -31,14 +31,15 @@ def sweep(name, frequency, finer):
     ("name", "file", "frequency", "start", "parameters", "tolerance"),
     [
         ("linear_ion_drift", "lid_nowindow_sine_1V_1Hz", 1.0, 0.1, {}, 1e-6),
-        ("linear_ion_drift", "lid_joglekar_p1_sine_1V_1Hz", 1.0, 0.1, {"window": "joglekar"}, 1e-6),
-        (
-            "linear_ion_drift",
-            "lid_prodromakis_p1_sine_1V_1Hz",
-            1.0,
-            0.5,
-            {"window": "prodromakis"},
-            1e-6,
+        pytest.param(
+            *("linear_ion_drift", "lid_joglekar_p1_sine_1V_1Hz"),
+            *(1.0, 0.1, {"window": "joglekar"}, 1e-6),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *("linear_ion_drift", "lid_prodromakis_p1_sine_1V_1Hz"),
+            *(1.0, 0.5, {"window": "prodromakis"}, 1e-6),
+            marks=pytest.mark.long,
         ),
         ("vteam", "vteam_default_sine_1V_50MHz_x0_0", 50e6, 0.0, {}, 1e-3),
         ("mms", "mms_sine_0p5V_100Hz", 100.0, 0.0, {}, 1e-4),

@@ -191,6 +191,7 @@ def test_positive_voltage_sets(ctx, state):
     assert device.conductance(moved) > device.conductance(state(0.5))
 
 
+@pytest.mark.long
 def test_tiny_pulses_add_up_in_single_precision(ctx, state):
     device = LinearIonDrift(window="joglekar")
     x = state(0.1, dtype=torch.float32)
