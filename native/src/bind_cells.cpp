@@ -3,19 +3,13 @@
 
 #include <vector>
 
+#include "bind.h"
 #include "memcore/cells.h"
 
 namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 void matrix_sums(Address x, int64_t count, Address out) {
   cpu::matrix_sums({at<const float>(x), count, at<double>(out)});

@@ -1,6 +1,7 @@
 // memcore._cpu: addresses and sizes in, nothing out. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "bind_model.h"
 #include "memcore/kernels.h"
 #include "memcore/read.h"
@@ -17,13 +18,6 @@ void bind_serial(py::module_& m);     // bind_serial.cpp
 void bind_tables(py::module_& m);     // bind_tables.cpp
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 Draws draws(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key, int64_t first = 0) {
   return {at<const int64_t>(reads), n_reads, at<const int64_t>(elements), size, static_cast<uint64_t>(key), first};

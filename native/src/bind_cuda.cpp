@@ -3,6 +3,7 @@
 // RuntimeError.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "bind_serial.h"
 #include "cuda/build.h"
 #include "memcore/kernels.h"
@@ -14,13 +15,6 @@ namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 Draws draws(Address reads, int64_t n_reads, Address elements, int64_t size, int64_t key) {
   return {at<const int64_t>(reads), n_reads, at<const int64_t>(elements), size, static_cast<uint64_t>(key)};

@@ -1,14 +1,13 @@
 // The effective matrix in memcore._cpu. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "memcore/effective.h"
 
 namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
 
 template <class T>
 EffectiveConductance<T> arguments(Address g, Address word, Address bit, int64_t arrays, int64_t rows, int64_t cols,

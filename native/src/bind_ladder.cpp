@@ -1,6 +1,7 @@
 // Ladders, and the loops through cells between them, in memcore._cpu. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "memcore/ladder.h"
 #include "memcore/loops.h"
 
@@ -8,8 +9,6 @@ namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
 
 template <class T>
 int64_t size(int64_t rows, int64_t cols, bool across) {

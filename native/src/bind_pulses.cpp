@@ -1,6 +1,7 @@
 // Pulses of a training in place in memcore._cpu. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "bind_model.h"
 #include "memcore/pulses.h"
 
@@ -8,13 +9,6 @@ namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 void coincidences(Address rows, Address cols, Address length, int64_t n, int64_t groups, int64_t inputs,
                   int64_t outputs, int64_t row_key, int64_t col_key, int64_t first, Address up, Address down) {

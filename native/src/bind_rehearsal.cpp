@@ -3,19 +3,13 @@
 
 #include <vector>
 
+#include "bind.h"
 #include "memcore/rehearsal.h"
 
 namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(int64_t address) {
-  return reinterpret_cast<T*>(static_cast<Address>(address));
-}
 
 std::vector<CellStep> steps_of(int64_t count, const int64_t* kinds, const float* numbers, const int64_t* keys) {
   std::vector<CellStep> steps;
@@ -29,7 +23,7 @@ std::vector<CellStep> steps_of(int64_t count, const int64_t* kinds, const float*
 
 // Two rows, of 64-bit integers and of floats, in the order of memcore/ops/rehearsal.py.
 bool rehearsed_read(Address integers, Address floats) {
-  const int64_t* next = at<const int64_t>(static_cast<int64_t>(integers));
+  const int64_t* next = at<const int64_t>(integers);
   RehearsedRead r = {};
   RehearsedCells& c = r.cells;
   for (int64_t* const to : {&c.groups, &c.outputs, &c.inputs, &c.steps, &c.slope_size, &c.gain_size}) *to = *next++;
@@ -48,7 +42,7 @@ bool rehearsed_read(Address integers, Address floats) {
   r.n = *next++;
   r.tile_rows = *next++;
   r.out = at<float>(*next++);
-  const float* number = at<const float>(static_cast<int64_t>(floats));
+  const float* number = at<const float>(floats);
   for (float* const to : {&c.lowest, &c.span, &c.highest, &c.relative, &c.constant, &r.lo, &r.hi}) *to = *number++;
   return cpu::rehearsed_read(r);
 }

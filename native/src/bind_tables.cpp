@@ -1,19 +1,13 @@
 // Sums, codes and squares in memcore._cpu. All checks are in memcore/ops.
 #include <pybind11/pybind11.h>
 
+#include "bind.h"
 #include "memcore/tables.h"
 
 namespace py = pybind11;
 using namespace memcore;
 
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 void sensed_sums(Address bits, Address cells, Address reads, int64_t key, Address threshold, Address other, int64_t n,
                  int64_t groups, int64_t units, int64_t rows, int64_t cols, int64_t lines, int64_t sensed,

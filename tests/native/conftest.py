@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -70,7 +71,7 @@ def build(tmp_path: Path) -> Callable[..., Build]:
         import pybind11
 
         settings = ("MEMCORE_CUDA=OFF", "MEMCORE_WERROR=ON", f"Python_EXECUTABLE={sys.executable}")
-        settings += (f"pybind11_DIR={pybind11.get_cmake_dir()}", *definitions)
+        settings += (f"pybind11_DIR={pybind11.get_cmake_dir()}", "MEMCORE_QUICK=ON", *definitions)
         configure = ["cmake", "-S", str(SOURCES), "-B", str(tmp_path)]
         configure += [f"-D{setting}" for setting in settings]
         for command in (configure, ["cmake", "--build", str(tmp_path), "--parallel", "2"]):
@@ -110,25 +111,43 @@ def copied(folder: Path) -> list[Path]:
         place = folder / "cuda" / file.with_suffix(".cpp" if file.suffix == ".cu" else ".h").name
         place.parent.mkdir(exist_ok=True)
         place.write_text(rewritten(file))
-    for file in (NATIVE / "src" / "bind_cuda.cpp", *NATIVE.glob("src/bind_*.h")):
+    for file in (NATIVE / "src" / "bind_cuda.cpp", *NATIVE.glob("src/bind*.h")):
         shutil.copy(file, folder)
     return sorted(folder.rglob("*.cpp"))
 
 
-def compiled(folder: Path) -> Path:
+def compiled(folder: Path, module: Path) -> None:
     import pybind11
 
-    module = folder / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
     own = [EMULATION, NATIVE / "include", folder]
     folders = [*map(str, own), pybind11.get_include(), sysconfig.get_path("include")]
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off"]
-    command = [os.environ.get("CXX", "g++"), *flags, "-D__CUDA_ARCH_LIST__=900"]
-    command += [f"-I{each}" for each in folders]
-    files = map(str, copied(folder))
-    done = subprocess.run(
-        [*command, "-o", str(module), *files], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    flags = ["-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+    flags += ["-D__CUDA_ARCH_LIST__=900", *(f"-I{each}" for each in folders)]
+
+    def run(*args: str) -> None:
+        command = [os.environ.get("CXX", "g++"), *args]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    files = copied(folder)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(run, *flags, "-c", str(file)) for file in files]:
+            done.result()
+    run("-shared", "-o", module.name, *(f"{file.stem}.o" for file in files))
+
+
+def compiled_once(factory: pytest.TempPathFactory) -> Path:
+    """The module in a folder that the workers of a run share, who wait for the first of them."""
+    import fcntl
+
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "emulated"
+    folder.mkdir(exist_ok=True)
+    module = folder / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not module.exists():
+            compiled(folder, module)
     return module
 
 
@@ -139,7 +158,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
         pytest.skip("threads are emulated with Linux and a C++ compiler")
     if importlib.util.find_spec("pybind11") is None or not NATIVE.is_dir():
         pytest.skip("builds need pybind11 and the sources")
-    path = compiled(tmp_path_factory.mktemp("emulated"))
+    path = compiled_once(tmp_path_factory)
     # By another name: pybind11 gives a module that was loaded by this one.
     spec = importlib.util.spec_from_file_location("emulated._cuda", path)
     assert spec is not None

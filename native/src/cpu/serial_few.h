@@ -128,8 +128,8 @@ inline void add_short_codes(const SerialRead& r, const FewAdc& adc, const int16_
   const Shorts lo = Shorts{} + code_of(r.lo), hi = Shorts{} + code_of(r.hi);
 #pragma GCC unroll 8
   for (int64_t i = 0; i < kWidth; i += kShorts) {
-    const Shorts raised = load_shorts(numbers + i) * load_shorts(adc.power + i);  // modulo 2^16
-    Shorts code = multiply_rounded(raised, load_shorts(adc.multiplier + i));
+    const Sums raised = load_sums(numbers + i) * load_sums(adc.power + i);  // modulo 2^16
+    Shorts code = multiply_rounded((Shorts)raised, load_shorts(adc.multiplier + i));
     code = code < lo ? lo : code;
     code = code > hi ? hi : code;
     store_shorts(totals + i, load_shorts(totals + i) + code);

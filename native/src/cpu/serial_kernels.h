@@ -204,7 +204,8 @@ inline void convert_shorts(const SerialRead& r, const SerialAdc& adc, int64_t co
     Shorts code = multiply_rounded((Shorts)(number << static_cast<uint16_t>(adc.raised)), multiplier);
     code = code < lo ? lo : code;
     code = code > hi ? hi : code;
-    store_shorts(totals + i, load_shorts(totals + i) + code);
+    // Modulo 2^16: beyond the end are sums of anything.
+    store_shorts(totals + i, (Shorts)(load_sums(totals + i) + (Sums)code));
   }
 }
 
