@@ -6,6 +6,8 @@ import torch
 
 import memcore
 from memcore import ConfigError, native, simulate, stimuli
+from memcore.dynamics.load import Load
+from memcore.dynamics.simulate import Repeated
 
 F64 = torch.float64
 ORACLES = Path(__file__).parent / "oracles"
@@ -304,3 +306,15 @@ def test_a_device_with_cells_of_its_own_needs_their_shape():
 def test_a_trace_says_in_short_what_it_is():
     shown = repr(call(shape=(2,), engine="python"))
     assert shown == "Trace(Vteam, 3 samples of cells (2,), engine='python: asked for')"
+
+
+@pytest.mark.parametrize("load", [Load(), Load(series=200.0)])
+def test_one_waveform_through_many_devices_is_what_simulate_records(load):
+    voltage = memcore.stimuli.sine(1.0, 1.0, dt=0.01, dtype=torch.float64)
+    repeated = Repeated(voltage, 0.01, stride=4, load=load)
+    for r_on in (100.0, torch.tensor([90.0, 110.0]).double(), torch.tensor([95.0, 99.0]).double()):
+        device = memcore.devices["linear_ion_drift"](r_on=r_on)
+        trace = memcore.simulate(device, voltage, 0.01, shape=2, record=4, series=load.series)
+        assert torch.equal(repeated.states(device, 2), trace.state)
+    with pytest.raises(ConfigError, match="NaN or infinite"):
+        Repeated(voltage * math.nan, 0.01)

@@ -10,6 +10,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Final, Literal, Self, get_args, get_origin, get_type_hints
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -71,10 +73,12 @@ class Range:
         return f"in {'[' if '=' in low else '('}{first}, {last}{']' if '=' in high else ')'}"
 
     def holds(self, value: Any) -> Any:
-        """Whether a number, or elementwise a tensor, lies within the bounds that are numbers."""
+        """Whether a number, or elementwise a tensor or array, is within the bounds of numbers."""
         fits: Any
         if isinstance(value, Tensor):
             fits = value.isfinite() if self.finite else ~value.isnan()
+        elif isinstance(value, np.ndarray):
+            fits = np.isfinite(value) if self.finite else ~np.isnan(value)
         elif not _check.is_number(value):
             return False
         else:
@@ -83,6 +87,20 @@ class Range:
         for _, compare, bound in self._bounds(float):
             fits = fits & compare(value, bound)
         return fits
+
+    def holds_all(self, values: Tensor) -> bool:
+        """Whether all entries of a tensor lie within the bounds that are numbers."""
+        # Ranges are intervals, so the two extremes speak for all entries in one pass.
+        ends = values.detach().aminmax()
+        if values.dtype != torch.float64:
+            return bool(self.holds(torch.stack(ends)).all())
+        # Numbers are as exact, and quicker to compare.
+        low, high = map(float, ends)
+        known = math.isfinite(low) and math.isfinite(high) if self.finite else not math.isnan(low)
+        return known and all(
+            compare(low, bound) and compare(high, bound)
+            for _, compare, bound in self._bounds(float)
+        )
 
     def relations(self) -> Iterator[tuple[str, Callable[[Any, Any], Any], str]]:
         """Sign, comparison and name of each bound that is another parameter."""
@@ -183,7 +201,7 @@ class _Rule:
                 return value.is_meta
             if value.dtype == torch.bool:
                 return False
-            return not _known(value) or bool(self.range.holds(_extremes(value)).all())
+            return not _known(value) or self.range.holds_all(value)
         nominal: Any = value.nominal if isinstance(value, Distribution) else value
         kind = Integral if self.whole else Real
         if isinstance(nominal, bool) or not isinstance(nominal, kind):
@@ -234,7 +252,7 @@ def check(plugin: object) -> None:
                 )
 
 
-def within(plugin: object, values: Mapping[str, Tensor]) -> Tensor:
+def within(plugin: object, values: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.bool_]:
     """Which of many sets of numbers lie within their ranges, and stand to others as these say.
 
     Args:
@@ -244,7 +262,7 @@ def within(plugin: object, values: Mapping[str, Tensor]) -> Tensor:
     Returns:
         Truth values, [sets].
     """
-    fits = torch.ones_like(next(iter(values.values())), dtype=torch.bool)
+    fits = np.ones_like(next(iter(values.values())), dtype=bool)
     for rule in _rules(type(plugin)):  # type: ignore[arg-type]
         if rule.name in values:
             fits = fits & rule.range.holds(values[rule.name])
@@ -334,11 +352,6 @@ def _entries(value: Any) -> Iterator[Any]:
 
 def _known(value: Tensor) -> bool:
     return not (value.is_meta or not value.numel() or torch.compiler.is_compiling())
-
-
-def _extremes(value: Tensor) -> Tensor:
-    # Ranges are intervals, so the two extremes speak for all entries in one pass.
-    return torch.stack(value.detach().aminmax())
 
 
 def _nominal(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import torch
@@ -93,11 +94,15 @@ def loaded(device: Memristor, load: Load) -> Memristor:
     """
     if not load:
         return device
-    cls = type(device)
-    kind = type(cls.__name__, (_Loaded, cls), {"__module__": cls.__module__, "_load": load})
-    made: Any = object.__new__(kind)
+    made: Any = object.__new__(_kind(type(device), load))
     vars(made).update(vars(device))
     return cast(Memristor, made)
+
+
+@lru_cache(maxsize=64)
+def _kind(cls: type, load: Load) -> type:
+    """The class of loaded devices of a class, one for each load: programs are known by it."""
+    return type(cls.__name__, (_Loaded, cls), {"__module__": cls.__module__, "_load": load})
 
 
 class _Loaded:

@@ -184,6 +184,34 @@ def simulate(
     )
 
 
+class Repeated:
+    """The states of many devices under one waveform, which is checked once.
+
+    Args:
+        voltage: voltages in V that all cells see, [time], of the dtype of the calculation.
+        dt: time between two samples in s.
+        stride: number of samples from one recorded state to the next.
+        load: what stands between the source and the cells.
+
+    Raises:
+        ConfigError: the waveform does not fit.
+    """
+
+    def __init__(self, voltage: Tensor, dt: float, *, stride: int = 1, load: Load = NO_LOAD):
+        _check_waveform(voltage, dt)
+        self._voltage, self._dt, self._stride, self._load = voltage, dt, stride, load
+
+    def states(self, device: Memristor, cells: int, seed: int = 0) -> Tensor:
+        """What `simulate` records of a number of cells of a device, [rows, k, cells]."""
+        voltage = self._voltage
+        ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
+        drawn = device.sample((cells,), ctx.child("device"))
+        state = _first_state(drawn, voltage, None, (cells,), ctx)
+        moving = loaded(drawn, self._load)
+        run, _ = _choose("auto", moving, state, voltage, self._dt, ctx.child("step"))
+        return run(state, voltage, self._stride, 0)[1]
+
+
 #: (state, voltage, stride or 0 for no record, index of the first step) -> (last state, record)
 _Run = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 
@@ -208,24 +236,52 @@ def _choose(
 
 
 def _program(device: Memristor, state: Tensor, voltage: Tensor, dt: float, ctx: Context) -> Program:
-    """The program of a device, made once for installed devices that only numbers describe.
+    """The program of a device, made once for all installed devices that differ in their cells only.
 
     What is written in a notebook or a script may change while its class stays the same.
     """
     cells, shared = tuple(state.shape), voltage.dim() == 1
-    plain = not any(isinstance(value, Tensor) for value in vars(device).values())
+    values = [value for value in vars(device).values() if isinstance(value, Tensor)]
     try:
-        if plain and _is_installed(type(device)):
-            return _remembered(device, cells, voltage.dtype, dt, shared, ctx)
+        # A tensor of one value becomes a constant of the program.
+        if devices.installs(type(device)) and all(value.numel() != 1 for value in values):
+            made = _remembered(_Kind.of(device), cells, voltage.dtype, dt, shared, ctx)
+            own = [v.to(voltage.dtype).expand(cells[1:]).contiguous() for v in values]
+            return made.with_parameters(own)
     except TypeError:  # a parameter that cannot be hashed
         pass
     return _recorded(device, cells, voltage.dtype, dt, shared, ctx)
 
 
-def _is_installed(cls: type) -> bool:
-    target = f"{cls.__module__}:{cls.__qualname__}"
-    installed = (p for p in devices.providers() if p.entry_point is not None)
-    return any(provider.target == target for provider in installed)
+@dataclass(frozen=True)
+class _Kind:
+    """All of a device that its program depends on: its class and what is the same for all cells.
+
+    Args:
+        cls: class of the device.
+        shared: names and values of all that is no tensor.
+        own: names of the tensors, which hold a value for each cell.
+    """
+
+    cls: type[Memristor]
+    shared: tuple[tuple[str, object], ...]
+    own: tuple[str, ...]
+
+    @classmethod
+    def of(cls, device: Memristor) -> "_Kind":
+        values = vars(device).items()
+        return cls(
+            type(device),
+            tuple((name, value) for name, value in values if not isinstance(value, Tensor)),
+            tuple(name for name, value in values if isinstance(value, Tensor)),
+        )
+
+    def device(self, cells: tuple[int, ...], dtype: torch.dtype) -> Memristor:
+        """A device of this kind without the values of its cells."""
+        made = object.__new__(self.cls)
+        values = {name: torch.empty(cells, dtype=dtype, device="meta") for name in self.own}
+        vars(made).update(self.shared, **values)
+        return made
 
 
 def _recorded(
@@ -240,7 +296,16 @@ def _recorded(
     return lower(record_step(device, state, state[0], dt, ctx), shared=shared)
 
 
-_remembered = lru_cache(maxsize=64)(_recorded)
+@lru_cache(maxsize=64)
+def _remembered(
+    kind: _Kind,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    dt: float,
+    shared: bool,
+    ctx: Context,
+) -> Program:
+    return _recorded(kind.device(shape[1:], dtype), shape, dtype, dt, shared, ctx)
 
 
 def _obstacle(device: Memristor, state: Tensor, voltage: Tensor) -> str:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args, get_type_hints
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,13 +17,16 @@ from memcore.contracts import ranges
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.dynamics.load import Load
-from memcore.dynamics.simulate import simulate
+from memcore.dynamics.simulate import Repeated
 from memcore.errors import ConfigError
 from memcore.fitting.measurements import Data, IVData, PulseData, is_positive
 from memcore.fitting.waveform import Conditions, interval, shared, waveform
 from memcore.random import Stream
 
 Values = Mapping[str, float]
+Numbers = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+Columns = Mapping[str, Numbers]
 
 _STRAIGHT: Final = 4  #: steps between two samples on a straight line, at most
 _FINE: Final = 1000  #: samples from which one step between two is enough
@@ -74,67 +79,82 @@ class Model(ABC):
 
     def predict(self, rows: Sequence[Values], seed: int = 0) -> Tensor:
         """The prediction for each set of parameters, [rows, samples]; NaN if a set is refused."""
-        predicted = torch.full(
-            (len(rows), len(self.measured)), torch.nan, dtype=torch.float64, device="cpu"
-        )
-        groups: dict[tuple[float, ...], list[int]] = {}
-        within = self._within(rows)
-        for index, row in enumerate(rows):
-            if within[index]:
-                shared = tuple(v for name, v in row.items() if name not in self._per_cell)
-                groups.setdefault(shared, []).append(index)
+        names = rows[0] if rows else ()
+        columns = {name: np.array([row[name] for row in rows]) for name in names}
+        return self.predict_columns(columns, len(rows), seed)
+
+    def predict_columns(self, columns: Columns, count: int, seed: int = 0) -> Tensor:
+        """The same of a number of sets, whose values of each parameter are a column [rows]."""
+        within = self._within(columns, count)
+        groups = self._groups(columns, np.flatnonzero(within))
         most = max(1, _AT_ONCE // max(1, self.steps))
-        for group in groups.values():
+        if within.all() and len(groups) == 1 and count <= most:
+            return self._together(columns, count, seed)
+        predicted = self._refused(count)
+        for group in groups:
             for part in (group[k : k + most] for k in range(0, len(group), most)):
-                predicted[part] = self._together([rows[i] for i in part], seed)
+                found = self._together(_rows(columns, part), len(part), seed)
+                predicted[torch.from_numpy(part)] = found
         return predicted
+
+    def _refused(self, count: int) -> Tensor:
+        """Predictions of sets that the device refuses."""
+        size = (count, len(self.measured))
+        return torch.full(size, torch.nan, dtype=torch.float64, device="cpu")
+
+    def _groups(self, columns: Columns, rows: Indices) -> list[Indices]:
+        """Those of some sets that are alike in what may not differ from cell to cell."""
+        alike = [column[rows] for name, column in columns.items() if name not in self._per_cell]
+        if not len(rows) or all((column == column[0]).all() for column in alike):
+            return [rows] if len(rows) else []
+        groups: dict[tuple[float, ...], list[int]] = {}
+        for row, values in zip(rows.tolist(), np.stack(alike, 1).tolist(), strict=True):
+            groups.setdefault(tuple(values), []).append(row)
+        return [np.array(group) for group in groups.values()]
 
     def accepts(self, row: Values) -> bool:
         """Whether the device can have these parameters."""
         return accepts(self.nominal, row)
 
-    def _within(self, rows: Sequence[Values]) -> list[bool]:
+    def _within(self, columns: Columns, count: int) -> npt.NDArray[np.bool_]:
         """Whether the parameters of each set are in their ranges, also as far as these are others.
 
         What a device checks of parameters together it does when the whole group is made.
         """
-        names = rows[0] if rows else ()
-        if not names:
-            return [True] * len(rows)
-        values = {
-            n: torch.tensor([row[n] for row in rows], dtype=torch.float64, device="cpu")
-            for n in names
-        }
-        return ranges.within(self.nominal, values).tolist()
+        if not columns or not count:
+            return np.ones(count, dtype=bool)
+        return ranges.within(self.nominal, columns)
 
-    def _together(self, rows: Sequence[Values], seed: int) -> Tensor:
+    def _together(self, columns: Columns, count: int, seed: int) -> Tensor:
         """Predictions for sets that differ only in what may differ from cell to cell."""
         own = {
-            name: torch.tensor([row[name] for row in rows], dtype=torch.float64, device="cpu")
-            if name in self._per_cell and len(rows) > 1
-            else value
-            for name, value in rows[0].items()
+            name: torch.from_numpy(column)
+            if name in self._per_cell and count > 1
+            else float(column[0])
+            for name, column in columns.items()
         }
         try:
             device = dataclasses.replace(self.nominal, **own)  # type: ignore[type-var]
             with torch.no_grad():
-                return self._response(device, len(rows), seed).double().T
+                return self._response(device, count, seed).double().T
         except _REFUSED:
-            return self._one_by_one(rows, seed)
+            return self._one_by_one(columns, count, seed)
 
-    def _one_by_one(self, rows: Sequence[Values], seed: int) -> Tensor:
+    def _one_by_one(self, columns: Columns, count: int, seed: int) -> Tensor:
         """The same where some sets are refused: the others together, NaN for these."""
-        predicted = torch.full(
-            (len(rows), len(self.measured)), torch.nan, dtype=torch.float64, device="cpu"
-        )
-        if len(rows) == 1:
+        predicted = self._refused(count)
+        if count == 1:
             return predicted
-        accepted = [k for k, row in enumerate(rows) if self.accepts(row)]
-        if len(accepted) < len(rows):
+        single = [_rows(columns, np.array([k])) for k in range(count)]
+        accepted = [
+            k for k in range(count) if self.accepts({n: float(v[0]) for n, v in single[k].items()})
+        ]
+        if len(accepted) < count:
             if accepted:
-                predicted[accepted] = self._together([rows[k] for k in accepted], seed)
+                some = _rows(columns, np.array(accepted))
+                predicted[accepted] = self._together(some, len(accepted), seed)
             return predicted
-        return torch.cat([self._together([row], seed) for row in rows])
+        return torch.cat([self._together(row, 1, seed) for row in single])
 
     def require_repeatable(self, row: Values) -> None:
         """Refuse a device that draws at random.
@@ -153,6 +173,11 @@ class Model(ABC):
                 f"{type(self.nominal).__name__} draws at random, which cannot be fitted; set its "
                 "noise to 0, for instance fixed={'c2c': 0.0}"
             )
+
+
+def _rows(columns: Columns, rows: Indices) -> dict[str, Numbers]:
+    """Some of the sets."""
+    return {name: column[rows] for name, column in columns.items()}
 
 
 def accepts(device: Memristor, row: Values) -> bool:
@@ -197,8 +222,12 @@ class IVModel(Model):
             self._at = ((data.time - data.time[0]) / self.dt).round().long()
         else:
             self._at = torch.arange(len(data.time), device="cpu") * conditions.substeps
+        self._uneven = uneven
         self.notes = shared(self._at, resample)
         self._applied = waveform(data, self.dt, self._at, uneven, conditions)
+        # Of even samples no other states are recorded than those at the samples.
+        every = 1 if uneven else conditions.substeps
+        self._simulated = Repeated(self._applied, self.dt, stride=every, load=self._load)
         if conditions.limit is not None:
             self.compared = data.compared & (
                 data.current.abs() < (1 - _AT_LIMIT) * conditions.limit
@@ -212,9 +241,8 @@ class IVModel(Model):
         return len(self._applied)
 
     def _response(self, device: Memristor, cells: int, seed: int) -> Tensor:
-        load = {"series": self._load.series, "limit": self._load.limit}
-        trace = simulate(device, self._applied, self.dt, shape=(cells,), seed=seed, **load)  # type: ignore[arg-type]
-        states = trace.state[self._at].movedim(1, 0)
+        recorded = self._simulated.states(device, cells, seed)
+        states = (recorded[self._at] if self._uneven else recorded).movedim(1, 0)
         source = self.voltage.view(-1, 1)
         across = self._load.across(device, states, source) if self._load else source
         current = device.current(states, across).expand(-1, cells)

@@ -81,7 +81,7 @@ class Scale:
             difference = (predicted - self.measured) / size
         else:
             difference = (predicted - self.measured) / largest
-        residuals: Numbers = difference.numpy()
+        residuals: Numbers = difference.contiguous().numpy()
         return residuals
 
 
@@ -93,6 +93,7 @@ class Problem:
     ) -> None:
         self.model, self.axes, self.scale, self.robust = model, axes, scale, robust
         self.held: Mapping[str, float] = {}
+        self._whole = bool(model.compared.all())
         self._at: bytes = b""
         self._found: tuple[Numbers, Numbers] | None = None
 
@@ -151,12 +152,18 @@ class Problem:
 
     def cost(self, places: Numbers) -> Numbers:
         """Mean square of the residuals at many places; of their magnitude, against outliers."""
-        residuals = np.abs(self._at_all([self.values(p) for p in places])).clip(max=_WORST)
+        residuals = np.abs(self._at_all(places)).clip(max=_WORST)
         cost: Numbers = residuals.mean(1) if self.robust else (residuals**2).mean(1)
         return np.nan_to_num(cost, nan=_WORST).clip(max=_WORST)
 
-    def _at_all(self, rows: Sequence[Mapping[str, float]]) -> Numbers:
-        return self.scale.residuals(self.model.predict(rows)[:, self.model.compared])
+    def _at_all(self, places: Numbers) -> Numbers:
+        columns = {name: np.full(len(places), value) for name, value in self.held.items()}
+        for axis, column in zip(self.axes, places.T, strict=True):
+            columns[axis.name] = axis.values(column)
+        predicted = self.model.predict_columns(columns, len(places))
+        if not self._whole:
+            predicted = predicted[:, self.model.compared]
+        return self.scale.residuals(predicted)
 
     def relative_to_prediction(self, place: Numbers) -> "Problem":
         """The same with differences relative to what is predicted at a place.
@@ -176,8 +183,7 @@ class Problem:
     def _evaluate(self, place: Numbers) -> tuple[Numbers, Numbers]:
         shift = _STEP * np.eye(len(place))
         places = np.concatenate([place[None], place + shift, place - shift])
-        rows = [self.values(p) for p in places]
-        residuals = self._at_all(rows)
+        residuals = self._at_all(places)
         base, (ahead, behind) = residuals[0], np.split(residuals[1:], 2)
         # At an end of its range a device refuses one of the two neighbours.
         forward, backward = (np.isfinite(side).all(1, keepdims=True) for side in (ahead, behind))

@@ -12,7 +12,7 @@ import numpy as np
 from memcore._text import hint
 from memcore.contracts.device import Memristor
 from memcore.errors import ConfigError
-from memcore.fitting.predictions import accepts
+from memcore.fitting.predictions import Numbers, accepts
 from memcore.fitting.scaling import DataScale
 
 _DECADES: Final = 8  #: how far a parameter of one sign may go from its start
@@ -56,6 +56,15 @@ class SearchAxis:
         if self.log:
             return math.copysign(math.exp(u), self.start)
         return u * self.scale
+
+    def values(self, places: Numbers) -> Numbers:
+        """The parameter at many places of the search."""
+        first, start = self.place(self.start), self.start
+        if not self.log:
+            return np.where(places == first, start, places * self.scale)
+        sign = math.copysign(1.0, start)
+        # As for one place, to the last digit.
+        return np.array([start if u == first else sign * math.exp(u) for u in places.tolist()])
 
     def place(self, value: float) -> float:
         """The place of a value in the search."""

@@ -104,6 +104,11 @@ class Registry(Mapping[str, T], Generic[T]):
         everything = [*self._registered.values(), *self._found()]
         return sorted(everything, key=lambda p: (p.name, not p.is_bundled, p.distribution))
 
+    def installs(self, cls: type) -> bool:
+        """Whether an entry point provides a class: it cannot change while the process runs."""
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        return any(p.target == target for p in self._found() if p.entry_point is not None)
+
     def register(self, name: str, plugin: T, *, replace: bool = False) -> T:
         """Make `plugin` known under `name` in this process only (notebooks, tests).
 

@@ -152,7 +152,34 @@ def test_a_program_is_made_once_for_a_device_of_numbers(monkeypatch):
     spread = memcore.devices["vteam"](v_on=memcore.Normal(-0.3, 0.01))
     for _ in range(2):
         memcore.simulate(spread, voltage, 1e-9, shape=(3,))
-    assert len(made) == 5
+    assert len(made) == 4
+
+
+def test_a_program_serves_all_cells_of_its_device_with_their_own_values(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "memcore.dynamics.simulate.lower", lambda *a, **k: made.append(1) or lower(*a, **k)
+    )
+    lower = recording.lower
+    voltage = torch.tensor([-0.5, 0.4, -0.45], dtype=torch.float64)
+    for factor in (1.0, 1.1, 1.2):
+        cells = {"v_on": -0.37 * factor * torch.tensor([1.0, 1.02, 1.05]).double()}
+        cells["s0"] = torch.tensor([0.9, 0.8, 0.7]).double() / factor
+        device = memcore.devices["vteam"](**cells, k_on=-0.123)
+        found, plain = (
+            memcore.simulate(device, voltage, 1e-9, shape=(3,), engine=engine)
+            for engine in ("native", "python")
+        )
+        assert torch.allclose(found.state, plain.state, rtol=1e-12)
+    assert len(made) == 1
+    single = torch.tensor([-0.37]).double()
+    for factor in (1.0, 1.1):  # of one cell the value is a constant of its program
+        device = memcore.devices["vteam"](v_on=factor * single, k_on=-0.123)
+        found, plain = (
+            memcore.simulate(device, voltage, 1e-9, shape=(1,), engine=engine)
+            for engine in ("native", "python")
+        )
+        assert torch.allclose(found.state, plain.state, rtol=1e-6)
 
 
 def test_a_step_that_a_notebook_changes_is_recorded_anew(monkeypatch):

@@ -7,9 +7,10 @@ native/include/memcore/kernels.h for the form of the result.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from memcore.dynamics.recording.graph import (
@@ -48,6 +49,8 @@ class Program:
         registers: number of scratch places of a block.
         parameters: parameters of each cell, one tensor [*cells] each.
         keys: keys of the streams of random numbers, and the round of each.
+        packed: what `run` has made of it for each dtype and number of state variables, shared by
+            programs that differ in `parameters` only.
     """
 
     lists: list[list[tuple[str, int, int, int, int]]]
@@ -57,6 +60,13 @@ class Program:
     registers: int = 0
     parameters: list[Tensor] = field(default_factory=list)
     keys: list[tuple[int, int]] = field(default_factory=list)
+    packed: dict[tuple[torch.dtype, int], Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def with_parameters(self, parameters: list[Tensor]) -> "Program":
+        """The same for cells of other parameters."""
+        return replace(self, parameters=parameters)
 
 
 def lower(recording: Recording, *, shared: bool) -> Program:

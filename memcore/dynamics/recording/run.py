@@ -71,7 +71,7 @@ class Ready:
     """
 
     def __init__(self, program: Program, dtype: torch.dtype, rows: int) -> None:
-        self.program, self.rows, self._model = program, rows, Packed(program, dtype, rows)
+        self.program, self.rows, self._model = program, rows, packed(program, dtype, rows)
         self._dtype = dtype
         #: What kernels take of it.
         self.motion = Motion(
@@ -177,6 +177,15 @@ class Packed:
             self._constants.data_ptr(),
             self._regions.data_ptr(),
         ]
+
+
+def packed(program: Program, dtype: torch.dtype, rows: int) -> Packed:
+    """A program in the memory that the native module reads, which it never writes; made once."""
+    known = program.packed
+    if (dtype, rows) not in known:
+        known[dtype, rows] = Packed(program, dtype, rows)
+    made: Packed = known[dtype, rows]
+    return made
 
 
 def _constants(program: Program, dtype: torch.dtype) -> Tensor:
