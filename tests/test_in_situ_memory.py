@@ -59,11 +59,12 @@ def test_a_training_keeps_a_weight_and_the_state_of_its_cells(mapper, most):
 
 @NATIVE
 @MAPPERS
+@pytest.mark.filterwarnings("ignore:programmer='direct' sends no pulses")  # before the training
 @pytest.mark.parametrize("device", ["soft_bounds", "pow_step"])
 @pytest.mark.parametrize("tile", [None, (16, 7)])
 def test_cells_that_are_folded_in_parts_are_those_of_the_whole(device, mapper, tile, monkeypatch):
     device = {"name": device, "dw_min": 0.01, "c2c": 0.3, "w_max": memcore.Normal(1.0, 0.1)}
-    mem, optimizer = trained(device=device, mapper=mapper, tile=tile)
+    mem, optimizer = trained(device=device, mapper=mapper, tile=tile, programmer="direct")
     (trainer,) = optimizer._trainers
     cells, g = trainer.slow, mem.crossbar.programmed
     torch.testing.assert_close(g, cells._device.conductance(cells.state), rtol=1e-5, atol=0)

@@ -1,6 +1,7 @@
 """Studies whose chips are trained in place: the table `[in_place]`, and the packaged ones."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,26 @@ def test_counts_that_are_rounded_at_random_are_right_on_average() -> None:
     assert ((counts - wanted).abs() < 1.01).all()
 
 
-def means(name: str, sweep: str, chips: int, tmp_path: Path) -> dict[tuple[Any, ...], float]:
-    """Means of the metric, times 100, at the points of one sweep, by their settings."""
+def means(
+    name: str, sweep: str, chips: int, tmp_path: Path, **some: tuple[int, ...]
+) -> dict[tuple[Any, ...], float]:
+    """Means of the metric, times 100, at the points of one sweep, by their settings.
+
+    Of the axes that are named, only some places are looked at.
+    """
     whole = read(name, chips=chips).model_dump(mode="json", exclude_unset=True)
-    only = [each for each in whole["sweep"] if each["name"] == sweep]
-    found = run({**whole, "sweep": only}, tmp_path / sweep, progress=False)
+    (only,) = (each for each in whole["sweep"] if each["name"] == sweep)
+    for axis, places in some.items():
+        keep(only["axes"][axis], places)
+    found = run({**whole, "sweep": [only]}, tmp_path / sweep, progress=False)
     return {tuple(row.setting.values()): 100 * row.mean for row in found.rows}
+
+
+def keep(axis: dict[str, Any], places: Iterable[int]) -> None:
+    """Leave only some values of an axis of a sweep."""
+    for key in (axis, axis["moves"]):
+        for entry in [each for each in key if isinstance(key[each], list)]:
+            key[entry] = [key[entry][place] for place in places]
 
 
 @pytest.mark.slow
@@ -128,10 +143,7 @@ def synapses(name: str, presets: tuple[str, ...], tmp_path: Path, **study: Any) 
     """Percentages that some synapses of a packaged study learn."""
     content = read(name).model_dump(mode="json", exclude_unset=True)
     axis = content["sweep"][0]["axes"]["synapse"]
-    places = [axis["moves"]["device.preset"].index(preset) for preset in presets]
-    for key in (axis, axis["moves"]):
-        for entry in [each for each in key if isinstance(key[each], list)]:
-            key[entry] = [key[entry][place] for place in places]
+    keep(axis, [axis["moves"]["device.preset"].index(preset) for preset in presets])
     content["study"] |= study
     found = run(content, tmp_path / "out", progress=False)
     return {preset: 100 * row.mean for preset, row in zip(presets, found.rows, strict=True)}
@@ -175,7 +187,7 @@ def test_ac_sy_9_synapses_learn_mnist_in_the_published_order(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::memcore.SaturationWarning")  # trains of a few slots
 def test_only_agad_is_flat_in_the_error_of_the_references(tmp_path: Path) -> None:
-    found = means("reference_offset", "offset", 2, tmp_path)
+    found = means("reference_offset", "offset", 2, tmp_path, offset=(0, 2))
     lost = {rule: found[0.0, rule] - found[0.6, rule] for rule in ("tiki_taka2", "chopped", "agad")}
     assert lost["agad"] < 3
     assert lost["tiki_taka2"] > 4
@@ -188,7 +200,8 @@ def test_weights_come_near_their_targets_by_agad_alone_wherever_references_lie(
     tmp_path: Path,
 ) -> None:
     met, spread, offset = (
-        means("reference_states", sweep, 1, tmp_path) for sweep in ("met", "spread", "offset")
+        means("reference_states", sweep, 1, tmp_path, states=(0, 1, 2), rule=rules)
+        for sweep, rules in (("met", (0, 1, 2)), ("spread", (0, 2)), ("offset", (0, 1, 2)))
     )
     for states in (10, 30, 100):
         for missed in (spread, offset):

@@ -1,6 +1,7 @@
 """The operator namespace `memcore` and how an operator gets into it."""
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -98,6 +99,16 @@ def _is_followed() -> bool:
         or torch._C._len_torch_function_stack()
         or torch._C._get_tracing_state() is not None
     )
+
+
+def integers(values: Iterable[int]) -> "array[int]":
+    """Numbers as a kernel reads them at an address, int64; a tensor takes longer to be made."""
+    return array("q", [*values, 0])  # empty ones have an address too
+
+
+def address_of(values: "array[int]") -> int:
+    """Where the numbers are, for as long as `values` lives."""
+    return values.buffer_info()[0]
 
 
 def where(tensor: torch.Tensor) -> tuple[int, int]:

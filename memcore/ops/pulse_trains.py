@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memcore import native
+from memcore.ops._library import address_of, integers
 from memcore.ops.coincidences import Lines
 from memcore.ops.pairs import fits
 from memcore.ops.pulse_order import Arrays, Draw, Sums
@@ -88,23 +89,23 @@ def pulse_trains(sent: Sent, arrays: Arrays, draw: Draw, cells: Moved, motion: M
     law = cells.conductance if isinstance(cells.conductance, Motion) else None
     kept = 0 if isinstance(cells.conductance, Motion) else cells.conductance.data_ptr()
     # Pulses that come second, the last variable before, become conductances.
-    state = _integers([*map(Tensor.data_ptr, cells.state), kept])
-    parameters, opposite = _integers(motion.parameters), _integers(cells.opposite)
-    of_law = _integers(() if law is None else law.parameters)
-    tables = (parameters, motion.keys, state, state, opposite)
-    row = _integers(
+    state = integers([*map(Tensor.data_ptr, cells.state), kept])
+    parameters, opposite = integers(motion.parameters), integers(cells.opposite)
+    of_law = integers(() if law is None else law.parameters)
+    row = integers(
         [
             *_trains(sent),
             *(*arrays, lines, kept, *draw, sums.data_ptr()),
             *motion.model,
-            *map(Tensor.data_ptr, tables),
+            *(address_of(parameters), motion.keys.data_ptr()),
+            *map(address_of, (state, state, opposite)),
             *(draw.read, len(cells.opposite)),
-            *(() if law is None else (*law.model, of_law.data_ptr(), len(law.parameters))),
+            *(() if law is None else (*law.model, address_of(of_law), len(law.parameters))),
         ]
     )
     kernels = native.cpu()
     assert kernels is not None
-    kernels.pulse_trains(row.data_ptr())
+    kernels.pulse_trains(address_of(row))
     both, pulses, sets, resets = sums.tolist()
     return Sums(int(both), int(pulses), sets, resets)
 
@@ -113,7 +114,3 @@ def _trains(sent: Sent) -> tuple[int, ...]:
     n, groups, inputs = sent.rows.probability.shape
     sizes = n, groups, inputs, sent.cols.probability.shape[2]
     return (*map(Tensor.data_ptr, sent.tensors), *sizes, sent.rows.key, sent.cols.key, sent.first)
-
-
-def _integers(values: Sequence[int]) -> Tensor:
-    return torch.tensor([*values, 0], dtype=torch.int64, device="cpu")

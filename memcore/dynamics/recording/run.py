@@ -11,6 +11,7 @@ from memcore import native
 from memcore.dynamics.recording.lower import PER_BOTH, Program
 from memcore.dynamics.recording.regions import packed_regions
 from memcore.errors import RecordingError
+from memcore.ops._library import address_of, integers
 from memcore.ops.pulse_trains import Motion
 from memcore.random import STEPS
 
@@ -107,14 +108,15 @@ class Ready:
         """
         self._require_dtype([*state, *last, voltage])
         size = voltage.element_size()
-        params = _integers([address + first_cell * size for address in self.motion.parameters])
-        rows = [_integers([each.data_ptr() for each in some]) for some in (state, last)]
-        tables = (params, self.motion.keys, voltage, *rows)
-        arguments = _integers(
+        params = integers([address + first_cell * size for address in self.motion.parameters])
+        before, after = (integers([each.data_ptr() for each in some]) for some in (state, last))
+        arguments = integers(
             [
                 *self.motion.model,
                 voltage.dim() == 1,
-                *(table.data_ptr() for table in tables),
+                address_of(params),
+                *(self.motion.keys.data_ptr(), voltage.data_ptr()),
+                *map(address_of, (before, after)),
                 0 if record is None else record.data_ptr(),
                 stride,
                 voltage.shape[0],
@@ -125,7 +127,7 @@ class Ready:
         )
         module = native.cpu()
         assert module is not None
-        module.simulate(arguments.data_ptr())
+        module.simulate(address_of(arguments))
 
     def _require_dtype(self, given: Sequence[Tensor]) -> None:
         """The kernel reads what it is given at its address, whatever is there."""
@@ -140,7 +142,8 @@ class Ready:
 def keys_of(program: Program) -> Tensor:
     """The keys of its random numbers, and what is added to the step to draw them."""
     pairs = ((key, _signed(round * STEPS)) for key, round in program.keys)
-    return _integers([number for pair in pairs for number in pair])
+    numbers = [*(number for pair in pairs for number in pair), 0]
+    return torch.tensor(numbers, dtype=torch.int64, device="cpu")
 
 
 def _signed(number: int) -> int:
@@ -199,7 +202,3 @@ def _constants(program: Program, dtype: torch.dtype) -> Tensor:
 def _instructions(instructions: Sequence[tuple[str, int, int, int, int]]) -> Tensor:
     rows = [(codes()[name], *places) for name, *places in instructions]
     return torch.tensor(rows or [(0, 0, 0, 0, 0)], dtype=torch.int32, device="cpu")
-
-
-def _integers(values: Sequence[int]) -> Tensor:
-    return torch.tensor([*values, 0], dtype=torch.int64, device="cpu")

@@ -114,10 +114,11 @@ def _send(
     going = torch.bincount(count[order]).flip(0).cumsum(0).flip(0).tolist()
     moving, energy = state[:, order], torch.zeros_like(spent.energy[order])
     direction = "set" if train.up else "reset"
+    some = cells.chosen(order)
     for k, still in enumerate(going[1:]):
-        pulsed = cells.chosen(order[:still]).pulse(
-            moving[:, :still], train.pulse.voltage, train.pulse.width, direction, k
-        )
+        if still < len(some.number):
+            some = cells.chosen(order[:still])
+        pulsed = some.pulse(moving[:, :still], train.pulse.voltage, train.pulse.width, direction, k)
         energy[:still] += pulsed.energy
         moving[:, :still] = pulsed.state
     state[:, order] = moving
