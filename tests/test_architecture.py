@@ -391,7 +391,7 @@ def test_what_calls_a_kernel_is_tested_without_one(kernel_rooms):
     told_apart = ("memcore.random", "memcore.cli.main", "memcore.testing.pytest_plugin")
     assert {name for name in callers if not name.startswith((*kernel_rooms, *told_apart))} == set()
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert '-m "kernel and not slow"' in script
+    assert '-m "kernel and not slow and not long"' in script
 
 
 def contributing(heading: str) -> list[str]:

@@ -74,6 +74,6 @@ def _pulses(config: CrossbarConfig) -> Iterator[str]:
         name, kind = provided_name(chosen), provided_name(device)
         yield (
             f"programmer={name!r} sends no pulses: what {kind!r} knows of them, steps and their "
-            f"noise, has no effect; expected programmer={device.programmer!r}, which it has by "
-            "default, or another that pulses"
+            f"noise, has no effect before a training in place; expected "
+            f"programmer={device.programmer!r}, which it has by default, or another that pulses"
         )
