@@ -94,7 +94,7 @@ def accuracy(model: nn.Module) -> float:
     return 100 * float((model(test.images).argmax(1) == test.labels).double().mean())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def digits_cnn() -> SimpleNamespace:
     """What trains and judges the digits network."""
     pytest.importorskip("sklearn")
