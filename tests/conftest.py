@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,14 @@ AROUND = (
 def pytest_runtest_setup() -> None:
     """Give each test the same numbers of torch, whichever tests the process ran before."""
     torch.default_generator.manual_seed(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, Any, Any]:
+    """Let no test leave a mode of torch behind, past which kernels of later tests may not read."""
+    result = yield
+    assert torch._C._len_torch_function_stack() == torch._C._len_torch_dispatch_stack() == 0
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

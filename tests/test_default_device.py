@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.overrides import BaseTorchFunctionMode
 
 import memcore
 from memcore import CrossbarConfig, Stream
+from memcore.ops._library import is_plain
 
 ROOT = Path(__file__).parents[1]
 FACTORIES = {
@@ -48,13 +50,12 @@ def test_every_tensor_that_is_made_says_where():
 @pytest.fixture
 def elsewhere():
     """Within, tensors without a place are on a device where nothing has values."""
-    before = torch.get_default_device()
 
     def begin():
         torch.set_default_device("meta")
 
     yield begin
-    torch.set_default_device(before)
+    torch.set_default_device(None)  # any other one stays on the stack of modes
 
 
 def draws(*shape, name="x"):
@@ -122,3 +123,15 @@ def test_a_chip_lives_where_its_weights_are(way, elsewhere):
     assert [each.device.type for each in found] == ["cpu"] * len(found)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+def test_a_default_device_keeps_no_tensor_from_the_kernels(place, elsewhere):
+    plain, device = torch.ones(2), torch.device(place)
+    assert is_plain(plain)
+    with device:
+        assert is_plain(plain)
+    torch.set_default_device(device)
+    assert is_plain(plain)
+    with BaseTorchFunctionMode():  # which may look at all that is computed
+        assert not is_plain(plain)

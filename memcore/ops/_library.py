@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.utils._device import DeviceContext
 
 from memcore import native
 from memcore.ops.checks import require_dense
@@ -93,11 +94,16 @@ def _is_dense(tensor: torch.Tensor) -> bool:
 
 
 def _is_followed() -> bool:
+    """Whether a mode, a transform or a tracer sees what is computed.
+
+    A default device is a mode too, which says only where new tensors are.
+    """
+    depth = torch._C._len_torch_function_stack()
     return bool(
         torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
-        or torch._C._len_torch_function_stack()
         or torch._C._get_tracing_state() is not None
+        or any(type(torch._C._get_function_stack_at(k)) is not DeviceContext for k in range(depth))
     )
 
 
