@@ -4,14 +4,51 @@ A transform refuses to change what a function captures, and maps over samples th
 one number. `torch._C._functorch`, which has no public counterpart, tells the levels of a tensor.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch._C import _functorch
+
+from memcore.errors import ConfigError
 
 
 def is_transformed(*tensors: Tensor) -> bool:
     """Whether the values of tensors are not at hand, as under `torch.func.grad` and `vmap`."""
     return any(_functorch.is_functorch_wrapped_tensor(each) for each in tensors)
+
+
+def refuse_transforms(doing: str) -> None:
+    """Say that something changes what it belongs to, which a function that is transformed may not.
+
+    Raises:
+        ConfigError: under a transform of `torch.func`.
+    """
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        raise ConfigError(
+            f"{doing} changes the network at each step, and was called under a transform of "
+            "torch.func, in which nothing may change; expected loss.backward()"
+        )
+
+
+@contextmanager
+def outside(x: Tensor) -> Iterator[Tensor]:
+    """Within, no transform is in force; gives the values of a tensor.
+
+    Raises:
+        ConfigError: if the tensor is mapped over, so that it has several values.
+    """
+    if _mapped(x):
+        raise ConfigError(
+            "torch.func.vmap maps over the weights of a network whose cells are rehearsed; "
+            "expected the same weights for all samples: map over inputs alone (in_dims=None for "
+            "parameters), or take one set of weights after the other"
+        )
+    while _functorch.is_functorch_wrapped_tensor(x):
+        x = _functorch.get_unwrapped(x)
+    with torch._C._DisableFuncTorch():
+        yield x
 
 
 def numbered(reads: Tensor, x: Tensor, count: int) -> Tensor:

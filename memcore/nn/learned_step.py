@@ -18,6 +18,8 @@ _LEAST: Final = 1e-3
 class _Stepped(torch.autograd.Function):
     """`clamp(round(w / s), -q, q) s`; without rounding `clamp(w, -s, s)`, where q is 0."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     @with_signature
     def forward(weight: Tensor, step: Tensor, levels: int) -> Tensor:

@@ -19,6 +19,8 @@ _MOSTLY = 0.95
 
 
 class _ThroughShare(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     @with_signature
     def forward(

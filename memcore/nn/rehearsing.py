@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from memcore.crossbar.cells import Cells
@@ -18,6 +19,7 @@ from memcore.crossbar.readers.ranging import Slope
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.shortcuts import convolve
 from memcore.crossbar.training import Rehearsal
+from memcore.crossbar.transforms import outside
 from memcore.nn.seen import Seen
 from memcore.ops.surrogate import for_training
 from memcore.ops.windows import Images
@@ -126,6 +128,12 @@ class Rehearsing:
             return self._source
         if not crossbar.is_set:  # the first pass finds the ranges of converters
             return None
+        if torch._C._are_functorch_transforms_active():
+            with outside(matrix) as values:
+                return self._present(crossbar, values)
+        return self._present(crossbar, matrix)
+
+    def _present(self, crossbar: Crossbar, matrix: Tensor) -> Source | None:
         at_each = self.training.anew == "read" and not self._has_begun
         is_new = self._seen.changes(matrix) or at_each
         if is_new or not self._is_derived:

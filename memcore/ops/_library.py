@@ -1,5 +1,6 @@
 """The operator namespace `memcore` and how an operator gets into it."""
 
+import functools
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from torch.utils._device import DeviceContext
 
 from memcore import native
 from memcore.ops.checks import require_dense
+from memcore.ops.mapped import Rule
 
 #: One of these can exist in a process: importing this module under a second name fails.
 LIBRARY: Any = torch.library.Library("memcore", "DEF")  # type: ignore[no-untyped-call]
@@ -24,12 +26,14 @@ def register(
     fake: Callable[..., torch.Tensor],
     reference: Callable[..., torch.Tensor],
     kernel: Callable[..., torch.Tensor],
+    mapped: Rule | None = None,
 ) -> Callable[..., torch.Tensor]:
     """Define an operator and return it (`torch.ops.memcore.<name>.default`).
 
-    All callables take the operator's arguments. `fake` checks them and returns an empty result;
-    `reference` computes it with PyTorch on any device; `kernel` does so on CPU and CUDA with the
-    native modules, where there are any.
+    All callables but `mapped` take the operator's arguments. `fake` checks them and returns an
+    empty result; `reference` computes it with PyTorch on any device; `kernel` does so on CPU and
+    CUDA with the native modules, where there are any; `mapped` applies it to all samples
+    of `torch.func.vmap`, by default one after the other.
     """
     name = schema.partition("(")[0]
     LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
@@ -48,7 +52,17 @@ def register(
         LIBRARY.impl(name, kernel, "CPU")
     LIBRARY.impl(name, native_cuda, "CUDA")
     operator: Callable[..., torch.Tensor] = getattr(torch.ops.memcore, name).default
+    if mapped is not None:
+        over_samples = functools.partial(_over_samples, operator, mapped)
+        torch.library.register_vmap(f"memcore::{name}", over_samples, lib=LIBRARY)
     return operator
+
+
+def _over_samples(
+    operator: Callable[..., torch.Tensor], mapped: Rule, info: Any, dims: Any, *given: Any
+) -> tuple[torch.Tensor, int]:
+    """As `torch.library.register_vmap` calls it."""
+    return mapped(operator, info.batch_size, dims, given), 0
 
 
 def is_plain(tensor: torch.Tensor) -> bool:

@@ -8,6 +8,7 @@ from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device, require_same_dtype, require_shape
+from memcore.ops.mapped import rows
 
 #: Columns of one panel, the unit in which the kernel reads codes (kPanel in kernels.h).
 PANEL = 32
@@ -123,4 +124,5 @@ _PRODUCT = _library.register(
     fake=_empty,
     reference=_reference,
     kernel=_native,
+    mapped=rows(0),
 )

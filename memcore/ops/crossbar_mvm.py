@@ -15,6 +15,7 @@ from memcore.ops.checks import (
     require_same_dtype,
     require_shape,
 )
+from memcore.ops.mapped import rows
 
 #: Columns of one panel, the unit in which the kernels read weights (kPanel in kernels.h).
 PANEL = 32
@@ -181,4 +182,5 @@ _MVM = _library.register(
     fake=_empty,
     reference=_reference,
     kernel=_native,
+    mapped=rows(0),
 )

@@ -19,6 +19,7 @@ from memcore.ops.checks import (
     require_shape,
 )
 from memcore.ops.crossbar_mvm import PANEL, unpack
+from memcore.ops.mapped import rows
 from memcore.ops.windows import Window
 
 #: Currents of one block of reads of the reference.
@@ -423,4 +424,5 @@ _READ = _library.register(
     fake=_of_columns(_empty),
     reference=_of_columns(_reference),
     kernel=_of_columns(_native),
+    mapped=rows(0, 3),
 )

@@ -20,6 +20,7 @@ from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device
+from memcore.ops.mapped import rows
 
 _MASK = 0xFFFFFFFF
 _ROUNDS = 10
@@ -242,16 +243,19 @@ _UNIFORM = _library.register(
     fake=_empty,
     reference=_uniform_reference,
     kernel=_uniform_native,
+    mapped=rows(0),
 )
 _NORMAL = _library.register(
     f"philox_normal({_ARGUMENTS}, SymInt first=0) -> Tensor",
     fake=_empty,
     reference=_normal_reference,
     kernel=_normal_native,
+    mapped=rows(0),
 )
 _BERNOULLI = _library.register(
     f"philox_bernoulli({_ARGUMENTS}, float p) -> Tensor",
     fake=_empty_bool,
     reference=_bernoulli_reference,
     kernel=_bernoulli_native,
+    mapped=rows(0),
 )

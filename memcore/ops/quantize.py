@@ -10,6 +10,7 @@ from memcore.errors import ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_floating, require_same_device
+from memcore.ops.mapped import elementwise
 from memcore.ops.signatures import with_signature
 
 #: The kernels find a level by a 32-bit index into tables twice as large.
@@ -67,6 +68,8 @@ def levels(x: Tensor, levels: Tensor) -> Tensor:
 
 
 class _UniformSte(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     @with_signature
     def forward(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
@@ -88,6 +91,8 @@ class _UniformSte(torch.autograd.Function):
 
 
 class _LevelsSte(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     @with_signature
     def forward(x: Tensor, levels: Tensor) -> Tensor:
@@ -190,10 +195,12 @@ _UNIFORM = _library.register(
     fake=_empty_uniform,
     reference=_uniform_reference,
     kernel=_uniform_native,
+    mapped=elementwise,
 )
 _LEVELS = _library.register(
     "quantize_levels(Tensor x, Tensor levels) -> Tensor",
     fake=_empty_levels,
     reference=_levels_reference,
     kernel=_levels_native,
+    mapped=elementwise,
 )

@@ -121,6 +121,7 @@ class Terms(NamedTuple):
         lo: lowest code.
         hi: highest code; lower than `lo` means no ADC.
         key: of the draws of a read.
+        narrow: whether squares of inputs and variances are rounded as by `crossbar_read.narrow`.
     """
 
     dac: Tensor
@@ -131,6 +132,7 @@ class Terms(NamedTuple):
     lo: float
     hi: float
     key: int
+    narrow: bool = False
 
 
 def write(writing: Writing) -> Known | None:
@@ -178,9 +180,10 @@ def _call(
     written, numbers, kept = _written(cells)
     n, key, tile_rows = 0, 0, (cells[0].shape[2])
     converters: tuple[int, ...] = (0, 0, 0, 0, 0, 1, 1, 1)
-    ends = (0.0, 0.0)
+    ends, rounds = (0.0, 0.0), False
     if terms is not None and x is not None:
         n, key, tile_rows, ends = x.shape[0], terms.key, terms.tile_rows, (terms.lo, terms.hi)
+        rounds = terms.narrow
         units = (terms.factor, terms.square, terms.scale)
         converters = (*map(address, (x, terms.dac, *units)), *(each.shape[0] for each in units))
     known = (cells.folded, cells.variance) if isinstance(cells, Known) else (None, None)
@@ -192,6 +195,7 @@ def _call(
         key,
         n,
         tile_rows,
+        rounds,
         address(out),
     )
     row, floats = array("q", integers), array("f", (*numbers, *ends))

@@ -10,6 +10,7 @@ from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops import _library, philox
 from memcore.ops._library import address
 from memcore.ops.checks import require_same_device, require_shape
+from memcore.ops.mapped import rows
 
 _LOW = 2**40  #: the first of the words that give lower bits
 _MOST_SENSED = 2**16
@@ -234,4 +235,5 @@ _SUMS = _library.register(
     fake=_empty,
     reference=_reference,
     kernel=_native,
+    mapped=rows(0, 2),
 )

@@ -13,6 +13,7 @@ from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import _library
 from memcore.ops._library import address
 from memcore.ops.checks import require_floating, require_same_device, require_shape
+from memcore.ops.mapped import rows
 
 #: The largest magnitude of a number that a cell may hold: four of them make a byte.
 LARGEST = 63
@@ -485,4 +486,5 @@ _READ = _library.register(
     fake=_gathered(_empty),
     reference=_gathered(_reference),
     kernel=_gathered(_native),
+    mapped=rows(0),
 )

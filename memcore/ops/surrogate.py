@@ -347,6 +347,8 @@ def _pulled(x: Tensor, lines: Tensor, grad: Tensor) -> Tensor:
 
 
 class _ThroughRange(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     @with_signature
     def forward(value: Tensor, x: Tensor, peak: Tensor, decay: float) -> Tensor:

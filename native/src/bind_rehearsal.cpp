@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bind.h"
+#include "memcore/read.h"
 #include "memcore/rehearsal.h"
 
 namespace py = pybind11;
@@ -41,6 +42,7 @@ bool rehearsed_read(Address integers, Address floats) {
   r.key = static_cast<uint64_t>(*next++);
   r.n = *next++;
   r.tile_rows = *next++;
+  r.narrow = *next++ != 0 && cpu::multiplies_narrow();
   r.out = at<float>(*next++);
   const float* number = at<const float>(floats);
   for (float* const to : {&c.lowest, &c.span, &c.highest, &c.relative, &c.constant, &r.lo, &r.hi}) *to = *number++;

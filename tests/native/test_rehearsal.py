@@ -1,14 +1,15 @@
 """Cells that are written while they are read, against their reference and the other kernels."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from memcore import native
-from memcore.ops import rehearsal
+from memcore.ops import crossbar_read, rehearsal
 from memcore.ops.crossbar_mvm import pack
-from memcore.ops.crossbar_read import Columns, crossbar_read
+from memcore.ops.crossbar_read import Columns
 from memcore.ops.rehearsal import CellStep, Known, Steps, Terms, Writing
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
@@ -41,11 +42,11 @@ def writing(shape, steps, *, scales=False, relative=0.05, constant=1e-14):
     return Writing(weight, 9.9e-5 / peak, peak / 9.9e-5, numbers, Steps(steps), keys)
 
 
-def terms(outputs, tile_rows, *, adc=True, scales=False):
+def terms(outputs, tile_rows, *, adc=True, scales=False, narrow=False):
     dac, size = torch.tensor([20.0, -50.0, 50.0]), outputs if scales else 1
     factor, square = torch.rand(size) + 0.5, torch.rand(size) * 1e8
     ends = (-60.0, 60.0) if adc else (1.0, 0.0)
-    return Terms(dac, factor, square, torch.rand(size) + 0.5, tile_rows, *ends, 77)
+    return Terms(dac, factor, square, torch.rand(size) + 0.5, tile_rows, *ends, 77, narrow)
 
 
 @pytest.mark.parametrize("scales", [False, True])
@@ -60,30 +61,43 @@ def test_cells_are_those_of_the_reference(steps, shape, scales):
         assert (~close).sum() <= (2 if any(s.kind[:4] == "near" for s in steps) else 0)
 
 
+def narrows():
+    """Whether variances are rounded, where this machine multiplies what is rounded."""
+    return [False, True] if crossbar_read.narrows(torch.empty(0)) else [False]
+
+
+def laid_out(matrix, tile_rows, *, narrow):
+    """Cells [groups, outputs, inputs] as the kernel of reads takes them."""
+    columns = matrix.transpose(1, 2)
+    return crossbar_read.narrow(columns, tile_rows) if narrow else pack(columns)
+
+
 @pytest.mark.parametrize("adc", [True, False])
 @pytest.mark.parametrize("n", [1, 7, 33, 100])
+@pytest.mark.parametrize("tile_rows", [40, 37, 300])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, n, adc):
+def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, tile_rows, n, adc):
     groups, outputs, inputs = shape
-    for scales in (False, True):
-        w, t = writing(shape, [LOG, LEVELS]), terms(outputs, 40, adc=adc, scales=scales)
+    for scales, narrow in itertools.product((False, True), narrows()):
+        w = writing(shape, [LOG, LEVELS])
+        t = terms(outputs, tile_rows, adc=adc, scales=scales, narrow=narrow)
         x, reads = torch.randn(n, groups, inputs), torch.arange(5, 5 + n)
         known = rehearsal.write(w)
         folded = torch.empty_like(w.weight)
         y = rehearsal.read(w, t, x, reads, folded=folded)
         assert torch.equal(folded, known.folded)
         assert torch.equal(y, rehearsal.read(known, t, x, reads))
-        panels = [
-            pack((m * f.unsqueeze(1)).transpose(1, 2)) for m, f in zip(known, t[1:3], strict=True)
-        ]
+        weights, variances = (m * f.unsqueeze(1) for m, f in zip(known, t[1:3], strict=True))
+        panels = pack(weights.transpose(1, 2)), laid_out(variances, tile_rows, narrow=narrow)
         scale = t.scale if len(t.scale) == 1 else t.scale.repeat(groups)
-        columns = Columns(*panels, t.dac, scale, outputs, 40, t.lo, t.hi, t.key)
-        assert torch.equal(y, crossbar_read(x, columns, reads=reads))
+        columns = Columns(*panels, t.dac, scale, outputs, tile_rows, t.lo, t.hi, t.key)
+        assert torch.equal(y, crossbar_read.crossbar_read(x, columns, reads=reads))
 
 
+@pytest.mark.parametrize("narrow", narrows())
 @pytest.mark.parametrize("tile_rows", [1, 13, 128, 200, 300])
-def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows):
-    w, t = writing((1, 70, 300), [LOG]), terms(70, tile_rows)
+def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows, narrow):
+    w, t = writing((1, 70, 300), [LOG]), terms(70, tile_rows, narrow=narrow)
     x, reads = torch.randn(90, 1, 300), torch.arange(90)
     y = rehearsal.read(w, t, x, reads)
     some = [rehearsal.read(w, t, x[k : k + 31], reads[k : k + 31]) for k in range(0, 90, 31)]

@@ -11,7 +11,7 @@ from memcore.crossbar.readers.phases import drive
 from memcore.ops import rehearsal
 from memcore.ops._library import is_plain
 from memcore.ops.crossbar_mvm import pack
-from memcore.ops.crossbar_read import Columns, crossbar_read
+from memcore.ops.crossbar_read import Columns, crossbar_read, narrow
 from memcore.ops.windows import Images
 from memcore.random import ReadStream
 
@@ -39,6 +39,8 @@ class InOrder(nn.Module):
         self.around, self.dac, self.constant = around, around.dac, around.constant
         self.register_buffer("folded", folded, persistent=False)
         self.register_buffer("variance", variance, persistent=False)
+        #: Whether variances are rounded as the kernels of this machine do it.
+        self.rounds = variance is not None and around.rounds
         self._is_exact = around.adc is None and variance is None
         self._is_fused = around.is_fused and is_plain(folded)
         #: Whether the windows of images are read without writing them out.
@@ -99,8 +101,8 @@ class InOrder(nn.Module):
         """The cells as the kernel that reads images takes them."""
         t, (groups, outputs, _) = self.around.terms(converts=True), self.folded.shape
         return Columns(
-            _packed(self.folded, t.factor),
-            None if self.variance is None else _packed(self.variance, t.square),
+            pack(_by_inputs(self.folded, t.factor)),
+            self._laid_variance(t),
             t.dac,
             t.scale if len(t.scale) == 1 else t.scale.repeat(groups),
             outputs,
@@ -110,24 +112,41 @@ class InOrder(nn.Module):
             t.key,
         )
 
+    def _laid_variance(self, terms: rehearsal.Terms) -> Tensor | None:
+        if self.variance is None:
+            return None
+        columns = _by_inputs(self.variance, terms.square)
+        return narrow(columns, terms.tile_rows) if self.rounds else pack(columns)
+
     def _read(self, lines: Tensor, reads: Tensor) -> Tensor:
-        v, (gain, key), step = self._cut(lines), self.around[:2], self.around.step
+        v, step = self._cut(lines), self.around.step
         current = torch.einsum("ngtk,gotk->ngto", v, self._cut(self.folded))
         if self.variance is not None:
-            sigma = torch.einsum("ngtk,gotk->ngto", v.square(), self._cut(self.variance)).sqrt_()
-            draws = ReadStream(key, numbered(reads, len(v))).normal(sigma.shape[1:])
-            current.addcmul_(sigma.mul_(gain), draws.to(sigma.dtype))
+            sigma = self._deviation(v, self.variance)
+            draws = ReadStream(self.around.key, numbered(reads, len(v))).normal(sigma.shape[1:])
+            current.add_(sigma * draws.to(sigma.dtype))
         if step is not None and self.around.adc is not None:
             adc = self.around.adc
-            current.div_(step).round_().clamp_(adc.lo, adc.hi)
-            return current.sum(2).mul_(step)
+            codes = current.div_(step).round_().clamp(adc.lo, adc.hi)  # clamp_ is not mapped over
+            return codes.sum(2).mul_(step)
         return current.sum(2)
+
+    def _deviation(self, v: Tensor, variance: Tensor) -> Tensor:
+        """Standard deviations [n, groups, tiles, outputs] of currents, in units of the outputs."""
+        if not self.rounds:
+            sums = torch.einsum("ngtk,gotk->ngto", v.square(), self._cut(variance))
+            return sums.sqrt_().mul_(self.around.gain)
+        t = self.around.terms(converts=self.around.converts)
+        codes = v if self.dac is None or not self.around.converts else (v * t.dac[0]).round()
+        factors = codes.square(), self._cut(variance * t.square.unsqueeze(1))
+        rounded = [each.to(torch.bfloat16).to(v.dtype) for each in factors]
+        return torch.einsum("ngtk,gotk->ngto", *rounded).sqrt_().mul_(t.scale)
 
     def _cut(self, x: Tensor) -> Tensor:
         """The inputs, the last dimension, of each group of word lines that is converted."""
         return x.unsqueeze(-2) if self.around.adc is None else self.around.plan.cut(x, -1)
 
 
-def _packed(matrix: Tensor, factor: Tensor) -> Tensor:
-    """Cells [groups, outputs, inputs] times a factor, [1] or [outputs], for the kernel."""
-    return pack((matrix * factor.unsqueeze(1)).transpose(1, 2))
+def _by_inputs(matrix: Tensor, factor: Tensor) -> Tensor:
+    """Cells [groups, outputs, inputs] times a factor, [1] or [outputs], inputs first."""
+    return (matrix * factor.unsqueeze(1)).transpose(1, 2)

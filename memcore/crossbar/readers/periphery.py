@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from memcore import native
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.crossbar.plan import ReadPlan
+from memcore.ops.crossbar_read import narrows
 from memcore.ops.rehearsal import Terms
 
 
@@ -50,6 +51,11 @@ class Periphery(NamedTuple):
         """Whether the kernels convert what the ADC converts at once."""
         return native.cpu() is not None and (self.adc is None or self.plan.groups_are_even)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether squares of inputs and variances are rounded, so that they multiply faster."""
+        return narrows(self.gain)
+
     def terms(self, *, converts: bool) -> Terms:
         """As the kernels take them, with a code of the DAC as an input if they `convert`."""
         unit, codes = self.gain.new_ones(1), [0.0, 0.0, 0.0]
@@ -60,6 +66,8 @@ class Periphery(NamedTuple):
         square = (self.gain * factor).square()
         if step is None or self.adc is None:
             rows = max(1, self.plan.tiling.rows)
-            return Terms(dac, factor, square, self.gain.new_ones(1), rows, 1.0, 0.0, self.key)
+            one = self.gain.new_ones(1)
+            return Terms(dac, factor, square, one, rows, 1.0, 0.0, self.key, self.rounds)
         ends = (self.adc.lo, self.adc.hi)
-        return Terms(dac, factor, square, step, self.plan.group_rows, *ends, self.key)
+        rows = self.plan.group_rows
+        return Terms(dac, factor, square, step, rows, *ends, self.key, self.rounds)

@@ -9,6 +9,7 @@ from memcore.crossbar.readers.in_order import InOrder
 from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.readers.periphery import Periphery
 from memcore.crossbar.readers.phases import drive
+from memcore.crossbar.transforms import outside
 from memcore.errors import ConfigError
 from memcore.ops import rehearsal
 from memcore.ops._library import is_plain
@@ -55,10 +56,11 @@ class Unwritten(nn.Module):
                     "the weights have changed since the cells of this step were read first; "
                     "expected a pass forward before its cells are asked for again"
                 )
-            known = rehearsal.write(self._writing)
-            if known is None:
-                _refuse()
-            self._written = InOrder(known.folded, known.variance, self._around)
+            with outside(self._writing.weight):
+                known = rehearsal.write(self._writing)
+                if known is None:
+                    _refuse()
+                self._written = InOrder(known.folded, known.variance, self._around)
         return self._written
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:

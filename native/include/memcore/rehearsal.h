@@ -58,6 +58,7 @@ struct RehearsedRead {
   const int64_t* reads;  // [n] if there is noise
   uint64_t key;
   int64_t n, tile_rows;  // n >= 0: with 0 the cells are written only
+  bool narrow;           // z^2 and variance * square are rounded to bfloat16, as CrossbarRead::narrow says
   float lo, hi;
   float* out;  // [n, groups, outputs]
 };

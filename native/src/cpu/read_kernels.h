@@ -180,14 +180,14 @@ struct Reading {
   }
 };
 
-// The square of a number in bfloat16, halves rounded to even, in the upper half of a word.
-MEMCORE_ALWAYS_INLINE uint32_t narrow_square(float x) {
-  const uint32_t bits = static_cast<uint32_t>(float_to_bits(x * x));
+// A number in bfloat16, halves rounded to even, in the upper half of a word.
+MEMCORE_ALWAYS_INLINE uint32_t narrowed(float x) {
+  const uint32_t bits = static_cast<uint32_t>(float_to_bits(x));
   return (bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u;
 }
 
 MEMCORE_ALWAYS_INLINE float narrow_pair(float first, float second) {
-  return bits_to_float(static_cast<int32_t>(narrow_square(first) >> 16 | narrow_square(second)));
+  return bits_to_float(static_cast<int32_t>(narrowed(first * first) >> 16 | narrowed(second * second)));
 }
 
 // Squares of packed inputs in pairs, those of inputs 2 k and 2 k + 1 in number k of a read; `next` is from one input to

@@ -274,6 +274,7 @@ struct Chunks {
   int64_t last(int64_t chunk) const {
     return smaller(smaller(inputs, first(chunk) + kDepth), (chunk / of_tile + 1) * tile_rows);
   }
+  int64_t depth(int64_t chunk) const { return last(chunk) - first(chunk); }
   int64_t of(int64_t k) const { return k / tile_rows * of_tile + k % tile_rows / kDepth; }
   bool ends_tile(int64_t chunk) const { return chunk + 1 == count || (chunk + 1) % of_tile == 0; }
 };
@@ -300,6 +301,20 @@ inline bool is_noisy(const RehearsedRead& r) {
   return r.cells.weight == nullptr ? r.variance != nullptr : r.cells.noisy;
 }
 
+using Half [[gnu::may_alias]] = uint16_t;  // the bits of a bfloat16, where pairs of them are read as floats
+
+// Puts variances in units of the ADC of inputs k .. k + count - 1 into the row of a chunk of `depth`.
+inline void place_variance(const RehearsedRead& r, const float* variance, float square, int64_t k, int64_t count,
+                           int64_t depth, float* row) {
+  if (!r.narrow) {
+    for (int64_t m = 0; m < count; ++m) row[k + m] = variance[m] * square;
+    return;
+  }
+  Half* const halves = reinterpret_cast<Half*>(row);  // those of inputs 2 k and 2 k + 1 are a pair
+  for (int64_t m = 0; m < count; ++m) halves[k + m] = static_cast<Half>(narrowed(variance[m] * square) >> 16);
+  if (k + count == depth && depth % 2 != 0) halves[depth] = 0;
+}
+
 // Puts cells first .. first + count - 1 of all to where products want them, in units of the ADC.
 inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, int64_t first,
                         int64_t count, const float* folded, const float* variance, CellsMemory& memory) {
@@ -308,12 +323,11 @@ inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chu
     const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
     const int64_t run = smaller(count - i, chunks.last(chunk) - k);
     const float factor = r.factor[r.factor_size == 1 ? 0 : output];
-    const int64_t to = (chunk * task.rows() + output - task.first) * kStride + k - chunks.first(chunk);
-    for (int64_t m = 0; m < run; ++m) memory.weight.data[to + m] = folded[i + m] * factor;
-    if (variance != nullptr) {
-      const float square = r.square[r.square_size == 1 ? 0 : output];
-      for (int64_t m = 0; m < run; ++m) memory.variance.data[to + m] = variance[i + m] * square;
-    }
+    const int64_t row = (chunk * task.rows() + output - task.first) * kStride, to = k - chunks.first(chunk);
+    for (int64_t m = 0; m < run; ++m) memory.weight.data[row + to + m] = folded[i + m] * factor;
+    if (variance != nullptr)
+      place_variance(r, variance + i, r.square[r.square_size == 1 ? 0 : output], to, run, chunks.depth(chunk),
+                     memory.variance.data + row);
     i += run;
   }
 }
@@ -353,8 +367,21 @@ inline void put_columns(const float* rows, int64_t apart, int64_t count, float* 
     for (int64_t i = 0; i < 4; ++i) to[k * kPanel + i] = rows[i * apart + k];
 }
 
+// The squares of codes [inputs, kPanel]; narrow ones are in pairs, those of a chunk from where it begins.
+inline void square_inputs(const RehearsedRead& r, const Chunks& chunks, const float* codes, float* squares) {
+  if (!r.narrow) {
+    for (int64_t i = 0; i < chunks.inputs * kPanel; i += kLanes) store(squares + i, load(codes + i) * load(codes + i));
+    return;
+  }
+  for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    const int64_t at = chunks.first(chunk) * kPanel;
+    pack_pairs(codes + at, chunks.depth(chunk), kPanel, kPanel, squares + at);
+  }
+}
+
 // Those of reads first .. last-1.
-inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, const CellsInputs& packed) {
+inline void pack_inputs(const RehearsedRead& r, const Chunks& chunks, int64_t first, int64_t last,
+                        const CellsInputs& packed) {
   const int64_t inputs = r.cells.inputs, groups = r.cells.groups, panels = ceil_div(last - first, kPanel);
   const bool noisy = is_noisy(r);
   parallel_for(groups * panels, ceil_div(kLeast, inputs * kPanel), [&](int64_t begin, int64_t end) {
@@ -372,8 +399,7 @@ inline void pack_inputs(const RehearsedRead& r, int64_t first, int64_t last, con
         }
         put_columns(rows.data, inputs, inputs, to + i);
       }
-      for (int64_t i = 0; i < size && noisy; i += kLanes)
-        store(packed.squares.data + task * size + i, load(to + i) * load(to + i));
+      if (noisy) square_inputs(r, chunks, to, packed.squares.data + task * size);
     }
   });
 }
@@ -411,14 +437,14 @@ inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t 
   }
 }
 
-// Products of the cells of one chunk with a panel of inputs [depth, kPanel], sums [rows, kPanel].
-inline void multiply_cells(const float* cells, const float* inputs, int64_t rows, int64_t depth, bool anew,
+// Products of the cells of one chunk with a panel of inputs [depth, kPanel], or of pairs of both; sums [rows, kPanel].
+inline void multiply_cells(const float* cells, const float* inputs, int64_t rows, int64_t depth, bool anew, bool narrow,
                            float* sums) {
   const int64_t blocks = ceil_div(rows, kBlockRows);
   for (int64_t j = 0; j < kPanel; j += kBlockCols)
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = rows * block / blocks, height = rows * (block + 1) / blocks - row;
-      multiply_packed_of<true, false>(height)(cells + row * kStride, inputs + j, depth, anew, sums + row * kPanel + j);
+      multiply_packed_of(height, true, narrow)(cells + row * kStride, inputs + j, depth, anew, sums + row * kPanel + j);
     }
 }
 
@@ -453,13 +479,14 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
   for (int64_t i = 0; i < kPanel && noisy; ++i) reads[i] = r.reads[first + smaller(i, count - 1)];
   for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
-    const int64_t k = chunks.first(chunk), depth = chunks.last(chunk) - k, cell = chunk * task.rows() * kStride;
-    const int64_t input = at + k * kPanel;
+    const int64_t depth = chunks.depth(chunk), cell = chunk * task.rows() * kStride;
+    const int64_t input = at + chunks.first(chunk) * kPanel;
     const bool anew = chunk % chunks.of_tile == 0;
-    multiply_cells(memory.weight.data + cell, packed.codes.data + input, task.rows(), depth, anew, memory.current.data);
+    multiply_cells(memory.weight.data + cell, packed.codes.data + input, task.rows(), depth, anew, false,
+                   memory.current.data);
     if (noisy)
-      multiply_cells(memory.variance.data + cell, packed.squares.data + input, task.rows(), depth, anew,
-                     memory.sigma.data);
+      multiply_cells(memory.variance.data + cell, packed.squares.data + input, task.rows(),
+                     r.narrow ? ceil_div(depth, 2) : depth, anew, r.narrow, memory.sigma.data);
     if (!chunks.ends_tile(chunk)) continue;
     if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
     add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
@@ -499,7 +526,7 @@ inline bool rehearsed_read(const RehearsedRead& r) {
   const int64_t work = chunks.inputs * kTaskOutputs * (32 + most * kPanel / parts);
   for (int64_t from = 0; from == 0 || from < r.n; from += kAtOnce) {
     const int64_t end = smaller(r.n, from + kAtOnce), panels = ceil_div(end - from, kPanel);
-    pack_inputs(r, from, end, packed);
+    pack_inputs(r, chunks, from, end, packed);
     parallel_for(tasks * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t last) {
       CellsMemory memory(is_noisy(r), r.n > 0 ? chunks.count : 0);
       for (int64_t t = begin; t < last; ++t) {
