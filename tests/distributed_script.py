@@ -27,6 +27,10 @@ RANGED = {
         "output_range": {"start": 0.8},
     },
 }
+FOUND = {
+    "dac": {"name": "uniform", "bits": 12},
+    "training": {"effects": [], "input_range": {"batches": 2}},
+}
 
 
 def draws(*shape: int, name: str) -> Tensor:
@@ -38,7 +42,7 @@ def network(way: dict[str, object]) -> nn.Module:
     """A converted network in training mode, the same in every process."""
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(9, 12), nn.ReLU(), nn.Linear(12, 4))
-    if "training" in way:
+    if way is RANGED:
         step = memcore.LearnedStep(plain[0].weight, levels=7)
         parametrize.register_parametrization(plain[0], "weight", step)
     config = memcore.CrossbarConfig(device="ideal", **way)
@@ -48,7 +52,7 @@ def network(way: dict[str, object]) -> nn.Module:
 
 def trained(model: nn.Module, part: slice) -> nn.Module:
     """After three steps on a part of the batch."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
     x, y = draws(16, 9, name="x"), draws(16, 4, name="y")
     for _ in range(3):
         optimizer.zero_grad()
@@ -108,6 +112,8 @@ def found(half: slice) -> dict[str, object]:
             module.unshard()
     result["ranged sharded"] = flat(ranged).tolist()
     result["lost"] = lost(half)
+    ranged = trained(DistributedDataParallel(network(FOUND)), half).module
+    result["found"], result["found ranges differ"] = flat(ranged).tolist(), differs(flat(ranged))
     for kept, way in KEPT.items():
         packed = trained(DistributedDataParallel(network(way)), half).module
         result[f"kept as {kept}"] = flat(packed).tolist()
@@ -137,6 +143,7 @@ def main() -> None:
     result["ranged alone"] = flat(alone).tolist()
     with torch.no_grad():
         result["ranged reads alone"] = alone.eval()(draws(16, 9, name="x")).tolist()
+    result["found alone"] = flat(trained(network(FOUND), slice(None))).tolist()
     for kept, way in KEPT.items():
         result[f"alone as {kept}"] = flat(trained(network(way), slice(None))).tolist()
     if dist.get_rank() == 0:

@@ -61,6 +61,12 @@ def test_ranges_and_steps_that_are_spread_over_the_processes_are_found_alike(fou
         assert together == pytest.approx(alone, abs=1e-4)
 
 
+def test_a_range_that_the_first_batches_set_is_that_of_all_processes(found):
+    """A decay of weights leaves it alone, whether or not the others ask it for a gradient."""
+    assert not found["found ranges differ"]
+    assert found["found"] == pytest.approx(found["found alone"], abs=1e-4)
+
+
 def test_a_range_that_the_first_batches_set_is_not_lost_in_silence(found):
     assert "fully_shard keeps no change of a parameter" in found["lost"]
     assert "batches=0" in found["lost"]

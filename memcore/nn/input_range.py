@@ -1,9 +1,11 @@
 """`InputRange`: the range of a DAC as a parameter that training finds."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.readers.noise import process
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.training import LearnedRange
 from memcore.errors import ConversionError
@@ -12,6 +14,8 @@ from memcore.ops.surrogate import through_range
 
 #: Of the range at the start: no optimiser makes it smaller, or negative.
 _LEAST = 1e-3
+#: Share of a range that no decay takes from it in one step.
+_DECAY = 0.05
 
 
 class InputRange(nn.Module):
@@ -50,18 +54,24 @@ class InputRange(nn.Module):
         """Take note of the inputs of one batch, of the first ones."""
         if not self.is_found or in_backward():
             return
-        wide = self.learned.sigmas * float(x.std(correction=0)) if x.numel() else 0.0
+        wide = self.learned.sigmas * deviation(x)
         if wide > 0:
             self._require_kept()
-            before = float(self.peak)
+            before, mean = float(self.peak), self._mean
             self.batches.add_(1)
-            self.peak.add_((wide - self.peak) / self.batches)
+            self.peak.fill_(mean + (wide - mean) / float(self.batches))
             self._last = int(self.batches), before, float(self.peak)
+
+    @property
+    def _mean(self) -> float:
+        """What the batches so far set, whatever an optimiser did to it since."""
+        count, _, after = self._last
+        return after if count == int(self.batches) > 0 else float(self.peak)
 
     def _require_kept(self) -> None:
         """Refuse to go on where what the last batch found is gone: another copy was trained."""
         count, before, after = self._last
-        if count == int(self.batches) and float(self.peak) == before != after:
+        if count == int(self.batches) and _is_back(float(self.peak), before, after):
             raise ConversionError(
                 "the range of a DAC that is found from the first batches was lost between two "
                 "passes, as fully_shard keeps no change of a parameter within a pass; expected "
@@ -75,5 +85,32 @@ class InputRange(nn.Module):
 
     def forward(self, applied: Tensor, x: Tensor) -> Tensor:
         """What the DAC makes of the inputs, with gradients for these and for the range."""
-        peak = self.peak.detach().clone() if self.is_found else self.peak
+        peak = self._fixed if self.is_found else self.peak
         return through_range(applied, x, peak.reshape(()), self.learned.decay)
+
+    @property
+    def _fixed(self) -> Tensor:
+        """The range without a gradient, or with one of 0 where processes want one of each."""
+        fixed = self.peak.detach().clone()
+        return fixed if process()[1] == 1 else fixed + 0 * self.peak
+
+
+def _is_back(value: float, before: float, after: float) -> bool:
+    """Whether a value that went from one to another one is the first one again.
+
+    A decay may have made it a little smaller since.
+    """
+    is_far = abs(after - before) > _DECAY * max(after, before)
+    is_near = abs(value - before) < abs(value - after)
+    return value == before != after or (is_far and is_near)
+
+
+def deviation(x: Tensor) -> float:
+    """The standard deviation of a batch, of which each process that trains has a part."""
+    if process()[1] == 1:
+        return float(x.std(correction=0)) if x.numel() else 0.0
+    wide = x.detach().double()
+    sums = torch.stack([wide.new_tensor(x.numel()), wide.sum(), wide.square().sum()])
+    dist.all_reduce(sums)
+    count, total, squares = sums.tolist()
+    return max(0.0, squares / count - (total / count) ** 2) ** 0.5 if count else 0.0
