@@ -45,7 +45,7 @@ def network(way: dict[str, object]) -> nn.Module:
     if way is RANGED:
         step = memcore.LearnedStep(plain[0].weight, levels=7)
         parametrize.register_parametrization(plain[0], "weight", step)
-    config = memcore.CrossbarConfig(device="ideal", **way)
+    config = memcore.CrossbarConfig(**{"device": "ideal", **way})
     ranged = draws(16, 9, name="x") if "adc" in way else None
     return memcore.convert(plain, config, calibration=ranged).train()
 
@@ -111,7 +111,7 @@ def found(half: slice) -> dict[str, object]:
         if isinstance(module, FSDPModule):
             module.unshard()
     result["ranged sharded"] = flat(ranged).tolist()
-    result["lost"] = lost(half)
+    result["lost"], result["in place"] = lost(half), in_place()
     ranged = trained(DistributedDataParallel(network(FOUND)), half).module
     result["found"], result["found ranges differ"] = flat(ranged).tolist(), differs(flat(ranged))
     for kept, way in KEPT.items():
@@ -121,6 +121,16 @@ def found(half: slice) -> dict[str, object]:
     memcore.program(shards)
     result["programmed cells differ"] = differs(shards[0].crossbar.programmed)
     return result
+
+
+def in_place() -> str:
+    """What is said of a training in place by several processes."""
+    device = {"name": "constant_step", "dw_min": 0.01}
+    try:
+        memcore.optim.InSitu(network({"device": device, "mapper": "offset"}), lr=0.1)
+    except memcore.ConfigError as error:
+        return str(error)
+    return ""
 
 
 def lost(half: slice) -> str:

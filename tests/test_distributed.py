@@ -70,3 +70,8 @@ def test_a_range_that_the_first_batches_set_is_that_of_all_processes(found):
 def test_a_range_that_the_first_batches_set_is_not_lost_in_silence(found):
     assert "fully_shard keeps no change of a parameter" in found["lost"]
     assert "batches=0" in found["lost"]
+
+
+def test_cells_of_several_processes_are_not_trained_apart_in_silence(found):
+    assert "2 processes train together" in found["in place"]
+    assert "without torch.distributed" in found["in place"]

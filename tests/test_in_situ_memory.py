@@ -208,3 +208,14 @@ def test_columns_that_are_read_are_what_inputs_of_one_give(settings):
         unit = torch.eye(60)[columns].unsqueeze(1)
         v = cells.read_columns(columns)
         assert torch.equal(v, cells.read(unit).permute(1, 2, 0))
+
+
+def test_a_compiled_network_is_trained_in_place_like_any_other():
+    trained_so = []
+    for compiles in (False, True):
+        mem = memristive()
+        optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.1)
+        train(torch.compile(mem, backend="eager") if compiles else mem, optimizer)
+        trained_so.append(mem.weight.detach())
+    assert torch.equal(*trained_so)
+    assert not torch.equal(trained_so[0], memristive().weight)

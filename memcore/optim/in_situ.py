@@ -10,6 +10,7 @@ from memcore import _check
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
+from memcore.crossbar.readers.noise import process
 from memcore.errors import ConfigError, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices
@@ -49,7 +50,7 @@ class InSitu(torch.optim.Optimizer):
         digital: optimiser of all other parameters; SGD with the same rate by default.
 
     Raises:
-        ConfigError: the rule, the device or a mapping does not fit.
+        ConfigError: the rule, the device or a mapping does not fit, or processes train together.
         ConversionError: there is no memristive layer.
 
     Warns:
@@ -80,6 +81,7 @@ class InSitu(torch.optim.Optimizer):
             raise ConfigError(
                 f"pair={shown(pair)}; expected 'reference', 'push_pull', 'one_sided' or None"
             )
+        _require_one_process()
         lr = _check.number("lr", lr, above=0)
         headroom = _check.number("headroom", headroom, at_least=1.0)
         if not isinstance(digital, torch.optim.Optimizer | None):
@@ -113,6 +115,7 @@ class InSitu(torch.optim.Optimizer):
         """Pulse the cells for what the passes since the last step have shown."""
         if closure is not None:
             raise ConfigError("closure came; expected none: pulses cannot be taken back")
+        _require_one_process()
         lr = _check.number("lr", self.param_groups[0]["lr"], at_least=0)
         for trainer in self._trainers:
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")
@@ -247,6 +250,17 @@ class InSitu(torch.optim.Optimizer):
         if own.keys() != state["in_situ"].keys():
             odd = sorted(own.keys() ^ state["in_situ"].keys())
             raise ConfigError(f"the state differs in {shown(odd)}; {expected}")
+
+
+def _require_one_process() -> None:
+    """Refuse processes that train together: each would move cells of its own by its own batches."""
+    _, count = process()
+    if count > 1:
+        raise ConfigError(
+            f"{count} processes train together, whose cells would drift apart; expected one "
+            "process: train in place without torch.distributed, or rehearse instead, as "
+            "model.train() with an optimiser of torch does"
+        )
 
 
 def _unique(model: nn.Module) -> dict[str, tuple[Layer, Matrix]]:
