@@ -210,6 +210,8 @@ def test_columns_that_are_read_are_what_inputs_of_one_give(settings):
         assert torch.equal(v, cells.read(unit).permute(1, 2, 0))
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # by the compiler
 def test_a_compiled_network_is_trained_in_place_like_any_other():
     trained_so = []
     for compiles in (False, True):
