@@ -16,6 +16,8 @@ LOG = logging.getLogger(__name__)
 SIZE = 16
 #: Letters of the formulas' font are smaller than those of the pages' at the same size.
 GROWTH = 1.08
+#: Of a formula, em.
+HIGHEST = 20
 _CASES = re.compile(r"\\begin\{cases\}.*?\\end\{cases\}", re.DOTALL)
 _GAP = re.compile(r"\\\\\[[\d.]+[a-z]+\]")
 _HEAD = re.compile(r'<svg [^>]*viewBox="\S+ (?P<top>\S+) (?P<width>\S+) (?P<height>\S+)">')
@@ -26,7 +28,7 @@ def svg(tex: str, *, block: bool) -> str:
     """One formula as SVG.
 
     Raises:
-        ValueError: a command is unknown.
+        ValueError: a command is unknown, or the formula is higher than any can be.
     """
     import ziamath
 
@@ -41,6 +43,8 @@ def svg(tex: str, *, block: bool) -> str:
     if head is None:
         raise ValueError(f"no head of a known form in {picture[:200]!r}")
     top, width, height = (float(head[key]) * GROWTH / SIZE for key in ("top", "width", "height"))
+    if height > HIGHEST:  # \left around a sum that has a lower limit alone
+        raise ValueError(f"it is {height:.0f} em high; use \\biggl and \\biggr for its brackets")
     style = f"width:{width:.3f}em;height:{height:.3f}em;vertical-align:{-(top + height):.3f}em"
     box = head[0].split('viewBox="', 1)[1].removesuffix('">')
     label = escape(" ".join(tex.split()), quote=True)
