@@ -68,10 +68,12 @@ CODINGS = [
     ("uniform", {}),
     ("bit_serial", {}),
     ("bit_serial", {"bits_per_step": 2}),
+    ("bit_serial", {"bits_per_step": 4}),  # one phase, whose largest digit is no input
     ("bit_serial", {"signed": "split"}),
     ("bit_serial", {"signed": "split", "bits_per_step": 3}),
     ("bit_serial", {"signed": "twos_complement"}),
     ("bit_serial", {"signed": "twos_complement", "bits_per_step": 2}),
+    ("bit_serial", {"signed": "twos_complement", "bits_per_step": 4}),
 ]
 HOW = st.fixed_dictionaries(
     {

@@ -146,7 +146,7 @@ class Electrical(nn.Module):
             if self.tile_gain is not None:
                 digital = digital * self.tile_gain
             digital = digital.sum(3)
-            part = digital if len(phases) == 1 else place * digital
+            part = digital if place == 1.0 else place * digital
             total = part if total is None else total + part
         assert total is not None
         return self.added(total)
