@@ -29,6 +29,19 @@ def sweep(name, frequency, finer):
     return table, voltage, dt
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("vteam", "s0"), ("linear_ion_drift", "x0"), ("mms", "x0"), ("soft_bounds", "x0")],
+)
+def test_cells_begin_in_the_precision_of_the_waveform(name, start, dtype):
+    device = memcore.devices[name](**{start: 0.3})
+    voltage = torch.zeros(2, dtype=dtype)
+    expected = torch.full((), 0.3, dtype=dtype)
+    assert torch.equal(simulate(device, voltage, 1e-9).state[0, 0], expected)
+    assert torch.equal(Repeated(voltage, 1e-9).states(device, 1)[0, 0, 0], expected)
+
+
 @pytest.mark.parametrize(
     ("name", "file", "frequency", "start", "parameters", "tolerance"),
     [

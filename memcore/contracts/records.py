@@ -31,6 +31,7 @@ class Context:
         writes: how often the arrays were programmed before. What a rewrite draws anew comes from
             `ctx.random.child("write", ctx.writes)`, what stays for life from `ctx.random`.
         torch_device: where tensors that are drawn belong.
+        dtype: of the calculation, in which states are made from numbers.
         tile: word lines and bit lines of one array, told to mappers; None for one array as large as
             needed.
         lines: the bit lines that a converter is bound for, for one that says that it `differs`;
@@ -42,6 +43,7 @@ class Context:
     temperature: float = 300.0
     writes: int = 0
     torch_device: torch.device | None = None
+    dtype: torch.dtype = torch.float32
     tile: tuple[int, int] | None = None
     lines: Lines | None = None
     unit: OperationUnit | None = None

@@ -161,7 +161,7 @@ def simulate(
     load = Load(series, limit)
     stride = _stride(record, voltage.shape[0])
     cells = _cells(model, voltage, state, _sizes(shape))
-    ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
+    ctx = _context(voltage, seed)
     drawn = model.sample(cells, ctx.child("device"))
     state = _first_state(drawn, voltage, state, cells, ctx)
     run, used = _choose(engine, loaded(drawn, load), state, voltage, dt, ctx.child("step"))
@@ -204,7 +204,7 @@ class Repeated:
     def states(self, device: Memristor, cells: int, seed: int = 0) -> Tensor:
         """What `simulate` records of a number of cells of a device, [rows, k, cells]."""
         voltage = self._voltage
-        ctx = Context(random=Stream(seed).child("simulate"), torch_device=voltage.device)
+        ctx = _context(voltage, seed)
         drawn = device.sample((cells,), ctx.child("device"))
         state = _first_state(drawn, voltage, None, (cells,), ctx)
         moving = loaded(drawn, self._load)
@@ -428,6 +428,12 @@ def _broadcasts(shape: Sequence[int], cells: Sequence[int]) -> bool:
     return aligned is not None and all(
         size in {1, to} for size, to in zip(shape, aligned, strict=True)
     )
+
+
+def _context(voltage: Tensor, seed: int) -> Context:
+    """What devices are told: states begin in the dtype of the waveform."""
+    random = Stream(seed).child("simulate")
+    return Context(random=random, torch_device=voltage.device, dtype=voltage.dtype)
 
 
 def _first_state(

@@ -34,12 +34,12 @@ def filled(shape: Sequence[int], value: Parameter, ctx: Context) -> Tensor:
     Args:
         shape: of the cells.
         value: a number, or a tensor [*shape].
-        ctx: tells the torch device.
+        ctx: tells the torch device and the dtype.
 
     Returns:
         [1, *shape].
     """
-    return torch.zeros(1, *shape, device=ctx.torch_device) + value
+    return torch.zeros(1, *shape, dtype=ctx.dtype, device=ctx.torch_device) + value
 
 
 def fraction(value: Tensor, start: Parameter, end: Parameter) -> Tensor:
