@@ -130,6 +130,25 @@ def test_counts_that_are_not_there_are_errors():
             projections.filters(matrix, wrong)
 
 
+@pytest.mark.parametrize(
+    "project",
+    [
+        lambda m: projections.filters(m, 2),
+        lambda m: projections.columns(m, 2),
+        lambda m: projections.blocks(m, (2, 2), 1),
+        lambda m: projections.per_column(m, 2),
+        lambda m: projections.sign_fragments(m, 2),
+    ],
+)
+def test_a_matrix_without_groups_is_refused_in_words(project):
+    with pytest.raises(memcore.ShapeError, match=r"\(4, 5\); expected \[groups, .*matrix\[None\]"):
+        project(torch.randn(4, 5))
+    with pytest.raises(ConfigError, match="matrix is a list; expected a tensor"):
+        project([[1.0, 2.0]])
+    with pytest.raises(ConfigError, match="values is a list; expected a tensor"):
+        projections.levels(torch.randn(1, 4, 5), [0.0, 1.0])
+
+
 # -- levels of the cells ---------------------------------------------------------------------------
 
 

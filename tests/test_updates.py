@@ -71,6 +71,12 @@ def each_alike(x, d):
     return x / x.abs().max(), d / d.abs().max()
 
 
+def test_vectors_without_groups_are_refused_in_words():
+    x, d = torch.rand(3, 1, 4), torch.rand(3, 2)
+    with pytest.raises(memcore.ShapeError, match=r"^d has shape \(3, 2\); .*d\.unsqueeze\(1\)"):
+        trains(x, d, 0.1, 0.01)
+
+
 @pytest.mark.parametrize("length_management", [True, False])
 @pytest.mark.parametrize(
     ("update_management", "alike"), [(True, False), (True, True), (False, True)]

@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memcore import _check
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 Projection = Callable[[Tensor], Tensor]
 
 
 def filters(matrix: Tensor, keep: int) -> Tensor:
     """Keep the `keep` filters of the largest norm in each group, and clear the others."""
-    return matrix * _largest(matrix.square().sum(2), keep, "filters").unsqueeze(2)
+    norms = _checked(matrix).square().sum(2)
+    return matrix * _largest(norms, keep, "filters").unsqueeze(2)
 
 
 def columns(matrix: Tensor, keep: int) -> Tensor:
@@ -25,7 +26,8 @@ def columns(matrix: Tensor, keep: int) -> Tensor:
 
     An input is one word line: one channel at one position of a kernel.
     """
-    return matrix * _largest(matrix.square().sum(1), keep, "inputs").unsqueeze(1)
+    norms = _checked(matrix).square().sum(1)
+    return matrix * _largest(norms, keep, "inputs").unsqueeze(1)
 
 
 def blocks(matrix: Tensor, shape: tuple[int, int], keep: int) -> Tensor:
@@ -36,7 +38,7 @@ def blocks(matrix: Tensor, shape: tuple[int, int], keep: int) -> Tensor:
         shape: outputs and inputs of a block; blocks at the ends may be smaller.
         keep: number of blocks.
     """
-    padded, (rows, cols) = _padded(matrix, shape)
+    padded, (rows, cols) = _padded(_checked(matrix), shape)
     tiles = padded.reshape(-1, rows, shape[0], cols, shape[1])
     mask = _largest(tiles.square().sum((2, 4)).flatten(1), keep, "blocks")
     kept = tiles * mask.view(-1, rows, 1, cols, 1)
@@ -54,7 +56,7 @@ def per_column(matrix: Tensor, most: int, rows: int | None = None) -> Tensor:
         most: weights of one bit line that are not zero.
         rows: word lines of one array; None for all in one.
     """
-    pieces = _fragments(matrix, matrix.shape[2] if rows is None else rows)
+    pieces = _fragments(matrix, _checked(matrix).shape[2] if rows is None else rows)
     count = min(_check.integer("most", most, at_least=1), pieces.shape[3])
     kept = pieces.abs().topk(count, dim=3).indices
     mask = torch.zeros_like(pieces, dtype=torch.bool).scatter_(3, kept, True)
@@ -67,7 +69,7 @@ def sign_fragments(matrix: Tensor, size: int) -> Tensor:
     A fragment is `size` neighbouring word lines of one filter (FORMS, which takes the sign of the
     sum instead, and so is not the nearest). Weights of the other sign are cleared.
     """
-    pieces = _fragments(matrix, size)
+    pieces = _fragments(_checked(matrix), size)
     up, down = pieces.clamp(min=0), pieces.clamp(max=0)
     positive = up.square().sum(3, keepdim=True) >= down.square().sum(3, keepdim=True)
     return torch.where(positive, up, down).flatten(2)[..., : matrix.shape[2]]
@@ -80,11 +82,23 @@ def levels(matrix: Tensor, values: Tensor) -> Tensor:
         matrix: [groups, outputs, inputs].
         values: allowed weights, ascending.
     """
+    values = _check.tensor("values", values, "[n]", "weights", any_real=True)
     if values.dim() != 1 or not len(values) or bool((values.diff() < 0).any()):
         raise ConfigError(f"values={values.tolist()}; expected ascending weights")
     middle = (values[1:] + values[:-1]) / 2
     found = values[torch.bucketize(matrix.contiguous(), middle)]
     return torch.where(matrix == 0, matrix, found)
+
+
+def _checked(matrix: Tensor) -> Tensor:
+    """The matrix, which has groups."""
+    _check.tensor("matrix", matrix, "[groups, outputs, inputs]", "weights")
+    if matrix.dim() != 3:
+        raise ShapeError(
+            f"matrix has shape {tuple(matrix.shape)}; expected [groups, outputs, inputs]: "
+            "matrix[None] is one of a single group"
+        )
+    return matrix
 
 
 def _largest(norms: Tensor, keep: int, what: str) -> Tensor:

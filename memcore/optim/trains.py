@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memcore.errors import ShapeError
 from memcore.ops.coincidences import Lines, coincidences
 from memcore.ops.pulse_trains import Sent
 from memcore.random import Stream
@@ -91,7 +92,7 @@ def trains(
         >>> t.length, (t.rows * t.cols * t.length / 5).round(decimals=3)  # of a mean of 5 and 2.5
         (tensor([[5.]]), tensor([[[-1.0000, -0.5000]]]))
     """
-    x, d = x.detach(), d.detach()
+    x, d = _vectors("x", x, "inputs"), _vectors("d", d, "outputs")
     lr = torch.as_tensor(lr, dtype=x.dtype, device=x.device)
     largest_x, largest_d = x.abs().amax(2), d.abs().amax(2)
     k = lr * largest_x * largest_d / granularity
@@ -110,3 +111,14 @@ def trains(
         wanted=k,
         clipped=k > longest,
     )
+
+
+def _vectors(name: str, value: Tensor, lines: str) -> Tensor:
+    """Values of the lines of each vector, without gradients."""
+    shape = f"[n, groups, {lines}]"
+    if value.dim() != 3:
+        raise ShapeError(
+            f"{name} has shape {tuple(value.shape)}; expected {shape}: "
+            f"{name}.unsqueeze(1) for vectors [n, {lines}] of one group"
+        )
+    return value.detach()
