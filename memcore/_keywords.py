@@ -92,11 +92,18 @@ def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping
         made = function.__name__ == "__init__"
         who = type(args[0]).__name__ if made else function.__name__
         every = signature.parameters.values()
-        named = [p.name for p in every if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        taken = [n for n in named if n not in ("self", "cls") and not n.startswith("_")]
+        either = _public(p.name for p in every if p.kind is p.POSITIONAL_OR_KEYWORD)
+        by_name = _public(p.name for p in every if p.kind is p.KEYWORD_ONLY)
+        taken = [*either, *by_name]
         anything = any(p.kind is p.VAR_KEYWORD for p in every)
         unknown = [] if anything else [key for key in kwargs if key not in taken]
         if unknown:
             return f"{who} has no parameter {shown(unknown[0])}{hint(unknown[0], taken)}"
-        return f"{who}: {error}; expected {who}({', '.join(taken)})"
+        listed = ", ".join([*either, *(["*", *by_name] if by_name else [])])
+        return f"{who}: {error}; expected {who}({listed})"
     return ""
+
+
+def _public(names: Iterable[str]) -> list[str]:
+    """Those names of parameters that a caller gives."""
+    return [name for name in names if name not in ("self", "cls") and not name.startswith("_")]

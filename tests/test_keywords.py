@@ -9,7 +9,18 @@ import pytest
 from torch import nn
 
 import memcore
-from memcore import ArgumentTypeError, circuit, plot, spice, stimuli, study
+from memcore import (
+    ArgumentTypeError,
+    circuit,
+    compression,
+    fitting,
+    optim,
+    plot,
+    sensing,
+    spice,
+    stimuli,
+    study,
+)
 from memcore._keywords import hinted
 
 CONFIG = memcore.CrossbarConfig(device="ideal")
@@ -25,6 +36,8 @@ LINEAR = nn.Linear(2, 2)
             "Vteam has no .*; there are r_on",
         ),
         (lambda: memcore.devices["vteam"](50), "Vteam: too many positional arguments; expected"),
+        (lambda: memcore.devices["mms"](50), r"expected Mms\(\*, r_on, .*\)$"),
+        (lambda: memcore.compensate(LINEAR, 1), r"expected compensate\(model, \*, per, .*\)$"),
         (lambda: memcore.nonidealities["d2d"](sdt=0.1), "has no parameter 'sdt'; .* mean 'std'"),
         (lambda: memcore.CrossbarConfig(device="ideal", adcs=1), "'adcs'; did you mean 'adc'"),
         (memcore.CrossbarConfig, "CrossbarConfig: missing a .* 'device'; expected"),
@@ -45,6 +58,14 @@ LINEAR = nn.Linear(2, 2)
         (lambda: plot.hysteresis(1, axs=1), "hysteresis has no parameter 'axs'"),
         (lambda: spice.netlist(1, fil=1), "netlist has no parameter 'fil'"),
         (lambda: study.load("x", y=1), "load has no parameter 'y'"),
+        (
+            lambda: fitting.IVData.from_csv("x.csv"),
+            r"'columns'; expected from_csv\(path, \*, ",
+        ),
+        (lambda: fitting.PulseData(counts=1), "PulseData has no .* did you mean 'count'"),
+        (lambda: optim.trains(1, 2, 3), r"'granularity'; expected trains\(x, d, lr, granularity"),
+        (lambda: compression.kmeans(1, k=3), "kmeans has no parameter 'k'"),
+        (sensing.midpoints, "midpoints: missing"),
     ],
 )
 def test_argument_that_a_call_does_not_take_is_named(call, message):
@@ -56,7 +77,7 @@ def test_argument_that_a_call_does_not_take_is_named(call, message):
 def faces():
     """All functions and classes that can be called, by the names under which they are public."""
     names = {f"memcore.{name}": getattr(memcore, name) for name in memcore._LAZY}
-    for room in (circuit, plot, spice):
+    for room in (circuit, compression, fitting, optim, plot, sensing, spice):
         names |= {f"{room.__name__}.{name}": getattr(room, name) for name in room.__all__}
     for name in ("sine", "triangle", "pulse_train", "ltp_ltd", "staircase"):
         names[f"memcore.stimuli.{name}"] = getattr(stimuli, name)

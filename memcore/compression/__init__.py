@@ -3,6 +3,7 @@
 Passes are plugins of the registry `memcore.compressions`; `memcore.compress` runs them.
 """
 
+from memcore._keywords import hint_all
 from memcore.compression import projections
 from memcore.compression.books import kmeans, nearest
 from memcore.compression.collected import inputs_of_layers
@@ -44,3 +45,5 @@ __all__ = [
     "without_unused",
     "write_matrix",
 ]
+
+hint_all(globals(), __all__)

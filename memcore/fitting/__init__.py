@@ -1,5 +1,6 @@
 """Fitting device models to measurements: the arguments and the result of `memcore.fit`."""
 
+from memcore._keywords import hint_all
 from memcore.fitting import curves
 from memcore.fitting.ageing import Retaining
 from memcore.fitting.device_records import IVCurve, Records, load_records
@@ -39,3 +40,5 @@ __all__ = [
     "load_records",
     "read_table",
 ]
+
+hint_all(globals(), __all__)

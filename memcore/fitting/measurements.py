@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._keywords import hinted
 from memcore._tensor import as_tensor
 from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ArgumentTypeError, ConfigError
@@ -94,6 +95,7 @@ class IVData:
         return _tensor(self.current)
 
     @classmethod
+    @hinted
     def from_csv(
         cls,
         path: str | Path,
@@ -187,6 +189,7 @@ class PulseData:
         return _tensor(self.conductance)
 
     @classmethod
+    @hinted
     def from_csv(
         cls,
         path: str | Path,

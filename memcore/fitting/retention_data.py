@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from memcore._keywords import hinted
 from memcore.errors import ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import require_siemens, settle
@@ -63,6 +64,7 @@ class RetentionData:
             object.__setattr__(self, name, getattr(self, name)[order])
 
     @classmethod
+    @hinted
     def from_csv(
         cls,
         path: str | Path,

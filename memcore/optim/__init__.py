@@ -1,5 +1,6 @@
 """Training in place: pulses on the cells of a converted network, by an update rule."""
 
+from memcore._keywords import hint_all
 from memcore.ops.counted_products import counted_products
 from memcore.optim.cells import PulsedCells
 from memcore.optim.granularity import granularity
@@ -19,3 +20,5 @@ __all__ = [
     "granularity",
     "trains",
 ]
+
+hint_all(globals(), __all__)

@@ -6,6 +6,7 @@ Examples:
     tensor(True)
 """
 
+from memcore._keywords import hint_all
 from memcore.sensing.amplifier import midpoints
 from memcore.sensing.convolution import sensing_table
 from memcore.sensing.product import sensed_product
@@ -13,3 +14,5 @@ from memcore.sensing.sampled import sampled_sums
 from memcore.sensing.table import SumTable
 
 __all__ = ["SumTable", "midpoints", "sampled_sums", "sensed_product", "sensing_table"]
+
+hint_all(globals(), __all__)
