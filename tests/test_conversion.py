@@ -522,6 +522,16 @@ def test_calibrating_nothing_warns(config):
         memcore.calibrate(model, X)
 
 
+@pytest.mark.filterwarnings("ignore:no layer has a converter:memcore.NoEffectWarning")
+def test_calibration_looks_at_ranges_that_are_all_fixed():
+    adc = {"name": "uniform", "full_scale": 5e-7}
+    model = memcore.convert(network().eval(), CONVERTERS.replace(dac=None, adc=adc))
+    reads = model[0].crossbar.reads.clone()
+    with pytest.warns(memcore.SaturationWarning, match=r"the ADC of [03] clips \d+"):
+        memcore.calibrate(model, X)
+    assert torch.equal(model[0].crossbar.reads, reads)
+
+
 @pytest.mark.parametrize("job", ["convert", "calibrate", "program", "age", "first batch"])
 def test_what_happens_in_inference_mode_does_not_prevent_training(job):
     config = CONVERTERS.replace(nonidealities=[Loss()])

@@ -7,7 +7,7 @@ from memcore._text import some
 from memcore.crossbar.calibrated import Calibrated
 from memcore.errors import ConfigError, NoEffectWarning, warn
 from memcore.nn.bypass import warn_of_bypass, watched
-from memcore.nn.clipping import warn_of_clipping
+from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Batches, Forward, again, batches, run
 from memcore.nn.matrix import Matrix
 from memcore.nn.verbs import evaluating
@@ -44,6 +44,7 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
             "no layer has a converter with a range to calibrate; calibrate() had no effect",
             NoEffectWarning,
         )
+        _look_at_fixed(model, inputs, forward)
         return
     inputs = again(inputs)
     reads = [matrix.crossbar.reads.clone() for matrix in every]
@@ -60,6 +61,18 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
     unseen = _unseen(model)
     _warn_of_unseen(unseen)
     warn_of_bypass(name for name in past if name not in unseen)
+    warn_of_clipping(model, fixed=True)
+
+
+def _look_at_fixed(model: nn.Module, inputs: Batches, forward: Forward | None) -> None:
+    """Warn of fixed ranges that these inputs exceed, where there are no others."""
+
+    def work() -> None:
+        for batch in batches(model, inputs, forward):
+            run(model, batch, forward)
+
+    with evaluating(model):
+        clipped(model, work)
     warn_of_clipping(model, fixed=True)
 
 
