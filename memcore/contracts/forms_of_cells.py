@@ -86,7 +86,7 @@ def held_by_share(draw: Tensor, shares: Sequence[tuple[float, Parameter]]) -> Te
     Returns:
         S, NaN for cells that are not held, of the shape of `draw`.
     """
-    levels = [(share, as_tensor(level)) for share, level in shares if share]
+    levels = [(share, as_tensor(level, draw.dtype)) for share, level in shares if share]
     return shared_out(draw, levels) if levels else torch.full_like(draw, torch.nan)
 
 

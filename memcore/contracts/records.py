@@ -31,7 +31,8 @@ class Context:
         writes: how often the arrays were programmed before. What a rewrite draws anew comes from
             `ctx.random.child("write", ctx.writes)`, what stays for life from `ctx.random`.
         torch_device: where tensors that are drawn belong.
-        dtype: of the calculation, in which states are made from numbers.
+        dtype: of the calculation, in which states and levels are made from numbers; float64 where
+            cells or waveforms are, else float32.
         tile: word lines and bit lines of one array, told to mappers; None for one array as large as
             needed.
         lines: the bit lines that a converter is bound for, for one that says that it `differs`;

@@ -74,6 +74,7 @@ class Cells(nn.Module):
         name: qualified name of the matrix, for messages.
         device: where the cells are simulated.
         packing: how many groups of the matrix have an array in common.
+        dtype: of the weights, which plugins calculate in if it has more bits than float32.
     """
 
     effects: Effects | LaneEffects
@@ -101,8 +102,10 @@ class Cells(nn.Module):
         name: str,
         device: torch.device,
         packing: Packing | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        self._dtype = dtype
         self.config = config
         self.packing = Packing() if packing is None else packing
         self.name = name
@@ -129,8 +132,15 @@ class Cells(nn.Module):
             temperature=self.config.temperature,
             writes=int(self.writes) if writes is None else writes,
             torch_device=self.writes.device,
+            dtype=self._precision,
             tile=self.config.tile,
         )
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """Of what is calculated for the cells, of which fewer bits may be kept."""
+        gain = self._buffers.get("gain")  # there once they are written, and moved with the network
+        return torch.promote_types(self._dtype if gain is None else gain.dtype, torch.float32)
 
     @property
     def conductance(self) -> Tensor:

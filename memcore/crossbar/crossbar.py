@@ -172,7 +172,7 @@ class Crossbar(nn.Module):
         self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
         told = Context(random=random, tile=config.tile)
         self.packing = Packing.of(config, tuple(weight.shape), told, constant)
-        self.cells = Cells(config, random, name, weight.device, self.packing)
+        self.cells = Cells(config, random, name, weight.device, self.packing, weight.dtype)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         self.numbering = Numbering(self._lock)
         self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]

@@ -97,6 +97,7 @@ class Imagination:
             random=random,
             temperature=self._config.temperature,
             torch_device=matrix.device,
+            dtype=torch.promote_types(matrix.dtype, torch.float32),
             tile=self._config.tile,
         )
         writing = self._stepwise.writing(matrix, ctx)

@@ -205,7 +205,8 @@ class Rehearsing:
             if in_order is not None:
                 return in_order
         random = programmed.random if is_this else drawn
-        cells = Cells(self._config, random, programmed.name, matrix.device, programmed.packing)
+        placed = matrix.device, programmed.packing, matrix.dtype
+        cells = Cells(self._config, random, programmed.name, *placed)
         if is_this:
             cells.effects = programmed.effects  # what is decided for life stays
             cells.order = programmed.tiling.order

@@ -94,7 +94,8 @@ class Wear(NonIdeality):
 
     def bind(self, array: ArrayInfo, ctx: Context) -> "Worn":
         at = torch.tensor(ctx.temperature, dtype=torch.float64, device="cpu")
-        slopes = self.exponents(at) * torch.tensor([self.p3_lrs, self.p3_hrs], device="cpu")
+        p3 = torch.tensor([self.p3_lrs, self.p3_hrs], dtype=at.dtype, device="cpu")
+        slopes = self.exponents(at) * p3
         if self.mode == "gradual" and not bool(slopes.any()):
             warnings.warn(
                 f"{type(self).__name__}: p3 (p1 s + p2 T_c) is 0 for LRS and HRS, so that gradual "
@@ -142,7 +143,8 @@ class Worn(Aging):
         super().__init__()
         self.wear, self.temperature, self.slopes = wear, ctx.temperature, slopes
         low, high = (
-            torch.as_tensor(g, device=ctx.torch_device) for g in array.device.conductance_range()
+            torch.as_tensor(g, dtype=ctx.dtype, device=ctx.torch_device)
+            for g in array.device.conductance_range()
         )
         middle = (low * high).sqrt()
         stable = middle if wear.stable is None else torch.full_like(middle, 1 / wear.stable)

@@ -93,10 +93,10 @@ class Drift(NonIdeality):
         ends = {"lowest": low, "highest": high, "middle": 0.5 * (low + high)}
         device = ctx.torch_device
         if self.towards != "random":
-            return torch.tensor(ends[self.towards or "lowest"], device=device)
+            return torch.tensor(ends[self.towards or "lowest"], dtype=ctx.dtype, device=device)
         draw = ctx.random.child("towards").uniform(array.shape, device=device)
         third = (3 * draw).floor().long().clamp(max=2)
-        return torch.tensor([low, math.nan, high], device=device)[third]
+        return torch.tensor([low, math.nan, high], dtype=ctx.dtype, device=device)[third]
 
 
 class _PowerLaw(Aging):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from memcore import ArrayInfo, Context, NonIdeality, Stage, parameter
 from memcore.modelling import CellStep, Nearest, NearestLevel
+from memcore_plugins._tensor import as_tensor
 
 #: Beyond so many, single precision does not tell one level from the next one.
 _COUNTED = 1 << 20
@@ -34,11 +35,12 @@ class FiniteStates(NonIdeality):
     neutral: ClassVar = {"states": 1 << 24}
 
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
-        del ctx
         lowest, highest = array.device.conductance_range()
-        if self.uniform_in == "resistance":
-            return NearestLevel(1 / lowest, 1 / highest, self.states, inverse=True)
-        return NearestLevel(lowest, highest, self.states)
+        is_inverse = self.uniform_in == "resistance"
+        if is_inverse:
+            lowest, highest = 1 / lowest, 1 / highest
+        ends = as_tensor(lowest, ctx.dtype), as_tensor(highest, ctx.dtype)
+        return NearestLevel(*ends, self.states, inverse=is_inverse)
 
     def steps(self, array: ArrayInfo, ctx: Context) -> tuple[CellStep, ...] | None:
         del ctx

@@ -73,8 +73,9 @@ class ReadDisturb(NonIdeality):
     def bind(self, array: ArrayInfo, ctx: Context) -> nn.Module:
         if self.rate is not None:
             low, high = array.device.conductance_range()
-            end = torch.as_tensor(high if self.towards == "lrs" else low, device=ctx.torch_device)
-            return _Relaxing(end.clone(), self.rate)
+            end = high if self.towards == "lrs" else low
+            to = torch.as_tensor(end, dtype=ctx.dtype, device=ctx.torch_device)
+            return _Relaxing(to.clone(), self.rate)
         voltage = array.read_voltage if self.voltage is None else self.voltage
         self._warn_if_nothing_moves(voltage, array, ctx)
         return _Pulsed(array.device, voltage, self.duration, ctx)

@@ -49,7 +49,7 @@ class StuckAt(NonIdeality):
             )
 
     def stuck_cells(self, array: ArrayInfo, ctx: Context) -> Tensor:
-        draw = ctx.random.uniform(array.shape, device=ctx.torch_device)
+        draw = ctx.random.uniform(array.shape, device=ctx.torch_device).to(ctx.dtype)
         lowest, highest = array.device.conductance_range()
         shares = [(self.p_lrs, highest), (self.p_hrs, lowest)]
         if self.conductance is not None:
