@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import gc
 import importlib
 import importlib.util
 import os
@@ -74,6 +75,19 @@ def pytest_runtest_teardown() -> Generator[None, Any, Any]:
     return result
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file without a kernel where only tests with one are asked for."""
+    asked = config.getoption("markexpr").startswith("kernel and ")
+    is_file = collection_path.match("test_*.py")
+    return True if asked and is_file and not names_a_kernel(collection_path) else None
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of files that name what those rooms hold."""
     for item in items:
@@ -86,9 +100,7 @@ def names_a_kernel(path: Path) -> bool:
     """Whether a test file is about draws or arrays, or names what a kernel's room holds."""
     if path.stem.startswith(AROUND) or path.parent.name == "systems":
         return False
-    homes = {**memcore._LAZY, **memcore._MODULES}
-    public = {name for name, home in homes.items() if f"memcore.{home}".startswith(KERNEL_ROOMS)}
-    on_arrays = {name for kind in ARRAY_PLUGINS for name in memcore.registries()[kind]}
+    public, on_arrays = kernel_names()
     plugin = path.parent.name == "plugins" and path.stem.removeprefix("test_") in on_arrays
     if path.parent.name == "native" or path.stem in DRAWS or plugin:
         return True
@@ -103,6 +115,14 @@ def names_a_kernel(path: Path) -> bool:
             ):
                 return True
     return False
+
+
+@functools.cache
+def kernel_names() -> tuple[set[str], set[str]]:
+    """Public names of those rooms, and plugins that act on arrays."""
+    homes = {**memcore._LAZY, **memcore._MODULES}
+    public = {name for name, home in homes.items() if f"memcore.{home}".startswith(KERNEL_ROOMS)}
+    return public, {name for kind in ARRAY_PLUGINS for name in memcore.registries()[kind]}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Who may import whom, read from the sources; and lists that must be true."""
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -69,8 +70,9 @@ LIGHT = (
 )
 
 
+@functools.cache
 def sources(folder: Path, package: str) -> dict[str, ast.Module]:
-    """The parsed modules of a package by name."""
+    """The parsed modules of a package by name, read when a test asks."""
     found = {}
     for path in sorted((folder / package).rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
@@ -79,9 +81,13 @@ def sources(folder: Path, package: str) -> dict[str, ast.Module]:
     return found
 
 
-CORE = sources(ROOT, "memcore")
-BUNDLED = sources(PLUGINS, "memcore_plugins")
-EXAMPLE = sources(PLUGINS / "example" / "src", "memcore_example")
+CORE = (ROOT, "memcore")
+BUNDLED = (PLUGINS, "memcore_plugins")
+EXAMPLE = (PLUGINS / "example" / "src", "memcore_example")
+
+
+def core() -> dict[str, ast.Module]:
+    return sources(*CORE)
 
 
 def statements(
@@ -115,7 +121,10 @@ def imported(nodes: Iterator[ast.AST], known: dict[str, ast.Module]) -> Iterator
                 yield deeper if deeper in known else str(node.module)
 
 
-GRAPH = {name: set(imported(on_import(tree), CORE)) for name, tree in CORE.items()}
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """What an import of each module imports."""
+    return {name: set(imported(on_import(tree), core())) for name, tree in core().items()}
 
 
 def reached(start: str) -> set[str]:
@@ -128,19 +137,21 @@ def reached(start: str) -> set[str]:
         for ancestor in (".".join(parts[: n + 1]) for n in range(len(parts))):
             if ancestor not in found:
                 found.add(ancestor)
-                todo += GRAPH.get(ancestor, ())
+                todo += graph().get(ancestor, ())
     return found
 
 
-#: All imports, those inside functions too, less what is for type checkers alone.
-EVERYWHERE = {
-    name: {
-        dep
-        for dep in imported(statements(tree, for_types=False), CORE)
-        if dep.startswith("memcore")
+@functools.cache
+def everywhere() -> dict[str, set[str]]:
+    """All imports, those inside functions too, less what is for type checkers alone."""
+    return {
+        name: {
+            dep
+            for dep in imported(statements(tree, for_types=False), core())
+            if dep.startswith("memcore")
+        }
+        for name, tree in core().items()
     }
-    for name, tree in CORE.items()
-}
 
 
 #: Imports for type checkers alone that no rule below allows, and why each has to be.
@@ -154,15 +165,19 @@ TYPES_ONLY = {
     # A product may say which circuit stands behind it; solving it is nothing for contracts.
     ("memcore.contracts.product", "memcore.circuit.array"),
 }
-#: All imports, those for type checkers too, but for these.
-TYPES_TOO = {
-    name: {
-        dep
-        for dep in imported(statements(tree), CORE)
-        if dep.startswith("memcore") and (name, dep) not in TYPES_ONLY
+
+
+@functools.cache
+def types_too() -> dict[str, set[str]]:
+    """All imports, those for type checkers too, but for these."""
+    return {
+        name: {
+            dep
+            for dep in imported(statements(tree), core())
+            if dep.startswith("memcore") and (name, dep) not in TYPES_ONLY
+        }
+        for name, tree in core().items()
     }
-    for name, tree in CORE.items()
-}
 
 
 def room(name: str) -> int:
@@ -174,15 +189,15 @@ def room(name: str) -> int:
 
 
 def test_every_module_has_a_room():
-    flat = {name for name in CORE if name.count(".") == 1} | {"memcore"}
+    flat = {name for name in core() if name.count(".") == 1} | {"memcore"}
     assert set(ROOMS) == flat
 
 
 def test_imports_have_no_cycle():
-    graph = {name: deps & TYPES_TOO.keys() for name, deps in TYPES_TOO.items()}
+    inside = {name: deps & types_too().keys() for name, deps in types_too().items()}
     # A package's face lists its modules; they never look at it (the next test).
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(inside).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
@@ -190,7 +205,7 @@ def test_imports_have_no_cycle():
 def test_no_import_runs_upward():
     wrong = [
         f"{name} imports {dep}"
-        for name, deps in TYPES_TOO.items()
+        for name, deps in types_too().items()
         for dep in deps
         if room(dep) > room(name)
     ]
@@ -199,15 +214,15 @@ def test_no_import_runs_upward():
 
 def test_what_is_imported_for_types_alone_is_imported_nowhere_else():
     for name, dep in TYPES_ONLY:
-        assert dep not in EVERYWHERE[name]
-        assert dep in set(imported(statements(CORE[name]), CORE))
+        assert dep not in everywhere()[name]
+        assert dep in set(imported(statements(core()[name]), core()))
 
 
 def test_no_module_is_imported_by_name():
     # What a string names escapes every test above; the face of the package alone is lazy.
     wrong = [
         name
-        for name, tree in CORE.items()
+        for name, tree in core().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).endswith("import_module")
@@ -232,8 +247,8 @@ def test_import_of_the_package_takes_nothing_that_only_mistakes_need():
 def test_core_never_imports_its_plugins():
     wrong = [
         name
-        for name, tree in CORE.items()
-        for module in imported(statements(tree), CORE)
+        for name, tree in core().items()
+        for module in imported(statements(tree), core())
         if module.partition(".")[0] == "memcore_plugins"
     ]
     assert wrong == []
@@ -242,7 +257,7 @@ def test_core_never_imports_its_plugins():
 def test_core_does_not_need_the_conformance_kit():
     wrong = [
         name
-        for name, deps in GRAPH.items()
+        for name, deps in graph().items()
         if not name.startswith("memcore.testing")
         and any(module.startswith("memcore.testing") for module in deps)
     ]
@@ -252,8 +267,8 @@ def test_core_does_not_need_the_conformance_kit():
 def test_native_modules_are_loaded_in_one_place():
     wrong = [
         name
-        for name, tree in CORE.items()
-        for module in imported(statements(tree), CORE)
+        for name, tree in core().items()
+        for module in imported(statements(tree), core())
         if module in ("memcore._cpu", "memcore._cuda")
     ]
     assert wrong == []
@@ -267,10 +282,10 @@ PUBLIC_FACES = {
 }
 
 
-@pytest.mark.parametrize("trees", [BUNDLED, EXAMPLE], ids=["bundled", "example"])
-def test_plugins_import_only_what_everybody_may(trees):
+@pytest.mark.parametrize("plugins", [BUNDLED, EXAMPLE], ids=["bundled", "example"])
+def test_plugins_import_only_what_everybody_may(plugins):
     wrong = []
-    for name, tree in trees.items():
+    for name, tree in sources(*plugins).items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -295,7 +310,7 @@ def test_every_layer_of_memcore_has_an_entry_point():
     declared = set(PROJECT["entry-points"]["memcore.layers"].values())
     classes = {
         f"{name}:{node.name}"
-        for name, tree in CORE.items()
+        for name, tree in core().items()
         if name.startswith("memcore.nn.")
         for node in tree.body
         if isinstance(node, ast.ClassDef)
@@ -335,7 +350,7 @@ def test_an_entry_point_is_named_like_its_file():
         for name, target in entries.items():
             module = f"{folder(kind)}.{name}"
             assert target.startswith(f"{module}:"), target
-            tree = {**CORE, **BUNDLED}[module]
+            tree = {**core(), **sources(*BUNDLED)}[module]
             classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
             assert target.partition(":")[2] in classes, target
 
@@ -347,7 +362,7 @@ def test_no_folder_of_plugins_is_without_a_registry():
 
 def test_no_module_bears_the_name_of_a_public_object():
     # `import memcore.convert` would replace the function `memcore.convert` on the package.
-    modules = {name.partition(".")[2] for name in CORE if name.count(".") == 1}
+    modules = {name.partition(".")[2] for name in core() if name.count(".") == 1}
     taken = {name for name in modules & set(memcore.__all__) if name not in memcore._MODULES}
     assert taken == set()
 
@@ -385,7 +400,7 @@ def test_what_calls_a_kernel_is_tested_without_one(kernel_rooms):
     # Looks at the native modules or at an operator: memcore.random is compared bit for bit.
     callers = {
         name
-        for name, deps in EVERYWHERE.items()
+        for name, deps in everywhere().items()
         if any(dep == "memcore.native" or dep.startswith("memcore.ops") for dep in deps)
     }
     told_apart = ("memcore.random", "memcore.cli.main", "memcore.testing.pytest_plugin")
@@ -431,7 +446,7 @@ def test_operators_make_tensors_on_a_device_that_they_name():
     """Under `torch.set_default_device` kernels would else get addresses on that device."""
     strangers = [
         f"{name}:{node.lineno}"
-        for name, tree in CORE.items()
+        for name, tree in core().items()
         if name.startswith("memcore.ops")
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)

@@ -1,6 +1,7 @@
 """One family of errors with one grammar, read from the sources."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,13 @@ PROTOCOLS = {
 }
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for folder in ("memcore", "plugins/memcore_plugins", "plugins/example/src"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
+    folders = ("memcore", "plugins/memcore_plugins", "plugins/example/src")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    names = (path.relative_to(ROOT).as_posix() for path in paths)
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
+    return tuple(zip(names, trees, strict=True))
 
 
 def is_kept(exception: ast.expr) -> bool:
@@ -61,11 +64,14 @@ def said(exception: ast.expr) -> str:
     )
 
 
-MESSAGES = [
-    (f"{file}:{line}", said(exception))
-    for file, tree in sources()
-    for line, exception, _ in raised(tree)
-]
+@functools.cache
+def messages() -> tuple[tuple[str, str], ...]:
+    """Where errors are raised, and what they say; read when a test asks."""
+    return tuple(
+        (f"{file}:{line}", said(exception))
+        for file, tree in sources()
+        for line, exception, _ in raised(tree)
+    )
 
 
 def test_every_error_on_purpose_is_of_the_family():
@@ -98,7 +104,7 @@ def test_every_error_is_public_and_says_what_it_means(name):
 
 
 def test_messages_say_what_was_expected_after_a_semicolon():
-    wrong = [f"{where}: {text}" for where, text in MESSAGES if re.search("[,:] expected ", text)]
+    wrong = [f"{where}: {text}" for where, text in messages() if re.search("[,:] expected ", text)]
     assert wrong == []
 
 
@@ -109,10 +115,10 @@ def test_messages_start_in_lower_case_and_end_without_a_full_stop():
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
-    first = {text: re.split(r"\W", text, maxsplit=1)[0] for _, text in MESSAGES}
+    first = {text: re.split(r"\W", text, maxsplit=1)[0] for _, text in messages()}
     wrong = [
         f"{where}: {text}"
-        for where, text in MESSAGES
+        for where, text in messages()
         if re.search(r"(?<!\.)\.$", text) or (first[text].istitle() and first[text] not in classes)
     ]
     assert wrong == []

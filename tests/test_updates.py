@@ -34,12 +34,15 @@ class SoftBounds:
     def pulse(self, up, down, slots=None):
         self.sent += up + down
         for count, sign in ((up, 1), (down, -1)):
-            left = count.clone()
-            while bool((left > 0).any()):
-                noise = 1 + self._c2c * torch.randn(self.shape, generator=self._random)
-                step = self.granularity * noise * ((1 - sign * self._w) if self._soft else 1)
-                self._w = torch.where(left > 0, (self._w + sign * step).clamp(-1, 1), self._w)
-                left = left - 1
+            # At once, what torch draws is what it draws one by one.
+            for number, step in enumerate(sign * self._steps(int(count.max()))):
+                left = (1 - self._w if sign > 0 else 1 + self._w) if self._soft else 1
+                moved = (step * left).add_(self._w).clamp_(-1, 1)
+                self._w = torch.where(count > number, moved, self._w)
+
+    def _steps(self, most):
+        noise = torch.randn((most, *self.shape), generator=self._random)
+        return noise.mul_(self._c2c).add_(1).mul_(self.granularity)
 
     def read(self, x):
         return torch.einsum("ngi,goi->ngo", x, self.w)
