@@ -5,7 +5,8 @@ in closed form: a slowing motion grows logarithmically, a runaway reaches the en
 after a finite time. No step is too long, no rate too large, and powers never overflow.
 
 What only some cells need stands in the arms of a `torch.where`, which `simulate` runs only where a
-cell needs it: those that rest or are at the end of their window cost next to nothing.
+cell needs it: those that rest or are at the end of their window cost next to nothing. Elsewhere the
+sub-steps end where no cell needs another one.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from memcore._tensor import may_decide
 from memcore.modelling.state import log
 
 #: How far ahead the slope of the logarithm of the rate is taken, beyond its rounding errors.
@@ -66,6 +68,7 @@ def advance(
     at_end = ((direction < 0) & (x <= 0)) | ((direction > 0) & (x >= 1))
     still = at_end | (direction == 0) | rests(x)
     left, moving = torch.full_like(x, substeps), x
+    may_end = may_decide(x, direction)
     for _ in range(2 * substeps - 1):
         here, active = log_rate(x), left > 0
         slope = (log_rate(x + direction * near) - here) * (1 / near)
@@ -81,8 +84,12 @@ def advance(
         moving = torch.where(active, origin, moving)
         x = torch.where(active, (x + direction * path).clamp(0, 1), x)
         left = torch.where(active, left - share * needed, left)
-    moved = torch.where(rests(x), _border(rests, moving, x), x)
-    return torch.where(still, begin, moved)
+        if may_end and not bool(((left > 0) & ~still).any()):
+            break
+    resting = rests(x)
+    if not may_end or bool((resting & ~still).any()):
+        x = torch.where(resting, _border(rests, moving, x), x)
+    return torch.where(still, begin, x)
 
 
 def _border(rests: Callable[[Tensor], Tensor], moving: Tensor, resting: Tensor) -> Tensor:

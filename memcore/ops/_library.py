@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.utils._device import DeviceContext
 
 from memcore import native
+from memcore._tensor import is_followed
 from memcore.ops.checks import require_dense
 from memcore.ops.mapped import Rule
 
@@ -73,7 +73,7 @@ def is_plain(tensor: torch.Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or type(tensor) is not torch.Tensor:
         return False
-    return lies_plain(tensor) and not _is_followed()
+    return lies_plain(tensor) and not is_followed()
 
 
 def lies_plain(tensor: torch.Tensor) -> bool:
@@ -87,7 +87,7 @@ def fits_cuda(*tensors: torch.Tensor) -> bool:
     Nobody follows what is computed, as `is_plain` says it, and all are dense float32 with numbers
     in the memory of one GPU.
     """
-    if torch.compiler.is_compiling() or _is_followed() or native.cuda() is None:
+    if torch.compiler.is_compiling() or is_followed() or native.cuda() is None:
         return False
     device = tensors[0].device
     return device.type == "cuda" and all(
@@ -104,20 +104,6 @@ def _is_dense(tensor: torch.Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_neg()
         and tensor.is_contiguous()
-    )
-
-
-def _is_followed() -> bool:
-    """Whether a mode, a transform or a tracer sees what is computed.
-
-    A default device is a mode too, which says only where new tensors are.
-    """
-    depth = torch._C._len_torch_function_stack()
-    return bool(
-        torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._get_tracing_state() is not None
-        or any(type(torch._C._get_function_stack_at(k)) is not DeviceContext for k in range(depth))
     )
 
 

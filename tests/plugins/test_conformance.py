@@ -59,10 +59,14 @@ def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
 
 
 def code_path(plugin: Contract | type[Layer]) -> tuple[object, ...]:
-    """What decides which code runs: the class and the parameters that are no numbers."""
+    """What decides which code runs: the class and the parameters that are no numbers.
+
+    Nor is it a number of sub-steps, which tells how often the same code runs.
+    """
     if isinstance(plugin, type):
         return (plugin,)
-    values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
+    names = (field.name for field in dataclasses.fields(plugin) if field.name != "substeps")
+    values = (getattr(plugin, name) for name in names)
     return (type(plugin), *(value for value in values if not isinstance(value, float)))
 
 
