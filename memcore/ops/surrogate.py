@@ -1,5 +1,6 @@
 """Straight-through gradients: one value goes forward, another takes the gradient."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,9 +18,19 @@ Drive = Callable[[Tensor], Tensor]
 
 
 def for_training(function: Callable[P, R]) -> Callable[P, R]:
-    """Run without gradients, and make tensors that training may use even in inference mode."""
+    """Run without gradients, and make tensors that training may use even in inference mode.
+
+    Where that is so already, in a function that such a one calls say, it costs next to nothing.
+    """
     normal: Callable[[Callable[P, R]], Callable[P, R]] = torch.inference_mode(False)
-    return normal(torch.no_grad()(function))
+    aside = normal(torch.no_grad()(function))
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        is_aside = not (torch.is_grad_enabled() or torch.is_inference_mode_enabled())
+        return (function if is_aside else aside)(*args, **kwargs)
+
+    return run
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -91,6 +91,8 @@ class Trainer(nn.Module):
 
     def _age_beside(self) -> None:
         """Let the time that passed for the network's arrays pass for those that it never reads."""
+        if not self._unread:
+            return
         for temperature, seconds, *_ in self.slow.crossbar.cells.clock.segments.tolist():
             for cells in self._unread:
                 cells.crossbar.cells.clock.advance(temperature, seconds=seconds)
