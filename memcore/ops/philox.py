@@ -105,9 +105,9 @@ def _empty_bool(
 
 
 def _multiply(a: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of a * m, in int64 without overflow."""
-    high, low = a * (m >> 16), a * (m & 0xFFFF)
-    return (high + (low >> 16)) >> 16, (low + ((high & 0xFFFF) << 16)) & _MASK
+    """High and low 32 bits of a * m, whose 64 bits int64 holds, with whatever sign."""
+    product = a * m
+    return (product >> 32) & _MASK, product & _MASK
 
 
 def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: int) -> Tensor:
