@@ -59,14 +59,10 @@ def bundled() -> Iterator[tuple[str, str, Contract | type[Layer]]]:
 
 
 def code_path(plugin: Contract | type[Layer]) -> tuple[object, ...]:
-    """What decides which code runs: the class and the parameters that are no numbers.
-
-    Nor is it a number of sub-steps, which tells how often the same code runs.
-    """
+    """What decides which code runs: the class and the parameters that are no numbers."""
     if isinstance(plugin, type):
         return (plugin,)
-    names = (field.name for field in dataclasses.fields(plugin) if field.name != "substeps")
-    values = (getattr(plugin, name) for name in names)
+    values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
     return (type(plugin), *(value for value in values if not isinstance(value, float)))
 
 

@@ -139,8 +139,6 @@ def test_devices_pickle(device):
 def test_a_step_is_one_graph(name, ctx):
     torch.compiler.reset()  # else the graphs of the same step that others compiled count
     device = memcore.devices[name]()
-    if hasattr(device, "substeps"):  # each is traced; test_conformance.py compiles all of them
-        device = dataclasses.replace(device, substeps=2)
     state, voltage = window(device, dtype=torch.float32), torch.linspace(-1, 1, 9)
 
     @torch.compile(fullgraph=True, backend="eager")
