@@ -62,7 +62,7 @@ def test_a_training_keeps_a_weight_and_the_state_of_its_cells(mapper, most):
 @pytest.mark.filterwarnings("ignore:programmer='direct' sends no pulses")  # before the training
 @pytest.mark.parametrize("device", ["soft_bounds", "pow_step"])
 @pytest.mark.parametrize("tile", [None, (16, 7)])
-def test_cells_that_are_folded_in_parts_are_those_of_the_whole(device, mapper, tile, monkeypatch):
+def test_cells_that_are_folded_in_parts_are_those_of_the_whole(device, mapper, tile):
     device = {"name": device, "dw_min": 0.01, "c2c": 0.3, "w_max": memcore.Normal(1.0, 0.1)}
     mem, optimizer = trained(device=device, mapper=mapper, tile=tile, programmer="direct")
     (trainer,) = optimizer._trainers
@@ -70,14 +70,12 @@ def test_cells_that_are_folded_in_parts_are_those_of_the_whole(device, mapper, t
     torch.testing.assert_close(g, cells._device.conductance(cells.state), rtol=1e-5, atol=0)
     mem.crossbar.refresh()
     whole = mem.crossbar.folded.clone()
-    for together in (1, 100, 1 << 17):
-        monkeypatch.setattr("memcore.optim.derived._TOGETHER", together)
-        some = torch.full_like(whole, torch.nan)
-        assert cells._derived.fold(some)
-        assert torch.equal(some, whole)
-        part = torch.full_like(whole[:, :, :20], torch.nan)
-        assert cells._derived.fold_rows(slice(13, 33), part)
-        assert torch.equal(part, whole[:, :, 13:33])
+    some = torch.full_like(whole, torch.nan)
+    assert cells._derived.fold(some)
+    assert torch.equal(some, whole)
+    part = torch.full_like(whole[:, :, :20], torch.nan)
+    assert cells._derived.fold_rows(slice(13, 33), part)
+    assert torch.equal(part, whole[:, :, 13:33])
 
 
 @MAPPERS

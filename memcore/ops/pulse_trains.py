@@ -100,7 +100,7 @@ def pulse_trains(sent: Sent, arrays: Arrays, draw: Draw, cells: Moved, motion: M
             *(address_of(parameters), motion.keys.data_ptr()),
             *map(address_of, (state, state, opposite)),
             *(draw.read, len(cells.opposite)),
-            *(() if law is None else (*law.model, address_of(of_law), len(law.parameters))),
+            *(() if law is None else (*law.model, address_of(of_law), law.keys.data_ptr())),
         ]
     )
     kernels = native.cpu()

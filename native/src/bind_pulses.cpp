@@ -25,6 +25,16 @@ void pulse_order(Address up, Address down, int64_t rows, int64_t cols, int64_t a
                     at<float>(behind), at<double>(sums)});
 }
 
+// What makes a conductance of the first variable of each cell, and looks at no voltage.
+Simulate law(const int64_t*& next, const int64_t* state) {
+  Simulate s = model(next);
+  for (const int64_t** const to : {&s.params, &s.keys}) *to = at<const int64_t>(static_cast<Address>(*next++));
+  s.state = state;
+  s.voltage = at<const void>(static_cast<Address>(state[0]));
+  s.steps = 1;
+  return s;
+}
+
 // Integers in one row, in the order of memcore/ops/pulse_trains.py.
 void pulse_trains(Address arguments) {
   const int64_t* next = at<const int64_t>(arguments);
@@ -45,14 +55,26 @@ void pulse_trains(Address arguments) {
     *to = at<const int64_t>(static_cast<Address>(*next++));
   s.steps = 1;
   for (int64_t* const to : {&s.first_step, &t.parts}) *to = *next++;
-  if (p.conductance == nullptr) {
-    t.law = model(next);
-    t.law.params = at<const int64_t>(static_cast<Address>(*next++));
-    t.law.state = t.law.last = s.state;
-    t.law.steps = 1;
-    t.n_law_params = *next++;
-  }
+  if (p.conductance == nullptr) t.law = law(next, s.state);
   cpu::pulse_trains(t);
+}
+
+// Likewise, in the order of memcore/ops/fold_states.py.
+void fold_states(Address arguments) {
+  const int64_t* next = at<const int64_t>(arguments);
+  FoldStates f = {};
+  Pairs& p = f.at;
+  for (int64_t* const to : {&p.groups, &p.rows, &p.cols, &p.tile_rows, &p.tile_cols}) *to = *next++;
+  f.reference = *next++ != 0;
+  for (int64_t* const to : {&f.begin, &f.end}) *to = *next++;
+  f.gain = at<const float>(static_cast<Address>(*next++));
+  f.gain_size = *next++;
+  f.out = at<float>(static_cast<Address>(*next++));
+  for (int64_t* const to : {&f.out_group, &f.out_rows}) *to = *next++;
+  f.check = at<float>(static_cast<Address>(*next++));
+  const int64_t* const state = at<const int64_t>(static_cast<Address>(*next++));
+  f.law = law(next, state);
+  cpu::fold_states(f);
 }
 
 void counted_products(Address rows, Address cols, int64_t n, int64_t groups, int64_t inputs, int64_t outputs,
@@ -71,4 +93,5 @@ void bind_pulses(py::module_& m) {
   m.def("pulse_order", &pulse_order, NoGil());
   m.def("counted_products", &counted_products, NoGil());
   m.def("pulse_trains", &pulse_trains, NoGil());
+  m.def("fold_states", &fold_states, NoGil());
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "memcore/cells.h"
 #include "memcore/kernels.h"
 
 namespace memcore {
@@ -73,7 +74,19 @@ struct TrainPulses {
   // Conductances of all parts are in memory at order.conductance. Where that is nullptr, another model makes one of the
   // first variable of each cell, and leaves the others.
   Simulate law;
-  int64_t n_law_params;
+};
+
+// FoldPairs of cells whose conductances follow from their states, for some rows.
+struct FoldStates {
+  Pairs at;
+  bool reference;
+  Simulate law;        // of all cells, as in TrainPulses
+  int64_t begin, end;  // rows that are wanted
+  const float* gain;   // [1] if gain_size == 1, else [cols]
+  int64_t gain_size;
+  float* out;                   // [groups, cols, end - begin]
+  int64_t out_group, out_rows;  // from group to group and from column to column of out
+  float* check;                 // [1] 0, or NaN if anything in out is infinite or NaN
 };
 
 // Whole numbers of pulses for products of lines, vector after vector, none of which is contracted to a fused
@@ -128,6 +141,7 @@ void counted_products(const CountedProducts& args);
 void coincidences(const Coincidences& args);
 void pulse_order(const PulseOrder& args);
 void pulse_trains(const TrainPulses& args);
+void fold_states(const FoldStates& args);
 
 }  // namespace cpu
 

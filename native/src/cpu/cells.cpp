@@ -4,6 +4,7 @@
 #include "cells_isa.h"
 #include "cells_kernels.h"
 #include "counted_kernels.h"
+#include "fold_kernels.h"
 
 #define MEMCORE_STRING_(x) #x
 #define MEMCORE_STRING(x) MEMCORE_STRING_(x)

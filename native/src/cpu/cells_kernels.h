@@ -1,4 +1,4 @@
-// Weights onto cells and back: transposed, laid onto arrays and checked in one pass over memory each.
+// Sums of a matrix, and weights onto cells: transposed, laid onto arrays and checked in one pass over memory.
 // Internal linkage throughout: this header is compiled once per instruction set.
 #pragma once
 
@@ -22,25 +22,38 @@ typedef float UnalignedEight __attribute__((vector_size(32), aligned(4), may_ali
 typedef double WideEight __attribute__((vector_size(64)));
 typedef int64_t BitsEight __attribute__((vector_size(64)));
 
-// Adds eight numbers and their magnitudes. (By reference: how such vectors are returned depends on the instruction
-// set.)
-MEMCORE_ALWAYS_INLINE void add_eight(const float* p, WideEight& sum, WideEight& size) {
-  const WideEight v = __builtin_convertvector(Eight(*reinterpret_cast<const UnalignedEight*>(p)), WideEight);
+// Half a vector of numbers, in double precision a whole one.
+constexpr int kWide = kLanes / 2;
+typedef float HalfVec __attribute__((vector_size(kWide * 4)));
+typedef float UnalignedHalf __attribute__((vector_size(kWide * 4), aligned(4), may_alias));
+typedef double WideVec __attribute__((vector_size(kWide * 8)));
+typedef int64_t WideBits __attribute__((vector_size(kWide * 8)));
+
+// Sixteen sums whatever the instruction set, so that the order of summation is one.
+constexpr int kSums = 16, kSumVecs = kSums / kWide;
+
+MEMCORE_ALWAYS_INLINE void add_wide(const float* p, WideVec& sum, WideVec& size) {
+  const WideVec v = __builtin_convertvector(HalfVec(*reinterpret_cast<const UnalignedHalf*>(p)), WideVec);
   sum += v;
-  size += (WideEight)((BitsEight)v & INT64_MAX);
+  size += (WideVec)((WideBits)v & INT64_MAX);
+}
+
+// The first eight sums to the others, then one after another.
+inline double joined(const WideVec* sums) {
+  double sum = 0;
+  for (int i = 0; i < kSums / 2; ++i) {
+    const int j = i + kSums / 2;
+    sum += sums[i / kWide][i % kWide] + sums[j / kWide][j % kWide];
+  }
+  return sum;
 }
 
 inline void sum_piece(const float* x, int64_t count, double* out) {
-  WideEight sum[2] = {}, size[2] = {};
+  WideVec sum[kSumVecs] = {}, size[kSumVecs] = {};
   int64_t i = 0;
-  for (; i + 16 <= count; i += 16)
-    for (int k = 0; k < 2; ++k) add_eight(x + i + 8 * k, sum[k], size[k]);
-  const WideEight sums = sum[0] + sum[1], sizes = size[0] + size[1];
-  out[0] = out[1] = 0;
-  for (int lane = 0; lane < 8; ++lane) {
-    out[0] += sums[lane];
-    out[1] += sizes[lane];
-  }
+  for (; i + kSums <= count; i += kSums)
+    for (int k = 0; k < kSumVecs; ++k) add_wide(x + i + kWide * k, sum[k], size[k]);
+  out[0] = joined(sum), out[1] = joined(size);
   for (; i < count; ++i) {
     out[0] += x[i];
     out[1] += __builtin_fabs(static_cast<double>(x[i]));
@@ -227,67 +240,6 @@ inline void lay_pairs(const LayPairs& l) {
     l.range[1] = seen[1] > l.range[1] ? seen[1] : l.range[1];
     l.range[2] += seen[2];
   }
-}
-
-template <bool Each, bool One>
-MEMCORE_ALWAYS_INLINE void fold_line(const float* positive, const float* negative, const float* gain, int64_t width,
-                                     float* to, Vec& check) {
-  const Vec common = splat(gain[0]), reference = splat(negative[0]);
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) {
-    const Vec net = load(positive + i) - (One ? reference : load(negative + i));
-    const Vec weight = net * (Each ? load(gain + i) : common);
-    store(to + i, weight);
-    check += weight - weight;
-  }
-  for (; i < width; ++i) {
-    const float net = positive[i] - negative[One ? 0 : i];
-    to[i] = net * gain[Each ? i : 0];
-    check += splat(to[i] - to[i]);
-  }
-}
-
-template <bool One>
-void fold_band(const FoldPairs& f, const Tile& tile, int64_t task, Vec& check) {
-  const Tile::Band b = tile.band(task);
-  const int64_t width = f.at.tile_cols + (One ? 1 : 0), rows = smaller(b.last, b.rows);
-  const float* const positive = f.cells + b.tile * f.at.tile_rows * width;
-  const float* const negative = positive + (One ? f.at.tile_cols : tile.count() * tile.cells());
-  float* const matrix = f.out + b.group * f.out_rows * f.at.cols;
-  alignas(64) float square[kBandLines * kBandCols];
-  if (b.first >= rows) return;
-  for (int64_t c = 0; c < b.cols; c += kBandCols) {
-    const int64_t cols = smaller(kBandCols, b.cols - c);
-    for (int64_t r = b.first; r < rows; ++r) {
-      const float* const up = positive + r * width + c;
-      const float* const down = negative + r * width + (One ? 0 : c);
-      float* const to = square + (r - b.first) * kBandCols;
-      if (f.gain_size == 1)
-        fold_line<false, One>(up, down, f.gain, cols, to, check);
-      else
-        fold_line<true, One>(up, down, f.gain + b.col + c, cols, to, check);
-    }
-    transpose<false>(square, kBandCols, rows - b.first, cols, matrix + (b.col + c) * f.out_rows + b.row + b.first,
-                     f.out_rows);
-  }
-}
-
-inline void fold_pairs(const FoldPairs& f) {
-  const Tile tile(f.at);
-  const Memory<float> found(tile.tasks());
-  parallel_for(tile.tasks(), 8, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      Vec check = {};
-      if (f.reference)
-        fold_band<true>(f, tile, task, check);
-      else
-        fold_band<false>(f, tile, task, check);
-      found.data[task] = 0.0f;
-      for (int lane = 0; lane < kLanes; ++lane) found.data[task] += check[lane];
-    }
-  });
-  f.check[0] = 0.0f;
-  for (int64_t task = 0; task < tile.tasks(); ++task) f.check[0] += found.data[task];
 }
 
 }  // namespace

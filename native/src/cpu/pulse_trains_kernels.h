@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "law_kernels.h"
 #include "memcore/pulses.h"
 #include "memory.h"
 #include "parallel.h"
@@ -50,26 +51,6 @@ inline void count_lines(const PulseOrder& p, const FiredLines& fired, int64_t be
   }
 }
 
-// A model of all cells, of some of them from one on.
-struct SomeCells {
-  Simulate model;
-  Memory<int64_t> memory;
-  int64_t *params, *state, *last;
-
-  SomeCells(const Simulate& all, int64_t n_params, int64_t cell, int64_t cells, const float* voltage)
-      : model(all),
-        memory(n_params + 2 * all.n_state),
-        params(memory.data),
-        state(params + n_params),
-        last(state + all.n_state) {
-    const int64_t bytes = cell * static_cast<int64_t>(sizeof(float));
-    for (int64_t i = 0; i < n_params; ++i) params[i] = all.params[i] + bytes;
-    for (int64_t k = 0; k < all.n_state; ++k) state[k] = all.state[k] + bytes, last[k] = all.last[k] + bytes;
-    model.params = params, model.state = state, model.last = last, model.voltage = voltage;
-    model.cells = cells, model.first_cell += cell;
-  }
-};
-
 // Moves the cells of some word lines by the pulses that they have; belongs to one thread.
 class Mover {
  public:
@@ -103,23 +84,30 @@ class Mover {
   Simulation<float>::Room room_;
 };
 
-// What the cells of some word lines conduct before they are moved.
-inline const float* conductance_of(const TrainPulses& t, int64_t cell, int64_t cells, const LinePulses& pulses) {
-  if (t.order.conductance != nullptr) return t.order.conductance + cell;
-  const SomeCells some(t.law, t.n_law_params, cell, cells, pulses.before.data);
-  some.last[0] = reinterpret_cast<int64_t>(pulses.conducts.data);
-  Simulation<float>(some.model).over_cells_alone();
-  return pulses.conducts.data;
-}
+// What cells of some word lines conduct before they are moved; belongs to one thread.
+class Conductances {
+ public:
+  explicit Conductances(const TrainPulses& t) : kept_(t.order.conductance), law_(t.law) {}
+
+  const float* of(int64_t cell, int64_t cells, const LinePulses& pulses) {
+    if (kept_ != nullptr) return kept_ + cell;
+    law_.conduct(cell, cells, pulses.conducts.data);
+    return pulses.conducts.data;
+  }
+
+ private:
+  const float* const kept_;  // of all cells, in memory
+  Law law_;
+};
 
 // Some word lines of one group, and what they add to the sums of each part.
 inline void pulse_lines(const TrainPulses& t, const FiredLines& fired, const Coins& coins, int64_t begin, int64_t end,
-                        LinePulses& pulses, Mover& mover, RowSums* sums) {
+                        LinePulses& pulses, Conductances& conductances, Mover& mover, RowSums* sums) {
   const PulseOrder& p = t.order;
   count_lines(p, fired, begin, end, pulses);
   for (int64_t part = 0; part < t.parts; ++part) {
     const int64_t cell = (part * p.end + begin) * p.array_cols, cells = (end - begin) * p.array_cols;
-    const float* const conducts = conductance_of(t, cell, cells, pulses);
+    const float* const conducts = conductances.of(cell, cells, pulses);
     double sent = 0.0;
     for (int64_t line = begin; line < end; ++line) {
       const int64_t at = part * p.end + line, from = (line - begin) * pulses.stride;
@@ -143,10 +131,11 @@ inline void pulse_trains(const TrainPulses& t) {
     const FiredLines fired(t.trains, group, slots);
     parallel_for_units(lines, kCountRows, ceil_div(kCellGrain, p.array_cols), [&](int64_t begin, int64_t end) {
       LinePulses pulses(p);
+      Conductances conductances(t);
       Mover mover(t);
       for (int64_t line = begin; line < end; line += pulses.height)
         pulse_lines(t, fired, coins, group * lines + line, group * lines + smaller(end, line + pulses.height), pulses,
-                    mover, sums.data);
+                    conductances, mover, sums.data);
     });
   }
   add_sums(sums.data, t.parts * p.end, p.sums);

@@ -1,4 +1,5 @@
 // The kernels of pulses, compiled once per instruction set; the rules of kernels.cpp hold here too.
+#include "fold_states_kernels.h"
 #include "pulse_trains_kernels.h"
 #include "pulses_isa.h"
 #include "pulses_kernels.h"
@@ -11,6 +12,6 @@
 namespace memcore {
 
 extern const PulsesKernels MEMCORE_JOIN(pulses_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT), coincidences,
-                                                                     pulse_order, pulse_trains};
+                                                                     pulse_order, pulse_trains, fold_states};
 
 }  // namespace memcore

@@ -23,5 +23,6 @@ const PulsesKernels& chosen() {
 void coincidences(const Coincidences& args) { chosen().coincidences(args); }
 void pulse_order(const PulseOrder& args) { chosen().pulse_order(args); }
 void pulse_trains(const TrainPulses& args) { chosen().pulse_trains(args); }
+void fold_states(const FoldStates& args) { chosen().fold_states(args); }
 
 }  // namespace memcore::cpu

@@ -10,6 +10,7 @@ struct PulsesKernels {
   void (*coincidences)(const Coincidences&);
   void (*pulse_order)(const PulseOrder&);
   void (*pulse_trains)(const TrainPulses&);
+  void (*fold_states)(const FoldStates&);
 };
 
 extern const PulsesKernels pulses_baseline;
