@@ -57,7 +57,8 @@ def test_the_portable_build_passes_the_tests_of_all_operators(build):
     products = ("crossbar_mvm", "crossbar_read", "effective_conductance", "serial_read", "tables")
     voltages = ("ladder", "loop_voltages", "cell_voltages", "cell_currents")
     cells = ("cells", "cell_forms", "counted_products", "rehearsal", "pulses", "pulse_energy")
-    names = ("philox", "quantize", "simulate", "empty", *products, *voltages, *cells)
+    states = ("simulate", "fold_states")
+    names = ("philox", "quantize", "empty", *products, *voltages, *cells, *states)
     # What asks PyTorch about its operators is left out, and threads and the lack of memory, whose
     # code is the same for all processors.
     left_out = ("instruction_set", "rules_of_torch", "compile", "threads_or_chunks")

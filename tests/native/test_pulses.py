@@ -50,6 +50,17 @@ def test_coincidences_are_those_of_the_reference(size):
     assert found[0].sum() + found[1].sum() > 0
 
 
+@pytest.mark.parametrize("slots", [1, 31, 32, 992, 993, 3100])
+def test_lines_that_always_fire_coincide_in_every_slot(slots):
+    x, d = torch.ones(1, 1, 6), torch.ones(1, 1, 21)
+    x[..., ::2], d[..., ::3] = -1, -1
+    sides = Lines(x, 1), Lines(d, 2)
+    up, down = coincidences.coincidences(*sides, torch.full((1, 1), float(slots)), 0)
+    lowers = (d[0].mT * x[0] > 0).unsqueeze(0)
+    assert torch.equal(down, lowers * float(slots))
+    assert torch.equal(up, ~lowers * float(slots))
+
+
 def test_coincidences_are_those_that_are_counted_by_hand():
     """Slot by slot, line by line: a pulse where both draws are below their probabilities."""
     n, groups, inputs, outputs, longest = 4, 2, 3, 5, 6

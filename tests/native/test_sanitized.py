@@ -17,7 +17,8 @@ pytestmark = [
 PRODUCTS = ("crossbar_mvm", "crossbar_read", "effective_conductance", "serial_read", "tables")
 VOLTAGES = ("ladder", "loop_voltages", "cell_voltages", "cell_currents")
 CELLS = ("cells", "cell_forms", "counted_products", "rehearsal", "pulses", "pulse_energy")
-NAMES = ("philox", "quantize", "simulate", "empty", "fuzz", *PRODUCTS, *VOLTAGES, *CELLS)
+STATES = ("simulate", "fold_states")
+NAMES = ("philox", "quantize", "empty", "fuzz", *PRODUCTS, *VOLTAGES, *CELLS, *STATES)
 LEFT_OUT = ("instruction_set", "processes", "threads_or_chunks", "rules_of_torch", "compile")
 #: And what calls a kernel again and again with tensors of the same shape, for other numbers.
 REPEATED = ("are_those_of_differences", "of_counts_are_binomial", "spread_as_single_ones")

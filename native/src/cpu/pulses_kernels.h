@@ -26,7 +26,7 @@ MEMCORE_ALWAYS_INLINE WordVec load_words(const uint32_t* p) {
   return *reinterpret_cast<const Unaligned*>(p);
 }
 
-// How many bits of each word are set.
+// How many bits are set, of each word or of each byte of it.
 MEMCORE_ALWAYS_INLINE WordVec count_bits(WordVec x) {
 #if defined(__AVX512VPOPCNTDQ__)
   return (WordVec)_mm512_popcnt_epi32((__m512i)x);
@@ -35,21 +35,36 @@ MEMCORE_ALWAYS_INLINE WordVec count_bits(WordVec x) {
   const __m512i low = _mm512_set1_epi8(15), v = (__m512i)x;
   const __m512i one = _mm512_shuffle_epi8(table, _mm512_and_si512(v, low));
   const __m512i two = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi32(v, 4), low));
-  const __m512i pairs = _mm512_maddubs_epi16(_mm512_add_epi8(one, two), _mm512_set1_epi8(1));
-  return (WordVec)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+  return (WordVec)_mm512_add_epi8(one, two);
 #elif defined(__AVX2__)
   const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
   const __m256i low = _mm256_set1_epi8(15), v = (__m256i)x;
   const __m256i one = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
   const __m256i two = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi32(v, 4), low));
-  const __m256i pairs = _mm256_maddubs_epi16(_mm256_add_epi8(one, two), _mm256_set1_epi8(1));
-  return (WordVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  return (WordVec)_mm256_add_epi8(one, two);
 #else
   x -= (x >> 1) & 0x55555555u;
   x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
-  x = (x + (x >> 4)) & 0x0F0F0F0Fu;
-  x += x >> 8;
-  return (x + (x >> 16)) & 63u;
+  return (x + (x >> 4)) & 0x0F0F0F0Fu;
+#endif
+}
+
+// Words of which those counts may be added up: no byte then is more than 255.
+constexpr int64_t kCountedWords = 31;
+
+// Those counts added up, of each word.
+MEMCORE_ALWAYS_INLINE WordVec of_words(WordVec counts) {
+#if defined(__AVX512VPOPCNTDQ__)
+  return counts;
+#elif defined(__AVX512BW__)
+  const __m512i pairs = _mm512_maddubs_epi16((__m512i)counts, _mm512_set1_epi8(1));
+  return (WordVec)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#elif defined(__AVX2__)
+  const __m256i pairs = _mm256_maddubs_epi16((__m256i)counts, _mm256_set1_epi8(1));
+  return (WordVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#else
+  counts = (counts & 0x00FF00FFu) + ((counts >> 8) & 0x00FF00FFu);
+  return (counts + (counts >> 16)) & 0xFFFFu;
 #endif
 }
 
@@ -123,31 +138,79 @@ struct FiredLines {
 
 MEMCORE_ALWAYS_INLINE Vec as_floats(WordVec x) { return __builtin_convertvector((IntVec)x, Vec); }
 
-// Counts of kCountRows lines from `row` on, with as many bit lines as a vector is long from `col` on.
-inline void count_block(const FiredLines& lines, int64_t row, int64_t col, Vec* up, Vec* down) {
+// Counts of kCountRows lines, each number of bits that both have, and of those of different signs.
+struct Counts {
   WordVec both[kCountRows] = {}, opposite[kCountRows] = {};
+};
+
+// Some words of lines from `row` on, with as many bit lines as a vector is long from `col` on.
+MEMCORE_ALWAYS_INLINE void count_words(const FiredLines& lines, int64_t row, int64_t col, int64_t begin, int64_t end,
+                                       Counts& counts) {
+  Counts some;
   const uint32_t *x = lines.rows.data + row, *x_sign = lines.row_signs.data + row;
   const uint32_t *d = lines.cols.data + col, *d_sign = lines.col_signs.data + col;
-  for (int64_t w = 0; w < lines.words; ++w) {
-    const WordVec fired = load_words(d), sign = load_words(d_sign);
+  for (int64_t w = begin; w < end; ++w) {
+    const int64_t at_row = w * lines.row_stride, at_col = w * lines.col_stride;
+    const WordVec fired = load_words(d + at_col), sign = load_words(d_sign + at_col);
 #pragma GCC unroll 4
     for (int64_t r = 0; r < kCountRows; ++r) {
-      const WordVec coincide = fired & (WordVec{} + x[r]);
-      both[r] += count_bits(coincide);
-      opposite[r] += count_bits(coincide & (sign ^ (WordVec{} + x_sign[r])));
+      const WordVec coincide = fired & (WordVec{} + x[at_row + r]);
+      some.both[r] += count_bits(coincide);
+      some.opposite[r] += count_bits(coincide & (sign ^ (WordVec{} + x_sign[at_row + r])));
     }
-    x += lines.row_stride, x_sign += lines.row_stride;
-    d += lines.col_stride, d_sign += lines.col_stride;
   }
+#pragma GCC unroll 4
   for (int64_t r = 0; r < kCountRows; ++r) {
-    up[r] = as_floats(opposite[r]);
-    down[r] = as_floats(both[r] - opposite[r]);
+    counts.both[r] += of_words(some.both[r]);
+    counts.opposite[r] += of_words(some.opposite[r]);
   }
+}
+
+inline void count_block(const FiredLines& lines, int64_t row, int64_t col, Vec* up, Vec* down) {
+  Counts counts;
+  for (int64_t w = 0; w < lines.words; w += kCountedWords)
+    count_words(lines, row, col, w, smaller(lines.words, w + kCountedWords), counts);
+  for (int64_t r = 0; r < kCountRows; ++r) {
+    up[r] = as_floats(counts.opposite[r]);
+    down[r] = as_floats(counts.both[r] - counts.opposite[r]);
+  }
+}
+
+#if defined(__AVX512F__)
+MEMCORE_ALWAYS_INLINE __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+#elif defined(__AVX2__)
+MEMCORE_ALWAYS_INLINE __m256i first_lanes(int64_t count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+#endif
+
+// The first `count` numbers of a vector, zeros beyond; count < kLanes.
+MEMCORE_ALWAYS_INLINE Vec load_first(const float* from, int64_t count) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps(first_lanes(count), from);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_maskload_ps(from, first_lanes(count));
+#else
+  Vec v{};
+  __builtin_memcpy(&v, from, static_cast<unsigned long>(count) * sizeof(float));
+  return v;
+#endif
+}
+
+MEMCORE_ALWAYS_INLINE void store_first(float* to, Vec v, int64_t count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, first_lanes(count), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, first_lanes(count), (__m256)v);
+#else
+  __builtin_memcpy(to, &v, static_cast<unsigned long>(count) * sizeof(float));
+#endif
 }
 
 inline void put_some(float* to, Vec v, int64_t count) {
   if (count >= kLanes) return store(to, v);
-  __builtin_memcpy(to, &v, static_cast<unsigned long>(count) * sizeof(float));
+  store_first(to, v, count);
 }
 
 inline void count_rows(const Coincidences& c, const FiredLines& lines, int64_t group, int64_t begin, int64_t end) {
@@ -190,18 +253,6 @@ inline double sum_of(Vec v) {
   return sum;
 }
 
-// Numbers of one vector of cells, zeros beyond the last one.
-MEMCORE_ALWAYS_INLINE Vec load_some(const float* from, int64_t count) {
-  if (count >= kLanes) return load(from);
-#if defined(__AVX512F__)
-  return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from);
-#else
-  Vec v{};
-  __builtin_memcpy(&v, from, static_cast<unsigned long>(count) * sizeof(float));
-  return v;
-#endif
-}
-
 // The weights of one word line of an array.
 struct WordLine {
   int64_t row, col, first, count;  // of the first weight, its number, and how many there are
@@ -224,15 +275,9 @@ class Coins {
       draw(p, range_.first / kBits + b * kBatch, bits_.data + 4 * kBatch * b);
   }
 
-  // All bits set in those lanes, from that of one weight on, whose bit is.
-  MEMCORE_ALWAYS_INLINE IntVec from(int64_t weight) const {
-    const int64_t bit = weight - range_.first;
-    uint32_t word;
-    __builtin_memcpy(&word, reinterpret_cast<const char*>(bits_.data) + bit / 8, sizeof word);
-    IntVec lane{};
-    for (int i = 0; i < kLanes; ++i) lane[i] = 1 << i;
-    return (lane & static_cast<int32_t>(word >> (bit % 8))) != 0;
-  }
+  // The bits, of which that of a weight has the number weight - first().
+  const uint32_t* bits() const { return bits_.data; }
+  int64_t first() const { return range_.first; }
 
  private:
   static constexpr int64_t kBits = 128;  // of a block
@@ -267,6 +312,15 @@ class Coins {
   Memory<uint32_t> bits_;
 };
 
+// All bits set in those lanes, from that of one bit on, whose bit is.
+MEMCORE_ALWAYS_INLINE IntVec lanes_of(const uint32_t* bits, int64_t bit) {
+  uint32_t word;
+  __builtin_memcpy(&word, reinterpret_cast<const char*>(bits) + bit / 8, sizeof word);
+  IntVec lane{};
+  for (int i = 0; i < kLanes; ++i) lane[i] = 1 << i;
+  return (lane & static_cast<int32_t>(word >> (bit % 8))) != 0;
+}
+
 // What the pulses of one word line are made of, and where they go.
 struct LineOrder {
   const float *up, *down, *conductance;
@@ -274,25 +328,44 @@ struct LineOrder {
   bool opposite;
 };
 
-inline RowSums order_line(const LineOrder& p, const WordLine& weights, int64_t array_cols, const Coins& coins) {
+// The sums of RowSums, lane by lane.
+struct LaneSums {
   Vec both{}, pulses{}, sets{}, resets{};
-  for (int64_t j = 0; j < weights.count; j += kLanes) {
-    const int64_t count = weights.count - j;
-    const Vec u = load_some(p.up + j, count), d = load_some(p.down + j, count);
-    const Vec conducts = load_some(p.conductance + j, count);
-    const Vec net = u - d;
-    const IntVec takes_both = (u > 0.0f) & (d > 0.0f);
-    const Vec drawn = coins.from(weights.first + j) ? u : -d;
-    const Vec ahead = takes_both ? drawn : net, rest = net - ahead;
-    both += takes_both ? splat(1.0f) : splat(0.0f);
-    put_some(p.before + j, p.opposite ? -ahead : ahead, count);
-    put_some(p.behind + j, p.opposite ? -rest : rest, count);
-    pulses += u + d;
-    sets += conducts * (p.opposite ? d : u);
-    resets += conducts * (p.opposite ? u : d);
-  }
-  for (int64_t j = weights.count; j < array_cols; ++j) p.before[j] = p.behind[j] = 0.0f;
-  return {sum_of(both), sum_of(pulses), sum_of(sets), sum_of(resets)};
+};
+
+// The pulses of a vector of cells, or of the first `count` of one.
+template <bool Opposite, bool Whole>
+MEMCORE_ALWAYS_INLINE void order_some(const LineOrder& p, int64_t j, int64_t count, IntVec up_first, LaneSums& sums) {
+  const Vec u = Whole ? load(p.up + j) : load_first(p.up + j, count);
+  const Vec d = Whole ? load(p.down + j) : load_first(p.down + j, count);
+  const Vec conducts = Whole ? load(p.conductance + j) : load_first(p.conductance + j, count);
+  const Vec net = u - d;
+  const IntVec takes_both = (u > 0.0f) & (d > 0.0f);
+  const Vec drawn = up_first ? u : -d;
+  const Vec ahead = takes_both ? drawn : net, rest = net - ahead;
+  const Vec first = Opposite ? -ahead : ahead, second = Opposite ? -rest : rest;
+  Whole ? store(p.before + j, first) : store_first(p.before + j, first, count);
+  Whole ? store(p.behind + j, second) : store_first(p.behind + j, second, count);
+  sums.both += takes_both ? splat(1.0f) : splat(0.0f);
+  sums.pulses += u + d;
+  sums.sets += conducts * (Opposite ? d : u);
+  sums.resets += conducts * (Opposite ? u : d);
+}
+
+template <bool Opposite>
+RowSums order_line_of(LineOrder p, const WordLine& weights, int64_t array_cols, const Coins& coins) {
+  const uint32_t* const bits = coins.bits();
+  const int64_t bit = weights.first - coins.first(), count = weights.count, whole = count / kLanes * kLanes;
+  LaneSums sums;
+  for (int64_t j = 0; j < whole; j += kLanes) order_some<Opposite, true>(p, j, kLanes, lanes_of(bits, bit + j), sums);
+  if (whole < count) order_some<Opposite, false>(p, whole, count - whole, lanes_of(bits, bit + whole), sums);
+  for (int64_t j = count; j < array_cols; ++j) p.before[j] = p.behind[j] = 0.0f;
+  return {sum_of(sums.both), sum_of(sums.pulses), sum_of(sums.sets), sum_of(sums.resets)};
+}
+
+inline RowSums order_line(const LineOrder& p, const WordLine& weights, int64_t array_cols, const Coins& coins) {
+  return p.opposite ? order_line_of<true>(p, weights, array_cols, coins)
+                    : order_line_of<false>(p, weights, array_cols, coins);
 }
 
 inline RowSums order_row(const PulseOrder& p, int64_t line, const Coins& coins) {
