@@ -34,6 +34,11 @@ class Clock(nn.Module):
         """How long ago the last write was."""
         return self.segments[:, 1].sum()
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether time or reads have passed since the last write."""
+        return bool(self.segments[:, 1::2].any())
+
     def elapsed(
         self, count: Count, acceleration: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:

@@ -7,6 +7,7 @@ current that is read, so only the used rectangle of an array is kept.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import ceil
 
 import torch
@@ -98,12 +99,12 @@ class Tiling:
         arrays = f"{self.arrays} arrays of {self.array_rows} x {self.array_cols}"
         return f"{self.rows} -> {self.cols}, {arrays}"
 
-    @property
+    @cached_property
     def references(self) -> int:
         """Reference columns in each array."""
         return len(self._references_of(self.banks[0]))
 
-    @property
+    @cached_property
     def banks(self) -> tuple[tuple[int, int], ...]:
         """Lane and copy of each part; a bank of arrays carries the reference columns of its own."""
         return tuple(zip(self.lanes, self.copies, strict=True))

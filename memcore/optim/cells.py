@@ -445,7 +445,7 @@ class PulsedCells(nn.Module):
     def wake(self) -> None:
         """Go on from what the cells hold by now, if time has passed since the last pulse."""
         cells = self.crossbar.cells
-        if not any(seconds or reads for _, seconds, _, reads in cells.clock.segments.tolist()):
+        if not cells.clock.has_moved:
             return
         aged = cells.effects.aged(cells.held, cells.clock)
         self.state.copy_(self._device.state_of(aged))

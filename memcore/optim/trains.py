@@ -97,17 +97,18 @@ def trains(
     largest_x, largest_d = x.abs().amax(2), d.abs().amax(2)
     k = lr * largest_x * largest_d / granularity
     length = k.ceil().clamp(max=longest) if length_management else torch.full_like(k, longest)
-    length = torch.where(k > 0, length, 0)
+    nothing = ~(k > 0)
+    length.masked_fill_(nothing, 0)
     scale = (lr / (granularity * length.clamp(min=1))).sqrt()
     of_x = of_d = scale
     if update_management:
         bound = alpha * largest_d / (k / longest).clamp(min=1)
-        ratio = torch.where(k > 0, largest_x / bound, 1.0).sqrt()
+        ratio = (largest_x / bound).masked_fill_(nothing, 1.0).sqrt_()
         of_d, of_x = scale * ratio, scale / ratio
     return Trains(
         length=length,
-        rows=(of_x.unsqueeze(2) * x).clamp(-1, 1),
-        cols=(of_d.unsqueeze(2) * d).clamp(-1, 1),
+        rows=(of_x.unsqueeze(2) * x).clamp_(-1, 1),
+        cols=(of_d.unsqueeze(2) * d).clamp_(-1, 1),
         wanted=k,
         clipped=k > longest,
     )

@@ -39,16 +39,25 @@ class StateFolder {
 
  private:
   void fold_some(const Tile::Band& b, int64_t line, int64_t lines, Vec& check) {
+    float* const out = f_.out + b.group * f_.out_group + b.col * f_.out_rows + b.row + line - f_.begin;
+    await(out, b.cols, lines);
     const int64_t cell = (b.tile * f_.at.tile_rows + line) * width_, cells = lines * width_;
     float* const positive = conducts_.data;
     float* const negative = positive + (f_.reference ? f_.at.tile_cols : part_);
     law_.conduct(cell, cells, positive);
     if (!f_.reference) law_.conduct(tile_.count() * tile_.cells() + cell, cells, negative);
-    float* const out = f_.out + b.group * f_.out_group + b.col * f_.out_rows + b.row + line - f_.begin;
     const float* const gain = f_.gain + (f_.gain_size == 1 ? 0 : b.col);
     const FoldedLines some = {positive, negative, width_, lines, b.cols, gain, f_.gain_size, out, f_.out_rows};
     f_.reference ? fold_lines<true>(some, check) : fold_lines<false>(some, check);
   }
+
+  // Lets memory that is written soon come into a cache: no processor sees how far its lines are apart.
+  void await(float* out, int64_t cols, int64_t lines) const {
+    for (int64_t col = 0; col < cols; ++col)
+      for (int64_t i = 0; i < lines; i += kLine) __builtin_prefetch(out + col * f_.out_rows + i, 1, 2);
+  }
+
+  static constexpr int64_t kLine = 16;  // numbers of a line of the cache
 
   const FoldStates& f_;
   const Tile tile_;
