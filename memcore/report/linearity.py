@@ -79,7 +79,8 @@ def linearity(form: nn.Module) -> Linearity:
     if not isinstance(form, Transfer):
         raise ArgumentTypeError(
             f"the form is a {type(form).__name__}; expected a memcore.Transfer or UniformLevels: "
-            "of several lanes, ask for each of form.forms"
+            "that of a converted layer is layer.crossbar.output.form, and where lanes have their "
+            "own, each of form.forms"
         )
     if len(form.values) < 4:
         raise ConfigError(f"the form has {len(form.values)} codes; expected 4 or more")

@@ -18,7 +18,8 @@ class FiniteStates(NonIdeality):
     """Each cell takes the nearest of `states` levels over its own window, both ends included.
 
     Uniform in conductance, `g_k = g_min + k (g_max - g_min) / (states - 1)`, or uniform in
-    resistance, where the levels crowd at low conductance.
+    resistance, where the levels crowd at low conductance. The nearest one is that in the same
+    quantity.
     """
 
     stage = Stage.PROGRAM
