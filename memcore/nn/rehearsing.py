@@ -130,10 +130,10 @@ class Rehearsing:
             return None
         if torch._C._are_functorch_transforms_active():
             with outside(matrix) as values:
-                return self._present(crossbar, values)
-        return self._present(crossbar, matrix)
+                return self._source_of(crossbar, values)
+        return self._source_of(crossbar, matrix)
 
-    def _present(self, crossbar: Crossbar, matrix: Tensor) -> Source | None:
+    def _source_of(self, crossbar: Crossbar, matrix: Tensor) -> Source | None:
         at_each = self.training.anew == "read" and not self._has_begun
         is_new = self._seen.changes(matrix) or at_each
         if is_new or not self._is_derived:
