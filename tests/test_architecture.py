@@ -29,6 +29,7 @@ ROOMS = (
     "memcore._toml",
     "memcore._csv",
     "memcore._tensor",
+    "memcore._followed",
     "memcore._moved",
     "memcore.native",
     "memcore.ops",

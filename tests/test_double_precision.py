@@ -19,7 +19,8 @@ def conductances(effect, **age):
         layer.weight.copy_(memcore.Stream(1).normal((8, 12)))
     device = {"name": "ideal", "r_on": R_ON, "r_off": R_OFF}
     mem = memcore.convert(layer, memcore.CrossbarConfig(device=device, nonidealities=[effect]))
-    memcore.age(mem, **age) if age else None
+    if age:
+        memcore.age(mem, **age)
     return mem.crossbar.cells.conductance
 
 

@@ -530,6 +530,25 @@ def test_a_range_begins_as_the_mean_of_three_standard_deviations():
     assert mem.crossbar.input.range[0].tolist() == pytest.approx([-expected, expected])
 
 
+def test_a_range_that_is_being_found_goes_on_from_a_state_that_is_loaded():
+    """Also one of as many batches, which were others."""
+
+    def layer():
+        found = LearnedRange(batches=4)
+        return memristive(nn.Linear(9, 4), dac="uniform", training={"input_range": found})
+
+    mem, other = layer(), layer()
+    with torch.no_grad():
+        for one, x in ((mem, X), (mem, 2 * X), (other, 9 * X), (other, 8 * X)):
+            one(x)
+        other.load_state_dict(mem.state_dict())
+        for one in (mem, other):
+            one(3 * X)
+    peaks = [each.matrix.input_range.peak.item() for each in (mem, other)]
+    assert peaks[0] == pytest.approx(peaks[1])
+    assert peaks[0] == pytest.approx(2 * 3 * X.std(correction=0).item())
+
+
 def test_a_range_that_clips_what_matters_grows_and_evaluation_uses_it():
     learned = LearnedRange(start=0.1, batches=0)
     mem = memristive(

@@ -30,7 +30,8 @@ TRAINED = {
     "all": WAYS["noise"],
     "offset": {"mapper": "offset", "nonidealities": ["d2d", "read_noise"]},
 }
-LEARNED = {"dac": BITS, "training": {"input_range": {"batches": 1}}}
+LEARNED = {"dac": BITS, "training": {"input_range": {"start": 2.0, "batches": 0}}}
+FOUND = {"dac": BITS, "training": {"input_range": {"batches": 2}}}
 
 
 def chip_of(way, layers=None):
@@ -38,7 +39,7 @@ def chip_of(way, layers=None):
         torch.manual_seed(0)
         model = layers or nn.Sequential(nn.Linear(20, 15), nn.ReLU(), nn.Linear(15, 4))
     config = CrossbarConfig(**{"device": "ideal", "tile": (8, 8), **way})
-    asks = way is not LEARNED and (config.adc is not None or config.dac is not None)
+    asks = way not in (LEARNED, FOUND) and (config.adc is not None or config.dac is not None)
     return memcore.convert(model, config, calibration=X if asks else None)
 
 
@@ -91,10 +92,22 @@ def test_weights_that_are_mapped_over_are_refused_in_a_rehearsal():
         vmap(loss_of(chip), in_dims=(0, None))(several, X)
 
 
-def test_ranges_are_not_learned_where_nothing_may_change():
+def test_a_learned_range_has_a_gradient_under_a_transform_and_is_not_moved_there():
     chip = chip_of(LEARNED).train()
+    chip(X).square().sum().backward()
+    parameters = dict(chip.named_parameters())
+    for name, gradient in grad(loss_of(chip))(parameters, X).items():
+        torch.testing.assert_close(gradient, parameters[name].grad, rtol=1e-4, atol=1e-4)
+    torch.optim.SGD(chip.parameters(), lr=1e-3).step()
+    with pytest.raises(memcore.ConfigError, match="that training has moved"):
+        grad(loss_of(chip))(dict(chip.named_parameters()), X)
     chip(X).sum().backward()
-    with pytest.raises(memcore.ConfigError, match="ranges of converters"):
+
+
+def test_a_range_is_not_found_where_nothing_may_change():
+    chip = chip_of(FOUND).train()
+    chip(X).sum().backward()
+    with pytest.raises(memcore.ConfigError, match="the first batches set"):
         grad(loss_of(chip))(dict(chip.named_parameters()), X)
     chip(X).sum().backward()
 

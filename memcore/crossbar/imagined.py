@@ -93,13 +93,7 @@ class Imagination:
         """
         if matrix.is_meta or not self._is_cellwise or not _is_uniform(crossbar):
             return None
-        ctx = Context(
-            random=random,
-            temperature=self._config.temperature,
-            torch_device=matrix.device,
-            dtype=torch.promote_types(matrix.dtype, torch.float32),
-            tile=self._config.tile,
-        )
+        ctx = self._context(matrix, random)
         writing = self._stepwise.writing(matrix, ctx)
         if writing is not None:
             return _of_writing(writing, crossbar, random.child("read").key, keeps=keeps)
@@ -122,6 +116,15 @@ class Imagination:
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
         return Imagined(Known(folded, noise), gain, random.child("read").key)
+
+    def _context(self, matrix: Tensor, random: Stream) -> Context:
+        return Context(
+            random=random,
+            temperature=self._config.temperature,
+            torch_device=matrix.device,
+            dtype=torch.promote_types(matrix.dtype, torch.float32),
+            tile=self._config.tile,
+        )
 
     def _mapped(self, matrix: Tensor, ctx: Context) -> Mapped | None:
         """The parts that stand for the weights; None for lanes and references."""

@@ -19,16 +19,21 @@ def is_transformed(*tensors: Tensor) -> bool:
     return any(_functorch.is_functorch_wrapped_tensor(each) for each in tensors)
 
 
+def are_active() -> bool:
+    """Whether a transform is in force, in which nothing that a function captures may change."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
 def refuse_transforms(doing: str) -> None:
     """Say that something changes what it belongs to, which a function that is transformed may not.
 
     Raises:
         ConfigError: under a transform of `torch.func`.
     """
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+    if are_active():
         raise ConfigError(
-            f"{doing} changes the network at each step, and was called under a transform of "
-            "torch.func, in which nothing may change; expected loss.backward()"
+            f"{doing} changes the network, and was called under a transform of torch.func, in "
+            "which nothing may change; expected a pass without it before, or loss.backward()"
         )
 
 

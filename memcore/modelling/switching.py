@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from memcore._tensor import may_decide
+from memcore._followed import may_decide
 from memcore.modelling.state import log
 
 #: How far ahead the slope of the logarithm of the rate is taken, beyond its rounding errors.

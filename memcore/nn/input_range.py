@@ -8,6 +8,7 @@ from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.readers.noise import process
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.training import LearnedRange
+from memcore.crossbar.transforms import refuse_transforms
 from memcore.errors import ConversionError
 from memcore.nn.one_number import is_spread, one_number
 from memcore.ops.surrogate import through_range
@@ -35,6 +36,7 @@ class InputRange(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=like.device))
         #: Of the last batch that set the range: its number, and the range before and behind it.
         self._last = (0, 0.0, 0.0)
+        self.register_load_state_dict_post_hook(_forget_last)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def apply_to(self, crossbar: Crossbar) -> bool:
@@ -46,6 +48,7 @@ class InputRange(nn.Module):
             self.peak.clamp_(min=least)
         if float(self.peak) == float(crossbar.input.range[0, 1]):
             return False
+        refuse_transforms("a range of a DAC that training has moved")
         crossbar.take_range(float(self.peak))
         return True
 
@@ -54,6 +57,7 @@ class InputRange(nn.Module):
         """Take note of the inputs of one batch, of the first ones."""
         if not self.is_found or in_backward():
             return
+        refuse_transforms("a range of a DAC that the first batches set")
         wide = self.learned.sigmas * deviation(x)
         if wide > 0:
             self._require_kept()
@@ -93,6 +97,12 @@ class InputRange(nn.Module):
         """The range without a gradient, or with one of 0 where processes want one of each."""
         fixed = self.peak.detach().clone()
         return fixed if process()[1] == 1 else fixed + 0 * self.peak
+
+
+def _forget_last(learned: InputRange, missing: object) -> None:
+    """What a state brings is no range that the last batch set."""
+    del missing
+    learned._last = (0, 0.0, 0.0)
 
 
 def _is_back(value: float, before: float, after: float) -> bool:

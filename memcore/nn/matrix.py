@@ -18,7 +18,7 @@ from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
-from memcore.crossbar.transforms import is_transformed, refuse_transforms
+from memcore.crossbar.transforms import is_transformed
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError
 from memcore.nn import opaque
@@ -327,7 +327,6 @@ class Matrix(nn.Module):
     def _read_learning(self, x: Tensor, matrix: Tensor) -> Tensor:
         """As `_read`, while training finds the range of a converter."""
         assert self._rehearsing is not None
-        refuse_transforms("a training that finds the ranges of converters")
         if self.input_range is not None:
             self.input_range.watch(x)
         if self._take_ranges(begins=True):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.readers.ranging import Slope
 from memcore.crossbar.training import LearnedOutputRange
+from memcore.crossbar.transforms import refuse_transforms
 from memcore.nn.one_number import is_spread, one_number
 from memcore.ops.signatures import with_signature
 
@@ -91,8 +92,11 @@ class OutputRange(nn.Module):
         if not float(self.share) >= least:  # a change, even to the same, would end other reads
             self.share.clamp_(min=least)
         share, before = float(self.share), float(self.applied) if self.has_begun else 1.0
-        self.applied.copy_(self.share.reshape(()))
         crossbar.output.is_learned = True
+        if share == before and self.has_begun:
+            return False
+        refuse_transforms("a range of an ADC that training has moved")
+        self.applied.copy_(self.share.reshape(()))
         if share == before:
             return False
         crossbar.output.stretch(share / before)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from memcore.crossbar.cells import Cells
@@ -19,7 +18,7 @@ from memcore.crossbar.readers.ranging import Slope
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.shortcuts import convolve
 from memcore.crossbar.training import Rehearsal
-from memcore.crossbar.transforms import outside
+from memcore.crossbar.transforms import are_active, outside
 from memcore.nn.seen import Seen
 from memcore.ops.surrogate import for_training
 from memcore.ops.windows import Images
@@ -128,7 +127,7 @@ class Rehearsing:
             return self._source
         if not crossbar.is_set:  # the first pass finds the ranges of converters
             return None
-        if torch._C._are_functorch_transforms_active():
+        if are_active():
             with outside(matrix) as values:
                 return self._source_of(crossbar, values)
         return self._source_of(crossbar, matrix)

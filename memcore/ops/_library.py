@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from memcore import native
-from memcore._tensor import is_followed
+from memcore._followed import is_followed
 from memcore.ops.checks import require_dense
 from memcore.ops.mapped import Rule
 
