@@ -16,6 +16,7 @@ from torch import Tensor
 from memcore.contracts.contract import Contract, hookspec
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
+from memcore.ops.largest_magnitude import largest_magnitude
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,32 +104,36 @@ class TwoParts:
     likewise in the second one.
 
     Args:
-        scale: magnitude of a weight that is mapped to `start + span`, [] or [cols], above 0.
+        scale: magnitude of a weight that is mapped to `start + span`, [] or [cols], above 0; None
+            for the largest magnitude of all weights, or 1 where all are 0.
         start: S, of a weight of 0.
         span: S.
         limited: whether larger magnitudes are mapped like `scale`.
     """
 
-    scale: Tensor
+    scale: Tensor | None = None
     start: float
     span: float
     limited: bool = False
 
-    @property
-    def gain(self) -> Tensor:
-        """As that of `Mapped`."""
-        return (self.scale / self.span).unsqueeze(0)
+    def scale_of(self, weight: Tensor) -> Tensor:
+        """The scale for weights [groups, rows, cols]."""
+        if self.scale is not None:
+            return self.scale
+        largest = largest_magnitude(weight)
+        return largest if largest > 0 else torch.ones_like(largest)
 
     def mapped(self, weight: Tensor) -> Mapped:
         """The mapping itself, of weights [groups, rows, cols]."""
+        scale = self.scale_of(weight)
         positive, negative = (
-            self._part(part) for part in (weight.clamp(min=0), (-weight).clamp_(min=0))
+            self._part(part, scale) for part in (weight.clamp(min=0), (-weight).clamp_(min=0))
         )
         parts = (Part(target=positive), Part(target=negative, sign=-1))
-        return Mapped(parts=parts, gain=self.gain)
+        return Mapped(parts=parts, gain=(scale / self.span).unsqueeze(0))
 
-    def _part(self, part: Tensor) -> Tensor:
-        share = part.div_(self.scale)
+    def _part(self, part: Tensor, scale: Tensor) -> Tensor:
+        share = part.div_(scale)
         if self.limited:
             share.clamp_(max=1)
         return share.mul_(self.span).add_(self.start)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from memcore.contracts.contract import speaks_of
-from memcore.contracts.mapper import Mapped, Part, TwoParts
+from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.records import Context
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.tiling import Tiling
@@ -43,15 +43,18 @@ def laid_at_once(weight: Tensor, config: CrossbarConfig, ctx: Context) -> Laid |
     if not speaks_of(type(mapper), "two_parts", "map"):
         return None
     whole = mapper.two_parts(weight, config.device.nominal(), ctx)
-    if whole is None or not _fits(whole, weight):
+    if whole is None:
         return None
-    nothing = weight.new_zeros(0)
-    mapped = Mapped(parts=(Part(target=nothing), Part(target=nothing, sign=-1)), gain=whole.gain)
+    scale = whole.scale_of(weight)
+    if not pairs.fits(scale) or tuple(scale.shape) not in ((), (1,), (weight.shape[2],)):
+        return None
+    nothing, gain = weight.new_zeros(0), (scale / whole.span).unsqueeze(0)
+    mapped = Mapped(parts=(Part(target=nothing), Part(target=nothing, sign=-1)), gain=gain)
     groups, rows, cols = weight.shape
     tiling = Tiling(groups, rows, cols, (False, False), config.tile, (0, 0))
     unused, _ = config.device.nominal_range()
     limit = 1.0 if whole.limited else math.inf
-    line = pairs.Line(whole.scale, whole.span, whole.start, limit)
+    line = pairs.Line(scale, whole.span, whole.start, limit)
     target, least, most = pairs.lay(weight, line, grid_of(tiling), unused)
     if not math.isfinite(least + most):
         return None  # the steps say what is wrong
@@ -94,8 +97,3 @@ def are_pairs(tiling: Tiling, parts: tuple[Part, ...], gain: Tensor) -> bool:
     plain = not (tiling.spare or tiling.order is not None)
     has_reference = tiling.shared == (False, True)
     return is_pair and plain and gain.dim() <= 2 and (has_reference or not tiling.references)
-
-
-def _fits(whole: TwoParts, weight: Tensor) -> bool:
-    scale = whole.scale
-    return pairs.fits(scale) and tuple(scale.shape) in ((), (1,), (weight.shape[2],))

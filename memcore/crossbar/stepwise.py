@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from memcore.contracts import cell_steps
@@ -73,11 +74,10 @@ class Stepwise:
             return None
         device = self._config.device
         whole = mapper.two_parts(matrix.transpose(1, 2), device, ctx.child("mapper"))
-        if whole is None or whole.scale.dim() > 1:
+        if whole is None:
             return None
-        scale = whole.scale.reshape(-1).to(matrix.dtype)
-        slope, gain = scale.new_tensor(whole.span) / scale, scale / whole.span
-        if not math.isfinite(float(slope.sum() + gain.sum())):
+        scale = whole.scale_of(matrix).reshape(-1).to(matrix.dtype)
+        if len(scale) not in (1, matrix.shape[1]) or not _is_usable(scale, whole.span):
             return None  # the smallest weights have no slope; else the arrays say what is wrong
         if self._said is None:
             self._said = self._ask(matrix)
@@ -89,9 +89,8 @@ class Stepwise:
         most = whole.span if whole.limited else math.inf
         return Writing(
             matrix.contiguous(),
-            slope,
-            gain,
-            (whole.start, most, highest, said.relative, said.constant),
+            scale,
+            (whole.span, whole.start, most, highest, said.relative, said.constant),
             said.steps,
             said.keys(ctx.random),
         )
@@ -120,6 +119,13 @@ class Stepwise:
             math.hypot(*(each.relative for each in noise)),
             math.fsum(each.std**2 for each in noise),
         )
+
+
+def _is_usable(scale: Tensor, span: float) -> bool:
+    """Whether weights of these scales become conductances, and these weights, in single precision."""
+    low, high = (float(scale),) * 2 if len(scale) == 1 else map(float, scale.aminmax())
+    largest = torch.finfo(torch.float32).max
+    return span / largest < low and high < span * largest
 
 
 def _is_told(config: CrossbarConfig, effects: Mapping[str, NonIdeality]) -> bool:

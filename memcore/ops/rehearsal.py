@@ -69,32 +69,35 @@ class Steps:
 class Writing(NamedTuple):
     """How weights w become pairs of cells, and these become weights again.
 
-    The cell of the sign of w is written with `min(lowest + min(|w| slope, span), highest)`, the
-    other one with `lowest`; then come the steps. A pair stands for `gain` times the difference; the
-    variance of a read is the sum of `(relative g)^2 + constant` over both.
+    The cell of the sign of w is written with `min(start + min(|w| span / scale, most), highest)`,
+    the other one with `start`; then come the steps. A pair stands for `scale / span` times the
+    difference; the variance of a read is the sum of `(relative g)^2 + constant` over both.
 
     A cell that carries nothing is not drawn where it ends up in the same state whatever is drawn.
 
     Args:
         weight: [groups, outputs, inputs], contiguous float32 for the kernel.
-        slope: S for a weight of 1, [1] or [outputs].
-        gain: weight for one siemens, [1] or [outputs].
-        numbers: `lowest`, `span` and `highest` in S, `relative`, and `constant` in S^2.
+        scale: the weight that is mapped to `start + span`, [1] or [outputs].
+        numbers: `span`, `start`, `most` and `highest` in S, `relative`, and `constant` in S^2.
         steps: what happens to the cells.
         keys: of their draws.
     """
 
     weight: Tensor
-    slope: Tensor
-    gain: Tensor
-    numbers: tuple[float, float, float, float, float]
+    scale: Tensor
+    numbers: tuple[float, float, float, float, float, float]
     steps: Steps
     keys: Keys
 
     @property
+    def gain(self) -> Tensor:
+        """Weight for one siemens, [1] or [outputs]."""
+        return self.scale / self.numbers[0]
+
+    @property
     def is_noisy(self) -> bool:
         """Whether a read draws anything."""
-        return any(self.numbers[3:])
+        return any(self.numbers[4:])
 
 
 class Known(NamedTuple):
@@ -109,30 +112,62 @@ class Known(NamedTuple):
     variance: Tensor | None
 
 
-class Terms(NamedTuple):
-    """How cells in the order of the weights are read; numbers as `crossbar_read` has them.
+class Codes(NamedTuple):
+    """Equidistant levels: a step times `lo`, `lo + 1`, ..., `hi`.
 
     Args:
-        dac: inverse step, lowest and highest code, [3]; an inverse step of 0 means no DAC.
-        factor: steps of the ADC for a weight and a step of the DAC, [1] or [outputs].
-        square: steps^2 for a variance, [1] or [outputs].
-        scale: value of one step of the ADC, [1] or [outputs].
-        tile_rows: inputs whose current is converted at once.
+        step: in the unit of what is converted, [1].
         lo: lowest code.
-        hi: highest code; lower than `lo` means no ADC.
+        hi: highest code.
+    """
+
+    step: Tensor
+    lo: float
+    hi: float
+
+
+class Terms(NamedTuple):
+    """How cells in the order of the weights are read.
+
+    Args:
+        gain: weight for one siemens, [1] or [outputs].
+        volts: V for an input of 1.
+        dac: in the unit of the inputs; None where these are applied as they are.
+        adc: in A; None without an ADC.
+        tile_rows: inputs whose current is converted at once.
         key: of the draws of a read.
         narrow: whether squares of inputs and variances are rounded as by `crossbar_read.narrow`.
     """
 
-    dac: Tensor
-    factor: Tensor
-    square: Tensor
-    scale: Tensor
+    gain: Tensor
+    volts: float
+    dac: Codes | None
+    adc: Codes | None
     tile_rows: int
-    lo: float
-    hi: float
     key: int
     narrow: bool = False
+
+    @property
+    def scale(self) -> Tensor:
+        """What a step of the ADC stands for, [1] or [outputs]; 1 without an ADC."""
+        adc = self.adc
+        return torch.ones_like(self.gain) if adc is None else adc.step * (self.gain / self.volts)
+
+    @property
+    def factor(self) -> Tensor:
+        """Steps of the ADC for a weight and a step of the DAC, [1] or [outputs]."""
+        return (1.0 if self.dac is None else self.dac.step) / self.scale
+
+    @property
+    def square(self) -> Tensor:
+        """Steps^2 for a variance in S^2, [1] or [outputs]."""
+        return (self.gain * self.factor).square()
+
+    @property
+    def codes(self) -> Tensor:
+        """Inverse step, lowest and highest code of the DAC, [3]; zeros without one."""
+        dac = self.dac
+        return self.gain.new_tensor([0.0] * 3 if dac is None else [float(1 / dac.step), *dac[1:]])
 
 
 def write(writing: Writing) -> Known | None:
@@ -158,7 +193,7 @@ def read(
 
     Args:
         cells: what is read; what is not written yet is written on the way.
-        terms: converters and units.
+        terms: converters and units, whose `gain` counts for cells that are written already.
         x: [n, groups, inputs], float32.
         reads: numbers of the reads, int64 [n], if there is noise.
         folded: takes what the cells stand for, if they are written on the way.
@@ -177,28 +212,26 @@ def _call(
     variance: Tensor | None,
     out: Tensor | None,
 ) -> bool:
-    written, numbers, kept = _written(cells)
-    n, key, tile_rows = 0, 0, (cells[0].shape[2])
-    converters: tuple[int, ...] = (0, 0, 0, 0, 0, 1, 1, 1)
-    ends, rounds = (0.0, 0.0), False
-    if terms is not None and x is not None:
-        n, key, tile_rows, ends = x.shape[0], terms.key, terms.tile_rows, (terms.lo, terms.hi)
-        rounds = terms.narrow
-        units = (terms.factor, terms.square, terms.scale)
-        converters = (*map(address, (x, terms.dac, *units)), *(each.shape[0] for each in units))
+    written, numbers, kept = _written(cells, terms)
     known = (cells.folded, cells.variance) if isinstance(cells, Known) else (None, None)
+    n, key, tile_rows, narrow = 0, 0, cells[0].shape[2], False
+    dac = adc = None
+    volts = 1.0
+    if terms is not None and x is not None:
+        _, volts, dac, adc, tile_rows, key, narrow = terms
+        n = x.shape[0]
+    steps = (None if codes is None else codes.step for codes in (dac, adc))
     integers = (
         *written,
-        *map(address, (*known, folded, variance)),
-        *converters,
-        address(reads),
+        *map(address, (*known, folded, variance, x, *steps, reads)),
         key,
         n,
         tile_rows,
-        rounds,
+        narrow,
         address(out),
     )
-    row, floats = array("q", integers), array("f", (*numbers, *ends))
+    ends = [end for codes in (dac, adc) for end in ((0.0, 0.0) if codes is None else codes[1:])]
+    row, floats = array("q", integers), array("f", (*numbers, volts, *ends))
     cpu = native.cpu()
     assert cpu is not None
     is_finite: bool = cpu.rehearsed_read(row.buffer_info()[0], floats.buffer_info()[0])
@@ -207,24 +240,26 @@ def _call(
 
 
 def _written(
-    cells: Writing | Known,
+    cells: Writing | Known, terms: Terms | None
 ) -> tuple[tuple[int, ...], tuple[float, ...], "array[int] | None"]:
     """The first numbers of the rows that the kernel takes, and what they are addresses of."""
     if isinstance(cells, Known):
-        return (*cells.folded.shape, 0, 1, 1, 0, *[0] * 6), (0.0,) * 5, None
+        assert terms is not None
+        gain = (0, len(terms.gain), 0, 0, address(terms.gain))
+        return (*cells.folded.shape, *gain, 0, 0, 0), (1.0, *[0.0] * 5), None
     w, steps = cells, cells.steps
     keys = array("q", [key for pair in w.keys for key in pair])
-    sizes = (len(w.keys), w.slope.shape[0], w.gain.shape[0], int(w.is_noisy))
-    places = map(address, (w.weight, w.slope, w.gain, steps.kinds, steps.numbers))
+    sizes = (len(w.keys), len(w.scale), int(w.is_noisy))
+    places = map(address, (w.weight, w.scale, steps.kinds, steps.numbers))
     return (*w.weight.shape, *sizes, *places, keys.buffer_info()[0]), w.numbers, keys
 
 
 def reference(writing: Writing) -> Known | None:
     """As `write`, with PyTorch on any device."""
     w, weight = writing, writing.weight
-    lowest, span, highest, relative, constant = w.numbers
-    carrying = lowest + (weight.abs() * w.slope.unsqueeze(1)).clamp(max=span)
-    pair = carrying.clamp(max=highest), torch.full_like(weight, lowest)
+    span, start, most, highest, relative, constant = w.numbers
+    carrying = start + (weight.abs() * (span / w.scale).unsqueeze(1)).clamp(max=most)
+    pair = carrying.clamp(max=highest), torch.full_like(weight, start)
     for step, keys in zip(w.steps.each, w.keys, strict=True):
         pair = _taken(step, pair[0], keys[0]), _taken(step, pair[1], keys[1])
     g, other = pair

@@ -15,6 +15,8 @@ void matrix_sums(Address x, int64_t count, Address out) {
   cpu::matrix_sums({at<const float>(x), count, at<double>(out)});
 }
 
+float largest_magnitude(Address x, int64_t count) { return cpu::largest_magnitude(at<const float>(x), count); }
+
 void lay_pairs(Address weight, bool by_columns, int64_t groups, int64_t rows, int64_t cols, int64_t tile_rows,
                int64_t tile_cols, Address scale, int64_t scale_size, float limit, float span, float start, float fill,
                Address out, Address range) {
@@ -79,6 +81,7 @@ void bind_cells(py::module_& m);  // called by bind_cpu.cpp
 void bind_cells(py::module_& m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m.def("matrix_sums", &matrix_sums, NoGil());
+  m.def("largest_magnitude", &largest_magnitude, NoGil());
   m.def("lay_pairs", &lay_pairs, NoGil());
   m.def("fold_pairs", &fold_pairs, NoGil());
   m.def("cell_forms", &cell_forms, NoGil());

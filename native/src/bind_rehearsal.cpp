@@ -27,17 +27,16 @@ bool rehearsed_read(Address integers, Address floats) {
   const int64_t* next = at<const int64_t>(integers);
   RehearsedRead r = {};
   RehearsedCells& c = r.cells;
-  for (int64_t* const to : {&c.groups, &c.outputs, &c.inputs, &c.steps, &c.slope_size, &c.gain_size}) *to = *next++;
+  for (int64_t* const to : {&c.groups, &c.outputs, &c.inputs, &c.steps, &c.scale_size}) *to = *next++;
   c.noisy = *next++ != 0;
-  for (const float** const to : {&c.weight, &c.slope, &c.gain}) *to = at<const float>(*next++);
+  for (const float** const to : {&c.weight, &c.scale}) *to = at<const float>(*next++);
   const std::vector<CellStep> steps =
       steps_of(c.steps, at<const int64_t>(next[0]), at<const float>(next[1]), at<const int64_t>(next[2]));
   next += 3;
   c.step = steps.data();
   for (const float** const to : {&r.folded, &r.variance}) *to = at<const float>(*next++);
   for (float** const to : {&r.folded_out, &r.variance_out}) *to = at<float>(*next++);
-  for (const float** const to : {&r.x, &r.dac, &r.factor, &r.square, &r.scale}) *to = at<const float>(*next++);
-  for (int64_t* const to : {&r.factor_size, &r.square_size, &r.scale_size}) *to = *next++;
+  for (const float** const to : {&r.x, &r.dac.step, &r.adc.step}) *to = at<const float>(*next++);
   r.reads = at<const int64_t>(*next++);
   r.key = static_cast<uint64_t>(*next++);
   r.n = *next++;
@@ -45,7 +44,9 @@ bool rehearsed_read(Address integers, Address floats) {
   r.narrow = *next++ != 0 && cpu::multiplies_narrow();
   r.out = at<float>(*next++);
   const float* number = at<const float>(floats);
-  for (float* const to : {&c.lowest, &c.span, &c.highest, &c.relative, &c.constant, &r.lo, &r.hi}) *to = *number++;
+  for (float* const to : {&c.span, &c.start, &c.most, &c.highest, &c.relative, &c.constant, &r.volts, &r.dac.lo,
+                          &r.dac.hi, &r.adc.lo, &r.adc.hi})
+    *to = *number++;
   return cpu::rehearsed_read(r);
 }
 

@@ -10,7 +10,7 @@ from memcore import native
 from memcore.ops import crossbar_read, rehearsal
 from memcore.ops.crossbar_mvm import pack
 from memcore.ops.crossbar_read import Columns
-from memcore.ops.rehearsal import CellStep, Known, Steps, Terms, Writing
+from memcore.ops.rehearsal import CellStep, Codes, Known, Steps, Terms, Writing
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 
@@ -34,19 +34,18 @@ def writing(shape, steps, *, scales=False, relative=0.05, constant=1e-14):
     weight = torch.randn(shape)
     weight.view(-1)[:1] = 0.0
     peak = (weight.abs().amax((0, 2)) if scales else weight.abs().amax().reshape(1)) + 1e-6
-    numbers = (1e-6, 9.9e-5, 1e-4, relative, constant)
+    numbers = (9.9e-5, 1e-6, 9.9e-5, 1e-4, relative, constant)
     keys = [
         (3 + 2 * k, 4 + 2 * k) if step.kind[:4] != "near" else (0, 0)
         for k, step in enumerate(steps)
     ]
-    return Writing(weight, 9.9e-5 / peak, peak / 9.9e-5, numbers, Steps(steps), keys)
+    return Writing(weight, peak, numbers, Steps(steps), keys)
 
 
-def terms(outputs, tile_rows, *, adc=True, scales=False, narrow=False):
-    dac, size = torch.tensor([20.0, -50.0, 50.0]), outputs if scales else 1
-    factor, square = torch.rand(size) + 0.5, torch.rand(size) * 1e8
-    ends = (-60.0, 60.0) if adc else (1.0, 0.0)
-    return Terms(dac, factor, square, torch.rand(size) + 0.5, tile_rows, *ends, 77, narrow)
+def terms(w, tile_rows, *, adc=True, narrow=False):
+    dac = Codes(torch.tensor([0.05]), -50.0, 50.0)
+    levels = Codes(torch.tensor([3e-6]), -60.0, 60.0) if adc else None
+    return Terms(w.gain, 0.07, dac, levels, tile_rows, 77, narrow)
 
 
 @pytest.mark.parametrize("scales", [False, True])
@@ -79,25 +78,28 @@ def laid_out(matrix, tile_rows, *, narrow):
 def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, tile_rows, n, adc):
     groups, outputs, inputs = shape
     for scales, narrow in itertools.product((False, True), narrows()):
-        w = writing(shape, [LOG, LEVELS])
-        t = terms(outputs, tile_rows, adc=adc, scales=scales, narrow=narrow)
+        w = writing(shape, [LOG, LEVELS], scales=scales)
+        t = terms(w, tile_rows, adc=adc, narrow=narrow)
         x, reads = torch.randn(n, groups, inputs), torch.arange(5, 5 + n)
         known = rehearsal.write(w)
         folded = torch.empty_like(w.weight)
         y = rehearsal.read(w, t, x, reads, folded=folded)
         assert torch.equal(folded, known.folded)
         assert torch.equal(y, rehearsal.read(known, t, x, reads))
-        weights, variances = (m * f.unsqueeze(1) for m, f in zip(known, t[1:3], strict=True))
+        units = (t.factor, t.square)
+        weights, variances = (m * f.unsqueeze(1) for m, f in zip(known, units, strict=True))
         panels = pack(weights.transpose(1, 2)), laid_out(variances, tile_rows, narrow=narrow)
         scale = t.scale if len(t.scale) == 1 else t.scale.repeat(groups)
-        columns = Columns(*panels, t.dac, scale, outputs, tile_rows, t.lo, t.hi, t.key)
+        ends = (1.0, 0.0) if t.adc is None else t.adc[1:]
+        columns = Columns(*panels, t.codes, scale, outputs, tile_rows, *ends, t.key)
         assert torch.equal(y, crossbar_read.crossbar_read(x, columns, reads=reads))
 
 
 @pytest.mark.parametrize("narrow", narrows())
 @pytest.mark.parametrize("tile_rows", [1, 13, 128, 200, 300])
 def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows, narrow):
-    w, t = writing((1, 70, 300), [LOG]), terms(70, tile_rows, narrow=narrow)
+    w = writing((1, 70, 300), [LOG])
+    t = terms(w, tile_rows, narrow=narrow)
     x, reads = torch.randn(90, 1, 300), torch.arange(90)
     y = rehearsal.read(w, t, x, reads)
     some = [rehearsal.read(w, t, x[k : k + 31], reads[k : k + 31]) for k in range(0, 90, 31)]
@@ -111,9 +113,10 @@ def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows, narrow)
 
 
 def test_a_read_without_noise_is_the_product_of_double_precision():
-    w, t = writing((2, 40, 260), [LOG], relative=0.0, constant=0.0), terms(40, 260, adc=False)
+    w = writing((2, 40, 260), [LOG], relative=0.0, constant=0.0)
+    t = terms(w, 260, adc=False)
     x = torch.randn(9, 2, 260)
-    codes = (x.double() * t.dac[0]).round().clamp(-50, 50)
+    codes = (x.double() * t.codes[0]).round().clamp(-50, 50)
     folded = rehearsal.write(w).folded.double() * t.factor
     expected = torch.einsum("ngk,gok->ngo", codes, folded) * t.scale
     torch.testing.assert_close(
@@ -122,7 +125,8 @@ def test_a_read_without_noise_is_the_product_of_double_precision():
 
 
 def test_more_reads_than_are_packed_at_once_are_the_same_reads():
-    w, t = writing((1, 4, 6), [LOG]), terms(4, 6)
+    w = writing((1, 4, 6), [LOG])
+    t = terms(w, 6)
     x, reads = torch.randn(4100, 1, 6), torch.arange(4100)
     y = rehearsal.read(w, t, x, reads)
     parts = [
@@ -135,17 +139,15 @@ def test_more_reads_than_are_packed_at_once_are_the_same_reads():
 def test_what_is_not_finite_is_said(value):
     w = writing((1, 3, 300), [LOG])
     w.weight[0, 1, 7] = value
-    broken = w._replace(
-        slope=w.slope, gain=torch.full((1,), value) if value == math.inf else w.gain
-    )
+    broken = w._replace(scale=torch.full((1,), value) if value == math.inf else w.scale)
     assert rehearsal.write(broken) is None
     assert rehearsal.reference(broken) is None
-    assert rehearsal.read(broken, terms(3, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
+    assert rehearsal.read(broken, terms(broken, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
 
 
 def test_known_cells_need_no_noise():
     known = Known(torch.randn(1, 3, 8), None)
-    t = terms(3, 8, adc=False)
+    t = terms(writing((1, 3, 8), []), 8, adc=False)
     y = rehearsal.read(known, t, torch.eye(8).unsqueeze(1), None)
     expected = 20.0 * known.folded[0].T * t.factor * t.scale
     torch.testing.assert_close(y[:, 0], expected)

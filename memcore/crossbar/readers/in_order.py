@@ -103,12 +103,11 @@ class InOrder(nn.Module):
         return Columns(
             pack(_by_inputs(self.folded, t.factor)),
             self._laid_variance(t),
-            t.dac,
+            t.codes,
             t.scale if len(t.scale) == 1 else t.scale.repeat(groups),
             outputs,
             t.tile_rows,
-            t.lo,
-            t.hi,
+            *((1.0, 0.0) if t.adc is None else t.adc[1:]),
             t.key,
         )
 
@@ -119,16 +118,15 @@ class InOrder(nn.Module):
         return narrow(columns, terms.tile_rows) if self.rounds else pack(columns)
 
     def _read(self, lines: Tensor, reads: Tensor) -> Tensor:
-        v, step = self._cut(lines), self.around.step
+        v, t = self._cut(lines), self.around.terms(converts=False)
         current = torch.einsum("ngtk,gotk->ngto", v, self._cut(self.folded))
         if self.variance is not None:
             sigma = self._deviation(v, self.variance)
             draws = ReadStream(self.around.key, numbered(reads, len(v))).normal(sigma.shape[1:])
             current.add_(sigma * draws.to(sigma.dtype))
-        if step is not None and self.around.adc is not None:
-            adc = self.around.adc
-            codes = current.div_(step).round_().clamp(adc.lo, adc.hi)  # clamp_ is not mapped over
-            return codes.sum(2).mul_(step)
+        if t.adc is not None:
+            codes = current.div_(t.scale).round_().clamp(*t.adc[1:])  # clamp_ is not mapped over
+            return codes.sum(2).mul_(t.scale)
         return current.sum(2)
 
     def _deviation(self, v: Tensor, variance: Tensor) -> Tensor:
@@ -137,7 +135,7 @@ class InOrder(nn.Module):
             sums = torch.einsum("ngtk,gotk->ngto", v.square(), self._cut(variance))
             return sums.sqrt_().mul_(self.around.gain)
         t = self.around.terms(converts=self.around.converts)
-        codes = v if self.dac is None or not self.around.converts else (v * t.dac[0]).round()
+        codes = v if self.dac is None or not self.around.converts else (v * t.codes[0]).round()
         factors = codes.square(), self._cut(variance * t.square.unsqueeze(1))
         rounded = [each.to(torch.bfloat16).to(v.dtype) for each in factors]
         return torch.einsum("ngtk,gotk->ngto", *rounded).sqrt_().mul_(t.scale)

@@ -8,7 +8,7 @@ from memcore import native
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.crossbar.plan import ReadPlan
 from memcore.ops.crossbar_read import narrows
-from memcore.ops.rehearsal import Terms
+from memcore.ops.rehearsal import Codes, Terms
 
 
 class Periphery(NamedTuple):
@@ -33,11 +33,6 @@ class Periphery(NamedTuple):
     constant: bool
 
     @property
-    def step(self) -> Tensor | None:
-        """What a step of the ADC stands for, [1] or [outputs]; None without an ADC."""
-        return None if self.adc is None else self.adc.step * (self.gain / self.volts)
-
-    @property
     def converts(self) -> bool:
         """Whether the kernels make of inputs what drives the word lines."""
         dac = self.dac
@@ -58,16 +53,11 @@ class Periphery(NamedTuple):
 
     def terms(self, *, converts: bool) -> Terms:
         """As the kernels take them, with a code of the DAC as an input if they `convert`."""
-        unit, codes = self.gain.new_ones(1), [0.0, 0.0, 0.0]
-        if converts and isinstance(self.dac, UniformLevels):
-            unit, codes = self.dac.step, [float(1 / self.dac.step), self.dac.lo, self.dac.hi]
-        step, dac = self.step, self.gain.new_tensor(codes)
-        factor = unit if step is None else unit / step
-        square = (self.gain * factor).square()
-        if step is None or self.adc is None:
-            rows = max(1, self.plan.tiling.rows)
-            one = self.gain.new_ones(1)
-            return Terms(dac, factor, square, one, rows, 1.0, 0.0, self.key, self.rounds)
-        ends = (self.adc.lo, self.adc.hi)
-        rows = self.plan.group_rows
-        return Terms(dac, factor, square, step, rows, *ends, self.key, self.rounds)
+        dac = _codes(self.dac) if converts and isinstance(self.dac, UniformLevels) else None
+        rows = max(1, self.plan.tiling.rows) if self.adc is None else self.plan.group_rows
+        adc = None if self.adc is None else _codes(self.adc)
+        return Terms(self.gain, self.volts, dac, adc, rows, self.key, self.rounds)
+
+
+def _codes(levels: UniformLevels) -> Codes:
+    return Codes(levels.step, levels.lo, levels.hi)

@@ -97,6 +97,7 @@ struct CellErrors {
 namespace cpu {
 
 void matrix_sums(const MatrixSums& args);
+float largest_magnitude(const float* x, int64_t count);  // 0 of none, NaN if any is
 void lay_pairs(const LayPairs& args);
 void fold_pairs(const FoldPairs& args);
 void cell_forms(const CellForms& args);

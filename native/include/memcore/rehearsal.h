@@ -21,28 +21,37 @@ struct CellStep {
   uint64_t key[2];  // of the cell that carries a weight, and of the other one of its pair
 };
 
-// Weights w [groups, outputs, inputs] and the pairs of cells that stand for them. The cell of its sign carries |w|:
-//   target = min(lowest + min(|w| * slope[o], span), highest), and lowest for the other one;
+// Weights w [groups, outputs, inputs] and the pairs of cells that stand for them. The cell of its sign carries |w|, and
+// `scale` is mapped to start + span:
+//   target = min(start + min(|w| * (span / scale[o]), most), highest), and start for the other one;
 // then come the steps, and
-//   folded = sign(w) * gain[o] * (g - g'),  variance = (relative g)^2 + (relative g')^2 + 2 constant.
+//   folded = sign(w) * (scale[o] / span) * (g - g'),  variance = (relative g)^2 + (relative g')^2 + 2 constant.
 struct RehearsedCells {
   const float* weight;
   int64_t groups, outputs, inputs;  // each >= 1
-  const float* slope;               // [1] or [outputs]
-  const float* gain;                // [1] or [outputs]
-  int64_t slope_size, gain_size;
-  float lowest, span, highest;
+  const float* scale;               // [1] or [outputs]
+  int64_t scale_size;
+  float start, span, most, highest;
   const CellStep* step;  // [steps]
   int64_t steps;
   float relative, constant;  // of the variance
   bool noisy;                // whether there is any
 };
 
-// Read i of rows z[i, g, k] = dac(x[i, g, k]):
+// Levels lo, lo + 1, ..., hi times a step.
+struct CodeRange {
+  const float* step;  // [1]; nullptr: values stay what they are
+  float lo, hi;
+};
+
+// Read i of rows z[i, g, k] = clamp(round(x[i, g, k] / dac.step), dac.lo, dac.hi), or x without a DAC:
 //   current[t, o] = sum_{k in tile t} z[k] * folded[g, o, k] * factor[o]
 //                   + sqrt(sum_{k in tile t} z[k]^2 * variance[g, o, k] * square[o]) * draw[t, o]
-//   out[i, g, o] = scale[o] * sum_t adc(current[t, o])
-// with dac, adc, draws and the promises of CrossbarRead. The cells are written at the same time, or known already.
+//   out[i, g, o] = step[o] * sum_t clamp(round(current[t, o]), adc.lo, adc.hi)
+// with the draws and the promises of CrossbarRead, and for gain[o] = scale[o] / span
+//   step = adc.step * (gain / volts), factor = dac.step / step, square = (gain * factor)^2;
+// a step that is not there counts 1, and without an ADC nothing is rounded. The cells are written at the same time, or
+// known already.
 struct RehearsedRead {
   RehearsedCells cells;   // weight == nullptr: they are known
   const float* folded;    // [groups, outputs, inputs] if they are known
@@ -50,17 +59,13 @@ struct RehearsedRead {
   float* folded_out;      // the same, or nullptr; written if the cells are
   float* variance_out;    // the same
   const float* x;         // [n, groups, inputs]
-  const float* dac;       // [3]
-  const float* factor;    // [1] or [outputs]
-  const float* square;    // [1] or [outputs]
-  const float* scale;     // [1] or [outputs]
-  int64_t factor_size, square_size, scale_size;
+  CodeRange dac, adc;
+  float volts;           // for an input of 1
   const int64_t* reads;  // [n] if there is noise
   uint64_t key;
   int64_t n, tile_rows;  // n >= 0: with 0 the cells are written only
   bool narrow;           // z^2 and variance * square are rounded to bfloat16, as CrossbarRead::narrow says
-  float lo, hi;
-  float* out;  // [n, groups, outputs]
+  float* out;            // [n, groups, outputs]
 };
 
 namespace cpu {

@@ -15,6 +15,7 @@ namespace memcore {
 
 extern const CellsKernels MEMCORE_JOIN(cells_, MEMCORE_VARIANT) = {MEMCORE_STRING(MEMCORE_VARIANT),
                                                                    matrix_sums,
+                                                                   largest_magnitude,
                                                                    lay_pairs,
                                                                    fold_pairs,
                                                                    cell_forms,

@@ -20,6 +20,7 @@ const CellsKernels& chosen() {
 }  // namespace
 
 void matrix_sums(const MatrixSums& args) { chosen().matrix_sums(args); }
+float largest_magnitude(const float* x, int64_t count) { return chosen().largest_magnitude(x, count); }
 void lay_pairs(const LayPairs& args) { chosen().lay_pairs(args); }
 void fold_pairs(const FoldPairs& args) { chosen().fold_pairs(args); }
 void cell_forms(const CellForms& args) { chosen().cell_forms(args); }

@@ -9,6 +9,7 @@ namespace memcore {
 struct CellsKernels {
   const char* name;
   void (*matrix_sums)(const MatrixSums&);
+  float (*largest_magnitude)(const float*, int64_t);
   void (*lay_pairs)(const LayPairs&);
   void (*fold_pairs)(const FoldPairs&);
   void (*cell_forms)(const CellForms&);

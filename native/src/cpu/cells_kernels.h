@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "memcore/cells.h"
+#include "memcore/philox.h"
 #include "memory.h"
 #include "parallel.h"
 #include "simd.h"
@@ -73,6 +74,38 @@ inline void matrix_sums(const MatrixSums& m) {
     m.out[0] += partial.data[2 * piece];
     m.out[1] += partial.data[2 * piece + 1];
   }
+}
+
+// The bits of the largest magnitude; those of a NaN are larger than any.
+inline int32_t largest_bits(const float* x, int64_t count) {
+  IntVec most[kSumVecs] = {};
+  int64_t i = 0;
+  for (; i + kSumVecs * kLanes <= count; i += kSumVecs * kLanes)
+    for (int k = 0; k < kSumVecs; ++k) {
+      const IntVec bits = (IntVec)load(x + i + k * kLanes) & INT32_MAX;
+      most[k] = bits > most[k] ? bits : most[k];
+    }
+  int32_t largest = 0;
+  for (const IntVec& each : most)
+    for (int lane = 0; lane < kLanes; ++lane) largest = each[lane] > largest ? each[lane] : largest;
+  for (; i < count; ++i) {
+    const int32_t bits = float_to_bits(x[i]) & INT32_MAX;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+inline float largest_magnitude(const float* x, int64_t count) {
+  const int64_t pieces = ceil_div(count, kSummed);
+  const Memory<int32_t> partial(larger(pieces, 1));
+  parallel_for(pieces, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece)
+      partial.data[piece] = largest_bits(x + piece * kSummed, smaller(kSummed, count - piece * kSummed));
+  });
+  int32_t largest = 0;
+  for (int64_t piece = 0; piece < pieces; ++piece)
+    largest = partial.data[piece] > largest ? partial.data[piece] : largest;
+  return bits_to_float(largest);
 }
 
 // to[j][i] = from[i][j] for i < rows, j < cols, with distances between lines. The lines of the matrix in memory, whose

@@ -24,30 +24,39 @@ struct Numbers {
   alignas(64) T v[4][kBatch];
 };
 
-// philox4x32 of philox.h for the first blocks of a batch.
-MEMCORE_ALWAYS_INLINE void scramble_some(uint64_t key, Words& words, int blocks) {
-  for (int i = 0; i < blocks; i += kLanes) {
-    WordVec* const at[4] = {reinterpret_cast<WordVec*>(&words.w[0][i]), reinterpret_cast<WordVec*>(&words.w[1][i]),
-                            reinterpret_cast<WordVec*>(&words.w[2][i]), reinterpret_cast<WordVec*>(&words.w[3][i])};
-    WordVec c0 = *at[0], c1 = *at[1], c2 = *at[2], c3 = *at[3];
-    uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+// philox4x32 of philox.h for some blocks of a batch, `Vecs` vectors of them. A round waits for the one before, so that
+// one vector alone leaves the processor idle half of the time.
+template <int Vecs>
+MEMCORE_ALWAYS_INLINE void scramble_vecs(uint64_t key, Words& words, int first) {
+  WordVec c[4][Vecs];
+  for (int word = 0; word < 4; ++word)
+    for (int v = 0; v < Vecs; ++v) c[word][v] = *reinterpret_cast<WordVec*>(&words.w[word][first + v * kLanes]);
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
 #pragma GCC unroll 10
-    for (int round = 0; round < kPhiloxRounds; ++round) {
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) {
       WordVec high0, low0, high1, low1;
-      multiply_wide(c0, kPhiloxMultiplier0, high0, low0);
-      multiply_wide(c2, kPhiloxMultiplier1, high1, low1);
-      c0 = high1 ^ c1 ^ k0;
-      c1 = low1;
-      c2 = high0 ^ c3 ^ k1;
-      c3 = low0;
-      k0 += kPhiloxWeyl0;
-      k1 += kPhiloxWeyl1;
+      multiply_wide(c[0][v], kPhiloxMultiplier0, high0, low0);
+      multiply_wide(c[2][v], kPhiloxMultiplier1, high1, low1);
+      c[0][v] = high1 ^ c[1][v] ^ k0;
+      c[1][v] = low1;
+      c[2][v] = high0 ^ c[3][v] ^ k1;
+      c[3][v] = low0;
     }
-    *at[0] = c0;
-    *at[1] = c1;
-    *at[2] = c2;
-    *at[3] = c3;
+    k0 += kPhiloxWeyl0;
+    k1 += kPhiloxWeyl1;
   }
+  for (int word = 0; word < 4; ++word)
+    for (int v = 0; v < Vecs; ++v) *reinterpret_cast<WordVec*>(&words.w[word][first + v * kLanes]) = c[word][v];
+}
+
+// The same for the first blocks of a batch.
+MEMCORE_ALWAYS_INLINE void scramble_some(uint64_t key, Words& words, int blocks) {
+  int first = 0;
+  for (; first + 4 * kLanes <= blocks; first += 4 * kLanes) scramble_vecs<4>(key, words, first);
+  for (; first + 2 * kLanes <= blocks; first += 2 * kLanes) scramble_vecs<2>(key, words, first);
+  for (; first < blocks; first += kLanes) scramble_vecs<1>(key, words, first);
 }
 
 // The same for a batch, or the first `Count` blocks of it.

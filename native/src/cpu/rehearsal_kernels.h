@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kSegment = 4 * kBatch;  // cells that are written together, from a multiple of it on
 constexpr int64_t kTaskOutputs = kBlockRows < 14 ? 4 * kBlockRows : 2 * kBlockRows;
 constexpr int32_t kExponent = 0x7F800000;  // whose bits are all set in what is not finite
+constexpr float kLogE = 1.44269504f;       // to the base of 2
 constexpr int64_t kAtOnce = 2048;          // reads between two writings of the same cells
 
 // No normal number of to_normal is larger: sqrt(2 ln 2^33).
@@ -30,59 +31,66 @@ constexpr float kLargestNormal = 6.77f;
 // What a segment is made of, and what comes of it.
 struct Segment {
   alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];
-  alignas(64) float carrying[kSegment], other[kSegment];  // conductances of both cells of a pair
   alignas(64) float folded[kSegment], variance[kSegment];
 };
 
 MEMCORE_ALWAYS_INLINE Vec smaller_of(Vec a, Vec b) { return a > b ? b : a; }  // a NaN of a passes
 
-// e^x of |x| < 87, see exp_.
-MEMCORE_ALWAYS_INLINE Vec exponential(Vec x) {
-  const Vec b = clamp(x, splat(-87.0f), splat(88.0f));
-  const Vec n = round_even(b * 1.44269504f);
-  const Vec r = (b - n * kLn2High) - n * kLn2Low;
-  Vec p = splat(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
-  return (p * (r * r) + r + 1.0f) * (Vec)power;
+// 2^x of |x| < 125, with the polynomial of Cephes exp2f (S. Moshier) for the rest r of it in [-1/2, 1/2]. Error below 2
+// ulp.
+MEMCORE_ALWAYS_INLINE Vec power_of_two(Vec x) {
+  const Vec b = clamp(x, splat(-125.0f), splat(126.0f)), n = round_even(b), r = b - n;
+  Vec p = splat(1.535336188319500e-4f);
+  p = p * r + 1.339887440266574e-3f;
+  p = p * r + 9.618437357674640e-3f;
+  p = p * r + 5.550332471162809e-2f;
+  p = p * r + 2.402264791363012e-1f;
+  p = p * r + 6.931472028550421e-1f;
+  p = p * r + 1.0f;
+  return (Vec)((IntVec)p + (__builtin_convertvector(n, IntVec) << 23));
 }
 
-// What a step makes of conductances, [count], given its draws.
+constexpr int kVecs = 4;  // whose cells are changed together, in registers
+
+// Conductances of some cells, or what is drawn for them.
+struct Cells {
+  Vec v[kVecs];
+};
+
+// Of each cell what a change makes of its conductance and its draw.
 template <class Change>
-MEMCORE_ALWAYS_INLINE void change_cells(const float* z, int64_t count, float* g, const Change& change) {
-  for (int64_t i = 0; i < count; i += kLanes) store(g + i, change(load(g + i), load(z + i)));
+MEMCORE_ALWAYS_INLINE void change_cells(const float* z, Cells& g, const Change& change) {
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) g.v[i] = change(g.v[i], load(z + i * kLanes));
 }
 
 template <bool Inverse>
-void take_levels(const CellStep& step, const float* z, int64_t count, float* g) {
+MEMCORE_ALWAYS_INLINE void take_levels(const CellStep& step, Cells& g) {
   const float width = step.a / step.b, steps = step.a == 0.0f ? 0.0f : step.b / step.a;
   const Vec none = splat(0.0f), most = splat(step.b);
-  change_cells(z, count, g, [&](Vec g, Vec) {
-    const Vec position = ((Inverse ? 1.0f / g : g) - step.low) * steps;
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) {
+    const Vec position = ((Inverse ? 1.0f / g.v[i] : g.v[i]) - step.low) * steps;
     const Vec level = round_even(clamp(position, none, most)) * width + step.low;
-    return Inverse ? 1.0f / level : level;
-  });
+    g.v[i] = Inverse ? 1.0f / level : level;
+  }
 }
 
-// What the steps make of conductances, [count]; the draws of a step are kSegment floats behind those of the one before.
-inline void follow(const RehearsedCells& c, const float* z, int64_t count, float* g) {
+// What the steps make of conductances; the draws of a step are kSegment floats behind those of the one before.
+MEMCORE_ALWAYS_INLINE void follow(const RehearsedCells& c, const float* z, Cells& g) {
   for (int64_t k = 0; k < c.steps; ++k, z += kSegment) {
     const CellStep& s = c.step[k];
     const Vec least = splat(s.least), most = splat(s.most);
     if (s.kind == CellStep::kLogFactor)
-      change_cells(z, count, g, [&](Vec g, Vec z) { return g * clamp(exponential(z * s.a) * s.b, least, most); });
+      change_cells(z, g, [&](Vec g, Vec z) { return g * clamp(power_of_two(z * (s.a * kLogE)) * s.b, least, most); });
     else if (s.kind == CellStep::kFactor)
-      change_cells(z, count, g, [&](Vec g, Vec z) { return g * clamp(z * s.a + s.b, least, most); });
+      change_cells(z, g, [&](Vec g, Vec z) { return g * clamp(z * s.a + s.b, least, most); });
     else if (s.kind == CellStep::kOffset)
-      change_cells(z, count, g, [&](Vec g, Vec z) { return clamp(g + (z * s.a + s.b), least, most); });
+      change_cells(z, g, [&](Vec g, Vec z) { return clamp(g + (z * s.a + s.b), least, most); });
     else if (s.kind == CellStep::kNearest)
-      take_levels<false>(s, z, count, g);
+      take_levels<false>(s, g);
     else
-      take_levels<true>(s, z, count, g);
+      take_levels<true>(s, g);
   }
 }
 
@@ -111,7 +119,7 @@ inline Ends nearest_ends(const CellStep& s, Ends g) {
 
 // Whether a cell that carries nothing ends up the same whatever is drawn for it.
 inline bool is_settled(const RehearsedCells& c) {
-  Ends g{c.lowest, c.lowest};
+  Ends g{c.start, c.start};
   for (int64_t k = 0; k < c.steps; ++k) {
     const CellStep& s = c.step[k];
     if (s.kind >= CellStep::kNearest) {
@@ -131,16 +139,17 @@ inline bool is_settled(const RehearsedCells& c) {
   return g.low == g.high;
 }
 
-inline void fill(const float* from, int64_t size, int64_t inputs, int64_t outputs, int64_t first, int64_t count,
-                 float* out) {
-  if (size == 1) {
-    for (int64_t i = 0; i < count; ++i) out[i] = from[0];
-    return;
-  }
-  for (int64_t i = 0; i < count;) {
-    const int64_t row = (first + i) / inputs, end = smaller(count, (row + 1) * inputs - first);
-    for (; i < end; ++i) out[i] = from[row % outputs];
-  }
+// How an output's weights become conductances, and these steps of the ADC.
+struct Units {
+  float slope, gain, factor, square, scale;
+};
+
+inline Units units_of(const RehearsedRead& r, int64_t output) {
+  const RehearsedCells& c = r.cells;
+  const float scale = c.scale[c.scale_size == 1 ? 0 : output], gain = scale / c.span;
+  const float step = r.adc.step == nullptr ? 1.0f : *r.adc.step * (gain / r.volts);
+  const float factor = (r.dac.step == nullptr ? 1.0f : *r.dac.step) / step, deviation = gain * factor;
+  return {c.span / scale, gain, factor, deviation * deviation, step};
 }
 
 // Numbers of lanes 0 .. 3 one after another.
@@ -207,59 +216,81 @@ inline void draw_steps(const RehearsedCells& c, int other, int64_t first, float*
   }
 }
 
-// Folded weights and variances of a segment whose draws are there.
-template <bool Settled>
-void combine(const RehearsedCells& c, const float* z, const float* others, Segment& s) {
-  const Vec lowest = splat(c.lowest), constant = splat(2.0f * c.constant);
-  for (int64_t i = 0; i < kSegment; i += kLanes) {
-    const Vec w = load(s.weight + i), size = w < 0.0f ? -w : w;
-    const Vec share = smaller_of(size * load(s.slope + i), splat(c.span));
-    store(s.carrying + i, smaller_of(share + lowest, splat(c.highest)));
+// Folded weights and variances of a segment whose draws are there. Whether all are finite.
+inline bool combine(const RehearsedCells& c, const float* z, const float* others, const Cells* settled, Segment& s) {
+  const Vec start = splat(c.start), most = splat(c.most), highest = splat(c.highest),
+            constant = splat(2.0f * c.constant);
+  IntVec spoilt = {};
+  for (int64_t i = 0; i < kSegment; i += kVecs * kLanes) {
+    Cells carrying, other;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      const Vec w = load(s.weight + i + v * kLanes), size = w < 0.0f ? -w : w;
+      carrying.v[v] = smaller_of(smaller_of(size * load(s.slope + i + v * kLanes), most) + start, highest);
+      other.v[v] = settled == nullptr ? start : settled->v[v];
+    }
+    follow(c, z + i, carrying);
+    if (settled == nullptr) follow(c, others + i, other);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t at = i + v * kLanes;
+      const Vec w = load(s.weight + at), net = (carrying.v[v] - other.v[v]) * load(s.gain + at);
+      store(s.folded + at, w < 0.0f ? -net : net);
+      spoilt |= ((IntVec)net & kExponent) == kExponent;
+      const Vec one = carrying.v[v] * c.relative, two = other.v[v] * c.relative;
+      store(s.variance + at, one * one + (two * two + constant));
+    }
   }
-  follow(c, z, kSegment, s.carrying);
-  const int64_t rest = Settled ? kLanes : kSegment;  // all of which end up the same if they are settled
-  for (int64_t i = 0; i < rest; i += kLanes) store(s.other + i, lowest);
-  follow(c, Settled ? z : others, rest, s.other);
-  for (int64_t i = 0; i < kSegment; i += kLanes) {
-    const Vec g = load(s.carrying + i), other = load(s.other + (Settled ? 0 : i)), w = load(s.weight + i);
-    const Vec net = (g - other) * load(s.gain + i);
-    store(s.folded + i, w < 0.0f ? -net : net);
-    const Vec one = g * c.relative, two = other * c.relative;
-    store(s.variance + i, one * one + (two * two + constant));
+  return !any(spoilt);
+}
+
+// Slopes and gains of cells first .. first + count - 1.
+inline void lay_out_units(const RehearsedRead& r, int64_t first, int64_t count, float* slope, float* gain) {
+  const RehearsedCells& c = r.cells;
+  for (int64_t i = 0; i < count;) {
+    const int64_t row = (first + i) / c.inputs, end = smaller(count, (row + 1) * c.inputs - first);
+    const Units units = units_of(r, row % c.outputs);
+    for (; i < end; ++i) {
+      slope[i] = units.slope;
+      gain[i] = units.gain;
+    }
   }
 }
 
 // Writes cells first .. last-1 and hands them over in pieces: keep(first, count, folded, variance). Whether all of what
 // they stand for is finite.
 template <class Keep>
-bool write_cells(const RehearsedCells& c, int64_t first, int64_t last, const Keep& keep) {
+bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep& keep) {
+  const RehearsedCells& c = r.cells;
   Segment s;
-  const bool alike = c.slope_size == 1 && c.gain_size == 1, settled = is_settled(c);
+  const bool settled = is_settled(c);
   const Memory<float> draws(2 * c.steps * kSegment);
   float* const others = draws.data + c.steps * kSegment;
-  fill(c.slope, 1, 1, 1, 0, kSegment, s.slope);
-  fill(c.gain, 1, 1, 1, 0, kSegment, s.gain);
-  int32_t spoilt = 0;
+  Cells rest;  // which all end up the same if they are settled
+  for (Vec& g : rest.v) g = splat(c.start);
+  if (settled) {
+    for (int64_t k = 0; k < c.steps; ++k)
+      for (int64_t i = 0; i < kVecs * kLanes; ++i)
+        draws.data[k * kSegment + i] = bounded(0.0f, c.step[k].low, c.step[k].high);
+    follow(c, draws.data, rest);
+  }
+  const Units one = units_of(r, 0);
+  for (int64_t i = 0; i < kSegment; ++i) {
+    s.slope[i] = one.slope;
+    s.gain[i] = one.gain;
+  }
+  bool finite = true;
   for (int64_t base = first / kSegment * kSegment; base < last; base += kSegment) {
     const int64_t begin = larger(first, base), count = smaller(last, base + kSegment) - begin, lead = begin - base;
     for (int64_t i = 0; i < kSegment && count < kSegment; ++i) s.weight[i] = 0.0f;
     for (int64_t i = 0; i < count; ++i) s.weight[lead + i] = c.weight[begin + i];
-    if (!alike) {
-      fill(c.slope, c.slope_size, c.inputs, c.outputs, begin, count, s.slope + lead);
-      fill(c.gain, c.gain_size, c.inputs, c.outputs, begin, count, s.gain + lead);
-    }
+    if (c.scale_size > 1) lay_out_units(r, begin, count, s.slope + lead, s.gain + lead);
     draw_steps(c, 0, base, draws.data);
-    if (settled) {
-      combine<true>(c, draws.data, others, s);
-    } else {
-      draw_steps(c, 1, base, others);
-      combine<false>(c, draws.data, others, s);
-    }
-    for (int64_t i = 0; i < kSegment; ++i)
-      spoilt |= static_cast<int32_t>((float_to_bits(s.folded[i]) & kExponent) == kExponent);
+    if (!settled) draw_steps(c, 1, base, others);
+    finite = combine(c, draws.data, others, settled ? &rest : nullptr, s) && finite;
     keep(begin, count, s.folded + lead, s.variance + lead);
   }
-  return spoilt == 0;
+  return finite;
 }
 
 // How the inputs of a row are cut: tiles into chunks of at most kDepth.
@@ -322,12 +353,11 @@ inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chu
   for (int64_t i = 0; i < count;) {
     const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
     const int64_t run = smaller(count - i, chunks.last(chunk) - k);
-    const float factor = r.factor[r.factor_size == 1 ? 0 : output];
+    const Units units = units_of(r, output);
     const int64_t row = (chunk * task.rows() + output - task.first) * kStride, to = k - chunks.first(chunk);
-    for (int64_t m = 0; m < run; ++m) memory.weight.data[row + to + m] = folded[i + m] * factor;
+    for (int64_t m = 0; m < run; ++m) memory.weight.data[row + to + m] = folded[i + m] * units.factor;
     if (variance != nullptr)
-      place_variance(r, variance + i, r.square[r.square_size == 1 ? 0 : output], to, run, chunks.depth(chunk),
-                     memory.variance.data + row);
+      place_variance(r, variance + i, units.square, to, run, chunks.depth(chunk), memory.variance.data + row);
     i += run;
   }
 }
@@ -346,7 +376,7 @@ inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chu
     place_cells(r, task, chunks, first, last - first, r.folded + first, variance, memory);
     return true;
   }
-  return write_cells(c, first, last, [&](int64_t begin, int64_t count, const float* folded, const float* variance) {
+  return write_cells(r, first, last, [&](int64_t begin, int64_t count, const float* folded, const float* variance) {
     if (r.folded_out != nullptr) copy_cells(folded, count, r.folded_out + begin);
     if (r.variance_out != nullptr) copy_cells(variance, count, r.variance_out + begin);
     if (r.n > 0) place_cells(r, task, chunks, begin, count, folded, c.noisy ? variance : nullptr, memory);
@@ -384,6 +414,7 @@ inline void pack_inputs(const RehearsedRead& r, const Chunks& chunks, int64_t fi
                         const CellsInputs& packed) {
   const int64_t inputs = r.cells.inputs, groups = r.cells.groups, panels = ceil_div(last - first, kPanel);
   const bool noisy = is_noisy(r);
+  const float dac[3] = {r.dac.step == nullptr ? 0.0f : 1.0f / *r.dac.step, r.dac.lo, r.dac.hi};
   parallel_for(groups * panels, ceil_div(kLeast, inputs * kPanel), [&](int64_t begin, int64_t end) {
     const Memory<float> rows(4 * inputs);
     for (int64_t task = begin; task < end; ++task) {
@@ -393,7 +424,7 @@ inline void pack_inputs(const RehearsedRead& r, const Chunks& chunks, int64_t fi
         for (int64_t j = 0; j < 4; ++j) {
           float* const row = rows.data + j * inputs;
           if (from + i + j < last)
-            convert(r.x + ((from + i + j) * groups + group) * inputs, inputs, r.dac, row);
+            convert(r.x + ((from + i + j) * groups + group) * inputs, inputs, dac, row);
           else
             for (int64_t k = 0; k < inputs; ++k) row[k] = 0.0f;
         }
@@ -449,7 +480,7 @@ inline void multiply_cells(const float* cells, const float* inputs, int64_t rows
 }
 
 inline Digitise digitise_of(const RehearsedRead& r) {
-  if (r.hi < r.lo) return is_noisy(r) ? digitise<false, true> : digitise<false, false>;
+  if (r.adc.step == nullptr) return is_noisy(r) ? digitise<false, true> : digitise<false, false>;
   return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
 }
 
@@ -458,7 +489,7 @@ inline void write_cells_out(const RehearsedRead& r, const CellsTask& task, int64
   const int64_t apart = r.cells.groups * r.cells.outputs, rows = task.rows();
   float* const out = r.out + first * apart + task.group * r.cells.outputs + task.first;
   for (int64_t o = 0; o < rows; ++o) {
-    const float scale = r.scale[r.scale_size == 1 ? 0 : task.first + o];
+    const float scale = units_of(r, task.first + o).scale;
     for (int64_t i = 0; i < kPanel; ++i) sums[o * kPanel + i] *= scale;
   }
   const int64_t fours = rows / 4 * 4, whole = count / 4 * 4;
@@ -473,7 +504,7 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
                        int64_t at, int64_t first, int64_t count, CellsMemory& memory) {
   const bool noisy = is_noisy(r);
   const int64_t size = task.rows() * kPanel, tiles = ceil_div(chunks.inputs, chunks.tile_rows);
-  const Adc adc{splat(r.lo), splat(r.hi)};
+  const Adc adc{splat(r.adc.lo), splat(r.adc.hi)};
   const Digitise add = digitise_of(r);
   int64_t reads[kPanel];
   for (int64_t i = 0; i < kPanel && noisy; ++i) reads[i] = r.reads[first + smaller(i, count - 1)];

@@ -47,6 +47,12 @@ class Scaled(Mapper):
             )
 
     @property
+    def takes_largest(self) -> bool:
+        """Whether the largest magnitude of all weights is mapped to the end of the window."""
+        is_whole = self.clip is None or (self.clip_by == "quantile" and self.clip == 1)
+        return self.scale == "matrix" and self.clip_by != "least_error" and is_whole
+
+    @property
     def _steps(self) -> int | None:
         """Levels between zero and the largest weight; None where nothing says how many."""
         return None

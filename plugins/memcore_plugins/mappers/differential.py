@@ -46,7 +46,7 @@ class Differential(Stepless):
             return None
         g_min, g_max = device.nominal_range()
         return TwoParts(
-            scale=self.largest(weight, ctx),
+            scale=None if self.takes_largest else self.largest(weight, ctx),
             start=g_min,
             span=g_max - g_min,
             limited=self.clips,

@@ -1,0 +1,22 @@
+"""The largest magnitude of a matrix, in one pass over memory."""
+
+from torch import Tensor
+
+from memcore import _check, native
+from memcore.ops._library import is_plain
+
+
+def largest_magnitude(matrix: Tensor) -> Tensor:
+    """The largest magnitude of all values; NaN if one of them is.
+
+    Args:
+        matrix: any shape, real, not empty.
+
+    Returns:
+        One number, [].
+    """
+    dense = matrix.mT if matrix.dim() > 1 and not matrix.is_contiguous() else matrix
+    kernels = native.cpu()
+    if kernels is None or not is_plain(dense):
+        return _check.extreme(matrix)
+    return dense.new_tensor(kernels.largest_magnitude(dense.data_ptr(), dense.numel()))
