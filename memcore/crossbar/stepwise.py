@@ -122,7 +122,7 @@ class Stepwise:
 
 
 def _is_usable(scale: Tensor, span: float) -> bool:
-    """Whether weights of these scales become conductances, and these weights, in single precision."""
+    """Whether slopes and gains of these scales are finite in single precision."""
     low, high = (float(scale),) * 2 if len(scale) == 1 else map(float, scale.aminmax())
     largest = torch.finfo(torch.float32).max
     return span / largest < low and high < span * largest

@@ -142,7 +142,9 @@ def test_what_is_not_finite_is_said(value):
     broken = w._replace(scale=torch.full((1,), value) if value == math.inf else w.scale)
     assert rehearsal.write(broken) is None
     assert rehearsal.reference(broken) is None
-    assert rehearsal.read(broken, terms(broken, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
+    assert (
+        rehearsal.read(broken, terms(broken, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
+    )
 
 
 def test_known_cells_need_no_noise():
