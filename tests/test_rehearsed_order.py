@@ -16,6 +16,7 @@ from memcore.crossbar.imagined import Imagination, Imagined
 from memcore.crossbar.readers import InOrder, Unwritten
 from memcore.nn.matrix import Matrix
 from memcore.ops.crossbar_read import narrows
+from memcore.ops.rehearsal import Known
 
 BITS = {"name": "uniform", "bits": 8}
 STATES = {"name": "finite_states", "states": 9}
@@ -171,11 +172,9 @@ def _doubled(source):
     dac, adc = copy.deepcopy(around.dac), copy.deepcopy(around.adc)
     noise = None if reader.variance is None else reader.variance.double()
     exact = around._replace(
-        gain=around.gain.double(),
-        dac=None if dac is None else dac.double(),
-        adc=None if adc is None else adc.double(),
+        dac=None if dac is None else dac.double(), adc=None if adc is None else adc.double()
     )
-    return reader.folded.double(), noise, exact
+    return Known(reader.folded.double(), noise, reader.gain.double()), exact
 
 
 def read_in_double(mem, x, reader, first):
@@ -252,7 +251,7 @@ def test_cells_written_on_the_way_are_read_as_those_that_are_kept(way, shape):
     if not isinstance(reader, Unwritten):
         pytest.skip("the kernel does not know these")
     x = x.unsqueeze(1)
-    y, folded = reader.both(x, first, None, wants_folded=True)
+    y, folded = reader.both(x, first, None, None, wants_folded=True)
     kept = reader.written
     assert torch.equal(folded, kept.folded)
     assert torch.equal(y, reader(x, first))

@@ -29,15 +29,12 @@ class Imagined:
 
     Args:
         cells: what they hold, or how the weights become them.
-        gain: weight for one siemens, [1] or [outputs].
         key: of the draws of a read.
         keeps: whether several reads are to come, for which cells had best be written at once.
     """
 
-    def __init__(
-        self, cells: Known | Writing, gain: Tensor, key: int, *, keeps: bool = False
-    ) -> None:
-        self.cells, self.gain, self.key, self.keeps = cells, gain, key, keeps
+    def __init__(self, cells: Known | Writing, key: int, *, keeps: bool = False) -> None:
+        self.cells, self.key, self.keeps = cells, key, keeps
 
     @property
     def is_stochastic(self) -> bool:
@@ -50,10 +47,10 @@ class Imagined:
         levels, dac = crossbar.output.levels, crossbar.input.form
         adc, volts = levels[0] if levels else None, crossbar.input_scale
         plan, constant = crossbar.plan, crossbar.constant
-        around = Periphery(self.gain, self.key, dac, adc, volts, plan, constant)
+        around = Periphery(self.key, dac, adc, volts, plan, constant)
         reader: InOrder | Unwritten
         if isinstance(self.cells, Known):
-            reader = InOrder(*self.cells, around)
+            reader = InOrder(self.cells, around)
         else:
             reader = Unwritten(self.cells, around, keeps=self.keeps)
         return reader if crossbar.around is None else crossbar.around(reader, crossbar.plan)
@@ -115,7 +112,7 @@ class Imagination:
         if not bool(torch.stack(folded.aminmax()).isfinite().all()):
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
-        return Imagined(Known(folded, noise), gain, random.child("read").key)
+        return Imagined(Known(folded, noise, gain), random.child("read").key)
 
     def _context(self, matrix: Tensor, random: Stream) -> Context:
         return Context(
@@ -171,9 +168,9 @@ def _of_writing(writing: Writing, crossbar: Crossbar, key: int, *, keeps: bool) 
     """Cells that the kernel writes while they are read, or that are written at once without it."""
     converts = crossbar.config.adc is None or crossbar.plan.groups_are_even
     if native.cpu() is not None and converts and is_plain(writing.weight):
-        return Imagined(writing, writing.gain, key, keeps=keeps)
+        return Imagined(writing, key, keeps=keeps)
     known = reference(writing)
-    return None if known is None else Imagined(known, writing.gain, key)
+    return None if known is None else Imagined(known, key)
 
 
 def _applied(form: nn.Module, g: Tensor) -> Tensor:

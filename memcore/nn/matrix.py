@@ -16,6 +16,7 @@ from memcore.crossbar.counted import Counted
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.readers import Unwritten
+from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
 from memcore.crossbar.transforms import is_transformed
@@ -166,20 +167,16 @@ class Matrix(nn.Module):
         groups, packed = len(operand.weight), self._packing.count
         if packed > 1 and x.dim() == 3 and x.shape[1] == groups:
             x = x.reshape(x.shape[0], groups // packed, packed * x.shape[2])
-        matrix = self.matrix_of(operand)
+        matrix, bias = self.matrix_of(operand), None if self.maps_bias else operand.bias
         if self._rehearses and self._finds_ranges:
-            y = self._read_learning(x, matrix)
+            y = with_bias(self._read_learning(x, matrix), bias)
         elif self._rehearses and torch.compiler.is_compiling():
             held = self._packing.packed(matrix)
             y, folded = opaque.rehearsed_read(x.detach(), held.detach(), self._number)
-            y = self._through(y, x, held, folded)
+            y = with_bias(self._through(y, x, held, folded), bias)
         else:
-            y = self._read(x, operand, matrix)
-        if packed > 1:
-            y = y.reshape(y.shape[0], *operand.weight.shape[:2])
-        if operand.bias is None or self.maps_bias:
-            return y
-        return y + operand.bias.view(len(operand.weight), -1)
+            y = self._read(x, operand, matrix, bias)
+        return y if packed == 1 else y.reshape(y.shape[0], *operand.weight.shape[:2])
 
     def prepared(self, operand: Operand) -> Callable[[Tensor], Tensor]:
         """`forward` with one operand for several reads, [n, groups, inputs] each.
@@ -247,18 +244,18 @@ class Matrix(nn.Module):
             return not self._rehearses
         return not (self._rehearses and self._finds_ranges) and not is_transformed(x)
 
-    def _read(self, x: Tensor, operand: Operand, matrix: Tensor) -> Tensor:
+    def _read(self, x: Tensor, operand: Operand, matrix: Tensor, bias: Tensor | None) -> Tensor:
         source = self._source(operand, matrix)
         if source is not None and self._keeps_inputs(x, matrix):
-            return self._through_inputs(source, x, matrix)
+            return self._through_inputs(source, x, matrix, bias)
         lines = self.crossbar.driven(x) if _needs_gradient(x, matrix) else None
         y, folded = self._of_source(source, x, lines, wants_folded=lines is not None)
         if lines is None or folded is None:
-            return y
+            return with_bias(y, bias)
         held = self._packing.packed(matrix)
         if self._record is not None:
-            return recorded_product(y, lines, held, folded, self._record)
-        return through_product(y, lines, held, folded)
+            return with_bias(recorded_product(y, lines, held, folded, self._record), bias)
+        return with_bias(through_product(y, lines, held, folded), bias)
 
     def _keeps_inputs(self, x: Tensor, matrix: Tensor) -> bool:
         """Whether a backward pass may find out again what drove the word lines."""
@@ -268,13 +265,14 @@ class Matrix(nn.Module):
             return False
         return self._packing.count == 1 and _needs_gradient(x, matrix)
 
-    def _through_inputs(self, source: Source, x: Tensor, matrix: Tensor) -> Tensor:
+    def _through_inputs(
+        self, source: Source, x: Tensor, matrix: Tensor, bias: Tensor | None
+    ) -> Tensor:
         """Outputs of the cells of a rehearsal, with gradients for which the inputs are kept."""
-        y, folded = self._of_source(source, x, None, wants_folded=x.requires_grad)
+        y, folded = self._of_source(source, x, None, bias, wants_folded=x.requires_grad)
         dac, constant = self.crossbar.input.form, self.crossbar.constant
-        if dac is None and not constant:
-            return through_read(y, x, matrix, folded, None)
-        return through_read(y, x, matrix, folded, partial(_driven, dac, constant))
+        drives = None if dac is None and not constant else partial(_driven, dac, constant)
+        return through_read(y, x, matrix, bias, folded, drives)
 
     def record(self, listener: Callable[[Tensor, Tensor], None] | None) -> None:
         """Let a backward pass tell what each read was and what its outputs should change by.
@@ -370,15 +368,16 @@ class Matrix(nn.Module):
         source: Source | None,
         x: Tensor,
         lines: Tensor | None,
+        bias: Tensor | None = None,
         *,
         wants_folded: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        if source is None:
-            y: Tensor = self.crossbar(x, lines)
-            for share, other in self._others:
-                y = y + share * other(x, lines)
-            return y, self._folded
-        return source.read(self.crossbar, x, lines, wants_folded=wants_folded)
+        if source is not None:
+            return source.read(self.crossbar, x, lines, bias, wants_folded=wants_folded)
+        y: Tensor = self.crossbar(x, lines)
+        for share, other in self._others:
+            y = y + share * other(x, lines)
+        return with_bias(y, bias), self._folded
 
     def imagined(self, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """What a rehearsal reads, and the weights that its cells stand for."""

@@ -12,6 +12,7 @@ from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.imagined import Imagination, Imagined
 from memcore.crossbar.readers import Ranging, Unwritten
+from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.readers.per_vector import sizes
 from memcore.crossbar.readers.ranging import Slope
@@ -47,16 +48,25 @@ class Source(NamedTuple):
         return folded
 
     def read(
-        self, crossbar: Crossbar, x: Tensor, lines: Tensor | None, *, wants_folded: bool
+        self,
+        crossbar: Crossbar,
+        x: Tensor,
+        lines: Tensor | None,
+        bias: Tensor | None,
+        *,
+        wants_folded: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], and `folded` if wanted."""
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], and `folded` if wanted.
+
+        A bias is added, if there is one.
+        """
         draws = self._draws(crossbar) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
         folded: Tensor | None = None
         if isinstance(self.reader, Unwritten):
-            y, folded = self.reader.both(x, first, lines, wants_folded=wants_folded)
+            y, folded = self.reader.both(x, first, lines, bias, wants_folded=wants_folded)
         else:
-            y = self.reader(x, first, lines)
+            y = with_bias(self.reader(x, first, lines), bias)
             folded = self.folded if wants_folded else None
         if self.output_noise:
             reads = ReadStream(self.stream.key, numbered(first, len(x)))

@@ -26,7 +26,7 @@ class Glance(NamedTuple):
     @classmethod
     def of(cls, matrix: Tensor) -> "Glance | None":
         """That of a parameter; None for what is computed anew at each pass."""
-        owner = matrix if matrix._base is None else matrix._base
+        owner = owner_of(matrix)
         if not isinstance(owner, nn.Parameter) or owner.is_inference() or owner.is_meta:
             return None
         return cls(id(owner), owner._version, owner.data_ptr(), sampled(owner))
@@ -37,10 +37,16 @@ class Glance(NamedTuple):
         return is_same and self.values != before.values
 
 
+def owner_of(matrix: Tensor) -> Tensor:
+    """The parameter of which a matrix is a view, or the matrix itself."""
+    return matrix if matrix._base is None else matrix._base
+
+
 def sampled(matrix: Tensor) -> float:
     """The sum of a few values, which most changes of a matrix change."""
     every = max(1, matrix.numel() // _GLANCED)
-    return float(matrix.detach().reshape(-1)[::every].sum())
+    flat = matrix.detach().reshape(-1)
+    return float(flat[::every].sum())
 
 
 class Seen:
@@ -52,9 +58,8 @@ class Seen:
 
     def __init__(self) -> None:
         self._glance: Glance | None = None
-        #: The weights themselves, as long as no fingerprint of them was needed.
-        self._matrix: Tensor | None = None
-        self._was = (0, 0.0)  # their version, and a few of their values
+        #: The weights, as long as no fingerprint of them was needed, their owner and a glance at it.
+        self._matrix: tuple[Tensor, Tensor, Glance] | None = None
         self._fingerprint: Fingerprint | None = None
         #: The sampled values of the weights that the cells were written from.
         self._origin: float | None = None
@@ -66,13 +71,13 @@ class Seen:
             return False
         self._glance = now
         if now is not None and before is not None and now.has_changed(before):
-            self._keep(matrix, None)
+            self._matrix, self._fingerprint = (matrix.detach(), owner_of(matrix), now), None
             return True
         self.settle()
         fingerprint, seen = Fingerprint.of(matrix), self._fingerprint
         is_new = seen is None or fingerprint.differs(seen)
         if is_new:
-            self._keep(matrix, fingerprint)
+            self._matrix, self._fingerprint = None, fingerprint
         return is_new
 
     def has_left(self, crossbar: Crossbar, matrix: Tensor) -> bool:
@@ -87,17 +92,11 @@ class Seen:
 
     def settle(self) -> None:
         """Take the fingerprint of the weights that were seen, while they are what they were."""
-        matrix = self._matrix
-        if matrix is not None and self._was == (matrix._version, sampled(matrix)):
-            self._fingerprint = Fingerprint.of(matrix)
+        if self._matrix is not None:
+            matrix, owner, was = self._matrix
+            if Glance.of(owner) == was:
+                self._fingerprint = Fingerprint.of(matrix)
         self._matrix = None
-
-    def _keep(self, matrix: Tensor, fingerprint: Fingerprint | None) -> None:
-        self._fingerprint = fingerprint
-        self._matrix = None
-        if fingerprint is None:
-            self._matrix = matrix.detach()
-            self._was = (self._matrix._version, sampled(self._matrix))
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()

@@ -106,10 +106,12 @@ class Known(NamedTuple):
     Args:
         folded: what they stand for, [groups, outputs, inputs].
         variance: S^2 of a read, the same; None without noise.
+        gain: weight for one siemens, [1] or [outputs].
     """
 
     folded: Tensor
     variance: Tensor | None
+    gain: Tensor
 
 
 class Codes(NamedTuple):
@@ -130,7 +132,6 @@ class Terms(NamedTuple):
     """How cells in the order of the weights are read.
 
     Args:
-        gain: weight for one siemens, [1] or [outputs].
         volts: V for an input of 1.
         dac: in the unit of the inputs; None where these are applied as they are.
         adc: in A; None without an ADC.
@@ -139,7 +140,6 @@ class Terms(NamedTuple):
         narrow: whether squares of inputs and variances are rounded as by `crossbar_read.narrow`.
     """
 
-    gain: Tensor
     volts: float
     dac: Codes | None
     adc: Codes | None
@@ -147,43 +147,53 @@ class Terms(NamedTuple):
     key: int
     narrow: bool = False
 
-    @property
-    def scale(self) -> Tensor:
-        """What a step of the ADC stands for, [1] or [outputs]; 1 without an ADC."""
-        adc = self.adc
-        return torch.ones_like(self.gain) if adc is None else adc.step * (self.gain / self.volts)
+    def units(self, gain: Tensor) -> "Units":
+        """The units of cells of a gain, weight for one siemens, [1] or [outputs]."""
+        adc, dac = self.adc, self.dac
+        scale = torch.ones_like(gain) if adc is None else adc.step * (gain / self.volts)
+        factor = (1.0 if dac is None else dac.step) / scale
+        codes = [0.0, 0.0, 0.0] if dac is None else [float(1 / dac.step), *dac[1:]]
+        return Units(factor, (gain * factor).square(), scale, gain.new_tensor(codes))
 
-    @property
-    def factor(self) -> Tensor:
-        """Steps of the ADC for a weight and a step of the DAC, [1] or [outputs]."""
-        return (1.0 if self.dac is None else self.dac.step) / self.scale
 
-    @property
-    def square(self) -> Tensor:
-        """Steps^2 for a variance in S^2, [1] or [outputs]."""
-        return (self.gain * self.factor).square()
+class Units(NamedTuple):
+    """What `crossbar_read` takes for `Terms`.
 
-    @property
-    def codes(self) -> Tensor:
-        """Inverse step, lowest and highest code of the DAC, [3]; zeros without one."""
-        dac = self.dac
-        return self.gain.new_tensor([0.0] * 3 if dac is None else [float(1 / dac.step), *dac[1:]])
+    Args:
+        factor: steps of the ADC for a weight and a step of the DAC, [1] or [outputs].
+        square: steps^2 for a variance in S^2, [1] or [outputs].
+        scale: what a step of the ADC stands for, [1] or [outputs]; 1 without an ADC.
+        codes: inverse step, lowest and highest code of the DAC, [3]; zeros without one.
+    """
+
+    factor: Tensor
+    square: Tensor
+    scale: Tensor
+    codes: Tensor
+
+
+class Reads(NamedTuple):
+    """Numbers of reads, of which each has draws of its own: `first`, `first + step`, and so on."""
+
+    first: int
+    step: int
 
 
 def write(writing: Writing) -> Known | None:
     """Write cells; None if what they stand for is not finite."""
     folded = torch.empty_like(writing.weight)
     variance = torch.empty_like(folded) if writing.is_noisy else None
-    is_finite = _call(writing, None, None, None, folded, variance, None)
-    return Known(folded, variance) if is_finite else None
+    is_finite = _call(writing, (folded, variance), None, None)
+    return Known(folded, variance, writing.gain) if is_finite else None
 
 
 def read(
     cells: Writing | Known,
     terms: Terms,
     x: Tensor,
-    reads: Tensor | None,
+    reads: Reads | None,
     *,
+    bias: Tensor | None = None,
     folded: Tensor | None = None,
 ) -> Tensor | None:
     """Outputs [n, groups, outputs] of inputs; None if what the cells stand for is not finite.
@@ -193,64 +203,74 @@ def read(
 
     Args:
         cells: what is read; what is not written yet is written on the way.
-        terms: converters and units, whose `gain` counts for cells that are written already.
+        terms: converters.
         x: [n, groups, inputs], float32.
-        reads: numbers of the reads, int64 [n], if there is noise.
+        reads: their numbers, if there is noise.
+        bias: is added to the outputs, float32 of as many values as a read has.
         folded: takes what the cells stand for, if they are written on the way.
     """
-    groups, outputs, _ = (cells.weight if isinstance(cells, Writing) else cells.folded).shape
+    groups, outputs, _ = cells[0].shape
     out = x.new_empty((x.shape[0], groups, outputs))
-    return out if _call(cells, terms, x.contiguous(), reads, folded, None, out) else None
+    reading = _Reading(terms, x.contiguous(), reads or Reads(0, 1), bias)
+    return out if _call(cells, (folded, None), reading, out) else None
+
+
+class _Reading(NamedTuple):
+    terms: Terms
+    x: Tensor
+    reads: Reads
+    bias: Tensor | None
 
 
 def _call(
     cells: Writing | Known,
-    terms: Terms | None,
-    x: Tensor | None,
-    reads: Tensor | None,
-    folded: Tensor | None,
-    variance: Tensor | None,
+    kept: tuple[Tensor | None, Tensor | None],
+    reading: _Reading | None,
     out: Tensor | None,
 ) -> bool:
-    written, numbers, kept = _written(cells, terms)
-    known = (cells.folded, cells.variance) if isinstance(cells, Known) else (None, None)
-    n, key, tile_rows, narrow = 0, 0, cells[0].shape[2], False
-    dac = adc = None
-    volts = 1.0
-    if terms is not None and x is not None:
-        _, volts, dac, adc, tile_rows, key, narrow = terms
-        n = x.shape[0]
-    steps = (None if codes is None else codes.step for codes in (dac, adc))
-    integers = (
-        *written,
-        *map(address, (*known, folded, variance, x, *steps, reads)),
-        key,
-        n,
-        tile_rows,
-        narrow,
-        address(out),
-    )
-    ends = [end for codes in (dac, adc) for end in ((0.0, 0.0) if codes is None else codes[1:])]
-    row, floats = array("q", integers), array("f", (*numbers, volts, *ends))
+    written, numbers, keys = _written(cells)
+    read, ends = _read(cells, reading)
+    integers = (*written, *map(address, kept), *read, address(out))
+    row, floats = array("q", integers), array("f", (*numbers, *ends))
     cpu = native.cpu()
     assert cpu is not None
     is_finite: bool = cpu.rehearsed_read(row.buffer_info()[0], floats.buffer_info()[0])
-    del kept
+    del keys
     return is_finite
 
 
+def _read(
+    cells: Writing | Known, reading: _Reading | None
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The numbers of the rows that the kernel takes for a read."""
+    if reading is None:
+        return (0,) * 7 + (0, cells[0].shape[2], 0), (1.0, *[0.0] * 4)
+    terms, x, reads, bias = reading
+    (dac, *inputs), (adc, *outputs) = _at(terms.dac), _at(terms.adc)
+    places = (address(x), dac, adc, address(bias))
+    row = (*places, terms.key, *reads, x.shape[0], terms.tile_rows, int(terms.narrow))
+    return row, (terms.volts, *inputs, *outputs)
+
+
+def _at(codes: Codes | None) -> tuple[int, float, float]:
+    """Where the step is, and the ends."""
+    return (0, 0.0, 0.0) if codes is None else (address(codes.step), codes.lo, codes.hi)
+
+
 def _written(
-    cells: Writing | Known, terms: Terms | None
+    cells: Writing | Known,
 ) -> tuple[tuple[int, ...], tuple[float, ...], "array[int] | None"]:
     """The first numbers of the rows that the kernel takes, and what they are addresses of."""
     if isinstance(cells, Known):
-        assert terms is not None
-        gain = (0, len(terms.gain), 0, 0, address(terms.gain))
-        return (*cells.folded.shape, *gain, 0, 0, 0), (1.0, *[0.0] * 5), None
+        folded, variance, gain = cells
+        nothing = (0, 0, 0)  # neither steps, nor their numbers and keys
+        sizes = (0, gain.shape[0], 0)
+        places = map(address, (None, gain, folded, variance))
+        return (*folded.shape, *sizes, *places, *nothing), (1.0, *[0.0] * 5), None
     w, steps = cells, cells.steps
     keys = array("q", [key for pair in w.keys for key in pair])
-    sizes = (len(w.keys), len(w.scale), int(w.is_noisy))
-    places = map(address, (w.weight, w.scale, steps.kinds, steps.numbers))
+    sizes = (len(w.keys), w.scale.shape[0], int(w.is_noisy))
+    places = map(address, (w.weight, w.scale, None, None, steps.kinds, steps.numbers))
     return (*w.weight.shape, *sizes, *places, keys.buffer_info()[0]), w.numbers, keys
 
 
@@ -268,9 +288,9 @@ def reference(writing: Writing) -> Known | None:
     if not bool(folded.isfinite().all()):
         return None
     if not w.is_noisy:
-        return Known(folded, None)
+        return Known(folded, None, w.gain)
     variance = (relative * g).square_().add_((relative * other).square_())
-    return Known(folded, variance.add_(2 * constant))
+    return Known(folded, variance.add_(2 * constant), w.gain)
 
 
 def _taken(step: CellStep, g: Tensor, key: int) -> Tensor:

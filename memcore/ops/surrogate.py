@@ -300,18 +300,20 @@ class _ThroughRead(torch.autograd.Function):
         value: Tensor,
         x: Tensor,
         matrix: Tensor,
+        bias: Tensor | None,
         effective: Tensor | None,
         drive: Drive | None,
     ) -> Tensor:
         del matrix
         ctx.save_for_backward(x, effective)
         ctx.drive = drive
+        ctx.bias = None if bias is None else bias.shape
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         x, effective = ctx.saved_tensors
-        _, needs_x, needs_matrix, _, _ = ctx.needs_input_grad
+        _, needs_x, needs_matrix, needs_bias, _, _ = ctx.needs_input_grad
         again, lines = _driven(ctx.drive, x, needs_x)
         (grad,) = grads
         of_x = of_matrix = None
@@ -320,22 +322,29 @@ class _ThroughRead(torch.autograd.Function):
         if needs_x:
             of_lines = torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
             of_x = _pulled(again, lines, of_lines)
-        return None, of_x, of_matrix, None, None
+        of_bias = grad.sum(0).reshape(ctx.bias) if needs_bias else None
+        return None, of_x, of_matrix, of_bias, None, None
 
 
 def through_read(
-    value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor | None, drive: Drive | None
+    value: Tensor,
+    x: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    effective: Tensor | None,
+    drive: Drive | None,
 ) -> Tensor:
     """As `through_product` of what arrays are driven with, which nobody keeps.
 
     Args:
-        value: outputs of the arrays, [n, groups, outputs].
+        value: outputs of the arrays, the bias added, [n, groups, outputs].
         x: inputs, [n, groups, inputs].
         matrix: weights that take the gradient, [groups, outputs, inputs].
+        bias: biases that take the gradient, or None; as many values as a read has.
         effective: the weights that the arrays stand for; None where x wants no gradient.
         drive: what the arrays are driven with, of `x`; None for `x` itself.
     """
-    return _ThroughRead.apply(value, x, matrix, effective, drive)  # type: ignore[no-any-return,no-untyped-call]
+    return _ThroughRead.apply(value, x, matrix, bias, effective, drive)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _driven(drive: Drive | None, x: Tensor, needs_x: bool) -> tuple[Tensor, Tensor]:

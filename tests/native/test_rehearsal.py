@@ -10,7 +10,7 @@ from memcore import native
 from memcore.ops import crossbar_read, rehearsal
 from memcore.ops.crossbar_mvm import pack
 from memcore.ops.crossbar_read import Columns
-from memcore.ops.rehearsal import CellStep, Codes, Known, Steps, Terms, Writing
+from memcore.ops.rehearsal import CellStep, Codes, Known, Reads, Steps, Terms, Writing
 
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 
@@ -42,10 +42,10 @@ def writing(shape, steps, *, scales=False, relative=0.05, constant=1e-14):
     return Writing(weight, peak, numbers, Steps(steps), keys)
 
 
-def terms(w, tile_rows, *, adc=True, narrow=False):
+def terms(tile_rows, *, adc=True, narrow=False):
     dac = Codes(torch.tensor([0.05]), -50.0, 50.0)
     levels = Codes(torch.tensor([3e-6]), -60.0, 60.0) if adc else None
-    return Terms(w.gain, 0.07, dac, levels, tile_rows, 77, narrow)
+    return Terms(0.07, dac, levels, tile_rows, 77, narrow)
 
 
 @pytest.mark.parametrize("scales", [False, True])
@@ -79,46 +79,50 @@ def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, tile_rows, n, a
     groups, outputs, inputs = shape
     for scales, narrow in itertools.product((False, True), narrows()):
         w = writing(shape, [LOG, LEVELS], scales=scales)
-        t = terms(w, tile_rows, adc=adc, narrow=narrow)
-        x, reads = torch.randn(n, groups, inputs), torch.arange(5, 5 + n)
+        t = terms(tile_rows, adc=adc, narrow=narrow)
+        x, numbers = torch.randn(n, groups, inputs), Reads(5, 3)
         known = rehearsal.write(w)
         folded = torch.empty_like(w.weight)
-        y = rehearsal.read(w, t, x, reads, folded=folded)
+        bias = torch.randn(groups * outputs)
+        y = rehearsal.read(w, t, x, numbers, bias=bias, folded=folded)
         assert torch.equal(folded, known.folded)
-        assert torch.equal(y, rehearsal.read(known, t, x, reads))
-        units = (t.factor, t.square)
-        weights, variances = (m * f.unsqueeze(1) for m, f in zip(known, units, strict=True))
+        assert torch.equal(y, rehearsal.read(known, t, x, numbers, bias=bias))
+        units = t.units(w.gain)
+        pairs = zip(known[:2], units[:2], strict=True)
+        weights, variances = (cells * unit.unsqueeze(1) for cells, unit in pairs)
         panels = pack(weights.transpose(1, 2)), laid_out(variances, tile_rows, narrow=narrow)
-        scale = t.scale if len(t.scale) == 1 else t.scale.repeat(groups)
+        scale = units.scale if scales is False else units.scale.repeat(groups)
         ends = (1.0, 0.0) if t.adc is None else t.adc[1:]
-        columns = Columns(*panels, t.codes, scale, outputs, tile_rows, *ends, t.key)
-        assert torch.equal(y, crossbar_read.crossbar_read(x, columns, reads=reads))
+        columns = Columns(*panels, units.codes, scale, outputs, tile_rows, *ends, t.key)
+        reads = torch.arange(5, 5 + 3 * n, 3)
+        assert torch.equal(y, crossbar_read.crossbar_read(x, columns, reads=reads, bias=bias))
 
 
 @pytest.mark.parametrize("narrow", narrows())
 @pytest.mark.parametrize("tile_rows", [1, 13, 128, 200, 300])
 def test_a_read_depends_neither_on_other_reads_nor_on_threads(tile_rows, narrow):
     w = writing((1, 70, 300), [LOG])
-    t = terms(w, tile_rows, narrow=narrow)
-    x, reads = torch.randn(90, 1, 300), torch.arange(90)
-    y = rehearsal.read(w, t, x, reads)
-    some = [rehearsal.read(w, t, x[k : k + 31], reads[k : k + 31]) for k in range(0, 90, 31)]
+    t = terms(tile_rows, narrow=narrow)
+    x = torch.randn(90, 1, 300)
+    y = rehearsal.read(w, t, x, Reads(0, 1))
+    some = [rehearsal.read(w, t, x[k : k + 31], Reads(k, 1)) for k in range(0, 90, 31)]
     assert torch.equal(y, torch.cat(some))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert torch.equal(y, rehearsal.read(w, t, x, reads))
+        assert torch.equal(y, rehearsal.read(w, t, x, Reads(0, 1)))
     finally:
         torch.set_num_threads(threads)
 
 
 def test_a_read_without_noise_is_the_product_of_double_precision():
     w = writing((2, 40, 260), [LOG], relative=0.0, constant=0.0)
-    t = terms(w, 260, adc=False)
+    t = terms(260, adc=False)
     x = torch.randn(9, 2, 260)
-    codes = (x.double() * t.codes[0]).round().clamp(-50, 50)
-    folded = rehearsal.write(w).folded.double() * t.factor
-    expected = torch.einsum("ngk,gok->ngo", codes, folded) * t.scale
+    units = t.units(w.gain)
+    codes = (x.double() * units.codes[0]).round().clamp(-50, 50)
+    folded = rehearsal.write(w).folded.double() * units.factor
+    expected = torch.einsum("ngk,gok->ngo", codes, folded) * units.scale
     torch.testing.assert_close(
         rehearsal.read(w, t, x, None).double(), expected, rtol=1e-4, atol=1e-3
     )
@@ -126,12 +130,10 @@ def test_a_read_without_noise_is_the_product_of_double_precision():
 
 def test_more_reads_than_are_packed_at_once_are_the_same_reads():
     w = writing((1, 4, 6), [LOG])
-    t = terms(w, 6)
-    x, reads = torch.randn(4100, 1, 6), torch.arange(4100)
-    y = rehearsal.read(w, t, x, reads)
-    parts = [
-        rehearsal.read(w, t, x[k : k + 1025], reads[k : k + 1025]) for k in range(0, 4100, 1025)
-    ]
+    t = terms(6)
+    x = torch.randn(4100, 1, 6)
+    y = rehearsal.read(w, t, x, Reads(0, 1))
+    parts = [rehearsal.read(w, t, x[k : k + 1025], Reads(k, 1)) for k in range(0, 4100, 1025)]
     assert torch.equal(y, torch.cat(parts))
 
 
@@ -142,14 +144,12 @@ def test_what_is_not_finite_is_said(value):
     broken = w._replace(scale=torch.full((1,), value) if value == math.inf else w.scale)
     assert rehearsal.write(broken) is None
     assert rehearsal.reference(broken) is None
-    assert (
-        rehearsal.read(broken, terms(broken, 300), torch.randn(2, 1, 300), torch.arange(2)) is None
-    )
+    assert rehearsal.read(broken, terms(300), torch.randn(2, 1, 300), Reads(0, 1)) is None
 
 
 def test_known_cells_need_no_noise():
-    known = Known(torch.randn(1, 3, 8), None)
-    t = terms(writing((1, 3, 8), []), 8, adc=False)
+    known = Known(torch.randn(1, 3, 8), None, torch.ones(1))
+    t = terms(8, adc=False)
     y = rehearsal.read(known, t, torch.eye(8).unsqueeze(1), None)
-    expected = 20.0 * known.folded[0].T * t.factor * t.scale
+    expected = 20.0 * known.folded[0].T * 0.05
     torch.testing.assert_close(y[:, 0], expected)

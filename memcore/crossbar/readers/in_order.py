@@ -5,13 +5,13 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from memcore.crossbar.readers.noise import numbered
+from memcore.crossbar.readers.noise import numbered, numbers_of
 from memcore.crossbar.readers.periphery import Periphery
 from memcore.crossbar.readers.phases import drive
 from memcore.ops import rehearsal
 from memcore.ops._library import is_plain
 from memcore.ops.crossbar_mvm import pack
-from memcore.ops.crossbar_read import Columns, crossbar_read, narrow
+from memcore.ops.crossbar_read import Columns, crossbar_read, narrow, narrows
 from memcore.ops.windows import Images
 from memcore.random import ReadStream
 
@@ -26,23 +26,23 @@ class InOrder(nn.Module):
     memory.
 
     Args:
-        folded: what the cells stand for, in the weight's domain, [groups, outputs, inputs].
-        variance: S^2 of the noise of a read, of all cells of a weight; None without any.
+        cells: what they stand for, in the weight's domain.
         around: converters and units.
     """
 
     folded: Tensor
     variance: Tensor | None
+    gain: Tensor
 
-    def __init__(self, folded: Tensor, variance: Tensor | None, around: Periphery) -> None:
+    def __init__(self, cells: rehearsal.Known, around: Periphery) -> None:
         super().__init__()
         self.around, self.dac, self.constant = around, around.dac, around.constant
-        self.register_buffer("folded", folded, persistent=False)
-        self.register_buffer("variance", variance, persistent=False)
+        for name, value in cells._asdict().items():
+            self.register_buffer(name, value, persistent=False)
         #: Whether variances are rounded as the kernels of this machine do it.
-        self.rounds = variance is not None and around.rounds
-        self._is_exact = around.adc is None and variance is None
-        self._is_fused = around.is_fused and is_plain(folded)
+        self.rounds = cells.variance is not None and narrows(cells.folded)
+        self._is_exact = around.adc is None and cells.variance is None
+        self._is_fused = around.is_fused and is_plain(cells.folded)
         #: Whether the windows of images are read without writing them out.
         self.reads_images = self._is_fused and not self._is_exact and around.converts
         self._columns: Columns | None = None
@@ -91,54 +91,59 @@ class InOrder(nn.Module):
         return y.view(x.shape[0], *images.positions, -1).movedim(-1, 1)
 
     def _fused(self, x: Tensor, reads: Tensor, *, converts: bool) -> Tensor:
-        known = rehearsal.Known(self.folded, self.variance)
-        numbers = None if self.variance is None else numbered(reads, len(x))
-        y = rehearsal.read(known, self.around.terms(converts=converts), x, numbers)
+        known = rehearsal.Known(self.folded, self.variance, self.gain)
+        numbers = None if self.variance is None else numbers_of(reads)
+        y = rehearsal.read(known, self._terms(converts=converts), x, numbers)
         assert y is not None
         return y
 
+    def _terms(self, *, converts: bool) -> rehearsal.Terms:
+        return self.around.terms(converts=converts, narrow=self.rounds)
+
     def _laid_out(self) -> Columns:
         """The cells as the kernel that reads images takes them."""
-        t, (groups, outputs, _) = self.around.terms(converts=True), self.folded.shape
+        t, (groups, outputs, _) = self._terms(converts=True), self.folded.shape
+        units = t.units(self.gain)
         return Columns(
-            pack(_by_inputs(self.folded, t.factor)),
-            self._laid_variance(t),
-            t.codes,
-            t.scale if len(t.scale) == 1 else t.scale.repeat(groups),
+            pack(_by_inputs(self.folded, units.factor)),
+            self._laid_variance(t, units),
+            units.codes,
+            units.scale if len(units.scale) == 1 else units.scale.repeat(groups),
             outputs,
             t.tile_rows,
             *((1.0, 0.0) if t.adc is None else t.adc[1:]),
             t.key,
         )
 
-    def _laid_variance(self, terms: rehearsal.Terms) -> Tensor | None:
+    def _laid_variance(self, terms: rehearsal.Terms, units: rehearsal.Units) -> Tensor | None:
         if self.variance is None:
             return None
-        columns = _by_inputs(self.variance, terms.square)
+        columns = _by_inputs(self.variance, units.square)
         return narrow(columns, terms.tile_rows) if self.rounds else pack(columns)
 
     def _read(self, lines: Tensor, reads: Tensor) -> Tensor:
-        v, t = self._cut(lines), self.around.terms(converts=False)
+        v, t = self._cut(lines), self._terms(converts=False)
         current = torch.einsum("ngtk,gotk->ngto", v, self._cut(self.folded))
         if self.variance is not None:
             sigma = self._deviation(v, self.variance)
             draws = ReadStream(self.around.key, numbered(reads, len(v))).normal(sigma.shape[1:])
             current.add_(sigma * draws.to(sigma.dtype))
         if t.adc is not None:
-            codes = current.div_(t.scale).round_().clamp(*t.adc[1:])  # clamp_ is not mapped over
-            return codes.sum(2).mul_(t.scale)
+            scale = t.units(self.gain).scale
+            codes = current.div_(scale).round_().clamp(*t.adc[1:])  # clamp_ is not mapped over
+            return codes.sum(2).mul_(scale)
         return current.sum(2)
 
     def _deviation(self, v: Tensor, variance: Tensor) -> Tensor:
         """Standard deviations [n, groups, tiles, outputs] of currents, in units of the outputs."""
         if not self.rounds:
             sums = torch.einsum("ngtk,gotk->ngto", v.square(), self._cut(variance))
-            return sums.sqrt_().mul_(self.around.gain)
-        t = self.around.terms(converts=self.around.converts)
-        codes = v if self.dac is None or not self.around.converts else (v * t.codes[0]).round()
-        factors = codes.square(), self._cut(variance * t.square.unsqueeze(1))
+            return sums.sqrt_().mul_(self.gain)
+        units = self._terms(converts=self.around.converts).units(self.gain)
+        codes = v if self.dac is None or not self.around.converts else (v * units.codes[0]).round()
+        factors = codes.square(), self._cut(variance * units.square.unsqueeze(1))
         rounded = [each.to(torch.bfloat16).to(v.dtype) for each in factors]
-        return torch.einsum("ngtk,gotk->ngto", *rounded).sqrt_().mul_(t.scale)
+        return torch.einsum("ngtk,gotk->ngto", *rounded).sqrt_().mul_(units.scale)
 
     def _cut(self, x: Tensor) -> Tensor:
         """The inputs, the last dimension, of each group of word lines that is converted."""

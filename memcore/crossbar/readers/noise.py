@@ -10,6 +10,7 @@ from memcore.contracts.mapper import Part
 from memcore.crossbar.effects import Effects, sensitivity
 from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.plan import ReadPlan
+from memcore.ops.rehearsal import Reads
 
 
 class Source(NamedTuple):
@@ -106,6 +107,12 @@ def numbered(reads: Tensor, count: int, phases: int = 1) -> Tensor:
     mine, ranks = process()
     numbers = reads + torch.arange(count, device=reads.device)
     return numbers if phases == ranks == 1 else phases * numbers * ranks + mine
+
+
+def numbers_of(reads: Tensor) -> Reads:
+    """As `numbered` has them for reads of one phase, where numbers are at hand."""
+    mine, ranks = process()
+    return Reads(int(reads) * ranks + mine, ranks)
 
 
 def process() -> tuple[int, int]:

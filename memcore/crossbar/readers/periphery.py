@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from memcore import native
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.crossbar.plan import ReadPlan
-from memcore.ops.crossbar_read import narrows
 from memcore.ops.rehearsal import Codes, Terms
 
 
@@ -15,7 +14,6 @@ class Periphery(NamedTuple):
     """Converters and units of reads.
 
     Args:
-        gain: weight for one siemens, [1] or [outputs].
         key: of the draws of a read.
         dac: quantiser of the inputs, None if they are applied exactly.
         adc: levels of the currents in A, None without an ADC.
@@ -24,7 +22,6 @@ class Periphery(NamedTuple):
         constant: whether the last word line is driven by a constant input of 1, past the DAC.
     """
 
-    gain: Tensor
     key: int
     dac: nn.Module | None
     adc: UniformLevels | None
@@ -46,17 +43,17 @@ class Periphery(NamedTuple):
         """Whether the kernels convert what the ADC converts at once."""
         return native.cpu() is not None and (self.adc is None or self.plan.groups_are_even)
 
-    @property
-    def rounds(self) -> bool:
-        """Whether squares of inputs and variances are rounded, so that they multiply faster."""
-        return narrows(self.gain)
+    def terms(self, *, converts: bool, narrow: bool) -> Terms:
+        """As the kernels take them.
 
-    def terms(self, *, converts: bool) -> Terms:
-        """As the kernels take them, with a code of the DAC as an input if they `convert`."""
+        Args:
+            converts: whether a code of the DAC is an input.
+            narrow: whether squares of inputs and variances are rounded.
+        """
         dac = _codes(self.dac) if converts and isinstance(self.dac, UniformLevels) else None
         rows = max(1, self.plan.tiling.rows) if self.adc is None else self.plan.group_rows
         adc = None if self.adc is None else _codes(self.adc)
-        return Terms(self.gain, self.volts, dac, adc, rows, self.key, self.rounds)
+        return Terms(self.volts, dac, adc, rows, self.key, narrow)
 
 
 def _codes(levels: UniformLevels) -> Codes:

@@ -5,14 +5,16 @@ from typing import Final, NoReturn
 import torch
 from torch import Tensor, nn
 
+from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.in_order import InOrder
-from memcore.crossbar.readers.noise import numbered
+from memcore.crossbar.readers.noise import numbers_of
 from memcore.crossbar.readers.periphery import Periphery
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.transforms import outside
 from memcore.errors import ConfigError
 from memcore.ops import rehearsal
-from memcore.ops._library import is_plain
+from memcore.ops._library import is_plain, lies_plain
+from memcore.ops.crossbar_read import narrows
 from memcore.ops.windows import Images
 
 #: More reads than this take longer than writing the cells first, and much more memory.
@@ -60,33 +62,44 @@ class Unwritten(nn.Module):
                 known = rehearsal.write(self._writing)
                 if known is None:
                     _refuse()
-                self._written = InOrder(known.folded, known.variance, self._around)
+                self._written = InOrder(known, self._around)
         return self._written
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], as `InOrder` has them."""
-        return self.both(x, reads, lines, wants_folded=False)[0]
+        return self.both(x, reads, lines, None, wants_folded=False)[0]
 
     def both(
-        self, x: Tensor, reads: Tensor, lines: Tensor | None, *, wants_folded: bool
+        self,
+        x: Tensor,
+        reads: Tensor,
+        lines: Tensor | None,
+        bias: Tensor | None,
+        *,
+        wants_folded: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Outputs, and what the cells stand for if it is wanted."""
+        """Outputs, a bias added if there is one, and what the cells stand for if it is wanted."""
         self.count += 1
         once = self._written is None and not self._keeps and self.count == 1
-        if not (once and is_plain(x) and x.numel() and len(x) <= _FEW):
-            written = self.written
-            return written(x, reads, lines), written.folded if wants_folded else None
-        around, weight = self._around, self._writing.weight
-        if not around.converts:
-            lines = drive(x if around.dac is None else around.dac(x), around.constant)
-            x = lines
-        numbers = numbered(reads, len(x)) if self._writing.is_noisy else None
-        folded = torch.empty_like(weight) if wants_folded else None
-        terms = around.terms(converts=around.converts)
-        y = rehearsal.read(self._writing, terms, x, numbers, folded=folded)
+        if not (once and is_plain(x) and x.numel() and x.shape[0] <= _FEW):
+            y = with_bias(self.written(x, reads, lines), bias)
+            return y, self.written.folded if wants_folded else None
+        folded = torch.empty_like(self._writing.weight) if wants_folded else None
+        fused = bias if bias is not None and lies_plain(bias) else None
+        y = self._read(x, reads, fused, folded)
+        return y if fused is bias else with_bias(y, bias), folded
+
+    def _read(self, x: Tensor, reads: Tensor, bias: Tensor | None, folded: Tensor | None) -> Tensor:
+        around, writing = self._around, self._writing
+        converts, noisy = around.converts, writing.is_noisy
+        if not converts:
+            x = drive(x if around.dac is None else around.dac(x), around.constant)
+        terms = around.terms(converts=converts, narrow=noisy and narrows(x))
+        numbers = numbers_of(reads) if noisy else None
+        y = rehearsal.read(writing, terms, x, numbers, bias=bias, folded=folded)
         if y is None:
             _refuse()
-        return y, folded
+        return y
 
     def convolve(self, images: Images, reads: Tensor, bias: Tensor | None) -> Tensor:
         """Outputs of images as `Tiled.convolve` has them, if `reads_images`."""

@@ -47,8 +47,9 @@ struct CodeRange {
 // Read i of rows z[i, g, k] = clamp(round(x[i, g, k] / dac.step), dac.lo, dac.hi), or x without a DAC:
 //   current[t, o] = sum_{k in tile t} z[k] * folded[g, o, k] * factor[o]
 //                   + sqrt(sum_{k in tile t} z[k]^2 * variance[g, o, k] * square[o]) * draw[t, o]
-//   out[i, g, o] = step[o] * sum_t clamp(round(current[t, o]), adc.lo, adc.hi)
-// with the draws and the promises of CrossbarRead, and for gain[o] = scale[o] / span
+//   out[i, g, o] = step[o] * sum_t clamp(round(current[t, o]), adc.lo, adc.hi) + bias[g, o]
+// with the promises of CrossbarRead and the draws that it has for read first_read + i * read_step, and for
+// gain[o] = scale[o] / span
 //   step = adc.step * (gain / volts), factor = dac.step / step, square = (gain * factor)^2;
 // a step that is not there counts 1, and without an ADC nothing is rounded. The cells are written at the same time, or
 // known already.
@@ -60,8 +61,9 @@ struct RehearsedRead {
   float* variance_out;    // the same
   const float* x;         // [n, groups, inputs]
   CodeRange dac, adc;
-  float volts;           // for an input of 1
-  const int64_t* reads;  // [n] if there is noise
+  float volts;        // for an input of 1
+  const float* bias;  // [groups, outputs] or nullptr
+  int64_t first_read, read_step;
   uint64_t key;
   int64_t n, tile_rows;  // n >= 0: with 0 the cells are written only
   bool narrow;           // z^2 and variance * square are rounded to bfloat16, as CrossbarRead::narrow says

@@ -484,14 +484,24 @@ inline Digitise digitise_of(const RehearsedRead& r) {
   return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
 }
 
-// Writes the sums of some reads, [rows, kPanel], to `count` outputs [groups, outputs].
-inline void write_cells_out(const RehearsedRead& r, const CellsTask& task, int64_t first, int64_t count, float* sums) {
-  const int64_t apart = r.cells.groups * r.cells.outputs, rows = task.rows();
-  float* const out = r.out + first * apart + task.group * r.cells.outputs + task.first;
-  for (int64_t o = 0; o < rows; ++o) {
+// Puts sums [rows, kPanel] into the unit of the outputs. The bias is added to what was rounded, as a sum of tensors
+// does.
+inline void finish_sums(const RehearsedRead& r, const CellsTask& task, float* sums) {
+  for (int64_t o = 0; o < task.rows(); ++o) {
     const float scale = units_of(r, task.first + o).scale;
     for (int64_t i = 0; i < kPanel; ++i) sums[o * kPanel + i] *= scale;
   }
+  if (r.bias == nullptr) return;
+  const float* const bias = r.bias + task.group * r.cells.outputs + task.first;
+  for (int64_t o = 0; o < task.rows(); ++o)
+    for (int64_t i = 0; i < kPanel; ++i) sums[o * kPanel + i] += bias[o];
+}
+
+// Writes the sums of some reads to `count` outputs [groups, outputs].
+inline void write_cells_out(const RehearsedRead& r, const CellsTask& task, int64_t first, int64_t count,
+                            const float* sums) {
+  const int64_t apart = r.cells.groups * r.cells.outputs, rows = task.rows();
+  float* const out = r.out + first * apart + task.group * r.cells.outputs + task.first;
   const int64_t fours = rows / 4 * 4, whole = count / 4 * 4;
   for (int64_t i = 0; i < whole; i += 4)
     for (int64_t o = 0; o < fours; o += 4) transpose_four(sums + o * kPanel + i, kPanel, out + i * apart + o, apart);
@@ -507,7 +517,7 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
   const Adc adc{splat(r.adc.lo), splat(r.adc.hi)};
   const Digitise add = digitise_of(r);
   int64_t reads[kPanel];
-  for (int64_t i = 0; i < kPanel && noisy; ++i) reads[i] = r.reads[first + smaller(i, count - 1)];
+  for (int64_t i = 0; i < kPanel; ++i) reads[i] = r.first_read + (first + smaller(i, count - 1)) * r.read_step;
   for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     const int64_t depth = chunks.depth(chunk), cell = chunk * task.rows() * kStride;
@@ -522,6 +532,7 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
     if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
     add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
   }
+  finish_sums(r, task, memory.sums.data);
   write_cells_out(r, task, first, count, memory.sums.data);
 }
 
