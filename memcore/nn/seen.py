@@ -58,7 +58,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._glance: Glance | None = None
-        #: The weights, as long as no fingerprint of them was needed, their owner and a glance at it.
+        #: The weights, as long as no fingerprint of them was needed, their owner, a glance at it.
         self._matrix: tuple[Tensor, Tensor, Glance] | None = None
         self._fingerprint: Fingerprint | None = None
         #: The sampled values of the weights that the cells were written from.
