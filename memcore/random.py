@@ -58,6 +58,10 @@ class Stream:
         object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "key", _key(self.seed, self.path))
 
+    def key_of(self, *names: str | int) -> int:
+        """The key of `child(*names)`."""
+        return _key(self.seed, (*self.path, *map(str, names)))
+
     def child(self, *names: str | int) -> "Stream":
         """The independent stream of a named part: a layer, an effect, a write cycle."""
         path = (*self.path, *map(str, names))

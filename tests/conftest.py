@@ -35,6 +35,7 @@ KERNEL_ROOMS = (
     "memcore.ops",
     "memcore.native",
     "memcore.contracts.forms",
+    "memcore.contracts.mapper",
     "memcore.circuit",
     "memcore.dynamics",
     "memcore.writing",

@@ -39,6 +39,7 @@ def test_other_seed_or_other_path_are_other_draws(other):
 
 def test_a_path_can_be_walked_in_steps():
     assert Stream(0).child("a", 1) == Stream(0).child("a").child("1")
+    assert Stream(0).child("b").key_of("a", 1) == Stream(0).child("b", "a", 1).key
     assert Stream(0).child("a", 1).key == Stream(0).child("a").child("1").key
 
 

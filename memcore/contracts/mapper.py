@@ -120,8 +120,10 @@ class TwoParts:
         """The scale for weights [groups, rows, cols]."""
         if self.scale is not None:
             return self.scale
+        if weight.is_meta:
+            return weight.new_ones(())
         largest = largest_magnitude(weight)
-        return largest if largest > 0 else torch.ones_like(largest)
+        return weight.new_tensor(largest if largest > 0 else 1.0)
 
     def mapped(self, weight: Tensor) -> Mapped:
         """The mapping itself, of weights [groups, rows, cols]."""

@@ -13,7 +13,7 @@ from memcore.crossbar.dissipation import OhmicPower, power_of
 from memcore.crossbar.driven import Driven
 from memcore.crossbar.line_trace import LineTrace
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import Reader
+from memcore.crossbar.readers import AnyReader
 from memcore.crossbar.readers.phases import drive, in_phases
 from memcore.ops.windows import Images
 
@@ -77,7 +77,7 @@ class Tally:
         self._crossbar.cells.listeners.remove(self._write)
         self._crossbar.watch(None)
 
-    def _counted(self, reader: Reader, plan: ReadPlan) -> nn.Module:
+    def _counted(self, reader: AnyReader, plan: ReadPlan) -> nn.Module:
         return Counted(reader, plan, self, self._crossbar)
 
     def _write(self, written: Written) -> None:
@@ -100,7 +100,7 @@ class Counted(nn.Module):
         crossbar: whose cells dissipate.
     """
 
-    def __init__(self, reader: Reader, plan: ReadPlan, tally: Tally, crossbar: Crossbar) -> None:
+    def __init__(self, reader: AnyReader, plan: ReadPlan, tally: Tally, crossbar: Crossbar) -> None:
         super().__init__()
         self.reader = reader
         self._plan, self._tally, self._volts = plan, tally, crossbar.input_scale
@@ -156,7 +156,9 @@ class Counted(nn.Module):
         return y
 
 
-def looked_through(reader: nn.Module) -> tuple[Counted | None, nn.Module]:
+def looked_through(
+    reader: nn.Module | AnyReader,
+) -> tuple[Counted | None, nn.Module | AnyReader]:
     """What counts, if it can count reads past `forward`, and what reads."""
     if not isinstance(reader, Counted) or reader.driven is None:
         return None, reader

@@ -40,7 +40,7 @@ from memcore.crossbar.numbering import Numbering
 from memcore.crossbar.observing import Observer
 from memcore.crossbar.packing import Packing
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import Electrical, Exact, Reader, Sensed
+from memcore.crossbar.readers import AnyReader, Electrical, Exact, Reader, Sensed
 from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
@@ -169,7 +169,7 @@ class Crossbar(nn.Module):
         self.constant = constant
         self._lock = Lock()
         #: What stands around the reader for a while, say to count what it does.
-        self.around: Callable[[Reader, ReadPlan], nn.Module] | None = None
+        self.around: Callable[[AnyReader, ReadPlan], nn.Module] | None = None
         told = Context(random=random, tile=config.tile)
         self.packing = Packing.of(config, tuple(weight.shape), told, constant)
         self.cells = Cells(config, random, name, weight.device, self.packing, weight.dtype)
@@ -274,7 +274,7 @@ class Crossbar(nn.Module):
             self.refresh()
 
     @for_training
-    def watch(self, around: Callable[[Reader, ReadPlan], nn.Module] | None) -> None:
+    def watch(self, around: Callable[[AnyReader, ReadPlan], nn.Module] | None) -> None:
         """Put something around the reader, say to count what it does; None takes it away."""
         with self._lock:
             self.around = around

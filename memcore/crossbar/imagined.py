@@ -5,12 +5,14 @@ keeps the order of the weights: nothing is laid onto arrays, and nothing is take
 Cells have the distribution that they have on arrays, and draws of their own.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from memcore import native
 from memcore.contracts.array import ArrayInfo
-from memcore.contracts.forms import Affine, Gaussian, SerialLevels
+from memcore.contracts.forms import Affine, Gaussian
 from memcore.contracts.mapper import Mapped, Part, Reference
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.config import CrossbarConfig
@@ -19,12 +21,13 @@ from memcore.crossbar.effects import is_off
 from memcore.crossbar.readers import InOrder, Unwritten
 from memcore.crossbar.readers.periphery import Periphery
 from memcore.crossbar.stepwise import Stepwise
+from memcore.crossbar.surroundings import Surroundings
 from memcore.ops._library import is_plain
 from memcore.ops.rehearsal import Known, Writing, reference
 from memcore.random import Stream
 
 
-class Imagined:
+class Imagined(NamedTuple):
     """Cells in the order of the weights that were just written into them.
 
     Args:
@@ -33,8 +36,9 @@ class Imagined:
         keeps: whether several reads are to come, for which cells had best be written at once.
     """
 
-    def __init__(self, cells: Known | Writing, key: int, *, keeps: bool = False) -> None:
-        self.cells, self.key, self.keeps = cells, key, keeps
+    cells: Known | Writing
+    key: int
+    keeps: bool = False
 
     @property
     def is_stochastic(self) -> bool:
@@ -42,18 +46,12 @@ class Imagined:
         cells = self.cells
         return cells.is_noisy if isinstance(cells, Writing) else cells.variance is not None
 
-    def reader(self, crossbar: Crossbar) -> nn.Module:
-        """What reads them through the converters of the arrays."""
-        levels, dac = crossbar.output.levels, crossbar.input.form
-        adc, volts = levels[0] if levels else None, crossbar.input_scale
-        plan, constant = crossbar.plan, crossbar.constant
-        around = Periphery(self.key, dac, adc, volts, plan, constant)
-        reader: InOrder | Unwritten
+    def reader(self, around: Periphery) -> InOrder | Unwritten:
+        """What reads them."""
+        around = around.drawing(self.key)
         if isinstance(self.cells, Known):
-            reader = InOrder(self.cells, around)
-        else:
-            reader = Unwritten(self.cells, around, keeps=self.keeps)
-        return reader if crossbar.around is None else crossbar.around(reader, crossbar.plan)
+            return InOrder(self.cells, around)
+        return Unwritten(self.cells, around, keeps=self.keeps)
 
 
 class Imagination:
@@ -68,6 +66,7 @@ class Imagination:
         effects = {name: each for name, each in config.effects.items() if not is_off(each)}
         self._effects = dict(sorted(effects.items(), key=lambda each: each[1].stage))
         self._stepwise = Stepwise(config, self._effects)
+        self._around = Surroundings()
         contracts = (config.mapper, config.programmer, *effects.values())
         self._is_cellwise = (
             all(each is not None and each.cellwise for each in contracts)
@@ -88,7 +87,7 @@ class Imagination:
             random: the stream of this step.
             keeps: whether several reads are to come.
         """
-        if matrix.is_meta or not self._is_cellwise or not _is_uniform(crossbar):
+        if matrix.is_meta or not self._is_cellwise or self._around.of(crossbar) is None:
             return None
         ctx = self._context(matrix, random)
         writing = self._stepwise.writing(matrix, ctx)
@@ -113,6 +112,13 @@ class Imagination:
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
         return Imagined(Known(folded, noise, gain), random.child("read").key)
+
+    def reader(self, crossbar: Crossbar, cells: Imagined) -> nn.Module | Unwritten:
+        """What reads cells through the converters of the arrays."""
+        around = self._around.of(crossbar)
+        assert around is not None
+        reader = cells.reader(around)
+        return reader if crossbar.around is None else crossbar.around(reader, crossbar.plan)
 
     def _context(self, matrix: Tensor, random: Stream) -> Context:
         return Context(
@@ -184,10 +190,3 @@ def _applied(form: nn.Module, g: Tensor) -> Tensor:
 def _shares(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same memory, as where a mapper returns the weights."""
     return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
-
-
-def _is_uniform(crossbar: Crossbar) -> bool:
-    """Whether inputs are applied at once, and outputs converted by equidistant levels."""
-    adc = crossbar.output
-    at_once = not isinstance(crossbar.input.form, SerialLevels) and crossbar.packing.count == 1
-    return at_once and (adc.converter is None or (adc.levels is not None and not any(adc.noises)))

@@ -10,7 +10,12 @@ from memcore.ops.windows import Images
 
 
 def convolve(
-    crossbar: Crossbar, images: Images, bias: Tensor | None, reader: nn.Module, *, draws: bool
+    crossbar: Crossbar,
+    images: Images,
+    bias: Tensor | None,
+    reader: nn.Module | Unwritten,
+    *,
+    draws: bool,
 ) -> Tensor | None:
     """Outputs of images as `Tiled.convolve` has them; None if their windows must be read.
 

@@ -42,8 +42,7 @@ class _Said(NamedTuple):
     def keys(self, random: Stream) -> Keys:
         """The keys of the draws of one step."""
         return [
-            tuple(random.child(*path).key for path in pair) if pair else (0, 0)
-            for pair in self.paths
+            tuple(random.key_of(*path) for path in pair) if pair else (0, 0) for pair in self.paths
         ]
 
 
@@ -61,6 +60,7 @@ class Stepwise:
         self._config, self._effects = config, effects
         self._fits = _is_told(config, effects) and _is_nominal(config.device)
         self._said: _Said | None = None
+        self._highest = config.device.nominal_range()[1] if self._fits else math.nan
 
     def writing(self, matrix: Tensor, ctx: Context) -> Writing | None:
         """How a matrix becomes cells; None where the kernel does not know all that happens.
@@ -85,7 +85,7 @@ class Stepwise:
         if said is None:
             self._fits = False
             return None
-        highest = device.nominal_range()[1]
+        highest = self._highest
         most = whole.span if whole.limited else math.inf
         return Writing(
             matrix.contiguous(),

@@ -37,7 +37,7 @@ class Source(NamedTuple):
     """
 
     cells: Cells | Imagined
-    reader: nn.Module
+    reader: nn.Module | Unwritten
     output_noise: float
     stream: Stream
 
@@ -75,6 +75,7 @@ class Source(NamedTuple):
 
     def slope(self, crossbar: Crossbar, x: Tensor) -> Slope:
         """How the outputs of the read of these inputs follow the ranges of the ADCs."""
+        assert isinstance(self.reader, nn.Module)
         (reader,) = (each for each in self.reader.modules() if isinstance(each, Ranging))
         outputs, inside = reader.taken()
         return Slope(outputs * sizes(x) if crossbar.config.dac_per == "vector" else outputs, inside)
@@ -174,9 +175,9 @@ class Rehearsing:
             reader = self._reader(crossbar, self._source.cells)
             self._source = self._source._replace(reader=reader)
 
-    def _reader(self, crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module:
+    def _reader(self, crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module | Unwritten:
         if isinstance(cells, Imagined):
-            return cells.reader(crossbar)
+            return self._imagination.reader(crossbar, cells)
         return crossbar.reader_of(cells, ranges=self.training.output_range is not None)
 
     @for_training

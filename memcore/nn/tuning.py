@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from memcore.contracts.layer import Layer
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import Reader
+from memcore.crossbar.readers import AnyReader
 from memcore.crossbar.readers.phases import drive
 from memcore.errors import ConfigError
 from memcore.nn.compensation import Scope, name_in, require_choice
@@ -19,7 +19,7 @@ from memcore.nn.verbs import evaluating
 from memcore.nn.walk import named_matrices
 
 #: What stands around the reader of arrays for a while, if anything does.
-Around = Callable[[Reader, ReadPlan], nn.Module] | None
+Around = Callable[[AnyReader, ReadPlan], nn.Module] | None
 
 
 @torch.no_grad()
@@ -85,7 +85,7 @@ class _Fit:
         zero = torch.zeros(self._weight.shape[1], dtype=torch.float64, device=operand.weight.device)
         self._crossed, self._squares = zero, zero.clone()
 
-    def around(self, reader: Reader, plan: ReadPlan) -> nn.Module:
+    def around(self, reader: AnyReader, plan: ReadPlan) -> nn.Module:
         """The reader, of which every read is looked at."""
         del plan
         return _Compared(reader, self.add)
@@ -107,7 +107,7 @@ class _Fit:
 
 
 class _Compared(nn.Module):
-    def __init__(self, reader: Reader, add: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(self, reader: AnyReader, add: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
         self.reader, self._add = reader, add
 

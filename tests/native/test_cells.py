@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import memcore
-from memcore import ConfigError, CrossbarConfig, Mapped, Part
+from memcore import ConfigError, CrossbarConfig, Mapped, Part, TwoParts
 from memcore.ops import pairs
+from memcore.ops.largest_magnitude import largest_magnitude
 from memcore.ops.matrix_sums import _reference, matrix_sums
 from memcore.ops.pairs import Grid, Line
 
@@ -70,6 +71,31 @@ def test_sums_are_those_of_double_precision(count):
     if count:
         x[count // 2] = math.nan
         assert math.isnan(matrix_sums(x)[1])
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 5, 9), (2, 300, 200), (1, 0x10001)], ids=str)
+def test_the_largest_magnitude_is_that_of_torch(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(8))
+    expected = float(x.abs().max())
+    assert largest_magnitude(x) == largest_magnitude(-x) == expected
+    if x.dim() > 1:
+        assert largest_magnitude(x.mT) == expected
+        assert largest_magnitude(x[..., ::2]) == float(x[..., ::2].abs().max())
+    x.view(-1)[x.numel() // 2] = -math.inf
+    assert largest_magnitude(x) == math.inf
+    x.view(-1)[-1] = math.nan
+    assert math.isnan(largest_magnitude(x))
+
+
+def test_two_parts_without_a_scale_take_the_largest_weight():
+    weight = torch.tensor([[[0.5, -2.0], [0.0, 1.0]]])
+    told = TwoParts(scale=torch.tensor(2.0), start=1e-6, span=9.9e-5)
+    found = TwoParts(start=1e-6, span=9.9e-5)
+    for one, other in zip(told.mapped(weight).parts, found.mapped(weight).parts, strict=True):
+        assert torch.equal(one.target, other.target)
+    assert torch.equal(told.mapped(weight).gain, found.mapped(weight).gain)
+    assert found.scale_of(torch.zeros(1, 2, 2)) == 1
+    assert found.mapped(weight.to("meta")).gain.is_meta
 
 
 def test_sums_do_not_depend_on_threads():

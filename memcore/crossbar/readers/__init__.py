@@ -10,9 +10,12 @@ from memcore.crossbar.readers.tiled import Tiled
 from memcore.crossbar.readers.tiled_lanes import TiledLanes
 from memcore.crossbar.readers.unwritten import Unwritten
 
-Reader = Exact | Tiled | TiledLanes | Serial | Sensed | Electrical | InOrder | Unwritten
+#: What reads arrays; cells of one step of a training may be read by what is no module.
+Reader = Exact | Tiled | TiledLanes | Serial | Sensed | Electrical | InOrder
+AnyReader = Reader | Unwritten
 
 __all__ = [
+    "AnyReader",
     "Electrical",
     "Exact",
     "InOrder",

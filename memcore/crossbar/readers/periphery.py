@@ -29,6 +29,10 @@ class Periphery(NamedTuple):
     plan: ReadPlan
     constant: bool
 
+    def drawing(self, key: int) -> "Periphery":
+        """The same for reads with other draws."""
+        return self._replace(key=key)
+
     @property
     def converts(self) -> bool:
         """Whether the kernels make of inputs what drives the word lines."""

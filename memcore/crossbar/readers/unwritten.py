@@ -3,7 +3,7 @@
 from typing import Final, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.in_order import InOrder
@@ -21,10 +21,11 @@ from memcore.ops.windows import Images
 _FEW: Final = 2048
 
 
-class Unwritten(nn.Module):
+class Unwritten:
     """Reads of cells that are nowhere: the first read writes them on the way and keeps none.
 
-    A second read finds them written, as what is drawn is keyed: the same to the bit.
+    A second read finds them written, as what is drawn is keyed: the same to the bit. Each step of
+    a training has a reader of its own, so this is no module, which takes longer to make.
 
     Args:
         writing: how the weights become cells.
@@ -33,7 +34,6 @@ class Unwritten(nn.Module):
     """
 
     def __init__(self, writing: rehearsal.Writing, around: Periphery, *, keeps: bool) -> None:
-        super().__init__()
         self._writing, self._around, self._keeps = writing, around, keeps
         self.dac, self.constant = around.dac, around.constant
         self._version = _version(writing.weight)
@@ -65,7 +65,7 @@ class Unwritten(nn.Module):
                 self._written = InOrder(known, self._around)
         return self._written
 
-    def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], as `InOrder` has them."""
         return self.both(x, reads, lines, None, wants_folded=False)[0]
 
