@@ -121,7 +121,7 @@ class Kinds:
 
     def __init__(self, config: CrossbarConfig, tiling: Tiling, ctx: Context, name: str) -> None:
         self.name = name
-        self._noise_key = ctx.random.child("cells", "read").key
+        self._noise_key = ctx.random.key_of("cells", "read")
         self.every = [Alike(config, slice(0, tiling.arrays), tiling, ctx)]
         if config.lanes_differ:
             self.every = [

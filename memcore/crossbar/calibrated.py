@@ -287,7 +287,7 @@ class Calibrated(nn.Module):
         else:
             forms = [] if self.form is None else [self.form] * len(self.lanes)
         found = tuple(
-            (form, self._context.random.child("conversion", value).key)
+            (form, self._context.random.key_of("conversion", value))
             if isinstance(form, Transfer) and form.is_noisy
             else None
             for value, form in enumerate(forms)

@@ -43,7 +43,7 @@ class Effects(nn.Module):
         bound: dict[Stage, list[nn.Module]] = {stage: [] for stage in Stage}
         products: dict[str, nn.Module] = {}
         #: Of the noise of all effects together, where only the sum of a line is drawn.
-        self.noise_key = ctx.random.child("cells", "read").key
+        self.noise_key = ctx.random.key_of("cells", "read")
         self._keys: dict[Stage, list[int]] = {Stage.READ: [], Stage.CURRENT: []}
         self._names: dict[Stage, list[str]] = {stage: [] for stage in Stage}
         #: Which ageing effects move cells that are stuck too.
@@ -59,7 +59,7 @@ class Effects(nn.Module):
             if effect.stage is Stage.AGE:
                 self._ages_stuck.append(effect.ages_stuck)
             if effect.stage in self._keys:
-                self._keys[effect.stage].append(ctx.random.child(name, "read").key)
+                self._keys[effect.stage].append(ctx.random.key_of(name, "read"))
         self.aging = nn.ModuleList(bound[Stage.AGE])
         stuck = None if all(self._ages_stuck) else array.stuck
         #: Which cells are stuck, if that makes a difference to ageing.

@@ -92,7 +92,7 @@ class Imagination:
         ctx = self._context(matrix, random)
         writing = self._stepwise.writing(matrix, ctx)
         if writing is not None:
-            return _of_writing(writing, crossbar, random.child("read").key, keeps=keeps)
+            return _of_writing(writing, crossbar, random.key_of("read"), keeps=keeps)
         mapped = self._mapped(matrix, ctx)
         if mapped is None:
             return None
@@ -111,7 +111,7 @@ class Imagination:
         if not bool(torch.stack(folded.aminmax()).isfinite().all()):
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
-        return Imagined(Known(folded, noise, gain), random.child("read").key)
+        return Imagined(Known(folded, noise, gain), random.key_of("read"))
 
     def reader(self, crossbar: Crossbar, cells: Imagined) -> nn.Module | Unwritten:
         """What reads cells through the converters of the arrays."""

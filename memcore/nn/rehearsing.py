@@ -33,13 +33,11 @@ class Source(NamedTuple):
         cells: what was written, on arrays or in the order of the weights.
         reader: what reads them.
         output_noise: standard deviation of the noise on outputs, in units of the outputs.
-        stream: of that noise.
     """
 
     cells: Cells | Imagined
     reader: nn.Module | Unwritten
     output_noise: float
-    stream: Stream
 
     @property
     def folded(self) -> Tensor:
@@ -69,7 +67,8 @@ class Source(NamedTuple):
             y = with_bias(self.reader(x, first, lines), bias)
             folded = self.folded if wants_folded else None
         if self.output_noise:
-            reads = ReadStream(self.stream.key, numbered(first, len(x)))
+            key = crossbar.cells.random.key_of("rehearsal", "output")
+            reads = ReadStream(key, numbered(first, len(x)))
             y = y + self.output_noise * reads.normal(y.shape[1:]).to(y.dtype)
         return y, folded
 
@@ -193,8 +192,7 @@ class Rehearsing:
         if self.training.output_noise:
             largest = float(matrix.abs().max()) * crossbar.largest_input
             noise = self.training.output_noise * largest / crossbar.tiling.row_tiles**0.5
-        stream = crossbar.cells.random.child("rehearsal", "output")
-        self._source = Source(cells, self._reader(crossbar, cells), noise, stream)
+        self._source = Source(cells, self._reader(crossbar, cells), noise)
 
     def _note_reads(self) -> None:
         """Whether the cells of the last step were read more than once."""

@@ -29,7 +29,7 @@ class PulseCall(NamedTuple):
     @property
     def draw(self) -> Draw:
         """What says which pulses come first."""
-        return Draw(self.ctx.random.child("order").key, self.call)
+        return Draw(self.ctx.random.key_of("order"), self.call)
 
     def context_for(self, device: Memristor) -> Context:
         """That of this call."""

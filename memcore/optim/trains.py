@@ -52,7 +52,7 @@ class Trains:
     def sent(self, stream: Stream, first: int) -> Sent:
         """These trains with their draws, as kernels take them; arguments as those of `counts`."""
         x, d = (
-            Lines(side.contiguous(), stream.child(name).key)
+            Lines(side.contiguous(), stream.key_of(name))
             for name, side in (("inputs", self.rows), ("outputs", self.cols))
         )
         return Sent(x, d, self.length.contiguous(), first)

@@ -86,7 +86,7 @@ class EvenRead(ReadStream):
 
     def __init__(self, stream: EvenStream, name: str) -> None:
         super().__init__(
-            stream.child(name, "read").key, torch.zeros(1, dtype=torch.int64, device="cpu")
+            stream.key_of(name, "read"), torch.zeros(1, dtype=torch.int64, device="cpu")
         )
         self.stream, self.name, self.draws = stream, name, 0
 

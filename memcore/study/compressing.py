@@ -113,7 +113,7 @@ class Smaller:
         self, model: nn.Module, config: CrossbarConfig, recipe: Compression
     ) -> nn.Module:
         with _one_thread(), torch.random.fork_rng():
-            torch.manual_seed(Stream(self._seed).child("compress").key)
+            torch.manual_seed(Stream(self._seed).key_of("compress"))
             smaller, _ = compress(
                 model,
                 config,

@@ -20,7 +20,7 @@ from memcore.study.training import forward
 
 def chip_seed(general: General, number: int) -> int:
     """The seed of a virtual chip, the same at every point and for any number of chips."""
-    return Stream(general.seed).child("chip", number).key
+    return Stream(general.seed).key_of("chip", number)
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ class Hardware:
         """A memristive copy of a digital network, which a training moves in its place."""
         config = arrays(self.crossbar)
         require_layers(model, config)
-        return converted(model, config, Stream(self.seed).child("training", "chip").key)
+        return converted(model, config, Stream(self.seed).key_of("training", "chip"))
 
     def begin(self, network: nn.Module) -> None:
         """Write the present weights and find the ranges of the converters, before each epoch."""

@@ -185,7 +185,7 @@ class Training:
         self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: OneCycleLR
     ) -> float:
         # Seeds of its own for each epoch: a resumed training needs no state of generators.
-        key = Stream(self.seed).child("training", epoch).key
+        key = Stream(self.seed).key_of("training", epoch)
         torch.manual_seed(key)
         generator = torch.Generator().manual_seed(key)
         total = torch.zeros((), device=self.device)

@@ -115,7 +115,7 @@ def choose(
         units = unit_cells(cells, plan)
         if dac.form is None and dac.converter is not None:  # which has no range yet
             return Exact(derived.folded, None, constant=constant)
-        key = cells.random.child("adc", "sums").key
+        key = cells.random.key_of("adc", "sums")
         bits = require_bits(dac.form, cells.name)
         return Sensed(units, derived.folded, bits, adc.sums, key, cells.scale, plan)
     if adc.converter is None and effects.is_exact and not isinstance(dac.form, SerialLevels):
