@@ -61,6 +61,8 @@ def main() -> None:
         linear = nn.Linear(arguments.size, arguments.size)
         x = torch.randn(arguments.batch, arguments.size)
         report(f"Linear, {threads} threads", linear, x, clock)
+        inside = x.clone().requires_grad_()
+        report(f"Linear inside a network, {threads} threads", linear, inside, clock)
         images = torch.randn(32, arguments.channels, 32, 32)
         report(f"residual block, {threads} threads", Block(arguments.channels), images, clock)
 
@@ -73,7 +75,7 @@ def report(title: str, plain: nn.Module, x: Tensor, clock: Callable[[], float]) 
         settings |= more
         config = memcore.CrossbarConfig(**settings)
         asks = config.dac is not None
-        network = memcore.convert(plain, config, calibration=x[:8] if asks else None)
+        network = memcore.convert(plain, config, calibration=x[:8].detach() if asks else None)
         steps[name] = step_of(network.train(), x)
     times = interleaved(steps, clock=clock)
     peaks = {name: peak_of(step) for name, step in steps.items()}
@@ -89,6 +91,7 @@ def step_of(network: nn.Module, x: Tensor) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
+        x.grad = None
         network(x).square().mean().backward()
         optimizer.step()
 
