@@ -114,6 +114,8 @@ class Cells(nn.Module):
         self._proved: tuple[int, int, torch.Size] | None = None
         #: Knows what they hold, if a training in place derives it from the state of the cells.
         self.source: CellSource | None = None
+        #: How often they were written, loaded or moved, as no pulse does it.
+        self.given = 0
         #: Of the lines of all arrays, if it is decided already.
         self.order: Layout | None = None
         #: Called with what was written whenever it is stored.
@@ -390,6 +392,7 @@ class Cells(nn.Module):
         self.tiling = written.tiling
         self.effects = written.effects
         self.source = None
+        self.given += 1
         self.parts = tuple(_without_target(part) for part in written.mapped.parts)
         self.writes.fill_(written.writes)
         self.register_buffer("target", written.array.target if self._needs_target else None)
@@ -468,6 +471,7 @@ class Cells(nn.Module):
                 "torch.autocast for the digital layers"
             )
         self.keep()
+        self.given += 1
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._proved = None
         return self
@@ -527,6 +531,7 @@ def _shape_like_loaded(cells: Cells, state: State, prefix: str, *rest: Any) -> N
     """Make room for what is loaded: another life may have begun with fresh cells."""
     del rest
     cells.keep()
+    cells.given += 1
     if f"{prefix}programmed" in state:
         kept = state.get(f"{prefix}before")
         cells.before = None if kept is None else torch.empty_like(cells.held)

@@ -19,7 +19,7 @@ from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
-from memcore.crossbar.transforms import is_transformed
+from memcore.crossbar.transforms import is_transformed, refuse_transforms
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError
 from memcore.nn import opaque
@@ -254,6 +254,7 @@ class Matrix(nn.Module):
             return with_bias(y, bias)
         held = self._packing.packed(matrix)
         if self._record is not None:
+            refuse_transforms("a pass whose gradients pulse cells in place")
             return with_bias(recorded_product(y, lines, held, folded, self._record), bias)
         return with_bias(through_product(y, lines, held, folded), bias)
 

@@ -117,8 +117,9 @@ class _Recorded(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, None, None, None]:
         x, effective = ctx.saved_tensors
         (grad,) = grads
-        ctx.record(x, grad)
-        needs_x = ctx.needs_input_grad[1]
+        _, needs_x, needs_matrix, *_ = ctx.needs_input_grad
+        if needs_matrix:  # frozen weights pass the gradient on, and hear of nothing
+            ctx.record(x, grad)
         of_x = torch.einsum("ngo,gok->ngk", grad, effective) if needs_x else None
         return None, of_x, None, None, None
 
@@ -135,7 +136,8 @@ def recorded_product(
     Args:
         value: outputs of the arrays, [n, groups, outputs].
         x: inputs of the arrays, [n, groups, inputs].
-        matrix: weights that get no gradient; that they want one asks for a record.
+        matrix: weights that get no gradient; that they want one asks for a record, frozen ones
+            only pass on that of the inputs.
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
         record: called with the inputs and the gradient of the outputs.
     """

@@ -14,6 +14,7 @@ from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.dynamics.pulses import PulseKernels, both_ways
 from memcore.dynamics.recording.run import Ready
+from memcore.errors import ConfigError
 from memcore.ops._library import fits_cuda, is_plain
 from memcore.ops.cell_moves import Recorded, move_by_counts, move_by_trains
 from memcore.ops.coincidences import coincidences
@@ -90,6 +91,8 @@ class PulsedCells(nn.Module):
         for name in ("energy", "time"):
             zero = torch.zeros((), dtype=torch.float64, device=cells.writes.device)
             self.register_buffer(name, zero)
+        #: How often the cells had been given when their states were theirs.
+        self._given: int | None = None
         self._is_stale = True  # stuck cells were not where they are put
         self.resume()
 
@@ -103,6 +106,11 @@ class PulsedCells(nn.Module):
         """Groups, outputs and inputs."""
         tiling = self.crossbar.tiling
         return tiling.groups, tiling.cols, tiling.rows
+
+    @property
+    def precision(self) -> torch.dtype:
+        """In which rules calculate, and are told what reads give: at least that of float32."""
+        return torch.promote_types(self.state.dtype, torch.float32)
 
     @property
     def granularity(self) -> float:
@@ -397,7 +405,7 @@ class PulsedCells(nn.Module):
         """As `PulsedWeights.read`."""
         self.settle()
         y: Tensor = self.crossbar(x.to(self.state.dtype))
-        return y
+        return y.to(self.precision)
 
     @for_training
     def read_columns(self, columns: slice) -> Tensor:
@@ -411,9 +419,9 @@ class PulsedCells(nn.Module):
             v = self.state.new_empty(groups, outputs, end - begin)
             derived = self._deriving()
             if derived is not None and derived.fold_rows(slice(begin, end), v):
-                return v
+                return v.to(self.precision)
             self.settle()
-            return self.crossbar.folded[:, :, columns].clone()
+            return self.crossbar.folded[:, :, columns].to(self.precision, copy=True)
         groups, _, inputs = self.shape
         unit = torch.eye(inputs, device=self.state.device)[columns]
         return self.read(unit.unsqueeze(1).expand(-1, groups, -1)).permute(1, 2, 0)
@@ -440,11 +448,17 @@ class PulsedCells(nn.Module):
         self._show_stuck()
         self.crossbar.refresh()
         self._is_stale = False
+        self._given = self.crossbar.cells.given
 
     @for_training
     def wake(self) -> None:
-        """Go on from what the cells hold by now, if time has passed since the last pulse."""
+        """Go on from what the cells hold by now, if time has passed since the last pulse.
+
+        Raises:
+            ConfigError: they hold something else than pulses and time have left there.
+        """
         cells = self.crossbar.cells
+        self._require_left()
         if not cells.clock.has_moved:
             return
         aged = cells.effects.aged(cells.held, cells.clock)
@@ -453,6 +467,37 @@ class PulsedCells(nn.Module):
             [1.0, 0.0, 1.0, 0.0]
         )
         self.resume()
+
+    def _require_left(self) -> None:
+        """Refuse to go on from cells that were loaded or written since, or moved elsewhere."""
+        cells = self.crossbar.cells
+        if cells.given == self._given:
+            return
+        whose, held, gain = cells.name or "the layer", cells.held.clone(), cells.gain.clone()
+        if (held.dtype, held.device) != (self.state.dtype, self.state.device):
+            raise ConfigError(
+                f"the cells of {whose} became {held.dtype} on {held.device}, and their states in "
+                f"the optimiser are {self.state.dtype} on {self.state.device}; expected an InSitu "
+                "that is made after the network was moved"
+            )
+        self.resume()
+        if torch.equal(held, cells.held) and torch.equal(gain, cells.gain):
+            return
+        self._put_back(held, gain)
+        raise ConfigError(
+            f"the cells of {whose} were loaded or written since the last step, and their states "
+            "in the optimiser are others; expected its state of the same time, "
+            "optimizer.load_state_dict(...), or a new InSitu, which goes on from these cells"
+        )
+
+    def _put_back(self, held: Tensor, gain: Tensor) -> None:
+        """Let the cells conduct what they did, whatever their states say."""
+        cells = self.crossbar.cells
+        cells.keep()
+        cells.programmed.copy_(held)
+        cells.gain.copy_(gain)
+        self.crossbar.refresh()
+        self._given = None
 
     def stands_for(self, matrix: Tensor) -> None:
         """Say that the cells are what they should be: `matrix` is read from them."""

@@ -95,6 +95,8 @@ class InSitu(torch.optim.Optimizer):
         #: For each matrix, whether no other one has the same parameter.
         self._are_alone = _are_alone(self._places)
         self._order = order
+        for layer, matrix in self._places.values():
+            _require_own(layer, matrix)
         for _, matrix in self._places.values():
             trainer = Trainer(matrix, self.rule, headroom, net=order == "net", pair=pair)
             self._trainers.append(trainer)
@@ -242,6 +244,21 @@ class InSitu(torch.optim.Optimizer):
         for trainer in self._trainers:
             trainer.resume()
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Asked by `torch.amp.GradScaler` before a step: pulses would follow its scale."""
+        raise ConfigError(
+            "torch.amp.GradScaler came; expected losses that are not scaled, whose errors are what "
+            "pulses stand for: loss.backward() and optimizer.step()"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise ConfigError(
+            "a copy or a pickle of an InSitu was asked for, whose states belong to the cells of "
+            "its network; expected a copy of the network, a new InSitu of that, and "
+            "load_state_dict(optimizer.state_dict())"
+        )
+
     def _require_state(self, state: Any) -> None:
         expected = "expected what state_dict() of an InSitu with this rule and network has given"
         if not isinstance(state, Mapping) or not {"in_situ", "lr", "steps", "digital"} <= {*state}:
@@ -275,6 +292,19 @@ def _operand(layer: Layer, matrix: Matrix) -> Operand:
     """What a matrix of a layer should hold."""
     key = next(k for k, each in layer.matrices.items() if each is matrix)
     return layer.operands()[key]
+
+
+def _require_own(layer: Layer, matrix: Matrix) -> None:
+    """Refuse a matrix that is computed: what pulses make of it has no parameter to follow."""
+    weight = _operand(layer, matrix).weight.untyped_storage().data_ptr()
+    own = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    if weight not in {tensor.untyped_storage().data_ptr() for tensor in own.values()}:
+        raise ConfigError(
+            f"the weights of {matrix.crossbar.cells.name or 'the layer'} are computed from "
+            "parameters, which cannot follow what pulses make of them; expected weights that are "
+            "parameters themselves: torch.nn.utils.parametrize.remove_parametrizations before the "
+            "conversion"
+        )
 
 
 def _are_alone(places: dict[str, tuple[Layer, Matrix]]) -> list[bool]:

@@ -55,6 +55,7 @@ class Trainer(nn.Module):
         ctx = crossbar.cells.context().child("update")
         weights: list[PulsedWeights] = list(self.cells)
         self.module = rule.bind(tuple(weights), ctx).to(crossbar.programmed.device)
+        _calculate_in(slow.precision, self.module)
         self.register_buffer(
             "worn", torch.zeros(len(self.cells), dtype=torch.float64, device="cpu")
         )
@@ -79,7 +80,8 @@ class Trainer(nn.Module):
         for cells in self.cells:
             cells.wake()
         x, d = (
-            torch.cat(each) if len(passes) > 1 else each[0] for each in zip(*passes, strict=True)
+            (torch.cat(each) if len(passes) > 1 else each[0]).to(self.slow.precision)
+            for each in zip(*passes, strict=True)
         )
         whose = self.slow.crossbar.cells.name
         _check.finite("inputs", x, whose, "the data, or a smaller lr")
@@ -121,6 +123,13 @@ class Trainer(nn.Module):
     def pulses(self) -> int:
         """Pulses on the cells of all arrays."""
         return sum(int(cells.pulses) for cells in self.cells)
+
+
+def _calculate_in(dtype: torch.dtype, module: nn.Module) -> None:
+    """Let a rule keep in this dtype what it has in single precision."""
+    module._apply(  # type: ignore[no-untyped-call]
+        lambda kept: kept.to(dtype) if kept.dtype == torch.float32 else kept
+    )
 
 
 def _beside(crossbar: Crossbar, number: int) -> Crossbar:

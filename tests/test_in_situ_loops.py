@@ -1,0 +1,160 @@
+"""Training in place in loops as people write them: frozen layers, precisions, restored states."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.utils import parametrizations
+
+import memcore
+from memcore import ConfigError, CrossbarConfig, Stream
+from memcore.optim import InSitu
+
+#: Noisy pulses that move a cell less, the nearer it is to the end it goes to.
+SOFT = {"name": "soft_bounds", "dw_min": 0.005, "c2c": 0.3}
+RULES = (
+    *("sgd_pulsed", "sgd_counts", "mixed_precision", "one_sided"),
+    *("tiki_taka", "tiki_taka2", "chopped", "agad", "residual"),
+)
+pytestmark = pytest.mark.filterwarnings("ignore:programmer='direct' sends no pulses")
+X = Stream(21).child("inputs").normal((16, 6))
+
+
+def network(dtype=torch.float32, first=None, **more):
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).to(dtype)
+    if first is not None:
+        model[0] = first(model[0])
+    settings = {"device": SOFT, "mapper": "differential", "programmer": "direct", **more}
+    return memcore.convert(model, CrossbarConfig(**settings))
+
+
+def train(model, optimizer, steps=3):
+    x = X.to(model[0].weight.dtype)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (model(x) - 1).square().mean().backward()
+        optimizer.step()
+
+
+def weights(model):
+    return [model[k].effective_weight.detach().clone() for k in (0, 2)]
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_frozen_weights_take_no_pulses(frozen):
+    mem = network()
+    mem[frozen].requires_grad_(False)
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    before = weights(mem)
+    train(mem, optimizer)
+    still = [torch.equal(a, b) for a, b in zip(before, weights(mem), strict=True)]
+    assert still == [frozen == 0, frozen == 2]
+    mem[frozen].requires_grad_(True)  # and does again what it did before
+    train(mem, optimizer)
+    assert not torch.equal(before[frozen // 2], weights(mem)[frozen // 2])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_network_in_double_precision_trains_as_one_in_single_precision(rule):
+    single, double = network(), network(torch.float64)
+    start = weights(single)
+    for mem in (single, double):
+        train(mem, InSitu(mem, rule=rule, lr=0.2))
+    for old, one, other in zip(start, weights(single), weights(double), strict=True):
+        assert other.dtype is torch.float64
+        error = (one - other).abs().mean()
+        assert error < 0.3 * (one - old).abs().mean() + 1e-6, error
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_network_in_bfloat16_trains(rule):
+    mem = network(torch.bfloat16)
+    before = weights(mem)
+    train(mem, InSitu(mem, rule=rule, lr=0.5), 10)
+    assert any(not torch.equal(*pair) for pair in zip(before, weights(mem), strict=True))
+
+
+@pytest.mark.parametrize("more", [{}, {"nonidealities": [{"name": "stuck_at", "p_lrs": 0.1}]}])
+def test_cells_that_were_loaded_without_their_states_are_not_pulsed_away(more):
+    """The best network so far comes back, and the next step would forget it again."""
+    mem = network(**more)
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    train(mem, optimizer)
+    best, of_best = copy.deepcopy([mem.state_dict(), optimizer.state_dict()])
+    expected = weights(mem)
+    train(mem, optimizer)
+    mem.load_state_dict(best)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"of 0 were loaded.*optimizer\.load_state_dict"):
+            train(mem, optimizer, 1)
+        assert all(torch.equal(*pair) for pair in zip(expected, weights(mem), strict=True))
+    optimizer.load_state_dict(of_best)
+    train(mem, optimizer, 1)
+
+
+def test_a_state_may_be_loaded_in_any_order_and_more_than_once():
+    mem, other = network(), network()
+    first, second = (InSitu(m, rule="tiki_taka", lr=0.2) for m in (mem, other))
+    train(mem, first)
+    second.load_state_dict(first.state_dict())
+    for _ in range(2):
+        other.load_state_dict(mem.state_dict())
+    for each in ((mem, first), (other, second)):
+        train(*each)
+    assert all(torch.equal(*pair) for pair in zip(weights(mem), weights(other), strict=True))
+
+
+def test_cells_that_were_written_in_the_middle_of_a_training_are_told():
+    mem = network()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    train(mem, optimizer)
+    memcore.program(mem)
+    with pytest.raises(ConfigError, match="of 0 were loaded or written since the last step"):
+        train(mem, optimizer)
+    train(mem, InSitu(mem, rule="sgd_pulsed", lr=0.2))
+
+
+def test_a_network_that_was_moved_after_its_optimiser_was_made_is_told():
+    mem = network()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    mem.double()
+    with pytest.raises(ConfigError, match=r"of 0 became torch\.float64.*after the network was"):
+        train(mem, optimizer)
+
+
+def test_weights_that_are_computed_cannot_follow_pulses():
+    mem = network(first=parametrizations.weight_norm)
+    with pytest.raises(ConfigError, match="of 0 are computed from parameters"):
+        InSitu(mem, lr=0.1)
+
+
+@pytest.mark.parametrize("keep", [copy.deepcopy, lambda o: pickle.dump(o, io.BytesIO())])
+def test_an_optimiser_is_no_copy_of_another_one(keep):
+    optimizer = InSitu(network(), lr=0.1)
+    with pytest.raises(ConfigError, match="expected a copy of the network, a new InSitu of that"):
+        keep(optimizer)
+
+
+def test_losses_that_are_scaled_are_refused():
+    mem = network()
+    optimizer, scaler = InSitu(mem, lr=0.1), torch.amp.GradScaler("cpu")
+    scaler.scale(mem(X).sum()).backward()
+    with pytest.raises(ConfigError, match="GradScaler came; expected losses that are not scaled"):
+        scaler.step(optimizer)
+
+
+def test_pulses_are_asked_for_by_no_transform():
+    mem = network()
+    InSitu(mem, lr=0.1)
+
+    def loss(parameters):
+        return functional_call(mem, parameters, (X,)).sum()
+
+    with pytest.raises(ConfigError, match=r"pulse cells in place.*transform of torch\.func"):
+        torch.func.grad(loss)(dict(mem.named_parameters()))
