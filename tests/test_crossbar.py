@@ -433,6 +433,7 @@ def test_what_is_derived_is_not_stored():
         "cells.writes",
         "cells.origin",
         "cells.rehearsals",
+        "cells.rehearsed",
         "reads",
         "input.range",
         "output.range",

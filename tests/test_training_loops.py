@@ -119,3 +119,37 @@ def test_a_loop_of_a_library_trains_evaluates_and_restores_a_converted_model():
     assert steps(model.body) == 8  # of two steps an epoch, the first reads what was programmed
     assert trainer.best < 0.9 * before
     assert trainer.evaluate(batches) == pytest.approx(trainer.best)
+
+
+def test_a_training_that_was_saved_within_a_step_goes_on_with_its_cells():
+    """Gradients of one step are those of one chip, whoever saved between two batches of them."""
+    mem, other = network(), network()
+    optimizers = [torch.optim.Adam(m.parameters(), lr=0.02) for m in (mem, other)]
+    for half in (slice(0, 16), slice(16, 32)):
+        loss_of(mem, X[half], Y[half]).backward()
+    optimizers[0].step()
+    optimizers[0].zero_grad()
+    loss_of(mem, X[:16], Y[:16]).backward()
+    other.load_state_dict(copy.deepcopy(mem.state_dict()))
+    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    for to, of in zip(other.parameters(), mem.parameters(), strict=True):
+        to.grad = of.grad.clone()
+    for model, optimizer in zip((mem, other), optimizers, strict=True):
+        loss_of(model, X[16:], Y[16:]).backward()
+        optimizer.step()
+        loss_of(model).backward()
+        optimizer.step()
+    assert steps(other) == steps(mem)
+    for one, another in zip(mem.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, another)
+
+
+def test_frozen_weights_are_on_the_same_cells_when_their_training_goes_on():
+    """An adapter beside them has learned what these cells lack."""
+    rehearsal = {"weight_noise": 0.1}
+    mem, other = network(training=rehearsal), network(training=rehearsal)
+    before = mem.requires_grad_(False)(X)
+    other.load_state_dict(mem.state_dict())
+    assert torch.equal(other.requires_grad_(False)(X), before)
+    memcore.program(other)  # which begins another step, as it always has
+    assert not torch.equal(other(X), before)

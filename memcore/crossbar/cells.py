@@ -94,6 +94,7 @@ class Cells(nn.Module):
     col_order: Tensor | None  #: bit line of each position, [arrays, cols]
     origin: Tensor  #: packed `Fingerprint` of the matrix that was written; zeros if not known
     rehearsals: Tensor  #: the number of the last rehearsal of a training
+    rehearsed: Tensor  #: packed `Fingerprint` of its weights, in states; zeros if not known
 
     def __init__(
         self,
@@ -121,8 +122,9 @@ class Cells(nn.Module):
         #: Called with what was written whenever it is stored.
         self.listeners: list[Callable[[Written], None]] = []
         self.register_buffer("seed", torch.tensor(random.seed, device=device))
-        for count, shape in (("writes", ()), ("rehearsals", ()), ("origin", (3,))):
-            self.register_buffer(count, torch.zeros(shape, dtype=torch.int64, device=device))
+        whole = {"writes": (), "rehearsals": (), "origin": (3,), "rehearsed": (3,)}
+        for number, shape in whole.items():
+            self.register_buffer(number, torch.zeros(shape, dtype=torch.int64, device=device))
         self.register_load_state_dict_pre_hook(complete_cells)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_shape_like_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_draw_as_loaded)  # type: ignore[no-untyped-call]

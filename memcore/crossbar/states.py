@@ -32,7 +32,7 @@ def complete_cells(cells: nn.Module, state: State, prefix: str, *rest: Any) -> N
     del rest
     for name in ("programmed", "before", "gain", "writes"):
         _require_possible(f"{prefix}{name}", state.get(f"{prefix}{name}"), name != "gain")
-    for name in ("origin", "rehearsals"):
+    for name in ("origin", "rehearsals", "rehearsed"):
         if f"{prefix}writes" in state:
             state.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(cells, name)))
     looks_up = cells.target is not None  # in a state of before, what was programmed

@@ -107,7 +107,8 @@ class Matrix(nn.Module):
         #: Further arrays whose outputs are added, each times its share; a training owns them.
         self._others: tuple[tuple[float, Crossbar], ...] = ()
         self._number = opaque.enter(self)
-        self.register_load_state_dict_post_hook(_begin_anew)  # type: ignore[no-untyped-call]
+        self.register_state_dict_pre_hook(_note_rehearsed)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_go_on)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, operand: Operand) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], the bias added.
@@ -557,7 +558,9 @@ class Matrix(nn.Module):
         """Write the operand into the cells again."""
         self._others = ()
         self.crossbar.write(self.matrix_of(operand).transpose(1, 2))
-        _begin_anew(self, None)
+        _begin_anew(self)
+        if self._rehearsing is not None:
+            self._rehearsing.forget()
 
     def reconfigured(
         self, config: CrossbarConfig, operand: Operand, writings: Writings | None = None
@@ -642,14 +645,26 @@ def _is_hooked(matrix: Matrix) -> bool:
     return bool(hooks) or len(crossbar._forward_pre_hooks) > 1
 
 
-def _begin_anew(matrix: Matrix, keys: Any) -> None:
-    """Cells were written, or a state was loaded: what is rehearsed, and said, begins anew."""
-    del keys
+def _begin_anew(matrix: Matrix) -> None:
+    """Cells were written, or a state was loaded: what is said of them begins anew."""
     matrix.staleness.begin_anew()
     if matrix.output_range is not None:
         matrix.crossbar.output.is_learned = matrix.output_range.has_begun
+
+
+def _note_rehearsed(matrix: Matrix, prefix: str, keep_vars: bool) -> None:
+    """A state is saved."""
+    del prefix, keep_vars
     if matrix._rehearsing is not None:
-        matrix._rehearsing.forget()
+        matrix._rehearsing.note(matrix.crossbar.cells)
+
+
+def _go_on(matrix: Matrix, keys: Any) -> None:
+    """A state was loaded."""
+    del keys
+    _begin_anew(matrix)
+    if matrix._rehearsing is not None:
+        matrix._rehearsing.recall(matrix.crossbar.cells)
 
 
 def _no_shortcut(crossbar: nn.Module, inputs: tuple[Tensor, ...]) -> None:

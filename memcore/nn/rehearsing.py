@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.imagined import Imagination, Imagined
 from memcore.crossbar.readers import Ranging, Unwritten
 from memcore.crossbar.readers.bias import with_bias
@@ -117,8 +119,18 @@ class Rehearsing:
         self._has_begun: bool | None = None
 
     def forget(self) -> None:
-        """Begin anew: cells were programmed, or a state was loaded."""
+        """Begin anew: cells were programmed."""
         self._seen = Seen()
+        self._is_derived, self._source = False, None
+
+    def note(self, cells: Cells) -> None:
+        """Let a state that is saved have the weights for which cells were written last."""
+        seen = self._seen.fingerprint
+        cells.rehearsed.copy_(torch.zeros(3, device="cpu") if seen is None else seen.packed())
+
+    def recall(self, cells: Cells) -> None:
+        """Go on with a state that was loaded: its weights begin no step that had begun before."""
+        self._seen = Seen(Fingerprint.unpacked(cells.rehearsed))
         self._is_derived, self._source = False, None
 
     def drop(self) -> None:

@@ -54,13 +54,16 @@ class Seen:
 
     A look at a few values says that most steps of an optimiser have changed a parameter. Only where
     it says nothing are all values looked at.
+
+    Args:
+        fingerprint: of the weights that were seen before; None for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fingerprint: Fingerprint | None = None) -> None:
         self._glance: Glance | None = None
         #: The weights, as long as no fingerprint of them was needed, their owner, a glance at it.
         self._matrix: tuple[Tensor, Tensor, Glance] | None = None
-        self._fingerprint: Fingerprint | None = None
+        self._fingerprint = fingerprint
         #: The sampled values of the weights that the cells were written from.
         self._origin: float | None = None
 
@@ -90,13 +93,20 @@ class Seen:
         self._origin = self._origin if has_moved else values
         return has_moved
 
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """That of the weights that were seen, if it is known."""
+        self.settle()
+        return self._fingerprint
+
     def settle(self) -> None:
         """Take the fingerprint of the weights that were seen, while they are what they were."""
-        if self._matrix is not None:
-            matrix, owner, was = self._matrix
-            if Glance.of(owner) == was:
-                self._fingerprint = Fingerprint.of(matrix)
-        self._matrix = None
+        kept, self._matrix = self._matrix, None
+        if kept is None or not kept[0].untyped_storage().nbytes():  # spread over processes again
+            return
+        matrix, owner, was = kept
+        if Glance.of(owner) == was:
+            self._fingerprint = Fingerprint.of(matrix)
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()
