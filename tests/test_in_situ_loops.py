@@ -60,6 +60,19 @@ def test_frozen_weights_take_no_pulses(frozen):
     assert not torch.equal(before[frozen // 2], weights(mem)[frozen // 2])
 
 
+def test_gradients_of_inputs_alone_pulse_nothing():
+    """Inputs that are made worse for the network, and learned then, as in adversarial training."""
+    mem, other = network(), network()
+    first, second = (InSitu(m, rule="sgd_pulsed", lr=0.2) for m in (mem, other))
+    x = X.clone().requires_grad_()
+    (slope,) = torch.autograd.grad((mem(x) - 1).square().mean(), x)
+    for model, optimizer in ((mem, first), (other, second)):
+        (model(X + 0.1 * slope.sign()) - 1).square().mean().backward()
+        optimizer.step()
+    assert first.report() == second.report()
+    assert all(torch.equal(*pair) for pair in zip(weights(mem), weights(other), strict=True))
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_network_in_double_precision_trains_as_one_in_single_precision(rule):
     single, double = network(), network(torch.float64)

@@ -333,6 +333,33 @@ def test_the_gradient_of_an_input_is_that_of_the_rehearsed_weights(way):
     torch.testing.assert_close(mem.bias.grad, upstream.sum(0))
 
 
+def slopes(model, x):
+    """Gradients of how steep a network is, which those of a penalty on it are."""
+    model.zero_grad()
+    x = x.clone().requires_grad_()
+    (of_x,) = torch.autograd.grad(model(x).square().sum(), x, create_graph=True)
+    of_x.square().sum().backward()
+    return [p.grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("dac", [None, {"name": "uniform", "bits": 16, "calibration": "max"}])
+@pytest.mark.parametrize("kind", ["linear", "conv", "grouped"])
+def test_gradients_of_gradients_are_those_of_the_plain_network(kind, dac):
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        plain = {
+            "linear": nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)),
+            "conv": nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Conv2d(4, 2, 2, padding=1)),
+            "grouped": nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.Tanh(), nn.Conv2d(4, 2, 1)),
+        }[kind].double()
+    x = draws(6, 12) if kind == "linear" else draws(3, 2, 6, 6)
+    quiet = {"training": {"weight_noise": 1e-12}}  # which is rehearsed from the first pass on
+    config = CrossbarConfig(device="ideal", dac=dac, **quiet)
+    mem = memcore.convert(plain, config, calibration=dac and 2 * x.double()).train()
+    for found, expected in zip(slopes(mem, x.double()), slopes(plain, x.double()), strict=True):
+        assert (found - expected).norm() < 1e-3 * expected.norm()
+
+
 def test_rounding_passes_the_gradient_at_the_bound_and_stops_it_beyond():
     x = torch.tensor([-1.5, -1.0, 0.3, 1.0, 1.5], requires_grad=True)
     quantize.uniform(x, 0.25, -4, 4).sum().backward()

@@ -93,35 +93,54 @@ def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor)
         value: outputs of the arrays, [n, groups, outputs].
         x: inputs of the arrays, [n, groups, inputs].
         matrix: weights that take the gradient, [groups, outputs, inputs].
-        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+        effective: the weights that the arrays stand for, which the inputs' gradient uses; its own
+            derivative is that of the matrix.
     """
+    effective = straight_through(effective, matrix)
     return _ThroughProduct.apply(value, x, matrix, effective)  # type: ignore[no-any-return,no-untyped-call]
+
+
+#: What a read was and what its outputs should change by, as long as nobody has been told.
+Heard = list[tuple[Tensor, Tensor]]
 
 
 class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        value: Tensor,
-        x: Tensor,
-        matrix: Tensor,
-        effective: Tensor,
-        record: Callable[[Tensor, Tensor], None],
+        ctx: Any, value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor, heard: Heard
     ) -> Tensor:
-        del matrix
         ctx.save_for_backward(x, effective)
-        ctx.record = record
+        ctx.heard, ctx.shape = heard, matrix.shape
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, Tensor | None, None, None]:
         x, effective = ctx.saved_tensors
         (grad,) = grads
         _, needs_x, needs_matrix, *_ = ctx.needs_input_grad
+        of_matrix = None
         if needs_matrix:  # frozen weights pass the gradient on, and hear of nothing
-            ctx.record(x, grad)
+            ctx.heard[:] = [(x, grad)]
+            of_matrix = grad.new_zeros(()).expand(ctx.shape)
         of_x = torch.einsum("ngo,gok->ngk", grad, effective) if needs_x else None
-        return None, of_x, None, None, None
+        return None, of_x, of_matrix, None, None
+
+
+class _Listening(torch.autograd.Function):
+    """Weights whose gradient is asked for: that of inputs alone, for their own sake, is not."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, matrix: Tensor, heard: Heard, record: Callable[[Tensor, Tensor], None]
+    ) -> Tensor:
+        ctx.heard, ctx.record = heard, record
+        return matrix.view_as(matrix)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[None, None, None]:
+        del grads
+        ctx.record(*ctx.heard.pop())
+        return None, None, None
 
 
 def recorded_product(
@@ -136,12 +155,15 @@ def recorded_product(
     Args:
         value: outputs of the arrays, [n, groups, outputs].
         x: inputs of the arrays, [n, groups, inputs].
-        matrix: weights that get no gradient; that they want one asks for a record, frozen ones
-            only pass on that of the inputs.
+        matrix: weights that get no gradient; a backward pass that would give them one is recorded,
+            as `loss.backward()` is, and `torch.autograd.grad` of inputs is not.
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
         record: called with the inputs and the gradient of the outputs.
     """
-    return _Recorded.apply(value, x, matrix, effective, record)  # type: ignore[no-any-return,no-untyped-call]
+    heard: Heard = []
+    if matrix.requires_grad:
+        matrix = _Listening.apply(matrix, heard, record)  # type: ignore[no-untyped-call]
+    return _Recorded.apply(value, x, matrix, effective, heard)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _ThroughConvolution(torch.autograd.Function):
@@ -209,6 +231,7 @@ def through_convolution(
         effective: the weights that the arrays stand for, which the inputs' gradient uses.
         window: what is read at each position of `x`.
     """
+    effective = straight_through(effective, matrix)
     return _ThroughConvolution.apply(value, x, matrix, bias, effective, window)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -292,6 +315,7 @@ def through_images(
         window: what is read at each position of `x`.
         drive: what the arrays are driven with, of `x`; None for `x` itself.
     """
+    effective = straight_through(effective, matrix)
     return _ThroughImages.apply(value, x, matrix, bias, effective, window, drive)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -346,6 +370,7 @@ def through_read(
         effective: the weights that the arrays stand for; None where x wants no gradient.
         drive: what the arrays are driven with, of `x`; None for `x` itself.
     """
+    effective = None if effective is None else straight_through(effective, matrix)
     return _ThroughRead.apply(value, x, matrix, bias, effective, drive)  # type: ignore[no-any-return,no-untyped-call]
 
 
