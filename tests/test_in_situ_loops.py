@@ -171,3 +171,47 @@ def test_pulses_are_asked_for_by_no_transform():
 
     with pytest.raises(ConfigError, match=r"pulse cells in place.*transform of torch\.func"):
         torch.func.grad(loss)(dict(mem.named_parameters()))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_outputs_with_gains_of_their_own_learn_at_the_rate_that_was_asked_for(rule):
+    """Weights and errors of an output that are c times as large take the same pulses."""
+    c = torch.tensor([1.0, 0.5, 2.0, 0.5])
+    draw = Stream(22).child
+    plain, errors = nn.Linear(6, 4, bias=False), draw("errors").normal((16, 4))
+    first = draw("weights").normal((4, 6))
+    found = []
+    for factor in (torch.ones(4), c):
+        with torch.no_grad():
+            plain.weight.copy_((first / first.abs().amax(1, keepdim=True)) * factor.unsqueeze(1))
+        mapper = {"name": "differential", "scale": "column"}
+        mem = memcore.convert(
+            plain, CrossbarConfig(device=SOFT, mapper=mapper, programmer="direct")
+        )
+        optimizer = InSitu(mem, rule=rule, lr=0.05)
+        before = mem.weight.detach().clone()
+        for _ in range(8):
+            optimizer.zero_grad()
+            (mem(X) * errors * factor).sum().backward()
+            optimizer.step()
+        assert not torch.equal(mem.weight, before)
+        found.append(mem.weight.detach() / factor.unsqueeze(1))
+    torch.testing.assert_close(*found)
+
+
+def test_tiles_with_gains_of_their_own_are_refused():
+    mapper = {"name": "differential", "scale": "tile"}
+    with pytest.raises(ConfigError, match=r"of 0 have gains of their own.*one gain for all inputs"):
+        InSitu(network(mapper=mapper, tile=(3, 3)), lr=0.1)
+
+
+def test_a_factor_against_drift_belongs_to_what_a_pulse_changes():
+    mem = network(nonidealities=[{"name": "drift", "nu": 0.05}])
+    fresh = memcore.optim.granularity(mem)
+    memcore.age(mem, seconds=1e4)
+    memcore.compensate(mem)
+    optimizer = InSitu(mem, lr=0.1, headroom=1.0)
+    for record in optimizer.report().matrices:
+        factor = mem.get_submodule(record.name).crossbar.cells.correction.item()
+        assert factor > 1.2
+        assert record.granularity == pytest.approx(factor * fresh[record.name])

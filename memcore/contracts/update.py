@@ -21,7 +21,11 @@ class PulsedWeights(Protocol):
 
     @property
     def granularity(self) -> float:
-        """Mean change of a weight by one pulse in the middle of its window, in weights."""
+        """Mean change of a weight by one pulse in the middle of its window, in weights.
+
+        Where cells of different outputs have gains of their own, it is the mean of all, and rules
+        are handed errors and reads in units in which it is that of each output.
+        """
 
     def pulse(self, up: Tensor, down: Tensor, slots: int | None = None) -> None:
         """Apply numbers of pulses [groups, outputs, inputs] that raise and that lower weights.

@@ -26,6 +26,7 @@ from memcore.optim.derived import DerivedCells
 from memcore.optim.granularity import change_of, course_of
 from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
 from memcore.optim.trains import Trains
+from memcore.optim.units import units_of
 from memcore.random import Stream
 
 #: Pulses that are tried to reset a cell, in even ways through its window, and at most.
@@ -71,6 +72,7 @@ class PulsedCells(nn.Module):
         self._crossbar, self._net = (crossbar,), net  # not a submodule: the network owns it
         self.pair = pair_of(crossbar, pair)
         require_pulses_alone(crossbar)
+        units_of(crossbar.cells)
         cells = crossbar.cells
         cells.keep()  # another training may have derived them from its own states
         array = cells.array()
@@ -116,7 +118,12 @@ class PulsedCells(nn.Module):
     def granularity(self) -> float:
         """Mean change of a weight by one pulse in the middle of its window, in weights."""
         pulsed = 2 if self.pair == "push_pull" else 1
-        return float(self.crossbar.gain.mean()) * self._change * pulsed
+        return float(self.crossbar.cells.scale.mean()) * self._change * pulsed
+
+    def in_units(self, values: Tensor) -> Tensor:
+        """Errors or reads [*any, outputs] for which a pulse means the same at each output."""
+        units = units_of(self.crossbar.cells)
+        return values if units is None else values / units
 
     # Pulses --------------------------------------------------------------------------------------
 
@@ -405,7 +412,7 @@ class PulsedCells(nn.Module):
         """As `PulsedWeights.read`."""
         self.settle()
         y: Tensor = self.crossbar(x.to(self.state.dtype))
-        return y.to(self.precision)
+        return self.in_units(y).to(self.precision)
 
     @for_training
     def read_columns(self, columns: slice) -> Tensor:
@@ -419,9 +426,10 @@ class PulsedCells(nn.Module):
             v = self.state.new_empty(groups, outputs, end - begin)
             derived = self._deriving()
             if derived is not None and derived.fold_rows(slice(begin, end), v):
-                return v.to(self.precision)
+                return self.in_units(v.mT).mT.to(self.precision)
             self.settle()
-            return self.crossbar.folded[:, :, columns].to(self.precision, copy=True)
+            folded = self.crossbar.folded[:, :, columns].clone()
+            return self.in_units(folded.mT).mT.to(self.precision)
         groups, _, inputs = self.shape
         unit = torch.eye(inputs, device=self.state.device)[columns]
         return self.read(unit.unsqueeze(1).expand(-1, groups, -1)).permute(1, 2, 0)

@@ -63,7 +63,7 @@ def granularity(model: nn.Module) -> dict[str, float]:
         device, ctx = crossbar.cells.config.device, crossbar.cells.context()
         change = change_of(device, ctx.child("granularity"), pair)
         pulsed = 2 if pair == "push_pull" else 1
-        result[name] = float(crossbar.gain.mean()) * change * pulsed
+        result[name] = float(crossbar.cells.scale.mean()) * change * pulsed
     return result
 
 

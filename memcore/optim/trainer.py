@@ -84,6 +84,7 @@ class Trainer(nn.Module):
             for each in zip(*passes, strict=True)
         )
         whose = self.slow.crossbar.cells.name
+        d = self.slow.in_units(d)
         _check.finite("inputs", x, whose, "the data, or a smaller lr")
         _check.finite("errors", d, whose, "the loss, or a smaller lr")
         size = 1 if one_by_one else max(1, len(x))
@@ -140,7 +141,7 @@ def _beside(crossbar: Crossbar, number: int) -> Crossbar:
     other = Crossbar.of_weight(
         nothing, cells.config, random, name=cells.name, constant=crossbar.constant
     )
-    other.cells.gain.copy_(cells.gain.mean().expand_as(other.cells.gain))
+    other.cells.gain.copy_(cells.gain)
     for port in ("input", "output"):
         ranges = getattr(crossbar, port).range
         getattr(other, port).range.copy_(ranges)
