@@ -153,3 +153,22 @@ def test_frozen_weights_are_on_the_same_cells_when_their_training_goes_on():
     assert torch.equal(other.requires_grad_(False)(X), before)
     memcore.program(other)  # which begins another step, as it always has
     assert not torch.equal(other(X), before)
+
+
+def test_an_average_of_a_network_is_written_into_its_own_cells():
+    mem = network(dac="uniform")
+    memcore.calibrate(mem, X)
+    average = torch.optim.swa_utils.AveragedModel(mem)
+    optimizer, seen = torch.optim.SGD(mem.parameters(), lr=0.2), []
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss_of(mem).backward()
+        optimizer.step()
+        average.update_parameters(mem)
+        seen.append(mem[0].weight.detach().clone())
+    memcore.program(average.module)
+    held = average.module[0].crossbar.cells
+    torch.testing.assert_close(average.module[0].weight.detach(), torch.stack(seen).mean(0))
+    assert int(held.writes) == 1
+    assert int(mem[0].crossbar.cells.writes) == 0
+    average.eval()(X)  # and says nothing of cells that are out of date
