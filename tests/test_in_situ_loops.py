@@ -215,3 +215,10 @@ def test_a_factor_against_drift_belongs_to_what_a_pulse_changes():
         factor = mem.get_submodule(record.name).crossbar.cells.correction.item()
         assert factor > 1.2
         assert record.granularity == pytest.approx(factor * fresh[record.name])
+
+
+def test_a_rehearsal_that_nobody_makes_is_told():
+    """A learned range of the DAC would stay where it began for the whole training."""
+    mem = network(dac="uniform", training={"input_range": {}, "output_noise": 0.1})
+    with pytest.warns(memcore.NoEffectWarning, match="input_range, output_noise of the setting"):
+        InSitu(mem, lr=0.1)

@@ -135,7 +135,13 @@ class Rehearsal:
     @property
     def waits(self) -> bool:
         """Whether the programmed cells are read as long as they hold the present weights."""
-        return self == Rehearsal()
+        return not self.changed
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the settings that are not as by default."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(Rehearsal, name)]
 
     def require(self, effects: Sequence[str]) -> None:
         """Refuse names of effects that a configuration does not have.

@@ -1,6 +1,6 @@
 """`InSitu`: an optimiser that pulses the cells of a converted network where they are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -11,7 +11,7 @@ from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
 from memcore.crossbar.readers.noise import process
-from memcore.errors import ConfigError, SaturationWarning, warn
+from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training
@@ -54,6 +54,7 @@ class InSitu(torch.optim.Optimizer):
         ConversionError: there is no memristive layer.
 
     Warns:
+        NoEffectWarning: the configuration rehearses something, which nothing does here.
         SaturationWarning: after many vectors, trains are clipped or send hardly any pulse.
 
     Examples:
@@ -97,6 +98,7 @@ class InSitu(torch.optim.Optimizer):
         self._order = order
         for layer, matrix in self._places.values():
             _require_own(layer, matrix)
+        _look_at_rehearsals(matrix for _, matrix in self._places.values())
         for _, matrix in self._places.values():
             trainer = Trainer(matrix, self.rule, headroom, net=order == "net", pair=pair)
             self._trainers.append(trainer)
@@ -304,6 +306,19 @@ def _require_own(layer: Layer, matrix: Matrix) -> None:
             "parameters, which cannot follow what pulses make of them; expected weights that are "
             "parameters themselves: torch.nn.utils.parametrize.remove_parametrizations before the "
             "conversion"
+        )
+
+
+def _look_at_rehearsals(matrices: Iterable[Matrix]) -> None:
+    """Say that nothing is rehearsed, nor its ranges found, where the cells themselves are read."""
+    trainings = [matrix.crossbar.config.training for matrix in matrices]
+    unused = {name for each in trainings if each is not None for name in each.changed}
+    if unused:
+        warn(
+            f"{', '.join(sorted(unused))} of the setting 'training' have no effect in place, where "
+            "passes read the cells themselves; expected none of them, and converters whose ranges "
+            "are fixed or calibrated",
+            NoEffectWarning,
         )
 
 
