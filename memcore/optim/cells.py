@@ -409,16 +409,26 @@ class PulsedCells(nn.Module):
 
     @for_training
     def read(self, x: Tensor) -> Tensor:
-        """As `PulsedWeights.read`."""
+        """As `PulsedWeights.read`.
+
+        A constant input, of a bias on the arrays, is the last one; arrays always have it on, and
+        what it adds is read by itself and taken off.
+        """
         self.settle()
-        y: Tensor = self.crossbar(x.to(self.state.dtype))
+        x = x.to(self.state.dtype)
+        if not self.crossbar.constant:
+            return self.in_units(self.crossbar(x)).to(self.precision)
+        x, constant = x[..., :-1], x[..., -1:]
+        y = self.crossbar(x) + (constant - 1) * self.crossbar(torch.zeros_like(x[:1]))
         return self.in_units(y).to(self.precision)
 
     @for_training
     def read_columns(self, columns: slice) -> Tensor:
-        """What reads of some inputs give that are 1 one by one, [groups, outputs, columns].
+        """What the cells of some inputs show one by one, [groups, outputs, columns].
 
-        Where reads are exact, nothing but these columns is looked at.
+        Each is driven with the largest input of the DAC, which rounds it least and clips it not at
+        all, and what is read is divided by it. Where reads are exact, nothing but these columns is
+        looked at.
         """
         if self._shows_columns:
             groups, outputs, inputs = self.shape
@@ -430,9 +440,20 @@ class PulsedCells(nn.Module):
             self.settle()
             folded = self.crossbar.folded[:, :, columns].clone()
             return self.in_units(folded.mT).mT.to(self.precision)
-        groups, _, inputs = self.shape
-        unit = torch.eye(inputs, device=self.state.device)[columns]
-        return self.read(unit.unsqueeze(1).expand(-1, groups, -1)).permute(1, 2, 0)
+        most = self._most
+        drive = most.diag()[columns].unsqueeze(1).expand(-1, self.shape[0], -1)
+        return self.read(drive).permute(1, 2, 0) / most[columns]
+
+    @property
+    def _most(self) -> Tensor:
+        """The largest input that the DAC of each word line represents, with its sign, [inputs]."""
+        port, constants = self.crossbar.input, int(self.crossbar.constant)
+        low, high = port.range.to(self.precision).unbind(1)
+        most = torch.where(high >= -low, high, low)
+        most = torch.where(most.abs() > 0, most, 1.0)  # without a DAC, or with a range of 0
+        sizes = port.parts or (self.shape[2] - constants,)
+        each = [one.expand(size) for one, size in zip(most, sizes, strict=True)]
+        return torch.cat([*each, most.new_ones(constants)])
 
     @property
     def _shows_columns(self) -> bool:
