@@ -557,6 +557,20 @@ def test_a_range_begins_as_the_mean_of_three_standard_deviations():
     assert mem.crossbar.input.range[0].tolist() == pytest.approx([-expected, expected])
 
 
+def test_no_batch_that_sets_a_range_moves_it_by_its_gradient():
+    found = LearnedRange(batches=3, decay=0.5)
+    mem = memristive(nn.Linear(9, 4), dac="uniform", training={"input_range": found})
+    optimizer, peaks = torch.optim.SGD(mem.parameters(), lr=0.1), []
+    for scale in (1.0, 2.0, 4.0, 4.0):
+        optimizer.zero_grad()
+        mem(scale * X).square().mean().backward()
+        optimizer.step()
+        peaks.append(mem.matrix.input_range.peak.item())
+    sigmas = [3 * scale * X.std(correction=0).item() for scale in (1.0, 2.0, 4.0)]
+    assert peaks[:3] == pytest.approx([sum(sigmas[:k]) / k for k in (1, 2, 3)])
+    assert peaks[3] != peaks[2]
+
+
 def test_a_range_that_is_being_found_goes_on_from_a_state_that_is_loaded():
     """Also one of as many batches, which were others."""
 

@@ -34,6 +34,8 @@ class InputRange(nn.Module):
         self.learned = learned
         self.peak = one_number(self, "peak", like.new_full((), learned.start))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=like.device))
+        #: Whether the batch that is read sets the range, and so does not move it by its gradient.
+        self._sets = learned.batches > 0
         #: Of the last batch that set the range: its number, and the range before and behind it.
         self._last = (0, 0.0, 0.0)
         self.register_load_state_dict_post_hook(_forget_last)  # type: ignore[no-untyped-call]
@@ -55,7 +57,10 @@ class InputRange(nn.Module):
     @torch.no_grad()
     def watch(self, x: Tensor) -> None:
         """Take note of the inputs of one batch, of the first ones."""
-        if not self.is_found or in_backward():
+        if in_backward():
+            return
+        self._sets = self.is_found
+        if not self._sets:
             return
         refuse_transforms("a range of a DAC that the first batches set")
         wide = self.learned.sigmas * deviation(x)
@@ -89,7 +94,7 @@ class InputRange(nn.Module):
 
     def forward(self, applied: Tensor, x: Tensor) -> Tensor:
         """What the DAC makes of the inputs, with gradients for these and for the range."""
-        peak = self._fixed if self.is_found else self.peak
+        peak = self._fixed if self._sets else self.peak
         return through_range(applied, x, peak.reshape(()), self.learned.decay)
 
     @property
