@@ -141,9 +141,16 @@ def test_a_network_that_was_moved_after_its_optimiser_was_made_is_told():
         train(mem, optimizer)
 
 
-def test_weights_that_are_computed_cannot_follow_pulses():
-    mem = network(first=parametrizations.weight_norm)
-    with pytest.raises(ConfigError, match="of 0 are computed from parameters"):
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (parametrizations.weight_norm, {}),
+        (lambda _: nn.LSTMCell(6, 5), {"layers": ["joint_recurrent_cell"]}),
+    ],
+)
+def test_weights_that_are_computed_cannot_follow_pulses(first, more):
+    mem = network(first=first, **more)
+    with pytest.raises(ConfigError, match=r"of 0\S* are computed from parameters.*arrays of their"):
         InSitu(mem, lr=0.1)
 
 

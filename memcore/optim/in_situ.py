@@ -305,7 +305,7 @@ def _require_own(layer: Layer, matrix: Matrix) -> None:
             f"the weights of {matrix.crossbar.cells.name or 'the layer'} are computed from "
             "parameters, which cannot follow what pulses make of them; expected weights that are "
             "parameters themselves: torch.nn.utils.parametrize.remove_parametrizations before the "
-            "conversion"
+            "conversion, and arrays of their own for the input and the state of recurrent layers"
         )
 
 
