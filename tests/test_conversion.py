@@ -513,13 +513,36 @@ def test_fixed_and_calibrated_converters_mix():
     assert model[0].crossbar.output.range.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "config", [IDEAL, CONVERTERS.replace(dac=None, adc={"name": "uniform", "full_scale": 1.0})]
-)
-def test_calibrating_nothing_warns(config):
-    model = memcore.convert(network(), config)
-    with pytest.warns(NoEffectWarning, match=r"calibrate\(\) had no effect"):
+def test_calibrating_nothing_warns():
+    model = memcore.convert(network(), IDEAL)
+    with pytest.warns(
+        NoEffectWarning, match=r"no layer has a converter; calibrate\(\) had no effect"
+    ):
         memcore.calibrate(model, X)
+
+
+@pytest.mark.parametrize("full_scale", [1.0, 5e-7])
+def test_calibrating_fixed_ranges_says_that_it_only_counts_what_they_clip(full_scale):
+    adc = {"name": "uniform", "full_scale": full_scale}
+    model = memcore.convert(network().eval(), CONVERTERS.replace(dac=None, adc=adc))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        memcore.calibrate(model, X)
+    said, *clipped = (str(each.message) for each in caught)
+    assert said.startswith("no layer has a converter with a range to calibrate: all are fixed")
+    assert bool(clipped) == (full_scale < 1e-6)
+    assert not any("had no effect" in each for each in (said, *clipped))
+    assert all("clips" in each for each in clipped)
+
+
+def test_calibration_counts_what_a_layer_with_fixed_ranges_clips_beside_others():
+    fixed = CONVERTERS.replace(dac={"name": "uniform", "full_scale": 2.0}, adc=None)
+    model = memcore.convert(network().eval(), {"0": fixed, "3": CONVERTERS})
+    reads = model[0].crossbar.reads.clone()
+    with pytest.warns(memcore.SaturationWarning, match=r"the DAC of 0 clips 4\.69 % of its values"):
+        memcore.calibrate(model, X)
+    assert model[3].crossbar.is_set
+    assert torch.equal(model[0].crossbar.reads, reads)
 
 
 @pytest.mark.filterwarnings("ignore:no layer has a converter:memcore.NoEffectWarning")

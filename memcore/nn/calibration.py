@@ -33,28 +33,30 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
         ConfigError: there are no inputs, or what reaches a layer is NaN or infinite.
 
     Warns:
-        NoEffectWarning: no layer has a converter whose range is calibrated, or a layer that has one
-            was not called, or the network multiplies by a weight past its arrays.
+        NoEffectWarning: no layer has a converter, or all ranges are fixed, so that it only counts
+            what they clip; or a layer whose converter has a range to calibrate was not called, or
+            the network multiplies by a weight past its arrays.
         SaturationWarning: a converter with a fixed range clips more than 1 % of its values.
     """
     every = unique_matrices(model)
-    waiting = [matrix for matrix in every if has_range(matrix, "input", "output")]
+    converting = [matrix for matrix in every if _converts(matrix)]
+    waiting = [matrix for matrix in converting if has_range(matrix, "input", "output")]
+    fixed = [matrix for matrix in converting if not has_range(matrix, "input", "output")]
     if not waiting:
-        warn(
-            "no layer has a converter with a range to calibrate; calibrate() had no effect",
-            NoEffectWarning,
-        )
+        _warn_of_nothing(bool(fixed))
         _look_at_fixed(model, inputs, forward)
         return
     inputs = again(inputs)
     reads = [matrix.crossbar.reads.clone() for matrix in every]
     with evaluating(model), watched(model) as past:
         try:
-            for port in ("input", "output"):
-                if any(has_range(matrix, port) for matrix in waiting):
-                    _observe(model, waiting, port, inputs, forward)
+            found = [port for port in ("input", "output") if _any_has_range(waiting, port)]
+            for port in found:
+                if port == found[-1]:  # the inputs of all layers are those of a chip by now
+                    _count_clipped(fixed)
+                _observe(model, waiting, port, inputs, forward)
         finally:
-            for matrix in waiting:
+            for matrix in (*waiting, *fixed):
                 matrix.crossbar.observe(None)
             for matrix, number in zip(every, reads, strict=True):
                 matrix.crossbar.reads.copy_(number)
@@ -62,6 +64,18 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
     _warn_of_unseen(unseen)
     warn_of_bypass(name for name in past if name not in unseen)
     warn_of_clipping(model, fixed=True)
+
+
+def _warn_of_nothing(is_fixed: bool) -> None:
+    """Say why there is no range to find."""
+    warn(
+        "no layer has a converter with a range to calibrate: all are fixed, by full_scale or by "
+        "training, and calibrate() only counts what they clip; expected full_scale=None for ranges "
+        "from inputs"
+        if is_fixed
+        else "no layer has a converter; calibrate() had no effect",
+        NoEffectWarning,
+    )
 
 
 def _look_at_fixed(model: nn.Module, inputs: Batches, forward: Forward | None) -> None:
@@ -74,6 +88,12 @@ def _look_at_fixed(model: nn.Module, inputs: Batches, forward: Forward | None) -
     with evaluating(model):
         clipped(model, work)
     warn_of_clipping(model, fixed=True)
+
+
+def _count_clipped(fixed: list[Matrix]) -> None:
+    """Let the reads of the next pass count what fixed ranges clip."""
+    for matrix in fixed:
+        matrix.crossbar.observe("clipping")
 
 
 def _observe(
@@ -112,6 +132,15 @@ def _warn_of_unseen(unseen: list[str]) -> None:
             "which the network calls every layer, or a filter_fn that leaves such layers out",
             NoEffectWarning,
         )
+
+
+def _any_has_range(waiting: list[Matrix], port: str) -> bool:
+    return any(has_range(matrix, port) for matrix in waiting)
+
+
+def _converts(matrix: Matrix) -> bool:
+    config = matrix.crossbar.config
+    return config.dac is not None or config.adc is not None
 
 
 def has_range(matrix: Matrix, *names: str) -> bool:
