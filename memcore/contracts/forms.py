@@ -146,7 +146,8 @@ class SerialLevels(UniformLevels):
         step: distance of two levels, in input units.
         lo: lowest code, an integer.
         hi: highest code, an integer.
-        bits_per_step: bits of one digit.
+        bits_per_step: bits of one digit; no more than the largest magnitude has, less the sign bit
+            of a two's complement, are used, so that the largest digit drives the whole input.
         signed: how negative codes are applied. "magnitude" gives each digit the sign of the value.
             "split" applies the digits of positive values first, then those of negative ones, which
             count negative; no digit is negative. "twos_complement" has digits of at least 0 and,
@@ -171,11 +172,12 @@ class SerialLevels(UniformLevels):
             _require_twos_complement(int(lo), int(hi))
         if bits_per_step < 1:
             raise ConfigError(f"bits_per_step={bits_per_step!r}; expected an integer >= 1")
-        self.bits_per_step = bits_per_step
         self.signed = signed
         largest = -self.lo - 1 if self._has_sign_bit else max(abs(lo), abs(hi))
+        bits = int(largest).bit_length()
+        self.bits_per_step = min(bits_per_step, max(1, bits))
         #: Steps for a magnitude, or for all but the sign bit of a two's complement.
-        self._below = -(-int(largest).bit_length() // bits_per_step)
+        self._below = -(-bits // self.bits_per_step)
         if not self._has_sign_bit:
             self._below = max(1, self._below)
         self.steps = len(self.places)

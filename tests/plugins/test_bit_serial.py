@@ -62,6 +62,37 @@ def test_only_magnitudes_take_a_driver_of_both_signs():
         assert (float(lowest) < 0) == (signed == "magnitude")
 
 
+@pytest.mark.parametrize("signed", SIGNED)
+@pytest.mark.parametrize(("ends", "width"), [((-1.0, 1.0), 3), ((0.0, 1.0), 4)])
+@pytest.mark.parametrize("few", [4, 5, 8])
+def test_a_step_with_bits_to_spare_still_drives_the_whole_voltage(signed, ends, width, few):
+    x = torch.linspace(*ends, 99, dtype=torch.float64)
+    form = bound("bit_serial", ends, bits=4, bits_per_step=few, signed=signed)
+    narrow = bound("bit_serial", ends, bits=4, bits_per_step=width, signed=signed)
+    assert float(form.digits(x).abs().max()) == pytest.approx(narrow.step * max(-form.lo, form.hi))
+    assert torch.equal(form.digits(x), narrow.digits(x))
+    assert (form.places, form.planes) == (narrow.places, narrow.planes)
+
+
+@pytest.mark.parametrize("signed", SIGNED)
+@pytest.mark.parametrize("adc", [None, {"name": "uniform", "bits": 6}])
+@pytest.mark.parametrize("effects", [[], ["read_noise"]])
+def test_every_reader_gives_steps_with_bits_to_spare_the_same_currents(signed, adc, effects):
+    """Folded, fused with codes of whole numbers, and electrical."""
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(10, 3), torch.randn(20, 10)
+    mapper = {"name": "bit_slice", "weight_bits": 5, "slice_bits": 2}
+    found = []
+    for few in (3, 8):
+        dac = {"name": "bit_serial", "bits": 4, "signed": signed, "bits_per_step": few}
+        config = CrossbarConfig(
+            device="ideal", mapper=mapper, dac=dac, adc=adc, nonidealities=effects
+        )
+        mem = memcore.convert(layer, config, calibration=x)
+        found.append((mem(x), mem.crossbar.output.range.nan_to_num(0.0)))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
 def test_each_phase_costs_conversions_of_a_small_dac():
     layer = torch.nn.Linear(10, 3)
     dac = {"name": "bit_serial", "bits": 8, "bits_per_step": 2, "full_scale": (0.0, 1.0)}

@@ -18,10 +18,20 @@ class BitSerial(Ranged):
     the word lines with one digit of `bits_per_step` bits, each with conversions of its own, and the
     digital adder counts it by its place. With ideal cells and a lossless ADC the sum is what
     `uniform` gives.
+
+    A digit of all ones drives the whole read voltage, and a step has no more bits than the largest
+    magnitude: codes of 4 bits with a sign are applied in one phase, in steps of 1/7 of the read
+    voltage, with any `bits_per_step` from 3. The last phase applies what is left, less than the
+    whole voltage where the bits of the magnitude are no multiple of those of a step: the DAC is
+    the same one.
     """
 
     bits_per_step: int = parameter(
-        1, "1", "bits of an input that one phase applies, resolution of the DAC", within=(1, 8)
+        1,
+        "1",
+        "bits of an input that one phase applies, resolution of the DAC; more than a magnitude "
+        "has are not used",
+        within=(1, 8),
     )
     signed: Literal["magnitude", "split", "twos_complement"] = parameter(
         "magnitude",
