@@ -160,26 +160,35 @@ def torch_device(name: str, value: Any) -> None:
         ) from None
 
 
-def finite(what: str, value: Tensor, whose: str, causes: str) -> None:
-    """Refuse derived values that are infinite or NaN.
+def finite(what: str, value: Tensor, whose: str, causes: str, *, largest: float = math.inf) -> None:
+    """Refuse derived values that are infinite or NaN, or too large.
 
     Args:
         what: what the values are.
         value: the values.
         whose: name of the matrix.
         causes: what could have made them so.
+        largest: their largest magnitude.
 
     Raises:
         ConfigError: there are some.
     """
-    if value.is_meta or not value.numel() or bool(extreme(value).isfinite()):
+    if value.is_meta or not value.numel():
         return
+    most = extreme(value)
+    if bool(most.isfinite() & (most <= largest)):
+        return
+    whose = whose or "the arrays"
     wrong = int((~value.isfinite()).sum())
     if wrong:
         raise ConfigError(
-            f"{wrong} of {value.numel()} {what} of {whose or 'the arrays'} are infinite or NaN; "
-            f"expected finite ones: look at {causes}"
+            f"{wrong} of {value.numel()} {what} of {whose} are infinite or NaN; expected finite "
+            f"ones: look at {causes}"
         )
+    raise ConfigError(
+        f"{what} of {whose} are up to {most.item():.3g}; expected at most {largest:g}: look at "
+        f"{causes}"
+    )
 
 
 def extreme(value: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What the public borders refuse, in words, and what threads may do at once."""
 
 import copy
+import dataclasses
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -81,22 +82,112 @@ CROSSBAR = "matrices.weight.crossbar"
         (f"{CELLS}.programmed", lambda g: g.fill_(float("nan"))),
         (f"{CELLS}.programmed", lambda g: g.fill_(float("inf"))),
         (f"{CELLS}.programmed", lambda g: g.neg_()),
+        (f"{CELLS}.programmed", lambda g: g.mul_(1e13)),
+        (f"{CELLS}.target", lambda g: g.fill_(1e9)),
+        (f"{CELLS}.target", lambda g: g[0, 0].fill_(float("nan"))),
         (f"{CELLS}.gain", lambda gain: gain.fill_(float("nan"))),
+        (f"{CELLS}.gain", lambda gain: gain.fill_(float("inf"))),
+        (f"{CELLS}.gain", lambda gain: gain.zero_()),
+        (f"{CELLS}.rehearsals", lambda n: n.fill_(-1)),
+        (f"{CROSSBAR}.reads", lambda n: n.fill_(-1)),
         (f"{CELLS}.clock.segments", lambda s: s[:, 0].zero_()),
         (f"{CELLS}.clock.segments", lambda s: s[:, 1].fill_(-1.0)),
         (f"{CELLS}.clock.segments", lambda s: s[:, 2].fill_(float("nan"))),
         (f"{CROSSBAR}.output.range", lambda r: r.fill_(float("inf"))),
         (f"{CROSSBAR}.output.range", lambda r: r.copy_(r.flip(1))),
+        (f"{CROSSBAR}.output.range", lambda r: r.mul_(1e-38)),
     ],
 )
-def test_state_that_no_chip_has_is_refused_by_name(name, change):
+def test_state_that_no_chip_has_is_refused_by_name_before_anything_is_taken(name, change):
     mem = converted(device="pcm", adc=ADC)
     memcore.calibrate(mem, torch.randn(20, 8))
     memcore.age(mem, seconds=10.0)
-    state = copy.deepcopy(mem.state_dict())
+    before = copy.deepcopy(mem.state_dict())
+    require_refused(mem, name, change)
+    torch.testing.assert_close(mem.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+
+
+def require_refused(mem, name, change):
+    """A state of which only one entry is none, which is named with what was expected."""
+    state = {key: value + 1 for key, value in mem.state_dict().items()}
+    state |= {key: value for key, value in copy.deepcopy(mem.state_dict()).items() if "." in key}
     change(state[name])
-    with pytest.raises(ConfigError, match=f"{name} of the state"):
+    with pytest.raises(ConfigError, match=f"{name} of the state .*expected.*: look at"):
         mem.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "change"),
+    [
+        ("codes", "table", lambda table: table.mul_(1e13)),
+        ("codes", "table", lambda table: table.neg_()),
+        ("codes", "programmed", lambda codes: codes.fill_(200)),
+        ("float16", "table", lambda unit: unit.fill_(float("nan"))),
+        ("float16", "programmed", lambda bytes: bytes.fill_(0xFB)),
+    ],
+)
+def test_state_of_packed_cells_that_no_cells_have_is_refused(cells, name, change):
+    mem = converted(cells=cells, mapper="bit_slice")
+    before = copy.deepcopy(mem.state_dict())
+    require_refused(mem, f"{CELLS}.{name}", change)
+    torch.testing.assert_close(mem.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("lines", ["row_order", "col_order"])
+@pytest.mark.parametrize("change", [lambda at: at.fill_(99), lambda at: at.zero_()])
+def test_state_with_a_line_twice_is_refused(lines, change):
+    faults = [{"name": "stuck_at", "p_hrs": 0.1}]
+    mem = converted(nonidealities=faults, faults="avoided")
+    require_refused(mem, f"{CELLS}.{lines}", change)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("input_range.peak", float("nan")),
+        ("input_range.batches", -1),
+        ("output_range.share", float("inf")),
+        ("output_range.applied", 0.0),
+    ],
+)
+def test_state_of_a_learned_range_that_is_none_is_refused(name, value):
+    mem = converted(dac=ADC, adc=ADC, training={"input_range": {}, "output_range": {}})
+    require_refused(mem, f"matrices.weight.{name}", lambda entry: entry.fill_(value))
+
+
+def test_cells_drawn_widely_around_the_widest_window_are_loaded_again():
+    device = {"name": "ideal", "r_on": 1.0, "r_off": 100.0}
+    mem, other = (
+        converted(device=device, nonidealities=[{"name": "c2c", "std": std}]) for std in (0.5, 0.1)
+    )
+    assert float(mem.crossbar.programmed.max()) > MOST_SIEMENS
+    other.load_state_dict(mem.state_dict())
+    assert torch.equal(other.crossbar.programmed, mem.crossbar.programmed)
+
+
+def test_given_conductances_are_bounded_in_a_state_as_they_are_where_they_are_given():
+    crossbar = memcore.Crossbar(torch.rand(3, 3))
+    state = copy.deepcopy(crossbar.state_dict())
+    state["cells.programmed"].fill_(1.5)
+    with pytest.raises(
+        ConfigError, match=r"cells.programmed .* too large values, 1.5 at \[0, 0, 0"
+    ):
+        crossbar.load_state_dict(state)
+
+
+def test_what_no_state_may_hold_is_not_written():
+    with pytest.raises(ConfigError, match=r"siemens of the layer are up to .*at most 1000.* c2c"):
+        converted(nonidealities=[{"name": "c2c", "std": 10.0}])
+
+
+def test_a_mapping_with_a_lane_that_counts_for_nothing_is_refused():
+    class Nothing(memcore.mappers["differential"]):
+        def map(self, weight, device, ctx):
+            mapped = super().map(weight, device, ctx)
+            return dataclasses.replace(mapped, gain=0 * mapped.gain)
+
+    with pytest.raises(ConfigError, match=r"gain of a mapping is 0 in a lane.*expected"):
+        converted(mapper=Nothing())
 
 
 def test_state_of_a_chip_goes_back_and_forth():

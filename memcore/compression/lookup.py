@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from memcore import _check
 from memcore.compression.books import nearest
 from memcore.compression.rows import LookupActivation, activations
+from memcore.crossbar.states import require_values
 from memcore.errors import ConfigError
 from memcore.nn.packed import PackedCodes
 from memcore.nn.walk import replace_module
@@ -58,6 +59,7 @@ class _Codebook(nn.Module):
         #: What frozen codes are multiplied with, where no gradient is asked for.
         self.packed: PackedCodes | None
         self.register_module("packed", None)
+        self.register_load_state_dict_pre_hook(_require_codes)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_pack_loaded)  # type: ignore[no-untyped-call]
 
     def take(self, weight: Tensor, weight_book: Tensor, input_book: Tensor) -> Self:
@@ -144,6 +146,17 @@ class _Codebook(nn.Module):
         """The sizes of the codebooks."""
         weights, inputs = self.table.shape
         return f"{list(self.codes.shape)}, weights={weights}, inputs={inputs}"
+
+
+def _require_codes(layer: _Codebook, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Refuse a state whose codes no codebook has, before anything of it is taken."""
+    del rest
+    ends = -_check.LARGEST, _check.LARGEST
+    for name in ("weight_book", "input_book", "table"):
+        require_values(f"{prefix}{name}", state.get(f"{prefix}{name}"), *ends, "finite numbers")
+    most = len(layer.weight_book) - 1
+    expected = f"codes from 0 to {most}, as the codebook has"
+    require_values(f"{prefix}codes", state.get(f"{prefix}codes"), 0, most, expected)
 
 
 def _pack_loaded(layer: _Codebook, keys: Any) -> None:

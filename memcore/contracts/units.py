@@ -4,6 +4,8 @@ from typing import Final
 
 #: S of a cell.
 MOST_SIEMENS: Final = 1.0
+#: S of a cell that was drawn around a window that ends at `MOST_SIEMENS`, however widely.
+MOST_DRAWN_SIEMENS: Final = 1e3
 #: V at a line of an array.
 MOST_VOLTS: Final = 1e3
 #: V of a pulse that writes.

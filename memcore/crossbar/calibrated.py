@@ -232,6 +232,17 @@ class Calibrated(nn.Module):
         else:
             self.form = forms[0] if len(forms) == 1 else LaneForms(forms, lanes)
 
+    def require_levels(self, ranges: Tensor) -> None:
+        """Refuse other ranges for which there are no levels; nothing is kept of them.
+
+        Raises:
+            ConfigError: a converter has none for one of them.
+        """
+        fits = ranges.shape == self.range.shape and bool(ranges.isfinite().all())
+        if self.converter is None or not fits or self._differs or self.converter.counts_open:
+            return
+        self._bound(ranges.to(self.range))
+
     @property
     def _differs(self) -> bool:
         """Whether each leading index of the values has converters of its own."""

@@ -1,6 +1,7 @@
 """`Cells`: what the cells of one matrix hold, how it came there, and how it ages."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.layout import Layout
 from memcore.contracts.mapper import Mapped, Part
 from memcore.contracts.records import Context, Programmed, Stage
+from memcore.contracts.units import MOST_DRAWN_SIEMENS, MOST_SIEMENS
 from memcore.crossbar.alike import Kinds, joined_arrays, joined_programmed
 from memcore.crossbar.arrangement import laid
 from memcore.crossbar.clock import Clock
@@ -244,7 +246,7 @@ class Cells(nn.Module):
         programmed = kinds.programmed(arrays, target)
         g = kinds.written(programmed, arrays)
         if not is_same(g, target):  # which is finite
-            self.require_finite("conductances", g)
+            self.require_finite("siemens", g, self.most)
         return Written(
             conductance=g.to(target.dtype).contiguous(),
             target=target,
@@ -301,13 +303,21 @@ class Cells(nn.Module):
     def _whose(self) -> str:
         return self.name or "the layer"
 
-    def require_finite(self, what: str, values: Tensor) -> None:
+    def require_finite(self, what: str, values: Tensor, largest: float = math.inf) -> None:
         """Refuse what would make every output NaN, and say what could have caused it.
 
         Raises:
-            ConfigError: there are infinite values or NaN.
+            ConfigError: there are infinite values or NaN, or some above the largest.
         """
-        _check.finite(what, values, self._whose, f"the parameters of {self._causes}")
+        causes = f"the parameters of {self._causes}"
+        _check.finite(what, values, self._whose, causes, largest=largest)
+
+    @property
+    def most(self) -> float:
+        """What a cell conducts at most right after writing, S; less if nothing is drawn for it."""
+        stages = [effect.stage for effect in self.config.effects.values()]
+        is_given = self.config.programmer is None and Stage.PROGRAM not in stages
+        return MOST_SIEMENS if is_given else MOST_DRAWN_SIEMENS
 
     @property
     def _causes(self) -> str:
@@ -448,6 +458,7 @@ class Cells(nn.Module):
             ConfigError: no cells hold it, or it does not fit into the bits of these.
         """
         complete_cells(self, state, prefix)
+        self.clock.prepare(state, f"{prefix}clock.")
         if f"{prefix}programmed" in state:
             _pack(self, state, prefix)
 
@@ -513,6 +524,11 @@ def _require_gain(mapped: Mapped, tiling: Tiling) -> None:
         raise ConfigError(
             f"the gain of a mapping has shape {tuple(gain.shape)}; expected [lanes], here "
             f"{whole[:1]}, [lanes, cols], here {(whole[0], whole[2])}, or [lanes, rows, cols]"
+        )
+    if not gain.is_meta and not bool(gain.reshape(len(gain), -1).any(1).all()):
+        raise ConfigError(
+            "the gain of a mapping is 0 in a lane, which then counts for nothing; expected the "
+            "weight for one siemens of each lane: 1 where all weights are 0, say"
         )
     if gain.dim() < 3 or gain.is_meta:
         return

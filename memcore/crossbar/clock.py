@@ -77,11 +77,21 @@ class Clock(nn.Module):
         self.segments = self.segments.to(fn(self.segments).device)
         return self
 
+    def prepare(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Refuse a state that no clock has.
+
+        Raises:
+            ConfigError: it has one.
+        """
+        kept = state.get(f"{prefix}segments")
+        if isinstance(kept, Tensor):
+            _require_life(kept, f"{prefix}segments")
+
     @for_training
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        self.prepare(state_dict, prefix)
         kept = state_dict.get(f"{prefix}segments")
         if isinstance(kept, Tensor):  # another life may have had other temperatures
-            _require_life(kept, f"{prefix}segments")
             self.segments = self.segments.new_zeros(kept.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -98,5 +108,6 @@ def _require_life(segments: Tensor, name: str) -> None:
     if not fits:
         raise ConfigError(
             f"{name} of the state is no clock; expected [n, {1 + len(_COUNTS)}]: temperatures "
-            "in K, above 0, and for each seconds, cycles and reads, finite and not negative"
+            "in K, above 0, and for each seconds, cycles and reads, finite and not negative: look "
+            "at what saved it"
         )

@@ -45,7 +45,7 @@ from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.solving import circuit_behind, solved
-from memcore.crossbar.states import complete_ranges, rename_of_arrays
+from memcore.crossbar.states import State, complete_ranges, rename_of_arrays, require_count
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
@@ -175,7 +175,7 @@ class Crossbar(nn.Module):
         self.cells = Cells(config, random, name, weight.device, self.packing, weight.dtype)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
         self.numbering = Numbering(self._lock)
-        self.register_load_state_dict_pre_hook(rename_of_arrays)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_prepare_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
         ctx = self.cells.context()
         write(self.cells, weight)
@@ -291,6 +291,7 @@ class Crossbar(nn.Module):
             ConfigError: no arrays have such a state, or these cannot hold it.
         """
         rename_of_arrays(self, state, prefix)
+        require_count(f"{prefix}reads", state.get(f"{prefix}reads"))
         self.cells.prepare(state, f"{prefix}cells.")
         for name, port in (("input", self.input), ("output", self.output)):
             complete_ranges(port, state, f"{prefix}{name}.")
@@ -622,6 +623,11 @@ class Crossbar(nn.Module):
 
 
 @for_training
+def _prepare_loaded(crossbar: Crossbar, state: State, prefix: str, *rest: Any) -> None:
+    del rest
+    crossbar.prepare(state, prefix)
+
+
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
     crossbar.input.follow(crossbar.cells.random.child("dac"))

@@ -40,15 +40,24 @@ class Packed(NamedTuple):
         """What a state holds; before, half precision was kept as int16."""
         return cls(_bytes(values) if values.dtype == torch.int16 else values, table)
 
+    @property
+    def are_codes(self) -> bool:
+        """Whether the values are codes of the table, rather than halves."""
+        return self.values.dim() <= _DIMS
+
+    @property
+    def halves(self) -> Tensor:
+        """Of values that are halves, the share that each has of the unit, [arrays, rows, cols]."""
+        return self.values.view(torch.float16).squeeze(-1)
+
     def is_kept_like(self, values: Tensor) -> bool:
         """Whether others are of the same kind, both codes or both halves."""
         return values.dtype == self.values.dtype and values.dim() == self.values.dim()
 
     def unpacked(self) -> Tensor:
         """The conductances in S, in the dtype of the table."""
-        if self.values.dim() > _DIMS:
-            halves = self.values.view(torch.float16).squeeze(-1)
-            return halves.to(self.table.dtype).mul_(self.table)
+        if not self.are_codes:
+            return self.halves.to(self.table.dtype).mul_(self.table)
         found = torch.empty_like(self.values, dtype=self.table.dtype)
         pieces = (torch.split(each.view(-1), _AT_ONCE) for each in (self.values, found))
         for codes, place in zip(*pieces, strict=True):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore import _check
+from memcore.crossbar.packed import Packed
 from memcore.errors import ConfigError
 
 State = dict[str, Tensor]
@@ -30,8 +31,7 @@ def rename_of_arrays(arrays: nn.Module, state: State, prefix: str, *rest: Any) -
 def complete_cells(cells: nn.Module, state: State, prefix: str, *rest: Any) -> None:
     """Refuse what no cells have, and add what a state of before does not have."""
     del rest
-    for name in ("programmed", "before", "gain", "writes"):
-        _require_possible(f"{prefix}{name}", state.get(f"{prefix}{name}"), name != "gain")
+    _require_cells(cells, state, prefix)
     for name in ("origin", "rehearsals", "rehearsed"):
         if f"{prefix}writes" in state:
             state.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(cells, name)))
@@ -43,25 +43,109 @@ def complete_cells(cells: nn.Module, state: State, prefix: str, *rest: Any) -> N
         state[f"{prefix}gain"] = gain.reshape(1)
 
 
-def _require_possible(name: str, value: object, positive: bool) -> None:
-    """Refuse in a state what no cells have."""
+def _require_cells(cells: nn.Module, state: State, prefix: str) -> None:
+    """Refuse what no writing gives, entry by entry."""
+    most = float(cells.most)  # type: ignore[arg-type]
+    kept = "programmed"
+    if f"{prefix}table" in state:
+        kept = "table"
+        _require_packed(state, prefix)
+    for name in (kept, "before", "target"):
+        siemens = f"siemens from 0 to {most:g}"
+        require_values(f"{prefix}{name}", state.get(f"{prefix}{name}"), 0, most, siemens)
+    for name in ("writes", "rehearsals"):
+        require_count(f"{prefix}{name}", state.get(f"{prefix}{name}"))
+    for name in ("gain", "correction"):
+        _require_factors(f"{prefix}{name}", state.get(f"{prefix}{name}"))
+    for name in ("row_order", "col_order"):
+        _require_order(f"{prefix}{name}", state.get(f"{prefix}{name}"))
+
+
+def _require_packed(state: State, prefix: str) -> None:
+    """Refuse codes that a table does not have, and halves that are no share of their unit."""
+    values, table = state.get(f"{prefix}programmed"), state[f"{prefix}table"]
+    if not isinstance(values, Tensor) or values.is_meta or not isinstance(table, Tensor):
+        return
+    there = Packed.of_state(values, table)
+    if there.are_codes:
+        most = len(table) - 1
+        expected = f"codes of a table of {len(table)} entries"
+        require_values(f"{prefix}programmed", there.values, 0, most, expected)
+    else:
+        require_values(f"{prefix}programmed", there.halves, 0, 1, "shares from 0 to 1")
+
+
+def _require_factors(name: str, value: object) -> None:
+    """Refuse factors that are infinite or NaN, or 0, with which nothing is left of a lane."""
+    require_values(name, value, -_check.LARGEST, _check.LARGEST, "finite factors, not 0")
     if not isinstance(value, Tensor) or value.is_meta or not value.numel():
         return
-    _check.finite("values", value, f"{name} of the state", "what saved it")
-    if positive and bool((value < 0).any()):
+    passing = value.reshape(len(value) if value.dim() else 1, -1).any(1)
+    if not bool(passing.all()):
         raise ConfigError(
-            f"{name} of the state has negative values; expected values >= 0: look at what saved it"
+            f"{name} of the state is 0 at [{int(passing.int().argmin())}]; expected finite "
+            "factors, not 0: look at what saved it"
         )
 
 
+def _require_order(name: str, value: object) -> None:
+    """Refuse positions of lines that do not have each line once."""
+    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
+        return
+    ordered = value.sort(-1).values
+    if not bool((ordered == torch.arange(value.shape[-1], device=value.device)).all()):
+        raise ConfigError(
+            f"{name} of the state does not have each line once; expected the numbers from 0 to "
+            f"{value.shape[-1] - 1} in each row: look at what saved it"
+        )
+
+
+def require_count(name: str, value: object) -> None:
+    """Refuse in a state a number of times that is negative.
+
+    Raises:
+        ConfigError: it is.
+    """
+    require_values(name, value, 0, _check.INTEGERS[-1], "a number of times, at least 0")
+
+
+def require_values(name: str, value: object, low: float, high: float, expected: str) -> None:
+    """Refuse an entry of a state that has a value which nothing of its kind has.
+
+    Args:
+        name: of the entry.
+        value: a tensor; anything else, and one without values, is left to torch.
+        low: its lowest value.
+        high: its highest.
+        expected: what its values are.
+
+    Raises:
+        ConfigError: there is another value, or the tensor has no real values in rows.
+    """
+    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
+        return
+    _check.tensor(f"{name} of the state", value, "of values", expected, any_real=True)
+    least, most = (end.item() for end in value.detach().aminmax())
+    if low <= least <= most <= high:
+        return
+    _check.finite("values", value, f"{name} of the state", "what saved it")
+    place = tuple(((value < low) | (value > high)).nonzero()[0].tolist())
+    kind = "negative" if least < 0 <= low else "too large" if most > high else "too small"
+    raise ConfigError(
+        f"{name} of the state has {kind} values, {value[place].item():.3g} at {list(place)}; "
+        f"expected {expected}: look at what saved it"
+    )
+
+
 def complete_ranges(converter: nn.Module, state: State, prefix: str, *rest: Any) -> None:
-    """Take the only range [2] of a state of before as that of the first lane."""
-    del converter, rest
+    """Take the only range [2] of a state of before as that of the first lane, if it can be had."""
+    del rest
     before = state.get(f"{prefix}range")
+    if before is not None and before.dim() == 1:
+        before = state[f"{prefix}range"] = before.unsqueeze(0)
     if isinstance(before, Tensor) and not before.is_meta:
         _require_range(before, f"{prefix}range")
-    if before is not None and before.dim() == 1:
-        state[f"{prefix}range"] = before.unsqueeze(0)
+        _require_bound(converter, before, f"{prefix}range")
 
 
 def _require_range(bounds: Tensor, name: str) -> None:
@@ -72,3 +156,11 @@ def _require_range(bounds: Tensor, name: str) -> None:
             f"{name} of the state is {bounds.tolist()}; expected finite lowest and highest values: "
             "look at what saved it"
         )
+
+
+def _require_bound(converter: nn.Module, bounds: Tensor, name: str) -> None:
+    """Refuse ranges for which a converter has no levels."""
+    try:
+        converter.require_levels(bounds)  # type: ignore[operator]
+    except ConfigError as error:
+        raise ConfigError(f"{name} of the state is {bounds.tolist()}: {error}") from None

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.readers.noise import process
 from memcore.crossbar.recent import in_backward
+from memcore.crossbar.states import State, require_count
 from memcore.crossbar.training import LearnedRange
 from memcore.crossbar.transforms import refuse_transforms
 from memcore.errors import ConversionError
-from memcore.nn.one_number import is_spread, one_number
+from memcore.nn.one_number import is_spread, one_number, require_number
 from memcore.ops.surrogate import through_range
 
 #: Of the range at the start: no optimiser makes it smaller, or negative.
@@ -39,6 +40,15 @@ class InputRange(nn.Module):
         #: Of the last batch that set the range: its number, and the range before and behind it.
         self._last = (0, 0.0, 0.0)
         self.register_load_state_dict_post_hook(_forget_last)  # type: ignore[no-untyped-call]
+
+    def prepare(self, state: State, prefix: str) -> None:
+        """Refuse a state that no range has, before anything of it is taken.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        require_number(f"{prefix}peak", state.get(f"{prefix}peak"))
+        require_count(f"{prefix}batches", state.get(f"{prefix}batches"))
 
     @torch.no_grad()
     def apply_to(self, crossbar: Crossbar) -> bool:

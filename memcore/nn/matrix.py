@@ -600,6 +600,9 @@ class Matrix(nn.Module):
             ConfigError: these arrays cannot have it.
         """
         self.crossbar.prepare(state, f"{prefix}crossbar.")
+        for name, found in (("input", self.input_range), ("output", self.output_range)):
+            if found is not None:
+                found.prepare(state, f"{prefix}{name}_range.")
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

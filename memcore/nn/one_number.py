@@ -5,6 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memcore._check import LARGEST
+from memcore.crossbar.states import require_values
+
 
 def one_number(owner: nn.Module, name: str, value: Tensor) -> nn.Parameter:
     """A parameter [1] for an attribute of a module, which also loads a state that has it as [].
@@ -35,3 +38,17 @@ def _with_dimension(
 def is_spread(parameter: Tensor) -> bool:
     """Whether each process holds a part of a parameter, as `fully_shard` leaves it."""
     return hasattr(parameter, "placements")
+
+
+def require_number(name: str, value: object) -> None:
+    """Refuse in a state a parameter of one number that is infinite or NaN.
+
+    Args:
+        name: of the entry.
+        value: what the state has; a part of a parameter that is spread is left alone.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if isinstance(value, Tensor) and not is_spread(value):
+        require_values(name, value, -LARGEST, LARGEST, "a finite number")

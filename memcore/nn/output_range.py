@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memcore._check import LARGEST, SMALLEST
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.readers.ranging import Slope
+from memcore.crossbar.states import State, require_values
 from memcore.crossbar.training import LearnedOutputRange
 from memcore.crossbar.transforms import refuse_transforms
-from memcore.nn.one_number import is_spread, one_number
+from memcore.nn.one_number import is_spread, one_number, require_number
 from memcore.ops.signatures import with_signature
 
 #: Of the share at the start: no optimiser makes it smaller, or negative.
@@ -77,6 +79,19 @@ class OutputRange(nn.Module):
         self.learned = learned
         self.share = one_number(self, "share", like.new_full((), learned.start))
         self.register_buffer("applied", like.new_full((), torch.nan))
+
+    def prepare(self, state: State, prefix: str) -> None:
+        """Refuse a state that no range has, before anything of it is taken.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        require_number(f"{prefix}share", state.get(f"{prefix}share"))
+        applied = state.get(f"{prefix}applied")
+        if isinstance(applied, Tensor) and not bool(applied.isnan().any()):  # NaN: not begun yet
+            require_values(
+                f"{prefix}applied", applied, SMALLEST, LARGEST, "a share above 0, or NaN"
+            )
 
     @property
     def has_begun(self) -> bool:

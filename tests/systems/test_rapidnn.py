@@ -1,5 +1,6 @@
 """Products that are looked up: layers, their tables, and a network of digits."""
 
+import copy
 import math
 
 import pytest
@@ -251,6 +252,18 @@ def test_packed_codes_follow_a_loaded_state_and_a_training():
         assert torch.equal(two(x), expected)
         one.take(torch.zeros(7, 12), one.weight_book, one.input_book)
         assert not torch.allclose(one(x), expected), "codes that are trained are not packed"
+
+
+@pytest.mark.parametrize(("name", "value"), [("codes", 200), ("weight_book", float("nan"))])
+def test_a_state_that_no_codebook_has_is_refused_before_anything_is_taken(name, value):
+    layer, x = nn.Linear(12, 7), torch.randn(5, 12)
+    made = with_books(layer, 6, 5, x)
+    before, state = (copy.deepcopy(made.state_dict()) for _ in range(2))
+    state["bias"].add_(1)
+    state[name].fill_(value)
+    with pytest.raises(memcore.ConfigError, match=f"{name} of the state .*expected"):
+        made.load_state_dict(state)
+    torch.testing.assert_close(made.state_dict(), before, rtol=0, atol=0)
 
 
 def test_packed_codes_follow_another_codebook():
