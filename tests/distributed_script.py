@@ -2,6 +2,8 @@
 
 import json
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -31,6 +33,15 @@ FOUND = {
     "dac": {"name": "uniform", "bits": 12},
     "training": {"effects": [], "input_range": {"batches": 2}},
 }
+#: Converters whose ranges nobody has calibrated, by the largest values and by all of them.
+FRESH = {
+    ends: {
+        "dac": {"name": "uniform", "bits": 6, "calibration": ends},
+        "adc": {"name": "uniform", "bits": 6, "calibration": ends},
+        "training": {"effects": []},
+    }
+    for ends in ("max", "least_error")
+}
 
 
 def draws(*shape: int, name: str) -> Tensor:
@@ -46,7 +57,7 @@ def network(way: dict[str, object]) -> nn.Module:
         step = memcore.LearnedStep(plain[0].weight, levels=7)
         parametrize.register_parametrization(plain[0], "weight", step)
     config = memcore.CrossbarConfig(**{"device": "ideal", **way})
-    ranged = draws(16, 9, name="x") if "adc" in way else None
+    ranged = draws(16, 9, name="x") if "adc" in way and way not in FRESH.values() else None
     return memcore.convert(plain, config, calibration=ranged).train()
 
 
@@ -81,7 +92,11 @@ def differs(value: Tensor) -> bool:
 
 def sharded(way: dict[str, object]) -> nn.Module:
     """A network whose parameters are spread over the processes."""
-    model = network(way)
+    return spread(network(way))
+
+
+def spread(model: nn.Module) -> nn.Module:
+    """The network itself, its parameters spread over the processes."""
     for layer in (model[0], model[2]):
         fully_shard(layer)
     return fully_shard(model)
@@ -118,9 +133,54 @@ def found(half: slice) -> dict[str, object]:
         packed = trained(DistributedDataParallel(network(way)), half).module
         result[f"kept as {kept}"] = flat(packed).tolist()
         result[f"cells differ, {kept}"] = differs(packed.eval()(x))
+    for ends in FRESH:
+        result[f"fresh parallel, {ends}"] = fresh(DistributedDataParallel, ends, half)
+        result[f"fresh sharded, {ends}"] = fresh(spread, ends, half)
+    steps = recurrent(DistributedDataParallel, half)
+    result["recurrent"], result["recurrent differs"] = steps.tolist(), differs(steps)
     memcore.program(shards)
     result["programmed cells differ"] = differs(shards[0].crossbar.programmed)
     return result
+
+
+def ranges(model: nn.Module) -> Tensor:
+    """Of all converters that are in use, not those that a buffer says."""
+    crossbars = [each for each in model.modules() if isinstance(each, memcore.Crossbar)]
+    ports = [port for each in crossbars for port in (each.input, each.output)]
+    return torch.cat([port.form.step * port.form.hi for port in ports]).detach()
+
+
+def recurrent(wrap: Callable[[nn.Module], nn.Module], part: slice) -> Tensor:
+    """The ranges that one pass of a recurrent layer finds for a part of a batch of sequences."""
+    torch.manual_seed(0)
+    config = memcore.CrossbarConfig(device="ideal", **FRESH["max"])
+    model = memcore.convert(nn.RNN(3, 5, batch_first=True), config).train()
+    wrap(model)(draws(16, 9, name="x").view(16, 3, 3)[part])
+    return ranges(model)
+
+
+def fresh(wrap: Callable[[nn.Module], nn.Module], ends: str, half: slice) -> dict[str, object]:
+    """What a training without calibration finds, and what two parts that evaluate do."""
+    model, x = network(FRESH[ends]), draws(16, 9, name="x")
+    result: dict[str, object] = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", memcore.CalibrationWarning)
+        trained(wrap(model), half)
+        result["said"] = said(caught)
+    result["ranges"], result["differ"] = ranges(model).tolist(), differs(ranges(model))
+    alone = network(FRESH[ends]).eval()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", memcore.CalibrationWarning)
+        if dist.get_rank() == 0:  # nobody waits for the others
+            alone(x)
+        result["said in evaluation"] = said(caught)
+    return result
+
+
+def said(caught: list[warnings.WarningMessage]) -> list[str]:
+    """What was said of ranges that nobody chose."""
+    mine = [each for each in caught if each.category is memcore.CalibrationWarning]
+    return sorted({str(each.message) for each in mine})
 
 
 def in_place() -> str:
@@ -154,6 +214,9 @@ def main() -> None:
     with torch.no_grad():
         result["ranged reads alone"] = alone.eval()(draws(16, 9, name="x")).tolist()
     result["found alone"] = flat(trained(network(FOUND), slice(None))).tolist()
+    result["recurrent alone"] = recurrent(lambda model: model, slice(None)).tolist()
+    for ends, way in FRESH.items():
+        result[f"fresh alone, {ends}"] = ranges(trained(network(way), slice(None))).tolist()
     for kept, way in KEPT.items():
         result[f"alone as {kept}"] = flat(trained(network(way), slice(None))).tolist()
     if dist.get_rank() == 0:

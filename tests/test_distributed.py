@@ -72,6 +72,29 @@ def test_a_range_that_the_first_batches_set_is_not_lost_in_silence(found):
     assert "batches=0" in found["lost"]
 
 
+@pytest.mark.parametrize("ends", ["max", "least_error"])
+@pytest.mark.parametrize("way", ["parallel", "sharded"])
+def test_ranges_that_nobody_calibrated_are_those_of_the_batch_of_all_processes(found, way, ends):
+    together = found[f"fresh {way}, {ends}"]
+    assert not together["differ"]
+    assert together["ranges"] == pytest.approx(found[f"fresh alone, {ends}"], rel=1e-5)
+    assert all("first batch (8 reads);" in each for each in together["said"])
+    assert len(together["said"]) == 1
+
+
+def test_recurrent_layers_find_the_ranges_of_whole_passes_together(found):
+    assert not found["recurrent differs"]
+    assert found["recurrent"] == pytest.approx(found["recurrent alone"], rel=1e-5)
+
+
+@pytest.mark.parametrize("ends", ["max", "least_error"])
+def test_a_process_that_evaluates_alone_waits_for_nobody_and_says_that_its_ranges_differ(
+    found, ends
+):
+    (said,) = found[f"fresh sharded, {ends}"]["said in evaluation"]
+    assert "first batch (16 reads) of this process, one of 2 that then differ;" in said
+
+
 def test_cells_of_several_processes_are_not_trained_apart_in_silence(found):
     assert "2 processes train together" in found["in place"]
     assert "without torch.distributed" in found["in place"]

@@ -14,6 +14,7 @@ from memcore.contracts.lines import Lines
 from memcore.contracts.records import Context
 from memcore.contracts.sums import Sums
 from memcore.contracts.transfer import Transfer
+from memcore.crossbar import together
 from memcore.crossbar.conversions import Conversions
 from memcore.crossbar.states import complete_ranges
 from memcore.errors import CalibrationWarning, ConfigError, ConversionError, warn
@@ -147,6 +148,19 @@ class Calibrated(nn.Module):
             if seen is not None:
                 low_high[0] = torch.fmin(low_high[0], seen[0])
                 low_high[1] = torch.fmax(low_high[1], seen[1])
+
+    def join(self) -> None:
+        """Let the ranges be those for what all processes that train together have observed."""
+        if self.is_fixed:
+            return
+        for seen, low_high, converter, is_fixed in zip(
+            self._seen, self.range, self.converters, self._fixed, strict=True
+        ):
+            if converter.of_all_values:
+                found = converter.observe(together.of_all(seen.values(low_high)))
+                low_high.copy_(low_high if found is None else found)
+            elif not is_fixed:
+                together.widen(low_high)
 
     def agree(self, gain: Tensor) -> None:
         """Let the converter relate the ranges of the lanes, whose gain is [lanes, ...]."""
@@ -349,6 +363,10 @@ class Sample:
         self._values = whole
         return whole
 
+    def values(self, like: Tensor) -> Tensor:
+        """All values by now, as a tensor that is like another where there are none."""
+        return like.new_zeros(0) if self._values is None else self._values
+
 
 class LaneForms(nn.Module):
     """A form for each lane; values [parts or lanes, ...] have their lane first."""
@@ -417,15 +435,22 @@ def _require_quiet(form: nn.Module, converter: Converter) -> None:
         )
 
 
-def warn_uncalibrated(n: int) -> None:
-    """Say that `n` reads, which nobody chose, set the ranges."""
+def warn_uncalibrated(n: int, *, joins: bool = True) -> None:
+    """Say that `n` reads, which nobody chose, set the ranges.
+
+    Args:
+        n: number of reads.
+        joins: whether they are those of all processes that train together.
+    """
     if torch.compiler.is_compiling():
         raise ConversionError(
             "converters have no range yet; expected ranges: call memcore.calibrate(model, inputs) "
             "before torch.compile"
         )
+    parts = together.process()[1]
+    whose = "" if joins or parts == 1 else f" of this process, one of {parts} that then differ"
     warn(
-        f"converters take their ranges from the first batch ({n} reads); to choose the inputs, "
-        "pass calibration= to memcore.convert or call memcore.calibrate",
+        f"converters take their ranges from the first batch ({n} reads){whose}; to choose the "
+        "inputs, pass calibration= to memcore.convert or call memcore.calibrate",
         CalibrationWarning,
     )

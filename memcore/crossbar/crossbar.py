@@ -23,6 +23,7 @@ from memcore.contracts.array import ArrayInfo
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.records import Context, Programmed
 from memcore.contracts.wires import Wires
+from memcore.crossbar import together
 from memcore.crossbar.calibrated import Calibrated, warn_uncalibrated
 from memcore.crossbar.cells import Cells
 from memcore.crossbar.config import CrossbarConfig
@@ -605,17 +606,24 @@ class Crossbar(nn.Module):
 
     def _take_ranges(self, x: Tensor) -> None:
         """Calibrate on the batch at hand; where that fails, there are no ranges as before."""
-        warn_uncalibrated(len(x))
+        joins = together.trains(self)
+        warn_uncalibrated(len(x), joins=joins)
         self.observer.require_typical(x)
         try:
             for port in ("input", "output"):
                 self.observe(port)
                 self._observe(x)
+                if joins:
+                    self.join(port)
         except BaseException:
             self.observe("input")
             raise
         finally:
             self.observe(None)
+
+    def join(self, port: str) -> None:
+        """Let the range of `"input"` or `"output"` be that of all processes that train together."""
+        (self.input if port == "input" else self.output).join()
 
     def extra_repr(self) -> str:
         """Geometry, for `print(model)`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from memcore.contracts.layer import Layer
+from memcore.crossbar import together
 from memcore.crossbar.calibrated import warn_uncalibrated
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import matrices
@@ -34,13 +35,16 @@ def take_ranges(layer: Layer, count: int, run: Callable[[], object]) -> None:
         waiting = [each for each in every if not (each.is_set or each.is_observed)]
         if not waiting:
             return
-        warn_uncalibrated(count)
+        joins = together.trains(layer)
+        warn_uncalibrated(count, joins=joins)
         try:
             with evaluating(layer):
                 for port in ("input", "output"):
                     for crossbar in waiting:
                         crossbar.observe(port)
                     run()
+                    for crossbar in waiting if joins else ():
+                        crossbar.join(port)
         finally:
             for crossbar in waiting:
                 crossbar.observe(None)

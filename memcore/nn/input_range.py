@@ -5,9 +5,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from memcore.crossbar.crossbar import Crossbar
-from memcore.crossbar.readers.noise import process
 from memcore.crossbar.recent import in_backward
 from memcore.crossbar.states import State, require_count
+from memcore.crossbar.together import process
 from memcore.crossbar.training import LearnedRange
 from memcore.crossbar.transforms import refuse_transforms
 from memcore.errors import ConversionError

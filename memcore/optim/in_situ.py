@@ -10,7 +10,7 @@ from memcore import _check
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
-from memcore.crossbar.readers.noise import process
+from memcore.crossbar.together import process
 from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices

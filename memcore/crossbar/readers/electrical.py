@@ -12,8 +12,9 @@ from memcore.contracts.transfer import Transfer
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers.noise import CellNoise, Source, numbered, process
+from memcore.crossbar.readers.noise import CellNoise, Source, numbered
 from memcore.crossbar.readers.phases import drive, in_phases
+from memcore.crossbar.together import process
 from memcore.random import ReadStream
 
 #: Currents of one block of inputs.

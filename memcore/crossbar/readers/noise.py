@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from memcore.contracts.mapper import Part
 from memcore.crossbar.effects import Effects, sensitivity
 from memcore.crossbar.lane_effects import LaneEffects
 from memcore.crossbar.plan import ReadPlan
+from memcore.crossbar.together import process
 from memcore.ops.rehearsal import Reads
 
 
@@ -113,10 +113,3 @@ def numbers_of(reads: Tensor) -> Reads:
     """As `numbered` has them for reads of one phase, where numbers are at hand."""
     mine, ranks = process()
     return Reads(int(reads) * ranks + mine, ranks)
-
-
-def process() -> tuple[int, int]:
-    """The rank of this process among those that train together: each draws noise of its own."""
-    if not dist.is_available() or not dist.is_initialized():
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from memcore.contracts.forms import SerialLevels
 from memcore.contracts.sums import Sums
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers.noise import numbered, process
+from memcore.crossbar.readers.noise import numbered
 from memcore.crossbar.readers.phases import in_phases
+from memcore.crossbar.together import process
 from memcore.crossbar.units import UnitCells
 from memcore.random import ReadStream
 

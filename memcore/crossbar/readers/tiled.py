@@ -10,8 +10,9 @@ from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.mapper import Part
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers.digital import added_up, step_values
-from memcore.crossbar.readers.noise import CellNoise, numbered, process
+from memcore.crossbar.readers.noise import CellNoise, numbered
 from memcore.crossbar.readers.phases import drive, in_phases
+from memcore.crossbar.together import process
 from memcore.ops._library import address, is_plain
 from memcore.ops.crossbar_mvm import crossbar_mvm, pack
 from memcore.ops.crossbar_read import Columns, crossbar_read, narrow, narrows
