@@ -1,7 +1,9 @@
 """Calls that do not fit: the argument is named, with the nearest one that there is.
 
 `hinted` is applied where public names are handed out, at the faces of the packages and in the
-registries, so that no function has to think of it. Only a call that fails costs anything.
+registries, so that no function has to think of it. Only a call that fails costs anything. Of a call
+that fits and fails inside with an error of Python or torch, an argument of another type than the
+signature says is named, and the error is its cause.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,11 +13,13 @@ from types import FunctionType
 from typing import Any, Final, TypeVar
 
 from memcore._text import hint, shown
-from memcore.errors import ArgumentTypeError
+from memcore.errors import ArgumentTypeError, MemcoreError
 
 T = TypeVar("T")
 
 _HINTED: Final = "names_what_does_not_fit"  #: marks what does so already
+#: What Python and torch raise where a value cannot be worked with.
+_RAW: Final = (TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError, LookupError)
 
 
 def hinted(value: T, module: str = "") -> T:
@@ -71,14 +75,29 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TypeError:
-            misfit = _misfit(function, args, kwargs)
+        except _RAW as error:
+            misfit = _misfit(function, args, kwargs) if isinstance(error, TypeError) else ""
             if misfit:
                 raise ArgumentTypeError(misfit) from None
+            wrong = "" if isinstance(error, MemcoreError) else _mistyped(function, args, kwargs)
+            if wrong:
+                raise ArgumentTypeError(wrong) from error
             raise
 
     setattr(call, _HINTED, True)
     return call
+
+
+def _mistyped(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    from memcore._mistyped import mistyped  # with torch, which only a mistake pays for
+
+    wrong = mistyped(function, args, kwargs)
+    return f"{_name(function, args)}: {wrong}" if wrong else ""
+
+
+def _name(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """Of what was called: of a class where it was its `__init__`."""
+    return type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
 
 
 def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -89,8 +108,7 @@ def _misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        made = function.__name__ == "__init__"
-        who = type(args[0]).__name__ if made else function.__name__
+        who = _name(function, args)
         every = signature.parameters.values()
         either = _public(p.name for p in every if p.kind is p.POSITIONAL_OR_KEYWORD)
         by_name = _public(p.name for p in every if p.kind is p.KEYWORD_ONLY)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from memcore._keywords import hint_all
 from memcore.crossbar.config import CrossbarConfig
 from memcore.crossbar.training import LearnedRange, Rehearsal
 from memcore.registry.specs import PluginSpec, plugin
@@ -88,3 +89,6 @@ def _eight_bit(
             **settings,
         }
     )
+
+
+hint_all(globals(), __all__)

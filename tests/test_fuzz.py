@@ -353,6 +353,37 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         partial(of_series, circuit.ThresholdSelector),
         {"v_th": 0.8, "v_hold": 0.3, "r_on": 2e3, "r_off": 1e8, "smoothing": 0.01},
     ),
+    "kmeans": (
+        memcore.compression.kmeans,
+        {"values": torch.arange(9.0), "size": 3, "rounds": 5},
+    ),
+    "sizes": (memcore.compression.sizes, {"model": nn.Linear(3, 2), "config": config()}),
+    "with_codebooks": (
+        lambda **given: memcore.compression.with_codebooks(nn.Sequential(nn.Linear(3, 2)), **given),
+        {"weights": 4, "inputs": 4, "activation_rows": 0, "product_bytes": 4},
+    ),
+    "CodebookLinear": (
+        memcore.compression.CodebookLinear,
+        {"in_features": 3, "out_features": 2, "bias": True, "weights": 4, "inputs": 4}
+        | {"product_bytes": 4},
+    ),
+    "midpoints": (memcore.sensing.midpoints, {"low": 1e-6, "high": 1e-4, "lines": 3}),
+    "Affine": (memcore.Affine, {"gain": 1.0, "offset": 0.0}),
+    "Gaussian": (memcore.Gaussian, {"std": 1.0, "relative": 0.0}),
+    "UniformLevels": (
+        partial(memcore.UniformLevels, 0.1),
+        {"lo": -7, "hi": 7, "offset": 0.0},
+    ),
+    "SerialLevels": (
+        lambda **given: memcore.SerialLevels(0.1, **given).digits(X),
+        {"lo": -7, "hi": 7, "bits_per_step": 1, "signed": "magnitude"},
+    ),
+    "InSitu": (
+        lambda **given: memcore.optim.InSitu(
+            memcore.convert(nn.Linear(3, 2), config(device="soft_bounds", mapper="offset")), **given
+        ),
+        {"rule": "sgd_pulsed", "lr": 0.1, "order": "grouped", "pair": None},
+    ),
     "Sinh": (partial(of_law, circuit.Sinh), {"v0": 0.25, "read_voltage": 0.0}),
     "Polynomial": (
         partial(of_law, circuit.Polynomial),

@@ -3,14 +3,19 @@
 import copy
 import inspect
 import pickle
+from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Any, Literal
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import memcore
 from memcore import (
     ArgumentTypeError,
+    _mistyped,
     circuit,
     compression,
     fitting,
@@ -20,6 +25,7 @@ from memcore import (
     spice,
     stimuli,
     study,
+    testing,
 )
 from memcore._keywords import hinted
 
@@ -142,3 +148,103 @@ def test_function_that_takes_any_keyword_takes_them():
     assert loose(1, b=2) == (1, {"b": 2})
     with pytest.raises(ArgumentTypeError, match=r"loose: missing .*'a'; expected loose\(a\)"):
         loose(b=2)
+
+
+# -- arguments of another type --------------------------------------------------------------------
+
+G = torch.full((3, 2), 1e-5)
+POINT = {"crossbar": {"device": "ideal"}, "sweep": [{"name": "point"}]}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: compression.sizes(3, CONFIG), "sizes: model=3; expected a torch.nn.Module"),
+        (lambda: compression.sizes(LINEAR, {}), "sizes: config={}; expected a CrossbarConfig"),
+        (lambda: compression.states("ideal"), "states: config='ideal'; expected an ArraySettings"),
+        (lambda: compression.kmeans([1.0], 3), "values is a list; expected a tensor"),
+        (lambda: compression.nearest(None, G), "nearest: book=None; expected a tensor"),
+        (
+            lambda: compression.CodebookConv2d(3, 2, 3),
+            "CodebookConv2d: kernel_size=3; expected a tuple",
+        ),
+        (lambda: sensing.midpoints("0", 1.0, 2), "low='0'; expected a finite number of A"),
+        (lambda: sensing.midpoints(0.0, 1.0, -3), "lines=-3; expected an integer >= 1"),
+        (lambda: optim.trains(1.0, G, 0.1, 0.1), "x is a float; expected a tensor"),
+        (lambda: optim.trains(G[None], G[None], 0.1, -1.0), "granularity=-1.0; expected"),
+        (lambda: memcore.Affine("2"), "Affine: gain='2'; expected a tensor or a number"),
+        (lambda: memcore.Gaussian(std=None), "Gaussian: std=None; expected a tensor or a number"),
+        (lambda: memcore.Lookup([1.0], G), r"Lookup: edges=\[1.0\]; expected a tensor"),
+        (lambda: memcore.UniformLevels(0.1, -7, float("nan")), "hi=nan; expected a finite number"),
+        (lambda: memcore.SerialLevels(0.1, 0, 7, bits_per_step=1.5), "bits_per_step=1.5; expected"),
+        (lambda: memcore.Stream(0, 3).normal((2,)), "Stream: path=3; expected a tuple"),
+        (lambda: memcore.parameter(1.0, "V", "x", within=3), "parameter: within=3; expected a tup"),
+        (lambda: plot.timeline("x"), "timeline: timeline='x'; expected a Timeline"),
+        (lambda: plot.comparison("chips"), "comparison: chips='chips'; expected a sequence"),
+        (lambda: study.plan(POINT, 3), "plan: out=3; expected a text or a path or None"),
+        (lambda: testing.assert_codes_close(1.0, G, 0.1), "actual=1.0; expected a tensor"),
+        (lambda: circuit.Transistor(gate_line=1.5, gain=2**64), "gain=18446744073709551616; exp"),
+        (lambda: memcore.Crossbar(G).write(1.0), "weight is a float; expected a tensor"),
+        (lambda: memcore.Crossbar(G).correct(2.0), "factor=2.0; expected a tensor"),
+        (
+            lambda: memcore.CrossbarConfig.from_mapping({"device": "ideal", "tile": np.ones(2)}),
+            "ti",
+        ),
+    ],
+)
+def test_an_argument_of_another_type_is_named(call, message):
+    with pytest.raises(memcore.MemcoreError, match=message):
+        call()
+
+
+def test_what_failed_inside_is_the_cause():
+    with pytest.raises(ArgumentTypeError) as caught:
+        compression.prunable(3)
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_an_error_in_a_call_with_the_right_types_stays_as_it_is():
+    def broken(module, name):
+        raise AttributeError("mine")
+
+    with pytest.raises(AttributeError, match=r"^mine$"):
+        memcore.convert(nn.Sequential(LINEAR), CONFIG, filter_fn=broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "fits"),
+    [
+        (1, float, True),
+        (np.float32(1), float, True),
+        (True, float, False),
+        ("1", float, False),
+        (1.0, int, False),
+        (np.int64(1), int, True),
+        (2**64, int, False),
+        (1, bool, False),
+        (None, int | None, True),
+        ("a", Literal["a", "b"], True),
+        (np.ones(2), Literal["a", "b"], False),
+        ((1, 2), tuple[int, int], True),
+        ((1, "a"), tuple[int, int], False),
+        ([1, 2], Sequence[int], True),
+        ("ab", Sequence[str], True),
+        ("ab", Sequence[float], False),
+        ((1, 2, 3), tuple[int, ...], True),
+        (len, Callable[[int], int], True),
+        (3, Callable[[int], int], False),
+        (LINEAR, nn.Module, True),
+        (nn.Linear, type[nn.Module], True),
+        (circuit.Ohmic(), circuit.CellLaw, True),
+        (3, circuit.CellLaw, False),
+        (object(), Any, True),
+        (3, "unknown", True),
+    ],
+)
+def test_what_may_be_meant_where_there_is_an_annotation(value, annotation, fits):
+    assert _mistyped.fits(value, annotation) == fits
+
+
+def test_calls_in_order_ask_for_no_types(monkeypatch):
+    monkeypatch.setattr(_mistyped, "mistyped", None)
+    assert compression.kmeans(torch.arange(3.0), 2).shape == (2,)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcore import _check
+from memcore._text import shown
 from memcore.circuit import loops
 from memcore.circuit.gradients import warn_of_gradients
 from memcore.circuit.segments import canonical, check_cells
@@ -104,9 +106,9 @@ def _batch(v: Tensor, g: Tensor) -> tuple[int, ...]:
 
 def check_iteration(tolerance: float | None, iterations: int, least: int = 1) -> None:
     """Refuse a tolerance or a number of iterations that no iteration can end with."""
-    numbers = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-    if tolerance is not None and not (numbers and 0 < tolerance < math.inf):
-        raise ConfigError(f"tolerance={tolerance!r}; expected a number above 0")
+    fits = isinstance(tolerance, float) or _check.is_integer(tolerance)
+    if tolerance is not None and not (fits and 0 < tolerance < math.inf):
+        raise ConfigError(f"tolerance={shown(tolerance)}; expected a number above 0")
     if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < least:
         raise ConfigError(f"iterations={iterations!r}; expected how many at most, at least {least}")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
@@ -45,4 +46,5 @@ def _finite(value: Any) -> bool:
     if isinstance(value, Tensor):
         fits = _check.is_plain(value) and value.is_floating_point()
         return fits and bool(value.isfinite().all())
-    return _check.is_number(value) and math.isfinite(value)
+    whole = isinstance(value, Integral)  # torch has none of more than 64 bits
+    return _check.is_integer(value) if whole else _check.is_number(value) and math.isfinite(value)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from memcore import _check
-from memcore.errors import ConfigError
+from memcore.errors import ConfigError, ShapeError
 
 
 def kmeans(values: Tensor, size: int, *, rounds: int = 300) -> Tensor:
@@ -19,9 +19,12 @@ def kmeans(values: Tensor, size: int, *, rounds: int = 300) -> Tensor:
         rounds: rounds at most.
 
     Raises:
-        ConfigError: there are no values, or some are infinite or NaN.
+        ConfigError: there are no values, or some are infinite or NaN; or another argument does not
+            fit.
     """
     size = _check.integer("size", size, at_least=1)
+    rounds = _check.integer("rounds", rounds, at_least=0)
+    _check.tensor("values", values, "of any shape", "numbers", any_real=True)
     if not values.numel() or not bool(values.isfinite().all()):
         raise ConfigError(
             f"{values.numel()} values, or infinite ones or NaN among them; expected finite numbers "
@@ -52,6 +55,11 @@ def nearest(book: Tensor, values: Tensor) -> Tensor:
     Args:
         book: entries, ascending, [size].
         values: of any shape.
+
+    Raises:
+        ShapeError: the codebook has no entries, or more than one dimension.
     """
+    if book.dim() != 1 or not book.numel():
+        raise ShapeError(f"book has shape {list(book.shape)}; expected [size] entries, ascending")
     middle = (book[1:] + book[:-1]) / 2
     return torch.bucketize(values.detach().to(book.dtype).contiguous(), middle)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memcore._text import hint
 from memcore.errors import ConfigError
 from memcore.nn.feeding import Batches, run
 from memcore.nn.feeding import batches as each_of
@@ -27,16 +28,19 @@ def inputs_of_layers(
         batches: batches of inputs, or of (inputs, targets).
 
     Raises:
-        ConfigError: there are no inputs, or some module is not reached by any.
+        ConfigError: there are no inputs, or no module of a name, or one that none reaches.
     """
     if batches is None:
         raise ConfigError(
             "there are no inputs to look at; expected typical inputs of the network: pass a loader"
         )
     seen: dict[str, list[Tensor]] = {name: [] for name in names}
+    modules = dict(model.named_modules())
+    for name in seen:
+        if name not in modules:
+            raise ConfigError(f"the network has no module {name!r}{hint(name, modules)}")
     handles = [
-        model.get_submodule(name).register_forward_pre_hook(_keeper(kept))
-        for name, kept in seen.items()
+        modules[name].register_forward_pre_hook(_keeper(kept)) for name, kept in seen.items()
     ]
     try:
         with evaluating(model):

@@ -45,6 +45,7 @@ class _Codebook(nn.Module):
             raise ConfigError(f"inputs={inputs}; expected 1 to 65536 entries")
         if not 1 <= _check.integer("product_bytes", product_bytes) <= 6:
             raise ConfigError(f"product_bytes={product_bytes}; expected 1 to 6 bytes of a product")
+        shape = tuple(_check.integer("a size of the layer", size, at_least=0) for size in shape)
         self.product_bytes = product_bytes
         self.register_buffer("codes", torch.zeros(shape, dtype=torch.uint8, device="cpu"))
         self.register_buffer("weight_book", torch.zeros(weights, dtype=torch.float64, device="cpu"))

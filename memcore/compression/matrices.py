@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from memcore.errors import ConversionError
+from memcore.errors import ConversionError, ShapeError
 
 #: Modules whose weight is one matrix; subclasses may compute anything.
 _CLASSES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -45,6 +45,13 @@ def matrix_of(module: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def write_matrix(module: nn.Module, matrix: Tensor) -> None:
-    """Take [groups, outputs, inputs] for the weights of a layer, in place."""
+    """Take [groups, outputs, inputs] for the weights of a layer, in place.
+
+    Raises:
+        ShapeError: the layer has another matrix.
+    """
     weight: Tensor = module.weight  # type: ignore[assignment]
+    wanted = matrix_of(module).shape
+    if matrix.shape != wanted:
+        raise ShapeError(f"matrix has shape {list(matrix.shape)}; expected {list(wanted)}")
     weight.copy_(matrix.reshape(weight.shape))

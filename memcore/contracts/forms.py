@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from memcore import _check
 from memcore._tensor import as_tensor
 from memcore.errors import ConfigError
 from memcore.ops import quantize
@@ -118,6 +119,9 @@ class UniformLevels(nn.Module):
         lo: the lowest level is `offset + step * lo`, lo an integer.
         hi: the highest level is `offset + step * hi`.
         offset: of all levels, in the unit of x; with one, kernels do not fuse the form.
+
+    Raises:
+        ConfigError: `lo`, `hi` or `offset` is no finite number.
     """
 
     step: Tensor
@@ -125,9 +129,9 @@ class UniformLevels(nn.Module):
     def __init__(self, step: Tensor | float, lo: float, hi: float, *, offset: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("step", _buffer(step).reshape(-1))
-        self.lo = float(lo)
-        self.hi = float(hi)
-        self.offset = float(offset)
+        self.lo = _check.number("lo", lo)
+        self.hi = _check.number("hi", hi)
+        self.offset = _check.number("offset", offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantise; the gradient passes straight through inside the range and stops outside."""
@@ -169,11 +173,10 @@ class SerialLevels(UniformLevels):
     ) -> None:
         super().__init__(step, lo, hi)
         if signed == "twos_complement":
-            _require_twos_complement(int(lo), int(hi))
-        if bits_per_step < 1:
-            raise ConfigError(f"bits_per_step={bits_per_step!r}; expected an integer >= 1")
+            _require_twos_complement(int(self.lo), int(self.hi))
+        bits_per_step = _check.integer("bits_per_step", bits_per_step, at_least=1)
         self.signed = signed
-        largest = -self.lo - 1 if self._has_sign_bit else max(abs(lo), abs(hi))
+        largest = -self.lo - 1 if self._has_sign_bit else max(abs(self.lo), abs(self.hi))
         bits = int(largest).bit_length()
         self.bits_per_step = min(bits_per_step, max(1, bits))
         #: Steps for a magnitude, or for all but the sign bit of a two's complement.

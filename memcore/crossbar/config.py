@@ -314,7 +314,8 @@ class CrossbarConfig:
         if "device" not in mapping:
             raise ConfigError(f"a crossbar needs a device; installed: {', '.join(devices)}")
         values = dict(mapping)
-        if values.get("tile") is False or values.get("tile") == "none":
+        tile = values.get("tile")
+        if tile is False or (isinstance(tile, str) and tile == "none"):
             values["tile"] = None
         return cls(**values)
 

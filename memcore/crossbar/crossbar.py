@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from memcore._text import shown
 from memcore.circuit.array import ArrayCircuit
 from memcore.circuit.drive import Drive
 from memcore.circuit.laws import CellLaw
@@ -32,6 +33,7 @@ from memcore.crossbar.given import (
     check,
     check_inputs,
     check_rows,
+    check_weight,
     warn_of_gradients,
     window,
 )
@@ -51,7 +53,7 @@ from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
 from memcore.crossbar.yields import ArrayYield
-from memcore.errors import ConfigError
+from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.ops.surrogate import for_training
 from memcore.random import Stream
 from memcore.registry.specs import PluginSpec
@@ -234,7 +236,13 @@ class Crossbar(nn.Module):
 
     @for_training
     def write(self, weight: Tensor) -> Programmed:
-        """Program the arrays again, with new draws of what a rewrite draws anew."""
+        """Program the arrays again, with new draws of what a rewrite draws anew.
+
+        Raises:
+            ArgumentTypeError: the weight is no tensor.
+            ShapeError: it has another shape than [groups, rows, cols].
+        """
+        check_weight(weight)
         with self._lock:
             written = self.cells.write(weight)
             self.refresh()
@@ -269,7 +277,15 @@ class Crossbar(nn.Module):
 
     @for_training
     def correct(self, factor: Tensor | None) -> None:
-        """Multiply the outputs digitally by a factor, [] or [cols], until the next writing."""
+        """Multiply the outputs digitally by a factor, [] or [cols], until the next writing.
+
+        Raises:
+            ArgumentTypeError: it is no tensor.
+        """
+        if factor is not None and not isinstance(factor, Tensor):
+            raise ArgumentTypeError(
+                f"factor={shown(factor)}; expected a tensor [] or [cols], or None for no factor"
+            )
         with self._lock:
             self.cells.correction = factor
             self.refresh()

@@ -157,6 +157,20 @@ def check_inputs(x: Tensor, groups: int, rows: int) -> None:
         )
 
 
+def check_weight(weight: Tensor) -> None:
+    """Refuse what is no matrix of each group.
+
+    Raises:
+        ArgumentTypeError: it is no tensor.
+        ShapeError: its shape is another one.
+    """
+    wanted = "a tensor [groups, rows, cols]"
+    if not isinstance(weight, Tensor):
+        raise ArgumentTypeError(f"weight is a {type(weight).__name__}; expected {wanted}")
+    if weight.dim() != 3:
+        raise ShapeError(f"weight has shape {list(weight.shape)}; expected {wanted}")
+
+
 def drive_of(v: Tensor, tiling: Tiling, arrays: int) -> Drive:
     """Inputs [..., rows] V, with several groups [..., groups, rows], on the word lines of arrays.
 

@@ -4,18 +4,25 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
 
 from memcore import _check
+from memcore._text import shown
 from memcore.contracts.device import Memristor
 from memcore.contracts.records import Context
 from memcore.errors import ConfigError
 
 #: Halvings of the interval in which the voltage of a cell lies, before a straight line ends it.
 _HALVINGS: Final = 30
+
+
+def _is_held(value: object) -> bool:
+    """Whether torch can calculate with a number: it has no integers of more than 64 bits."""
+    return _check.is_integer(value) if isinstance(value, Integral) else _check.is_number(value)
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,11 @@ class Load:
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not _check.is_number(self.series) or not 0 <= self.series < math.inf:
-            raise ConfigError(f"series={self.series!r}; expected a resistance >= 0 in ohm")
-        if self.limit is not None and (
-            not _check.is_number(self.limit) or not 0 < self.limit < math.inf
-        ):
+        if not _is_held(self.series) or not 0 <= self.series < math.inf:
+            raise ConfigError(f"series={shown(self.series)}; expected a resistance >= 0 in ohm")
+        if self.limit is not None and not (_is_held(self.limit) and 0 < self.limit < math.inf):
             raise ConfigError(
-                f"limit={self.limit!r}; expected a current > 0 in A, or None for no limit"
+                f"limit={shown(self.limit)}; expected a current > 0 in A, or None for no limit"
             )
 
     def __bool__(self) -> bool:

@@ -157,7 +157,7 @@ def simulate(
         Trace(Vteam, 2000 samples of cells (), engine='native')
     """
     model: Memristor = device if isinstance(device, Memristor) else plugin("devices", device)
-    _check_waveform(voltage, dt)
+    dt = _checked_waveform(voltage, dt)
     load = Load(series, limit)
     stride = _stride(record, voltage.shape[0])
     cells = _cells(model, voltage, state, _sizes(shape))
@@ -198,7 +198,7 @@ class Repeated:
     """
 
     def __init__(self, voltage: Tensor, dt: float, *, stride: int = 1, load: Load = NO_LOAD):
-        _check_waveform(voltage, dt)
+        dt = _checked_waveform(voltage, dt)
         self._voltage, self._dt, self._stride, self._load = voltage, dt, stride, load
 
     def states(self, device: Memristor, cells: int, seed: int = 0) -> Tensor:
@@ -361,7 +361,8 @@ def _for_all(voltage: Tensor, cells: Sequence[int]) -> Tensor:
     return voltage if voltage.dim() > 1 else voltage.view(-1, *[1] * len(cells))
 
 
-def _check_waveform(voltage: Tensor, dt: float) -> None:
+def _checked_waveform(voltage: Tensor, dt: float) -> float:
+    """The time step as a float, where it and the voltages are such as can be simulated."""
     _check.tensor("voltage", voltage, "[time] or [time, *cells]", "V", any_real=True)
     if voltage.dtype not in {torch.float32, torch.float64}:
         raise ConfigError(f"voltage is {voltage.dtype}; expected a float32 or float64 tensor")
@@ -370,13 +371,14 @@ def _check_waveform(voltage: Tensor, dt: float) -> None:
             f"voltage has shape {tuple(voltage.shape)}; expected [time] or [time, *cells] "
             "with at least one sample"
         )
-    _check.number("dt", dt, unit="s", above=0)
+    dt = _check.number("dt", dt, unit="s", above=0)
     if voltage.numel() and not bool(torch.isfinite(torch.stack(voltage.aminmax())).all()):
         wrong = int((~voltage.isfinite()).sum())
         raise ConfigError(
             f"{wrong} of {voltage.numel()} samples of the voltage are NaN or infinite; "
             "expected finite numbers"
         )
+    return dt
 
 
 def _stride(record: object, samples: int) -> int:

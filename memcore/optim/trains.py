@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memcore import _check
 from memcore.errors import ShapeError
 from memcore.ops.coincidences import Lines, coincidences
 from memcore.ops.pulse_trains import Sent
@@ -86,6 +87,10 @@ def trains(
         update_management: whether the probability is shared evenly.
         alpha: factor of the largest error in that.
 
+    Raises:
+        ConfigError: a number is none, or not above 0.
+        ShapeError: the vectors have another shape.
+
     Examples:
         >>> x, d = torch.tensor([[[1.0, 0.5]]]), torch.tensor([[[-0.5]]])
         >>> t = trains(x, d, 0.1, 0.01)
@@ -93,6 +98,9 @@ def trains(
         (tensor([[5.]]), tensor([[[-1.0000, -0.5000]]]))
     """
     x, d = _vectors("x", x, "inputs"), _vectors("d", d, "outputs")
+    granularity = _check.number("granularity", granularity, above=0)
+    longest = _check.integer("longest", longest, at_least=1)
+    alpha = _check.number("alpha", alpha, above=0)
     lr = torch.as_tensor(lr, dtype=x.dtype, device=x.device)
     largest_x, largest_d = x.abs().amax(2), d.abs().amax(2)
     k = lr * largest_x * largest_d / granularity
@@ -117,6 +125,7 @@ def trains(
 def _vectors(name: str, value: Tensor, lines: str) -> Tensor:
     """Values of the lines of each vector, without gradients."""
     shape = f"[n, groups, {lines}]"
+    _check.tensor(name, value, shape, "units of the network")
     if value.dim() != 3:
         raise ShapeError(
             f"{name} has shape {tuple(value.shape)}; expected {shape}: "

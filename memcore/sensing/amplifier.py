@@ -9,6 +9,7 @@ from torch import Tensor
 from memcore import _check
 from memcore._tensor import as_tensor
 from memcore._text import shown
+from memcore.contracts.units import MOST_CELLS
 from memcore.errors import ConfigError
 
 #: The rule for the references, or a function from the number of open lines to their currents in A.
@@ -22,7 +23,12 @@ def midpoints(low: float, high: float, lines: int) -> Tensor:
         low: current of a nominal 0 in A.
         high: current of a nominal 1 in A.
         lines: number of open word lines.
+
+    Raises:
+        ConfigError: an argument is no such number.
     """
+    low, high = _check.number("low", low, unit="A"), _check.number("high", high, unit="A")
+    lines = _check.integer("lines", lines, at_least=1, at_most=MOST_CELLS)
     value = torch.arange(lines + 1, dtype=torch.float64, device="cpu")
     nominal = value * high + (lines - value) * low
     return (nominal[1:] + nominal[:-1]) / 2
@@ -34,7 +40,7 @@ def references_of(rule: References, low: float, high: float, lines: int) -> Tens
     Raises:
         ConfigError: there is no such rule, or a function returns something else.
     """
-    if rule == "midpoint":
+    if isinstance(rule, str) and rule == "midpoint":
         return midpoints(low, high, lines)
     if not callable(rule):
         raise ConfigError(

@@ -12,6 +12,8 @@ Examples:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from memcore._keywords import hinted
+
 if TYPE_CHECKING:
     from memcore.testing import cases
     from memcore.testing.codes import assert_codes_close
@@ -29,7 +31,7 @@ def __getattr__(name: str) -> Any:
     if name == "cases":
         value = import_module("memcore.testing.cases")
     elif name in _LAZY:
-        value = getattr(import_module(f"memcore.testing.{_LAZY[name]}"), name)
+        value = hinted(getattr(import_module(f"memcore.testing.{_LAZY[name]}"), name), __name__)
     else:
         raise AttributeError(f"module 'memcore.testing' has no attribute {name!r}")
     globals()[name] = value
