@@ -74,6 +74,14 @@ class UpdateRule(Contract):
         """
         return (*(0.0 for _ in range(self.arrays - 1)), 1.0)
 
+    @property
+    def counts_batches(self) -> bool:
+        """Whether the module counts how often it is called, once for each step.
+
+        Then vectors cannot be handed to it one by one, `InSitu(order="exact")` is refused.
+        """
+        return False
+
     @hookspec
     @abstractmethod
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:

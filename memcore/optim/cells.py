@@ -431,18 +431,26 @@ class PulsedCells(nn.Module):
         looked at.
         """
         if self._shows_columns:
-            groups, outputs, inputs = self.shape
-            begin, end, _ = columns.indices(inputs)
-            v = self.state.new_empty(groups, outputs, end - begin)
-            derived = self._deriving()
-            if derived is not None and derived.fold_rows(slice(begin, end), v):
-                return self.in_units(v.mT).mT.to(self.precision)
-            self.settle()
-            folded = self.crossbar.folded[:, :, columns].clone()
-            return self.in_units(folded.mT).mT.to(self.precision)
+            return self.stored(inputs=columns)
         most = self._most
         drive = most.diag()[columns].unsqueeze(1).expand(-1, self.shape[0], -1)
         return self.read(drive).permute(1, 2, 0) / most[columns]
+
+    @for_training
+    def stored(self, outputs: slice = slice(None), inputs: slice = slice(None)) -> Tensor:
+        """What cells stand for, without converters and noise of reads, [groups, outputs, inputs].
+
+        Of all outputs, nothing but the cells of these inputs is looked at, where that can be.
+        """
+        derived = self._deriving() if outputs == slice(None) else None
+        if derived is not None:
+            begin, end, _ = inputs.indices(self.shape[2])
+            v = self.state.new_empty(*self.shape[:2], end - begin)
+            if derived.fold_rows(slice(begin, end), v):
+                return self.in_units(v.mT).mT.to(self.precision)
+        self.settle()
+        held = self.in_units(self.crossbar.folded[:, :, inputs].mT).mT[:, outputs]
+        return held.to(self.precision, copy=True)
 
     @property
     def _most(self) -> Tensor:

@@ -91,6 +91,12 @@ class InSitu(torch.optim.Optimizer):
                 "on no cells, or None for SGD"
             )
         self.rule: UpdateRule = plugin("updates", rule)
+        if order == "exact" and self.rule.counts_batches:
+            raise ConfigError(
+                f"order='exact' came with a {type(self.rule).__name__} that counts batches; "
+                "expected order='grouped', or a rule that counts vectors: its rates then know no "
+                "batches"
+            )
         self._trainers: list[Trainer] = []
         self._places = _unique(model)
         #: For each matrix, whether no other one has the same parameter.

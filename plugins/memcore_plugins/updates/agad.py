@@ -1,12 +1,12 @@
 """Analog gradient accumulation with dynamic reference."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, parameter
+from memcore import ConfigError, Context, PulsedWeights, parameter
 from memcore_plugins.updates._chopping import ChoppedRule, Chopping
 
 
@@ -20,7 +20,9 @@ class Agad(ChoppedRule):
 
         H -> H + rate h_j (v - r);    mu -> (1 - t) mu + t v;    r -> mu after a flip
 
-    So no symmetry point needs to be known. Rasch et al., "Fast and robust analog in-memory deep
+    So no symmetry point needs to be known. With `flip_across` outputs have signs g_i too, which
+    may flip after each sweep, and rate h_j g_i (v - r) is added; r follows flips of h_j alone.
+    Rasch et al., "Fast and robust analog in-memory deep
     neural network training", Nat. Commun. 15 (2024), arXiv:2303.04721. A patent covers chopped
     rules (US 12,293,281): clear its use before it goes into a product.
     """
@@ -38,6 +40,25 @@ class Agad(ChoppedRule):
         "reads of a period that the running mean of a cell remembers, 1 / t of them",
         above=0,
     )
+    buffer_cap: float = parameter(
+        0.0,
+        "1",
+        "most pulses that a buffer holds, of those that are not forgotten; 0 for any number",
+        at_least=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.buffer_cap and self.forget:
+            raise ConfigError(
+                f"buffer_cap={self.buffer_cap!r} came with forget=True; expected forget=False, "
+                "with which buffers grow, or buffer_cap=0"
+            )
+        if 0 < self.buffer_cap < 1:
+            raise ConfigError(
+                f"buffer_cap={self.buffer_cap!r} came, with which no buffer ever sends a pulse; "
+                "expected 0 or at least 1"
+            )
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         return _Trainer(self, weights, ctx)
@@ -52,21 +73,25 @@ class _Trainer(Chopping):
         super().__init__(rule, weights, ctx)
         self._period = max(ceil(1 / rule.flip), 2)
         self._forgotten = min(rule.tail / self._period, 1.0)
+        self._cap = rule.buffer_cap or inf
         for name in ("mean", "reference"):
             self.register_buffer(name, torch.zeros(self.slow.shape, device="cpu"))
-        self.register_buffer(
-            "flipped", torch.zeros(self.slow.shape[2], dtype=torch.bool, device="cpu")
-        )
+        flipped = torch.zeros(self.lines.count, dtype=torch.bool, device="cpu")
+        self.register_buffer("flipped", flipped)
 
-    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
-        sweep = self.sweep
-        mean, reference = self.mean[:, :, columns], self.reference[:, :, columns]
-        reference.copy_(torch.where(self.flipped[columns], mean, reference))
-        self.collect_read(columns, v - reference, lr)
+    def transfer(self, lines: slice, v: Tensor, lr: float) -> None:
+        sweep, at = self.sweep, self.lines.at(lines)
+        mean, reference = self.mean[at], self.reference[at]
+        flipped = self.lines.of_lines(self.flipped[lines])
+        reference.copy_(torch.where(flipped, mean, reference))
+        self.collect(lines, v - reference, lr)
         if sweep > self._period:
-            self.send(columns)
+            self.send(lines)
         mean.lerp_(v, self._forgotten)
-        ends = (sweep + 1) % self._period == 0
-        self.flipped[columns] = ends
-        if ends:
-            self.sign[columns] *= -1
+        self.flipped[lines] = (sweep + 1) % self._period == 0
+        self.flip_lines(lines, self.flipped[lines])
+
+    def collect(self, lines: slice, v: Tensor, lr: float) -> None:
+        super().collect(lines, v, lr)
+        if self._cap < inf:
+            self.hidden[self.lines.at(lines)].clamp_(-self._cap, self._cap)

@@ -17,8 +17,10 @@ class Chopped(ChoppedRule):
     What the cells of the fast array show apart from the gradient, for instance because their zero
     is not their symmetry point, does not flip with the signs and cancels in the buffer.
 
-        H -> H + rate h_j v,    rate = transfer_lr lr / granularity of the fast array
+        H -> H + rate h_j v,    rate = transfer_lr lr / (buffer_granularity granularity)
 
+    with the granularity of the fast array. With `flip_across` outputs have signs g_i too, which
+    may flip after each sweep: errors reach the fast array with them, and rate h_j g_i v is added.
     The rate of the fast array follows the running means of the largest inputs and errors. It is
     slow where `fast_lr` is small: look at the pulses of a transfer in the report. Rasch et al.,
     "Fast and robust analog in-memory deep neural network training", Nat. Commun. 15 (2024),
@@ -42,13 +44,13 @@ class _Trainer(Chopping):
         super().__init__(rule, weights, ctx)
         self._rule, self._flips = rule, ctx.random.child("flips")
 
-    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
-        self.collect_read(columns, v, lr)
-        self.send(columns)
-        self.sign[columns] *= torch.where(self._flipping()[columns], -1.0, 1.0)
+    def transfer(self, lines: slice, v: Tensor, lr: float) -> None:
+        self.collect(lines, v, lr)
+        self.send(lines)
+        self.flip_lines(lines, self._flipping()[lines])
 
     def _flipping(self) -> Tensor:
-        """Which columns flip in this sweep."""
+        """Which lines flip in this sweep, once they were read."""
         rule = self._rule
         if rule.regular and rule.flip:
             ends = (self.sweep + 1) % max(ceil(1 / rule.flip), 2) == 0

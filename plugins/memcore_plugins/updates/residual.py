@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, Stream, parameter
+from memcore import ConfigError, Context, PulsedWeights, Stream, parameter
 from memcore.optim import Pulser
-from memcore_plugins.updates._transfer import BufferedRule, BufferedTransfer
+from memcore_plugins.updates._buffer import BufferedRule, BufferedTransfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,14 @@ class Residual(BufferedRule):
         0.0, "1", "share of the buffer that is kept where a pulse was sent", within=(0, 1)
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.carry and not self.forget:
+            raise ConfigError(
+                f"forget=False came with carry={self.carry!r}; expected carry=0, which adds up "
+                "what columns show, or forget=True: a carry takes off what it sends"
+            )
+
     @property
     def arrays(self) -> int:  # type: ignore[override]
         return self.tiles
@@ -82,26 +90,25 @@ class _Link(BufferedTransfer):
         super().__init__(rule, weights, stream)
         self._rule = rule
 
-    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
+    def transfer(self, lines: slice, v: Tensor, lr: float) -> None:
         if self._rule.carry:
-            self._carry(columns, v)
+            self._carry(lines, v)
             return
-        self.collect(columns, self._rate * lr / self.slow.granularity * v)
-        self.send(columns)
+        self.collect(lines, v, lr)
+        self.send(lines)
 
-    def _carry(self, columns: slice, v: Tensor) -> None:
+    def _carry(self, lines: slice, v: Tensor) -> None:
         """Whole steps of the stronger array go there, and as much comes off the weaker one."""
-        rule = self._rule
-        step = (
-            self.slow.granularity / rule.share
-        )  # of the stronger array, in the weaker one's weights
-        hidden = self.hidden[:, :, columns].lerp_(v / step, rule.carry)
+        rule, at = self._rule, self.lines.at(lines)
+        # Of the stronger array, in the weaker one's weights.
+        step = self.slow.granularity / rule.share
+        hidden = self.hidden[at].lerp_(v / step, rule.carry)
         count = (hidden.abs() - rule.carry_from).ceil().clamp(0, self._most) * hidden.sign()
         hidden.sub_(count)
-        self.pulse_columns(columns, count)
+        self.pulse_lines(lines, count)
         back = torch.zeros(self.fast.shape, device=count.device)
-        back[:, :, columns] = (count * (step / self.fast.granularity)).round()
-        slots = int(back.abs().amax((0, 1)).sum())
+        back[at] = (count * (step / self.fast.granularity)).round()
+        slots = self.lines.slots(back)
         self.fast.pulse((-back).clamp(min=0), back.clamp(min=0), slots=slots)
 
 

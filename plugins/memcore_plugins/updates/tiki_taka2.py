@@ -4,26 +4,43 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights
-from memcore_plugins.updates._transfer import BufferedRule, BufferedTransfer
+from memcore import Context, PulsedWeights, Stream, parameter
+from memcore_plugins.updates._buffer import BufferedRule, BufferedTransfer
 
 
 @dataclass(frozen=True, kw_only=True)
 class TikiTaka2(BufferedRule):
     """What is read of the fast array is added up digitally, and whole pulses go to the slow one.
 
-        H -> H + transfer_lr lr v / granularity;    n = trunc(H), at most `most`;    H -> m H
+        H -> H + transfer_lr lr v / (thres_scale granularity);    n = trunc(H), at most `most`
 
-    where a pulse was sent. The buffer filters the noise of reads and pulses. Gokmen, "Enabling
+    and H -> m H where a pulse was sent; without `forget`, H -> H - (1 - m) n. The granularity is
+    that of the slow array. The buffer filters the noise of reads and pulses. Gokmen, "Enabling
     training of neural networks on noisy hardware", Front. Artif. Intell. 4:699148 (2021), doi
     10.3389/frai.2021.699148. The zero of the fast array must be its symmetry point.
     """
+
+    thres_scale: float = parameter(
+        1.0,
+        "1",
+        "steps of the slow array that a read has to show for a pulse, at a rate of 1; "
+        "1 in aihwkit 1.2",
+        above=0,
+    )
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         return _Trainer(self, weights, ctx.random)
 
 
 class _Trainer(BufferedTransfer):
-    def transfer(self, columns: slice, v: Tensor, lr: float) -> None:
-        self.collect(columns, self._rate * lr / self.slow.granularity * v)
-        self.send(columns)
+    def __init__(self, rule: TikiTaka2, weights: tuple[PulsedWeights, ...], stream: Stream) -> None:
+        super().__init__(rule, weights, stream)
+        self._scale = rule.thres_scale
+
+    @property
+    def unit(self) -> float:
+        return self._scale * self.slow.granularity
+
+    def transfer(self, lines: slice, v: Tensor, lr: float) -> None:
+        self.collect(lines, v, lr)
+        self.send(lines)
