@@ -302,7 +302,8 @@ BORDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"device": "ideal", "mapper": "differential", "programmer": "direct", "nonidealities": []}
         | {"without": [], "tile": [8, 8], "dac": None, "adc": ADC, "read_voltage": 0.2}
         | {"bias": "digital", "adc_per": "output", "temperature": 300.0, "rows_at_once": None}
-        | {"groups": "apart", "faults": "ignored", "spare_cols": 0, "dac_per": "layer"},
+        | {"groups": "apart", "faults": "ignored", "spare_cols": 0, "dac_per": "layer"}
+        | {"bound_management": "none"},
     ),
     "registry": (lambda name: memcore.devices[name], {"name": "vteam"}),
     "effective_conductance": (

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
+from torch import nn
 
 from memcore.contracts.converter import Converter
 from memcore.contracts.effect import NonIdeality
 from memcore.contracts.forms import SerialLevels, UniformLevels
 from memcore.contracts.mapper import Mapper
 from memcore.contracts.records import Context, Stage
+from memcore.contracts.transfer import Transfer
 from memcore.crossbar.lane import Lane
 from memcore.crossbar.training import Rehearsal
 from memcore.errors import ConfigError
@@ -57,6 +59,71 @@ def require_scalable(dac_per: str, bias: str, training: Rehearsal | None) -> Non
             "dac_per='vector' with an input_range of training, which is one for all vectors; "
             "expected one of the two"
         )
+
+
+def require_bounded(
+    management: str,
+    dac: Converter | None,
+    adcs: Sequence[Converter],
+    bias: str,
+    training: Rehearsal | None,
+) -> None:
+    """Refuse reads that should be repeated where they clip, and cannot be.
+
+    Args:
+        management: of the outputs that clip.
+        dac: of the inputs.
+        adcs: the ADC of each lane; () without any.
+        bias: where biases are added.
+        training: what training mode reads.
+
+    Raises:
+        ConfigError: there is no ADC with a highest level that outputs clip at, halved inputs do not
+            halve the currents, or training finds the range of the ADC.
+    """
+    if management == "none":
+        return
+    wrong = _unbounded(adcs) or _not_halved(dac, bias)
+    if wrong is None and training is not None and training.output_range is not None:
+        wrong = "an output_range of training, which learns from what clips", "one of the two"
+    if wrong is not None:
+        raise ConfigError(
+            f"bound_management={management!r} came with {wrong[0]}; expected {wrong[1]}, or "
+            "bound_management='none'"
+        )
+
+
+def _unbounded(adcs: Sequence[Converter]) -> tuple[str, str] | None:
+    """What came, and what was expected, where nothing clips at a highest level."""
+    if not adcs:
+        return "no ADC, at which nothing clips", 'adc="uniform" or another'
+    if all(map(_has_ends, adcs)):
+        return None
+    return "an ADC without evenly spaced levels that end", 'adc="uniform" or another with such'
+
+
+def _not_halved(dac: Converter | None, bias: str) -> tuple[str, str] | None:
+    """The same where half of the inputs is not half of the currents."""
+    if isinstance(_form_of(dac), SerialLevels):
+        came = "a DAC that applies inputs digit by digit, whose currents are not halved with them"
+        return came, 'dac="uniform", another that applies inputs at once, or None'
+    if bias == "mapped":
+        return "bias='mapped', which would not be halved with the inputs", "bias='digital'"
+    return None
+
+
+def _has_ends(adc: Converter) -> bool:
+    if adc.counts_open:
+        return False
+    form = _form_of(adc)
+    return isinstance(form, UniformLevels | Transfer) and not isinstance(form, SerialLevels)
+
+
+def _form_of(converter: Converter | None) -> nn.Module | None:
+    """What a converter is for some range."""
+    if converter is None:
+        return None
+    return converter.bind(torch.tensor([-1.0, 1.0], device="cpu"), Context(random=Stream(0)))
 
 
 def require_lanes(lanes: Sequence[Lane], mapper: Mapper | None, adcs: Sequence[Converter]) -> None:
@@ -138,5 +205,5 @@ def _require_output_range(adcs: Sequence[Converter]) -> None:
 
 def _is_even(adc: Converter) -> bool:
     """Whether a converter has equidistant levels, without digits that are applied one by one."""
-    form = adc.bind(torch.tensor([-1.0, 1.0], device="cpu"), Context(random=Stream(0)))
+    form = _form_of(adc)
     return isinstance(form, UniformLevels) and not isinstance(form, SerialLevels)

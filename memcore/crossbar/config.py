@@ -16,6 +16,7 @@ from memcore.contracts.mapper import Mapper
 from memcore.contracts.programmer import Programmer
 from memcore.contracts.units import KELVIN, MOST_KELVIN, MOST_READ_VOLTS, VOLTS
 from memcore.crossbar.combinations import (
+    require_bounded,
     require_lanes,
     require_one_product,
     require_ranges,
@@ -35,6 +36,7 @@ _CHOICES: Final = {
     "bias": ("digital", "mapped"),
     "adc_per": ("output", "column"),
     "dac_per": ("layer", "vector"),
+    "bound_management": ("none", "iterative"),
     "groups": ("apart", "packed"),
     "faults": ("ignored", "avoided"),
     "cells": ("full", "float16", "codes"),
@@ -66,7 +68,12 @@ class CrossbarConfig:
             domain, or per `"column"`, before.
         dac_per: one scale of the inputs for a `"layer"`, as calibrated, or for each `"vector"`, a
             token for instance, which is divided by its largest magnitude before the DAC and
-            multiplied by it behind the ADC, both digitally.
+            multiplied by it behind the ADC, both digitally. Elsewhere that is called noise
+            management by `abs_max`.
+        bound_management: `"none"`, or `"iterative"`: a vector of which an output is beyond the
+            levels of the ADC is read again with half of its inputs, at most 10 times, and its
+            outputs are multiplied back digitally; Gokmen, Onen and Haensch, Front. Neurosci. 11:538
+            (2017). Each repetition is a read, with noise and costs of its own.
         temperature: K, of the arrays, for what feels it.
         rows_at_once: word lines of an array that are driven at once, each group with conversions of
             its own; None for all. Without an ADC and noise of the lines it changes no output, only
@@ -103,6 +110,7 @@ class CrossbarConfig:
     bias: Literal["digital", "mapped"] = "digital"
     adc_per: Literal["output", "column"] = "output"
     dac_per: Literal["layer", "vector"] = "layer"
+    bound_management: Literal["none", "iterative"] = "none"
     temperature: float = 300.0
     rows_at_once: int | None = None
     groups: Literal["apart", "packed"] = "apart"
@@ -132,6 +140,7 @@ class CrossbarConfig:
             bias: Literal["digital", "mapped"] = "digital",
             adc_per: Literal["output", "column"] = "output",
             dac_per: Literal["layer", "vector"] = "layer",
+            bound_management: Literal["none", "iterative"] = "none",
             temperature: float = 300.0,
             rows_at_once: int | None = None,
             groups: Literal["apart", "packed"] = "apart",
@@ -185,6 +194,7 @@ class CrossbarConfig:
         for one in self.of_lanes or (self,):
             require_one_product(one.effects)
         require_scalable(self.dac_per, self.bias, self.training)
+        require_bounded(self.bound_management, self.dac, self.adcs, self.bias, self.training)
         require_lanes(self.lanes, self.mapper, self.adcs)
         if self.training is not None:
             self.training.require(every)
@@ -347,7 +357,10 @@ class CrossbarConfig:
     def without_adc(self) -> "CrossbarConfig":
         """A copy whose outputs are read exactly in all lanes."""
         lanes = tuple(dataclasses.replace(lane, adc=None) for lane in self.lanes)
-        return dataclasses.replace(self, adc=None, lanes=lanes, training=self._training_of({"adc"}))
+        training = self._training_of({"adc"})
+        return dataclasses.replace(
+            self, adc=None, lanes=lanes, training=training, bound_management="none"
+        )
 
     def _training_of(self, gone: Collection[str]) -> Rehearsal | None:
         """What is read in training mode where some of the converters are gone."""
@@ -358,11 +371,13 @@ class CrossbarConfig:
         """A copy with some settings changed.
 
         Another device is written as it says, unless a programmer was asked for. A range that
-        training finds goes with its converter.
+        training finds goes with its converter, and so does the management of what an ADC clips.
         """
         gone = {name for name in ("dac", "adc") if changes.get(name, self) is None}
         if gone:
             changes.setdefault("training", self._training_of(gone))
+        if "adc" in gone:
+            changes.setdefault("bound_management", "none")
         if self._is_written_by_default and self.programmer is not None:
             changes.setdefault("programmer", "default")
         return dataclasses.replace(self, **changes)

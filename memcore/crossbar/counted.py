@@ -13,7 +13,7 @@ from memcore.crossbar.dissipation import OhmicPower, power_of
 from memcore.crossbar.driven import Driven
 from memcore.crossbar.line_trace import LineTrace
 from memcore.crossbar.plan import ReadPlan
-from memcore.crossbar.readers import AnyReader
+from memcore.crossbar.readers import AnyReader, Bounded
 from memcore.crossbar.readers.phases import drive, in_phases
 from memcore.ops.windows import Images
 
@@ -151,8 +151,13 @@ class Counted(nn.Module):
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """As the reader does."""
-        _uncompiled(self._count)(x, lines)
-        y: Tensor = self.reader(x, reads, lines)
+        y: Tensor
+        count = _uncompiled(self._count)
+        if isinstance(self.reader, Bounded):  # which tells of its repetitions too
+            y = self.reader(x, reads, lines, count)
+            return y
+        count(x, lines)
+        y = self.reader(x, reads, lines)
         return y
 
 

@@ -73,6 +73,7 @@ class Imagination:
             and not any(effect.needs_target for effect in effects.values())
             and config.adc_per == "output"
             and config.dac_per == "layer"
+            and config.bound_management == "none"
             and not config.lanes
         )
 

@@ -1,5 +1,6 @@
 """The ways to read arrays: one product, one kernel, told sums, or the currents of every tile."""
 
+from memcore.crossbar.readers.bounded import Bounded
 from memcore.crossbar.readers.electrical import Electrical
 from memcore.crossbar.readers.exact import Exact
 from memcore.crossbar.readers.in_order import InOrder
@@ -16,6 +17,7 @@ AnyReader = Reader | Unwritten
 
 __all__ = [
     "AnyReader",
+    "Bounded",
     "Electrical",
     "Exact",
     "InOrder",

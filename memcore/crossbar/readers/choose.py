@@ -15,6 +15,7 @@ from memcore.crossbar.cells import Cells
 from memcore.crossbar.laying import folded_at_once
 from memcore.crossbar.plan import ReadPlan
 from memcore.crossbar.readers import (
+    Bounded,
     Electrical,
     Exact,
     Ranging,
@@ -121,10 +122,12 @@ def choose(
     if adc.converter is None and effects.is_exact and not isinstance(dac.form, SerialLevels):
         return Exact(derived.folded, dac.form, constant=constant)
     noise = cell_noise(derived.settled, derived.effective, effects, cells.parts, plan)
-    levels = _fusable(cells, plan, dac, adc, noise) if fuse and not ranges else None
+    is_bounded = cells.config.bound_management != "none"
+    fuse = fuse and not ranges and not is_bounded
+    levels = _fusable(cells, plan, dac, adc, noise) if fuse else None
     if levels is not None:
         return _tiled(cells, plan, dac, levels, noise, derived, constant=constant)
-    kind = Ranging if ranges else Electrical
+    kind = Bounded if is_bounded else Ranging if ranges else Electrical
     return kind(
         derived.settled,
         derived.effective,

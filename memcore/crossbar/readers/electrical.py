@@ -118,7 +118,11 @@ class Electrical(nn.Module):
         if block is None or block >= x.shape[0]:
             return self._read(x, reads, lines)
         pieces = [
-            self._read(x[k : k + block], reads + k, None if lines is None else lines[k : k + block])
+            self._read(
+                x[k : k + block],
+                (reads[k : k + block] if reads.dim() else reads) + k,
+                None if lines is None else lines[k : k + block],
+            )
             for k in range(0, len(x), block)
         ]
         return torch.cat(pieces)
@@ -140,28 +144,41 @@ class Electrical(nn.Module):
         numbers = numbered(reads, x.shape[0], len(phases))
         total = None
         for index, (values, place) in enumerate(phases):
-            current = self.currents(values, numbers + index * ranks)
-            if self.watch is not None:
-                self.watch(current)
-            digital = self._digitised(current, numbers + index * ranks)
-            if self.tile_gain is not None:
-                digital = digital * self.tile_gain
-            digital = digital.sum(3)
+            current = self.watched(values, numbers + index * ranks)
+            digital = self.summed(self._digitised(current, numbers + index * ranks))
             part = digital if place == 1.0 else place * digital
             total = part if total is None else total + part
         assert total is not None
         return self.added(total)
 
+    def watched(self, driven: Tensor, numbers: Tensor) -> Tensor:
+        """As `currents`, which `watch` sees."""
+        current = self.currents(driven, numbers)
+        if self.watch is not None:
+            self.watch(current)
+        return current
+
     def _digitised(self, current: Tensor, numbers: Tensor) -> Tensor:
-        if self.adc is None:
+        return self.converted(self.unsure(current, numbers))
+
+    def unsure(self, current: Tensor, numbers: Tensor) -> Tensor:
+        """Currents with the noise of their conversions."""
+        if self.adc is None or not self._conversions:
             return current
-        if self._conversions:
-            pairs = zip(current, self._conversions, strict=True)
-            current = torch.stack(
-                [self._unsure(k, each, noise, numbers) for k, (each, noise) in enumerate(pairs)]
-            )
-        digital: Tensor = self.adc(current)
-        return digital
+        pairs = zip(current, self._conversions, strict=True)
+        return torch.stack(
+            [self._unsure(k, each, noise, numbers) for k, (each, noise) in enumerate(pairs)]
+        )
+
+    def converted(self, current: Tensor) -> Tensor:
+        """What the ADC makes of currents."""
+        return current if self.adc is None else self.adc(current)
+
+    def summed(self, digital: Tensor) -> Tensor:
+        """Digitised values of all groups of word lines added up, [values, n, groups, cols] A."""
+        if self.tile_gain is not None:
+            digital = digital * self.tile_gain
+        return digital.sum(3)
 
     def _unsure(
         self, value: int, current: Tensor, noise: tuple[Transfer, int] | None, numbers: Tensor
