@@ -162,6 +162,47 @@ def test_counts_are_keyed_by_the_number_of_the_vector():
         assert torch.equal(a, b + c)
 
 
+@pytest.mark.parametrize(("lr", "slots", "most"), [(0.047, 5, 0.97), (0.5, 31, 1.0)])
+def test_without_managements_trains_may_be_as_long_as_the_rate_asks_for(lr, slots, most):
+    """`ceil(lr / dw)` slots, and at the most of them lines that fire with their values."""
+    x, d = torch.tensor([[[0.9, -0.3]], [[0.0, 0.0]]]), torch.tensor([[[0.5, -0.2, 0.1]]] * 2)
+    off = {"length_management": False, "update_management": False}
+    t = trains(x, d, lr, 0.01, **off, fixed_length=False)
+    assert t.length.tolist() == [[slots], [0]]
+    assert t.clipped.tolist() == [[lr > 0.31], [False]]
+    factor = min((lr / (0.01 * slots)) ** 0.5, 1.0)
+    assert factor == pytest.approx(most, abs=0.01)
+    torch.testing.assert_close(t.rows[0], factor * x[0])
+    torch.testing.assert_close(t.cols[0], factor * d[0])
+    assert trains(x, d, lr, 0.01, **off).length[0].item() == 31
+    for managed in ({"length_management": False}, {"update_management": False}, {}):
+        with pytest.raises(ConfigError, match="fixed_length=False came with"):
+            trains(x, d, lr, 0.01, **managed, fixed_length=False)
+
+
+def test_probabilities_are_whole_steps_and_never_more_than_one():
+    """0.6 is the largest step of 0.6 that is a probability, 1.2 is none."""
+    x = torch.tensor([[[1.0, -0.7, 0.4, 0.2]]])
+    t = trains(x, x, 0.1, 0.1 / 31)
+    assert t.rows[0, 0].tolist() == pytest.approx([1.0, -0.7, 0.4, 0.2])
+    for step, wanted in ((0.6, [0.6, -0.6, 0.6, 0.0]), (0.25, [1.0, -0.75, 0.5, 0.25])):
+        rounded = t.on_grid(step, 0.0)
+        assert rounded.rows[0, 0].tolist() == pytest.approx(wanted)
+        assert torch.equal(rounded.cols, t.cols)
+
+
+def test_probabilities_that_are_rounded_at_random_keep_their_mean():
+    x = draws(1, 1, 5).abs().clamp(max=0.9) * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0])
+    t = trains(x.expand(N, 1, 5), torch.ones(N, 1, 1), 0.1, 0.1 / 31)
+    rounded = t.on_grid(0.2, 0.0, Stream(3), 7)
+    level = rounded.rows / 0.2
+    torch.testing.assert_close(level, level.round(), rtol=0, atol=1e-5)
+    error = 4 * 0.1 / N**0.5
+    torch.testing.assert_close(rounded.rows.mean(0), t.rows[0], rtol=0, atol=error)
+    few = trains(x.expand(2, 1, 5), torch.ones(2, 1, 1), 0.1, 0.1 / 31)
+    assert torch.equal(few.on_grid(0.2, 0.0, Stream(3), 17).rows, rounded.rows[10:12])
+
+
 def test_groups_have_rates_of_their_own():
     x, d = draws(3, 2, 4), draws(3, 2, 5, name="d")
     both = trains(x, d, torch.tensor([0.1, 0.3]), 0.01)
@@ -264,6 +305,29 @@ def test_computed_counts_are_the_product(counts):
     module(x.expand(200, 1, 3), d.expand(200, 1, 2), 20e-4 / 0.8)
     expected = -20e-4 / 0.8 * torch.einsum("ngo,ngi->goi", d, x)
     torch.testing.assert_close(cells.w / 200, expected, rtol=0, atol=0.5e-4)
+
+
+def test_coarse_probabilities_of_computed_counts_stay_probabilities():
+    cells = SoftBounds((1, 1, 2), dw=1e-4, soft=False)
+    module = bound({"name": "sgd_counts", "counts": "implicit", "x_res": 0.6}, cells)
+    module(torch.tensor([[[1.0, 0.2]]]), torch.tensor([[[-1.0]]]), 31e-4)
+    assert cells.sent[0, 0].tolist() == [round(0.6 * 31), 0]
+
+
+@pytest.mark.parametrize("at_random", [False, True])
+def test_trains_of_coarse_drivers_fire_with_whole_steps(at_random):
+    cells = SoftBounds((1, 1, 2), dw=1e-4, soft=False)
+    rule = {"name": "sgd_pulsed", "res": 0.5, "rounds_at_random": at_random}
+    module, count = bound(rule, cells), 2000
+    x, d = torch.tensor([[[1.0, 0.2]]]), torch.tensor([[[-1.0]]])
+    module(x.expand(count, 1, 2), d.expand(count, 1, 1), 31e-4)
+    slots = 31 * count
+    error = 4 * slots**0.5 * 31**0.5  # the probability of a train is drawn once
+    expected = 0.2 * slots if at_random else 0.0
+    assert abs(cells.sent[0, 0, 0].item() - slots) < 1
+    assert abs(cells.sent[0, 0, 1].item() - expected) <= error * at_random
+    with pytest.raises(ConfigError, match="rounds_at_random=True came with res=0"):
+        plugin("updates", {"name": "sgd_pulsed", "rounds_at_random": True})
 
 
 def test_momentum_adds_the_gradients_before_to_those_of_a_step():

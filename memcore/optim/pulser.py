@@ -1,11 +1,13 @@
 """`Pulser`: pulse trains sent into some weights, and a record of how well they fitted."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from memcore.contracts.update import PulsedWeights
 from memcore.optim.cells import PulsedCells
-from memcore.optim.trains import trains
+from memcore.optim.trains import require_length, trains
 from memcore.random import Stream
 
 
@@ -19,6 +21,12 @@ class Pulser(nn.Module):
         length_management: whether a train is as short as it can be.
         update_management: whether inputs and errors share the probability of a pulse evenly.
         alpha: factor of the largest error in the management of updates.
+        fixed_length: whether trains have `longest` where nothing is managed, see `trains`.
+        res: step of the probabilities of all lines, at most 1; 0 for none.
+        rounds_at_random: whether they are rounded to it at random, so that the mean is kept.
+
+    Raises:
+        ConfigError: lengths follow the rate and something is managed.
     """
 
     vectors: Tensor  #: vectors that asked for pulses, each group of a matrix for itself
@@ -35,11 +43,25 @@ class Pulser(nn.Module):
         length_management: bool = True,
         update_management: bool = True,
         alpha: float = 1.0,
+        fixed_length: bool = True,
+        res: float = 0.0,
+        rounds_at_random: bool = False,
     ) -> None:
         super().__init__()
+        require_length(
+            fixed_length=fixed_length,
+            length_management=length_management,
+            update_management=update_management,
+        )
         self._weights, self._stream = (weights,), stream
         self.longest = longest
-        self._managed = (length_management, update_management, alpha)
+        self._managed: dict[str, Any] = {
+            "length_management": length_management,
+            "update_management": update_management,
+            "alpha": alpha,
+            "fixed_length": fixed_length,
+        }
+        self._res, self._rounds_at_random = res, rounds_at_random
         for name in ("vectors", "clipped", "slots"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
         self.register_buffer("wanted", torch.zeros((), dtype=torch.float64, device="cpu"))
@@ -53,17 +75,11 @@ class Pulser(nn.Module):
             lr: learning rate, or one for each group, [groups], and for each vector, [n, groups].
             first: number of the first vector, by which its draws are keyed.
         """
-        (weights,), (length, update, alpha) = self._weights, self._managed
-        sent = trains(
-            x,
-            d,
-            lr,
-            weights.granularity,
-            longest=self.longest,
-            length_management=length,
-            update_management=update,
-            alpha=alpha,
-        )
+        (weights,) = self._weights
+        sent = trains(x, d, lr, weights.granularity, longest=self.longest, **self._managed)
+        if self._res:
+            drawn = self._stream if self._rounds_at_random else None
+            sent = sent.on_grid(self._res, self._res, drawn, first)
         self.vectors.add_((sent.wanted > 0).sum())
         self.clipped.add_(sent.clipped.sum())
         self.wanted.add_(sent.wanted.sum())

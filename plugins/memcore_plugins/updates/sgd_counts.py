@@ -17,7 +17,7 @@ class CountedSgd(UpdateRule):
     With the train of `sgd_pulsed`, of N slots whose lines fire with probabilities p and q:
 
     - `implicit`: N p q pulses, rounded; probabilities may be rounded to steps before, `x_res`
-      and `d_res`.
+      and `d_res`, the largest of which is no more than 1.
     - `mean_count`: n m / N pulses, rounded, with n and m drawn from the binomial distributions of
       the pulses of both lines.
     - `exact`: what is left of `-lr d x / granularity` after whole pulses is kept digitally for the
@@ -111,8 +111,8 @@ class _Trainer(nn.Module):
             )
             cols = cols / length
         else:
-            rows = _on_grid(sent.rows, self._rule.x_res) * sent.length.unsqueeze(2)
-            cols = _on_grid(sent.cols, self._rule.d_res)
+            sent = sent.on_grid(self._rule.x_res, self._rule.d_res)
+            rows, cols = sent.rows * sent.length.unsqueeze(2), sent.cols
         return counted_products(rows.contiguous(), cols.contiguous())
 
     def _drawn(self, signed: Tensor, sent: Trains, name: str) -> Tensor:
@@ -124,7 +124,3 @@ class _Trainer(nn.Module):
         fires = draws < signed.abs().unsqueeze(1)
         slot = torch.arange(longest, device=signed.device).view(1, -1, 1, 1)
         return (fires & (slot < sent.length[:, None, :, None])).sum(1) * signed.sign()
-
-
-def _on_grid(value: Tensor, step: float) -> Tensor:
-    return (value / step).round() * step if step else value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from memcore import Context, PulsedWeights, UpdateRule, parameter
+from memcore import ConfigError, Context, PulsedWeights, UpdateRule, parameter
 from memcore.optim import Pulser
 
 
@@ -26,6 +26,29 @@ class PulsedSgd(UpdateRule):
     alpha: float = parameter(
         1.0, "1", "factor of the largest error in the management of updates", above=0
     )
+    fixed_length: bool = parameter(
+        True,
+        "1",
+        "whether all trains have the most slots where nothing is managed, else ceil(lr / "
+        "granularity), and lines fire with their values where the rate asks for more; aihwkit 1.2",
+    )
+    res: float = parameter(
+        0.0,
+        "1",
+        "step of the probabilities of pulses, which drivers of few levels have; 0 for none",
+        within=(0, 1),
+    )
+    rounds_at_random: bool = parameter(
+        False, "1", "whether probabilities are rounded to that step at random, their mean kept"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounds_at_random and not self.res:
+            raise ConfigError(
+                "rounds_at_random=True came with res=0, where nothing is rounded; expected a step "
+                "res above 0, or rounds_at_random=False"
+            )
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         (only,) = weights
@@ -36,6 +59,9 @@ class PulsedSgd(UpdateRule):
             length_management=self.length_management,
             update_management=self.update_management,
             alpha=self.alpha,
+            fixed_length=self.fixed_length,
+            res=self.res,
+            rounds_at_random=self.rounds_at_random,
         )
         return _Trainer(pulser)
 
