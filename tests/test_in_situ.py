@@ -3,6 +3,7 @@
 import copy
 import functools
 import io
+import math
 
 import pytest
 import torch
@@ -382,6 +383,44 @@ def test_pairs_of_soft_bounds_keep_their_weights_when_they_are_reset():
     cells.renew(0.75)
     cells.settle()
     torch.testing.assert_close(mem.effective_weight, before, rtol=0.02, atol=2 * cells.granularity)
+
+
+def almost_full(**settings):
+    """Pairs of which no cell but by noise is above 0.75 of its window, and their weights."""
+    mem = memristive(mapper="differential", **settings)
+    cells = memcore.optim.PulsedCells(mem.crossbar, pair="one_sided", headroom=2.0)
+    low, high = mem.crossbar.config.device.nominal_range()
+    share = torch.full_like(mem.crossbar.programmed, 0.7)
+    share[1] = 0.5
+    cells.state.copy_(cells._device.state_of(low + (high - low) * share))
+    cells.resume()
+    return mem, cells
+
+
+def test_pairs_are_read_with_noise_before_they_are_reset():
+    """A reading beyond 0.75 resets a pair at 0.7, and what was read is what is written."""
+    mem, cells = almost_full()
+    before = cells.state.clone()
+    cells.renew(0.75)
+    assert torch.equal(cells.state, before)
+    model, window = nn.Linear(60, 50), mem.crossbar.config.device.nominal_range()
+    std = 0.1 * (window[1] - window[0])
+    noise = [{"name": "read_noise", "relative": 0.0, "std": std}]
+    (mem, cells), (_, again) = (
+        almost_full(model=copy.deepcopy(model), nonidealities=noise) for _ in "ab"
+    )
+    reads = mem.crossbar.reads.clone()
+    for each in (cells, again):
+        each.renew(0.75)
+    assert torch.equal(cells.state, again.state)
+    pair = (mem.crossbar.programmed - window[0]) / (window[1] - window[0])
+    renewed = pair.amin(0) < 0.25
+    share = 1 - 0.5 * (1 + math.erf(0.05 / 0.1 / 2**0.5))  # higher cells that are read above 0.75
+    deviation = (share * (1 - share) / renewed.numel()) ** 0.5
+    assert float(renewed.float().mean()) == pytest.approx(share, abs=5 * deviation)
+    written = (pair[0] - pair[1])[renewed]
+    assert 0.05 < float(written.std()) < 0.2  # the noise of two readings, not 0.2 exactly
+    assert torch.equal(mem.crossbar.reads, reads)
 
 
 def test_one_sided_pairs_only_rise_until_they_are_reset():

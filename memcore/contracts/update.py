@@ -47,6 +47,8 @@ class PulsedWeights(Protocol):
     def renew(self, share: float) -> None:
         """Reset pairs of cells of which one is close to its end, and write what they stood for.
 
+        Cells are looked at once for it, with the age and the noise that a read finds.
+
         Args:
             share: of the window: a pair is renewed if its higher cell is above this share, and
                 its lower cell above what is left of the window.

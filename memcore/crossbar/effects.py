@@ -187,6 +187,23 @@ class Effects(nn.Module):
         noises = self.noises
         return reduce(add, [form.variance(conductance) for form in noises]) if noises else None
 
+    def seen(self, conductance: Tensor, number: int) -> Tensor:
+        """What one look at each cell finds, with the noise of a read of cells.
+
+        Args:
+            conductance: settled, [arrays, rows, cols] S.
+            number: of the read, which keys its noise.
+        """
+        reads = torch.tensor([number], device=conductance.device)
+        return self._read(conductance, reads)[0].expand_as(conductance)
+
+    def _read(self, conductance: Tensor, reads: Tensor) -> Tensor:
+        """Conductances of each read, [1 or reads, arrays, rows, cols] S."""
+        g = conductance.unsqueeze(0)
+        for form, key in self._reads():
+            g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        return g
+
     def currents(
         self,
         voltage: Tensor,
@@ -220,9 +237,7 @@ class Effects(nn.Module):
     def _chunk(
         self, voltage: Tensor, conductance: Tensor, effective: Tensor, reads: Tensor, group: int
     ) -> Tensor:
-        g = conductance.unsqueeze(0)
-        for form, key in self._reads():
-            g = form(g) if isinstance(form, _STEADY) else form(g, ReadStream(key, reads))
+        g = self._read(conductance, reads)
         if self.product is not None and self.is_linear:
             g = effective + (g - conductance) * sensitivity(effective, conductance)
         current: Tensor

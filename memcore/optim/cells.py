@@ -32,6 +32,8 @@ from memcore.random import Stream
 #: Pulses that are tried to reset a cell, in even ways through its window, and at most.
 _WAYS: Final = 8
 _LONGEST: Final = 100_000
+#: Number of the first look at cells that may be renewed, beyond those of all reads.
+_LOOKS: Final = 1 << 60
 
 
 class PulsedCells(nn.Module):
@@ -376,12 +378,15 @@ class PulsedCells(nn.Module):
 
     @for_training
     def renew(self, share: float) -> None:
-        """As `PulsedWeights.renew`; cells that are pulsed both ways need none."""
+        """As `PulsedWeights.renew`; cells that are pulsed both ways need none.
+
+        Cells are looked at as reads find them: aged, and with the noise of a read.
+        """
         if self.pair != "one_sided":
             return
         cells = self.crossbar.cells
         lowest, highest = self._nominal.nominal_range()
-        g = cells.effects.aged(cells.held, cells.clock)
+        g = self._seen()
         pair = (g.view(2, -1, *g.shape[1:]) - lowest) / (highest - lowest)
         sent = renewal(pair, share, *(course.to(pair) for course in self._courses))
         if sent is None:
@@ -395,6 +400,11 @@ class PulsedCells(nn.Module):
             self._spend_energy(count, cells.held)
             self._advance(count, None, asked)
             self._show_stuck()
+
+    def _seen(self) -> Tensor:
+        """What a look at each cell finds now, [arrays, rows, cols] S; no read has its noise."""
+        (effects,) = self.crossbar.cells.effects.each  # lanes of their own are refused
+        return effects.seen(self.crossbar.conductance, _LOOKS + int(self.calls))
 
     @cached_property
     def _courses(self) -> tuple[Tensor, Tensor]:

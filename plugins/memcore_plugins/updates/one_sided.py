@@ -17,9 +17,10 @@ class OneSided(UpdateRule):
     For devices whose RESET is abrupt, such as phase-change memory. Both cells of a pair drift
     towards their highest conductance. A pair of which the higher cell is above `full` of its
     window, and the lower one above the rest, is reset, and its difference is written again with as
-    many pulses as it should take. Burr et al., "Experimental demonstration and tolerancing of a
-    large-scale neural network (165 000 synapses) using phase-change memory as the synaptic weight
-    element", IEEE Trans. Electron Devices 62:3498 (2015), doi 10.1109/TED.2015.2439635.
+    many pulses as it should take. Cells are read for it, with their age and the noise of reads.
+    Burr et al., "Experimental demonstration and tolerancing of a large-scale neural network
+    (165 000 synapses) using phase-change memory as the synaptic weight element", IEEE Trans.
+    Electron Devices 62:3498 (2015), doi 10.1109/TED.2015.2439635.
     """
 
     pair: ClassVar[Pair | None] = "one_sided"
