@@ -609,6 +609,36 @@ def test_pulses_reach_the_lines_that_weights_were_moved_to(mapper):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_weights_that_are_tied_are_named_for_their_cells_drift_apart():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4))
+    model[1].weight = model[0].weight
+    mem = memristive(model)
+    with pytest.warns(memcore.StaleCellsWarning, match=r"0\.weight and 1\.weight are one param"):
+        optimizer = InSitu(mem, lr=0.2)
+    train(mem, optimizer, 5)
+    assert not torch.equal(mem[0].effective_weight, mem[1].effective_weight)
+    torch.testing.assert_close(mem[1].effective_weight, mem[1].weight.detach())
+
+
+def test_a_weight_that_an_embedding_looks_up_too_is_named():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.last = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+            self.last.weight = self.table.weight
+
+        def forward(self, x):
+            return self.last(self.table(x))
+
+    with pytest.warns(memcore.StaleCellsWarning, match=r"table\.weight and last\.weight"):
+        InSitu(memristive(Tied()), lr=0.1)
+
+
+def test_one_layer_in_two_places_is_tied_and_trains_without_a_word():
+    layer = nn.Linear(6, 6)
+    InSitu(memristive(nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(6, 4))), lr=0.1)
+
+
 def test_groups_that_share_arrays_are_not_trained_in_place():
     mem = memristive(nn.Conv2d(4, 4, 2, groups=2), groups="packed")
     with pytest.raises(ConfigError, match=r"2 groups of the layer.*expected.*groups='apart'"):

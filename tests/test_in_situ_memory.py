@@ -154,7 +154,8 @@ def test_tied_parameters_and_parts_of_one_follow_their_own_cells():
             return self.attention(*[self.other(self.one(x))] * 3)[0]
 
     mem = memcore.convert(Tied(), CrossbarConfig(device=EVEN, mapper="offset"))
-    optimizer = InSitu(mem, lr=0.1)
+    with pytest.warns(memcore.StaleCellsWarning, match=r"one\.weight and other\.weight are one"):
+        optimizer = InSitu(mem, lr=0.1)
     for _ in range(2):
         mem(X[:, :8]).square().sum().backward()
         optimizer.step()

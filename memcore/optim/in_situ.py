@@ -18,6 +18,7 @@ from memcore.ops.surrogate import for_training
 from memcore.optim.following import follow
 from memcore.optim.pulser import Pulser
 from memcore.optim.report import MatrixTraining, TrainingReport
+from memcore.optim.tied import warn_of_tied
 from memcore.optim.trainer import Trainer
 from memcore.registry.specs import PluginSpec, plugin
 
@@ -55,6 +56,7 @@ class InSitu(torch.optim.Optimizer):
 
     Warns:
         NoEffectWarning: the configuration rehearses something, which nothing does here.
+        StaleCellsWarning: layers have a weight in common, whose cells pulses move apart.
         SaturationWarning: after many vectors, trains are clipped or send hardly any pulse.
 
     Examples:
@@ -110,6 +112,7 @@ class InSitu(torch.optim.Optimizer):
             self._trainers.append(trainer)
         self._steps, self._has_warned = 0, False
         on_cells = list(_on_cells(self._places))
+        warn_of_tied(model, on_cells)
         super().__init__(on_cells, {"lr": lr})
         held = {id(parameter) for parameter in on_cells}
         others = [p for p in model.parameters() if id(p) not in held and p.requires_grad]
