@@ -1,6 +1,7 @@
 """Training in place: pulses on the cells of a converted network."""
 
 import copy
+import dataclasses
 import functools
 import io
 import math
@@ -489,6 +490,23 @@ def test_a_report_names_what_the_rule_did():
     lines = str(report).splitlines()
     assert lines[0] == "Agad, lr 0.1, 2 steps"
     assert "rate of the fast array" in lines[1]
+
+
+def test_additions_of_a_digital_memory_are_reported_and_priced():
+    """Two for each weight and vector: one to its memory, one at the transfer."""
+    mem = memristive()
+    optimizer = InSitu(mem, rule="mixed_precision", lr=0.2)
+    train(mem, optimizer, 3)
+    report, vectors = optimizer.report(), 3 * len(X)
+    (matrix,) = report.matrices
+    assert report.additions == 2 * vectors * 6 * 4
+    assert "additions" in str(report)
+    model, array = memcore.costs["components"](), mem.crossbar.array()
+    cost = model.estimate(matrix.activity, array)
+    without = model.estimate(dataclasses.replace(matrix.activity, shift_adds=0), array)
+    each = memcore.components["isaac_shift_add"].need("energy_of_use")
+    assert cost.energy - without.energy == pytest.approx(report.additions * each)
+    assert without.energy == pytest.approx(report.energy)
 
 
 def test_a_copy_and_a_released_network_have_gradients_again():

@@ -265,6 +265,76 @@ def test_mixed_precision_transfers_when_it_is_due():
     assert cells.sent.any()
 
 
+def test_mixed_precision_transfers_rows_in_turn():
+    """Two of three outputs a transfer, in the order 0 1, 2 0, 1 2; a plain loop in float64."""
+    cells = SoftBounds((1, 3, 2), dw=1e-3, soft=False)
+    module = bound({"name": "mixed_precision", "n_rows": 2, "every": 2}, cells)
+    chi, w = torch.zeros(3, 2).double(), torch.zeros(3, 2).double()
+    for k in range(12):
+        x, d = draws(1, 1, 2, name=f"x{k}"), draws(1, 1, 3, name=f"d{k}")
+        module(x, d, 0.01)
+        chi -= 0.01 * torch.outer(d[0, 0], x[0, 0]).double()
+        if k % 2:
+            rows = [(k // 2 * 2 + j) % 3 for j in range(2)]
+            steps = (chi[rows] / 1e-3).trunc()
+            chi[rows] -= steps * 1e-3
+            w[rows] += steps * 1e-3
+        torch.testing.assert_close(module.chi[0].double(), chi, rtol=0, atol=1e-6)
+        torch.testing.assert_close(cells.w[0].double(), w, rtol=0, atol=1e-6)
+    together = bound({"name": "mixed_precision", "n_rows": 2, "every": 2}, SoftBounds((1, 3, 2)))
+    together(torch.ones(64, 1, 2), torch.ones(64, 1, 3), 0.1)
+    assert (together.chi.abs() < 0.01).all()  # all rows had their turn
+
+
+def test_mixed_precision_scales_the_pulses_of_a_transfer_on_average():
+    cells = SoftBounds((1, 60, 50), dw=1e-4, soft=False)
+    module = bound({"name": "mixed_precision", "transfer_lr": 0.3}, cells)
+    module(torch.ones(1, 1, 50), -torch.ones(1, 1, 60), 5.5e-4)
+    torch.testing.assert_close(module.chi, torch.full_like(module.chi, 0.5e-4), rtol=0, atol=1e-7)
+    assert set(cells.sent.unique().tolist()) == {1.0, 2.0}
+    assert float(cells.sent.mean()) == pytest.approx(5 * 0.3, abs=4 * 0.5 / 3000**0.5)
+
+
+def test_mixed_precision_rounds_inputs_and_errors_at_random_to_few_levels():
+    """With one value of x the memory shows the levels of d, of 7 and of 3 for 6 and for 2."""
+    n, outputs = 4000, torch.tensor([[[1.0, -0.5, 0.3, 0.0]]])
+    for count, levels in ((7, 3), (6, 3), (2, 1)):
+        module = bound({"name": "mixed_precision", "n_d": count}, SoftBounds((1, 4, 1), dw=1e9))
+        seen = []
+        for k in range(4):
+            before = module.chi.clone()
+            module(torch.ones(1, 1, 1), 2.0 * outputs, 0.5)
+            seen.append(levels * (before - module.chi)[0, :, 0])
+            torch.testing.assert_close(seen[k], seen[k].round(), rtol=0, atol=1e-5)
+        assert all(each[0] == pytest.approx(levels, abs=1e-5) for each in seen)
+        module(torch.ones(n, 1, 1), 2.0 * outputs.expand(n, 1, 4), 1 / (2 * n))
+        mean = module.chi[0, :, 0] + sum(seen) / levels
+        torch.testing.assert_close(-mean, outputs[0, 0], rtol=0, atol=4 * 0.5 / levels / n**0.5)
+    wide = bound({"name": "mixed_precision", "n_x": 3}, SoftBounds((1, 1, 4), dw=1e9))
+    wide(outputs, torch.ones(1, 1, 1), 1.0)
+    assert set(wide.chi.abs().unique().tolist()) <= {0.0, 1.0}
+    with pytest.raises(ConfigError, match="n_x=1, whose only level is 0"):
+        plugin("updates", {"name": "mixed_precision", "n_x": 1})
+
+
+def test_what_mixed_precision_rounds_does_not_depend_on_the_batch():
+    x, d = draws(8, 1, 4), draws(8, 1, 5, name="d")
+    rule = {"name": "mixed_precision", "n_x": 5, "n_d": 5}
+    one, many = (bound(rule, SoftBounds((1, 5, 4), dw=1e9)) for _ in range(2))
+    many(x, d, 0.1)
+    for k in range(8):
+        one(x[k : k + 1], d[k : k + 1], 0.1)
+    torch.testing.assert_close(one.chi, many.chi, rtol=0, atol=1e-6)
+
+
+def test_mixed_precision_reports_its_additions():
+    """One of each weight for a vector, and one of each weight that is transferred."""
+    for spec, transferred in (({}, 6 * 5), ({"every": 4}, 5), ({"every": 2, "n_rows": 2}, 3 * 2)):
+        module = bound({"name": "mixed_precision", **spec}, SoftBounds((2, 5, 4)))
+        module(torch.zeros(6, 2, 4), torch.zeros(6, 2, 5), 0.1)
+        assert module.figures()["additions"] == 6 * 2 * 5 * 4 + transferred * 2 * 4
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_batch_draws_what_its_vectors_draw_one_by_one(rule):
     """On even steps, without noise and far from bounds, order makes no difference.

@@ -24,7 +24,8 @@ class Activity:
         dac_conversions: results of DACs by their bits; 0 bits where the DAC does not say.
         adc_conversions: results of ADCs by lane and bits.
         shift_adds: digital additions of the results of phases, groups of word lines, tiles, lanes
-            and, with an ADC for each column, of parts.
+            and, with an ADC for each column, of parts; of a training in place those to the digital
+            memories of its rule.
         bits_in: bits moved into DACs.
         bits_out: bits moved out of ADCs.
         pulses: programming pulses of all cells.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from memcore._text import aligned, scaled
+from memcore.contracts.cost import Activity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,8 @@ class MatrixTraining:
             a voltage and a duration.
         time: s that the pulses took, those of a slot at the same time.
         figures: numbers of the rule by name: `wanted` pulses of the largest product of a vector,
-            `slots` of its train, the share of vectors that were `clipped`, rates, transfers.
+            `slots` of its train, the share of vectors that were `clipped`, rates, transfers; the
+            `additions` of its digital memory so far.
     """
 
     name: str
@@ -29,6 +31,21 @@ class MatrixTraining:
     energy: float
     time: float
     figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def additions(self) -> int:
+        """Digital additions of the rule to its memory, those of a rule that says so."""
+        return int(self.figures.get("additions", 0))
+
+    @property
+    def activity(self) -> Activity:
+        """Pulses and additions, which `CostModel.estimate` prices; reads are counted elsewhere."""
+        return Activity(
+            pulses=self.pulses,
+            shift_adds=self.additions,
+            programming_energy=self.energy,
+            programming_time=self.time,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +68,11 @@ class TrainingReport:
     def pulses(self) -> int:
         """All pulses."""
         return sum(each.pulses for each in self.matrices)
+
+    @property
+    def additions(self) -> int:
+        """All digital additions of the rule to its memories."""
+        return sum(each.additions for each in self.matrices)
 
     @property
     def energy(self) -> float:
