@@ -9,6 +9,8 @@ from typing import Final
 from memcore.errors import MissingPackageError
 
 _LONGEST: Final = 80  #: characters of a value that a message shows
+#: What other simulators call what has another name here, whose nearest word is something else.
+_ELSEWHERE: Final = {"noise_management": "dac_per"}
 
 
 def nearest(word: object, words: Iterable[str], most: int = 1) -> list[str]:
@@ -28,6 +30,9 @@ def did_you_mean(word: object, words: Iterable[str]) -> str:
 def hint(word: object, words: Iterable[str]) -> str:
     """What to append to an error about an unknown word: the nearest one, or all there are."""
     every = list(words)
+    own = _ELSEWHERE.get(word) if isinstance(word, str) else None
+    if own in every:
+        return f", which is called {own!r} here"
     return did_you_mean(word, every) or f"; there are {', '.join(every) or 'none'}"
 
 

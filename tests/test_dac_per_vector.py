@@ -115,6 +115,12 @@ def test_what_does_not_go_with_it_is_refused(settings, message):
         chip(**settings)
 
 
+def test_who_looks_for_its_name_elsewhere_finds_it():
+    for make in (CrossbarConfig, lambda **given: CrossbarConfig.from_mapping(given)):
+        with pytest.raises(memcore.MemcoreError, match="'noise_management', which is called 'dac_"):
+            make(device="ideal", noise_management="abs_max")
+
+
 @pytest.mark.parametrize("read", READS)
 def test_gradients_change_no_bit_of_the_outputs(read):
     mem = chip(tile=(8, 8), **READS[read]).eval()
