@@ -9,6 +9,7 @@ from torch import nn
 
 import memcore
 from memcore import CrossbarConfig, Stream
+from memcore.crossbar.readers import electrical
 
 #: Vectors that the ranges are taken from, and vectors up to a thousand times as large.
 X = Stream(5).child("x").normal((32, 20)).double()
@@ -122,6 +123,15 @@ def test_compiled_reads_and_other_batches_are_those_of_an_eager_read(settings):
         parts = torch.cat([others[1](some) for some in LARGE.split(5)])
     torch.testing.assert_close(parts, wanted, rtol=1e-9, atol=1e-9)
     assert counts.total.vectors > len(LARGE)
+
+
+def test_blocks_of_inputs_make_no_difference(monkeypatch):
+    mem = chip(**NOISY)
+    other = copy.deepcopy(mem)
+    with torch.no_grad():
+        wanted = mem(LARGE)
+        monkeypatch.setattr(electrical, "_CURRENTS", 5 * 12 * 3)  # of 5 vectors
+        torch.testing.assert_close(other(LARGE), wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_noise_of_repetitions_is_their_own():

@@ -335,6 +335,15 @@ def test_mixed_precision_reports_its_additions():
         assert module.figures()["additions"] == 6 * 2 * 5 * 4 + transferred * 2 * 4
 
 
+def test_counts_with_a_carry_add_as_mixed_precision_does_that_transfers_at_each_vector():
+    figures = []
+    for rule in ("sgd_counts", "mixed_precision"):
+        module = bound(rule, SoftBounds((2, 5, 4)))
+        module(torch.zeros(6, 2, 4), torch.zeros(6, 2, 5), 0.1)
+        figures.append(module.figures()["additions"])
+    assert figures == [2 * 6 * 2 * 5 * 4] * 2
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_batch_draws_what_its_vectors_draw_one_by_one(rule):
     """On even steps, without noise and far from bounds, order makes no difference.

@@ -124,3 +124,9 @@ class _Trainer(nn.Module):
         fires = draws < signed.abs().unsqueeze(1)
         slot = torch.arange(longest, device=signed.device).view(1, -1, 1, 1)
         return (fires & (slot < sent.length[:, None, :, None])).sum(1) * signed.sign()
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for a report: additions so far to what is kept of each weight, and of pulses."""
+        if self._rule.counts != "exact":
+            return {}
+        return {"additions": 2 * int(self.vectors) * self.carry.numel()}
