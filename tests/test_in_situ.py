@@ -145,6 +145,15 @@ def test_opposite_pulses_pull_an_asymmetric_cell_and_net_hides_it():
     torch.testing.assert_close(after, before)
 
 
+@MAPPERS
+def test_trains_that_never_coincide_or_cancel_move_no_net_pulse(mapper):
+    mem = memristive(mapper=mapper)
+    optimizer, before = InSitu(mem, rule="sgd_pulsed", lr=1e-6, order="net"), mem.weight.clone()
+    train(mem, optimizer, 3)
+    assert torch.equal(mem.weight, before)
+    assert optimizer.report().pulses == 0
+
+
 def test_a_group_is_as_far_from_the_order_of_its_vectors_as_exchanges_of_pulses_take_it():
     """Exchanging an up with a down moves a cell of soft bounds by 2 dw^2 / b."""
     _, grouped = applied(8, 8, "grouped")

@@ -264,7 +264,8 @@ class PulsedCells(nn.Module):
                     first_step=asked.call,
                     first_cell=at,
                 )
-        self._count(Sums(*map(sum, zip(*found, strict=True))))
+        if found:
+            self._count(Sums(*map(sum, zip(*found, strict=True))))
 
     def _push_at_once(self, up: Tensor, down: Tensor, asked: PulseCall) -> None:
         """The same on all cells, which may lie anywhere or be one-sided."""
