@@ -91,7 +91,7 @@ class PluginShadowWarning(MemcoreWarning):
 
 
 class CalibrationWarning(MemcoreWarning):
-    """A converter took its range from the first batch it saw."""
+    """A converter took its range from the first batch, or pulses led to no symmetry points."""
 
 
 class NoEffectWarning(MemcoreWarning):

@@ -11,6 +11,7 @@ from memcore import ConfigError, PulsedWeights, Stream, UpdateRule, parameter
 from memcore.optim import Pulser
 from memcore_plugins._tensor import as_tensor
 from memcore_plugins.updates._lines import Lines
+from memcore_plugins.updates._symmetry import SymmetryPoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,20 @@ class TransferRule(UpdateRule):
         "how the fast array is read: through the converters and with the noise of the layer, or "
         "as what its cells stand for",
     )
+    subtract_symmetry_point: bool = parameter(
+        False,
+        "1",
+        "whether pairs of opposite pulses lead the cells of the fast array to their symmetry "
+        "points before its first update, and what is read there is subtracted from all reads; off "
+        "in aihwkit 1.2, where devices have it and know their points",
+    )
+    symmetry_pairs: int = parameter(
+        50_000,
+        "1",
+        "most pairs of pulses to the symmetry points, where pairs go on moving cells; a round "
+        "number",
+        at_least=64,
+    )
     transfer_lr: float = parameter(
         1.0, "1", "rate of the transfers, relative to the learning rate", above=0
     )
@@ -51,6 +66,12 @@ class TransferRule(UpdateRule):
                 f"lines='rows' came with transfer_read={self.transfer_read!r}; expected "
                 "transfer_read='exact', since reads backwards have no converters and no noise, or "
                 "lines='columns'"
+            )
+        if self.subtract_symmetry_point and any(self.shares[:-1]):
+            raise ConfigError(
+                f"subtract_symmetry_point=True came for {type(self).__name__}, whose network reads "
+                "the faster arrays too, from which nothing is subtracted; expected False, or a "
+                "rule with an array that the network never reads, such as tiki_taka2"
             )
 
 
@@ -77,6 +98,8 @@ class Transfer(nn.Module):
         self.lines = Lines(self.slow.shape, rule.lines == "rows", rule.transfer_read == "exact")
         self._at_once = min(rule.at_once, self.lines.count)
         self.pulser = Pulser(self.fast, stream.child("fast"), longest=rule.longest)
+        finds = rule.subtract_symmetry_point
+        self.points = SymmetryPoints(self.fast, self.lines, rule.symmetry_pairs) if finds else None
         for name in ("vectors", "transfers", "sent"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64, device="cpu"))
         for name in ("rate", "slow_rate"):
@@ -94,6 +117,8 @@ class Transfer(nn.Module):
 
     def forward(self, x: Tensor, d: Tensor, lr: float) -> None:
         """Pulse the fast array for some vectors, then transfer the lines that are due."""
+        if self.points is not None:
+            self.points.require(x, d)
         self.update(x, d, lr, int(self.vectors))
         self.advance(len(x), lr)
 
@@ -104,9 +129,14 @@ class Transfer(nn.Module):
         while due > 0:
             begin = int(self.transfers) % self.lines.count
             lines = slice(begin, min(begin + due, self.lines.count))
-            self.transfer(lines, self.lines.read(self.fast, lines, self.vectors.device), lr)
+            self.transfer(lines, self._shown(lines), lr)
             due -= lines.stop - begin
             self.transfers.add_(lines.stop - begin)
+
+    def _shown(self, lines: slice) -> Tensor:
+        """What lines of the fast array show, less their symmetry points where these are known."""
+        v = self.lines.read(self.fast, lines, self.vectors.device)
+        return v if self.points is None else v - self.points.shown[self.lines.at(lines)]
 
     def due_after(self, count: int) -> int:
         """How many transfers are due after some more vectors, which are counted."""
@@ -163,4 +193,4 @@ class Transfer(nn.Module):
         }
         if int(self.sent):
             figures["pulses a transfer"] = int(self.sent) / max(1, transfers)
-        return figures
+        return figures if self.points is None else {**figures, **self.points.figures()}

@@ -18,9 +18,12 @@ class TikiTaka(TransferRule):
     A cell whose steps up and down differ is pulled towards the point where they are equal. In the
     fast array this pull only forgets, if that point is its zero: the reference of a cell must be
     its symmetry point. Gokmen and Haensch, "Algorithm for training neural networks on resistive
-    device arrays", Front. Neurosci. 14:103 (2020), doi 10.3389/fnins.2020.00103. Between two
-    transfers, aihwkit 1.2 counts mini-batches, `counting="batches"`; here vectors are counted by
-    default, so that the size of a batch changes no rate.
+    device arrays", Front. Neurosci. 14:103 (2020), doi 10.3389/fnins.2020.00103. Where it is
+    not, `subtract_symmetry_point` finds it by pulses and subtracts it: Kim et al., "Zero-shifting
+    technique for deep neural network training on resistive cross-point arrays" (2019),
+    arXiv:1907.10228. Between two transfers, aihwkit 1.2 counts mini-batches,
+    `counting="batches"`; here vectors are counted by default, so that the size of a batch changes
+    no rate.
     """
 
     counting: Literal["vectors", "batches"] = parameter(

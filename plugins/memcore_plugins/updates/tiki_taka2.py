@@ -17,7 +17,10 @@ class TikiTaka2(BufferedRule):
     and H -> m H where a pulse was sent; without `forget`, H -> H - (1 - m) n. The granularity is
     that of the slow array. The buffer filters the noise of reads and pulses. Gokmen, "Enabling
     training of neural networks on noisy hardware", Front. Artif. Intell. 4:699148 (2021), doi
-    10.3389/frai.2021.699148. The zero of the fast array must be its symmetry point.
+    10.3389/frai.2021.699148. The zero of the fast array must be its symmetry point, or
+    `subtract_symmetry_point` finds it by pulses and subtracts it: Kim et al., "Zero-shifting
+    technique for deep neural network training on resistive cross-point arrays" (2019),
+    arXiv:1907.10228.
     """
 
     thres_scale: float = parameter(
