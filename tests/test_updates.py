@@ -580,6 +580,11 @@ def rms(rule, steps, shifts=(0.0,)):
         ({"name": "mixed_precision"}, 4000, [0.049]),
         ({"name": "tiki_taka"}, 12_000, [0.024, 0.033, 0.170]),
         (
+            {"name": "tiki_taka", "subtract_symmetry_point": True},
+            12_000,
+            [0.024, 0.024, 0.024],  # of symmetry points that are not off
+        ),
+        (
             {"name": "tiki_taka2", "transfer_lr": 1 / LR, "momentum": 0.0},
             12_000,
             [0.045, 0.052, 0.276],
