@@ -646,12 +646,12 @@ class Crossbar(nn.Module):
         return str(self.tiling)
 
 
-@for_training
 def _prepare_loaded(crossbar: Crossbar, state: State, prefix: str, *rest: Any) -> None:
     del rest
     crossbar.prepare(state, prefix)
 
 
+@for_training
 def _refresh_loaded(crossbar: Crossbar, keys: Any) -> None:
     del keys
     crossbar.input.follow(crossbar.cells.random.child("dac"))
