@@ -3,13 +3,15 @@
 `hinted` is applied where public names are handed out, at the faces of the packages and in the
 registries, so that no function has to think of it. Only a call that fails costs anything. Of a call
 that fits and fails inside with an error of Python or torch, an argument of another type than the
-signature says is named, and the error is its cause.
+signature says is named, and the error is its cause. An error that comes out of somebody else's
+code, a function that was handed in say, stays as it was raised.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import wraps
-from types import FunctionType
+from types import FunctionType, TracebackType
 from typing import Any, Final, TypeVar
 
 from memcore._text import hint, shown
@@ -20,6 +22,19 @@ T = TypeVar("T")
 _HINTED: Final = "names_what_does_not_fit"  #: marks what does so already
 #: What Python and torch raise where a value cannot be worked with.
 _RAW: Final = (TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError, LookupError)
+#: Packages beside those of Python whose errors may come from an argument that memcore passed on.
+_KNOWN: Final = frozenset(
+    (
+        "memcore",
+        "memcore_plugins",
+        "torch",
+        "numpy",
+        "scipy",
+        "pydantic",
+        "safetensors",
+        "matplotlib",
+    )
+)
 
 
 def hinted(value: T, module: str = "") -> T:
@@ -79,7 +94,8 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
             misfit = _misfit(function, args, kwargs) if isinstance(error, TypeError) else ""
             if misfit:
                 raise ArgumentTypeError(misfit) from None
-            wrong = "" if isinstance(error, MemcoreError) else _mistyped(function, args, kwargs)
+            known = isinstance(error, MemcoreError) or _is_foreign(error.__traceback__)
+            wrong = "" if known else _mistyped(function, args, kwargs)
             if wrong:
                 raise ArgumentTypeError(wrong) from error
             raise
@@ -88,10 +104,23 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _is_foreign(traceback: TracebackType | None) -> bool:
+    """Whether an error went through code that neither memcore nor its packages brought."""
+    while traceback is not None:
+        package = str(traceback.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        if package not in _KNOWN and package not in sys.stdlib_module_names:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
 def _mistyped(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     from memcore._mistyped import mistyped  # with torch, which only a mistake pays for
 
-    wrong = mistyped(function, args, kwargs)
+    try:
+        wrong = mistyped(function, args, kwargs)
+    except Exception:  # annotations or values that cannot be asked; the error at hand says more
+        return ""
     return f"{_name(function, args)}: {wrong}" if wrong else ""
 
 

@@ -211,6 +211,24 @@ def test_an_error_in_a_call_with_the_right_types_stays_as_it_is():
         memcore.convert(nn.Sequential(LINEAR), CONFIG, filter_fn=broken)
 
 
+def test_an_error_of_a_function_of_ones_own_stays_where_another_argument_is_of_another_type():
+    def broken(module, name):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$") as caught:
+        memcore.convert(nn.Sequential(LINEAR), CONFIG, filter_fn=broken, fold_batch_norm=np.False_)
+    assert not isinstance(caught.value, memcore.MemcoreError)
+
+
+def test_an_error_stays_where_a_type_cannot_be_asked_about(monkeypatch):
+    def cannot(*args):
+        raise TypeError("typed dictionaries have no instances")
+
+    monkeypatch.setattr(_mistyped, "mistyped", cannot)
+    with pytest.raises(AttributeError, match="named_modules"):
+        compression.prunable(3)
+
+
 @pytest.mark.parametrize(
     ("value", "annotation", "fits"),
     [
