@@ -235,6 +235,17 @@ def test_evaluation_reads_the_programmed_cells_and_warns_once_if_parameters_have
     assert not torch.allclose(mem(X), before)  # and no warning
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_became_infinite_or_nan_are_others_than_the_cells_hold(value):
+    mem = memristive()
+    with torch.no_grad():
+        mem[0].weight[0, 0] = value
+    with pytest.raises(ConfigError, match="infinite or NaN"):
+        mem(X)
+    with pytest.warns(StaleCellsWarning, match="parameters of the network have moved"):
+        mem.eval()(X)
+
+
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_weights_that_are_computed_at_each_pass_are_seen_to_move(mode):
     mem = memristive(nn.utils.parametrizations.weight_norm(nn.Linear(9, 4))).eval()

@@ -36,7 +36,9 @@ class Fingerprint(NamedTuple):
         return math.isfinite(self.size)
 
     def differs(self, other: "Fingerprint") -> bool:
-        """Whether the two are of different matrices."""
+        """Whether the two are of different matrices; one with NaN is like no other."""
+        if not (self.is_finite and other.is_finite):
+            return self[:2] != other[:2]
         eps = max(self.eps, other.eps) if self.eps != other.eps else 1e-13
         slack = eps * max(self.size, other.size)
         return abs(self.total - other.total) > slack or abs(self.size - other.size) > slack
