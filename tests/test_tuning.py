@@ -87,6 +87,17 @@ def test_ideal_arrays_keep_a_factor_of_one_and_a_state_keeps_the_factors(tmp_pat
     assert factors(mem) is None
 
 
+def test_an_output_without_weights_has_a_factor_of_zero_which_a_state_keeps():
+    digital = layer()
+    with torch.no_grad():
+        digital.weight[3] = 0
+    mem, other = (chip(digital, **LOSSES["spread"]) for _ in range(2))
+    memcore.tune(mem, X)
+    assert factors(mem)[3] == 0
+    other.load_state_dict(mem.state_dict())
+    assert torch.equal(other(X), mem(X))
+
+
 def test_all_layers_of_a_network_are_tuned_in_one_pass_without_using_read_numbers():
     conv = nn.Conv2d(2, 4, 3, groups=2)
     model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))

@@ -55,8 +55,10 @@ def _require_cells(cells: nn.Module, state: State, prefix: str) -> None:
         require_values(f"{prefix}{name}", state.get(f"{prefix}{name}"), 0, most, siemens)
     for name in ("writes", "rehearsals"):
         require_count(f"{prefix}{name}", state.get(f"{prefix}{name}"))
-    for name in ("gain", "correction"):
-        _require_factors(f"{prefix}{name}", state.get(f"{prefix}{name}"))
+    _require_factors(f"{prefix}gain", state.get(f"{prefix}gain"))
+    ends = -_check.LARGEST, _check.LARGEST  # 0 is what tuning finds for an output without weights
+    name = f"{prefix}correction"
+    require_values(name, state.get(name), *ends, "finite factors")
     for name in ("row_order", "col_order"):
         _require_order(f"{prefix}{name}", state.get(f"{prefix}{name}"))
 
