@@ -9,7 +9,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import memcore
-from memcore import CrossbarConfig, Mapped, Mapper, Part, Stream, native
+from memcore import Converter, CrossbarConfig, Mapped, Mapper, Part, Stream, UniformLevels, native
 from memcore.crossbar import imagined
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.imagined import Imagination, Imagined
@@ -57,6 +57,37 @@ def rehearsed(layer, x, way, seed=0):
     with torch.no_grad():
         mem.weight.mul_(0.9)
     return mem, mem(x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPrecision(Converter):
+    """Levels whose step is a tensor of a precision of its own."""
+
+    dtype: torch.dtype
+
+    @property
+    def resolution(self):
+        return 8
+
+    def observe(self, values):
+        peak = values.abs().max() if values.numel() else None
+        return None if peak is None else torch.stack([-peak, peak])
+
+    def bind(self, full_scale, ctx):
+        return UniformLevels(full_scale.abs().max().to(self.dtype) / 127, -127, 127)
+
+
+@pytest.mark.parametrize("where", ["dac", "adc"])
+def test_a_converter_that_calculates_in_double_precision_gives_the_same_levels(where):
+    layer, size = LAYERS["linear"]
+    single, double = (
+        rehearsed(layer, draws(*size), {"dac": BITS, "adc": BITS, where: InPrecision(dtype=dtype)})
+        for dtype in (torch.float32, torch.float64)
+    )
+    torch.testing.assert_close(double[1], single[1])
+    for mem, _ in (single, double):
+        memcore.program(mem.eval())
+    torch.testing.assert_close(double[0](draws(*size)), single[0](draws(*size)))
 
 
 def source_of(layer):

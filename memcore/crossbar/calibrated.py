@@ -332,6 +332,8 @@ class Calibrated(nn.Module):
         if self.lines is None:
             _require_quiet(form, converter)
         for module in form.modules():  # derived from the range, so no part of the state
+            if isinstance(module, UniformLevels):
+                module.step = module.step.to(self.range.dtype)
             for name, value in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, value, persistent=False)
         return form
