@@ -11,8 +11,8 @@ class Surroundings:
     """Converters and groups of word lines, found out again where they have changed only."""
 
     def __init__(self) -> None:
-        self._forms: tuple[Any, ...] = ()
-        self._around: Periphery | None = None
+        #: What was there when they were found out, and what they are.
+        self._found: tuple[tuple[Any, Any, Any], Periphery | None] | None = None
 
     def of(self, crossbar: Crossbar) -> Periphery | None:
         """What is around arrays now.
@@ -21,15 +21,14 @@ class Surroundings:
         without noise.
         """
         # A converter with another range has another form.
-        forms = crossbar.input.form, crossbar.output.form, crossbar.plan
-        if len(self._forms) != 3 or any(
-            a is not b for a, b in zip(forms, self._forms, strict=True)
-        ):
-            self._forms, self._around = forms, _around(crossbar)
-        return self._around
+        now = crossbar.input.form, crossbar.output.form, crossbar.plan
+        found = self._found
+        if found is None or any(a is not b for a, b in zip(now, found[0], strict=True)):
+            self._found = found = now, _around(crossbar)
+        return found[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_forms": (), "_around": None}
+        return {"_found": None}
 
 
 def _around(crossbar: Crossbar) -> Periphery | None:
