@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from bench_counting import resnet18
 from bench_timing import interleaved, thread_counts
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="of nn.Linear")
     parser.add_argument("--batch", type=int, default=64, help="of nn.Linear")
     parser.add_argument("--channels", type=int, default=64, help="of the residual block")
+    parser.add_argument("--network", action="store_true", help="ResNet-18 too, of 32 images")
     parser.add_argument(
         "--busy", action="store_true", help="processor time of one thread, on a machine in use"
     )
@@ -65,6 +67,8 @@ def main() -> None:
         report(f"Linear inside a network, {threads} threads", linear, inside, clock)
         images = torch.randn(32, arguments.channels, 32, 32)
         report(f"residual block, {threads} threads", Block(arguments.channels), images, clock)
+        if arguments.network:
+            report(f"ResNet-18, {threads} threads", resnet18(), torch.rand(32, 3, 32, 32), clock)
 
 
 def report(title: str, plain: nn.Module, x: Tensor, clock: Callable[[], float]) -> None:

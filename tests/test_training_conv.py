@@ -1,13 +1,14 @@
 """Convolutions in training: gradients of a convolution, without the windows that were read."""
 
 import copy
+import io
 
 import pytest
 import torch
 from torch import nn
 
 import memcore
-from memcore import CrossbarConfig, Stream
+from memcore import CrossbarConfig, Stream, native
 from memcore.nn.conv import Conv
 
 BITS = {"name": "uniform", "bits": 8}
@@ -81,3 +82,17 @@ def test_what_a_step_keeps_for_its_gradients_is_images_and_no_windows():
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         mem(x.requires_grad_())
     assert sum(kept) < 4 * x.nbytes  # of the windows there are 9 times as many values
+
+
+@pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
+def test_cells_that_images_were_read_with_are_kept_as_what_they_stand_for_alone():
+    """Beside the weights: no variances, and no copies that a kernel reads."""
+    x = draws(4, 32, 9, 9)
+    config = CrossbarConfig(device="ideal", **WAY)
+    mem = memcore.convert(nn.Conv2d(32, 64, 3), config, calibration=x).train()
+    with torch.no_grad():
+        mem.weight.mul_(0.9)
+    mem(x)
+    kept = io.BytesIO()
+    torch.save(mem.matrix._rehearsing.present.reader, kept)
+    assert len(kept.getvalue()) < 2.2 * mem.weight.nbytes

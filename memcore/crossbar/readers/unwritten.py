@@ -24,7 +24,8 @@ _FEW: Final = 2048
 class Unwritten:
     """Reads of cells that are nowhere: the first read writes them on the way and keeps none.
 
-    A second read finds them written, as what is drawn is keyed: the same to the bit. Each step of
+    A second read finds them written, as what is drawn is keyed: the same to the bit. Of cells that
+    images were read with, what they stand for is kept, which a backward pass needs. Each step of
     a training has a reader of its own, so this is no module, which takes longer to make.
 
     Args:
@@ -38,6 +39,7 @@ class Unwritten:
         self.dac, self.constant = around.dac, around.constant
         self._version = _version(writing.weight)
         self._written: InOrder | None = None
+        self._folded: Tensor | None = None
         #: How many reads there were.
         self.count = 0
         is_exact = around.adc is None and not writing.is_noisy
@@ -47,23 +49,31 @@ class Unwritten:
     @property
     def folded(self) -> Tensor:
         """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
-        return self.written.folded
+        return self.written.folded if self._folded is None else self._folded
 
     @property
     def written(self) -> InOrder:
         """The cells, kept from now on."""
         if self._written is None:
-            if _version(self._writing.weight) != self._version:
-                raise ConfigError(
-                    "the weights have changed since the cells of this step were read first; "
-                    "expected a pass forward before its cells are asked for again"
-                )
-            with outside(self._writing.weight):
-                known = rehearsal.write(self._writing)
-                if known is None:
-                    _refuse()
-                self._written = InOrder(known, self._around)
+            self._written = self._write()
         return self._written
+
+    def _write(self) -> InOrder:
+        if _version(self._writing.weight) != self._version:
+            raise ConfigError(
+                "the weights have changed since the cells of this step were read first; "
+                "expected a pass forward before its cells are asked for again"
+            )
+        with outside(self._writing.weight):
+            known = rehearsal.write(self._writing)
+            if known is None:
+                _refuse()
+            return InOrder(known, self._around)
+
+    @property
+    def _is_read_once(self) -> bool:
+        """Whether the read at hand is the first one, and none is expected to follow."""
+        return self._written is None and not self._keeps and self.count == 1
 
     def __call__(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], as `InOrder` has them."""
@@ -80,8 +90,7 @@ class Unwritten:
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs, a bias added if there is one, and what the cells stand for if it is wanted."""
         self.count += 1
-        once = self._written is None and not self._keeps and self.count == 1
-        if not (once and is_plain(x) and x.numel() and x.shape[0] <= _FEW):
+        if not (self._is_read_once and is_plain(x) and x.numel() and x.shape[0] <= _FEW):
             y = with_bias(self.written(x, reads, lines), bias)
             return y, self.written.folded if wants_folded else None
         folded = torch.empty_like(self._writing.weight) if wants_folded else None
@@ -103,7 +112,12 @@ class Unwritten:
 
     def convolve(self, images: Images, reads: Tensor, bias: Tensor | None) -> Tensor:
         """Outputs of images as `Tiled.convolve` has them, if `reads_images`."""
-        return self.written.convolve(images, reads, bias)
+        self.count += 1
+        if not self._is_read_once:
+            return self.written.convolve(images, reads, bias)
+        cells = self._write()
+        self._folded = cells.folded
+        return cells.convolve(images, reads, bias)
 
 
 def _version(tensor: Tensor) -> int:
