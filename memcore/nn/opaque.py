@@ -5,14 +5,13 @@ An operator takes tensors and numbers only, so matrices are found by a number.
 """
 
 from collections.abc import Callable
-from itertools import count
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from memcore.ops._library import LIBRARY
+from memcore.ops.found import Found
 
 
 class Imagining(Protocol):
@@ -25,15 +24,8 @@ class Imagining(Protocol):
         """The weights that the cells of a rehearsal stand for."""
 
 
-_MATRICES: WeakValueDictionary[int, Imagining] = WeakValueDictionary()
-_NUMBERS = count()
-
-
-def enter(matrix: Imagining) -> int:
-    """The number under which operators find a matrix as long as it lives."""
-    number = next(_NUMBERS)
-    _MATRICES[number] = matrix
-    return number
+_MATRICES: Found[Imagining] = Found()
+enter = _MATRICES.enter
 
 
 def _read(x: Tensor, weight: Tensor, number: int) -> tuple[Tensor, Tensor]:

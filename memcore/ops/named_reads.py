@@ -5,14 +5,13 @@ number.
 """
 
 from collections.abc import Callable
-from itertools import count
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from memcore.ops._library import LIBRARY
+from memcore.ops.found import Found
 
 
 class Reading(Protocol):
@@ -22,15 +21,8 @@ class Reading(Protocol):
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs]."""
 
 
-_READERS: WeakValueDictionary[int, Reading] = WeakValueDictionary()
-_NUMBERS = count()
-
-
-def enter(reader: Reading) -> int:
-    """The number under which the operator finds a reader as long as it lives."""
-    number = next(_NUMBERS)
-    _READERS[number] = reader
-    return number
+_READERS: Found[Reading] = Found()
+enter = _READERS.enter
 
 
 def _read(x: Tensor, reads: Tensor, outputs: int, number: int) -> Tensor:
