@@ -18,7 +18,7 @@ from memcore.ops.checks import (
     require_same_dtype,
     require_shape,
 )
-from memcore.ops.crossbar_mvm import PANEL, unpack
+from memcore.ops.crossbar_mvm import PANEL, pack, unpack
 from memcore.ops.mapped import rows
 from memcore.ops.windows import Window
 
@@ -41,6 +41,8 @@ class Columns(NamedTuple):
         hi: highest ADC code; lower than `lo` means no ADC.
         key: of the draws.
         values: sets of as many columns, whose draws have the keys `key`, `key + 1` and so on.
+        unit: what the sums of products of each column are multiplied by, [groups * cols]; None
+            for nothing.
     """
 
     panels: Tensor
@@ -53,6 +55,7 @@ class Columns(NamedTuple):
     hi: float
     key: int = 0
     values: int = 1
+    unit: Tensor | None = None
 
 
 def narrows(like: Tensor) -> bool:
@@ -127,7 +130,7 @@ def crossbar_read(
         ArgumentTypeError: if dtypes differ or are not floating point.
         ConfigError: if a shape or a device does not fit.
     """
-    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit = columns
     return _READ(
         x,
         panels,
@@ -136,6 +139,7 @@ def crossbar_read(
         dac,
         scale,
         bias,
+        unit,
         [] if window is None else window.numbers,
         key,
         values,
@@ -185,7 +189,7 @@ def _empty(
 ) -> Tensor:
     require_floating("x", x)
     positions = _positions(x, window)
-    panels, variance, dac, scale, cols, tile_rows, *_, values = columns
+    panels, variance, dac, scale, cols, tile_rows, *_, values, unit = columns
     if values < 1 or cols < 0 or cols % values or tile_rows < 1:
         raise ConfigError(
             f"cols is {cols}, values {values} and tile_rows {tile_rows}; expected a multiple of "
@@ -207,6 +211,7 @@ def _empty(
     _expect("dac", dac, x, (3,))
     _expect("scale", scale, x, (1,), (groups * cols,))
     _expect("bias", bias, x, (groups * cols,))
+    _expect("unit", unit, x, (groups * cols,))
     count = x.shape[0] * prod(positions)
     if variance is not None:
         _check_reads(reads, x, count)
@@ -237,11 +242,11 @@ def _reference(
     window: Sequence[int],
     channels_first: bool,
 ) -> Tensor:
-    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, _ = columns
     images, x = x, _inputs(x, window, panels.shape[0])
     wide = torch.promote_types(x.dtype, torch.float32)
     rounds = variance is not None and variance.dtype == torch.int32
-    every = [unpack(panels, cols).to(wide)]
+    every = [_in_units(columns).to(wide)]
     if variance is not None:
         rows = panels.shape[2]
         v = widen(variance, rows, cols, tile_rows) if rounds else unpack(variance, cols)
@@ -263,6 +268,12 @@ def _reference(
     if window and channels_first:
         out = _by_channels(out, _positions(images, window))
     return out.to(x.dtype).contiguous()
+
+
+def _in_units(columns: Columns) -> Tensor:
+    """The weights W [groups, rows, cols], each times the unit of its column."""
+    weights = unpack(columns.panels, columns.cols)
+    return weights if columns.unit is None else weights * columns.unit.view(-1, 1, columns.cols)
 
 
 def _inputs(x: Tensor, window: Sequence[int], groups: int) -> Tensor:
@@ -320,7 +331,7 @@ def _native(
     out = _empty(*given)
     if x.dtype != torch.float32 or not (x.numel() and out.numel()):
         return _reference(*given)
-    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit = columns
     is_narrow = variance is not None and variance.dtype == torch.int32
     if x.is_cuda:
         return _reference(*given) if is_narrow else _by_cuda(*given)
@@ -329,7 +340,7 @@ def _native(
     if is_narrow and not cpu.multiplies_narrow():  # laid out on another machine
         return _reference(*given)
     wide, narrowed = (None, variance) if is_narrow else (variance, None)
-    every = (x, panels, wide, dac, scale, bias, narrowed, reads)
+    every = (x, panels, wide, dac, scale, bias, unit, narrowed, reads)
     tensors = [None if each is None else each.contiguous() for each in every]
     groups = panels.shape[0]
     arguments = [
@@ -360,7 +371,9 @@ def _by_cuda(
     channels_first: bool,
 ) -> Tensor:
     """As `_reference` by the kernels for CUDA, which get all that is under windows as inputs."""
-    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit = columns
+    if unit is not None:
+        panels = pack(_in_units(columns))
     inputs = _inputs(x, window, panels.shape[0])
     every = (inputs, panels, variance, reads, dac, scale, bias)
     tensors = [None if each is None else each.contiguous() for each in every]
@@ -402,6 +415,7 @@ def _of_columns(read: Callable[..., Tensor]) -> Callable[..., Tensor]:
         dac: Tensor,
         scale: Tensor,
         bias: Tensor | None,
+        unit: Tensor | None,
         window: Sequence[int],
         key: int,
         values: int,
@@ -411,7 +425,8 @@ def _of_columns(read: Callable[..., Tensor]) -> Callable[..., Tensor]:
         hi: float,
         channels_first: bool,
     ) -> Tensor:
-        columns = Columns(panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values)
+        each = panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit
+        columns = Columns(*each)
         return read(x, columns, reads, bias, window, channels_first)
 
     return flat
@@ -419,8 +434,8 @@ def _of_columns(read: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 _READ = _library.register(
     "crossbar_read(Tensor x, Tensor panels, Tensor? variance, Tensor? reads, Tensor dac, "
-    "Tensor scale, Tensor? bias, int[] window, int key, int values, int cols, int tile_rows, "
-    "float lo, float hi, bool channels_first) -> Tensor",
+    "Tensor scale, Tensor? bias, Tensor? unit, int[] window, int key, int values, int cols, "
+    "int tile_rows, float lo, float hi, bool channels_first) -> Tensor",
     fake=_of_columns(_empty),
     reference=_of_columns(_reference),
     kernel=_of_columns(_native),

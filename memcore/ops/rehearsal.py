@@ -64,6 +64,29 @@ class Steps:
             [_KINDS.index(step.kind) for step in steps], dtype=torch.int64, device="cpu"
         )
         self.numbers = torch.tensor([step[1:] for step in steps], dtype=torch.float32, device="cpu")
+        #: Of pairs of cells whose last step is `nearest`.
+        self.levels = _levels_of(self.each, self.numbers)
+
+
+class Levels(NamedTuple):
+    """Whole numbers that pairs of cells come to.
+
+    Products of whole numbers are exact, so that they are summed in any way; each sum is multiplied
+    by what a level stands for.
+
+    Args:
+        width: the difference of the conductances of a pair, S, for a level of 1.
+        most: the largest level of either sign.
+    """
+
+    width: float
+    most: float
+
+
+def _levels_of(steps: Sequence[CellStep], numbers: Tensor) -> Levels | None:
+    if not steps or steps[-1].kind != "nearest" or not steps[-1].a or steps[-1].b < 1:
+        return None
+    return Levels(float(numbers[-1, 0] / numbers[-1, 1]), steps[-1].b)
 
 
 class Writing(NamedTuple):
@@ -104,14 +127,27 @@ class Known(NamedTuple):
     """Cells that are written already.
 
     Args:
-        folded: what they stand for, [groups, outputs, inputs].
+        pairs: levels of pairs, or what they stand for, [groups, outputs, inputs].
         variance: S^2 of a read, the same; None without noise.
         gain: weight for one siemens, [1] or [outputs].
+        levels: what the levels are; None where pairs have none.
     """
 
-    folded: Tensor
+    pairs: Tensor
     variance: Tensor | None
     gain: Tensor
+    levels: Levels | None = None
+
+    @property
+    def unit(self) -> Tensor | None:
+        """The weight that a level stands for, [1] or [outputs]; None where pairs have none."""
+        return None if self.levels is None else self.gain * self.levels.width
+
+    @property
+    def folded(self) -> Tensor:
+        """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
+        unit = self.unit
+        return self.pairs if unit is None else self.pairs * unit.unsqueeze(1)
 
 
 class Codes(NamedTuple):
@@ -181,10 +217,10 @@ class Reads(NamedTuple):
 
 def write(writing: Writing) -> Known | None:
     """Write cells; None if what they stand for is not finite."""
-    folded = torch.empty_like(writing.weight)
-    variance = torch.empty_like(folded) if writing.is_noisy else None
-    is_finite = _call(writing, (folded, variance), None, None)
-    return Known(folded, variance, writing.gain) if is_finite else None
+    pairs = torch.empty_like(writing.weight)
+    variance = torch.empty_like(pairs) if writing.is_noisy else None
+    is_finite = _call(writing, (None, pairs, variance), None, None)
+    return Known(pairs, variance, writing.gain, writing.steps.levels) if is_finite else None
 
 
 def read(
@@ -212,7 +248,7 @@ def read(
     groups, outputs, _ = cells[0].shape
     out = x.new_empty((x.shape[0], groups, outputs))
     reading = _Reading(terms, x.contiguous(), reads or Reads(0, 1), bias)
-    return out if _call(cells, (folded, None), reading, out) else None
+    return out if _call(cells, (folded, None, None), reading, out) else None
 
 
 class _Reading(NamedTuple):
@@ -224,7 +260,7 @@ class _Reading(NamedTuple):
 
 def _call(
     cells: Writing | Known,
-    kept: tuple[Tensor | None, Tensor | None],
+    kept: tuple[Tensor | None, Tensor | None, Tensor | None],
     reading: _Reading | None,
     out: Tensor | None,
 ) -> bool:
@@ -262,16 +298,17 @@ def _written(
 ) -> tuple[tuple[int, ...], tuple[float, ...], "array[int] | None"]:
     """The first numbers of the rows that the kernel takes, and what they are addresses of."""
     if isinstance(cells, Known):
-        folded, variance, gain = cells
+        pairs, variance, gain, levels = cells
         nothing = (0, 0, 0)  # neither steps, nor their numbers and keys
         sizes = (0, gain.shape[0], 0)
-        places = map(address, (None, gain, folded, variance))
-        return (*folded.shape, *sizes, *places, *nothing), (1.0, *[0.0] * 5), None
+        places = map(address, (None, gain, pairs, variance))
+        numbers = (1.0, *[0.0] * 5, *(levels or (0.0, 0.0)))
+        return (*pairs.shape, *sizes, *places, *nothing), numbers, None
     w, steps = cells, cells.steps
     keys = array("q", [key for pair in w.keys for key in pair])
     sizes = (len(w.keys), w.scale.shape[0], int(w.is_noisy))
     places = map(address, (w.weight, w.scale, None, None, steps.kinds, steps.numbers))
-    return (*w.weight.shape, *sizes, *places, keys.buffer_info()[0]), w.numbers, keys
+    return (*w.weight.shape, *sizes, *places, keys.buffer_info()[0]), (*w.numbers, 0.0, 0.0), keys
 
 
 def reference(writing: Writing) -> Known | None:

@@ -56,7 +56,7 @@ void crossbar_read(Address arguments, float lo, float hi) {
   Window& w = r.window;
   for (int64_t* const to : {w.space, w.before, w.padded, w.kernel, w.stride, w.dilation, w.positions})
     for (int i = 0; i < 3; ++i) to[i] = *next++;
-  for (const float** const to : {&r.x, &r.panels, &r.variance, &r.dac, &r.scale, &r.bias})
+  for (const float** const to : {&r.x, &r.panels, &r.variance, &r.dac, &r.scale, &r.bias, &r.unit})
     *to = at<const float>(static_cast<Address>(*next++));
   r.narrow = at<const uint32_t>(static_cast<Address>(*next++));
   r.reads = at<const int64_t>(static_cast<Address>(*next++));

@@ -29,20 +29,20 @@ bool rehearsed_read(Address integers, Address floats) {
   RehearsedCells& c = r.cells;
   for (int64_t* const to : {&c.groups, &c.outputs, &c.inputs, &c.steps, &c.scale_size}) *to = *next++;
   c.noisy = *next++ != 0;
-  for (const float** const to : {&c.weight, &c.scale, &r.folded, &r.variance}) *to = at<const float>(*next++);
+  for (const float** const to : {&c.weight, &c.scale, &r.pairs, &r.variance}) *to = at<const float>(*next++);
   const std::vector<CellStep> steps =
       steps_of(c.steps, at<const int64_t>(next[0]), at<const float>(next[1]), at<const int64_t>(next[2]));
   next += 3;
   c.step = steps.data();
-  for (float** const to : {&r.folded_out, &r.variance_out}) *to = at<float>(*next++);
+  for (float** const to : {&r.folded_out, &r.pairs_out, &r.variance_out}) *to = at<float>(*next++);
   for (const float** const to : {&r.x, &r.dac.step, &r.adc.step, &r.bias}) *to = at<const float>(*next++);
   r.key = static_cast<uint64_t>(*next++);
   for (int64_t* const to : {&r.first_read, &r.read_step, &r.n, &r.tile_rows}) *to = *next++;
   r.narrow = *next++ != 0 && cpu::multiplies_narrow();
   r.out = at<float>(*next++);
   const float* number = at<const float>(floats);
-  for (float* const to : {&c.span, &c.start, &c.most, &c.highest, &c.relative, &c.constant, &r.volts, &r.dac.lo,
-                          &r.dac.hi, &r.adc.lo, &r.adc.hi})
+  for (float* const to : {&c.span, &c.start, &c.most, &c.highest, &c.relative, &c.constant, &r.width, &r.levels,
+                          &r.volts, &r.dac.lo, &r.dac.hi, &r.adc.lo, &r.adc.hi})
     *to = *number++;
   return cpu::rehearsed_read(r);
 }

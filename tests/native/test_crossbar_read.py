@@ -9,7 +9,7 @@ import torch
 from memcore import native
 from memcore.errors import ArgumentTypeError, ConfigError, ShapeError
 from memcore.ops import crossbar_read as op
-from memcore.ops.crossbar_mvm import crossbar_mvm, pack
+from memcore.ops.crossbar_mvm import crossbar_mvm, pack, unpack
 from memcore.ops.windows import Window
 
 ADCS = {"ADC": (-20.0, 20.0), "no ADC": (1.0, 0.0)}
@@ -128,6 +128,36 @@ def test_windows_give_to_the_bit_what_their_inputs_give(case, adc, noisy):
     assert torch.equal(op.crossbar_read(x, lines, window=window, reads=reads), y)
     placed = op.crossbar_read(x, lines, window=window, reads=reads, channels_first=True)
     assert torch.equal(placed, y.view(len(x), *positions, -1).movedim(-1, 1))
+
+
+def in_units(lines):
+    """Columns that have units, and the same ones without, whose weights were multiplied by them."""
+    unit = 0.5 + torch.rand(lines.panels.shape[0] * lines.cols)
+    weights = unpack(lines.panels, lines.cols) * unit.view(-1, 1, lines.cols)
+    return lines._replace(unit=unit), lines._replace(panels=pack(weights))
+
+
+@ways
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_sums_are_multiplied_by_the_units_of_their_columns(case, adc, noisy):
+    n, groups, rows, cols, tile_rows, values = case
+    lines = columns(groups, rows, cols, tile_rows, adc=adc, noisy=noisy, values=values)
+    x, reads = inputs(n, groups, rows), 5 + 3 * torch.arange(n)
+    with_units, without = in_units(lines)
+    expected = in_double(x, without, reads)
+    assert_codes(op.crossbar_read(x, with_units, reads=reads), expected)
+    assert_codes(in_double(x, with_units, reads), expected)
+
+
+@ways
+@convolutions
+def test_windows_with_units_give_to_the_bit_what_their_inputs_give(case, adc, noisy):
+    x, window, lines, reads = images(case, adc=adc, noisy=noisy)
+    lines, _ = in_units(lines)
+    groups, positions = lines.panels.shape[0], window.positions(x.shape[2:])
+    under = window.cut(window.padded(x), groups).flatten(0, len(positions))
+    y = op.crossbar_read(under, lines, reads=reads)
+    assert torch.equal(op.crossbar_read(x, lines, window=window, reads=reads), y)
 
 
 @pytest.mark.parametrize("adc", ADCS.values(), ids=ADCS)

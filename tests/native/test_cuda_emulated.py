@@ -191,6 +191,18 @@ def test_reads_with_noise_are_those_of_the_reference(size, dac):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3 if dac[0] else 1e-4)
 
 
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("size", READS)
+def test_reads_with_units_are_those_of_the_reference(size, noisy):
+    n, groups, rows, cols, tile_rows, values = size
+    unit = Stream(9).child("unit").uniform((groups * cols,)) + 0.5
+    given = columns(groups, rows, cols, tile_rows, values=values)._replace(unit=unit)
+    given = given if noisy else given._replace(variance=None)
+    x, reads = Stream(9).child("x").normal((n, groups, rows)), torch.arange(n)
+    expected = crossbar_read._reference(x, given, reads, None, [], False)
+    torch.testing.assert_close(read(x, given, reads, None), expected, rtol=1e-5, atol=1e-3)
+
+
 @pytest.mark.parametrize("size", READS)
 def test_codes_of_reads_with_noise_are_those_of_the_reference(size):
     n, groups, rows, cols, tile_rows, values = size

@@ -54,7 +54,8 @@ def terms(tile_rows, *, adc=True, narrow=False):
 def test_cells_are_those_of_the_reference(steps, shape, scales):
     w = writing(shape, steps, scales=scales)
     found, expected = rehearsal.write(w), rehearsal.reference(w)
-    for one, other in zip(found, expected, strict=True):
+    every = ((each.folded, each.variance, each.gain) for each in (found, expected))
+    for one, other in zip(*every, strict=True):
         close = torch.isclose(one, other, rtol=2e-5, atol=1e-6 * float(other.abs().max()))
         # A cell between two levels may take either.
         assert (~close).sum() <= (2 if any(s.kind[:4] == "near" for s in steps) else 0)
@@ -88,12 +89,12 @@ def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, tile_rows, n, a
         assert torch.equal(folded, known.folded)
         assert torch.equal(y, rehearsal.read(known, t, x, numbers, bias=bias))
         units = t.units(w.gain)
-        pairs = zip(known[:2], units[:2], strict=True)
-        weights, variances = (cells * unit.unsqueeze(1) for cells, unit in pairs)
-        panels = pack(weights.transpose(1, 2)), laid_out(variances, tile_rows, narrow=narrow)
+        variances = known.variance * units.square.unsqueeze(1)
+        panels = pack(known.pairs.transpose(1, 2)), laid_out(variances, tile_rows, narrow=narrow)
+        unit = (known.unit * units.factor).expand(outputs).repeat(groups)
         scale = units.scale if scales is False else units.scale.repeat(groups)
         ends = (1.0, 0.0) if t.adc is None else t.adc[1:]
-        columns = Columns(*panels, units.codes, scale, outputs, tile_rows, *ends, t.key)
+        columns = Columns(*panels, units.codes, scale, outputs, tile_rows, *ends, t.key, 1, unit)
         reads = torch.arange(5, 5 + 3 * n, 3)
         assert torch.equal(y, crossbar_read.crossbar_read(x, columns, reads=reads, bias=bias))
 
@@ -135,6 +136,58 @@ def test_more_reads_than_are_packed_at_once_are_the_same_reads():
     y = rehearsal.read(w, t, x, Reads(0, 1))
     parts = [rehearsal.read(w, t, x[k : k + 1025], Reads(k, 1)) for k in range(0, 4100, 1025)]
     assert torch.equal(y, torch.cat(parts))
+
+
+#: Bits of codes, and levels: at most those that fit into bytes, and more.
+WHOLE = [
+    (-127.0, 127.0, 31.0),
+    (0.0, 255.0, 32.0),
+    (-128.0, 127.0, 32.0),
+    (-3.0, 0.0, 1.0),
+    (-200.0, 200.0, 32.0),
+    (-127.0, 127.0, 100.0),
+    (-1.5, 1.5, 3.0),
+]
+
+
+@pytest.mark.parametrize("tile_rows", [3, 16, 61, 128, 300])
+@pytest.mark.parametrize(("lo", "hi", "most"), WHOLE)
+def test_sums_over_levels_are_exact(lo, hi, most, tile_rows):
+    steps = [CellStep("log_factor", 0.3, 1.0), CellStep("nearest", most * 2.0**-20, most, low=0.0)]
+    w = writing((2, 37, 300), steps, relative=0.0, constant=0.0)
+    weight = torch.randn(2, 37, 300)
+    largest = weight.abs().max()  # where the sums of 16 bits are largest too
+    weight[0, 0], weight[0, 1] = largest, -largest
+    w = w._replace(weight=weight, scale=largest.reshape(1))
+    span = most * 2.0**-20
+    w = w._replace(numbers=(span, 0.0, span, span, 0.0, 0.0))
+    known = rehearsal.write(w)
+    assert known.levels == (2.0**-20, most)
+    assert torch.equal(known.pairs, known.pairs.round())
+    assert known.pairs.max() == -known.pairs.min() == most
+    x = (torch.rand(45, 2, 300) * (hi - lo) + lo).round()
+    x[:5] = hi
+    x[5:9] = lo
+    t = Terms(1.0, Codes(torch.ones(1), lo, hi), None, tile_rows, 0)
+    units = t.units(w.gain)
+    codes = x.clamp(lo, hi).double()
+    tiles = zip(codes.split(tile_rows, 2), known.pairs.double().split(tile_rows, 2), strict=True)
+    sums = [torch.einsum("ngk,gok->ngo", *each).float() for each in tiles]
+    unit = known.unit * units.factor
+    expected = sum(each * unit for each in sums)
+    assert torch.equal(rehearsal.read(w, t, x, None), expected)
+    assert torch.equal(rehearsal.read(known, t, x, None), expected)
+
+
+def test_an_input_that_is_no_number_stays_in_its_own_read():
+    w, t = writing((1, 20, 300), [LOG, LEVELS]), terms(64)
+    x = torch.randn(40, 1, 300)
+    y = rehearsal.read(w, t, x, Reads(0, 1))
+    x[17, 0, 200] = math.nan
+    spoilt = rehearsal.read(w, t, x, Reads(0, 1))
+    assert spoilt[17].isnan().all()
+    others = torch.arange(40) != 17
+    assert torch.equal(spoilt[others], y[others])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -30,22 +30,33 @@ class InOrder(nn.Module):
         around: converters and units.
     """
 
-    folded: Tensor
+    pairs: Tensor
     variance: Tensor | None
     gain: Tensor
 
     def __init__(self, cells: rehearsal.Known, around: Periphery) -> None:
         super().__init__()
         self.around, self.dac, self.constant = around, around.dac, around.constant
-        for name, value in cells._asdict().items():
-            self.register_buffer(name, value, persistent=False)
+        for name in ("pairs", "variance", "gain"):
+            self.register_buffer(name, getattr(cells, name), persistent=False)
+        self._levels = cells.levels
         #: Whether variances are rounded as the kernels of this machine do it.
-        self.rounds = cells.variance is not None and narrows(cells.folded)
+        self.rounds = cells.variance is not None and narrows(cells.pairs)
         self._is_exact = around.adc is None and cells.variance is None
-        self._is_fused = around.is_fused and is_plain(cells.folded)
+        self._is_fused = around.is_fused and is_plain(cells.pairs)
         #: Whether the windows of images are read without writing them out.
         self.reads_images = self._is_fused and not self._is_exact and around.converts
         self._columns: Columns | None = None
+
+    @property
+    def known(self) -> rehearsal.Known:
+        """The cells."""
+        return rehearsal.Known(self.pairs, self.variance, self.gain, self._levels)
+
+    @property
+    def folded(self) -> Tensor:
+        """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
+        return self.known.folded
 
     def forward(self, x: Tensor, reads: Tensor, lines: Tensor | None = None) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs].
@@ -65,7 +76,7 @@ class InOrder(nn.Module):
             return self._fused(lines, reads, converts=False)
         if self._is_exact:
             return torch.einsum("ngk,gok->ngo", lines, self.folded)
-        groups, outputs, _ = self.folded.shape
+        groups, outputs, _ = self.pairs.shape
         block = max(1, _CURRENTS // (groups * outputs * around.plan.row_groups))
         pieces = [
             self._read(lines[k : k + block], reads + k) for k in range(0, max(1, len(x)), block)
@@ -91,9 +102,8 @@ class InOrder(nn.Module):
         return y.view(x.shape[0], *images.positions, -1).movedim(-1, 1)
 
     def _fused(self, x: Tensor, reads: Tensor, *, converts: bool) -> Tensor:
-        known = rehearsal.Known(self.folded, self.variance, self.gain)
         numbers = None if self.variance is None else numbers_of(reads)
-        y = rehearsal.read(known, self._terms(converts=converts), x, numbers)
+        y = rehearsal.read(self.known, self._terms(converts=converts), x, numbers)
         assert y is not None
         return y
 
@@ -102,10 +112,10 @@ class InOrder(nn.Module):
 
     def _laid_out(self) -> Columns:
         """The cells as the kernel that reads images takes them."""
-        t, (groups, outputs, _) = self._terms(converts=True), self.folded.shape
-        units = t.units(self.gain)
+        t, (groups, outputs, _) = self._terms(converts=True), self.pairs.shape
+        units, level = t.units(self.gain), self.known.unit
         return Columns(
-            pack(_by_inputs(self.folded, units.factor)),
+            pack(_by_inputs(self.pairs, units.factor if level is None else None)),
             self._laid_variance(t, units),
             units.codes,
             units.scale if len(units.scale) == 1 else units.scale.repeat(groups),
@@ -113,6 +123,7 @@ class InOrder(nn.Module):
             t.tile_rows,
             *((1.0, 0.0) if t.adc is None else t.adc[1:]),
             t.key,
+            unit=None if level is None else _each(level * units.factor, outputs).repeat(groups),
         )
 
     def _laid_variance(self, terms: rehearsal.Terms, units: rehearsal.Units) -> Tensor | None:
@@ -150,6 +161,11 @@ class InOrder(nn.Module):
         return x.unsqueeze(-2) if self.around.adc is None else self.around.plan.cut(x, -1)
 
 
-def _by_inputs(matrix: Tensor, factor: Tensor) -> Tensor:
+def _by_inputs(matrix: Tensor, factor: Tensor | None) -> Tensor:
     """Cells [groups, outputs, inputs] times a factor, [1] or [outputs], inputs first."""
-    return (matrix * factor.unsqueeze(1)).transpose(1, 2)
+    return (matrix if factor is None else matrix * factor.unsqueeze(1)).transpose(1, 2)
+
+
+def _each(value: Tensor, outputs: int) -> Tensor:
+    """The value of each output, [1] or [outputs]."""
+    return value if len(value) == outputs else value.expand(outputs)

@@ -18,8 +18,8 @@ struct Window {
 };
 
 // Read i of image b and position p takes the inputs z[k] = dac(x) under the window, k = (channel, kernel), zeros too:
-//   current[t, j] = sum_{k in tile t} z[k] * W[g, k, j] + sqrt(sum_{k in tile t} z[k]^2 * V[g, k, j]) * draw[t, j]
-//   out = scale[g, j] * sum_t adc(current[t, j]) + bias[g, j]
+//   current[t, j] = unit[g, j] * sum_{k in tile t} z[k] * W[g, k, j] + sqrt(sum_{k in tile t} z[k]^2 * V[g, k, j]) *
+//   draw[t, j] out = scale[g, j] * sum_t adc(current[t, j]) + bias[g, j]
 // with dac, adc, tiles, panels and the promises of CrossbarMvm. The columns are `values` sets of as many; draw[t, j] is
 // the normal number of element (g * tiles + t) * cols / values + j % (cols / values) of reads[i] under the key
 // key + j / (cols / values).
@@ -36,6 +36,7 @@ struct CrossbarRead {
   const float* dac;      // [3]
   const float* scale;    // [1] if scale_size == 1, else [groups * cols]
   const float* bias;     // [groups * cols] or nullptr
+  const float* unit;     // [groups * cols] or nullptr: then 1
   uint64_t key;
   int64_t first_read, read_step;
   int64_t scale_size, images, groups, channels, cols, values, tile_rows;  // images >= 0, the others >= 1

@@ -26,6 +26,7 @@ struct CellStep {
 //   target = min(start + min(|w| * (span / scale[o]), most), highest), and start for the other one;
 // then come the steps, and
 //   folded = sign(w) * (scale[o] / span) * (g - g'),  variance = (relative g)^2 + (relative g')^2 + 2 constant.
+// Where the last step is kNearest, g - g' is a whole number of widths a / b: the level of the pair, of the sign of w.
 struct RehearsedCells {
   const float* weight;
   int64_t groups, outputs, inputs;  // each >= 1
@@ -47,6 +48,8 @@ struct CodeRange {
 // Read i of rows z[i, g, k] = clamp(round(x[i, g, k] / dac.step), dac.lo, dac.hi), or x without a DAC:
 //   current[t, o] = sum_{k in tile t} z[k] * folded[g, o, k] * factor[o]
 //                   + sqrt(sum_{k in tile t} z[k]^2 * variance[g, o, k] * square[o]) * draw[t, o]
+// where pairs have levels, the first sum is (gain[o] * width * factor[o]) * sum_k z[k] * level[g, o, k], which is exact
+// as long as it is below 2^24;
 //   out[i, g, o] = step[o] * sum_t clamp(round(current[t, o]), adc.lo, adc.hi) + bias[g, o]
 // with the promises of CrossbarRead and the draws that it has for read first_read + i * read_step, and for
 // gain[o] = scale[o] / span
@@ -55,9 +58,11 @@ struct CodeRange {
 // known already.
 struct RehearsedRead {
   RehearsedCells cells;   // weight == nullptr: they are known
-  const float* folded;    // [groups, outputs, inputs] if they are known
+  const float* pairs;     // [groups, outputs, inputs] if they are known: levels, or what pairs stand for
   const float* variance;  // the same
-  float* folded_out;      // the same, or nullptr; written if the cells are
+  float width, levels;    // of known pairs: conductance of a level, and the largest of them; 0 for pairs without levels
+  float* folded_out;      // as `pairs`, or nullptr; written if the cells are
+  float* pairs_out;       // the same
   float* variance_out;    // the same
   const float* x;         // [n, groups, inputs]
   CodeRange dac, adc;

@@ -293,6 +293,15 @@ inline const float* variance_of(const Reading& reading, int64_t group, int64_t p
   return reinterpret_cast<const float*>(r.narrow) + ((at * reading.sizes.tiles + tile) * pairs + row) * kPanel;
 }
 
+// Puts sums of products [windows, kPanel] into the units of their columns.
+inline void scale_panel(const CrossbarRead& r, const ReadTask& task, int64_t panel, float* current) {
+  const int64_t width = smaller(kPanel, r.cols - panel * kPanel);
+  float unit[kPanel] = {};
+  for (int64_t j = 0; j < width; ++j) unit[j] = r.unit[task.group * r.cols + panel * kPanel + j];
+  for (int64_t i = 0; i < task.count() * kPanel; i += kPanel)
+    for (int64_t j = 0; j < kPanel; ++j) current[i + j] *= unit[j];
+}
+
 // Adds one tile's contribution to the sums of a task.
 inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile, ReadMemory& memory) {
   const CrossbarRead& r = reading.r;
@@ -314,6 +323,7 @@ inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile
         multiply_panel(reading, task, {memory.squares.data, k1 - k0, r.narrow != nullptr},
                        variance_of(reading, task.group, panel, tile, k0), k0 == first, variance);
       if (k1 < last) continue;
+      if (r.unit != nullptr) scale_panel(r, task, panel, current);
       if (noisy) draw_panel(reading, task, panel, tile, memory.reads.data, memory.draws.data);
       add(adc, current, variance, memory.draws.data, size, memory.sums.data + index * size);
     }

@@ -15,6 +15,7 @@
 #include "read_kernels.h"
 #include "simd.h"
 #include "simulate_math.h"
+#include "whole_kernels.h"
 
 namespace memcore {
 namespace {
@@ -31,7 +32,7 @@ constexpr float kLargestNormal = 6.77f;
 // What a segment is made of, and what comes of it.
 struct Segment {
   alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];
-  alignas(64) float folded[kSegment], variance[kSegment];
+  alignas(64) float pairs[kSegment], variance[kSegment];  // levels of pairs, if they have any, or what they stand for
 };
 
 MEMCORE_ALWAYS_INLINE Vec smaller_of(Vec a, Vec b) { return a > b ? b : a; }  // a NaN of a passes
@@ -64,21 +65,33 @@ MEMCORE_ALWAYS_INLINE void change_cells(const float* z, Cells& g, const Change& 
   for (int i = 0; i < kVecs; ++i) g.v[i] = change(g.v[i], load(z + i * kLanes));
 }
 
+// The numbers of the nearest levels.
 template <bool Inverse>
-MEMCORE_ALWAYS_INLINE void take_levels(const CellStep& step, Cells& g) {
-  const float width = step.a / step.b, steps = step.a == 0.0f ? 0.0f : step.b / step.a;
+MEMCORE_ALWAYS_INLINE Cells levels_nearest(const CellStep& step, const Cells& g) {
+  const float steps = step.a == 0.0f ? 0.0f : step.b / step.a;
   const Vec none = splat(0.0f), most = splat(step.b);
+  Cells levels;
 #pragma GCC unroll 4
   for (int i = 0; i < kVecs; ++i) {
     const Vec position = ((Inverse ? 1.0f / g.v[i] : g.v[i]) - step.low) * steps;
-    const Vec level = round_even(clamp(position, none, most)) * width + step.low;
+    levels.v[i] = round_even(clamp(position, none, most));
+  }
+  return levels;
+}
+
+template <bool Inverse>
+MEMCORE_ALWAYS_INLINE void take(const CellStep& step, const Cells& levels, Cells& g) {
+  const float width = step.a / step.b;
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) {
+    const Vec level = levels.v[i] * width + step.low;
     g.v[i] = Inverse ? 1.0f / level : level;
   }
 }
 
-// What the steps make of conductances; the draws of a step are kSegment floats behind those of the one before.
-MEMCORE_ALWAYS_INLINE void follow(const RehearsedCells& c, const float* z, Cells& g) {
-  for (int64_t k = 0; k < c.steps; ++k, z += kSegment) {
+// What the first steps make of conductances; the draws of a step are kSegment floats behind those of the one before.
+MEMCORE_ALWAYS_INLINE void follow(const RehearsedCells& c, int64_t steps, const float* z, Cells& g) {
+  for (int64_t k = 0; k < steps; ++k, z += kSegment) {
     const CellStep& s = c.step[k];
     const Vec least = splat(s.least), most = splat(s.most);
     if (s.kind == CellStep::kLogFactor)
@@ -88,10 +101,24 @@ MEMCORE_ALWAYS_INLINE void follow(const RehearsedCells& c, const float* z, Cells
     else if (s.kind == CellStep::kOffset)
       change_cells(z, g, [&](Vec g, Vec z) { return clamp(g + (z * s.a + s.b), least, most); });
     else if (s.kind == CellStep::kNearest)
-      take_levels<false>(s, g);
+      take<false>(s, levels_nearest<false>(s, g), g);
     else
-      take_levels<true>(s, g);
+      take<true>(s, levels_nearest<true>(s, g), g);
   }
+}
+
+// Levels of pairs of cells, whole numbers up to `most` of either sign; width 0: there are none.
+struct Levels {
+  float width, most;
+};
+
+inline Levels levels_of(const RehearsedRead& r) {
+  const RehearsedCells& c = r.cells;
+  if (c.weight == nullptr) return {r.width, r.levels};
+  if (c.steps == 0) return {0.0f, 0.0f};
+  const CellStep& last = c.step[c.steps - 1];
+  if (last.kind != CellStep::kNearest || last.a == 0.0f || last.b < 1.0f) return {0.0f, 0.0f};
+  return {last.a / last.b, last.b};
 }
 
 // The ends between which something lies.
@@ -139,9 +166,10 @@ inline bool is_settled(const RehearsedCells& c) {
   return g.low == g.high;
 }
 
-// How an output's weights become conductances, and these steps of the ADC.
+// How an output's weights become conductances, and these steps of the ADC. `pair` is what the number of a pair stands
+// for, and `current` the steps of the ADC for it and a code of 1.
 struct Units {
-  float slope, gain, factor, square, scale;
+  float slope, gain, factor, square, scale, pair, current;
 };
 
 inline Units units_of(const RehearsedRead& r, int64_t output) {
@@ -149,7 +177,8 @@ inline Units units_of(const RehearsedRead& r, int64_t output) {
   const float scale = c.scale[c.scale_size == 1 ? 0 : output], gain = scale / c.span;
   const float step = r.adc.step == nullptr ? 1.0f : *r.adc.step * (gain / r.volts);
   const float factor = (r.dac.step == nullptr ? 1.0f : *r.dac.step) / step, deviation = gain * factor;
-  return {c.span / scale, gain, factor, deviation * deviation, step};
+  const float width = levels_of(r).width, pair = width == 0.0f ? 1.0f : gain * width;
+  return {c.span / scale, gain, factor, deviation * deviation, step, pair, pair * factor};
 }
 
 // Numbers of lanes 0 .. 3 one after another.
@@ -216,29 +245,56 @@ inline void draw_steps(const RehearsedCells& c, int other, int64_t first, float*
   }
 }
 
-// Folded weights and variances of a segment whose draws are there. Whether all are finite.
-inline bool combine(const RehearsedCells& c, const float* z, const float* others, const Cells* settled, Segment& s) {
+// What pairs of cells come to.
+struct Pairs {
+  Cells one, other;     // conductances
+  Cells first, second;  // levels
+};
+
+// The conductances that the steps make of those of a pair, or of the first one if the other one is settled, and their
+// levels if they have any.
+template <bool HasLevels>
+MEMCORE_ALWAYS_INLINE void settle(const RehearsedCells& c, const float* z, const float* others, bool settled,
+                                  Pairs& pairs) {
+  const int64_t steps = HasLevels ? c.steps - 1 : c.steps;
+  follow(c, steps, z, pairs.one);
+  if (HasLevels) {
+    pairs.first = levels_nearest<false>(c.step[steps], pairs.one);
+    take<false>(c.step[steps], pairs.first, pairs.one);
+  }
+  if (settled) return;
+  follow(c, steps, others, pairs.other);
+  if (HasLevels) {
+    pairs.second = levels_nearest<false>(c.step[steps], pairs.other);
+    take<false>(c.step[steps], pairs.second, pairs.other);
+  }
+}
+
+// Numbers of pairs and variances of a segment whose draws are there; `rest` is where other cells begin, or what they
+// are if they are settled. Whether all that pairs stand for is finite.
+template <bool HasLevels>
+inline bool combine(const RehearsedCells& c, const float* z, const float* others, bool settled, const Pairs& rest,
+                    Segment& s) {
   const Vec start = splat(c.start), most = splat(c.most), highest = splat(c.highest),
             constant = splat(2.0f * c.constant);
   IntVec spoilt = {};
   for (int64_t i = 0; i < kSegment; i += kVecs * kLanes) {
-    Cells carrying, other;
+    Pairs pairs = rest;
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
       const Vec w = load(s.weight + i + v * kLanes), size = w < 0.0f ? -w : w;
-      carrying.v[v] = smaller_of(smaller_of(size * load(s.slope + i + v * kLanes), most) + start, highest);
-      other.v[v] = settled == nullptr ? start : settled->v[v];
+      pairs.one.v[v] = smaller_of(smaller_of(size * load(s.slope + i + v * kLanes), most) + start, highest);
     }
-    follow(c, z + i, carrying);
-    if (settled == nullptr) follow(c, others + i, other);
+    settle<HasLevels>(c, z + i, others + i, settled, pairs);
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
       const int64_t at = i + v * kLanes;
-      const Vec w = load(s.weight + at), net = (carrying.v[v] - other.v[v]) * load(s.gain + at);
-      store(s.folded + at, w < 0.0f ? -net : net);
-      spoilt |= ((IntVec)net & kExponent) == kExponent;
-      const Vec one = carrying.v[v] * c.relative, two = other.v[v] * c.relative;
-      store(s.variance + at, one * one + (two * two + constant));
+      const Vec w = load(s.weight + at), gain = load(s.gain + at), one = pairs.one.v[v], other = pairs.other.v[v];
+      const Vec net = HasLevels ? pairs.first.v[v] - pairs.second.v[v] : (one - other) * gain;
+      store(s.pairs + at, w < 0.0f ? -net : net);
+      spoilt |= ((IntVec)(HasLevels ? net * gain : net) & kExponent) == kExponent;
+      const Vec here = one * c.relative, there = other * c.relative;
+      store(s.variance + at, here * here + (there * there + constant));
     }
   }
   return !any(spoilt);
@@ -257,23 +313,30 @@ inline void lay_out_units(const RehearsedRead& r, int64_t first, int64_t count, 
   }
 }
 
-// Writes cells first .. last-1 and hands them over in pieces: keep(first, count, folded, variance). Whether all of what
+// Where other cells begin, or what they are if they are settled.
+template <bool HasLevels>
+inline Pairs rest_of(const RehearsedCells& c, bool settled) {
+  Pairs rest = {};
+  for (Vec& g : rest.other.v) g = splat(c.start);
+  if (!settled) return rest;
+  const Memory<float> draws(c.steps * kSegment + 1);
+  for (int64_t k = 0; k < c.steps; ++k)
+    for (int64_t i = 0; i < kVecs * kLanes; ++i)
+      draws.data[k * kSegment + i] = bounded(0.0f, c.step[k].low, c.step[k].high);
+  settle<HasLevels>(c, draws.data, draws.data, false, rest);
+  return rest;
+}
+
+// Writes cells first .. last-1 and hands them over in pieces: keep(first, count, pairs, variance). Whether all of what
 // they stand for is finite.
-template <class Keep>
+template <bool HasLevels, class Keep>
 bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep& keep) {
   const RehearsedCells& c = r.cells;
   Segment s;
   const bool settled = is_settled(c);
   const Memory<float> draws(2 * c.steps * kSegment);
   float* const others = draws.data + c.steps * kSegment;
-  Cells rest;  // which all end up the same if they are settled
-  for (Vec& g : rest.v) g = splat(c.start);
-  if (settled) {
-    for (int64_t k = 0; k < c.steps; ++k)
-      for (int64_t i = 0; i < kVecs * kLanes; ++i)
-        draws.data[k * kSegment + i] = bounded(0.0f, c.step[k].low, c.step[k].high);
-    follow(c, draws.data, rest);
-  }
+  const Pairs rest = rest_of<HasLevels>(c, settled);
   const Units one = units_of(r, 0);
   for (int64_t i = 0; i < kSegment; ++i) {
     s.slope[i] = one.slope;
@@ -287,8 +350,8 @@ bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep
     if (c.scale_size > 1) lay_out_units(r, begin, count, s.slope + lead, s.gain + lead);
     draw_steps(c, 0, base, draws.data);
     if (!settled) draw_steps(c, 1, base, others);
-    finite = combine(c, draws.data, others, settled ? &rest : nullptr, s) && finite;
-    keep(begin, count, s.folded + lead, s.variance + lead);
+    finite = combine<HasLevels>(c, draws.data, others, settled, rest, s) && finite;
+    if (finite) keep(begin, count, s.pairs + lead, s.variance + lead);
   }
   return finite;
 }
@@ -307,6 +370,8 @@ struct Chunks {
   }
   int64_t depth(int64_t chunk) const { return last(chunk) - first(chunk); }
   int64_t of(int64_t k) const { return k / tile_rows * of_tile + k % tile_rows / kDepth; }
+  int64_t eights(int64_t chunk) const { return ceil_div(depth(chunk), kEight); }
+  int64_t most_bytes() const { return ceil_div(smaller(tile_rows, kDepth), kEight) * kEight * kPanel; }
   bool ends_tile(int64_t chunk) const { return chunk + 1 == count || (chunk + 1) % of_tile == 0; }
 };
 
@@ -318,10 +383,14 @@ struct CellsTask {
 // What a thread works in.
 struct CellsMemory {
   Memory<float> weight, variance;             // [chunks, rows, kStride]
-  Memory<float> current, sigma, draws, sums;  // [rows, kPanel]
-  CellsMemory(bool noisy, int64_t chunks)
-      : weight(chunks * kTaskOutputs * kStride),
+  Memory<int8_t> levels;                      // [chunks, rows, kDepth]
+  Memory<int32_t> offsets;                    // [chunks, rows]
+  Memory<float> current, sigma, draws, sums;  // [rows, kPanel]; whole currents are integers
+  CellsMemory(bool noisy, bool whole, int64_t chunks)
+      : weight(whole ? 1 : chunks * kTaskOutputs * kStride),
         variance(noisy ? chunks * kTaskOutputs * kStride : 1),
+        levels(whole ? chunks * kTaskOutputs * kDepth : 1),
+        offsets(whole ? chunks * kTaskOutputs : 1),
         current(kTaskOutputs * kPanel),
         sigma(kTaskOutputs * kPanel),
         draws(kTaskOutputs * kPanel),
@@ -346,47 +415,84 @@ inline void place_variance(const RehearsedRead& r, const float* variance, float 
   if (k + count == depth && depth % 2 != 0) halves[depth] = 0;
 }
 
-// Puts cells first .. first + count - 1 of all to where products want them, in units of the ADC.
-inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, int64_t first,
-                        int64_t count, const float* folded, const float* variance, CellsMemory& memory) {
+inline void place_pairs(const float* from, float factor, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i] * factor;
+}
+
+// Puts levels of inputs k .. k + count - 1 into a row of a chunk of `depth`, which ends with zeros, and adds up `lo`
+// times their sum.
+inline void place_levels(const float* pairs, int32_t lo, int64_t k, int64_t count, int64_t depth, int8_t* row,
+                         int32_t& offset) {
+  const int32_t before = k == 0 ? 0 : offset;
+  offset = before + lo * put_bytes(pairs, count, row + k);
+  if (k + count == depth)
+    for (int64_t m = depth; m < ceil_div(depth, kEight) * kEight; ++m) row[m] = 0;
+}
+
+// Puts cells first .. first + count - 1 of all to where products want them, those without levels in units of the ADC.
+inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, bool whole, int64_t first,
+                        int64_t count, const float* pairs, const float* variance, CellsMemory& memory) {
   const int64_t inputs = chunks.inputs, group = task.group * r.cells.outputs;
+  const bool has_levels = levels_of(r).width != 0.0f;
   for (int64_t i = 0; i < count;) {
     const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
     const int64_t run = smaller(count - i, chunks.last(chunk) - k);
     const Units units = units_of(r, output);
-    const int64_t row = (chunk * task.rows() + output - task.first) * kStride, to = k - chunks.first(chunk);
-    for (int64_t m = 0; m < run; ++m) memory.weight.data[row + to + m] = folded[i + m] * units.factor;
+    const int64_t row = chunk * task.rows() + output - task.first, to = k - chunks.first(chunk);
+    const int64_t depth = chunks.depth(chunk);
+    if (whole)
+      place_levels(pairs + i, static_cast<int32_t>(r.dac.lo), to, run, depth, memory.levels.data + row * kDepth,
+                   memory.offsets.data[row]);
+    else
+      place_pairs(pairs + i, has_levels ? 1.0f : units.factor, run, memory.weight.data + row * kStride + to);
     if (variance != nullptr)
-      place_variance(r, variance + i, units.square, to, run, chunks.depth(chunk), memory.variance.data + row);
+      place_variance(r, variance + i, units.square, to, run, depth, memory.variance.data + row * kStride);
     i += run;
   }
 }
 
-inline void copy_cells(const float* from, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+// What pairs first .. first + count - 1 stand for.
+inline void keep_folded(const RehearsedRead& r, int64_t first, int64_t count, const float* pairs) {
+  const int64_t inputs = r.cells.inputs;
+  for (int64_t i = 0; i < count;) {
+    const int64_t row = (first + i) / inputs, run = smaller(count - i, (row + 1) * inputs - first - i);
+    place_pairs(pairs + i, units_of(r, row % r.cells.outputs).pair, run, r.folded_out + first + i);
+    i += run;
+  }
 }
 
 // The cells of a task, written or known already. Whether they are finite.
-inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, CellsMemory& memory) {
+inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, bool whole,
+                        CellsMemory& memory) {
   const RehearsedCells& c = r.cells;
   const int64_t before = task.group * c.outputs;
   const int64_t first = (before + task.first) * c.inputs, last = (before + task.last) * c.inputs;
   if (c.weight == nullptr) {
     const float* const variance = r.variance == nullptr ? nullptr : r.variance + first;
-    place_cells(r, task, chunks, first, last - first, r.folded + first, variance, memory);
+    place_cells(r, task, chunks, whole, first, last - first, r.pairs + first, variance, memory);
     return true;
   }
-  return write_cells(r, first, last, [&](int64_t begin, int64_t count, const float* folded, const float* variance) {
-    if (r.folded_out != nullptr) copy_cells(folded, count, r.folded_out + begin);
-    if (r.variance_out != nullptr) copy_cells(variance, count, r.variance_out + begin);
-    if (r.n > 0) place_cells(r, task, chunks, begin, count, folded, c.noisy ? variance : nullptr, memory);
-  });
+  const auto keep = [&](int64_t begin, int64_t count, const float* pairs, const float* variance) {
+    if (r.folded_out != nullptr) keep_folded(r, begin, count, pairs);
+    if (r.pairs_out != nullptr) place_pairs(pairs, 1.0f, count, r.pairs_out + begin);
+    if (r.variance_out != nullptr) place_pairs(variance, 1.0f, count, r.variance_out + begin);
+    if (r.n > 0) place_cells(r, task, chunks, whole, begin, count, pairs, c.noisy ? variance : nullptr, memory);
+  };
+  return levels_of(r).width == 0.0f ? write_cells<false>(r, first, last, keep)
+                                    : write_cells<true>(r, first, last, keep);
 }
 
-// What the DAC makes of reads, [groups, panels of reads, inputs, kPanel], and the squares of it.
+// What the DAC makes of reads, [groups, panels of reads, inputs, kPanel], the squares of it, and how much it is above
+// the lowest code in bytes, [groups, panels of reads, chunks, inputs / 4, kPanel, 4].
 struct CellsInputs {
   Memory<float> codes, squares;
-  CellsInputs(int64_t count, bool noisy) : codes(count), squares(noisy ? count : 1) {}
+  Memory<uint8_t> bytes;
+  int64_t chunk_bytes;
+  CellsInputs(int64_t panels, const Chunks& chunks, bool noisy, bool whole)
+      : codes(panels * chunks.inputs * kPanel),
+        squares(noisy ? panels * chunks.inputs * kPanel : 1),
+        bytes(whole ? panels * chunks.count * chunks.most_bytes() : 1),
+        chunk_bytes(chunks.most_bytes()) {}
 };
 
 // Puts four rows into four columns of [count, kPanel].
@@ -409,11 +515,31 @@ inline void square_inputs(const RehearsedRead& r, const Chunks& chunks, const fl
   }
 }
 
-// Those of reads first .. last-1.
-inline void pack_inputs(const RehearsedRead& r, const Chunks& chunks, int64_t first, int64_t last,
+// Puts codes [inputs, kPanel] less the lowest one into bytes, as CellsInputs has them. Whether all of them are numbers.
+inline bool pack_bytes(const Chunks& chunks, float lo, const float* codes, uint8_t* bytes) {
+  IntVec missing = {};
+  for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    uint8_t* to = bytes + chunk * chunks.most_bytes();
+    for (int64_t k = chunks.first(chunk), end = chunks.last(chunk); k < end; k += 4)
+      for (int64_t i = 0; i < kPanel; i += kLanes, to += 4 * kLanes) {
+        IntVec four = {};
+        for (int64_t j = 0; j < smaller(4, end - k); ++j) {
+          const Vec code = load(codes + (k + j) * kPanel + i);
+          missing |= code != code;
+          four |= __builtin_convertvector(code - lo, IntVec) << static_cast<int>(8 * j);
+        }
+        store_ints(to, four);
+      }
+  }
+  return !any(missing);
+}
+
+// Those of reads first .. last-1. Whether bytes hold all of them, if they are wanted.
+inline bool pack_inputs(const RehearsedRead& r, const Chunks& chunks, bool whole, int64_t first, int64_t last,
                         const CellsInputs& packed) {
   const int64_t inputs = r.cells.inputs, groups = r.cells.groups, panels = ceil_div(last - first, kPanel);
   const bool noisy = is_noisy(r);
+  const Memory<int32_t> missing(groups * panels);
   const float dac[3] = {r.dac.step == nullptr ? 0.0f : 1.0f / *r.dac.step, r.dac.lo, r.dac.hi};
   parallel_for(groups * panels, ceil_div(kLeast, inputs * kPanel), [&](int64_t begin, int64_t end) {
     const Memory<float> rows(4 * inputs);
@@ -431,8 +557,13 @@ inline void pack_inputs(const RehearsedRead& r, const Chunks& chunks, int64_t fi
         put_columns(rows.data, inputs, inputs, to + i);
       }
       if (noisy) square_inputs(r, chunks, to, packed.squares.data + task * size);
+      uint8_t* const bytes = packed.bytes.data + task * chunks.count * chunks.most_bytes();
+      missing.data[task] = whole && !pack_bytes(chunks, r.dac.lo, to, bytes);
     }
   });
+  int32_t any_missing = 0;
+  for (int64_t task = 0; task < groups * panels; ++task) any_missing |= missing.data[task];
+  return whole && any_missing == 0;
 }
 
 // The draws of the outputs of a task in one tile for some reads, [rows, kPanel].
@@ -479,6 +610,27 @@ inline void multiply_cells(const float* cells, const float* inputs, int64_t rows
     }
 }
 
+// Products of the levels of one chunk with a panel of bytes; sums [rows, kPanel].
+inline void multiply_levels(const int8_t* levels, const int32_t* offsets, const uint8_t* bytes, int64_t rows,
+                            int64_t eights, bool anew, int32_t* sums) {
+  const int64_t blocks = ceil_div(rows, kWholeRows);
+  for (int64_t j = 0; j < kPanel; j += kBlockCols)
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t row = rows * block / blocks, height = rows * (block + 1) / blocks - row;
+      multiply_bytes_of(height)(levels + row * kDepth, kDepth, bytes + 4 * j, eights, offsets + row, anew,
+                                sums + row * kPanel + j);
+    }
+}
+
+// Puts sums [rows, kPanel] over levels, integers if they are whole, into units of the ADC.
+inline void scale_currents(const RehearsedRead& r, const CellsTask& task, bool whole, float* current) {
+  for (int64_t o = 0; o < task.rows(); ++o) {
+    const Vec unit = splat(units_of(r, task.first + o).current);
+    for (float *at = current + o * kPanel, *end = at + kPanel; at < end; at += kLanes)
+      store(at, (whole ? __builtin_convertvector(load_ints(at), Vec) : load(at)) * unit);
+  }
+}
+
 inline Digitise digitise_of(const RehearsedRead& r) {
   if (r.adc.step == nullptr) return is_noisy(r) ? digitise<false, true> : digitise<false, false>;
   return is_noisy(r) ? digitise<true, true> : digitise<true, false>;
@@ -509,10 +661,28 @@ inline void write_cells_out(const RehearsedRead& r, const CellsTask& task, int64
     for (int64_t o = i < whole ? fours : 0; o < rows; ++o) out[i * apart + o] = sums[o * kPanel + i];
 }
 
-// Reads first .. first + count - 1, at most kPanel, of the outputs of a task, whose inputs begin at `at`.
+// Multiplies the cells of one chunk with a panel of inputs.
+inline void multiply_chunk(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks,
+                           const CellsInputs& packed, bool whole, int64_t panel, int64_t chunk, CellsMemory& memory) {
+  const int64_t depth = chunks.depth(chunk), row = chunk * task.rows();
+  const int64_t input = (panel * chunks.inputs + chunks.first(chunk)) * kPanel;
+  const bool anew = chunk % chunks.of_tile == 0;
+  if (whole)
+    multiply_levels(memory.levels.data + row * kDepth, memory.offsets.data + row,
+                    packed.bytes.data + (panel * chunks.count + chunk) * packed.chunk_bytes, task.rows(),
+                    chunks.eights(chunk), anew, reinterpret_cast<int32_t*>(memory.current.data));
+  else
+    multiply_cells(memory.weight.data + row * kStride, packed.codes.data + input, task.rows(), depth, anew, false,
+                   memory.current.data);
+  if (is_noisy(r))
+    multiply_cells(memory.variance.data + row * kStride, packed.squares.data + input, task.rows(),
+                   r.narrow ? ceil_div(depth, 2) : depth, anew, r.narrow, memory.sigma.data);
+}
+
+// Reads first .. first + count - 1, at most kPanel, of the outputs of a task.
 inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, const CellsInputs& packed,
-                       int64_t at, int64_t first, int64_t count, CellsMemory& memory) {
-  const bool noisy = is_noisy(r);
+                       bool whole, int64_t panel, int64_t first, int64_t count, CellsMemory& memory) {
+  const bool noisy = is_noisy(r), has_levels = levels_of(r).width != 0.0f;
   const int64_t size = task.rows() * kPanel, tiles = ceil_div(chunks.inputs, chunks.tile_rows);
   const Adc adc{splat(r.adc.lo), splat(r.adc.hi)};
   const Digitise add = digitise_of(r);
@@ -520,15 +690,9 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
   for (int64_t i = 0; i < kPanel; ++i) reads[i] = r.first_read + (first + smaller(i, count - 1)) * r.read_step;
   for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
-    const int64_t depth = chunks.depth(chunk), cell = chunk * task.rows() * kStride;
-    const int64_t input = at + chunks.first(chunk) * kPanel;
-    const bool anew = chunk % chunks.of_tile == 0;
-    multiply_cells(memory.weight.data + cell, packed.codes.data + input, task.rows(), depth, anew, false,
-                   memory.current.data);
-    if (noisy)
-      multiply_cells(memory.variance.data + cell, packed.squares.data + input, task.rows(),
-                     r.narrow ? ceil_div(depth, 2) : depth, anew, r.narrow, memory.sigma.data);
+    multiply_chunk(r, task, chunks, packed, whole, panel, chunk, memory);
     if (!chunks.ends_tile(chunk)) continue;
+    if (has_levels) scale_currents(r, task, whole, memory.current.data);
     if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
     add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
   }
@@ -542,22 +706,34 @@ struct CellsPart {
 };
 
 inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks,
-                           const CellsInputs& packed, int64_t panels, const CellsPart& part, CellsMemory& memory) {
+                           const CellsInputs& packed, bool whole, int64_t panels, const CellsPart& part,
+                           CellsMemory& memory) {
   RehearsedRead fetched = r;
-  if (part.first > 0 || part.from > 0) fetched.folded_out = fetched.variance_out = nullptr;  // are written already
-  const bool finite = fetch_cells(fetched, task, chunks, memory);
+  if (part.first > 0 || part.from > 0)
+    fetched.folded_out = fetched.pairs_out = fetched.variance_out = nullptr;  // are written already
+  const bool finite = fetch_cells(fetched, task, chunks, whole, memory);
   for (int64_t panel = part.first; panel < part.last; ++panel) {
     const int64_t first = part.from + panel * kPanel, count = smaller(kPanel, r.n - first);
-    read_cells(r, task, chunks, packed, (task.group * panels + panel) * kPanel * chunks.inputs, first, count, memory);
+    read_cells(r, task, chunks, packed, whole, task.group * panels + panel, first, count, memory);
   }
   return finite;
+}
+
+// Whether codes and levels are whole numbers that fit into bytes, and the sums of their products into floats.
+inline bool is_whole(const RehearsedRead& r) {
+  const float lo = r.dac.lo, hi = r.dac.hi, largest = -lo > hi ? -lo : hi, levels = levels_of(r).most;
+  if (!kMultipliesBytes || r.dac.step == nullptr || levels == 0.0f || levels > kLargestLevel) return false;
+  if (lo != nearest(lo) || hi != nearest(hi) || !(lo <= hi && hi - lo <= kLargestCode)) return false;
+  const float rows = static_cast<float>(smaller(r.tile_rows, r.cells.inputs));
+  return rows >= kFewInputs && rows * largest * levels <= kExactSum;
 }
 
 inline bool rehearsed_read(const RehearsedRead& r) {
   const Chunks chunks(r.cells.inputs, r.tile_rows);
   const int64_t outputs = r.cells.outputs, blocks = ceil_div(outputs, kTaskOutputs), tasks = r.cells.groups * blocks;
   const int64_t most = ceil_div(smaller(r.n, kAtOnce), kPanel);
-  const CellsInputs packed(r.cells.groups * most * kPanel * r.cells.inputs, is_noisy(r));
+  const bool may_be_whole = r.n > 0 && is_whole(r);
+  const CellsInputs packed(r.cells.groups * most, chunks, is_noisy(r), may_be_whole);
   const int64_t parts = larger(1, tasks < max_threads() ? smaller(most, ceil_div(max_threads(), tasks)) : 1);
   const Memory<int32_t> spoilt(tasks * parts);
   for (int64_t i = 0; i < tasks * parts; ++i) spoilt.data[i] = 0;
@@ -568,14 +744,14 @@ inline bool rehearsed_read(const RehearsedRead& r) {
   const int64_t work = chunks.inputs * kTaskOutputs * (32 + most * kPanel / parts);
   for (int64_t from = 0; from == 0 || from < r.n; from += kAtOnce) {
     const int64_t end = smaller(r.n, from + kAtOnce), panels = ceil_div(end - from, kPanel);
-    pack_inputs(r, chunks, from, end, packed);
+    const bool whole = pack_inputs(r, chunks, may_be_whole, from, end, packed);
     parallel_for(tasks * parts, ceil_div(kMultiplyGrain, work), [&](int64_t begin, int64_t last) {
-      CellsMemory memory(is_noisy(r), r.n > 0 ? chunks.count : 0);
+      CellsMemory memory(is_noisy(r), whole, r.n > 0 ? chunks.count : 0);
       for (int64_t t = begin; t < last; ++t) {
         const int64_t block = t / parts % blocks, part = t % parts;
         const CellsTask task{t / parts / blocks, first_output(block), first_output(block + 1)};
         const CellsPart some{panels * part / parts, panels * (part + 1) / parts, from};
-        if (!run_cells_task(r, task, chunks, packed, panels, some, memory)) spoilt.data[t] = 1;
+        if (!run_cells_task(r, task, chunks, packed, whole, panels, some, memory)) spoilt.data[t] = 1;
       }
     });
   }

@@ -1,0 +1,130 @@
+// Products of whole numbers: codes of a DAC, a byte each, with the levels of pairs of cells, a byte each. Their sums
+// are exact, as those of floats are below 2^24. Internal linkage throughout: this header is compiled once per
+// instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "mvm_kernels.h"
+#include "simd.h"
+
+namespace memcore {
+namespace {
+
+#if defined(__AVX2__)
+constexpr bool kMultipliesBytes = true;
+constexpr int kWholeRows = kBlockRows < 14 ? 4 : 7;  // whose accumulators, inputs and sums are in registers
+#else
+constexpr bool kMultipliesBytes = false;
+constexpr int kWholeRows = 4;
+#endif
+
+constexpr int64_t kEight = 8;             // inputs that are multiplied together
+constexpr float kFewInputs = 16.0f;       // of which floats are as fast
+constexpr float kLargestLevel = 32.0f;    // four products with codes are within 16 bits
+constexpr float kLargestCode = 255.0f;    // above the lowest one
+constexpr float kExactSum = 16777216.0f;  // up to which floats hold all whole numbers
+
+typedef int32_t UnalignedInts __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));
+
+MEMCORE_ALWAYS_INLINE IntVec load_ints(const void* p) { return *static_cast<const UnalignedInts*>(p); }
+MEMCORE_ALWAYS_INLINE void store_ints(void* p, IntVec v) { *static_cast<UnalignedInts*>(p) = v; }
+MEMCORE_ALWAYS_INLINE IntVec splat_ints(int32_t i) { return i - IntVec{}; }
+
+MEMCORE_ALWAYS_INLINE int32_t four_levels(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return four;
+}
+
+// Puts kLanes small numbers into bytes.
+MEMCORE_ALWAYS_INLINE void store_bytes(int8_t* p, IntVec v) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(__AVX2__)
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+#else
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(v[i]);
+#endif
+}
+
+// Puts whole numbers into bytes. Their sum.
+inline int32_t put_bytes(const float* from, int64_t count, int8_t* to) {
+  IntVec sums = {};
+  int64_t k = 0;
+  for (; k + kLanes <= count; k += kLanes) {
+    const IntVec some = __builtin_convertvector(load(from + k), IntVec);
+    sums += some;
+    store_bytes(to + k, some);
+  }
+  int32_t sum = 0;
+  for (; k < count; ++k) {
+    to[k] = static_cast<int8_t>(from[k]);
+    sum += to[k];
+  }
+  for (int i = 0; i < kLanes; ++i) sum += sums[i];
+  return sum;
+}
+
+// Codes of eight inputs of kLanes reads, four bytes a read in each vector.
+struct EightCodes {
+  IntVec first, second;
+};
+
+// sum + the products of eight codes with the levels of eight inputs of one output.
+MEMCORE_ALWAYS_INLINE IntVec add_eight(IntVec sum, const EightCodes& codes, IntVec first, IntVec second) {
+#if defined(__AVX512F__)
+  const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)codes.first, (__m512i)first),
+                                         _mm512_maddubs_epi16((__m512i)codes.second, (__m512i)second));
+  return sum + (IntVec)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#elif defined(__AVX2__)
+  const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)codes.first, (__m256i)first),
+                                         _mm256_maddubs_epi16((__m256i)codes.second, (__m256i)second));
+  return sum + (IntVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#else
+  (void)codes, (void)first, (void)second;
+  return sum;  // never called: !kMultipliesBytes
+#endif
+}
+
+// Adds to sums [Rows, kPanel] the products of `eights` times eight inputs, and `more` of each row, for kBlockCols
+// reads; begins with zero if `anew`. Levels are [Rows, apart] bytes, codes [2 * eights, kPanel, 4].
+template <int Rows>
+void multiply_bytes(const int8_t* levels, int64_t apart, const uint8_t* codes, int64_t eights, const int32_t* more,
+                    bool anew, int32_t* sums) {
+  IntVec acc[Rows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < 2; ++v)
+      acc[i][v] = splat_ints(more[i]) + (anew ? IntVec{} : load_ints(sums + i * kPanel + v * kLanes));
+  for (; eights > 0; --eights, levels += kEight, codes += 2 * 4 * kPanel) {
+    const EightCodes some[2] = {{load_ints(codes), load_ints(codes + 4 * kPanel)},
+                                {load_ints(codes + 4 * kLanes), load_ints(codes + 4 * kPanel + 4 * kLanes)}};
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const IntVec first = splat_ints(four_levels(levels + i * apart));
+      const IntVec second = splat_ints(four_levels(levels + i * apart + 4));
+      acc[i][0] = add_eight(acc[i][0], some[0], first, second);
+      acc[i][1] = add_eight(acc[i][1], some[1], first, second);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < 2; ++v) store_ints(sums + i * kPanel + v * kLanes, acc[i][v]);
+}
+
+using MultiplyBytes = void (*)(const int8_t*, int64_t, const uint8_t*, int64_t, const int32_t*, bool, int32_t*);
+
+inline MultiplyBytes multiply_bytes_of(int64_t rows) {
+  static constexpr MultiplyBytes table[] = {
+      multiply_bytes<1>, multiply_bytes<2>, multiply_bytes<3>, multiply_bytes<4>,
+#if defined(__AVX512F__)
+      multiply_bytes<5>, multiply_bytes<6>, multiply_bytes<7>,
+#endif
+  };
+  return table[rows - 1];
+}
+
+}  // namespace
+}  // namespace memcore
