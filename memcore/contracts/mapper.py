@@ -158,7 +158,8 @@ class Mapper(Contract):
     def two_parts(self, weight: Tensor, device: Memristor, ctx: Context) -> TwoParts | None:
         """What `map` does to `weight`, where that is `TwoParts`; None where it is something else.
 
-        Weights are then laid onto arrays in one pass over memory, and `map` is not called.
+        Weights are then laid onto arrays in one pass over memory, and `map` is not called. What is
+        said without a scale holds for all weights on this device: a training asks once.
         """
         del weight, device, ctx
         return None

@@ -14,6 +14,7 @@ from memcore.contracts.contract import speaks_of
 from memcore.contracts.device import Memristor
 from memcore.contracts.distributions import Distribution, LogNormal
 from memcore.contracts.effect import NonIdeality
+from memcore.contracts.mapper import Mapper, TwoParts
 from memcore.contracts.records import Context, Stage
 from memcore.crossbar.config import CrossbarConfig
 from memcore.ops.rehearsal import CellStep, Keys, Steps, Writing
@@ -60,6 +61,7 @@ class Stepwise:
         self._config, self._effects = config, effects
         self._fits = _is_told(config, effects) and _is_nominal(config.device)
         self._said: _Said | None = None
+        self._parts: TwoParts | None = None  #: what the mapper said, if it holds for all weights
         self._highest = config.device.nominal_range()[1] if self._fits else math.nan
 
     def writing(self, matrix: Tensor, ctx: Context) -> Writing | None:
@@ -72,8 +74,7 @@ class Stepwise:
         mapper = self._config.mapper
         if not self._fits or mapper is None or not matrix.numel():
             return None
-        device = self._config.device
-        whole = mapper.two_parts(matrix.transpose(1, 2), device, ctx.child("mapper"))
+        whole = self._parts or self._asked(mapper, matrix, ctx)
         if whole is None:
             return None
         scale = whole.scale_of(matrix).reshape(-1).to(matrix.dtype)
@@ -94,6 +95,13 @@ class Stepwise:
             said.steps,
             said.keys(ctx.random),
         )
+
+    def _asked(self, mapper: Mapper, matrix: Tensor, ctx: Context) -> TwoParts | None:
+        """What the mapper does to these weights."""
+        weight, device = matrix.transpose(1, 2), self._config.device
+        whole = mapper.two_parts(weight, device, ctx.child("mapper"))
+        self._parts = whole if whole is not None and whole.scale is None else None
+        return whole
 
     def _ask(self, matrix: Tensor) -> _Said | None:
         """What happens to the cells; None if an effect does not say it."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from memcore import native
 from memcore.errors import ConfigError, ShapeError
 from memcore.ops import _library
-from memcore.ops._library import address
+from memcore.ops._library import address, is_plain, lies_plain
 from memcore.ops.checks import require_floating, require_same_device
 from memcore.ops.mapped import elementwise
 from memcore.ops.signatures import with_signature
@@ -43,6 +43,8 @@ def uniform(x: Tensor, step: Tensor | float, lo: float, hi: float) -> Tensor:
         raise ConfigError(f"lo is {lo!r} and hi is {hi!r}; expected lo <= hi")
     if x.requires_grad and torch.is_grad_enabled():
         return _UniformSte.apply(x, step, lo, hi)  # type: ignore[no-any-return,no-untyped-call]
+    if _is_at_hand(x, step):
+        return _uniform_native(x, step, lo, hi)
     return _UNIFORM(x, step, lo, hi)
 
 
@@ -64,6 +66,8 @@ def levels(x: Tensor, levels: Tensor) -> Tensor:
     """
     if x.requires_grad and torch.is_grad_enabled():
         return _LevelsSte.apply(x, levels)  # type: ignore[no-any-return,no-untyped-call]
+    if _is_at_hand(x, levels):
+        return _levels_native(x, levels)
     return _LEVELS(x, levels)
 
 
@@ -108,6 +112,11 @@ class _LevelsSte(torch.autograd.Function):
         x, levels = ctx.saved_tensors
         inside = (x >= levels[..., 0]) & (x <= levels[..., -1])
         return grads[0] * inside, None
+
+
+def _is_at_hand(x: Tensor, other: Tensor) -> bool:
+    """Whether a kernel may be called past the dispatcher, which takes as long as most calls."""
+    return is_plain(x) and lies_plain(other) and native.cpu() is not None
 
 
 def _check_pair(x: Tensor, other: Tensor, name: str) -> None:

@@ -23,12 +23,14 @@ def for_training(function: Callable[P, R]) -> Callable[P, R]:
     Where that is so already, in a function that such a one calls say, it costs next to nothing.
     """
     normal: Callable[[Callable[P, R]], Callable[P, R]] = torch.inference_mode(False)
-    aside = normal(torch.no_grad()(function))
+    without = torch.no_grad()(function)
+    aside = normal(without)
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        is_aside = not (torch.is_grad_enabled() or torch.is_inference_mode_enabled())
-        return (function if is_aside else aside)(*args, **kwargs)
+        if torch.is_inference_mode_enabled():
+            return aside(*args, **kwargs)
+        return (without if torch.is_grad_enabled() else function)(*args, **kwargs)
 
     return run
 
