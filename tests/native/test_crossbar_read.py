@@ -1,6 +1,7 @@
 """Reads of windows of images, and of inputs with the noise of the cells."""
 
 import itertools
+import math
 from math import prod
 
 import pytest
@@ -158,6 +159,57 @@ def test_windows_with_units_give_to_the_bit_what_their_inputs_give(case, adc, no
     under = window.cut(window.padded(x), groups).flatten(0, len(positions))
     y = op.crossbar_read(under, lines, reads=reads)
     assert torch.equal(op.crossbar_read(x, lines, window=window, reads=reads), y)
+
+
+#: Lowest and highest code, and the largest level: at most those that fit into bytes, and more.
+WHOLE = [
+    (-127.0, 127.0, 31),
+    (0.0, 255.0, 32),
+    (-128.0, 127.0, 32),
+    (-200.0, 200.0, 32),
+    (-127.0, 127.0, 100),
+]
+
+
+def of_levels(case, lo, hi, most):
+    """Images of codes, their window, and columns of levels with units."""
+    x, window, lines, _ = images(case, adc=ADCS["no ADC"], noisy=False)
+    groups, _, rows, _ = lines.panels.shape
+    levels = torch.randint(-most, most + 1, (groups, rows, lines.cols)).float()
+    levels[:, :, 0] = most  # where the sums of 16 bits are largest
+    levels[:, :, -1] = -most
+    codes = torch.randint(int(lo), int(hi) + 1, x.shape).float()
+    codes[0] = hi
+    unit = 0.5 + torch.rand(groups * lines.cols)
+    dac = torch.tensor([1.0, lo, hi])
+    return codes, window, lines._replace(panels=pack(levels), unit=unit, dac=dac), levels
+
+
+@convolutions
+@pytest.mark.parametrize(("lo", "hi", "most"), WHOLE)
+def test_sums_over_levels_are_exact(case, lo, hi, most):
+    x, window, lines, levels = of_levels(case, lo, hi, most)
+    groups, cols = len(levels), lines.cols
+    under = window.cut(window.padded(x), groups).flatten(0, x.dim() - 2)
+    parts = zip(under.double().split(50, 2), levels.double().split(50, 1), strict=True)
+    tiles = [torch.einsum("ngk,gkc->ngc", *each).float() for each in parts]
+    expected = sum(each * lines.unit.view(groups, cols) for each in tiles)
+    expected = expected * lines.scale.view(groups, cols)
+    y = op.crossbar_read(x, lines, window=window)
+    assert torch.equal(y.view(expected.shape), expected)
+
+
+def test_an_input_that_is_no_number_spoils_the_windows_that_it_is_under():
+    x, window, lines, _ = of_levels(CONVOLUTIONS["3 x 3"], -127.0, 127.0, 31)
+    x[0, 0, 2, 2] = math.nan
+    spoilt = op.crossbar_read(x, lines, window=window)
+    clean = op.crossbar_read(x.nan_to_num(), lines, window=window)
+    under = window.cut(window.padded(x), len(lines.panels)).isnan().flatten(0, x.dim() - 2).any(2)
+    assert under.any()
+    assert not under.all()
+    hit = under.unsqueeze(2).expand(spoilt.shape)
+    assert spoilt[hit].isnan().all()
+    assert torch.equal(spoilt[~hit], clean[~hit])
 
 
 @pytest.mark.parametrize("adc", ADCS.values(), ids=ADCS)

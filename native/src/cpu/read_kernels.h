@@ -17,6 +17,7 @@
 #include "philox_kernels.h"
 #include "read_windows.h"
 #include "simd.h"
+#include "whole_kernels.h"
 
 namespace memcore {
 namespace {
@@ -24,6 +25,25 @@ namespace {
 constexpr int64_t kReadRows = 126 / kBlockRows * kBlockRows;  // windows of a task
 constexpr int64_t kReadPanels = 8;                            // panels of a task
 constexpr int64_t kDepth = 128;                               // inputs of a window that are packed together
+
+// How the inputs of a row are cut: tiles into chunks of at most kDepth.
+struct Chunks {
+  int64_t inputs, tile_rows, of_tile, count;
+  Chunks(int64_t inputs, int64_t tile_rows)
+      : inputs(inputs),
+        tile_rows(tile_rows),
+        of_tile(ceil_div(tile_rows, kDepth)),
+        count(inputs / tile_rows * of_tile + ceil_div(inputs % tile_rows, kDepth)) {}
+  int64_t first(int64_t chunk) const { return chunk / of_tile * tile_rows + chunk % of_tile * kDepth; }
+  int64_t last(int64_t chunk) const {
+    return smaller(smaller(inputs, first(chunk) + kDepth), (chunk / of_tile + 1) * tile_rows);
+  }
+  int64_t depth(int64_t chunk) const { return last(chunk) - first(chunk); }
+  int64_t of(int64_t k) const { return k / tile_rows * of_tile + k % tile_rows / kDepth; }
+  int64_t eights(int64_t chunk) const { return ceil_div(depth(chunk), kEight); }
+  int64_t most_bytes() const { return ceil_div(smaller(tile_rows, kDepth), kEight) * kEight * kPanel; }
+  bool ends_tile(int64_t chunk) const { return chunk + 1 == count || (chunk + 1) % of_tile == 0; }
+};
 
 // sum + a b; Narrow: of pairs of bfloat16, both products are added. As an instruction, since this file is compiled for
 // processors that lack it too.
@@ -151,13 +171,15 @@ struct ReadTask {
 struct ReadMemory {
   Memory<int64_t> windows, reads;         // where windows begin, and their numbers
   Memory<float> packed, squares;          // blocks of [depth, kWide], or [windows, kStride]
-  Memory<float> current, variance, sums;  // [panels, windows, kPanel]
+  Memory<uint8_t> bytes;                  // blocks of [depth / 4, kWide, 4], how much codes are above the lowest one
+  Memory<float> current, variance, sums;  // [panels, windows, kPanel]; whole currents are integers
   Memory<float> draws;                    // [windows, kPanel]
-  ReadMemory(bool noisy, int64_t rows, int64_t panels)
+  ReadMemory(bool noisy, bool whole, int64_t rows, int64_t panels)
       : windows(rows),
         reads(rows),
         packed(packed_size(rows)),
         squares(noisy ? packed_size(rows) : 1),
+        bytes(whole ? packed_size(rows) : 1),
         current(panels * rows * kPanel),
         variance(noisy ? panels * rows * kPanel : 1),
         sums(panels * rows * kPanel),
@@ -167,8 +189,18 @@ struct ReadMemory {
 
 inline bool is_noisy(const CrossbarRead& r) { return r.variance != nullptr || r.narrow != nullptr; }
 
+// Columns of levels, as products of bytes take them.
+struct WholeColumns {
+  Memory<int8_t> levels;    // [groups, panels, chunks, inputs / 4, kPanel, 4]
+  Memory<int32_t> offsets;  // [groups, panels, chunks, kPanel]: sums of levels times the lowest code
+  WholeColumns(int64_t panels, const Chunks& chunks)
+      : levels(panels * chunks.count * chunks.most_bytes()), offsets(panels * chunks.count * kPanel) {}
+};
+
 struct Reading {
   const CrossbarRead& r;
+  const Chunks& chunks;
+  const WholeColumns* whole;  // nullptr: products are of floats
   ReadSizes sizes;
   const float* codes;
   const int64_t* offsets;
@@ -231,6 +263,25 @@ inline void pack_task(const Reading& reading, const ReadTask& task, int64_t k0, 
   if (is_noisy(r)) pack_squares(reading, task, depth, memory);
 }
 
+// Puts packed inputs of `depth` into bytes. Whether all of them are numbers.
+inline bool pack_whole(const Reading& reading, const ReadTask& task, int64_t depth, ReadMemory& memory) {
+  const int64_t blocks = ceil_div(task.count(), kBlockRows);
+  IntVec lanes, missing = {};
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t height = task.count() * (block + 1) / blocks - task.count() * block / blocks;
+    const float* const from = memory.packed.data + block * depth * kWide;
+    uint8_t* to = memory.bytes.data + block * kDepth * kWide;
+    for (int64_t k = 0; k < depth; k += 4)
+      for (int64_t i = 0; i < kWide; i += kLanes, to += 4 * kLanes) {
+        IntVec unknown = {};
+        store_ints(to, four_bytes(from + k * kWide + i, kWide, depth - k, reading.r.dac[1], unknown));
+        missing |= unknown & (lanes < static_cast<int32_t>(height - i));
+      }
+  }
+  return !any(missing);
+}
+
 // What a panel of weights or of variances is multiplied with: `depth` inputs of each window, or half as many pairs.
 struct Factors {
   const float* packed;
@@ -249,6 +300,26 @@ inline void multiply_panel(const Reading& reading, const ReadTask& task, const F
       const auto multiply = multiply_packed_of(height, reading.by_row, inputs.narrow);
       const float* const packed = inputs.packed + reading.place(block, row, inputs.depth);
       multiply(packed, panel + j, steps, anew, sums + row * kPanel + j);
+    }
+}
+
+// The same of bytes, in integers.
+inline void multiply_whole(const Reading& reading, const ReadTask& task, int64_t panel, int64_t chunk, bool anew,
+                           const uint8_t* bytes, int32_t* sums) {
+  const Chunks& chunks = reading.chunks;
+  const int64_t blocks = ceil_div(task.count(), kBlockRows);
+  const int64_t at = (task.group * reading.sizes.panels + panel) * chunks.count + chunk;
+  const int8_t* const levels = reading.whole->levels.data + at * chunks.most_bytes();
+  for (int64_t j = 0; j < kPanel; j += kBlockCols)
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t first = task.count() * block / blocks, height = task.count() * (block + 1) / blocks - first;
+      const int64_t parts = ceil_div(height, kWholeRows);
+      for (int64_t part = 0; part < parts; ++part) {
+        const int64_t row = height * part / parts, some = height * (part + 1) / parts - row;
+        multiply_windows_of(some)(bytes + block * kDepth * kWide + 4 * row, kWide, levels + 4 * j, chunks.eights(chunk),
+                                  reading.whole->offsets.data + at * kPanel + j, anew,
+                                  sums + (first + row) * kPanel + j);
+      }
     }
 }
 
@@ -293,17 +364,20 @@ inline const float* variance_of(const Reading& reading, int64_t group, int64_t p
   return reinterpret_cast<const float*>(r.narrow) + ((at * reading.sizes.tiles + tile) * pairs + row) * kPanel;
 }
 
-// Puts sums of products [windows, kPanel] into the units of their columns.
-inline void scale_panel(const CrossbarRead& r, const ReadTask& task, int64_t panel, float* current) {
+// Puts sums of products [windows, kPanel], integers if they are whole, into the units of their columns.
+inline void scale_panel(const CrossbarRead& r, const ReadTask& task, int64_t panel, bool whole, float* current) {
   const int64_t width = smaller(kPanel, r.cols - panel * kPanel);
   float unit[kPanel] = {};
   for (int64_t j = 0; j < width; ++j) unit[j] = r.unit[task.group * r.cols + panel * kPanel + j];
   for (int64_t i = 0; i < task.count() * kPanel; i += kPanel)
-    for (int64_t j = 0; j < kPanel; ++j) current[i + j] *= unit[j];
+    for (int64_t j = 0; j < kPanel; j += kLanes) {
+      float* const at = current + i + j;
+      store(at, (whole ? __builtin_convertvector(load_ints(at), Vec) : load(at)) * load(unit + j));
+    }
 }
 
-// Adds one tile's contribution to the sums of a task.
-inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile, ReadMemory& memory) {
+// Adds one tile's contribution to the sums of a task. Whether all inputs are numbers, if they are to be bytes.
+inline bool read_tile(const Reading& reading, const ReadTask& task, int64_t tile, ReadMemory& memory) {
   const CrossbarRead& r = reading.r;
   const Adc adc{splat(r.lo), splat(r.hi)};
   const int64_t first = tile * r.tile_rows, last = smaller(reading.sizes.rows, first + r.tile_rows);
@@ -313,21 +387,27 @@ inline void read_tile(const Reading& reading, const ReadTask& task, int64_t tile
   for (int64_t k0 = first; k0 < last; k0 += kDepth) {
     const int64_t k1 = smaller(last, k0 + kDepth);
     pack_task(reading, task, k0, k1, memory);
+    if (reading.whole != nullptr && !pack_whole(reading, task, k1 - k0, memory)) return false;
     for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
       const int64_t index = panel - task.first_panel;
       const int64_t from = ((task.group * reading.sizes.panels + panel) * reading.sizes.rows + k0) * kPanel;
       float* const current = memory.current.data + index * apart;
       float* const variance = memory.variance.data + index * apart;
-      multiply_panel(reading, task, {memory.packed.data, k1 - k0, false}, r.panels + from, k0 == first, current);
+      if (reading.whole != nullptr)
+        multiply_whole(reading, task, panel, reading.chunks.of(k0), k0 == first, memory.bytes.data,
+                       reinterpret_cast<int32_t*>(current));
+      else
+        multiply_panel(reading, task, {memory.packed.data, k1 - k0, false}, r.panels + from, k0 == first, current);
       if (noisy)
         multiply_panel(reading, task, {memory.squares.data, k1 - k0, r.narrow != nullptr},
                        variance_of(reading, task.group, panel, tile, k0), k0 == first, variance);
       if (k1 < last) continue;
-      if (r.unit != nullptr) scale_panel(r, task, panel, current);
+      if (r.unit != nullptr) scale_panel(r, task, panel, reading.whole != nullptr, current);
       if (noisy) draw_panel(reading, task, panel, tile, memory.reads.data, memory.draws.data);
       add(adc, current, variance, memory.draws.data, size, memory.sums.data + index * size);
     }
   }
+  return true;
 }
 
 // Puts four numbers of each of four rows `apart` from each other into four numbers of four columns `next` apart, and
@@ -388,7 +468,8 @@ inline void write_panel(const CrossbarRead& r, const ReadTask& task, int64_t pan
   }
 }
 
-inline void run_read_task(const Reading& reading, const ReadTask& task, ReadMemory& memory) {
+// Whether all inputs are numbers, if they are to be bytes; else nothing is written.
+inline bool run_read_task(const Reading& reading, const ReadTask& task, ReadMemory& memory) {
   const int64_t size = task.count() * kPanel;
   const CrossbarRead& r = reading.r;
   for (int64_t i = 0; i < task.count(); ++i) {
@@ -396,9 +477,11 @@ inline void run_read_task(const Reading& reading, const ReadTask& task, ReadMemo
     memory.reads.data[i] = r.reads == nullptr ? r.first_read + (task.first + i) * r.read_step : r.reads[task.first + i];
   }
   for (int64_t i = 0; i < (task.last_panel - task.first_panel) * size; ++i) memory.sums.data[i] = 0.0f;
-  for (int64_t tile = 0; tile < reading.sizes.tiles; ++tile) read_tile(reading, task, tile, memory);
+  for (int64_t tile = 0; tile < reading.sizes.tiles; ++tile)
+    if (!read_tile(reading, task, tile, memory)) return false;
   for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel)
     write_panel(r, task, panel, memory.sums.data + (panel - task.first_panel) * size);
+  return true;
 }
 
 // How windows and panels are cut into tasks: as few as memory allows, but as many for each thread.
@@ -414,6 +497,28 @@ inline ReadParts parts_of(const CrossbarRead& r, const ReadSizes& sizes) {
   return {windows, panels};
 }
 
+// Puts columns into bytes, where they have units and the codes fit. Whether all of them are levels.
+inline bool put_columns(const CrossbarRead& r, const ReadSizes& sizes, const Chunks& chunks, WholeColumns& whole) {
+  const int64_t panels = r.groups * sizes.panels;
+  const auto lo = static_cast<int32_t>(r.dac[1]);
+  const Memory<int32_t> others(panels);
+  parallel_for(panels, ceil_div(kLeast, sizes.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      others.data[panel] = 0;
+      for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+        const float* const from = r.panels + (panel * sizes.rows + chunks.first(chunk)) * kPanel;
+        const int64_t at = panel * chunks.count + chunk;
+        if (!put_levels(from, chunks.depth(chunk), lo, whole.levels.data + at * chunks.most_bytes(),
+                        whole.offsets.data + at * kPanel))
+          others.data[panel] = 1;
+      }
+    }
+  });
+  int32_t any_others = 0;
+  for (int64_t panel = 0; panel < panels; ++panel) any_others |= others.data[panel];
+  return any_others == 0;
+}
+
 inline void crossbar_read(const CrossbarRead& r) {
   const ReadSizes sizes = sizes_of(r);
   if (sizes.reads == 0) return;
@@ -426,21 +531,27 @@ inline void crossbar_read(const CrossbarRead& r) {
   convert_images(r, codes);
   find_inputs(r, offsets.data);
   const bool by_row = volume(r.window.kernel) * volume(r.window.padded) == 1;
-  const Reading reading{r, sizes, codes, offsets.data, by_row};
+  const Chunks chunks(sizes.rows, r.tile_rows);
+  const bool fits = r.unit != nullptr && r.dac[0] != 0.0f && !by_row &&
+                    fits_bytes(r.dac[1], r.dac[2], smaller(r.tile_rows, sizes.rows));
+  WholeColumns columns(fits ? r.groups * sizes.panels : 1, chunks);
+  const bool whole = fits && put_columns(r, sizes, chunks, columns);
+  const Reading reading{r, chunks, whole ? &columns : nullptr, sizes, codes, offsets.data, by_row};
+  const Reading of_floats{r, chunks, nullptr, sizes, codes, offsets.data, by_row};
   const ReadParts parts = parts_of(r, sizes);
   const int64_t blocks = ceil_div(sizes.reads, kBlockRows);
   const int64_t rows = ceil_div(blocks, parts.windows) * kBlockRows, panels = ceil_div(sizes.panels, parts.panels);
   const int64_t work = sizes.rows * kPanel * rows * panels * (is_noisy(r) ? 2 : 1);
   parallel_for(r.groups * parts.windows * parts.panels, ceil_div(kMultiplyGrain, work),
                [&](int64_t begin, int64_t end) {
-                 ReadMemory memory(is_noisy(r), rows, panels);
+                 ReadMemory memory(is_noisy(r), whole, rows, panels);
                  for (int64_t t = begin; t < end; ++t) {
                    const int64_t part = t % parts.panels, some = t / parts.panels % parts.windows;
                    const int64_t first = kBlockRows * (blocks * some / parts.windows);
                    const int64_t last = smaller(sizes.reads, kBlockRows * (blocks * (some + 1) / parts.windows));
                    const ReadTask task{t / parts.panels / parts.windows, first, last,
                                        sizes.panels * part / parts.panels, sizes.panels * (part + 1) / parts.panels};
-                   run_read_task(reading, task, memory);
+                   if (!run_read_task(reading, task, memory)) run_read_task(of_floats, task, memory);
                  }
                });
 }

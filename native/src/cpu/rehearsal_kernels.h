@@ -356,25 +356,6 @@ bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep
   return finite;
 }
 
-// How the inputs of a row are cut: tiles into chunks of at most kDepth.
-struct Chunks {
-  int64_t inputs, tile_rows, of_tile, count;
-  Chunks(int64_t inputs, int64_t tile_rows)
-      : inputs(inputs),
-        tile_rows(tile_rows),
-        of_tile(ceil_div(tile_rows, kDepth)),
-        count(inputs / tile_rows * of_tile + ceil_div(inputs % tile_rows, kDepth)) {}
-  int64_t first(int64_t chunk) const { return chunk / of_tile * tile_rows + chunk % of_tile * kDepth; }
-  int64_t last(int64_t chunk) const {
-    return smaller(smaller(inputs, first(chunk) + kDepth), (chunk / of_tile + 1) * tile_rows);
-  }
-  int64_t depth(int64_t chunk) const { return last(chunk) - first(chunk); }
-  int64_t of(int64_t k) const { return k / tile_rows * of_tile + k % tile_rows / kDepth; }
-  int64_t eights(int64_t chunk) const { return ceil_div(depth(chunk), kEight); }
-  int64_t most_bytes() const { return ceil_div(smaller(tile_rows, kDepth), kEight) * kEight * kPanel; }
-  bool ends_tile(int64_t chunk) const { return chunk + 1 == count || (chunk + 1) % of_tile == 0; }
-};
-
 struct CellsTask {
   int64_t group, first, last;  // outputs
   int64_t rows() const { return last - first; }
@@ -521,15 +502,8 @@ inline bool pack_bytes(const Chunks& chunks, float lo, const float* codes, uint8
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     uint8_t* to = bytes + chunk * chunks.most_bytes();
     for (int64_t k = chunks.first(chunk), end = chunks.last(chunk); k < end; k += 4)
-      for (int64_t i = 0; i < kPanel; i += kLanes, to += 4 * kLanes) {
-        IntVec four = {};
-        for (int64_t j = 0; j < smaller(4, end - k); ++j) {
-          const Vec code = load(codes + (k + j) * kPanel + i);
-          missing |= code != code;
-          four |= __builtin_convertvector(code - lo, IntVec) << static_cast<int>(8 * j);
-        }
-        store_ints(to, four);
-      }
+      for (int64_t i = 0; i < kPanel; i += kLanes, to += 4 * kLanes)
+        store_ints(to, four_bytes(codes + k * kPanel + i, kPanel, end - k, lo, missing));
   }
   return !any(missing);
 }
@@ -719,13 +693,11 @@ inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const 
   return finite;
 }
 
-// Whether codes and levels are whole numbers that fit into bytes, and the sums of their products into floats.
+// Whether codes and levels are whole numbers that fit into bytes.
 inline bool is_whole(const RehearsedRead& r) {
-  const float lo = r.dac.lo, hi = r.dac.hi, largest = -lo > hi ? -lo : hi, levels = levels_of(r).most;
-  if (!kMultipliesBytes || r.dac.step == nullptr || levels == 0.0f || levels > kLargestLevel) return false;
-  if (lo != nearest(lo) || hi != nearest(hi) || !(lo <= hi && hi - lo <= kLargestCode)) return false;
-  const float rows = static_cast<float>(smaller(r.tile_rows, r.cells.inputs));
-  return rows >= kFewInputs && rows * largest * levels <= kExactSum;
+  const float levels = levels_of(r).most;
+  if (r.dac.step == nullptr || levels == 0.0f || levels > kLargestLevel) return false;
+  return fits_bytes(r.dac.lo, r.dac.hi, smaller(r.tile_rows, r.cells.inputs));
 }
 
 inline bool rehearsed_read(const RehearsedRead& r) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "mvm_kernels.h"
+#include "parallel.h"
 #include "simd.h"
 
 namespace memcore {
@@ -31,10 +32,19 @@ MEMCORE_ALWAYS_INLINE IntVec load_ints(const void* p) { return *static_cast<cons
 MEMCORE_ALWAYS_INLINE void store_ints(void* p, IntVec v) { *static_cast<UnalignedInts*>(p) = v; }
 MEMCORE_ALWAYS_INLINE IntVec splat_ints(int32_t i) { return i - IntVec{}; }
 
-MEMCORE_ALWAYS_INLINE int32_t four_levels(const int8_t* p) {
+MEMCORE_ALWAYS_INLINE int32_t four_of(const void* p) {
   int32_t four;
   __builtin_memcpy(&four, p, 4);
   return four;
+}
+
+// Whether codes lo .. hi are whole and fit into bytes, and sums of so many products with levels into floats.
+inline bool fits_bytes(float lo, float hi, int64_t inputs) {
+  const float largest = -lo > hi ? -lo : hi, count = static_cast<float>(inputs);
+  if (!kMultipliesBytes || lo != __builtin_rintf(lo) || hi != __builtin_rintf(hi) ||
+      !(lo <= hi && hi - lo <= kLargestCode))
+    return false;
+  return count >= kFewInputs && count * largest * kLargestLevel <= kExactSum;
 }
 
 // Puts kLanes small numbers into bytes.
@@ -88,6 +98,39 @@ MEMCORE_ALWAYS_INLINE IntVec add_eight(IntVec sum, const EightCodes& codes, IntV
 #endif
 }
 
+// Four rows of numbers `apart` from each other, or the first `count` of them, less `lo`, as bytes of each lane. Adds to
+// `missing` which of them are no numbers.
+MEMCORE_ALWAYS_INLINE IntVec four_bytes(const float* rows, int64_t apart, int64_t count, float lo, IntVec& missing) {
+  IntVec four = {};
+  for (int64_t j = 0; j < smaller(4, count); ++j) {
+    const Vec number = load(rows + j * apart);
+    missing |= number != number;
+    four |= (__builtin_convertvector(number - lo, IntVec) & 255) << static_cast<int>(8 * j);
+  }
+  return four;
+}
+
+// Puts whole numbers [depth, kPanel] into bytes [depth / 4, kPanel, 4], and `lo` times the sums of columns to offsets.
+// Whether all of them are levels.
+inline bool put_levels(const float* from, int64_t depth, int32_t lo, int8_t* to, int32_t* offsets) {
+  IntVec others = {};
+  for (int64_t i = 0; i < kPanel; i += kLanes) {
+    IntVec sums = {};
+    for (int64_t k = 0; k < depth; ++k) {
+      const Vec level = load(from + k * kPanel + i), size = level < 0.0f ? -level : level;
+      others |= (round_even(level) != level) | (size > kLargestLevel);
+      sums += __builtin_convertvector(level, IntVec);
+    }
+    store_ints(offsets + i, sums * lo);
+  }
+  for (int64_t k = 0; k < depth; k += 4)
+    for (int64_t i = 0; i < kPanel; i += kLanes, to += 4 * kLanes)
+      store_ints(to, four_bytes(from + k * kPanel + i, kPanel, depth - k, 0.0f, others));
+  for (int64_t i = 0; depth % kEight > 0 && depth % kEight <= 4 && i < kPanel; i += kLanes, to += 4 * kLanes)
+    store_ints(to, IntVec{});
+  return !any(others);
+}
+
 // Adds to sums [Rows, kPanel] the products of `eights` times eight inputs, and `more` of each row, for kBlockCols
 // reads; begins with zero if `anew`. Levels are [Rows, apart] bytes, codes [2 * eights, kPanel, 4].
 template <int Rows>
@@ -103,8 +146,8 @@ void multiply_bytes(const int8_t* levels, int64_t apart, const uint8_t* codes, i
                                 {load_ints(codes + 4 * kLanes), load_ints(codes + 4 * kPanel + 4 * kLanes)}};
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const IntVec first = splat_ints(four_levels(levels + i * apart));
-      const IntVec second = splat_ints(four_levels(levels + i * apart + 4));
+      const IntVec first = splat_ints(four_of(levels + i * apart));
+      const IntVec second = splat_ints(four_of(levels + i * apart + 4));
       acc[i][0] = add_eight(acc[i][0], some[0], first, second);
       acc[i][1] = add_eight(acc[i][1], some[1], first, second);
     }
@@ -112,6 +155,46 @@ void multiply_bytes(const int8_t* levels, int64_t apart, const uint8_t* codes, i
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
     for (int v = 0; v < 2; ++v) store_ints(sums + i * kPanel + v * kLanes, acc[i][v]);
+}
+
+// The same of codes [2 * eights, wide, 4] with levels [2 * eights, kPanel, 4], and `more` [kPanel] of each column, for
+// kBlockCols columns.
+template <int Rows>
+void multiply_windows(const uint8_t* codes, int64_t wide, const int8_t* levels, int64_t eights, const int32_t* more,
+                      bool anew, int32_t* sums) {
+  IntVec acc[Rows][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < 2; ++v)
+      acc[i][v] = load_ints(more + v * kLanes) + (anew ? IntVec{} : load_ints(sums + i * kPanel + v * kLanes));
+  for (; eights > 0; --eights, codes += 2 * 4 * wide, levels += 2 * 4 * kPanel) {
+    IntVec first[2], second[2];
+    for (int v = 0; v < 2; ++v) {
+      first[v] = load_ints(levels + 4 * v * kLanes);
+      second[v] = load_ints(levels + 4 * kPanel + 4 * v * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const EightCodes some = {splat_ints(four_of(codes + 4 * i)), splat_ints(four_of(codes + 4 * (wide + i)))};
+      acc[i][0] = add_eight(acc[i][0], some, first[0], second[0]);
+      acc[i][1] = add_eight(acc[i][1], some, first[1], second[1]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < 2; ++v) store_ints(sums + i * kPanel + v * kLanes, acc[i][v]);
+}
+
+using MultiplyWindows = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const int32_t*, bool, int32_t*);
+
+inline MultiplyWindows multiply_windows_of(int64_t rows) {
+  static constexpr MultiplyWindows table[] = {
+      multiply_windows<1>, multiply_windows<2>, multiply_windows<3>, multiply_windows<4>,
+#if defined(__AVX512F__)
+      multiply_windows<5>, multiply_windows<6>, multiply_windows<7>,
+#endif
+  };
+  return table[rows - 1];
 }
 
 using MultiplyBytes = void (*)(const int8_t*, int64_t, const uint8_t*, int64_t, const int32_t*, bool, int32_t*);
