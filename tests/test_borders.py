@@ -52,7 +52,7 @@ def test_every_noisy_read_of_any_thread_has_a_number_of_its_own():
             return [mem(x) for _ in range(50)]
 
     outputs = torch.cat([y for part in in_threads(many) for y in part])
-    assert int(mem.crossbar.reads) == 200
+    assert int(mem.crossbar.training_reads) == 200
     assert len(outputs.unique(dim=0)) == 200
 
 
@@ -90,6 +90,7 @@ CROSSBAR = "matrices.weight.crossbar"
         (f"{CELLS}.gain", lambda gain: gain.zero_()),
         (f"{CELLS}.rehearsals", lambda n: n.fill_(-1)),
         (f"{CROSSBAR}.reads", lambda n: n.fill_(-1)),
+        (f"{CROSSBAR}.training_reads", lambda n: n.fill_(-1)),
         (f"{CELLS}.clock.segments", lambda s: s[:, 0].zero_()),
         (f"{CELLS}.clock.segments", lambda s: s[:, 1].fill_(-1.0)),
         (f"{CELLS}.clock.segments", lambda s: s[:, 2].fill_(float("nan"))),

@@ -435,6 +435,7 @@ def test_what_is_derived_is_not_stored():
         "cells.rehearsals",
         "cells.rehearsed",
         "reads",
+        "training_reads",
         "input.range",
         "output.range",
     }

@@ -26,6 +26,7 @@ from memcore import (
     UniformLevels,
     native,
 )
+from memcore.crossbar.numbering import TRAINING
 from memcore.crossbar.readers import Electrical, Exact, Tiled
 from memcore.crossbar.readers import Serial as SerialReads
 from memcore.crossbar.readers.phases import in_phases
@@ -515,11 +516,13 @@ def test_each_step_draws_noise_of_its_own():
     assert float(both.std()) == pytest.approx(5**0.5 / 3, rel=0.1)
 
 
-def test_repeated_reads_and_steps_never_share_a_draw():
+@pytest.mark.parametrize(("training", "begin"), [(False, 0), (True, TRAINING)])
+def test_repeated_reads_and_steps_never_share_a_draw(training, begin):
     layer = nn.Linear(1, 50, bias=False)
     nn.init.constant_(layer.weight, 1.0)
     noise = {"name": "read_noise", "std": 1e-7, "relative": 0.0}
     mem = converted(layer, dac=Serial(), mapper=Constant(), nonidealities=[noise])
+    mem.train(training)
     seen = []
     kept = Tiled._product
 
@@ -531,4 +534,4 @@ def test_repeated_reads_and_steps_never_share_a_draw():
     with torch.no_grad():
         mem(torch.ones(4, 1))
         mem(torch.ones(3, 1))
-    assert sorted(seen) == list(range(3 * (4 + 3)))
+    assert sorted(seen) == [3 * begin + number for number in range(3 * (4 + 3))]

@@ -13,6 +13,7 @@ from memcore import Converter, CrossbarConfig, Mapped, Mapper, Part, Stream, Uni
 from memcore.crossbar import imagined
 from memcore.crossbar.fingerprint import Fingerprint
 from memcore.crossbar.imagined import Imagination, Imagined
+from memcore.crossbar.numbering import TRAINING
 from memcore.crossbar.readers import InOrder, Unwritten
 from memcore.nn.matrix import Matrix
 from memcore.ops.crossbar_read import narrows
@@ -173,7 +174,7 @@ def test_outputs_and_gradients_are_those_of_double_precision(way, layer):
         mem.weight.mul_(0.9)
     x = 1.1 * x  # some are clipped, and none is the bound itself
     inputs = x.clone().requires_grad_()
-    first = int(mem.crossbar.reads)
+    first = TRAINING + int(mem.crossbar.training_reads)
     y = mem(inputs)
     (y * draws(*y.shape, name="grad")).sum().backward()
     source = source_of(mem)
@@ -331,7 +332,7 @@ def test_each_step_is_drawn_anew_and_reads_are_keyed_by_their_number():
     del again
     assert not torch.equal(y, same)  # two layers have other weights
     mem, whole = first, first(x)
-    mem.crossbar.reads.sub_(12)
+    mem.crossbar.training_reads.sub_(12)
     halves = torch.cat([mem(x[:5]), mem(x[5:])])
     torch.testing.assert_close(whole, halves)
     before = source_of(mem).folded.clone()

@@ -115,13 +115,15 @@ class Flicker(NonIdeality):
         return Gaussian(1e-6)
 
 
-def test_another_configuration_of_the_same_chip_goes_on_with_its_reads():
+@pytest.mark.parametrize("training", [True, False])
+def test_another_configuration_of_the_same_chip_goes_on_with_its_reads(training):
     mem = converted(nonidealities=[Flicker()])
     with torch.no_grad():
         mem(torch.ones(3, 8))
-    matrix, operand = mem.matrix, mem.operands()["weight"]
+        mem.eval()(torch.ones(2, 8))
+    matrix, operand = mem.train(training).matrix, mem.operands()["weight"]
     again = matrix.reconfigured(mem.crossbar.config, operand)
-    assert again.crossbar.reads == 3
+    assert (again.crossbar.training_reads, again.crossbar.reads) == (3, 2)
     with torch.no_grad():
         found, expected = again(torch.ones(1, 1, 8), operand), matrix(torch.ones(1, 1, 8), operand)
     assert torch.equal(found, expected)

@@ -48,7 +48,7 @@ from memcore.crossbar.readers.choose import Derived, choose, derived, plan_of
 from memcore.crossbar.readers.per_vector import PerVector, sizes
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.solving import circuit_behind, solved
-from memcore.crossbar.states import State, complete_ranges, rename_of_arrays, require_count
+from memcore.crossbar.states import State, complete_numbers, complete_ranges, rename_of_arrays
 from memcore.crossbar.tiling import Tiling
 from memcore.crossbar.units import with_unit
 from memcore.crossbar.unused import warn_of_unused
@@ -92,7 +92,8 @@ class Crossbar(nn.Module):
         tensor([2.1000e-05, 1.2000e-05])
     """
 
-    reads: Tensor  #: how many reads with numbers of their own there were
+    reads: Tensor  #: how many reads with numbers of their own there were in evaluation
+    training_reads: Tensor  #: the same in training mode, so that neither shifts the other's draws
 
     def __init__(
         self,
@@ -177,6 +178,7 @@ class Crossbar(nn.Module):
         self.packing = Packing.of(config, tuple(weight.shape), told, constant)
         self.cells = Cells(config, random, name, weight.device, self.packing, weight.dtype)
         self.register_buffer("reads", weight.new_zeros((), dtype=torch.int64))
+        self.register_buffer("training_reads", self.reads.clone())
         self.numbering = Numbering(self._lock)
         self.register_load_state_dict_pre_hook(_prepare_loaded)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh_loaded)  # type: ignore[no-untyped-call]
@@ -308,7 +310,7 @@ class Crossbar(nn.Module):
             ConfigError: no arrays have such a state, or these cannot hold it.
         """
         rename_of_arrays(self, state, prefix)
-        require_count(f"{prefix}reads", state.get(f"{prefix}reads"))
+        complete_numbers(self, state, prefix)
         self.cells.prepare(state, f"{prefix}cells.")
         for name, port in (("input", self.input), ("output", self.output)):
             complete_ranges(port, state, f"{prefix}{name}.")
@@ -532,7 +534,8 @@ class Crossbar(nn.Module):
             count: number of reads, by default that of the inputs.
         """
         count = x.shape[0] if count is None else count
-        return self.numbering.first(self.reads, x, count, learns=self.training)
+        reads = self.training_reads if self.training else self.reads
+        return self.numbering.first(reads, x, count, learns=self.training)
 
     def driven(self, x: Tensor) -> Tensor:
         """What drives the word lines, [n, groups, rows] in the unit of the inputs.
@@ -603,7 +606,8 @@ class Crossbar(nn.Module):
             reader.volts = self._volts
             is_seen = self.observer.port != "input"
             reader.watch = self.observer.see_currents if is_seen else None
-        y: Tensor = self.reader(x, self.reads)
+        # Ranges are part of a training: what was evaluated before must not shift them.
+        y: Tensor = self.reader(x, self.training_reads)
         return y
 
     def _is_observed(self, x: Tensor) -> bool:

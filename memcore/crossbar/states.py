@@ -28,6 +28,19 @@ def rename_of_arrays(arrays: nn.Module, state: State, prefix: str, *rest: Any) -
             state[new] = state.pop(key)
 
 
+def complete_numbers(arrays: nn.Module, state: State, prefix: str) -> None:
+    """Refuse counts of reads that are none, and begin that of trainings if a state has none.
+
+    Raises:
+        ConfigError: a count is negative.
+    """
+    if f"{prefix}reads" in state:
+        fresh = torch.zeros_like(arrays.get_buffer("training_reads"))
+        state.setdefault(f"{prefix}training_reads", fresh)
+    for name in ("reads", "training_reads"):
+        require_count(f"{prefix}{name}", state.get(f"{prefix}{name}"))
+
+
 def complete_cells(cells: nn.Module, state: State, prefix: str, *rest: Any) -> None:
     """Refuse what no cells have, and add what a state of before does not have."""
     del rest

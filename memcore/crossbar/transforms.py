@@ -56,20 +56,22 @@ def outside(x: Tensor) -> Iterator[Tensor]:
         yield x
 
 
-def numbered(reads: Tensor, x: Tensor, count: int) -> Tensor:
+def numbered(reads: Tensor, x: Tensor, count: int, begin: int) -> Tensor:
     """The number of the first read of some inputs, of each sample that is mapped over.
 
     Args:
         reads: number of reads so far, which is raised.
         x: inputs, wrapped by transforms.
         count: number of reads of one sample.
+        begin: the number of the very first read.
     """
     levels = _mapped(x)
     samples = 1
     for _, size in levels:
         samples *= size
     with torch._C._DisableFuncTorch():
-        first = reads + count * torch.arange(samples, dtype=reads.dtype, device=reads.device)
+        passed = count * torch.arange(samples, dtype=reads.dtype, device=reads.device)
+        first = reads + (passed + begin)
         reads.add_(samples * count)
         first = first.reshape([size for _, size in levels])
     for level, _ in levels:  # each takes the dimension that is the first one then

@@ -10,6 +10,7 @@ from memcore.nn.bypass import warn_of_bypass, watched
 from memcore.nn.clipping import clipped, warn_of_clipping
 from memcore.nn.feeding import Batches, Forward, again, batches, run
 from memcore.nn.matrix import Matrix
+from memcore.nn.numbers import set_aside
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import named_matrices, unique_matrices
 
@@ -47,8 +48,8 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
         _look_at_fixed(model, inputs, forward)
         return
     inputs = again(inputs)
-    reads = [matrix.crossbar.reads.clone() for matrix in every]
-    with evaluating(model), watched(model) as past:
+    aside = set_aside(matrix.crossbar for matrix in every)
+    with evaluating(model), aside, watched(model) as past:
         try:
             found = [port for port in ("input", "output") if _any_has_range(waiting, port)]
             for port in found:
@@ -58,8 +59,6 @@ def calibrate(model: nn.Module, inputs: Batches, *, forward: Forward | None = No
         finally:
             for matrix in (*waiting, *fixed):
                 matrix.crossbar.observe(None)
-            for matrix, number in zip(every, reads, strict=True):
-                matrix.crossbar.reads.copy_(number)
     unseen = _unseen(model)
     _warn_of_unseen(unseen)
     warn_of_bypass(name for name in past if name not in unseen)

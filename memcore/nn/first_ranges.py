@@ -7,6 +7,7 @@ import torch
 from memcore.contracts.layer import Layer
 from memcore.crossbar import together
 from memcore.crossbar.calibrated import warn_uncalibrated
+from memcore.nn.numbers import set_aside
 from memcore.nn.verbs import evaluating
 from memcore.nn.walk import matrices
 
@@ -38,7 +39,7 @@ def take_ranges(layer: Layer, count: int, run: Callable[[], object]) -> None:
         joins = together.trains(layer)
         warn_uncalibrated(count, joins=joins)
         try:
-            with evaluating(layer):
+            with evaluating(layer), set_aside(every):
                 for port in ("input", "output"):
                     for crossbar in waiting:
                         crossbar.observe(port)

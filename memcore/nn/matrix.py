@@ -378,6 +378,7 @@ class Matrix(nn.Module):
             return source.read(self.crossbar, x, lines, bias, wants_folded=wants_folded)
         y: Tensor = self.crossbar(x, lines)
         for share, other in self._others:
+            other.training = self.training  # no module of the network, whose mode it is to have
             y = y + share * other(x, lines)
         return with_bias(y, bias), self._folded
 
@@ -589,6 +590,7 @@ class Matrix(nn.Module):
                 matrix.output_range.load_state_dict(self.output_range.state_dict())
                 new.output.is_learned = old.output.is_learned
         new.reads.copy_(old.reads)
+        new.training_reads.copy_(old.training_reads)
         new.cells.correction = old.cells.correction
         new.set_clock(old.cells.clock.segments.clone())
         return matrix.train(self.training)
