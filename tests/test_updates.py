@@ -409,6 +409,16 @@ def test_trains_of_coarse_drivers_fire_with_whole_steps(at_random):
         plugin("updates", {"name": "sgd_pulsed", "rounds_at_random": True})
 
 
+@pytest.mark.parametrize("off", [(), ("length_management",), ("update_management",)])
+def test_a_rule_says_itself_that_lengths_follow_the_rate_where_nothing_is_managed(off):
+    rule = {"name": "sgd_pulsed", "fixed_length": False, **dict.fromkeys(off, False)}
+    told = f"length_management={not off or off[0] != 'length_management'} and update_management="
+    with pytest.raises(ConfigError, match=f"fixed_length=False came with {told}.*both False for"):
+        plugin("updates", rule)
+    managed = dict.fromkeys(("length_management", "update_management"), False)
+    assert not plugin("updates", {**rule, **managed}).fixed_length
+
+
 def test_momentum_adds_the_gradients_before_to_those_of_a_step():
     cells = SoftBounds((1, 2, 3), dw=1e-4, soft=False)
     module = bound({"name": "sgd_counts", "counts": "stochastic", "momentum": 0.5}, cells)

@@ -49,6 +49,12 @@ class PulsedSgd(UpdateRule):
                 "rounds_at_random=True came with res=0, where nothing is rounded; expected a step "
                 "res above 0, or rounds_at_random=False"
             )
+        if not self.fixed_length and (self.length_management or self.update_management):
+            raise ConfigError(
+                f"fixed_length=False came with length_management={self.length_management} and "
+                f"update_management={self.update_management}; expected both False for trains "
+                "whose length follows the rate alone, or fixed_length=True"
+            )
 
     def bind(self, weights: tuple[PulsedWeights, ...], ctx: Context) -> nn.Module:
         (only,) = weights
