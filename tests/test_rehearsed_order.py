@@ -290,6 +290,21 @@ def test_cells_written_on_the_way_are_read_as_those_that_are_kept(way, shape):
     assert torch.equal(y, torch.cat([reader(x[:33], first), reader(x[33:], first + 33)]))
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(6, 3), nn.Conv1d(6, 3, 2), nn.LSTM(6, 3)],
+    ids=lambda each: type(each).__name__,
+)
+def test_weights_that_are_not_finite_are_refused_with_the_name_of_the_layer(layer, bad):
+    way = {"device": "ideal", "nonidealities": ["read_noise"], "training": {"chip": "any"}}
+    mem = memcore.convert(nn.Sequential(nn.Sequential(layer)), CrossbarConfig(**way)).train()
+    with torch.no_grad():
+        next(mem.parameters()).view(-1)[0] = bad
+    with pytest.raises(memcore.ConfigError, match=r"0\.0.*(infinite or NaN|NaN or infinite)"):
+        mem(draws(2, 6, 5).movedim(1, -1) if not isinstance(layer, nn.Conv1d) else draws(2, 6, 5))
+
+
 @pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 def test_a_first_layer_keeps_nothing_as_large_as_its_weights():
     """Neither cells nor their variances: a step has the gradient only, as that of the network."""

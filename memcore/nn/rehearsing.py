@@ -22,6 +22,7 @@ from memcore.crossbar.recent import in_backward
 from memcore.crossbar.shortcuts import convolve
 from memcore.crossbar.training import Rehearsal
 from memcore.crossbar.transforms import are_active, outside
+from memcore.nn.naming import Within
 from memcore.nn.seen import Seen
 from memcore.ops.surrogate import for_training
 from memcore.ops.windows import Images
@@ -35,16 +36,19 @@ class Source(NamedTuple):
         cells: what was written, on arrays or in the order of the weights.
         reader: what reads them.
         output_noise: standard deviation of the noise on outputs, in units of the outputs.
+        name: qualified name of the matrix, for messages of cells that do not know it; else None.
     """
 
     cells: Cells | Imagined
     reader: nn.Module | Unwritten
     output_noise: float
+    name: str | None
 
     @property
     def folded(self) -> Tensor:
         """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
-        folded: Tensor = self.reader.folded  # type: ignore[assignment]
+        with Within(self.name):
+            folded: Tensor = self.reader.folded  # type: ignore[assignment]
         return folded
 
     def read(
@@ -63,11 +67,12 @@ class Source(NamedTuple):
         draws = self._draws(crossbar) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
         folded: Tensor | None = None
-        if isinstance(self.reader, Unwritten):
-            y, folded = self.reader.both(x, first, lines, bias, wants_folded=wants_folded)
-        else:
-            y = with_bias(self.reader(x, first, lines), bias)
-            folded = self.folded if wants_folded else None
+        with Within(self.name):
+            if isinstance(self.reader, Unwritten):
+                y, folded = self.reader.both(x, first, lines, bias, wants_folded=wants_folded)
+            else:
+                y = with_bias(self.reader(x, first, lines), bias)
+                folded = self.reader.folded if wants_folded else None  # type: ignore[assignment]
         if self.output_noise:
             key = crossbar.cells.random.key_of("rehearsal", "output")
             reads = ReadStream(key, numbered(first, len(x)))
@@ -85,7 +90,8 @@ class Source(NamedTuple):
         """Outputs of images as `shortcuts.convolve` has them."""
         if self.output_noise:
             return None
-        return convolve(crossbar, images, bias, self.reader, draws=self._draws(crossbar))
+        with Within(self.name):
+            return convolve(crossbar, images, bias, self.reader, draws=self._draws(crossbar))
 
     def _draws(self, crossbar: Crossbar) -> bool:
         cells = self.cells.effects if isinstance(self.cells, Cells) else self.cells
@@ -204,7 +210,8 @@ class Rehearsing:
         if self.training.output_noise:
             largest = float(matrix.abs().max()) * crossbar.largest_input
             noise = self.training.output_noise * largest / crossbar.tiling.row_tiles**0.5
-        self._source = Source(cells, self._reader(crossbar, cells), noise)
+        name = crossbar.cells.name if isinstance(cells, Imagined) else None
+        self._source = Source(cells, self._reader(crossbar, cells), noise, name)
 
     def _note_reads(self) -> None:
         """Whether the cells of the last step were read more than once."""
