@@ -91,6 +91,57 @@ def test_a_converter_that_calculates_in_double_precision_gives_the_same_levels(w
     torch.testing.assert_close(double[0](draws(*size)), single[0](draws(*size)))
 
 
+class Levels(nn.Module):
+    """What `UniformLevels` does, as a form that nobody knows."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.register_buffer("step", step)
+
+    def forward(self, values):
+        return (values / self.step).round().clamp(-127, 127) * self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fickle(Converter):
+    """Levels that are another form where their range is narrow."""
+
+    least: float
+
+    def observe(self, values):
+        peak = values.abs().max() if values.numel() else None
+        return None if peak is None else torch.stack([-peak, peak])
+
+    def bind(self, full_scale, ctx):
+        peak = full_scale.abs().max()
+        return Levels(peak / 127) if peak < self.least else UniformLevels(peak / 127, -127, 127)
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["another step", "the same step"])
+def test_cells_are_laid_onto_arrays_once_the_form_of_a_converter_asks_for_them(is_new):
+    """Nothing is drawn, so the outputs are those of a converter whose form stays as it was."""
+    x, outputs, least = draws(16, 18), [], 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = nn.Linear(18, 11)
+    for _ in range(2):
+        way = {"dac": BITS, "adc": Fickle(least=least), "training": {"input_range": {"batches": 1}}}
+        mem, _ = rehearsed(layer, x, way)
+        assert isinstance(source_of(mem).cells, Imagined)
+        steps = int(mem.crossbar.cells.rehearsals)
+        least = 0.75 * float(mem.crossbar.output.range.max())
+        with torch.no_grad():
+            mem.matrix.input_range.peak.mul_(2)  # half the volts, and half the range of currents
+            if is_new:
+                mem.weight.mul_(0.9)
+        outputs.append(mem(x))
+        assert int(mem.crossbar.cells.rehearsals) == steps + is_new
+    assert not isinstance(source_of(mem).cells, Imagined)
+    outputs[1].square().sum().backward()
+    assert mem.weight.grad.isfinite().all()
+    torch.testing.assert_close(*outputs)
+
+
 def source_of(layer):
     return layer.matrix._rehearsing._source
 

@@ -88,7 +88,7 @@ class Imagination:
             random: the stream of this step.
             keeps: whether several reads are to come.
         """
-        if matrix.is_meta or not self._is_cellwise or self._around.of(crossbar) is None:
+        if matrix.is_meta or not self._is_cellwise or not self.can_read(crossbar):
             return None
         ctx = self._context(matrix, random)
         writing = self._stepwise.writing(matrix, ctx)
@@ -113,6 +113,10 @@ class Imagination:
             return None  # the arrays say what is wrong
         noise = None if noise is None else noise.to(matrix.dtype)
         return Imagined(Known(folded, noise, gain), random.key_of("read"))
+
+    def can_read(self, crossbar: Crossbar) -> bool:
+        """Whether the converters of the arrays, with their present ranges, read cells in order."""
+        return self._around.of(crossbar) is not None
 
     def reader(self, crossbar: Crossbar, cells: Imagined) -> nn.Module | Unwritten:
         """What reads cells through the converters of the arrays."""

@@ -187,10 +187,18 @@ class Rehearsing:
         return self._source
 
     def rebind(self, crossbar: Crossbar) -> None:
-        """Read the same cells through converters whose ranges have changed."""
-        if self._source is not None:
-            reader = self._reader(crossbar, self._source.cells)
-            self._source = self._source._replace(reader=reader)
+        """Read the same cells through converters whose ranges have changed.
+
+        Those that another form of a converter reads on arrays only are written onto them at the
+        next pass, which still is of the same step.
+        """
+        if self._source is None:
+            return
+        if isinstance(self._source.cells, Imagined) and not self._imagination.can_read(crossbar):
+            self.drop()
+            return
+        reader = self._reader(crossbar, self._source.cells)
+        self._source = self._source._replace(reader=reader)
 
     def _reader(self, crossbar: Crossbar, cells: Cells | Imagined) -> nn.Module | Unwritten:
         if isinstance(cells, Imagined):
