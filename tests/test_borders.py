@@ -108,6 +108,46 @@ def test_state_that_no_chip_has_is_refused_by_name_before_anything_is_taken(name
     torch.testing.assert_close(mem.state_dict(), before, rtol=0, atol=0, equal_nan=True)
 
 
+def of_several_layers():
+    torch.manual_seed(0)
+    digital = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Sequential(nn.Linear(6, 4)))
+    return memcore.convert(digital, memcore.CrossbarConfig(device="pcm"))
+
+
+@pytest.mark.parametrize(
+    "again", [lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: nn.ModuleDict({"inner": m})])
+def test_a_state_that_one_layer_refuses_leaves_the_whole_network_as_it_was(again, wrap):
+    mem = wrap(again(of_several_layers()))
+    before = copy.deepcopy(mem.state_dict())
+    state = {key: value + 1 for key, value in before.items() if "matrices" not in key}
+    state |= {key: copy.deepcopy(value) for key, value in before.items() if "matrices" in key}
+    (last,) = (key for key in state if key.endswith(f"2.0.{CELLS}.programmed"))
+    good = copy.deepcopy(state)
+    state[last].neg_()
+    with pytest.raises(ConfigError, match=rf"{last} of the state has negative values"):
+        mem.load_state_dict(state)
+    torch.testing.assert_close(mem.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+    mem.load_state_dict(good)
+    torch.testing.assert_close(mem.state_dict(), good, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_network_that_is_digital_again_looks_at_no_state():
+    mem = of_several_layers()
+    assert mem._load_state_dict_pre_hooks
+    reverted = memcore.revert_(mem)
+    assert not reverted._load_state_dict_pre_hooks
+    assert (
+        len(
+            memcore.convert_(
+                reverted, memcore.CrossbarConfig(device="ideal")
+            )._load_state_dict_pre_hooks
+        )
+        == 1
+    )
+
+
 def require_refused(mem, name, change):
     """A state of which only one entry is none, which is named with what was expected."""
     state = {key: value + 1 for key, value in mem.state_dict().items()}

@@ -226,6 +226,28 @@ class Layer(nn.Module):
         return matrix.crossbar
 
 
+def prepare_state(layer: Layer, state: dict[str, Tensor], prefix: str) -> None:
+    """Bring a state of a layer into the form of its matrices, before anything of it is taken.
+
+    Args:
+        layer: whose matrices are to have it.
+        state: names and tensors, which change.
+        prefix: of the names of this layer.
+
+    Raises:
+        ConfigError: its matrices cannot have it.
+    """
+    # The arrays of the only matrix were under `crossbar`.
+    old = f"{prefix}crossbar."
+    for key in [key for key in state if key.startswith(old)]:
+        new = f"{prefix}matrices.weight.crossbar.{key.removeprefix(old)}"
+        state[new] = state.pop(key)
+    for name, matrix in layer.matrices.items():
+        prepare = getattr(matrix, "prepare", None)
+        if prepare is not None:
+            prepare(state, f"{prefix}matrices.{name}.")
+
+
 def _names_of_before(
     layer: Layer,
     state_dict: dict[str, Tensor],
@@ -238,15 +260,7 @@ def _names_of_before(
 ) -> None:
     """Take a state of before, and say what a state of a digital network does to a chip."""
     del local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-    # The arrays of the only matrix were under `crossbar`.
-    old = f"{prefix}crossbar."
-    for key in [key for key in state_dict if key.startswith(old)]:
-        new = f"{prefix}matrices.weight.crossbar.{key.removeprefix(old)}"
-        state_dict[new] = state_dict.pop(key)
-    for name, matrix in layer.matrices.items():  # one that is refused leaves the layer as it is
-        prepare = getattr(matrix, "prepare", None)
-        if prepare is not None:
-            prepare(state_dict, f"{prefix}matrices.{name}.")
+    prepare_state(layer, state_dict, prefix)  # one that is refused leaves the layer as it is
     parameters = any(f"{prefix}{name}" in state_dict for name in layer._parameters)
     cells = any(key.startswith(f"{prefix}matrices.") for key in state_dict)
     if not parameters or cells:

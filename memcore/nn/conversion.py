@@ -45,6 +45,7 @@ from memcore.nn.walk import (
     require_module,
     weights_of,
 )
+from memcore.nn.whole_states import refuse_as_a_whole, refuse_by_layers
 from memcore.random import Stream
 from memcore.registry.hooks import Hooks, call
 from memcore.registry.instances import layers as registry
@@ -154,6 +155,7 @@ def revert_(model: nn.Module) -> nn.Module:
         return model.digital()
     for name, layer in layers(model).items():
         replace_module(model, name, layer.digital())
+    refuse_by_layers(model)
     return model
 
 
@@ -183,6 +185,7 @@ def _convert(
             ),
         )
     model, digital = _replaced(model, choose, filter_fn, Stream(seed), arrival)
+    refuse_as_a_whole(model)
     _warn_of_unused(model)
     call(manager(), Hooks.memcore_model_converted, model=model, report=digital)
     if filter_fn is None and isinstance(config, CrossbarConfig):
