@@ -501,6 +501,18 @@ def test_a_report_names_what_the_rule_did():
     assert "rate of the fast array" in lines[1]
 
 
+def test_additions_to_the_buffers_between_arrays_are_reported_and_priced():
+    """Two for each weight of a column: one to its buffer, one where that is looked at."""
+    mem = memristive()
+    optimizer = InSitu(mem, rule={"name": "residual", "tiles": 3, "warm": 8, "slower": 2}, lr=0.2)
+    train(mem, optimizer, 3)
+    report, vectors = optimizer.report(), 3 * len(X) - 8
+    assert report.additions == 2 * (vectors + vectors // 2) * 4
+    (matrix,) = report.matrices
+    assert matrix.activity.shift_adds == report.additions
+    assert "additions" in str(report)
+
+
 def test_additions_of_a_digital_memory_are_reported_and_priced():
     """Two for each weight and vector: one to its memory, one at the transfer."""
     mem = memristive()

@@ -1,5 +1,7 @@
 """`subtract_symmetry_point`: fast arrays that are led to their symmetry points, cell by cell."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -166,6 +168,23 @@ def test_each_pair_of_pulses_is_counted_in_pulses_energy_time_and_wear():
         points.shown.square().mean().sqrt().item()
     )
     assert "symmetry" not in str(without)
+
+
+@pytest.mark.parametrize(("rule", "each"), [("tiki_taka", 1), ("tiki_taka2", 3)])
+def test_reads_that_find_the_points_and_what_is_subtracted_are_additions(rule, each):
+    """One for each weight of a read of the array, and of a column less its points."""
+    mem = layer()
+    optimizer = InSitu(mem, rule={**FOUND, "name": rule, "symmetry_pairs": 500}, lr=0.01)
+    _, points, _ = parts_of(optimizer)
+    reads, kept = [], points._read
+    points._read = lambda: reads.append(1) or kept()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        train(mem, optimizer, range(2))
+    (matrix,) = optimizer.report().matrices
+    assert matrix.figures["transfers"] == 16
+    assert matrix.additions == len(reads) * 100 + 16 * 10 * each
+    assert matrix.activity.shift_adds == matrix.additions
 
 
 @pytest.mark.parametrize("rule", ["tiki_taka", "agad"])

@@ -68,7 +68,7 @@ class Program:
         self.fast, self.slow = shift.copy(), start.copy()
         self.hidden, self.mean, self.reference = (np.zeros((OUT, IN)) for _ in range(3))
         self.h, self.g = np.ones(IN), np.ones(OUT)
-        self.flipped, self.slots = np.zeros(self.count, bool), 0
+        self.flipped, self.slots, self.additions = np.zeros(self.count, bool), 0, 0
         self.at_once = min(case.get("at_once", 1), self.count)
 
     @property
@@ -110,8 +110,10 @@ class Program:
             h[at] += GAIN / FAST * sign * (v - self.reference[at])
             share = min(TAIL / PERIOD, 1)
             self.mean[at] = (1 - share) * self.mean[at] + share * v
+            self.additions += 2 * v.size  # of the reference, and to the mean
         else:
             h[at] += GAIN / FAST * sign * v
+        self.additions += v.size
         if "buffer_cap" in self.case:
             h[at] = np.clip(h[at], -self.case["buffer_cap"], self.case["buffer_cap"])
         if self.case["name"] != "agad" or sweep > PERIOD:
@@ -127,6 +129,7 @@ class Program:
             self.hidden[at] *= np.where(n != 0, m, 1)
         else:
             self.hidden[at] -= (1 - m) * n
+        self.additions += n.size
         self.slow[at] += SLOW * n
         self.slots += int(np.abs(n).max())
 
@@ -213,6 +216,7 @@ def test_an_option_takes_the_steps_of_an_independent_program(case):
     assert figures["rate of the fast array"] == pytest.approx(FAST)
     assert figures["rate of the slow array"] == pytest.approx(GAIN * SLOW / FAST)
     assert figures["transfers"] == program.reads / program.at_once
+    assert figures["additions"] == program.additions > 0
     assert "flip_across" not in CASES[case] or (module.across == -1).any()
 
 
@@ -249,6 +253,7 @@ def test_tiki_taka_counts_what_it_is_told_to(counting, size, lines):
             reads += 2
         np.testing.assert_allclose(slow.position.numpy(), last, rtol=0, atol=1e-12)
     assert module.figures()["transfers"] == 120 // size // 2
+    assert "additions" not in module.figures()  # what is read goes to the slow array at once
     assert np.abs(last - start).max() > 3 * SLOW
 
 

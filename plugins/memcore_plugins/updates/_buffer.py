@@ -34,6 +34,8 @@ class BufferedTransfer(Transfer):
         stream: of the draws.
     """
 
+    of_a_read = 2  # to the buffer, and where it is looked at for whole pulses
+
     hidden: Tensor  #: buffer H, in pulses of the slow array
 
     def __init__(

@@ -106,6 +106,12 @@ class SymmetryPoints(nn.Module):
         (weights,) = self._weights
         return self._lines.read(weights, slice(0, self._lines.count), self.shown.device)
 
+    @property
+    def additions(self) -> int:
+        """Digital additions of the reads from which the points are the mean."""
+        blocks = (int(self.pairs) // _SHORTEST + 1).bit_length() - 1
+        return blocks * _READS * self.shown.numel()
+
     def figures(self) -> dict[str, float]:
         """Numbers for a report: pairs of pulses, and the RMS of what is subtracted, in weights."""
         return {

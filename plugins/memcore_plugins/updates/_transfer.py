@@ -84,6 +84,9 @@ class Transfer(nn.Module):
         stream: of the draws.
     """
 
+    #: Digital additions of the rule for each weight of a line that is read, symmetry points apart.
+    of_a_read: ClassVar[int] = 0
+
     vectors: Tensor  #: vectors that the fast array took so far
     transfers: Tensor  #: lines that were read so far
     sent: Tensor  #: pulses that went to the slow array so far
@@ -164,6 +167,18 @@ class Transfer(nn.Module):
         """
 
     @property
+    def additions(self) -> int:
+        """Digital additions so far, of what lines have shown."""
+        found, each = 0, self.of_a_read
+        if self.points is not None:
+            found, each = self.points.additions, each + 1
+        return found + each * self.weights_in(int(self.transfers))
+
+    def weights_in(self, lines: int) -> int:
+        """How many weights so many lines have, of all groups."""
+        return lines * self.slow.shape[0] * self.lines.across
+
+    @property
     def sweep(self) -> int:
         """How often all lines were read before."""
         return int(self.transfers) // self.lines.count
@@ -193,4 +208,6 @@ class Transfer(nn.Module):
         }
         if int(self.sent):
             figures["pulses a transfer"] = int(self.sent) / max(1, transfers)
+        if self.of_a_read or self.points is not None:
+            figures["additions"] = self.additions
         return figures if self.points is None else {**figures, **self.points.figures()}

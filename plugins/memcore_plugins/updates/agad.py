@@ -65,6 +65,8 @@ class Agad(ChoppedRule):
 
 
 class _Trainer(Chopping):
+    of_a_read = Chopping.of_a_read + 2  # of the reference, and to the mean
+
     mean: Tensor
     reference: Tensor
     flipped: Tensor
@@ -90,6 +92,11 @@ class _Trainer(Chopping):
         mean.lerp_(v, self._forgotten)
         self.flipped[lines] = (sweep + 1) % self._period == 0
         self.flip_lines(lines, self.flipped[lines])
+
+    @property
+    def additions(self) -> int:
+        waiting = min(int(self.transfers), (self._period + 1) * self.lines.count)
+        return super().additions - self.weights_in(waiting)  # which were not looked at for pulses
 
     def collect(self, lines: slice, v: Tensor, lr: float) -> None:
         super().collect(lines, v, lr)

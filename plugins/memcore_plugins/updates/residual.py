@@ -149,6 +149,7 @@ class _Trainer(nn.Module):
     def figures(self) -> dict[str, float]:
         """Numbers for a report: the first array's trains, and what went from array to array."""
         finest, *others = (link.figures() for link in self._chain)
+        finest["additions"] = sum(link.additions for link in self._chain)
         for number, each in enumerate(others, 2):
             for name in ("transfers", "pulses a transfer"):
                 if name in each:
