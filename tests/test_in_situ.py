@@ -746,7 +746,7 @@ def test_kernels_and_torch_train_alike(device, tile, mapper, monkeypatch):
         mem = memristive(device=device, tile=tile, mapper=mapper)
         optimizer = InSitu(mem, rule=rule, lr=1.0)
         if not kernels:
-            monkeypatch.setattr(memcore.optim.PulsedCells, "_kernel", lambda *_: None)
+            monkeypatch.setattr("memcore.optim.mover.Mover._kernel", lambda *_: None)
         train(mem, optimizer, steps=3)
         (cells,) = optimizer.report().matrices
         found.append((mem.weight.detach().clone(), cells))
@@ -767,7 +767,7 @@ def test_trains_move_cells_by_their_coincidences_to_the_bit(device, tile, mapper
     sent = trains(draws(7, 2, 21, name="in"), draws(7, 2, 37, name="out"), 0.1, 0.01)
     found, conv = [], nn.Conv1d(6, 74, 7, groups=2)
     for threads, at_once in ((1, False), (1, True), (2, True)):
-        monkeypatch.setattr("memcore.optim.cells.is_known", lambda *_, known=at_once: known)
+        monkeypatch.setattr("memcore.optim.mover.is_known", lambda *_, known=at_once: known)
         mem = memristive(copy.deepcopy(conv), settings, mapper, tile=tile)
         cells = memcore.optim.PulsedCells(mem.crossbar)
         assert cells.shape == (2, 37, 21)

@@ -71,10 +71,10 @@ def test_cells_that_are_folded_in_parts_are_those_of_the_whole(device, mapper, t
     mem.crossbar.refresh()
     whole = mem.crossbar.folded.clone()
     some = torch.full_like(whole, torch.nan)
-    assert cells._derived.fold(some)
+    assert cells._mover.derived.fold(some)
     assert torch.equal(some, whole)
     part = torch.full_like(whole[:, :, :20], torch.nan)
-    assert cells._derived.fold_rows(slice(13, 33), part)
+    assert cells._mover.derived.fold_rows(slice(13, 33), part)
     assert torch.equal(part, whole[:, :, 13:33])
 
 
@@ -179,7 +179,7 @@ def test_a_network_that_is_written_or_moved_keeps_its_cells():
     up = torch.ones(1, 40, 60)
     third.pulse(up, 0 * up)
     raised = mem.crossbar.programmed
-    assert torch.equal(raised, third._derived.conductance())
+    assert torch.equal(raised, third._mover.derived.conductance())
     memcore.program(mem)
     assert not torch.equal(mem.crossbar.programmed, raised)
     assert second.state.shape == third.state.shape

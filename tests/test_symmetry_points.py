@@ -66,7 +66,11 @@ def in_closed_form(fast):
     point = (higher - lower) / (higher / w_max - lower / w_min)
     slope = higher / w_max - lower / w_min
     steps = (higher * (1 - point / w_max)).square() + (lower * (1 - point / w_min)).square()
-    position, own = device.position(here), fast._laid([torch.ones(1, 10, 10) for _ in fast._signs])
+    places = fast._mover.places
+    position, own = (
+        device.position(here),
+        places.laid([torch.ones(1, 10, 10) for _ in places.signs]),
+    )
     at_points = torch.where(own > 0, point, position)
     fast.state.copy_(device.state_at(at_points.to(here)))
     fast.resume()

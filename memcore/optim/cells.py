@@ -1,37 +1,30 @@
 """`PulsedCells`: the cells of one matrix, moved by pulses that a rule asks for."""
 
-import math
 from functools import cached_property
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from memcore.contracts.mapper import Reference
 from memcore.contracts.update import Pair
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
-from memcore.dynamics.pulses import PulseKernels, both_ways
-from memcore.dynamics.recording.run import Ready
-from memcore.errors import ConfigError
-from memcore.ops._library import fits_cuda, is_plain
-from memcore.ops.cell_moves import Recorded, move_by_counts, move_by_trains
 from memcore.ops.coincidences import coincidences
-from memcore.ops.pulse_order import Arrays, Sums, first_of, ordered
-from memcore.ops.pulse_trains import Moved, Sent, is_known, pulse_trains
+from memcore.ops.pulse_order import Sums
 from memcore.ops.surrogate import for_training
-from memcore.optim.calls import PulseCall, pieces
-from memcore.optim.derived import DerivedCells
-from memcore.optim.granularity import change_of, course_of
+from memcore.optim.calls import PulseCall
+from memcore.optim.columns import largest_inputs, shows_columns
+from memcore.optim.granularity import change_of, courses_of
+from memcore.optim.left import Left, require_beside
+from memcore.optim.mover import Mover
 from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
+from memcore.optim.places import Places
+from memcore.optim.spent import durations, energies_of, of_resistors, time_of
 from memcore.optim.trains import Trains
 from memcore.optim.units import units_of
 from memcore.random import Stream
 
-#: Pulses that are tried to reset a cell, in even ways through its window, and at most.
-_WAYS: Final = 8
-_LONGEST: Final = 100_000
 #: Number of the first look at cells that may be renewed, beyond those of all reads.
 _LOOKS: Final = 1 << 60
 
@@ -80,9 +73,7 @@ class PulsedCells(nn.Module):
         array = cells.array()
         #: As sampled, cell by cell, and what all cells have in common.
         self._device, self._nominal = array.device, cells.config.device
-        self._kernels = PulseKernels(array.device, cells.programmed.shape)
-        law = self._kernels.law
-        self._derived = None if law is None else DerivedCells(cells, self, law)
+        self._mover = Mover(crossbar, self, array.device, Places(crossbar, self.pair))
         stuck = Effects.stuck(cells.config.effects, array, cells.context())
         self.register_buffer("stuck", stuck, persistent=False)
         self._change = change_of(self._nominal, cells.context().child("granularity"), self.pair)
@@ -136,7 +127,7 @@ class PulsedCells(nn.Module):
         most = max(float(up.max()), float(down.max())) if up.numel() else 0.0
         asked = self._asked(most, int(most) if slots is None else slots)
         if most > 0:
-            self._push(up, down, asked)
+            self._note(self._mover.push(up, down, asked))
 
     @for_training
     def take(self, trains: Trains, stream: Stream, first: int) -> None:
@@ -152,12 +143,10 @@ class PulsedCells(nn.Module):
         if not slots:
             return
         sent = trains.sent(stream, first)
-        at_once = self._lies_in_order and not self._net
-        kernel = self._kernel(asked) if is_known(sent) else self._on_gpu(asked, *sent.tensors)
-        if at_once and kernel is not None:
-            self._push_trains(sent, asked, kernel)
-        else:
-            self._push(*self._as_cells(*coincidences(*sent)), asked)
+        moved = None if self._net else self._mover.push_trains(sent, asked)
+        if moved is None:
+            moved = self._mover.push(*self._as_cells(*coincidences(*sent)), asked)
+        self._note(moved)
 
     def _as_cells(self, up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
         """Pulses [groups, inputs, outputs] as cells lie, opposite ones subtracted if wanted."""
@@ -171,202 +160,17 @@ class PulsedCells(nn.Module):
         """The next call, whose time is spent."""
         call = int(self.calls)
         self.calls.add_(1)
-        self._spend_time(slots)
+        self.time.add_(time_of(self._device, slots, one_sided=self.pair == "one_sided"))
         return PulseCall(most, call, self.crossbar.cells.context().child("in place"))
 
-    def _push(self, up: Tensor, down: Tensor, asked: PulseCall) -> None:
-        kernel, recorded = self._kernel(asked), self._on_gpu(asked, up, down)
-        if self._lies_in_order and kernel is not None:
-            self._push_in_pieces(up, down, asked, kernel)
-        elif recorded is not None:
-            given = (up, down), self._arrays, asked.draw, self._moved
-            self._count(move_by_counts(*given, recorded))
-        else:
-            self._push_at_once(up, down, asked)
-        self._show_stuck()
-
-    @property
-    def _lies_in_order(self) -> bool:
-        """Whether each cell of a part takes the pulses of a weight that lies where it does."""
-        return self.pair != "one_sided" and self.crossbar.tiling.order is None
-
-    @property
-    def _arrays(self) -> Arrays:
-        """Where each part lies."""
-        tiling = self.crossbar.tiling
-        lines = tiling.array_rows, self.state.shape[-1], tiling.data_cols
-        return Arrays(tiling.rows, tiling.cols, *lines)
-
-    def _push_trains(self, sent: Sent, asked: PulseCall, kernel: Ready | Recorded) -> None:
-        """Trains, in one pass in which nothing is as large as the matrix."""
-        given = sent, self._arrays, asked.draw, self._moved
-        if isinstance(kernel, Ready):
-            self._count(pulse_trains(*given, kernel.motion))
-        else:
-            self._count(move_by_trains(*given, kernel))
-        self._show_stuck()
-
-    @property
-    def _moved(self) -> Moved:
-        """The cells that take pulses, one part after the other."""
-        opposite = [sign < 0 for sign in self._signs]
-        derived = self._deriving()
-        g = self.crossbar.cells.programmed if derived is None else derived.law.motion
-        return Moved([*self.state], g, opposite)
-
-    @property
-    def _signs(self) -> list[int]:
-        """Of the parts that take pulses."""
-        parts = self.crossbar.cells.parts
-        return [int(part.sign) for part in parts if not isinstance(part, Reference)]
-
-    def _kernel(self, asked: PulseCall) -> Ready | None:
-        """What moves cells natively, if anything does."""
-        return self._kernels.kernel(asked.most, asked.ctx) if is_plain(self.state) else None
-
-    def _on_gpu(self, asked: PulseCall, *given: Tensor) -> Recorded | None:
-        """What moves cells on a GPU, if anything does."""
-        if not (self.state.is_cuda and self._lies_in_order):
-            return None
-        if not fits_cuda(self.state, self.crossbar.cells.programmed, *given):
-            return None
-        return self._kernels.on_gpu(asked.most, asked.ctx, self.state.device)
-
-    def _push_in_pieces(self, up: Tensor, down: Tensor, asked: PulseCall, kernel: Ready) -> None:
-        """Pulses [groups, inputs, outputs] of weights, on one piece of the arrays after the other.
-
-        Nothing but these numbers then is as large as the matrix.
-        """
-        lines, derived = self.state.shape[-1], self._deriving()
-        state = self.state.view(len(self.state), len(self._signs), -1, lines)
-        found = []
-        for part, sign in enumerate(self._signs):
-            for piece in pieces(state.shape[2], lines):
-                at = (part * state.shape[2] + piece.start) * lines
-                x = state[:, part, piece]
-                if derived is None:
-                    g = self.crossbar.cells.programmed.view(state.shape[1:])[part, piece]
-                else:
-                    g = derived.of(x, at)
-                first, second = work = g.new_empty(2, *g.shape)
-                sums = ordered(
-                    *((up, down), g, self._arrays, asked.draw, piece),
-                    opposite=sign < 0,
-                    out=(*work,),
-                )
-                if not sums.pulses:
-                    continue
-                found.append(sums)
-                kernel(
-                    [*x, second],
-                    [*x, g],
-                    first.unsqueeze(0),
-                    first_step=asked.call,
-                    first_cell=at,
-                )
-        if found:
-            self._count(Sums(*map(sum, zip(*found, strict=True))))
-
-    def _push_at_once(self, up: Tensor, down: Tensor, asked: PulseCall) -> None:
-        """The same on all cells, which may lie anywhere or be one-sided."""
-        if self.pair == "one_sided":
-            counts = [self._laid([up, down])]
-        else:
-            first = first_of(up, down, asked.draw)
-            both = (first, up - down - first)
-            counts = [self._laid([sign * each for sign in self._signs]) for each in both]
-        g = self.crossbar.programmed
-        for each in counts:
-            self._spend_energy(each, g)
-        self._advance(counts[0], counts[1] if len(counts) > 1 else None, asked)
-
-    def _advance(self, first: Tensor, second: Tensor | None, asked: PulseCall) -> None:
-        """Signed pulses [arrays, rows, cols] on cells, and those that come second."""
-        kernel, cells = self._kernel(asked), self.crossbar.cells
-        derived = self._deriving()
-        if kernel is not None:
-            x, behind = [*self.state], torch.zeros_like(first) if second is None else second
-            out = [*x, cells.programmed if derived is None else torch.empty_like(first)]
-            kernel([*x, behind], out, first.unsqueeze(0), first_step=asked.call)
-            return
-        counts, ctx = (first, second), asked.context_for(self._device)
-        self.state.copy_(both_ways(self._device, self.state, counts, asked.most, ctx))
-        self._conduct()
-
-    def _laid(self, counts: list[Tensor]) -> Tensor:
-        """Pulses of cells, of those [groups, inputs, outputs] of each part that takes some."""
-        tiling, own = self.crossbar.tiling, iter(counts)
-        nothing = counts[0].new_zeros(tiling.groups, tiling.rows, 1)
-        parts = self.crossbar.cells.parts
-        return tiling.split(
-            [nothing if isinstance(part, Reference) else next(own) for part in parts], 0.0
-        )
-
-    def _show_stuck(self) -> None:
-        """Let stuck cells conduct what they do, and reads know that cells were moved."""
-        if self.stuck is not None:
-            g, stuck = self.crossbar.cells.programmed, self.stuck
-            g.copy_(torch.where(stuck.isnan(), g, stuck.to(g.dtype)))
+    def _note(self, moved: list[Sums]) -> None:
+        """Count the pulses of cells that were moved, and let reads know that they were."""
+        for sums in moved:
+            self.pulses.add_(sums.pulses)
+            for energy in energies_of(self._device, sums):
+                self.energy.add_(energy)
+        self._mover.show_stuck()
         self._is_stale = True
-
-    def _deriving(self) -> DerivedCells | None:
-        """What tells conductances in place of memory for them, if anything does.
-
-        They are kept where no law is known, where stuck cells follow none, and where the network
-        was moved away from the states of its cells.
-        """
-        cells, derived = self.crossbar.cells, self._derived
-        if derived is not None and cells.source is derived:
-            return derived
-        cells.keep()
-        plain = is_plain(cells.programmed) and is_plain(self.state)
-        if derived is None or self.stuck is not None or not plain:
-            return None
-        cells.derive(derived)
-        return derived
-
-    def _conduct(self) -> None:
-        """Let the cells conduct what their states do, to the bit the same whoever moved them."""
-        if self._deriving() is not None:
-            return
-        programmed = self.crossbar.cells.programmed
-        asked = PulseCall(0.0, 0, self.crossbar.cells.context().child("in place"))
-        recorded = self._on_gpu(asked)
-        if recorded is not None:
-            move_by_counts(None, self._arrays, asked.draw, self._moved, recorded)
-        elif self._derived is not None and is_plain(self.state):
-            programmed.copy_(self._derived.conductance())
-        else:
-            programmed.copy_(self._device.conductance(self.state))
-
-    # Costs ---------------------------------------------------------------------------------------
-
-    def _spend_time(self, slots: int) -> None:
-        sets, resets = self._durations()
-        # One-sided pairs are raised and lowered by a SET pulse each.
-        self.time.add_(slots * (2 * sets if self.pair == "one_sided" else sets + resets))
-
-    def _durations(self) -> tuple[float, float]:
-        """s, of a SET and of a RESET pulse."""
-        sets, resets = (
-            math.nan if end is None else end[1]
-            for end in (self._device.set_pulse, self._device.reset_pulse)
-        )
-        return sets, resets
-
-    def _spend_energy(self, pulses: Tensor, conductance: Tensor) -> None:
-        """That of resistors of these conductances [arrays, rows, cols] S."""
-        net, g = pulses.flatten(), conductance.flatten()
-        sets = net.clamp(min=0)
-        total = int((2 * sets.sum() - net.sum()).round())
-        of_sets = float(torch.dot(sets, g))
-        self._count(Sums(0, total, of_sets, of_sets - float(torch.dot(net, g))))
-
-    def _count(self, sums: Sums) -> None:
-        self.pulses.add_(sums.pulses)
-        ends = (self._device.set_pulse, self._device.reset_pulse)
-        for spent, end in zip((sums.sets, sums.resets), ends, strict=True):
-            self.energy.add_(spent * (math.nan if end is None else end[0] ** 2 * end[1]))
 
     @property
     def wear(self) -> float:
@@ -392,15 +196,15 @@ class PulsedCells(nn.Module):
         sent = renewal(pair, share, *(course.to(pair) for course in self._courses))
         if sent is None:
             return
-        for pulses, duration in zip(sent, reversed(self._durations()), strict=True):
+        for pulses, duration in zip(sent, reversed(durations(self._device)), strict=True):
             count = pulses.reshape(g.shape).to(g.dtype).contiguous()
             ctx = cells.context().child("in place")
             asked = PulseCall(float(count.abs().max()), int(self.calls), ctx)
             self.calls.add_(1)
             self.time.add_(asked.most * duration)
-            self._spend_energy(count, cells.held)
-            self._advance(count, None, asked)
-            self._show_stuck()
+            moved = of_resistors(count, cells.held)
+            self._mover.advance(count, None, asked)
+            self._note([moved])
 
     def _seen(self) -> Tensor:
         """What a look at each cell finds now, [arrays, rows, cols] S; no read has its noise."""
@@ -410,11 +214,8 @@ class PulsedCells(nn.Module):
     @cached_property
     def _courses(self) -> tuple[Tensor, Tensor]:
         """How pulses towards SET and towards RESET lead through the window of a nominal cell."""
-        lowest, highest = self._nominal.nominal_range()
-        most = min(_LONGEST, math.ceil(_WAYS * (highest - lowest) / self._change))
         ctx = self.crossbar.cells.context().child("course")
-        rising, falling = (course_of(self._nominal, ctx.child(s), s, most) for s in (1, -1))
-        return rising, falling
+        return courses_of(self._nominal, ctx, self._change)
 
     # Reading and keeping -------------------------------------------------------------------------
 
@@ -441,9 +242,9 @@ class PulsedCells(nn.Module):
         all, and what is read is divided by it. Where reads are exact, nothing but these columns is
         looked at.
         """
-        if self._shows_columns:
+        if shows_columns(self.crossbar):
             return self.stored(inputs=columns)
-        most = self._most
+        most = largest_inputs(self.crossbar, self.precision)
         drive = most.diag()[columns].unsqueeze(1).expand(-1, self.shape[0], -1)
         return self.read(drive).permute(1, 2, 0) / most[columns]
 
@@ -453,7 +254,7 @@ class PulsedCells(nn.Module):
 
         Of all outputs, nothing but the cells of these inputs is looked at, where that can be.
         """
-        derived = self._deriving() if outputs == slice(None) else None
+        derived = self._mover.deriving() if outputs == slice(None) else None
         if derived is not None:
             begin, end, _ = inputs.indices(self.shape[2])
             v = self.state.new_empty(*self.shape[:2], end - begin)
@@ -462,24 +263,6 @@ class PulsedCells(nn.Module):
         self.settle()
         held = self.in_units(self.crossbar.folded[:, :, inputs].mT).mT[:, outputs]
         return held.to(self.precision, copy=True)
-
-    @property
-    def _most(self) -> Tensor:
-        """The largest input that the DAC of each word line represents, with its sign, [inputs]."""
-        port, constants = self.crossbar.input, int(self.crossbar.constant)
-        low, high = port.range.to(self.precision).unbind(1)
-        most = torch.where(high >= -low, high, low)
-        most = torch.where(most.abs() > 0, most, 1.0)  # without a DAC, or with a range of 0
-        sizes = port.parts or (self.shape[2] - constants,)
-        each = [one.expand(size) for one, size in zip(most, sizes, strict=True)]
-        return torch.cat([*each, most.new_ones(constants)])
-
-    @property
-    def _shows_columns(self) -> bool:
-        """Whether a read of a single input of 1 is a column of what the cells stand for."""
-        crossbar = self.crossbar
-        exact = crossbar.exact_reader if crossbar.reads_exactly else None
-        return exact is not None and exact.dac is None and not exact.constant
 
     @for_training
     def settle(self) -> None:
@@ -492,8 +275,8 @@ class PulsedCells(nn.Module):
     def resume(self) -> None:
         """Derive everything from a state that was loaded."""
         self.crossbar.cells.gain.copy_(self.gain)
-        self._conduct()
-        self._show_stuck()
+        self._mover.conduct()
+        self._mover.show_stuck()
         self.crossbar.refresh()
         self._is_stale = False
         self._given = self.crossbar.cells.given
@@ -521,31 +304,13 @@ class PulsedCells(nn.Module):
         cells = self.crossbar.cells
         if cells.given == self._given:
             return
-        whose, held, gain = cells.name or "the layer", cells.held.clone(), cells.gain.clone()
-        if (held.dtype, held.device) != (self.state.dtype, self.state.device):
-            raise ConfigError(
-                f"the cells of {whose} became {held.dtype} on {held.device}, and their states in "
-                f"the optimiser are {self.state.dtype} on {self.state.device}; expected an InSitu "
-                "that is made after the network was moved"
-            )
+        require_beside(cells, self.state)
+        left = Left.of(cells)
         self.resume()
-        if torch.equal(held, cells.held) and torch.equal(gain, cells.gain):
-            return
-        self._put_back(held, gain)
-        raise ConfigError(
-            f"the cells of {whose} were loaded or written since the last step, and their states "
-            "in the optimiser are others; expected its state of the same time, "
-            "optimizer.load_state_dict(...), or a new InSitu, which goes on from these cells"
-        )
-
-    def _put_back(self, held: Tensor, gain: Tensor) -> None:
-        """Let the cells conduct what they did, whatever their states say."""
-        cells = self.crossbar.cells
-        cells.keep()
-        cells.programmed.copy_(held)
-        cells.gain.copy_(gain)
-        self.crossbar.refresh()
-        self._given = None
+        if not left.is_in(cells):
+            left.put_back(self.crossbar)
+            self._given = None
+            left.refuse(cells)
 
     def stands_for(self, matrix: Tensor) -> None:
         """Say that the cells are what they should be: `matrix` is read from them."""

@@ -1,6 +1,8 @@
 """What one pulse changes: the unit of training in place."""
 
 import dataclasses
+import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,9 @@ from memcore.optim.placement import pair_of
 
 #: Cells over whose noise the change of one pulse is averaged.
 _CELLS = 4096
+#: Pulses that are tried to reset a cell, in even ways through its window, and at most.
+_WAYS: Final = 8
+_LONGEST: Final = 100_000
 
 
 def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
@@ -67,7 +72,24 @@ def granularity(model: nn.Module) -> dict[str, float]:
     return result
 
 
-def course_of(device: Memristor, ctx: Context, sign: int, most: int) -> Tensor:
+def courses_of(device: Memristor, ctx: Context, change: float) -> tuple[Tensor, Tensor]:
+    """How pulses towards SET and towards RESET lead through the window of a nominal cell.
+
+    Args:
+        device: the nominal cell.
+        ctx: context of its pulses.
+        change: of a conductance in S by one pulse, as `change_of` has it.
+
+    Returns:
+        shares of the window after 0, 1, 2 ... pulses, from the end where each direction begins.
+    """
+    lowest, highest = device.nominal_range()
+    most = min(_LONGEST, math.ceil(_WAYS * (highest - lowest) / change))
+    rising, falling = (_course_of(device, ctx.child(sign), sign, most) for sign in (1, -1))
+    return rising, falling
+
+
+def _course_of(device: Memristor, ctx: Context, sign: int, most: int) -> Tensor:
     """Shares of the window after 0 to `most` pulses, towards SET from its lowest end or back."""
     nominal = _without_noise(device)
     lowest, highest = nominal.nominal_range()

@@ -157,7 +157,7 @@ def test_cells_of_a_network_take_trains_and_pulses_alike(tile, mapper, monkeypat
     for on_gpu in (False, True):
         if on_gpu:
             for name, answer in (("fits_cuda", True), ("is_plain", False), ("is_known", False)):
-                monkeypatch.setattr(f"memcore.optim.cells.{name}", lambda *_, a=answer: a)
+                monkeypatch.setattr(f"memcore.optim.mover.{name}", lambda *_, a=answer: a)
         torch.manual_seed(1)
         device = DEVICES["of each cell"]
         config = memcore.CrossbarConfig(device=device, mapper=mapper, tile=tile)
