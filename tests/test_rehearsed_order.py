@@ -519,3 +519,33 @@ def test_weights_that_have_decayed_to_almost_nothing_go_on_training(size, scale)
         mem.weight[:, 2] = 0.0
     x = draws(3, 6)
     torch.testing.assert_close(mem(x), nn.functional.linear(x, mem.weight), rtol=1e-4, atol=1e-5)
+
+
+ASKED = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noticing(memcore.mappers["differential"]):
+    """The mapping, which notes when it is asked."""
+
+    def map(self, weight, device, ctx):
+        return super().map(weight, device, ctx)
+
+    def two_parts(self, weight, device, ctx):
+        ASKED.append(self.takes_largest)
+        return super().two_parts(weight, device, ctx)
+
+
+@pytest.mark.parametrize(("clip", "times"), [(1.0, 0), (0.5, 3)])
+def test_a_mapper_is_asked_again_where_the_scale_is_its_own(clip, times):
+    mem, _ = rehearsed(nn.Linear(18, 11), draws(6, 18), {"mapper": Noticing(clip=clip)})
+    ASKED.clear()
+    for _ in range(3):
+        with torch.no_grad():
+            mem.weight.mul_(0.5)
+        mem(draws(6, 18))
+    assert len(ASKED) == times
+    weight, found = mem.weight.detach(), source_of(mem).folded[0]
+    largest = found.abs().max()
+    assert float(largest) == pytest.approx(float(weight.abs().quantile(clip)), rel=0.02)
+    torch.testing.assert_close(found, weight.clamp(-largest, largest), rtol=1e-4, atol=1e-6)
