@@ -103,13 +103,16 @@ def step_of(network: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def peak_of(step: Callable[[], None]) -> int:
-    """Bytes that tensors took at most in a step, beyond what they took before it."""
+    """Bytes that tensors took at most in a step, beyond what they took before it.
+
+    Memory from before the step may be said to be freed in it or not; it counts neither way.
+    """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         step()
     now = most = 0
     for event in profiled.profiler.kineto_results.events():
         if event.name() == "[memory]":
-            now += event.nbytes()
+            now = max(0, now + event.nbytes())
             most = max(most, now)
     return most
 

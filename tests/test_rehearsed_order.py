@@ -336,7 +336,7 @@ def test_cells_written_on_the_way_are_read_as_those_that_are_kept(way, shape):
     x = x.unsqueeze(1)
     y, folded = reader.both(x, first, None, None, wants_folded=True)
     kept = reader.written
-    assert torch.equal(folded, kept.folded)
+    assert torch.equal(folded.weight, kept.folded)
     assert torch.equal(y, reader(x, first))
     assert torch.equal(y, torch.cat([reader(x[:33], first), reader(x[33:], first + 33)]))
 

@@ -29,6 +29,7 @@ from memcore.nn.output_range import OutputRange
 from memcore.nn.rehearsing import Rehearsing, Source
 from memcore.nn.staleness import Staleness
 from memcore.ops._library import is_plain, lies_plain
+from memcore.ops.folded import Folded
 from memcore.ops.surrogate import (
     recorded_product,
     straight_through,
@@ -210,10 +211,10 @@ class Matrix(nn.Module):
         learned = (matrix,) if bias is None else (matrix, bias)
         if y is None or not _needs_gradient(images.x, *learned):
             return y
-        folded = self.crossbar.folded if source is None else source.folded
+        folded = Folded(self.crossbar.folded) if source is None else source.compact
         if torch.compiler.is_compiling():
             lines = window.padded(self.crossbar.input(images.x))
-            return through_convolution(y, lines, matrix, bias, folded, window)
+            return through_convolution(y, lines, matrix, bias, folded.weight, window)
         dac = self.crossbar.input.form
         return through_images(y, images.x, matrix, bias, folded, window, dac)
 
@@ -256,8 +257,9 @@ class Matrix(nn.Module):
         held = self._packing.packed(matrix)
         if self._record is not None:
             refuse_transforms("a pass whose gradients pulse cells in place")
-            return with_bias(recorded_product(y, lines, held, folded, self._record), bias)
-        return with_bias(through_product(y, lines, held, folded), bias)
+            listened = recorded_product(y, lines, held, folded.weight, self._record)
+            return with_bias(listened, bias)
+        return with_bias(through_product(y, lines, held, folded.weight), bias)
 
     def _keeps_inputs(self, x: Tensor, matrix: Tensor) -> bool:
         """Whether a backward pass may find out again what drove the word lines."""
@@ -337,7 +339,7 @@ class Matrix(nn.Module):
         lines = self._lines_learning(x)
         y, folded = self._of_source(source, x, lines)
         assert folded is not None
-        y = through_product(y, lines, self._packing.packed(matrix), folded)
+        y = through_product(y, lines, self._packing.packed(matrix), folded.weight)
         if self.output_range is None or source is None:
             return y
         learned: Tensor = self.output_range(y, source.slope(self.crossbar, x))
@@ -373,14 +375,14 @@ class Matrix(nn.Module):
         bias: Tensor | None = None,
         *,
         wants_folded: bool = True,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Folded | None]:
         if source is not None:
             return source.read(self.crossbar, x, lines, bias, wants_folded=wants_folded)
         y: Tensor = self.crossbar(x, lines)
         for share, other in self._others:
             other.training = self.training  # no module of the network, whose mode it is to have
             y = y + share * other(x, lines)
-        return with_bias(y, bias), self._folded
+        return with_bias(y, bias), Folded(self._folded)
 
     def imagined(self, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """What a rehearsal reads, and the weights that its cells stand for."""
@@ -388,7 +390,7 @@ class Matrix(nn.Module):
         source = self._rehearsing.source(self.crossbar, self._packing.own(held))
         y, folded = self._of_source(source, x, None)
         assert folded is not None
-        return y, folded
+        return y, folded.weight
 
     def imagined_weight(self, held: Tensor) -> Tensor:
         """The weights that the cells of a rehearsal stand for."""

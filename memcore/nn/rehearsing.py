@@ -24,6 +24,7 @@ from memcore.crossbar.training import Rehearsal
 from memcore.crossbar.transforms import are_active, outside
 from memcore.nn.naming import Within
 from memcore.nn.seen import Seen
+from memcore.ops.folded import Folded
 from memcore.ops.surrogate import for_training
 from memcore.ops.windows import Images
 from memcore.random import ReadStream, Stream
@@ -51,6 +52,17 @@ class Source(NamedTuple):
             folded: Tensor = self.reader.folded  # type: ignore[assignment]
         return folded
 
+    @property
+    def compact(self) -> Folded:
+        """The same in as little memory as may be, which is kept from then on."""
+        with Within(self.name):
+            return self._compact()
+
+    def _compact(self) -> Folded:
+        if isinstance(self.reader, Unwritten):
+            return self.reader.compact
+        return Folded(self.reader.folded)  # type: ignore[arg-type]
+
     def read(
         self,
         crossbar: Crossbar,
@@ -59,20 +71,20 @@ class Source(NamedTuple):
         bias: Tensor | None,
         *,
         wants_folded: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], and `folded` if wanted.
+    ) -> tuple[Tensor, Folded | None]:
+        """Outputs [n, groups, outputs] of inputs [n, groups, inputs], and `compact` if wanted.
 
         A bias is added, if there is one.
         """
         draws = self._draws(crossbar) or self.output_noise > 0
         first = crossbar.first_read(x) if draws else crossbar.reads
-        folded: Tensor | None = None
+        folded: Folded | None = None
         with Within(self.name):
             if isinstance(self.reader, Unwritten):
                 y, folded = self.reader.both(x, first, lines, bias, wants_folded=wants_folded)
             else:
                 y = with_bias(self.reader(x, first, lines), bias)
-                folded = self.reader.folded if wants_folded else None  # type: ignore[assignment]
+                folded = self._compact() if wants_folded else None
         if self.output_noise:
             key = crossbar.cells.random.key_of("rehearsal", "output")
             reads = ReadStream(key, numbered(first, len(x)))

@@ -16,6 +16,7 @@ from torch import Tensor
 from memcore import native
 from memcore.ops import philox
 from memcore.ops._library import address
+from memcore.ops.folded import Folded
 
 Kind = Literal["log_factor", "factor", "offset", "nearest", "nearest_inverse"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -82,6 +83,15 @@ class Levels(NamedTuple):
     width: float
     most: float
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of levels that are kept for a backward pass: of a byte, where all of them fit."""
+        return torch.int8 if self.most <= 127 else torch.float32
+
+    def unit(self, gain: Tensor) -> Tensor:
+        """The weight that a level stands for, of that for one siemens, [1] or [outputs]."""
+        return gain * self.width
+
 
 def _levels_of(steps: Sequence[CellStep], numbers: Tensor) -> Levels | None:
     if not steps or steps[-1].kind != "nearest" or not steps[-1].a or steps[-1].b < 1:
@@ -141,13 +151,19 @@ class Known(NamedTuple):
     @property
     def unit(self) -> Tensor | None:
         """The weight that a level stands for, [1] or [outputs]; None where pairs have none."""
-        return None if self.levels is None else self.gain * self.levels.width
+        return None if self.levels is None else self.levels.unit(self.gain)
 
     @property
     def folded(self) -> Tensor:
         """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
-        unit = self.unit
-        return self.pairs if unit is None else self.pairs * unit.unsqueeze(1)
+        return Folded(self.pairs, self.unit).weight
+
+    @property
+    def compact(self) -> Folded:
+        """What the cells stand for, as `unfilled` has it."""
+        if self.levels is None:
+            return Folded(self.pairs)
+        return Folded(self.pairs.to(self.levels.dtype), self.unit)
 
 
 class Codes(NamedTuple):
@@ -223,6 +239,14 @@ def write(writing: Writing) -> Known | None:
     return Known(pairs, variance, writing.gain, writing.steps.levels) if is_finite else None
 
 
+def unfilled(writing: Writing) -> Folded:
+    """Room for what cells stand for, which `read` fills."""
+    weight, levels = writing.weight, writing.steps.levels
+    if levels is None:
+        return Folded(torch.empty_like(weight))
+    return Folded(torch.empty_like(weight, dtype=levels.dtype), levels.unit(writing.gain))
+
+
 def read(
     cells: Writing | Known,
     terms: Terms,
@@ -230,7 +254,7 @@ def read(
     reads: Reads | None,
     *,
     bias: Tensor | None = None,
-    folded: Tensor | None = None,
+    folded: Folded | None = None,
 ) -> Tensor | None:
     """Outputs [n, groups, outputs] of inputs; None if what the cells stand for is not finite.
 
@@ -243,12 +267,23 @@ def read(
         x: [n, groups, inputs], float32.
         reads: their numbers, if there is noise.
         bias: is added to the outputs, float32 of as many values as a read has.
-        folded: takes what the cells stand for, if they are written on the way.
+        folded: takes what the cells stand for, if they are written on the way; of `unfilled`.
     """
     groups, outputs, _ = cells[0].shape
     out = x.new_empty((x.shape[0], groups, outputs))
     reading = _Reading(terms, x.contiguous(), reads or Reads(0, 1), bias)
-    return out if _call(cells, (folded, None, None), reading, out) else None
+    return out if _call(cells, _room(folded), reading, out) else None
+
+
+#: Where the kernel puts levels, float pairs and their variances.
+_Room = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def _room(folded: Folded | None) -> _Room:
+    if folded is None:
+        return None, None, None
+    pairs = folded.pairs
+    return (pairs, None, None) if pairs.dtype is torch.int8 else (None, pairs, None)
 
 
 class _Reading(NamedTuple):
@@ -260,7 +295,7 @@ class _Reading(NamedTuple):
 
 def _call(
     cells: Writing | Known,
-    kept: tuple[Tensor | None, Tensor | None, Tensor | None],
+    kept: _Room,
     reading: _Reading | None,
     out: Tensor | None,
 ) -> bool:

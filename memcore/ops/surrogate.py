@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from memcore.ops.folded import Folded
 from memcore.ops.signatures import with_signature
 from memcore.ops.windows import Window
 
@@ -46,19 +47,31 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        del ctx, inputs, output
+        del inputs, output
+        ctx.set_materialize_grads(False)  # no zeros as large as the weights where there is none
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[None, Tensor | None]:
         del ctx
         return None, grad
 
 
-def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """`value`, whose gradient goes to `surrogate` of the same shape."""
-    if torch.is_grad_enabled() and surrogate.requires_grad:
+def straight_through(value: Tensor, surrogate: Tensor | None) -> Tensor:
+    """`value`, whose gradient goes to `surrogate` of the same shape, if there is one."""
+    if surrogate is not None and torch.is_grad_enabled() and surrogate.requires_grad:
         return _StraightThrough.apply(value, surrogate)  # type: ignore[no-any-return,no-untyped-call]
     return value
+
+
+def _link(matrix: Tensor) -> Tensor | None:
+    """What hands gradients on to a matrix and takes no memory; None where it wants none.
+
+    A backward pass that makes its weights only then connects them by it: had it kept the matrix
+    itself, a change of the weights before it would be an error.
+    """
+    if not (torch.is_grad_enabled() and matrix.requires_grad):
+        return None
+    return straight_through(matrix.new_zeros(()).expand(matrix.shape), matrix)
 
 
 class _ThroughProduct(torch.autograd.Function):
@@ -245,18 +258,20 @@ class _ThroughImages(torch.autograd.Function):
         x: Tensor,
         matrix: Tensor,
         bias: Tensor | None,
-        effective: Tensor,
+        folded: Folded,
+        link: Tensor | None,
         window: Window,
         drive: Drive | None,
     ) -> Tensor:
-        ctx.save_for_backward(x, effective)
+        ctx.save_for_backward(x, link, *folded)
         ctx.window, ctx.drive = window, drive
         ctx.of = (matrix.dtype, None if bias is None else bias.shape)
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
-        x, effective = ctx.saved_tensors
+        x, link, *folded = ctx.saved_tensors
+        effective = straight_through(Folded(*folded).weight, link)
         (dtype, bias), needs = ctx.of, ctx.needs_input_grad[1:4]
         again, lines = _driven(ctx.drive, x, needs[0])
         grad = grads[0].to(effective.dtype)
@@ -264,7 +279,7 @@ class _ThroughImages(torch.autograd.Function):
         of_x = None if of_x is None else _pulled(again, lines, of_x)
         of_matrix = None if of_matrix is None else of_matrix.to(dtype)
         of_bias = None if of_bias is None else of_bias.to(dtype)
-        return None, of_x, of_matrix, of_bias, None, None, None
+        return None, of_x, of_matrix, of_bias, None, None, None, None
 
 
 def _of_convolution(
@@ -302,7 +317,7 @@ def through_images(
     x: Tensor,
     matrix: Tensor,
     bias: Tensor | None,
-    effective: Tensor,
+    folded: Folded,
     window: Window,
     drive: Drive | None,
 ) -> Tensor:
@@ -313,12 +328,12 @@ def through_images(
         x: images without their padding, [n, channels, *space].
         matrix: weights that take the gradient, [groups, outputs, inputs].
         bias: biases that take the gradient, [groups * outputs], or None.
-        effective: the weights that the arrays stand for, which the inputs' gradient uses.
+        folded: what the arrays stand for, which the inputs' gradient uses.
         window: what is read at each position of `x`.
         drive: what the arrays are driven with, of `x`; None for `x` itself.
     """
-    effective = straight_through(effective, matrix)
-    return _ThroughImages.apply(value, x, matrix, bias, effective, window, drive)  # type: ignore[no-any-return,no-untyped-call]
+    link = _link(matrix)
+    return _ThroughImages.apply(value, x, matrix, bias, folded, link, window, drive)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _ThroughRead(torch.autograd.Function):
@@ -329,29 +344,35 @@ class _ThroughRead(torch.autograd.Function):
         x: Tensor,
         matrix: Tensor,
         bias: Tensor | None,
-        effective: Tensor | None,
+        folded: Folded | None,
+        link: Tensor | None,
         drive: Drive | None,
     ) -> Tensor:
         del matrix
-        ctx.save_for_backward(x, effective)
+        ctx.save_for_backward(x, link, *(folded or ()))
         ctx.drive = drive
         ctx.bias = None if bias is None else bias.shape
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
-        x, effective = ctx.saved_tensors
-        _, needs_x, needs_matrix, needs_bias, _, _ = ctx.needs_input_grad
+        x, link, *folded = ctx.saved_tensors
+        _, needs_x, needs_matrix, needs_bias, *_ = ctx.needs_input_grad
         again, lines = _driven(ctx.drive, x, needs_x)
         (grad,) = grads
         of_x = of_matrix = None
+        if needs_x:  # before there is a gradient of the weights, to have but one as large as they
+            of_x = _pulled(again, lines, _of_lines(grad, Folded(*folded), link))
         if needs_matrix:
             of_matrix = torch.bmm(grad.permute(1, 2, 0), lines.transpose(0, 1))
-        if needs_x:
-            of_lines = torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
-            of_x = _pulled(again, lines, of_lines)
         of_bias = grad.sum(0).reshape(ctx.bias) if needs_bias else None
-        return None, of_x, of_matrix, of_bias, None, None
+        return None, of_x, of_matrix, of_bias, None, None, None
+
+
+def _of_lines(grad: Tensor, folded: Folded, link: Tensor | None) -> Tensor:
+    """The gradient of what arrays are driven with, [n, groups, inputs]."""
+    effective = straight_through(folded.weight, link)
+    return torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
 
 
 def through_read(
@@ -359,7 +380,7 @@ def through_read(
     x: Tensor,
     matrix: Tensor,
     bias: Tensor | None,
-    effective: Tensor | None,
+    folded: Folded | None,
     drive: Drive | None,
 ) -> Tensor:
     """As `through_product` of what arrays are driven with, which nobody keeps.
@@ -369,11 +390,11 @@ def through_read(
         x: inputs, [n, groups, inputs].
         matrix: weights that take the gradient, [groups, outputs, inputs].
         bias: biases that take the gradient, or None; as many values as a read has.
-        effective: the weights that the arrays stand for; None where x wants no gradient.
+        folded: what the arrays stand for; None where x wants no gradient.
         drive: what the arrays are driven with, of `x`; None for `x` itself.
     """
-    effective = None if effective is None else straight_through(effective, matrix)
-    return _ThroughRead.apply(value, x, matrix, bias, effective, drive)  # type: ignore[no-any-return,no-untyped-call]
+    link = None if folded is None else _link(matrix)
+    return _ThroughRead.apply(value, x, matrix, bias, folded, link, drive)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _driven(drive: Drive | None, x: Tensor, needs_x: bool) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,8 @@ bool rehearsed_read(Address integers, Address floats) {
       steps_of(c.steps, at<const int64_t>(next[0]), at<const float>(next[1]), at<const int64_t>(next[2]));
   next += 3;
   c.step = steps.data();
-  for (float** const to : {&r.folded_out, &r.pairs_out, &r.variance_out}) *to = at<float>(*next++);
+  r.levels_out = at<int8_t>(*next++);
+  for (float** const to : {&r.pairs_out, &r.variance_out}) *to = at<float>(*next++);
   for (const float** const to : {&r.x, &r.dac.step, &r.adc.step, &r.bias}) *to = at<const float>(*next++);
   r.key = static_cast<uint64_t>(*next++);
   for (int64_t* const to : {&r.first_read, &r.read_step, &r.n, &r.tile_rows}) *to = *next++;

@@ -83,10 +83,11 @@ def test_a_read_is_to_the_bit_that_of_the_kernel_of_reads(shape, tile_rows, n, a
         t = terms(tile_rows, adc=adc, narrow=narrow)
         x, numbers = torch.randn(n, groups, inputs), Reads(5, 3)
         known = rehearsal.write(w)
-        folded = torch.empty_like(w.weight)
+        folded = rehearsal.unfilled(w)
         bias = torch.randn(groups * outputs)
         y = rehearsal.read(w, t, x, numbers, bias=bias, folded=folded)
-        assert torch.equal(folded, known.folded)
+        assert folded.pairs.dtype == torch.int8
+        assert torch.equal(folded.weight, known.folded)
         assert torch.equal(y, rehearsal.read(known, t, x, numbers, bias=bias))
         units = t.units(w.gain)
         variances = known.variance * units.square.unsqueeze(1)

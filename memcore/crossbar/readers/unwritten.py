@@ -2,7 +2,6 @@
 
 from typing import Final, NoReturn
 
-import torch
 from torch import Tensor
 
 from memcore.crossbar.readers.bias import with_bias
@@ -15,6 +14,7 @@ from memcore.errors import ConfigError
 from memcore.ops import rehearsal
 from memcore.ops._library import is_plain, lies_plain
 from memcore.ops.crossbar_read import narrows
+from memcore.ops.folded import Folded
 from memcore.ops.windows import Images
 
 #: More reads than this take longer than writing the cells first, and much more memory.
@@ -39,7 +39,7 @@ class Unwritten:
         self.dac, self.constant = around.dac, around.constant
         self._version = _version(writing.weight)
         self._written: InOrder | None = None
-        self._folded: Tensor | None = None
+        self._compact: Folded | None = None
         #: How many reads there were.
         self.count = 0
         is_exact = around.adc is None and not writing.is_noisy
@@ -49,7 +49,19 @@ class Unwritten:
     @property
     def folded(self) -> Tensor:
         """What the cells stand for, in the weight's domain, [groups, outputs, inputs]."""
-        return self.written.folded if self._folded is None else self._folded
+        return self.written.folded if self._compact is None else self._compact.weight
+
+    @property
+    def compact(self) -> Folded:
+        """What the cells stand for, in as little memory as may be, kept from now on."""
+        if self._compact is None:
+            self._keep(self.written)
+        assert self._compact is not None
+        return self._compact
+
+    def _keep(self, cells: InOrder) -> None:
+        with outside(self._writing.weight):
+            self._compact = cells.known.compact
 
     @property
     def written(self) -> InOrder:
@@ -87,18 +99,18 @@ class Unwritten:
         bias: Tensor | None,
         *,
         wants_folded: bool,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Folded | None]:
         """Outputs, a bias added if there is one, and what the cells stand for if it is wanted."""
         self.count += 1
         if not (self._is_read_once and is_plain(x) and x.numel() and x.shape[0] <= _FEW):
             y = with_bias(self.written(x, reads, lines), bias)
-            return y, self.written.folded if wants_folded else None
-        folded = torch.empty_like(self._writing.weight) if wants_folded else None
+            return y, self.compact if wants_folded else None
+        folded = rehearsal.unfilled(self._writing) if wants_folded else None
         fused = bias if bias is not None and lies_plain(bias) else None
         y = self._read(x, reads, fused, folded)
         return y if fused is bias else with_bias(y, bias), folded
 
-    def _read(self, x: Tensor, reads: Tensor, bias: Tensor | None, folded: Tensor | None) -> Tensor:
+    def _read(self, x: Tensor, reads: Tensor, bias: Tensor | None, folded: Folded | None) -> Tensor:
         around, writing = self._around, self._writing
         converts, noisy = around.converts, writing.is_noisy
         if not converts:
@@ -116,7 +128,7 @@ class Unwritten:
         if not self._is_read_once:
             return self.written.convolve(images, reads, bias)
         cells = self._write()
-        self._folded = cells.folded
+        self._keep(cells)
         return cells.convolve(images, reads, bias)
 
 

@@ -61,8 +61,8 @@ struct RehearsedRead {
   const float* pairs;     // [groups, outputs, inputs] if they are known: levels, or what pairs stand for
   const float* variance;  // the same
   float width, levels;    // of known pairs: conductance of a level, and the largest of them; 0 for pairs without levels
-  float* folded_out;      // as `pairs`, or nullptr; written if the cells are
-  float* pairs_out;       // the same
+  int8_t* levels_out;     // levels of pairs, if they have any up to 127, or nullptr; written if the cells are
+  float* pairs_out;       // as `pairs`, or nullptr; the same
   float* variance_out;    // the same
   const float* x;         // [n, groups, inputs]
   CodeRange dac, adc;

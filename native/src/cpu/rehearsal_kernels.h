@@ -166,10 +166,10 @@ inline bool is_settled(const RehearsedCells& c) {
   return g.low == g.high;
 }
 
-// How an output's weights become conductances, and these steps of the ADC. `pair` is what the number of a pair stands
-// for, and `current` the steps of the ADC for it and a code of 1.
+// How an output's weights become conductances, and these steps of the ADC. `current` is the steps of the ADC for the
+// number of a pair and a code of 1.
 struct Units {
-  float slope, gain, factor, square, scale, pair, current;
+  float slope, gain, factor, square, scale, current;
 };
 
 inline Units units_of(const RehearsedRead& r, int64_t output) {
@@ -178,7 +178,7 @@ inline Units units_of(const RehearsedRead& r, int64_t output) {
   const float step = r.adc.step == nullptr ? 1.0f : *r.adc.step * (gain / r.volts);
   const float factor = (r.dac.step == nullptr ? 1.0f : *r.dac.step) / step, deviation = gain * factor;
   const float width = levels_of(r).width, pair = width == 0.0f ? 1.0f : gain * width;
-  return {c.span / scale, gain, factor, deviation * deviation, step, pair, pair * factor};
+  return {c.span / scale, gain, factor, deviation * deviation, step, pair * factor};
 }
 
 // Numbers of lanes 0 .. 3 one after another.
@@ -432,16 +432,6 @@ inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chu
   }
 }
 
-// What pairs first .. first + count - 1 stand for.
-inline void keep_folded(const RehearsedRead& r, int64_t first, int64_t count, const float* pairs) {
-  const int64_t inputs = r.cells.inputs;
-  for (int64_t i = 0; i < count;) {
-    const int64_t row = (first + i) / inputs, run = smaller(count - i, (row + 1) * inputs - first - i);
-    place_pairs(pairs + i, units_of(r, row % r.cells.outputs).pair, run, r.folded_out + first + i);
-    i += run;
-  }
-}
-
 // The cells of a task, written or known already. Whether they are finite.
 inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chunks& chunks, bool whole,
                         CellsMemory& memory) {
@@ -454,7 +444,7 @@ inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chu
     return true;
   }
   const auto keep = [&](int64_t begin, int64_t count, const float* pairs, const float* variance) {
-    if (r.folded_out != nullptr) keep_folded(r, begin, count, pairs);
+    if (r.levels_out != nullptr) put_bytes(pairs, count, r.levels_out + begin);
     if (r.pairs_out != nullptr) place_pairs(pairs, 1.0f, count, r.pairs_out + begin);
     if (r.variance_out != nullptr) place_pairs(variance, 1.0f, count, r.variance_out + begin);
     if (r.n > 0) place_cells(r, task, chunks, whole, begin, count, pairs, c.noisy ? variance : nullptr, memory);
@@ -683,8 +673,10 @@ inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const 
                            const CellsInputs& packed, bool whole, int64_t panels, const CellsPart& part,
                            CellsMemory& memory) {
   RehearsedRead fetched = r;
-  if (part.first > 0 || part.from > 0)
-    fetched.folded_out = fetched.pairs_out = fetched.variance_out = nullptr;  // are written already
+  if (part.first > 0 || part.from > 0) {  // are written already
+    fetched.levels_out = nullptr;
+    fetched.pairs_out = fetched.variance_out = nullptr;
+  }
   const bool finite = fetch_cells(fetched, task, chunks, whole, memory);
   for (int64_t panel = part.first; panel < part.last; ++panel) {
     const int64_t first = part.from + panel * kPanel, count = smaller(kPanel, r.n - first);
