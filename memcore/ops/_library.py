@@ -103,6 +103,7 @@ def _is_dense(tensor: torch.Tensor) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_neg()
+        and not tensor._is_zerotensor()  # which has no memory
         and tensor.is_contiguous()
     )
 

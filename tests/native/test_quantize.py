@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcore.ops import quantize
+from memcore.ops._library import is_plain
 
 SPECIAL = torch.tensor([math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38])
 
@@ -49,6 +50,13 @@ def test_uniform_equals_the_definition(shape):
     x = values(*shape)
     expected = quantize._uniform_reference(x, torch.tensor([0.03]), -20.0, 25.0)
     assert same(quantize.uniform(x, 0.03, -20.0, 25.0), expected)
+
+
+def test_zeros_of_automatic_differentiation_which_have_no_memory_are_rounded():
+    nothing = torch._efficientzerotensor(3)
+    assert not is_plain(nothing)
+    assert torch.equal(quantize.uniform(nothing, 0.5, -1.0, 1.0), torch.zeros(3))
+    assert torch.equal(quantize.levels(nothing, torch.tensor([1.0, 2.0])), torch.ones(3))
 
 
 @pytest.mark.parametrize("cols", [2, 15, 16, 100, 301])
