@@ -61,6 +61,20 @@ def test_cells_are_those_of_the_reference(steps, shape, scales):
         assert (~close).sum() <= (2 if any(s.kind[:4] == "near" for s in steps) else 0)
 
 
+@pytest.mark.parametrize("scales", [False, True])
+@pytest.mark.parametrize("steps", [[LEVELS], [LOG, LEVELS]], ids=["levels", "spread"])
+def test_large_weights_are_finite_as_long_as_what_their_levels_stand_for_is(steps, scales):
+    """A level is a weight of 7e32, and 31 siemens would not be finite."""
+    w = writing((2, 5, 40), steps, scales=scales, relative=0.0, constant=0.0)
+    w = w._replace(weight=2e34 * w.weight / w.scale.max(), scale=2e34 * w.scale / w.scale.max())
+    found, expected = rehearsal.write(w), rehearsal.reference(w)
+    assert found is not None
+    assert (~torch.isclose(found.folded, expected.folded, rtol=1e-4)).sum() <= 2
+    spoilt = w.weight.clone()
+    spoilt[1, 2, 3] = math.nan
+    assert rehearsal.write(w._replace(weight=spoilt)) is None
+
+
 def narrows():
     """Whether variances are rounded, where this machine multiplies what is rounded."""
     return [False, True] if crossbar_read.narrows(torch.empty(0)) else [False]

@@ -31,7 +31,7 @@ constexpr float kLargestNormal = 6.77f;
 
 // What a segment is made of, and what comes of it.
 struct Segment {
-  alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];
+  alignas(64) float weight[kSegment], slope[kSegment], gain[kSegment];  // gain: of a level, if there are any, or of 1 S
   alignas(64) float pairs[kSegment], variance[kSegment];  // levels of pairs, if they have any, or what they stand for
 };
 
@@ -301,14 +301,15 @@ inline bool combine(const RehearsedCells& c, const float* z, const float* others
 }
 
 // Slopes and gains of cells first .. first + count - 1.
-inline void lay_out_units(const RehearsedRead& r, int64_t first, int64_t count, float* slope, float* gain) {
+template <bool HasLevels>
+void lay_out_units(const RehearsedRead& r, int64_t first, int64_t count, float* slope, float* gain) {
   const RehearsedCells& c = r.cells;
   for (int64_t i = 0; i < count;) {
     const int64_t row = (first + i) / c.inputs, end = smaller(count, (row + 1) * c.inputs - first);
     const Units units = units_of(r, row % c.outputs);
     for (; i < end; ++i) {
       slope[i] = units.slope;
-      gain[i] = units.gain;
+      gain[i] = HasLevels ? units.pair : units.gain;
     }
   }
 }
@@ -340,14 +341,14 @@ bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep
   const Units one = units_of(r, 0);
   for (int64_t i = 0; i < kSegment; ++i) {
     s.slope[i] = one.slope;
-    s.gain[i] = one.gain;
+    s.gain[i] = HasLevels ? one.pair : one.gain;
   }
   bool finite = true;
   for (int64_t base = first / kSegment * kSegment; base < last; base += kSegment) {
     const int64_t begin = larger(first, base), count = smaller(last, base + kSegment) - begin, lead = begin - base;
     for (int64_t i = 0; i < kSegment && count < kSegment; ++i) s.weight[i] = 0.0f;
     for (int64_t i = 0; i < count; ++i) s.weight[lead + i] = c.weight[begin + i];
-    if (c.scale_size > 1) lay_out_units(r, begin, count, s.slope + lead, s.gain + lead);
+    if (c.scale_size > 1) lay_out_units<HasLevels>(r, begin, count, s.slope + lead, s.gain + lead);
     draw_steps(c, 0, base, draws.data);
     if (!settled) draw_steps(c, 1, base, others);
     finite = combine<HasLevels>(c, draws.data, others, settled, rest, s) && finite;
