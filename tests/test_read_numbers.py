@@ -229,3 +229,16 @@ def test_a_state_of_before_has_no_count_of_a_training_and_is_taken():
     other.load_state_dict(state)
     assert other[0].crossbar.training_reads == 0
     assert torch.equal(validate(other), validate(mem))
+
+
+def test_a_state_of_before_of_a_training_in_place_is_taken():
+    (mem, optimizer), (other, second) = in_place("residual"), in_place("residual")
+    losses(mem, optimizer, steps=2)
+    state = optimizer.state_dict()
+    arrays = state["in_situ"]
+    state["in_situ"] = {key: each for key, each in arrays.items() if "training_reads" not in key}
+    assert len(state["in_situ"]) < len(arrays)
+    other.load_state_dict(mem.state_dict())
+    second.load_state_dict(state)
+    assert [int(each.training_reads) for each in other.matrix.crossbars[1:]] == [0]
+    assert torch.equal(validate(other), validate(mem))

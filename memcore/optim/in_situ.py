@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from memcore import _check
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
+from memcore.crossbar.crossbar import Crossbar
+from memcore.crossbar.states import State, complete_numbers
 from memcore.crossbar.together import process
 from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
 from memcore.nn.matrix import Matrix
@@ -274,10 +276,20 @@ class InSitu(torch.optim.Optimizer):
         expected = "expected what state_dict() of an InSitu with this rule and network has given"
         if not isinstance(state, Mapping) or not {"in_situ", "lr", "steps", "digital"} <= {*state}:
             raise ConfigError(f"the state is {shown(state)}; {expected}")
-        own = nn.ModuleList(self._trainers).state_dict()
-        if own.keys() != state["in_situ"].keys():
-            odd = sorted(own.keys() ^ state["in_situ"].keys())
+        trainers = nn.ModuleList(self._trainers)
+        own, given = trainers.state_dict(), _completed(trainers, state["in_situ"])
+        if own.keys() != given.keys():
+            odd = sorted(own.keys() ^ given.keys())
             raise ConfigError(f"the state differs in {shown(odd)}; {expected}")
+
+
+def _completed(trainers: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """A state with the counts that arrays have and those of before had not."""
+    completed = dict(state)
+    for name, module in trainers.named_modules():
+        if isinstance(module, Crossbar):
+            complete_numbers(module, completed, f"{name}.")
+    return completed
 
 
 def _require_one_process() -> None:
