@@ -26,7 +26,7 @@ class InOrder(nn.Module):
     memory.
 
     Args:
-        cells: what they stand for, in the weight's domain.
+        cells: levels of their pairs, or what these stand for in the weight's domain.
         around: converters and units.
     """
 

@@ -498,7 +498,8 @@ inline ReadParts parts_of(const CrossbarRead& r, const ReadSizes& sizes) {
 }
 
 // Puts columns into bytes, where they have units and the codes fit. Whether all of them are levels.
-inline bool put_columns(const CrossbarRead& r, const ReadSizes& sizes, const Chunks& chunks, WholeColumns& whole) {
+inline bool put_whole_columns(const CrossbarRead& r, const ReadSizes& sizes, const Chunks& chunks,
+                              WholeColumns& whole) {
   const int64_t panels = r.groups * sizes.panels;
   const auto lo = static_cast<int32_t>(r.dac[1]);
   const Memory<int32_t> others(panels);
@@ -535,7 +536,7 @@ inline void crossbar_read(const CrossbarRead& r) {
   const bool fits = r.unit != nullptr && r.dac[0] != 0.0f && !by_row &&
                     fits_bytes(r.dac[1], r.dac[2], smaller(r.tile_rows, sizes.rows));
   WholeColumns columns(fits ? r.groups * sizes.panels : 1, chunks);
-  const bool whole = fits && put_columns(r, sizes, chunks, columns);
+  const bool whole = fits && put_whole_columns(r, sizes, chunks, columns);
   const Reading reading{r, chunks, whole ? &columns : nullptr, sizes, codes, offsets.data, by_row};
   const Reading of_floats{r, chunks, nullptr, sizes, codes, offsets.data, by_row};
   const ReadParts parts = parts_of(r, sizes);
