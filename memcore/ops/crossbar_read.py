@@ -242,11 +242,11 @@ def _reference(
     window: Sequence[int],
     channels_first: bool,
 ) -> Tensor:
-    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, _ = columns
+    panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit = columns
     images, x = x, _inputs(x, window, panels.shape[0])
     wide = torch.promote_types(x.dtype, torch.float32)
     rounds = variance is not None and variance.dtype == torch.int32
-    every = [_in_units(columns).to(wide)]
+    every = [unpack(panels, cols).to(wide)]
     if variance is not None:
         rows = panels.shape[2]
         v = widen(variance, rows, cols, tile_rows) if rounds else unpack(variance, cols)
@@ -255,11 +255,13 @@ def _reference(
     codes = torch.where(dac[0] == 0, x, _convert(x * dac[0], dac[1], dac[2]))
     tiles = -(-x.shape[2] // tile_rows)
     block = max(1, _CURRENTS // max(1, x.shape[1] * tiles * cols))
+    units = None if unit is None else unit.to(wide).view(-1, 1, cols)
     pieces = []
     for k in range(0, max(1, len(x)), block):
         some = codes[k : k + block].transpose(0, 1).to(wide)
         numbers = None if reads is None else reads[k : k + block]
-        pieces.append(_summed(some, weights, numbers, (key, values, tile_rows), (lo, hi), rounds))
+        draws = key, values, tile_rows
+        pieces.append(_summed(some, weights, units, numbers, draws, (lo, hi), rounds))
     total = torch.cat(pieces, dim=1).transpose(0, 1)
     factor = scale if scale.shape[0] == 1 else scale.view(x.shape[1], cols)
     out = total * factor
@@ -268,12 +270,6 @@ def _reference(
     if window and channels_first:
         out = _by_channels(out, _positions(images, window))
     return out.to(x.dtype).contiguous()
-
-
-def _in_units(columns: Columns) -> Tensor:
-    """The weights W [groups, rows, cols], each times the unit of its column."""
-    weights = unpack(columns.panels, columns.cols)
-    return weights if columns.unit is None else weights * columns.unit.view(-1, 1, columns.cols)
 
 
 def _inputs(x: Tensor, window: Sequence[int], groups: int) -> Tensor:
@@ -292,6 +288,7 @@ def _by_channels(out: Tensor, positions: Sequence[int]) -> Tensor:
 def _summed(
     codes: Tensor,
     weights: list[tuple[Tensor, ...]],
+    units: Tensor | None,
     reads: Tensor | None,
     draws: tuple[int, int, int],
     ends: tuple[float, float],
@@ -309,7 +306,8 @@ def _summed(
         shape = (n, groups, len(inputs), cols // values)
         noise = torch.stack([each.view(shape) for each in sets], 3).flatten(3)
     for t, some in enumerate(inputs):
-        current = some @ weights[0][t]
+        sums = some @ weights[0][t]
+        current = sums if units is None else sums * units
         if noise is not None:
             squares = some.square()
             squares = squares.to(torch.bfloat16).to(squares.dtype) if rounds else squares
@@ -373,7 +371,7 @@ def _by_cuda(
     """As `_reference` by the kernels for CUDA, which get all that is under windows as inputs."""
     panels, variance, dac, scale, cols, tile_rows, lo, hi, key, values, unit = columns
     if unit is not None:
-        panels = pack(_in_units(columns))
+        panels = pack(unpack(panels, cols) * unit.view(-1, 1, cols))
     inputs = _inputs(x, window, panels.shape[0])
     every = (inputs, panels, variance, reads, dac, scale, bias)
     tensors = [None if each is None else each.contiguous() for each in every]
