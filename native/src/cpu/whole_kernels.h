@@ -1,6 +1,7 @@
-// Products of whole numbers: codes of a DAC, a byte each, with the levels of pairs of cells, a byte each. Their sums
-// are exact, as those of floats are below 2^24. Internal linkage throughout: this header is compiled once per
-// instruction set.
+// Products of whole numbers: codes of a DAC, a byte each, with the levels of pairs of cells, a byte each.
+//
+// Their sums are exact, as those of floats are below 2^24.
+// Internal linkage throughout: this header is compiled once per instruction set.
 #pragma once
 
 #include <cstdint>
