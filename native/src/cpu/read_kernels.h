@@ -316,9 +316,9 @@ inline void multiply_whole(const Reading& reading, const ReadTask& task, int64_t
       const int64_t parts = ceil_div(height, kWholeRows);
       for (int64_t part = 0; part < parts; ++part) {
         const int64_t row = height * part / parts, some = height * (part + 1) / parts - row;
-        multiply_windows_of(some)(bytes + block * kDepth * kWide + 4 * row, kWide, levels + 4 * j, chunks.eights(chunk),
-                                  reading.whole->offsets.data + at * kPanel + j, anew,
-                                  sums + (first + row) * kPanel + j);
+        multiply_bytes_of<true>(some)({bytes + block * kDepth * kWide + 4 * row, 4, 4 * kWide}, levels + 4 * j,
+                                      chunks.eights(chunk), reading.whole->offsets.data + at * kPanel + j, anew,
+                                      sums + (first + row) * kPanel + j);
       }
     }
 }

@@ -125,12 +125,10 @@ inline bool fetch_cells(const RehearsedRead& r, const CellsTask& task, const Chu
 struct CellsInputs {
   Memory<float> codes, squares;
   Memory<uint8_t> bytes;
-  int64_t chunk_bytes;
   CellsInputs(int64_t panels, const Chunks& chunks, bool noisy, bool whole)
       : codes(panels * chunks.inputs * kPanel),
         squares(noisy ? panels * chunks.inputs * kPanel : 1),
-        bytes(whole ? panels * chunks.count * chunks.most_bytes() : 1),
-        chunk_bytes(chunks.most_bytes()) {}
+        bytes(whole ? panels * chunks.count * chunks.most_bytes() : 1) {}
 };
 
 // Puts four rows into four columns of [count, kPanel].
@@ -248,8 +246,8 @@ inline void multiply_levels(const int8_t* levels, const int32_t* offsets, const 
   for (int64_t j = 0; j < kPanel; j += kBlockCols)
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = rows * block / blocks, height = rows * (block + 1) / blocks - row;
-      multiply_bytes_of(height)(levels + row * kDepth, kDepth, bytes + 4 * j, eights, offsets + row, anew,
-                                sums + row * kPanel + j);
+      multiply_bytes_of<false>(height)({levels + row * kDepth, kDepth, 4}, bytes + 4 * j, eights, offsets + row, anew,
+                                       sums + row * kPanel + j);
     }
 }
 
@@ -300,7 +298,7 @@ inline void multiply_chunk(const RehearsedRead& r, const CellsTask& task, const 
   const bool anew = chunk % chunks.of_tile == 0;
   if (whole)
     multiply_levels(memory.levels.data + row * kDepth, memory.offsets.data + row,
-                    packed.bytes.data + (panel * chunks.count + chunk) * packed.chunk_bytes, task.rows(),
+                    packed.bytes.data + (panel * chunks.count + chunk) * chunks.most_bytes(), task.rows(),
                     chunks.eights(chunk), anew, reinterpret_cast<int32_t*>(memory.current.data));
   else
     multiply_cells(memory.weight.data + row * kStride, packed.codes.data + input, task.rows(), depth, anew, false,

@@ -78,23 +78,23 @@ inline int32_t put_bytes(const float* from, int64_t count, int8_t* to) {
   return sum;
 }
 
-// Codes of eight inputs of kLanes reads, four bytes a read in each vector.
-struct EightCodes {
+// Eight bytes of each lane, four in each vector.
+struct Eight {
   IntVec first, second;
 };
 
-// sum + the products of eight codes with the levels of eight inputs of one output.
-MEMCORE_ALWAYS_INLINE IntVec add_eight(IntVec sum, const EightCodes& codes, IntVec first, IntVec second) {
+// sum + the products of eight codes with eight levels.
+MEMCORE_ALWAYS_INLINE IntVec add_eight(IntVec sum, const Eight& codes, const Eight& levels) {
 #if defined(__AVX512F__)
-  const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)codes.first, (__m512i)first),
-                                         _mm512_maddubs_epi16((__m512i)codes.second, (__m512i)second));
+  const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)codes.first, (__m512i)levels.first),
+                                         _mm512_maddubs_epi16((__m512i)codes.second, (__m512i)levels.second));
   return sum + (IntVec)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 #elif defined(__AVX2__)
-  const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)codes.first, (__m256i)first),
-                                         _mm256_maddubs_epi16((__m256i)codes.second, (__m256i)second));
+  const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)codes.first, (__m256i)levels.first),
+                                         _mm256_maddubs_epi16((__m256i)codes.second, (__m256i)levels.second));
   return sum + (IntVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #else
-  (void)codes, (void)first, (void)second;
+  (void)codes, (void)levels;
   return sum;  // never called: !kMultipliesBytes
 #endif
 }
@@ -132,79 +132,53 @@ inline bool put_levels(const float* from, int64_t depth, int32_t lo, int8_t* to,
   return !any(others);
 }
 
-// Adds to sums [Rows, kPanel] the products of `eights` times eight inputs, and `more` of each row, for kBlockCols
-// reads; begins with zero if `anew`. Levels are [Rows, apart] bytes, codes [2 * eights, kPanel, 4].
-template <int Rows>
-void multiply_bytes(const int8_t* levels, int64_t apart, const uint8_t* codes, int64_t eights, const int32_t* more,
-                    bool anew, int32_t* sums) {
+// Bytes of rows, each of which is the same in all lanes: those of a row are four and four, `next` bytes apart.
+struct ByteRows {
+  const void* bytes;
+  int64_t apart, next;
+  MEMCORE_ALWAYS_INLINE Eight of(int row) const {
+    const char* const at = static_cast<const char*>(bytes) + row * apart;
+    return {splat_ints(four_of(at)), splat_ints(four_of(at + next))};
+  }
+};
+
+// Adds to sums [Rows, kPanel] the products of `eights` times eight bytes of rows with those of kBlockCols lanes, which
+// are [2 * eights, kPanel, 4]; begins with zero if `anew`. HasCodes: rows are of codes, and lanes of levels; else the
+// other way round. `more` is added for each output: each lane of codes, each row of levels.
+template <bool HasCodes, int Rows>
+void multiply_bytes(ByteRows rows, const void* lanes, int64_t eights, const int32_t* more, bool anew, int32_t* sums) {
+  const char* at = static_cast<const char*>(lanes);
   IntVec acc[Rows][2];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
     for (int v = 0; v < 2; ++v)
-      acc[i][v] = splat_ints(more[i]) + (anew ? IntVec{} : load_ints(sums + i * kPanel + v * kLanes));
-  for (; eights > 0; --eights, levels += kEight, codes += 2 * 4 * kPanel) {
-    const EightCodes some[2] = {{load_ints(codes), load_ints(codes + 4 * kPanel)},
-                                {load_ints(codes + 4 * kLanes), load_ints(codes + 4 * kPanel + 4 * kLanes)}};
+      acc[i][v] = (HasCodes ? load_ints(more + v * kLanes) : splat_ints(more[i])) +
+                  (anew ? IntVec{} : load_ints(sums + i * kPanel + v * kLanes));
+  for (; eights > 0; --eights, at += 2 * 4 * kPanel) {
+    const Eight left = {load_ints(at), load_ints(at + 4 * kPanel)};
+    const Eight right = {load_ints(at + 4 * kLanes), load_ints(at + 4 * kPanel + 4 * kLanes)};
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const IntVec first = splat_ints(four_of(levels + i * apart));
-      const IntVec second = splat_ints(four_of(levels + i * apart + 4));
-      acc[i][0] = add_eight(acc[i][0], some[0], first, second);
-      acc[i][1] = add_eight(acc[i][1], some[1], first, second);
+      const Eight row = rows.of(i);
+      acc[i][0] = HasCodes ? add_eight(acc[i][0], row, left) : add_eight(acc[i][0], left, row);
+      acc[i][1] = HasCodes ? add_eight(acc[i][1], row, right) : add_eight(acc[i][1], right, row);
     }
+    rows.bytes = static_cast<const char*>(rows.bytes) + 2 * rows.next;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
     for (int v = 0; v < 2; ++v) store_ints(sums + i * kPanel + v * kLanes, acc[i][v]);
 }
 
-// The same of codes [2 * eights, wide, 4] with levels [2 * eights, kPanel, 4], and `more` [kPanel] of each column, for
-// kBlockCols columns.
-template <int Rows>
-void multiply_windows(const uint8_t* codes, int64_t wide, const int8_t* levels, int64_t eights, const int32_t* more,
-                      bool anew, int32_t* sums) {
-  IntVec acc[Rows][2];
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < 2; ++v)
-      acc[i][v] = load_ints(more + v * kLanes) + (anew ? IntVec{} : load_ints(sums + i * kPanel + v * kLanes));
-  for (; eights > 0; --eights, codes += 2 * 4 * wide, levels += 2 * 4 * kPanel) {
-    IntVec first[2], second[2];
-    for (int v = 0; v < 2; ++v) {
-      first[v] = load_ints(levels + 4 * v * kLanes);
-      second[v] = load_ints(levels + 4 * kPanel + 4 * v * kLanes);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      const EightCodes some = {splat_ints(four_of(codes + 4 * i)), splat_ints(four_of(codes + 4 * (wide + i)))};
-      acc[i][0] = add_eight(acc[i][0], some, first[0], second[0]);
-      acc[i][1] = add_eight(acc[i][1], some, first[1], second[1]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < 2; ++v) store_ints(sums + i * kPanel + v * kLanes, acc[i][v]);
-}
+using MultiplyBytes = void (*)(ByteRows, const void*, int64_t, const int32_t*, bool, int32_t*);
 
-using MultiplyWindows = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const int32_t*, bool, int32_t*);
-
-inline MultiplyWindows multiply_windows_of(int64_t rows) {
-  static constexpr MultiplyWindows table[] = {
-      multiply_windows<1>, multiply_windows<2>, multiply_windows<3>, multiply_windows<4>,
-#if defined(__AVX512F__)
-      multiply_windows<5>, multiply_windows<6>, multiply_windows<7>,
-#endif
-  };
-  return table[rows - 1];
-}
-
-using MultiplyBytes = void (*)(const int8_t*, int64_t, const uint8_t*, int64_t, const int32_t*, bool, int32_t*);
-
-inline MultiplyBytes multiply_bytes_of(int64_t rows) {
+template <bool HasCodes>
+MultiplyBytes multiply_bytes_of(int64_t rows) {
   static constexpr MultiplyBytes table[] = {
-      multiply_bytes<1>, multiply_bytes<2>, multiply_bytes<3>, multiply_bytes<4>,
+      multiply_bytes<HasCodes, 1>, multiply_bytes<HasCodes, 2>, multiply_bytes<HasCodes, 3>,
+      multiply_bytes<HasCodes, 4>,
 #if defined(__AVX512F__)
-      multiply_bytes<5>, multiply_bytes<6>, multiply_bytes<7>,
+      multiply_bytes<HasCodes, 5>, multiply_bytes<HasCodes, 6>, multiply_bytes<HasCodes, 7>,
 #endif
   };
   return table[rows - 1];
