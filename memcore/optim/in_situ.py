@@ -1,7 +1,7 @@
 """`InSitu`: an optimiser that pulses the cells of a converted network where they are."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -80,27 +80,12 @@ class InSitu(torch.optim.Optimizer):
         headroom: float = 2.0,
         digital: torch.optim.Optimizer | None = None,
     ) -> None:
-        if not isinstance(order, str) or order not in ("exact", "grouped", "net"):
-            raise ConfigError(f"order={shown(order)}; expected 'exact', 'grouped' or 'net'")
-        if pair not in _PAIRS:
-            raise ConfigError(
-                f"pair={shown(pair)}; expected 'reference', 'push_pull', 'one_sided' or None"
-            )
+        _require_choices(order, pair, digital)
         _require_one_process()
         lr = _check.number("lr", lr, above=0)
         headroom = _check.number("headroom", headroom, at_least=1.0)
-        if not isinstance(digital, torch.optim.Optimizer | None):
-            raise ConfigError(
-                f"digital={shown(digital)}; expected a torch optimiser of the parameters that are "
-                "on no cells, or None for SGD"
-            )
         self.rule: UpdateRule = plugin("updates", rule)
-        if order == "exact" and self.rule.counts_batches:
-            raise ConfigError(
-                f"order='exact' came with a {type(self.rule).__name__} that counts batches; "
-                "expected order='grouped', or a rule that counts vectors: its rates then know no "
-                "batches"
-            )
+        _require_order(order, self.rule)
         self._trainers: list[Trainer] = []
         self._places = _unique(model)
         #: For each matrix, whether no other one has the same parameter.
@@ -290,6 +275,30 @@ def _completed(trainers: nn.Module, state: Mapping[str, Tensor]) -> State:
         if isinstance(module, Crossbar):
             complete_numbers(module, completed, f"{name}.")
     return completed
+
+
+def _require_choices(order: object, pair: object, digital: object) -> None:
+    if not isinstance(order, str) or order not in get_args(Order):
+        raise ConfigError(f"order={shown(order)}; expected 'exact', 'grouped' or 'net'")
+    if pair not in _PAIRS:
+        raise ConfigError(
+            f"pair={shown(pair)}; expected 'reference', 'push_pull', 'one_sided' or None"
+        )
+    if not isinstance(digital, torch.optim.Optimizer | None):
+        raise ConfigError(
+            f"digital={shown(digital)}; expected a torch optimiser of the parameters that are "
+            "on no cells, or None for SGD"
+        )
+
+
+def _require_order(order: Order, rule: UpdateRule) -> None:
+    """Refuse vectors one after the other with a rule that counts batches."""
+    if order == "exact" and rule.counts_batches:
+        raise ConfigError(
+            f"order='exact' came with a {type(rule).__name__} that counts batches; "
+            "expected order='grouped', or a rule that counts vectors: its rates then know no "
+            "batches"
+        )
 
 
 def _require_one_process() -> None:
