@@ -1,13 +1,14 @@
 """Builds of the native modules other than the installed ones, and processes that use them."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,82 @@ def build(tmp_path: Path) -> Callable[..., Build]:
         return Build(tmp_path, module)
 
     return make
+
+
+# Fresh processes ----------------------------------------------------------------------------------
+
+# Most of the time that a process needs to start goes into PyTorch, which nothing here asks about:
+# it is imported once, and a fork of that process is asked. memcore is not imported before.
+FORKS = """
+import json
+import os
+import sys
+import traceback
+
+import torch
+
+
+def answer(asked):
+    for number, name in ((0, os.devnull), (1, asked["out"]), (2, asked["err"])):
+        os.dup2(os.open(name, os.O_WRONLY if number else os.O_RDONLY), number)
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    try:
+        exec(compile(asked["code"], "<string>", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        status = answer(json.loads(line))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """Processes that have imported PyTorch and nothing of memcore."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = [sys.executable, "-c", FORKS]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, bufsize=1, **pipes)
+
+    def __call__(
+        self, code: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run code in a process of its own, with these variables or those of this process."""
+        out, err = (self.folder / name for name in ("out", "err"))
+        for stream in (out, err):
+            stream.write_text("")
+        asked = {"code": code, "environment": dict(environment or os.environ)}
+        asked |= {"out": str(out), "err": str(err)}
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        status = int(self.process.stdout.readline())
+        return subprocess.CompletedProcess(code, status, out.read_text(), err.read_text())
+
+    def close(self) -> None:
+        """Let the process that is forked come to its end."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait() == 0
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Runs code in a process in which memcore was never imported, as its return and streams."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no forks")
+    forks = Forks(tmp_path_factory.mktemp("fresh"))
+    yield forks
+    forks.close()
 
 
 # The CUDA module for the processor ----------------------------------------------------------------

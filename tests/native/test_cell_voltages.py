@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +153,7 @@ for both in ENDS:
 
 @NATIVE
 @pytest.mark.parametrize("isa", ["avx2", "baseline"])
-def test_lower_instruction_sets_agree(isa):
+def test_lower_instruction_sets_agree(isa, fresh):
     script = LOWER.format(folder=str(Path(__file__).parent))
-    environment = {**os.environ, "MEMCORE_ISA": isa}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    done = fresh(script, {**os.environ, "MEMCORE_ISA": isa})
     assert done.returncode == 0, done.stderr

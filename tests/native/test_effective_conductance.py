@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -476,11 +474,8 @@ for dtype, bound in ((torch.float64, 1e-11), (torch.float32, 2e-5)):
 
 @pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
-def test_every_instruction_set_agrees_with_the_reference(isa: str) -> None:
-    environment = {**os.environ, "MEMCORE_ISA": isa}
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK], env=environment, capture_output=True, text=True, check=False
-    )
+def test_every_instruction_set_agrees_with_the_reference(isa: str, fresh: Any) -> None:
+    done = fresh(CHECK, {**os.environ, "MEMCORE_ISA": isa})
     if f"MEMCORE_ISA is '{isa}', but this machine has" in done.stderr:
         pytest.skip("this machine lacks it")
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,7 @@
 """Every instruction set of this machine, each in a process of its own."""
 
+import functools
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -11,6 +10,7 @@ from memcore import native
 pytestmark = pytest.mark.skipif(native.cpu() is None, reason="memcore._cpu is not in use")
 
 ISAS = ("baseline", "avx2", "avx512")
+INHERITED = {name: value for name, value in os.environ.items() if name != "MEMCORE_NATIVE"}
 
 CHECK = """
 import hashlib
@@ -116,29 +116,23 @@ for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
 """
 
 
-def run(isa: str, code: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MEMCORE_ISA": isa}
-    environment.pop("MEMCORE_NATIVE", None)
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def uniform_digest() -> str:
-    return run("baseline", CHECK).stdout.split()[1]
+@pytest.fixture(scope="session")
+def checked(fresh):
+    """What a process with an instruction set makes of all kernels, asked once for each."""
+    return functools.cache(lambda isa: fresh(CHECK, {**INHERITED, "MEMCORE_ISA": isa}))
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_every_kernel_agrees_with_its_reference(isa, uniform_digest):
-    done = run(isa, CHECK)
+def test_every_kernel_agrees_with_its_reference(isa, checked):
+    done = checked(isa)
     if "but this machine has" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [isa, uniform_digest]
+    assert done.stdout.split() == [isa, checked("baseline").stdout.split()[1]]
 
 
-def test_an_unknown_instruction_set_is_an_error_that_lists_the_known():
-    done = run("avx1024", "from memcore import native; native.status()")
+def test_an_unknown_instruction_set_is_an_error_that_lists_the_known(fresh):
+    code = "from memcore import native; native.status()"
+    done = fresh(code, {**INHERITED, "MEMCORE_ISA": "avx1024"})
     assert done.returncode != 0
     assert "NativeError: MEMCORE_ISA is 'avx1024', but this machine has: baseline" in done.stderr

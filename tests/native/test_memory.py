@@ -1,7 +1,6 @@
 """Kernels that lack memory raise a MemoryError, whichever thread lacks it; nothing is aborted."""
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -124,8 +123,7 @@ print(*seen)
 
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers need memory")
 @pytest.mark.parametrize("name", CASES)
-def test_too_little_memory_is_a_memory_error(name):
-    code = BEGIN + CASES[name] + END
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_too_little_memory_is_a_memory_error(name, fresh):
+    done = fresh(BEGIN + CASES[name] + END)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "MemoryError"

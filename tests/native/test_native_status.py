@@ -1,8 +1,6 @@
 """How the native modules are found, required and refused, each time in a fresh process."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -30,15 +28,11 @@ print(native.status())
 """
 
 
-def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def run(fresh):
+    """Run code in a fresh process with no variables of memcore but these."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MEMCORE_")}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**kept, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return lambda code, **variables: fresh(code, {**kept, **variables})
 
 
 def test_status_is_one_line_and_says_why_something_is_not_in_use():
@@ -56,19 +50,24 @@ def test_status_of_the_cpu_module_names_instruction_set_and_threads():
     assert cpu.threads >= 1
 
 
-def test_the_reference_can_be_asked_for():
+def test_a_fresh_process_has_imported_nothing_of_memcore(run):
+    done = run("import sys; print([name for name in sys.modules if 'memcore' in name])")
+    assert done.stdout.split() == ["[]"]
+
+
+def test_the_reference_can_be_asked_for(run):
     done = run(DRAW, MEMCORE_NATIVE="0")
     assert done.returncode == 0, done.stderr
     assert "_cpu: not in use (MEMCORE_NATIVE=0 asks for the PyTorch reference)" in done.stdout
 
 
-def test_a_missing_module_falls_back_and_says_so():
+def test_a_missing_module_falls_back_and_says_so(run):
     done = run(WITHOUT + DRAW)
     assert done.returncode == 0, done.stderr
     assert "_cpu: not in use (this installation was built without it)" in done.stdout
 
 
-def test_a_required_module_that_is_missing_is_an_error_with_instructions():
+def test_a_required_module_that_is_missing_is_an_error_with_instructions(run):
     done = run(WITHOUT + "from memcore import native; native.cpu()", MEMCORE_REQUIRE_NATIVE="1")
     assert done.returncode != 0
     assert "NativeError: MEMCORE_REQUIRE_NATIVE is set, but memcore._cpu is not in use" in (
@@ -77,19 +76,19 @@ def test_a_required_module_that_is_missing_is_an_error_with_instructions():
     assert "pip install" in done.stderr
 
 
-def test_requiring_and_refusing_the_module_at_once_is_an_error():
+def test_requiring_and_refusing_the_module_at_once_is_an_error(run):
     code = "from memcore import native; native.cpu()"
     done = run(code, MEMCORE_REQUIRE_NATIVE="1", MEMCORE_NATIVE="0")
     assert "NativeError" in done.stderr
     assert "MEMCORE_NATIVE=0" in done.stderr
 
 
-def test_a_misspelt_switch_is_an_error():
+def test_a_misspelt_switch_is_an_error(run):
     done = run("from memcore import native; native.cpu()", MEMCORE_NATIVE="nope")
     assert "NativeError: MEMCORE_NATIVE is 'nope'; expected 0 or 1" in done.stderr
 
 
-def test_the_module_shares_the_threads_of_torch():
+def test_the_module_shares_the_threads_of_torch(run):
     if native.cpu() is None:
         pytest.skip("memcore._cpu is not in use")
     code = """

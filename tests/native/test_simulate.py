@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -326,11 +324,8 @@ for name, dt in {dt}.items():
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
-def test_every_instruction_set_agrees_with_the_step(isa):
-    environment = {**os.environ, "MEMCORE_ISA": isa}
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK], env=environment, capture_output=True, text=True, check=False
-    )
+def test_every_instruction_set_agrees_with_the_step(isa, fresh):
+    done = fresh(CHECK, {**os.environ, "MEMCORE_ISA": isa})
     if "but this machine has" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
