@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import ast
+import contextlib
 import functools
 import gc
 import importlib
@@ -8,11 +9,17 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 # Before torch starts its threads: spinning ones slow a busy machine down by orders of magnitude.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 import hypothesis
 import numpy as np
@@ -139,6 +146,29 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         (pytest.fail if named else pytest.skip)("there is no chromium: install Debian's package")
     with module.Browser(module.CHROMIUM, tmp_path_factory.mktemp("chromium") / "profile") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], AbstractContextManager[Path]]:
+    """Gives a folder of a name that all workers of a run have, to one of them after the other.
+
+    What takes long and several tests look at is computed by the first and found by the others.
+    """
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    @contextlib.contextmanager
+    def alone(name: str) -> Iterator[Path]:
+        folder = common / "shared" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+    return alone
 
 
 @pytest.fixture

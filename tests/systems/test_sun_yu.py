@@ -6,6 +6,8 @@ experiment must reach were found with an independent program in numpy, on digits
 
 import copy
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -139,8 +141,12 @@ def test_first_weights_lie_on_levels_from_end_to_end_of_the_window() -> None:
         digits_mlp(levels=1)
 
 
+#: Gives a folder of a name to one worker after the other.
+Shared = Callable[[str], AbstractContextManager[Path]]
+
+
 @cache
-def accuracies(sweep: str, only: str, chips: int, folder: Path) -> dict[Any, torch.Tensor]:
+def accuracies(sweep: str, only: str, chips: int, shared: Shared) -> dict[Any, torch.Tensor]:
     """Accuracies of all chips in %, by the value of the axis; only some values, or all for ""."""
     whole = read("sun_yu", chips=chips).model_dump(mode="json", exclude_unset=True)
     (mine,) = (each for each in whole["sweep"] if each["name"] == sweep)
@@ -153,38 +159,34 @@ def accuracies(sweep: str, only: str, chips: int, folder: Path) -> dict[Any, tor
         path: [move[k] for k in kept] if isinstance(move, list) else move
         for path, move in axis["moves"].items()
     }
-    found = run({**whole, "sweep": [mine]}, folder / sweep, progress=False)
+    with shared(f"sun_yu_{sweep}") as folder:
+        found = run({**whole, "sweep": [mine]}, folder, progress=False)
     return {
         next(iter(row.setting.values())): 100 * torch.tensor(row.correct) / row.samples
         for row in found.rows
     }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sun_yu")
-
-
 @pytest.mark.slow
-def test_ac_sy_5_asymmetry_hurts_and_nonlinearity_does_not(folder: Path) -> None:
-    slow = accuracies("slow", "0 / 0, 3 / 3, 3 / -3", 5, folder)
+def test_ac_sy_5_asymmetry_hurts_and_nonlinearity_does_not(shared: Shared) -> None:
+    slow = accuracies("slow", "0 / 0, 3 / 3, 3 / -3", 5, shared)
     slow = {labels: found.mean().item() for labels, found in slow.items()}
     assert slow["3 / 3"] - slow["3 / -3"] >= 5
     assert abs(slow["3 / 3"] - slow["0 / 0"]) <= 3
-    fast = accuracies("fast", "3 / 3, 3 / -3", 5, folder)
+    fast = accuracies("fast", "3 / 3, 3 / -3", 5, shared)
     assert fast["3 / 3"].mean() - fast["3 / -3"].mean() >= 12
 
 
 @pytest.mark.slow
-def test_ac_sy_5_a_small_rate_and_fine_steps_hide_asymmetry(folder: Path) -> None:
-    easy = accuracies("easy", "", 3, folder)
+def test_ac_sy_5_a_small_rate_and_fine_steps_hide_asymmetry(shared: Shared) -> None:
+    easy = accuracies("easy", "", 3, shared)
     assert abs(easy["0 / 0"].mean() - easy["3 / -3"].mean()) <= 1
 
 
 @pytest.mark.slow
-def test_ac_sy_6_noise_of_pulses_hurts(folder: Path) -> None:
-    straight = accuracies("slow", "0 / 0, 3 / 3, 3 / -3", 5, folder)["0 / 0"]
-    noisy = accuracies("noise", "0.05", 5, folder)[0.05]
+def test_ac_sy_6_noise_of_pulses_hurts(shared: Shared) -> None:
+    straight = accuracies("slow", "0 / 0, 3 / 3, 3 / -3", 5, shared)["0 / 0"]
+    noisy = accuracies("noise", "0.05", 5, shared)[0.05]
     assert int((straight - noisy >= 0.5).sum()) >= 4
 
 
@@ -225,6 +227,6 @@ def test_ac_sy_7_random_drift_is_best_where_references_stay() -> None:
 
 
 @pytest.mark.slow
-def test_ac_sy_8_cells_that_endure_more_learn_more(folder: Path) -> None:
-    found = [each.mean().item() for each in accuracies("endurance", "", 3, folder).values()]
+def test_ac_sy_8_cells_that_endure_more_learn_more(shared: Shared) -> None:
+    found = [each.mean().item() for each in accuracies("endurance", "", 3, shared).values()]
     assert all(more > less for less, more in pairwise(found))
