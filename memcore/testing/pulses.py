@@ -153,11 +153,15 @@ def is_random(device: Memristor) -> bool:
 
 def reached(device: Memristor) -> Tensor:
     """States that the device can be in: fresh, programmed, and after pulses; [k, n] float64."""
-    nominal = device.nominal()
+    return _reached(device.nominal()).clone()
+
+
+@lru_cache(maxsize=8)
+def _reached(nominal: Memristor) -> Tensor:
     fresh = nominal.initial_state((3,), context()).double()
-    programmed = nominal.state_of(levels(device))
+    programmed = nominal.state_of(levels(nominal))
     states = [fresh, programmed]
-    for pulse in active(device):
+    for pulse in active(nominal):
         v = torch.full(programmed.shape[1:], pulse.voltage, dtype=torch.float64)
         for factor in (1.0, 10.0, 1e4):
             states.append(nominal.step(programmed, v, factor * pulse.width, context()))
