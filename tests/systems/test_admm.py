@@ -6,6 +6,7 @@ way of the cut decides; at 3.5 times it does not.
 
 import copy
 import functools
+import itertools
 import os
 
 import pytest
@@ -65,10 +66,10 @@ def test_ac_ad_5_admm_beats_one_cut_at_8_times(both):
 @pytest.mark.slow
 def test_ac_ad_5_on_four_of_five_seeds_at_8_times_and_not_at_3_5_times(both):
     strong = [both(seed, 0.33) for seed in range(5)]
-    weak = [both(seed, 0.53) for seed in range(5)]
     assert min(report.ratio for *_, report in strong) >= 8
     assert sum(drawn >= cut + 3 for drawn, _, cut, _ in strong) >= 4
-    assert sum(drawn >= cut + 3 for drawn, _, cut, _ in weak) < 4
+    weak = (drawn < cut + 3 for drawn, _, cut, _ in (both(seed, 0.53) for seed in range(5)))
+    assert sum(itertools.islice(filter(None, weak), 2)) == 2  # of five: not four of them
     lost = [drawn - rounded for drawn, rounded, _, _ in strong]
     assert sum(lost) / 5 <= 0.5
 
