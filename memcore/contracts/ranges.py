@@ -5,7 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Final, Literal, Self, get_args, get_origin, get_type_hints
@@ -25,6 +25,8 @@ Bound = float | str
 
 _NUMBERS: Final = frozenset({float, int, Distribution, Tensor})
 _LISTS: Final = frozenset({tuple, list, Sequence})
+_SEVERAL: Final = (list, tuple)
+_Compared = tuple[str, Callable[[Any, Any], Any], Any]
 _COMPARED: Final[dict[str, tuple[str, Callable[[Any, Any], Any]]]] = {
     "above": (">", operator.gt),
     "at_least": (">=", operator.ge),
@@ -84,7 +86,7 @@ class Range:
         else:
             held = _is_held(value) or (self.by_logarithm and math.isfinite(value))
             fits = held or (math.isinf(value) and not self.finite)
-        for _, compare, bound in self._bounds(float):
+        for _, compare, bound in self._numbers:
             fits = fits & compare(value, bound)
         return fits
 
@@ -98,15 +100,20 @@ class Range:
         low, high = map(float, ends)
         known = math.isfinite(low) and math.isfinite(high) if self.finite else not math.isnan(low)
         return known and all(
-            compare(low, bound) and compare(high, bound)
-            for _, compare, bound in self._bounds(float)
+            compare(low, bound) and compare(high, bound) for _, compare, bound in self._numbers
         )
 
-    def relations(self) -> Iterator[tuple[str, Callable[[Any, Any], Any], str]]:
+    @cached_property
+    def relations(self) -> tuple[_Compared, ...]:
         """Sign, comparison and name of each bound that is another parameter."""
-        yield from self._bounds(str)
+        return tuple(self._bounds(str))
 
-    def _bounds(self, kind: type) -> Iterator[tuple[str, Callable[[Any, Any], Any], Any]]:
+    @cached_property
+    def _numbers(self) -> tuple[_Compared, ...]:
+        """The same of each bound that is a number, which millions of values are compared with."""
+        return tuple(self._bounds(float))
+
+    def _bounds(self, kind: type) -> Iterator[_Compared]:
         for name, (sign, compare) in _COMPARED.items():
             bound = getattr(self, name)
             if bound is not None and isinstance(bound, str) == (kind is str):
@@ -185,18 +192,20 @@ class _Rule:
             return isinstance(value, bool)
         if isinstance(value, str) or not self.number:
             return not isinstance(value, Tensor | list) and value in self.names
-        if isinstance(value, list | tuple) and not (value and self.lists):
+        if not isinstance(value, _SEVERAL):
+            return not self.several and self._fits(value)
+        if not (value and self.lists):
             return self.lists and bool(_LISTS & self.kinds)
-        return all(map(self._fits, _entries(value))) and (
-            isinstance(value, list | tuple) or not self.several
-        )
+        return all(map(self._fits, _entries(value)))
 
     def _fits(self, value: Any) -> bool:
-        if any(
-            isinstance(value, kind) and kind not in self.kinds for kind in (Tensor, Distribution)
-        ):
+        if type(value) is float:  # as most are
+            return not self.whole and bool(self.range.holds(value))
+        if isinstance(value, Distribution) and Distribution not in self.kinds:
             return False
         if isinstance(value, Tensor):
+            if Tensor not in self.kinds:
+                return False
             if not _check.is_plain(value):
                 return value.is_meta
             if value.dtype == torch.bool:
@@ -243,7 +252,7 @@ def check(plugin: object) -> None:
         if not rule.fits(value):
             raise ConfigError(f"{who}: {_complaint(rule, value)}")
     for rule in rules:
-        for sign, compare, other in rule.range.relations():
+        for sign, compare, other in rule.range.relations:
             mine, theirs = (_nominal(getattr(plugin, name)) for name in (rule.name, other))
             if None not in (mine, theirs) and not compare(mine, theirs):
                 raise ConfigError(
@@ -266,7 +275,7 @@ def within(plugin: object, values: Mapping[str, npt.NDArray[np.float64]]) -> npt
     for rule in _rules(type(plugin)):  # type: ignore[arg-type]
         if rule.name in values:
             fits = fits & rule.range.holds(values[rule.name])
-        for _, compare, other in rule.range.relations():
+        for _, compare, other in rule.range.relations:
             if rule.name in values or other in values:
                 mine, theirs = (
                     values.get(name, _nominal(getattr(plugin, name))) for name in (rule.name, other)
@@ -356,7 +365,7 @@ def _known(value: Tensor) -> bool:
 
 def _nominal(value: Any) -> Any:
     """A number to compare with; None for drawn tensors, single cells of which may cross."""
-    if isinstance(value, Tensor | list | tuple):
+    if isinstance(value, (Tensor, *_SEVERAL)):
         return None
     return value.nominal if isinstance(value, Distribution) else value
 
