@@ -175,8 +175,8 @@ def finite(what: str, value: Tensor, whose: str, causes: str, *, largest: float 
     """
     if value.is_meta or not value.numel():
         return
-    most = extreme(value)
-    if bool(most.isfinite() & (most <= largest)):
+    most = float(extreme(value))
+    if math.isfinite(most) and most <= largest:
         return
     whose = whose or "the arrays"
     wrong = int((~value.isfinite()).sum())
@@ -186,8 +186,7 @@ def finite(what: str, value: Tensor, whose: str, causes: str, *, largest: float 
             f"ones: look at {causes}"
         )
     raise ConfigError(
-        f"{what} of {whose} are up to {most.item():.3g}; expected at most {largest:g}: look at "
-        f"{causes}"
+        f"{what} of {whose} are up to {most:.3g}; expected at most {largest:g}: look at {causes}"
     )
 
 

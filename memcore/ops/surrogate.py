@@ -137,7 +137,7 @@ class _Recorded(torch.autograd.Function):
         if needs_matrix:  # frozen weights pass the gradient on, and hear of nothing
             ctx.heard[:] = [(x, grad)]
             of_matrix = grad.new_zeros(()).expand(ctx.shape)
-        of_x = torch.einsum("ngo,gok->ngk", grad, effective) if needs_x else None
+        of_x = torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1) if needs_x else None
         return None, of_x, of_matrix, None, None
 
 

@@ -93,7 +93,7 @@ class _Trainer(nn.Module):
         return counted_products(x.contiguous(), rate * d.contiguous(), self.carry)
 
     def _at_random(self, x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor, int]:
-        gradient = torch.einsum("ngo,ngi->goi", d, x)
+        gradient = torch.bmm(d.permute(1, 2, 0), x.permute(1, 0, 2))  # [groups, outputs, inputs]
         if self._rule.momentum:
             gradient = self.gathered.mul_(self._rule.momentum).add_(gradient)
         wanted = -rate * gradient
