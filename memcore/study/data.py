@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,9 +96,8 @@ def digits() -> Dataset:
 
     50 images of each class are the test set, always the same ones; 1297 are left for training.
     """
-    bunch = needed("sklearn.datasets", "the data set 'digits' of scikit-learn").load_digits()
-    images = torch.from_numpy(bunch.images / 16.0).to(torch.float32).unsqueeze(1)
-    labels = torch.from_numpy(bunch.target).to(torch.int64)
+    library = needed("sklearn.datasets", "the data set 'digits' of scikit-learn")
+    images, labels = _written(library.load_digits)
     # RandomState's stream is frozen by numpy's compatibility policy, so the split is for ever.
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     held = torch.cat([order[labels[order] == c][:DIGITS_TEST_PER_CLASS] for c in range(10)])
@@ -108,6 +108,14 @@ def digits() -> Dataset:
         test=Split(images[is_test], labels[is_test]),
         augment={"shift": 1},
     )
+
+
+@cache
+def _written(load: Callable[[], Any]) -> tuple[Tensor, Tensor]:
+    """All digits and their labels, which a process reads from their file once."""
+    bunch = load()
+    images = torch.from_numpy(bunch.images / 16.0).to(torch.float32).unsqueeze(1)
+    return images, torch.from_numpy(bunch.target).to(torch.int64)
 
 
 def orders(train: int = 4000, test: int = 500) -> Dataset:
