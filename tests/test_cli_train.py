@@ -105,3 +105,38 @@ def test_a_device_file_with_columns_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["train", str(file), *COLUMNS])
     assert done.exit_code == 2
     assert "which says all of it" in done.output
+
+
+@pytest.mark.parametrize(
+    "option", [("--delimiter", ";"), ("--device", "exp_step"), ("--missing", "-")]
+)
+def test_what_says_how_measurements_are_written_is_not_dropped_beside_a_device_file(
+    tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("")
+    done = CliRunner().invoke(main, ["train", str(file), *option])
+    assert done.exit_code == 2
+    assert f"{option[0]} came with the device file" in done.output
+
+
+def test_remarks_on_the_measurement_are_told(measured: Path) -> None:
+    """A unit that is a thousand times another one changes the energy as much, not the accuracy."""
+    measured.write_text(measured.read_text().replace("uS", "mS"))
+    columns = ("--column", "direction=dir", "--column", "conductance=G (mS):uS")
+    done = CliRunner().invoke(main, ["train", str(measured), *columns, "--epochs", "1"])
+    assert done.exit_code == 0, done.output
+    assert "warning: the heading 'G (mS)' says that the unit of conductance is mS" in done.stderr
+
+
+def test_reads_that_failed_can_be_left_out_as_the_error_says(measured: Path) -> None:
+    rows = measured.read_text().splitlines()
+    rows[5], rows[9] = "up,OVERFLOW", "up,"
+    measured.write_text("\n".join(rows))
+    words = ["train", str(measured), *COLUMNS, "--epochs", "1"]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    assert "marks='drop'" in refused.output
+    done = CliRunner().invoke(main, [*words, "--marks", "drop", "--missing", ""])
+    assert done.exit_code == 0, done.output
+    assert "warning: 2 reads that an instrument marks were left out" in done.stderr

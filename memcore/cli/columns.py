@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -27,8 +27,38 @@ ENCODING: Final = click.option(
     help="Encoding of the file, such as utf-16 or gb18030.  [default: from its mark, else utf-8 or "
     "latin-1]",
 )
+RECORD: Final = click.option(
+    "--record", type=int, help="Number of the record to read, from 1, where a file has several."
+)
+MARKS: Final = click.option(
+    "--marks",
+    type=click.Choice(("refuse", "drop")),
+    default="refuse",
+    show_default=True,
+    help="What becomes of samples that the instrument marks, such as 9.91e37 or OVERFLOW.",
+)
+MISSING: Final = click.option(
+    "--missing",
+    multiple=True,
+    help="Text of a cell that stands for no measurement, such as -999; once for each.",
+)
+TRANSPOSED: Final = click.option(
+    "--transposed",
+    is_flag=True,
+    help="Read each quantity from a row, its name first, instead of from a column.",
+)
+#: How a file of measurements is written, by the names in `memcore.fitting.Dialect`.
+DIALECT: Final = (DELIMITER, DECIMAL, ENCODING, RECORD, MARKS, MISSING, TRANSPOSED)
 
 _Value = TypeVar("_Value")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def dialect(command: _Command) -> _Command:
+    """Give a command the options that say how a file of measurements is written."""
+    for option in reversed(DIALECT):
+        command = option(command)
+    return command
 
 
 def by_name(

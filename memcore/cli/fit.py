@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from memcore.cli.columns import DECIMAL, DELIMITER, ENCODING, by_name, named_columns
+from memcore.cli.columns import by_name, dialect, named_columns
 from memcore.cli.output import OutputFile
 from memcore.errors import ConfigError
 
@@ -44,29 +44,7 @@ _BOUNDS: Final = "NAME=LEAST:GREATEST, such as r_on=1e2:1e5"
     "which tell cells apart. "
     'An example is "voltage=V (mV):mV"; the unit of pure numbers is "1".',
 )
-@DELIMITER
-@DECIMAL
-@ENCODING
-@click.option(
-    "--record", type=int, help="Number of the record to read, from 1, where a file has several."
-)
-@click.option(
-    "--marks",
-    type=click.Choice(("refuse", "drop")),
-    default="refuse",
-    show_default=True,
-    help="What becomes of samples that the instrument marks, such as 9.91e37 or OVERFLOW.",
-)
-@click.option(
-    "--missing",
-    multiple=True,
-    help="Text of a cell that stands for no measurement, such as -999; once for each.",
-)
-@click.option(
-    "--transposed",
-    is_flag=True,
-    help="Read each quantity from a row, its name first, instead of from a column.",
-)
+@dialect
 @click.option(
     "--read-voltage",
     type=float,

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
-from memcore.cli.columns import DECIMAL, DELIMITER, ENCODING, by_name, named_columns
+from memcore.cli.columns import by_name, dialect, named_columns
 from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from memcore.contracts.device import Memristor
 
 _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
+#: Parameters of the command that say nothing of what was measured.
+_OF_TRAINING: Final = ("data", "rule", "lr", "epochs", "seed", "age", "drift", "as_json")
 
 
 @click.command("train", short_help="Train digits in place on a measured device.")
@@ -46,9 +49,7 @@ _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
     type=float,
     help="Voltage at which currents were read, in V; needed with currents only.",
 )
-@DELIMITER
-@DECIMAL
-@ENCODING
+@dialect
 @click.option(
     "--rule",
     default="sgd_pulsed",
@@ -98,7 +99,7 @@ def train(
     age: float,
     drift: float,
     as_json: bool,
-    **dialect: Any,
+    **written: Any,
 ) -> None:
     """Train a network on the cells of the device that was measured in the text file DATA.
 
@@ -109,7 +110,7 @@ def train(
     """
     from memcore.study.measured import train_device
 
-    made = _device(data, columns, device, fixed, dialect)
+    made = _device(data, columns, device, fixed, written)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trained = train_device(
@@ -125,22 +126,19 @@ def _device(
     columns: tuple[str, ...],
     device: str,
     fixed: tuple[str, ...],
-    dialect: dict[str, Any],
+    written: dict[str, Any],
 ) -> "Memristor | str":
     """The device of a file of measurements, or the name of a device file.
 
     Raises:
-        ConfigError: the columns are missing or do not fit, or the device cannot be found from them.
+        ConfigError: the columns are missing or do not fit, or the device cannot be found from them,
+            or options of measurements came with a device file.
     """
     import memcore
 
     held = by_name(fixed, "--fixed", _NUMBER, float)
     if data.suffix == ".toml":
-        if columns or held:
-            raise ConfigError(
-                f"--column or --fixed came with the device file '{data}', which says all of it; "
-                "expected them with measurements only"
-            )
+        _require_no_measurement(data)
         return str(data)
     if not columns:
         raise ConfigError(
@@ -154,9 +152,30 @@ def _device(
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
         fixed=held or (),
-        **dialect,
+        **written,
     )
-    if fitted.misfit:
-        click.echo(f"warning: {device} misses the data: {fitted.misfit}", err=True)
+    missed = [f"{device} misses the data: {fitted.misfit}"] if fitted.misfit else []
+    for remark in (*missed, *fitted.warnings):
+        click.echo(f"warning: {remark}", err=True)
     made: Memristor = fitted.device
     return made
+
+
+def _require_no_measurement(data: Path) -> None:
+    """Refuse options that say what measurements are where a device file says it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name not in _OF_TRAINING
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} came with the device file '{data}', which says all of it; "
+            "expected them with measurements only"
+        )
