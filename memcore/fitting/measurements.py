@@ -170,8 +170,13 @@ class PulseData:
         where = f"{self.label}: " if self.label else ""
         if not bool((self.count == self.count.round()).all()):
             raise ConfigError(f"{where}count has fractions; expected whole numbers of pulses")
-        if not bool((self.conductance > 0).all()):
-            raise ConfigError(f"{where}conductance has values <= 0; expected siemens > 0")
+        wrong = self.conductance[~(self.conductance > 0)]
+        if len(wrong):
+            raise ConfigError(
+                f"{where}conductance has {len(wrong)} values <= 0, the first {float(wrong[0]):.4g} "
+                "S; expected siemens > 0: leave reads without a current out, and give read_voltage "
+                "the sign of the currents"
+            )
 
     @property
     def abscissa(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import pickle
 
 import pytest
@@ -116,6 +117,45 @@ def test_plateaus_are_left_again(ctx):
     state = made.state_of(torch.tensor([LOW], dtype=torch.float64))
     found = [made.conductance(made.pulses(state, torch.tensor([k]), ctx)) for k in range(9)]
     torch.testing.assert_close(torch.cat(found), stairs, rtol=0, atol=1e-5 * SPAN)
+
+
+def test_pulses_before_the_first_read_are_no_plateau(tmp_path, ctx):
+    """A cell below the first read rises by the first step that was measured, not by nothing."""
+    model = original()
+    up, down = (g.squeeze(0) for g in measured(model))
+    rows = [f"{k},up,{1e6 * float(up[k]):.9g}" for k in range(5, PULSES + 1, 5)]
+    rows += [f"{k},down,{1e6 * float(down[k]):.9g}" for k in range(5, PULSES + 1, 5)]
+    path = tmp_path / "every_fifth.csv"
+    path.write_text("\n".join(["n,dir,G (uS)", *rows]) + "\n")
+    columns = {name: COLUMNS[name] for name in ("pulse", "direction", "conductance")}
+    found = memcore.fit("tabular", path, columns=columns, units=UNITS)
+    torch.testing.assert_close(found.predicted, found.measured, rtol=1e-6, atol=0)
+    made = found.device
+    assert made.nominal_range()[0] == pytest.approx(LOW, rel=1e-3)  # where the RESET pulses lead
+    state = made.state_of(torch.tensor([LOW + 0.05 * SPAN], dtype=torch.float64))
+    risen = made.conductance(made.pulses(state, torch.tensor([1.0]), ctx)) - made.conductance(state)
+    assert float(risen) == pytest.approx(float(up[10] - up[5]) / 5, rel=1e-6)
+
+
+def test_devices_whose_first_reads_differ_begin_together(tmp_path):
+    """What one device shows between its reads counts where another one has its first."""
+    rows = ["A,0,up,10", "A,10,up,60", "A,20,up,90", "A,10,down,40", "A,20,down,10"]
+    rows += ["B,5,up,30", "B,20,up,90", "B,20,down,10"]
+    path = tmp_path / "two.csv"
+    path.write_text("\n".join(["chip,n,dir,G (uS)", *rows]) + "\n")
+    found = memcore.fit("tabular", path, columns=COLUMNS, units=UNITS)
+    first, second = found.device.ltp
+    assert (first[0], first[5], first[-1]) == pytest.approx((3.5e-5, 6e-5, 9e-5))
+    assert (second[0], second[-1]) == pytest.approx((3e-5, 9e-5))
+    assert all(math.isfinite(g) for g in (*first, *second))
+
+
+def test_a_curve_that_does_not_move_is_told_with_its_ends():
+    flat, falling = torch.full((5,), 5e-5), torch.linspace(9e-5, 1e-5, 5)
+    with pytest.raises(ConfigError, match="from 5e-05 to 5e-05 S in 4 of them"):
+        TABULAR.from_pulses(flat, falling)
+    with pytest.raises(ConfigError, match=r"from 9e-05 to 1e-05 S.*may be exchanged.*resistances"):
+        TABULAR.from_pulses(falling, falling.flip(0))
 
 
 @pytest.mark.parametrize("count", [9, -9])

@@ -187,17 +187,16 @@ def curves_of(runs: Runs, names: Sequence[str] = ()) -> PulseCurves:
     Raises:
         ConfigError: the conductance does not rise under SET pulses and fall under RESET pulses.
     """
-    up, down = (_complete(table) for table in runs)
-    (ltp, far_up), (ltd, far_down) = _monotone(_means(up)), _monotone(-_means(down))
+    begins = [begin_of(table) for table in runs]
+    means = [_means(table)[:, begin:] for table, begin in zip(runs, begins, strict=True)]
+    up, down = (table[..., begin:] for table, begin in zip(runs, begins, strict=True))
+    (ltp, far_up), (ltd, far_down) = _monotone(means[0]), _monotone(-means[1])
     ltd = -ltd
-    for word, rise in (("SET", ltp[:, -1] - ltp[:, 0]), ("RESET", ltd[:, 0] - ltd[:, -1])):
-        if not bool((rise > 0).all()):
-            number = int((~(rise > 0)).nonzero()[0])
-            raise ConfigError(
-                f"in {names[number] if names else f'device {number}'} the conductance does not "
-                f"{'rise' if word == 'SET' else 'fall'} under {word} pulses; expected the two "
-                "directions as declared: are they exchanged?"
-            )
+    for word, curves, mean in (("SET", ltp, means[0]), ("RESET", -ltd, means[1])):
+        is_flat = ~(curves[:, -1] > curves[:, 0])
+        if bool(is_flat.any()):
+            number = int(is_flat.nonzero()[0])
+            raise ConfigError(_no_change(word, mean[number], names[number : number + 1], number))
     rows = _rows(ltp), _rows(ltd)
     tables = pulse_tables(*rows)
     noise = [_residuals(table, tables, k) for k, table in enumerate((up, down))]
@@ -208,18 +207,35 @@ def curves_of(runs: Runs, names: Sequence[str] = ()) -> PulseCurves:
     return PulseCurves(*rows, std_set, std_reset, read**0.5, float(departure.max()))
 
 
-def _complete(table: Tensor) -> Tensor:
-    """The table without reads before the first pulse, if some device has none."""
-    start = table[..., 0].isfinite().any(1)
-    return table if bool(start.all()) else table[..., 1:]
+def _no_change(word: str, mean: Tensor, name: Sequence[str], number: int) -> str:
+    """What a mean curve [pulses + 1] does in place of moving as it should."""
+    first, last = (float(mean[k]) for k in (0, -1))
+    return (
+        f"in {name[0] if name else f'device {number}'} the conductance does not "
+        f"{'rise' if word == 'SET' else 'fall'} under {word} pulses: it goes from {first:.4g} to "
+        f"{last:.4g} S in {len(mean) - 1} of them; expected the two directions as declared: they "
+        "may be exchanged, the column may hold resistances, or these pulses be too weak"
+    )
+
+
+def begin_of(table: Tensor) -> int:
+    """Pulses of a run after which each device was read; what was before is on no curve.
+
+    Args:
+        table: S, [devices, cycles, pulses + 1], NaN where nothing was read.
+    """
+    is_read = table.isfinite().any(1)
+    return int(is_read.int().argmax(1).max())
 
 
 def _means(table: Tensor) -> Tensor:
-    """Mean of the cycles, [devices, pulses + 1]; what was never read lies on a straight line."""
+    """Mean of the cycles, [devices, pulses + 1]; what was never read lies on a straight line.
+
+    NaN before the first read of a device, on the way to which nothing is known.
+    """
     mean = table.nanmean(1)
     for row in mean:
         known = row.isfinite().nonzero().squeeze(1)
-        row[: int(known[0])] = row[known[0]]  # nothing is known of the way to the first read
         for left, right in zip(known[:-1].tolist(), known[1:].tolist(), strict=True):
             row[left : right + 1] = torch.lerp(
                 row[left],

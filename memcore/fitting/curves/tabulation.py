@@ -8,7 +8,7 @@ from torch import Tensor
 
 from memcore.contracts.device import Memristor
 from memcore.fitting.curves.currents import conductance_of
-from memcore.fitting.curves.runs import Runs
+from memcore.fitting.curves.runs import Runs, begin_of
 from memcore.fitting.device_records import IVCurve
 from memcore.fitting.tabulated import Tabulation
 from memcore.modelling.curves import PulseTables
@@ -32,8 +32,7 @@ def tabulation_of_runs(
     for direction, table in enumerate(runs):
         low, span = tables.low[:-1, None], (tables.high - tables.low)[:-1, None]
         row = (torch.arange(len(table), device="cpu") + direction * len(tables.low))[:, None]
-        # Curves begin after the first pulse where nothing was read before it.
-        first = 0.0 if bool(table[..., 0].isfinite().any(1).all()) else 1.0
+        first = begin_of(table)
         place = torch.arange(table.shape[2], dtype=torch.float64, device="cpu")[None] - first
         come = tables.curves.at(row, place).clamp(0, 1)
         curve = low + span * (come if direction == 0 else 1 - come)
