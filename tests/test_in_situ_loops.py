@@ -60,6 +60,68 @@ def test_frozen_weights_take_no_pulses(frozen):
     assert not torch.equal(before[frozen // 2], weights(mem)[frozen // 2])
 
 
+def test_what_is_digital_and_frozen_is_trained_once_it_is_thawed():
+    mem = network()
+    mem[0].bias.requires_grad_(False)
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    before = mem[0].bias.detach().clone()
+    train(mem, optimizer)
+    assert torch.equal(before, mem[0].bias)
+    mem[0].bias.requires_grad_(True)
+    train(mem, optimizer)
+    assert not torch.equal(before, mem[0].bias)
+
+
+@pytest.mark.parametrize("settings", [{}, {"bias": "mapped"}, {"tile": (4, 4)}])
+def test_gradients_of_gradients_pulse_as_they_would_move_weights(settings):
+    """A penalty on the slope of a network, against gradient descent of the plain one."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+    config = CrossbarConfig(
+        device={"name": "constant_step", "dw_min": 1e-5}, mapper="differential", **settings
+    )
+    mem = memcore.convert(plain, config)
+    optimizer = InSitu(mem, rule={"name": "sgd_counts", "counts": "exact"}, lr=0.5)
+    with torch.no_grad():
+        for wanted, given in zip(plain.parameters(), mem.parameters(), strict=True):
+            wanted.copy_(given)
+    points = torch.randn(16, 6)
+    for model in (plain, mem):
+        x = points.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).square().sum(), x, create_graph=True)
+        (slope.square().sum() / 1000).backward()
+    optimizer.step()
+    step = max(each.granularity for each in optimizer.report().matrices)
+    for wanted, found in zip(plain.parameters(), mem.parameters(), strict=True):
+        moved = 0 if wanted.grad is None else 0.5 * wanted.grad
+        torch.testing.assert_close(found, wanted - moved, rtol=0, atol=1.5 * step)
+    assert 0.5 * float(plain[0].weight.grad.abs().max()) > 50 * step
+
+
+@pytest.mark.parametrize("end", ["another", "released"])
+def test_an_optimiser_that_hears_of_no_passes_says_so(end):
+    mem = network()
+    optimizer = InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    train(mem, optimizer)
+    if end == "another":
+        train(mem, InSitu(mem, rule="sgd_pulsed", lr=0.2))
+    else:
+        optimizer.release()
+    (mem(X) - 1).square().mean().backward()
+    with pytest.raises(ConfigError, match="not told to this InSitu"):
+        optimizer.step()
+
+
+def test_gradients_of_before_do_not_stay_where_none_come_from_now_on():
+    mem = network()
+    (mem(X) - 1).square().mean().backward()
+    InSitu(mem, rule="sgd_pulsed", lr=0.2)
+    assert [name for name, p in mem.named_parameters() if p.grad is not None] == [
+        "0.bias",
+        "2.bias",
+    ]
+
+
 def test_gradients_of_inputs_alone_pulse_nothing():
     """Inputs that are made worse for the network, and learned then, as in adversarial training."""
     mem, other = network(), network()

@@ -298,6 +298,10 @@ class Matrix(nn.Module):
         """Whether a training hears of its reads."""
         return self._record is not None
 
+    def tells(self, listener: Callable[[Tensor, Tensor], None]) -> bool:
+        """Whether it is this one who hears of its reads."""
+        return self._record == listener
+
     def read_with(self, others: tuple[tuple[float, Crossbar], ...]) -> None:
         """Let reads add the outputs of further arrays, each times its share, until it is written.
 

@@ -119,35 +119,81 @@ def through_product(value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor)
 Heard = list[tuple[Tensor, Tensor]]
 
 
+#: Called with what drove the word lines and the gradient of the outputs.
+Listener = Callable[[Tensor, Tensor], None]
+
+
 class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, value: Tensor, x: Tensor, matrix: Tensor, effective: Tensor, heard: Heard
+        ctx: Any,
+        value: Tensor,
+        x: Tensor,
+        matrix: Tensor,
+        effective: Tensor,
+        link: Tensor | None,
+        heard: Heard,
+        record: Listener,
     ) -> Tensor:
-        ctx.save_for_backward(x, effective)
-        ctx.heard, ctx.shape = heard, matrix.shape
+        ctx.save_for_backward(x, effective, link)
+        ctx.heard, ctx.record, ctx.shape = heard, record, matrix.shape
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor | None, Tensor | None, None, None]:
-        x, effective = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        x, effective, link = ctx.saved_tensors
         (grad,) = grads
         _, needs_x, needs_matrix, *_ = ctx.needs_input_grad
         of_matrix = None
         if needs_matrix:  # frozen weights pass the gradient on, and hear of nothing
             ctx.heard[:] = [(x, grad)]
             of_matrix = grad.new_zeros(()).expand(ctx.shape)
-        of_x = torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1) if needs_x else None
-        return None, of_x, of_matrix, None, None
+        of_x = _recorded_back(grad, effective, link, ctx.record) if needs_x else None
+        return None, of_x, of_matrix, None, None, None, None
+
+
+class _RecordedBack(torch.autograd.Function):
+    """The product that gradients of inputs are, which has a gradient for the weights itself."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Tensor, link: Tensor, effective: Tensor, heard: Heard, record: Listener
+    ) -> Tensor:
+        ctx.save_for_backward(grad, link, effective)
+        ctx.heard, ctx.record = heard, record
+        return _of_inputs(grad, effective)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        grad, link, effective = ctx.saved_tensors
+        (of_x,) = grads
+        ctx.heard[:] = [(of_x, grad)]
+        of_grad = torch.einsum("ngk,gok->ngo", of_x, effective)
+        if torch.is_grad_enabled():
+            of_grad = recorded_product(of_grad, of_x, link, effective, ctx.record)
+        return of_grad, grad.new_zeros(()).expand(link.shape), None, None, None
+
+
+def _of_inputs(grad: Tensor, effective: Tensor) -> Tensor:
+    return torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
+
+
+def _recorded_back(
+    grad: Tensor, effective: Tensor, link: Tensor | None, record: Listener
+) -> Tensor:
+    """The gradient of inputs; where that has gradients itself, the weights hear of them."""
+    if link is None or not torch.is_grad_enabled():
+        return _of_inputs(grad, effective)
+    heard: Heard = []
+    link = _Listening.apply(link, heard, record)  # type: ignore[no-untyped-call]
+    return _RecordedBack.apply(grad, link, effective, heard, record)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Listening(torch.autograd.Function):
     """Weights whose gradient is asked for: that of inputs alone, for their own sake, is not."""
 
     @staticmethod
-    def forward(
-        ctx: Any, matrix: Tensor, heard: Heard, record: Callable[[Tensor, Tensor], None]
-    ) -> Tensor:
+    def forward(ctx: Any, matrix: Tensor, heard: Heard, record: Listener) -> Tensor:
         ctx.heard, ctx.record = heard, record
         return matrix.view_as(matrix)
 
@@ -163,9 +209,11 @@ def recorded_product(
     x: Tensor,
     matrix: Tensor,
     effective: Tensor,
-    record: Callable[[Tensor, Tensor], None],
+    record: Listener,
 ) -> Tensor:
     """As `through_product`, but a backward pass tells `record` instead of the matrix.
+
+    Gradients of gradients are told too: that of an input is a product with the weights as well.
 
     Args:
         value: outputs of the arrays, [n, groups, outputs].
@@ -176,9 +224,11 @@ def recorded_product(
         record: called with the inputs and the gradient of the outputs.
     """
     heard: Heard = []
+    link = _link(matrix)
     if matrix.requires_grad:
         matrix = _Listening.apply(matrix, heard, record)  # type: ignore[no-untyped-call]
-    return _Recorded.apply(value, x, matrix, effective, heard)  # type: ignore[no-any-return,no-untyped-call]
+    given = value, x, matrix, effective, link, heard, record
+    return _Recorded.apply(*given)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _ThroughConvolution(torch.autograd.Function):
@@ -371,8 +421,7 @@ class _ThroughRead(torch.autograd.Function):
 
 def _of_lines(grad: Tensor, folded: Folded, link: Tensor | None) -> Tensor:
     """The gradient of what arrays are driven with, [n, groups, inputs]."""
-    effective = straight_through(folded.weight, link)
-    return torch.bmm(grad.transpose(0, 1), effective).transpose(0, 1)
+    return _of_inputs(grad, straight_through(folded.weight, link))
 
 
 def through_read(

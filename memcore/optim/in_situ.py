@@ -102,7 +102,10 @@ class InSitu(torch.optim.Optimizer):
         warn_of_tied(model, on_cells)
         super().__init__(on_cells, {"lr": lr})
         held = {id(parameter) for parameter in on_cells}
-        others = [p for p in model.parameters() if id(p) not in held and p.requires_grad]
+        for parameter in on_cells:
+            parameter.grad = None  # of a pass before, which no pulses follow
+        # Frozen ones too, which have no gradient until somebody thaws them.
+        others = [p for p in model.parameters() if id(p) not in held]
         #: Whether the digital optimiser is our own, which has our rate, also where it changes.
         self._follows = digital is None
         if digital is None and others:
@@ -112,10 +115,17 @@ class InSitu(torch.optim.Optimizer):
 
     @for_training
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Pulse the cells for what the passes since the last step have shown."""
+        """Pulse the cells for what the passes since the last step have shown.
+
+        Raises:
+            ConfigError: a closure came, the rate does not fit, the optimiser was released, or the
+                network has a newer one.
+        """
         if closure is not None:
             raise ConfigError("closure came; expected none: pulses cannot be taken back")
         _require_one_process()
+        for trainer in self._trainers:
+            trainer.require_told()
         lr = _check.number("lr", self.param_groups[0]["lr"], at_least=0)
         for trainer in self._trainers:
             trainer.train_on_passes(lr, one_by_one=self._order == "exact")

@@ -60,6 +60,7 @@ class Trainer(nn.Module):
             "worn", torch.zeros(len(self.cells), dtype=torch.float64, device="cpu")
         )
         self.passes: list[tuple[Tensor, Tensor]] = []
+        self._matrix = (matrix,)  # not a submodule: the network owns it
         matrix.record(self._note)
 
     @property
@@ -69,6 +70,20 @@ class Trainer(nn.Module):
 
     def _note(self, x: Tensor, d: Tensor) -> None:
         self.passes.append((x.detach(), d.detach().to(x.dtype)))
+
+    def require_told(self) -> None:
+        """Refuse to train a matrix whose passes are told to nobody, or to another training.
+
+        Raises:
+            ConfigError: they are.
+        """
+        (matrix,) = self._matrix
+        if not matrix.tells(self._note):
+            name = self.slow.crossbar.cells.name or "the layer"
+            raise ConfigError(
+                f"passes through {name} are not told to this InSitu, which was released, or whose "
+                "network has a newer one; expected a step of that one, or a new InSitu"
+            )
 
     @for_training
     def train_on_passes(self, lr: float, *, one_by_one: bool) -> None:
