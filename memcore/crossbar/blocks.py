@@ -45,7 +45,13 @@ class Block(NamedTuple):
 def programmed(
     programmer: Programmer, array: ArrayInfo, target: Tensor, ctx: Context
 ) -> Programmed:
-    """What a programmer makes of targets [arrays, rows, cols], in blocks where that is the same."""
+    """What a programmer makes of targets [arrays, rows, cols], in blocks where that is the same.
+
+    Cells of half precision are written in single precision, unless each is written at once: the
+    steps of single pulses would be lost in the rounding of their states.
+    """
+    if torch.finfo(target.dtype).bits < 32 and not programmer.cellwise:
+        return _rounded(programmed(programmer, _single(array), target.float(), ctx), target.dtype)
     is_simple = array.device is array.nominal and array.stuck is None  # nothing is copied then
     if not programmer.in_blocks or is_simple or not _fits(target, [], array):
         return programmer.program(array, target, ctx)
@@ -57,6 +63,25 @@ def programmed(
     except MemcoreError:  # which should speak of all cells
         return programmer.program(array, target, ctx)
     return Programmed(conductance=out)
+
+
+def _single(array: ArrayInfo) -> ArrayInfo:
+    """What is known of arrays, their cells in single precision."""
+    cells = {name: getattr(array, name) for name in ("target", "present", "stuck")}
+    known = {name: each.float() for name, each in cells.items() if each is not None}
+    return dataclasses.replace(array, **known)
+
+
+def _rounded(done: Programmed, dtype: torch.dtype) -> Programmed:
+    """What was written, as cells of a precision keep it."""
+    fields = dataclasses.fields(done)
+    kept = {field.name: getattr(done, field.name) for field in fields if field.name != "pulses"}
+    coarse = {
+        name: each.to(dtype)
+        for name, each in kept.items()
+        if isinstance(each, Tensor) and each.is_floating_point()
+    }
+    return dataclasses.replace(done, **coarse)
 
 
 def written(

@@ -1,9 +1,10 @@
+import copy
 import dataclasses
 
 import pytest
 import torch
 
-from memcore import LogNormal, MemcoreWarning, programmers
+from memcore import CrossbarConfig, LogNormal, MemcoreWarning, convert, programmers
 
 OPEN_LOOP = programmers["open_loop"]
 
@@ -104,3 +105,15 @@ def test_devices_of_whole_pulses_get_their_own(arrays, ctx, name, rms):
     own = {array.nominal.set_pulse[1], array.nominal.reset_pulse[1]}
     assert all(any(abs(w / t - 1) < 1e-5 for t in own) for w in width.tolist())
     assert (done.error / (high - low)).square().mean().sqrt() < rms
+
+
+@pytest.mark.parametrize("name", ["exp_step", "pow_step", "soft_bounds", "linear_step"])
+def test_cells_in_half_precision_are_written_by_the_pulses_that_single_ones_take(name):
+    """Steps that bfloat16 rounds away add up all the same."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(12, 8)
+    fine, coarse = (
+        convert(each, CrossbarConfig(device=name)).effective_weight.float()
+        for each in (layer, copy.deepcopy(layer).bfloat16())
+    )
+    assert (fine - coarse).abs().max() < 0.05 * fine.abs().max()

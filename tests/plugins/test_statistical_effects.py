@@ -6,7 +6,8 @@ Those whose window the conductances of the kit leave are tested with their devic
 import pytest
 import torch
 
-from memcore import CrossbarConfig, convert, devices, program
+from memcore import ConfigError, CrossbarConfig, convert, devices, program
+from memcore.modelling import require_inside
 from memcore.testing import parametrize_with_checks
 
 STATISTICAL = [
@@ -60,3 +61,20 @@ def test_each_refuses_to_be_pulsed(name, ctx):
     state = cell.initial_state((3,), ctx)
     with pytest.raises(NotImplementedError, match="programmer='direct'"):
         cell.step(state, torch.ones(3), 1e-9, ctx)
+
+
+@pytest.mark.parametrize("name", STATISTICAL)
+def test_windows_are_those_of_the_fit_in_half_precision_too(name):
+    """The ends of a window, rounded to bfloat16, are no conductances beyond the fit."""
+    torch.manual_seed(0)
+    chip = convert(torch.nn.Linear(12, 8).bfloat16(), CrossbarConfig(device=name))
+    assert chip(torch.ones(2, 12, dtype=torch.bfloat16)).isfinite().all()
+
+
+def test_conductances_beyond_the_rounding_of_half_precision_leave_the_fit():
+    g = torch.tensor([1e-5, 1.02e-5], dtype=torch.bfloat16)
+    require_inside(g[:1], 1e-6, 1e-5, "here")
+    with pytest.raises(ConfigError, match="the fit holds from"):
+        require_inside(g, 1e-6, 1e-5, "here")
+    with pytest.raises(ConfigError, match="the fit holds from"):
+        require_inside(torch.tensor([1.001e-5]), 1e-6, 1e-5, "here")
