@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.utils import parametrizations
 
 import memcore
-from memcore import ConfigError, CrossbarConfig, Stream
+from memcore import ConfigError, CrossbarConfig, NoEffectWarning, Stream
 from memcore.optim import InSitu
 
 #: Noisy pulses that move a cell less, the nearer it is to the end it goes to.
@@ -148,11 +148,17 @@ def test_a_network_in_double_precision_trains_as_one_in_single_precision(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_network_in_bfloat16_trains(rule):
+def test_a_network_in_bfloat16_trains_and_is_told_which_pulses_it_loses(rule):
     mem = network(torch.bfloat16)
     before = weights(mem)
-    train(mem, InSitu(mem, rule=rule, lr=0.5), 10)
+    with pytest.warns(NoEffectWarning, match=r"30 % of single pulses.*bfloat16.*float32"):
+        optimizer = InSitu(mem, rule=rule, lr=0.5)
+    train(mem, optimizer, 10)
     assert any(not torch.equal(*pair) for pair in zip(before, weights(mem), strict=True))
+
+
+def test_steps_that_bfloat16_keeps_are_trained_without_a_word():
+    InSitu(network(torch.bfloat16, device={"name": "linear_step", "dw_min": 0.05}), lr=0.5)
 
 
 @pytest.mark.parametrize("more", [{}, {"nonidealities": [{"name": "stuck_at", "p_lrs": 0.1}]}])

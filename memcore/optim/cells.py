@@ -10,12 +10,13 @@ from memcore.contracts.update import Pair
 from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.effects import Effects
 from memcore.crossbar.fingerprint import Fingerprint
+from memcore.errors import NoEffectWarning, warn
 from memcore.ops.coincidences import coincidences
 from memcore.ops.pulse_order import Sums
 from memcore.ops.surrogate import for_training
 from memcore.optim.calls import PulseCall
 from memcore.optim.columns import largest_inputs, shows_columns
-from memcore.optim.granularity import change_of, courses_of
+from memcore.optim.granularity import change_of, courses_of, lost_share
 from memcore.optim.left import Left, require_beside
 from memcore.optim.mover import Mover
 from memcore.optim.placement import pair_of, place, renewal, require_pulses_alone
@@ -27,6 +28,8 @@ from memcore.random import Stream
 
 #: Number of the first look at cells that may be renewed, beyond those of all reads.
 _LOOKS: Final = 1 << 60
+#: Share of pulses that may be lost by rounding without a word.
+_FEW: Final = 0.05
 
 
 class PulsedCells(nn.Module):
@@ -78,6 +81,7 @@ class PulsedCells(nn.Module):
         self.register_buffer("stuck", stuck, persistent=False)
         self._change = change_of(self._nominal, cells.context().child("granularity"), self.pair)
         self._window = self._nominal.nominal_range()
+        self._look_at_precision()
         place(crossbar, self.pair, headroom)
         self.register_buffer("state", self._device.state_of(cells.programmed))
         self.register_buffer("gain", cells.gain.clone())
@@ -90,6 +94,20 @@ class PulsedCells(nn.Module):
         self._given: int | None = None
         self._is_stale = True  # stuck cells were not where they are put
         self.resume()
+
+    def _look_at_precision(self) -> None:
+        """Say that pulses are lost where the states of cells are too coarse for them."""
+        cells = self.crossbar.cells
+        dtype, ctx = cells.programmed.dtype, cells.context().child("precision")
+        lost = lost_share(self._nominal, ctx, dtype)
+        if lost > _FEW:
+            warn(
+                f"{100 * lost:.2g} % of single pulses on cells of {cells.name or 'the layer'} "
+                f"change nothing in {str(dtype).removeprefix('torch.')}, which rounds them away; "
+                "expected a network in float32, model.float() before the conversion, or a device "
+                "with larger steps",
+                NoEffectWarning,
+            )
 
     @property
     def crossbar(self) -> Crossbar:

@@ -19,6 +19,8 @@ _CELLS = 4096
 #: Pulses that are tried to reset a cell, in even ways through its window, and at most.
 _WAYS: Final = 8
 _LONGEST: Final = 100_000
+#: Places of the window at which it is looked whether pulses are lost.
+_PLACES: Final = 64
 
 
 def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
@@ -49,6 +51,28 @@ def change_of(device: Memristor, ctx: Context, pair: Pair) -> float:
             "expected a device, or pulses, with which it moves"
         )
     return change
+
+
+def lost_share(device: Memristor, ctx: Context, dtype: torch.dtype) -> float:
+    """Share of the pulses that move a cell, but not its state in a precision.
+
+    Pulses of both directions are tried over the whole window but for its ends.
+    """
+    if torch.finfo(dtype).bits >= 32:
+        return 0.0
+    coarse, fine = (_are_moved(device, ctx, each) for each in (dtype, torch.float32))
+    return float((fine & ~coarse).sum() / fine.sum().clamp(min=1))
+
+
+def _are_moved(device: Memristor, ctx: Context, dtype: torch.dtype) -> Tensor:
+    """Whether a pulse moves the state of a nominal cell, up and down at each place, [2, places]."""
+    nominal = _without_noise(device)
+    lowest, highest = nominal.nominal_range()
+    share = (torch.arange(_PLACES, device="cpu") + 0.5) / _PLACES
+    start = nominal.state_of((lowest + (highest - lowest) * share).to(dtype))
+    signs = [torch.full((_PLACES,), sign, device="cpu") for sign in (1, -1)]
+    behind = [nominal.pulses(start, sign, ctx.child(int(sign[0]))) for sign in signs]
+    return torch.stack([(each != start).any(0) for each in behind])
 
 
 def granularity(model: nn.Module) -> dict[str, float]:
