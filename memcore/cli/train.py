@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from memcore.cli.columns import by_name, dialect, named_columns
+from memcore.cli.fit import Shown
 from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -146,14 +147,17 @@ def _device(
             '--column "direction=dir:1" --column "conductance=G (uS):uS"'
         )
     named = named_columns(columns)
+    shown = Shown()
     fitted = memcore.fit(
         device,
         data,
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
         fixed=held or (),
+        progress=shown,
         **written,
     )
+    shown.end()
     missed = [f"{device} misses the data: {fitted.misfit}"] if fitted.misfit else []
     for remark in (*missed, *fitted.warnings):
         click.echo(f"warning: {remark}", err=True)
