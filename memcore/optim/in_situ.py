@@ -211,8 +211,9 @@ class InSitu(torch.optim.Optimizer):
         else:
             return
         self._has_warned = True
+        where = f"layer {name}" if name else "the layer"
         warn(
-            f"{found} in {name or 'the layer'}; expected at most 1 % to be clipped, and a mean of "
+            f"{found} in {where}; expected at most 1 % to be clipped, and a mean of "
             f"1/{pulser.longest} pulses or more: use {remedy}",
             SaturationWarning,
         )
