@@ -1,7 +1,5 @@
 """`memcore fit`: fits a device or an effect to a measurement and writes a file of it."""
 
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +8,11 @@ import click
 
 from memcore.cli.columns import by_name, dialect, named_columns
 from memcore.cli.output import OutputFile
+from memcore.cli.progress import Shown
 from memcore.errors import ConfigError
 
 #: Exit status where the model misses the data.
 MISSES: Final = 3
-_SOON: Final = 2.0  #: seconds before progress is shown
 #: The names in `memcore.fitting.problem`, which help must not import: it loads torch.
 SCALES: Final = ("linear", "relative", "asinh")
 LOSSES: Final = ("linear", "soft_l1", "huber", "cauchy")
@@ -225,23 +223,6 @@ def _require_one(device: str | None, effect: str | None, of_effects: dict[str, o
     for option, value in of_effects.items():
         if effect is None and value is not None:
             raise ConfigError(f"{option} is of effects; expected --effect NAME, or leave it out")
-
-
-class Shown:
-    """Shows on one line of a terminal how far a search is, once it takes long."""
-
-    def __init__(self) -> None:
-        self.begin, self.width = time.monotonic(), 0
-
-    def __call__(self, text: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self.begin > _SOON:
-            click.echo(f"\r{text.ljust(self.width)}", err=True, nl=False)
-            self.width = len(text)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self.width:
-            click.echo(f"\r{' ' * self.width}\r", err=True, nl=False)
 
 
 def _ends(text: str) -> tuple[float, float]:

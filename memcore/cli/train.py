@@ -9,11 +9,12 @@ import click
 from click.core import ParameterSource
 
 from memcore.cli.columns import by_name, dialect, named_columns
-from memcore.cli.fit import Shown
+from memcore.cli.progress import Shown
 from memcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from memcore.contracts.device import Memristor
+    from memcore.fitting import Fit
 
 _NUMBER: Final = "NAME=NUMBER, such as v_set=1.6"
 #: Parameters of the command that say nothing of what was measured.
@@ -135,8 +136,6 @@ def _device(
         ConfigError: the columns are missing or do not fit, or the device cannot be found from them,
             or options of measurements came with a device file.
     """
-    import memcore
-
     held = by_name(fixed, "--fixed", _NUMBER, float)
     if data.suffix == ".toml":
         _require_no_measurement(data)
@@ -146,6 +145,18 @@ def _device(
             f"no --column says what the columns of '{data}' are; expected for instance "
             '--column "direction=dir:1" --column "conductance=G (uS):uS"'
         )
+    fitted = _fitted(data, columns, device, fixed=held or (), **written)
+    missed = [f"{device} misses the data: {fitted.misfit}"] if fitted.misfit else []
+    for remark in (*missed, *fitted.warnings):
+        click.echo(f"warning: {remark}", err=True)
+    made: Memristor = fitted.device
+    return made
+
+
+def _fitted(data: Path, columns: tuple[str, ...], device: str, **options: Any) -> "Fit":
+    """A device fitted to measurements, while it is shown how far the search is."""
+    import memcore
+
     named = named_columns(columns)
     shown = Shown()
     fitted = memcore.fit(
@@ -153,16 +164,11 @@ def _device(
         data,
         columns={what: heading for what, (heading, _) in named.items()},
         units={what: unit for what, (_, unit) in named.items() if unit},
-        fixed=held or (),
         progress=shown,
-        **written,
+        **options,
     )
     shown.end()
-    missed = [f"{device} misses the data: {fitted.misfit}"] if fitted.misfit else []
-    for remark in (*missed, *fitted.warnings):
-        click.echo(f"warning: {remark}", err=True)
-    made: Memristor = fitted.device
-    return made
+    return fitted
 
 
 def _require_no_measurement(data: Path) -> None:

@@ -173,9 +173,9 @@ class PulseData:
         wrong = self.conductance[~(self.conductance > 0)]
         if len(wrong):
             raise ConfigError(
-                f"{where}conductance has {len(wrong)} values <= 0, the first {float(wrong[0]):.4g} "
-                "S; expected siemens > 0: leave reads without a current out, and give read_voltage "
-                "the sign of the currents"
+                f"{where}conductance has values <= 0, such as {float(wrong[0]):.4g} S in "
+                f"{len(wrong)} of {self.conductance.numel()} reads; expected siemens > 0: leave "
+                "reads without a current out, and give read_voltage the sign of the currents"
             )
 
     @property
