@@ -1,6 +1,6 @@
 """`memcore fit`: fits a device or an effect to a measurement and writes a file of it."""
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,11 +151,9 @@ def fit(
 
     require_name(out)
     _require_one(device, effect, {"--temperature": temperature, "--spread": spread})
-    shown = None if quiet else Shown()
-    options = _options(**search, progress=shown)
-    fitted = _fitted(data, device, effect, temperature, spread, options)
-    if shown is not None:
-        shown.end()
+    with closing(Shown(quiet=quiet)) as shown:
+        options = _options(**search, progress=shown)
+        fitted = _fitted(data, device, effect, temperature, spread, options)
     _written(fitted, out, plot)
     if fitted.misfit:
         click.get_current_context().exit(MISSES)

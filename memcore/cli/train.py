@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -158,17 +159,15 @@ def _fitted(data: Path, columns: tuple[str, ...], device: str, **options: Any) -
     import memcore
 
     named = named_columns(columns)
-    shown = Shown()
-    fitted = memcore.fit(
-        device,
-        data,
-        columns={what: heading for what, (heading, _) in named.items()},
-        units={what: unit for what, (_, unit) in named.items() if unit},
-        progress=shown,
-        **options,
-    )
-    shown.end()
-    return fitted
+    with closing(Shown()) as shown:
+        return memcore.fit(
+            device,
+            data,
+            columns={what: heading for what, (heading, _) in named.items()},
+            units={what: unit for what, (_, unit) in named.items() if unit},
+            progress=shown,
+            **options,
+        )
 
 
 def _require_no_measurement(data: Path) -> None:
