@@ -197,3 +197,27 @@ def test_weights_and_training_exclude_each_other(tmp_path: Path) -> None:
     done = memcore("run", "demo", "--train", "--checkpoint", "x.pt", "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "--checkpoint and --train exclude each other" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "does"),
+    [
+        (["train", "mine.toml"], "begins anew"),
+        (["run", "mine.toml"], "goes on where this one stopped"),
+        (["search", "mine.toml"], "goes on where this one stopped"),
+    ],
+)
+def test_an_interrupted_command_says_whether_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], does: str
+) -> None:
+    """A study keeps its chips; a fit and a training of this command keep nothing."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text("")
+    monkeypatch.setattr(main.commands[words[0]], "callback", interrupt)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 130
+    assert f"the same command {does}" in done.output

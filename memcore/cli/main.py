@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from memcore.registry.scan import Provider
 
 
+#: Commands that keep what they have done.
+_RESUMED: Final = ("demo", "run", "search")
+
+
 class _Program(click.Group):
     """Says what went wrong in one message instead of a traceback, unless asked for it."""
 
@@ -55,7 +59,9 @@ class _Program(click.Group):
             _complain(f"'{error.filename or 'the output'}': {error.strerror or error}")
             ctx.exit(2)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; the same command goes on where this one stopped", err=True)
+            goes_on = ctx.invoked_subcommand in _RESUMED
+            does = "goes on where this one stopped" if goes_on else "begins anew"
+            click.echo(f"\ninterrupted; the same command {does}", err=True)
             ctx.exit(130)
 
 
