@@ -130,14 +130,21 @@ MEMCORE_INLINE float square_root(float x) {
 #endif
 }
 
-// Box-Muller: two independent standard normals from two words (the even and the odd lane).
-MEMCORE_INLINE Pair to_normal(uint32_t even, uint32_t odd) {
+// The sum of the squares of two normals.
+MEMCORE_INLINE float to_square(uint32_t even) {
   const float u = static_cast<float>(even) * 0x1p-32f + 0x1p-33f;  // in [2^-33, 1]
-  const float square = -2.0f * log_positive(u);
-  const float r = square_root(square < 0.0f ? 0.0f : square);
-  const Pair turn = cos_sin_turn(odd);
-  return Pair{r * turn.first, r * turn.second};
+  return -2.0f * log_positive(u);
 }
+
+// Two normals with this sum, in the direction of a word.
+MEMCORE_INLINE Pair from_square(float square, uint32_t odd) {
+  const float radius = square_root(square < 0.0f ? 0.0f : square);
+  const Pair turn = cos_sin_turn(odd);
+  return Pair{radius * turn.first, radius * turn.second};
+}
+
+// Box-Muller: two independent standard normals from two words (the even and the odd lane).
+MEMCORE_INLINE Pair to_normal(uint32_t even, uint32_t odd) { return from_square(to_square(even), odd); }
 
 }  // namespace
 }  // namespace memcore

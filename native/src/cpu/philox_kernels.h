@@ -59,11 +59,8 @@ MEMCORE_ALWAYS_INLINE void scramble_some(uint64_t key, Words& words, int blocks)
   for (; first < blocks; first += kLanes) scramble_vecs<1>(key, words, first);
 }
 
-// The same for a batch, or the first `Count` blocks of it.
-template <int Count = kBatch>
-inline void scramble(uint64_t key, Words& words) {
-  scramble_some(key, words, Count);
-}
+// The same for a batch.
+inline void scramble(uint64_t key, Words& words) { scramble_some(key, words, kBatch); }
 
 struct Uniform {
   using Number = float;
@@ -82,19 +79,25 @@ struct Bernoulli {
   }
 };
 
-template <int Count = kBatch>
-inline void to_normals(const Words& words, Numbers<float>& out) {
+// Normal numbers of `count` blocks, a multiple of kLanes, from block `first` on; those of each lane `apart` from those
+// of the lane before. Squares first: the chain of operations that leads to normals is long, and would keep others
+// waiting.
+MEMCORE_ALWAYS_INLINE void put_normals(const Words& words, int first, int count, int64_t apart, float* out) {
   for (int lane = 0; lane < 4; lane += 2)
-    for (int i = 0; i < Count; ++i) {
-      const Pair pair = to_normal(words.w[lane][i], words.w[lane + 1][i]);
-      out.v[lane][i] = pair.first;
-      out.v[lane + 1][i] = pair.second;
-    }
+    for (int j = 0; j < count; j += kLanes)
+      for (int i = 0; i < kLanes; ++i) out[lane * apart + j + i] = to_square(words.w[lane][first + j + i]);
+  for (int lane = 0; lane < 4; lane += 2, out += 2 * apart)
+    for (int j = 0; j < count; j += kLanes)
+      for (int i = 0; i < kLanes; ++i) {
+        const Pair pair = from_square(out[j + i], words.w[lane + 1][first + j + i]);
+        out[j + i] = pair.first;
+        out[apart + j + i] = pair.second;
+      }
 }
 
 struct Normal {
   using Number = float;
-  void operator()(const Words& words, Numbers<float>& out) const { to_normals(words, out); }
+  void operator()(const Words& words, Numbers<float>& out) const { put_normals(words, 0, kBatch, kBatch, out.v[0]); }
 };
 
 inline void set_counter(Words& words, int i, uint64_t quarter, uint64_t read) {

@@ -30,8 +30,6 @@ struct Segment {
   alignas(64) float pairs[kSegment], variance[kSegment];  // levels of pairs, if they have any, or what they stand for
 };
 
-MEMCORE_ALWAYS_INLINE Vec smaller_of(Vec a, Vec b) { return a > b ? b : a; }  // a NaN of a passes
-
 // 2^x of |x| < 125, with the polynomial of Cephes exp2f (S. Moshier) for the rest r of it in [-1/2, 1/2]. Error below 2
 // ulp.
 MEMCORE_ALWAYS_INLINE Vec power_of_two(Vec x) {
@@ -46,7 +44,7 @@ MEMCORE_ALWAYS_INLINE Vec power_of_two(Vec x) {
   return (Vec)((IntVec)p + (__builtin_convertvector(n, IntVec) << 23));
 }
 
-constexpr int kVecs = 4;  // whose cells are changed together, in registers
+constexpr int kVecs = kLanes < 16 ? 4 : 8;  // whose cells are changed together, in half of the registers
 
 // Conductances of some cells, or what is drawn for them.
 struct Cells {
@@ -56,7 +54,7 @@ struct Cells {
 // Of each cell what a change makes of its conductance and its draw.
 template <class Change>
 MEMCORE_ALWAYS_INLINE void change_cells(const float* z, Cells& g, const Change& change) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kVecs; ++i) g.v[i] = change(g.v[i], load(z + i * kLanes));
 }
 
@@ -66,7 +64,7 @@ MEMCORE_ALWAYS_INLINE Cells levels_nearest(const CellStep& step, const Cells& g)
   const float steps = step.a == 0.0f ? 0.0f : step.b / step.a;
   const Vec none = splat(0.0f), most = splat(step.b);
   Cells levels;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kVecs; ++i) {
     const Vec position = ((Inverse ? 1.0f / g.v[i] : g.v[i]) - step.low) * steps;
     levels.v[i] = round_even(clamp(position, none, most));
@@ -77,7 +75,7 @@ MEMCORE_ALWAYS_INLINE Cells levels_nearest(const CellStep& step, const Cells& g)
 template <bool Inverse>
 MEMCORE_ALWAYS_INLINE void take(const CellStep& step, const Cells& levels, Cells& g) {
   const float width = step.a / step.b;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kVecs; ++i) {
     const Vec level = levels.v[i] * width + step.low;
     g.v[i] = Inverse ? 1.0f / level : level;
@@ -275,13 +273,13 @@ inline bool combine(const RehearsedCells& c, const float* z, const float* others
   IntVec spoilt = {};
   for (int64_t i = 0; i < kSegment; i += kVecs * kLanes) {
     Pairs pairs = rest;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) {
       const Vec w = load(s.weight + i + v * kLanes), size = w < 0.0f ? -w : w;
-      pairs.one.v[v] = smaller_of(smaller_of(size * load(s.slope + i + v * kLanes), most) + start, highest);
+      pairs.one.v[v] = at_most(at_most(size * load(s.slope + i + v * kLanes), most) + start, highest);
     }
     settle<HasLevels>(c, z + i, others + i, settled, pairs);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) {
       const int64_t at = i + v * kLanes;
       const Vec w = load(s.weight + at), gain = load(s.gain + at), one = pairs.one.v[v], other = pairs.other.v[v];
@@ -323,6 +321,11 @@ inline Pairs rest_of(const RehearsedCells& c, bool settled) {
   return rest;
 }
 
+// Has the next weights in a cache when they are wanted: while numbers are drawn, memory has nothing to do.
+inline void fetch_ahead(const float* weight, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(weight + i);
+}
+
 // Writes cells first .. last-1 and hands them over in pieces: keep(first, count, pairs, variance). Whether all of what
 // they stand for is finite.
 template <bool HasLevels, class Keep>
@@ -343,6 +346,7 @@ bool write_cells(const RehearsedRead& r, int64_t first, int64_t last, const Keep
     const int64_t begin = larger(first, base), count = smaller(last, base + kSegment) - begin, lead = begin - base;
     for (int64_t i = 0; i < kSegment && count < kSegment; ++i) s.weight[i] = 0.0f;
     for (int64_t i = 0; i < count; ++i) s.weight[lead + i] = c.weight[begin + i];
+    fetch_ahead(c.weight + begin + count, smaller(last, base + 2 * kSegment) - begin - count);
     if (c.scale_size > 1) lay_out_units<HasLevels>(r, begin, count, s.slope + lead, s.gain + lead);
     draw_steps(c, 0, base, draws.data);
     if (!settled) draw_steps(c, 1, base, others);

@@ -33,15 +33,17 @@ struct CellsMemory {
   Memory<float> weight, variance;             // [chunks, rows, kStride]
   Memory<int8_t> levels;                      // [chunks, rows, kDepth]
   Memory<int32_t> offsets;                    // [chunks, rows]
-  Memory<float> current, sigma, draws, sums;  // [rows, kPanel]; whole currents are integers
+  Memory<Units> units;                        // [rows]
+  Memory<float> current, sigma, draws, sums;  // [rows, kPanel], draws with some more; whole currents are integers
   CellsMemory(bool noisy, bool whole, int64_t chunks)
       : weight(whole ? 1 : chunks * kTaskOutputs * kStride),
         variance(noisy ? chunks * kTaskOutputs * kStride : 1),
         levels(whole ? chunks * kTaskOutputs * kDepth : 1),
         offsets(whole ? chunks * kTaskOutputs : 1),
+        units(kTaskOutputs),
         current(kTaskOutputs * kPanel),
         sigma(kTaskOutputs * kPanel),
-        draws(kTaskOutputs * kPanel),
+        draws((kTaskOutputs + 6) * kPanel),
         sums(kTaskOutputs * kPanel) {}
 };
 
@@ -85,7 +87,7 @@ inline void place_cells(const RehearsedRead& r, const CellsTask& task, const Chu
   for (int64_t i = 0; i < count;) {
     const int64_t output = (first + i) / inputs - group, k = (first + i) % inputs, chunk = chunks.of(k);
     const int64_t run = smaller(count - i, chunks.last(chunk) - k);
-    const Units units = units_of(r, output);
+    const Units& units = memory.units.data[output - task.first];
     const int64_t row = chunk * task.rows() + output - task.first, to = k - chunks.first(chunk);
     const int64_t depth = chunks.depth(chunk);
     if (whole)
@@ -195,37 +197,47 @@ inline bool pack_inputs(const RehearsedRead& r, const Chunks& chunks, bool whole
   return whole && any_missing == 0;
 }
 
-// The draws of the outputs of a task in one tile for some reads, [rows, kPanel].
-inline void draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t tile, int64_t tiles,
-                         const int64_t* reads, int64_t count, float* out) {
+// The numbers of the reads of a panel; what is behind them repeats the last one.
+struct PanelReads {
+  alignas(64) uint32_t low[kPanel], high[kPanel];
+  PanelReads(const RehearsedRead& r, int64_t first, int64_t count) {
+    for (int64_t i = 0; i < kPanel; ++i) {
+      const uint64_t read = static_cast<uint64_t>(r.first_read + (first + smaller(i, count - 1)) * r.read_step);
+      low[i] = static_cast<uint32_t>(read);
+      high[i] = static_cast<uint32_t>(read >> 32);
+    }
+  }
+};
+
+// Counters of `wide` reads, a multiple of kLanes, of `fit` quarters of the outputs from `quarter` on.
+MEMCORE_ALWAYS_INLINE void count_reads(const PanelReads& reads, uint64_t quarter, int fit, int wide, Words& words) {
+  const auto put = [&](int word, int at, WordVec v) { *reinterpret_cast<WordVec*>(&words.w[word][at]) = v; };
+  for (int part = 0; part < fit; ++part, ++quarter)
+    for (int i = 0; i < wide; i += kLanes) {
+      const int at = part * wide + i;
+      put(0, at, static_cast<uint32_t>(quarter) - WordVec{});
+      put(1, at, static_cast<uint32_t>(quarter >> 32) - WordVec{});
+      put(2, at, *reinterpret_cast<const WordVec*>(reads.low + i));
+      put(3, at, *reinterpret_cast<const WordVec*>(reads.high + i));
+    }
+}
+
+// The draws of the outputs of a task in one tile for some reads. Returns where those of its first output are in `out`,
+// [rows, kPanel]: four are drawn together, some of which may belong to other tasks.
+inline const float* draw_outputs(const RehearsedRead& r, const CellsTask& task, int64_t tile, int64_t tiles,
+                                 const PanelReads& reads, int64_t count, float* out) {
   const int64_t first = (task.group * tiles + tile) * r.cells.outputs + task.first;
   const int64_t quarter = first / 4, quarters = (first + task.rows() - 1) / 4 - quarter + 1;
   const int wide = static_cast<int>(ceil_div(count, kLanes) * kLanes), fit = kBatch / wide;
-  Words words = {};
-  Numbers<float> numbers;
+  Words words;
   for (int64_t q = 0; q < quarters; q += fit) {
-    for (int part = 0; part < fit; ++part)
-      for (int i = 0; i < wide; ++i) {
-        const uint64_t at = static_cast<uint64_t>(quarter + q + part), read = static_cast<uint64_t>(reads[i]);
-        words.w[0][part * wide + i] = static_cast<uint32_t>(at);
-        words.w[1][part * wide + i] = static_cast<uint32_t>(at >> 32);
-        words.w[2][part * wide + i] = static_cast<uint32_t>(read);
-        words.w[3][part * wide + i] = static_cast<uint32_t>(read >> 32);
-      }
-    if (quarters - q <= fit / 2) {  // what is left fills half of a batch
-      scramble<kBatch / 2>(r.key, words);
-      to_normals<kBatch / 2>(words, numbers);
-    } else {
-      scramble(r.key, words);
-      to_normals(words, numbers);
-    }
-    for (int part = 0; part < fit; ++part)
-      for (int64_t lane = 0; lane < 4; ++lane) {
-        const int64_t row = 4 * (quarter + q + part) + lane - first;
-        if (row < 0 || row >= task.rows()) continue;
-        for (int i = 0; i < wide; ++i) out[row * kPanel + i] = numbers.v[lane][part * wide + i];
-      }
+    const int some = static_cast<int>(smaller(fit, quarters - q));
+    count_reads(reads, static_cast<uint64_t>(quarter + q), some, wide, words);
+    scramble_some(r.key, words, some * wide);
+    for (int part = 0; part < some; ++part)
+      put_normals(words, part * wide, wide, kPanel, out + 4 * (q + part) * kPanel);
   }
+  return out + (first - 4 * quarter) * kPanel;
 }
 
 // Products of the cells of one chunk with a panel of inputs [depth, kPanel], or of pairs of both; sums [rows, kPanel].
@@ -252,9 +264,9 @@ inline void multiply_levels(const int8_t* levels, const int32_t* offsets, const 
 }
 
 // Puts sums [rows, kPanel] over levels, integers if they are whole, into units of the ADC.
-inline void scale_currents(const RehearsedRead& r, const CellsTask& task, bool whole, float* current) {
-  for (int64_t o = 0; o < task.rows(); ++o) {
-    const Vec unit = splat(units_of(r, task.first + o).current);
+inline void scale_currents(const Units* units, int64_t rows, bool whole, float* current) {
+  for (int64_t o = 0; o < rows; ++o) {
+    const Vec unit = splat(units[o].current);
     for (float *at = current + o * kPanel, *end = at + kPanel; at < end; at += kLanes)
       store(at, (whole ? __builtin_convertvector(load_ints(at), Vec) : load(at)) * unit);
   }
@@ -267,9 +279,9 @@ inline Digitise digitise_of(const RehearsedRead& r) {
 
 // Puts sums [rows, kPanel] into the unit of the outputs. The bias is added to what was rounded, as a sum of tensors
 // does.
-inline void finish_sums(const RehearsedRead& r, const CellsTask& task, float* sums) {
+inline void finish_sums(const RehearsedRead& r, const CellsTask& task, const Units* units, float* sums) {
   for (int64_t o = 0; o < task.rows(); ++o) {
-    const float scale = units_of(r, task.first + o).scale;
+    const float scale = units[o].scale;
     for (int64_t i = 0; i < kPanel; ++i) sums[o * kPanel + i] *= scale;
   }
   if (r.bias == nullptr) return;
@@ -315,17 +327,17 @@ inline void read_cells(const RehearsedRead& r, const CellsTask& task, const Chun
   const int64_t size = task.rows() * kPanel, tiles = ceil_div(chunks.inputs, chunks.tile_rows);
   const Adc adc{splat(r.adc.lo), splat(r.adc.hi)};
   const Digitise add = digitise_of(r);
-  int64_t reads[kPanel];
-  for (int64_t i = 0; i < kPanel; ++i) reads[i] = r.first_read + (first + smaller(i, count - 1)) * r.read_step;
+  const PanelReads reads(r, first, count);
   for (int64_t i = 0; i < size; ++i) memory.sums.data[i] = 0.0f;
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     multiply_chunk(r, task, chunks, packed, whole, panel, chunk, memory);
     if (!chunks.ends_tile(chunk)) continue;
-    if (has_levels) scale_currents(r, task, whole, memory.current.data);
-    if (noisy) draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data);
-    add(adc, memory.current.data, memory.sigma.data, memory.draws.data, size, memory.sums.data);
+    if (has_levels) scale_currents(memory.units.data, task.rows(), whole, memory.current.data);
+    const float* const draws =
+        noisy ? draw_outputs(r, task, chunk / chunks.of_tile, tiles, reads, count, memory.draws.data) : nullptr;
+    add(adc, memory.current.data, memory.sigma.data, draws, size, memory.sums.data);
   }
-  finish_sums(r, task, memory.sums.data);
+  finish_sums(r, task, memory.units.data, memory.sums.data);
   write_cells_out(r, task, first, count, memory.sums.data);
 }
 
@@ -342,6 +354,7 @@ inline bool run_cells_task(const RehearsedRead& r, const CellsTask& task, const 
     fetched.levels_out = nullptr;
     fetched.pairs_out = fetched.variance_out = nullptr;
   }
+  for (int64_t o = 0; o < task.rows(); ++o) memory.units.data[o] = units_of(r, task.first + o);
   const bool finite = fetch_cells(fetched, task, chunks, whole, memory);
   for (int64_t panel = part.first; panel < part.last; ++panel) {
     const int64_t first = part.from + panel * kPanel, count = smaller(kPanel, r.n - first);

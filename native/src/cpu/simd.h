@@ -128,11 +128,28 @@ MEMCORE_ALWAYS_INLINE Vec square_roots(Vec v) {
 #endif
 }
 
-// A NaN passes: both comparisons are false for it.
-MEMCORE_ALWAYS_INLINE Vec clamp(Vec v, Vec lo, Vec hi) {
-  v = v < lo ? lo : v;
+// Bounds, of which a NaN of v passes: comparisons are false for it, and instructions then give their second operand.
+MEMCORE_ALWAYS_INLINE Vec at_most(Vec v, Vec hi) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_min_ps((__m512)hi, (__m512)v);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_min_ps((__m256)hi, (__m256)v);
+#else
   return v > hi ? hi : v;
+#endif
 }
+
+MEMCORE_ALWAYS_INLINE Vec at_least(Vec v, Vec lo) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_max_ps((__m512)lo, (__m512)v);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_max_ps((__m256)lo, (__m256)v);
+#else
+  return v < lo ? lo : v;
+#endif
+}
+
+MEMCORE_ALWAYS_INLINE Vec clamp(Vec v, Vec lo, Vec hi) { return at_most(at_least(v, lo), hi); }
 
 MEMCORE_ALWAYS_INLINE bool any(IntVec mask) {
 #if defined(__AVX512F__)

@@ -83,9 +83,24 @@ struct Eight {
   IntVec first, second;
 };
 
-// sum + the products of eight codes with eight levels.
+#if defined(__AVX512F__)
+// Whether one instruction adds the products of four bytes of each lane with four others.
+inline bool adds_fours() {
+  static const bool adds = __builtin_cpu_supports("avx512vnni");
+  return adds;
+}
+#endif
+
+// sum + the products of eight codes with eight levels. Fours: as adds_fours() says; an instruction, since this file is
+// compiled for processors without it.
+template <bool Fours>
 MEMCORE_ALWAYS_INLINE IntVec add_eight(IntVec sum, const Eight& codes, const Eight& levels) {
 #if defined(__AVX512F__)
+  if (Fours) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes.first), "v"(levels.first));
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes.second), "v"(levels.second));
+    return sum;
+  }
   const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)codes.first, (__m512i)levels.first),
                                          _mm512_maddubs_epi16((__m512i)codes.second, (__m512i)levels.second));
   return sum + (IntVec)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
@@ -145,7 +160,7 @@ struct ByteRows {
 // Adds to sums [Rows, kPanel] the products of `eights` times eight bytes of rows with those of kBlockCols lanes, which
 // are [2 * eights, kPanel, 4]; begins with zero if `anew`. HasCodes: rows are of codes, and lanes of levels; else the
 // other way round. `more` is added for each output: each lane of codes, each row of levels.
-template <bool HasCodes, int Rows>
+template <bool HasCodes, bool Fours, int Rows>
 void multiply_bytes(ByteRows rows, const void* lanes, int64_t eights, const int32_t* more, bool anew, int32_t* sums) {
   const char* at = static_cast<const char*>(lanes);
   IntVec acc[Rows][2];
@@ -160,8 +175,8 @@ void multiply_bytes(ByteRows rows, const void* lanes, int64_t eights, const int3
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Eight row = rows.of(i);
-      acc[i][0] = HasCodes ? add_eight(acc[i][0], row, left) : add_eight(acc[i][0], left, row);
-      acc[i][1] = HasCodes ? add_eight(acc[i][1], row, right) : add_eight(acc[i][1], right, row);
+      acc[i][0] = HasCodes ? add_eight<Fours>(acc[i][0], row, left) : add_eight<Fours>(acc[i][0], left, row);
+      acc[i][1] = HasCodes ? add_eight<Fours>(acc[i][1], row, right) : add_eight<Fours>(acc[i][1], right, row);
     }
     rows.bytes = static_cast<const char*>(rows.bytes) + 2 * rows.next;
   }
@@ -172,16 +187,24 @@ void multiply_bytes(ByteRows rows, const void* lanes, int64_t eights, const int3
 
 using MultiplyBytes = void (*)(ByteRows, const void*, int64_t, const int32_t*, bool, int32_t*);
 
-template <bool HasCodes>
-MultiplyBytes multiply_bytes_of(int64_t rows) {
+template <bool HasCodes, bool Fours>
+MultiplyBytes multiply_bytes_table(int64_t rows) {
   static constexpr MultiplyBytes table[] = {
-      multiply_bytes<HasCodes, 1>, multiply_bytes<HasCodes, 2>, multiply_bytes<HasCodes, 3>,
-      multiply_bytes<HasCodes, 4>,
+      multiply_bytes<HasCodes, Fours, 1>, multiply_bytes<HasCodes, Fours, 2>, multiply_bytes<HasCodes, Fours, 3>,
+      multiply_bytes<HasCodes, Fours, 4>,
 #if defined(__AVX512F__)
-      multiply_bytes<HasCodes, 5>, multiply_bytes<HasCodes, 6>, multiply_bytes<HasCodes, 7>,
+      multiply_bytes<HasCodes, Fours, 5>, multiply_bytes<HasCodes, Fours, 6>, multiply_bytes<HasCodes, Fours, 7>,
 #endif
   };
   return table[rows - 1];
+}
+
+template <bool HasCodes>
+MultiplyBytes multiply_bytes_of(int64_t rows) {
+#if defined(__AVX512F__)
+  if (adds_fours()) return multiply_bytes_table<HasCodes, true>(rows);
+#endif
+  return multiply_bytes_table<HasCodes, false>(rows);
 }
 
 }  // namespace
