@@ -44,7 +44,7 @@ MEMCORE_ALWAYS_INLINE Vec power_of_two(Vec x) {
   return (Vec)((IntVec)p + (__builtin_convertvector(n, IntVec) << 23));
 }
 
-constexpr int kVecs = kLanes < 16 ? 4 : 8;  // whose cells are changed together, in half of the registers
+constexpr int kVecs = 8;  // whose cells are changed together: one alone waits for each operation
 
 // Conductances of some cells, or what is drawn for them.
 struct Cells {
