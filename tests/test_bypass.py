@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import memcore
 from memcore import CrossbarConfig, Stream
@@ -94,3 +95,11 @@ def test_watching_leaves_no_hook_behind():
     memcore.check_ideal(mem, X)
     assert not mem.fc._forward_pre_hooks
     assert not mem.fc._forward_hooks
+
+
+def test_a_digital_weight_in_the_storage_of_another_one_is_no_bypass():
+    """As `vector_to_parameters` leaves them, one behind the other."""
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    vector_to_parameters(parameters_to_vector(model.parameters()), model.parameters())
+    mem = memcore.convert_(model, BITS, filter_fn=lambda _, name: name == "0", calibration=X)
+    assert memcore.check_ideal(mem, X).bypassed == ()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, Stream, native
@@ -671,6 +672,45 @@ def test_a_weight_that_an_embedding_looks_up_too_is_named():
 
     with pytest.warns(memcore.StaleCellsWarning, match=r"table\.weight and last\.weight"):
         InSitu(memristive(Tied()), lr=0.1)
+
+
+def test_weights_that_are_tied_within_one_layer_are_named():
+    layer = nn.LSTM(6, 4, bidirectional=True)
+    layer.weight_hh_l0_reverse = layer.weight_hh_l0
+    names = r"weight_hh_l0 and weight_hh_l0_reverse are one parameter"
+    with pytest.warns(memcore.StaleCellsWarning, match=names):
+        InSitu(memristive(layer), lr=0.1)
+
+
+def in_place(model):
+    """As `memristive`, of the very parameters of the network: a copy has memory of its own."""
+    config = CrossbarConfig(device=EVEN, mapper="offset", programmer="direct")
+    return memcore.convert_(model, config)
+
+
+def test_parameters_in_the_same_memory_are_named_as_one():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4))
+    model[1].weight = nn.Parameter(model[0].weight)
+    with pytest.warns(memcore.StaleCellsWarning, match=r"0\.weight and 1\.weight are one param"):
+        InSitu(in_place(model), lr=0.1)
+
+
+def test_parameters_that_lie_one_behind_the_other_are_trained_as_others_are():
+    """As `vector_to_parameters` leaves them: biases in the storage of weights are on no cells."""
+    networks = []
+    for flat in (False, True):
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
+        if flat:
+            vector_to_parameters(parameters_to_vector(model.parameters()), model.parameters())
+        mem = in_place(model)
+        before = mem[0].bias.detach().clone()
+        train(mem, InSitu(mem, lr=0.1), steps=3)
+        assert not torch.equal(mem[0].bias, before)
+        networks.append(mem)
+    for one, other in zip(*(mem.parameters() for mem in networks), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_one_layer_in_two_places_is_tied_and_trains_without_a_word():

@@ -1,6 +1,7 @@
 """Which weights a network multiplies past the arrays that hold them."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from memcore._memory import Extent
 from memcore._text import some
 from memcore.contracts.layer import Layer
 from memcore.errors import NoEffectWarning, warn
@@ -27,12 +29,12 @@ class _Watching(TorchFunctionMode):
         super().__init__()
         self.names: dict[str, None] = {}
         self.calls = 0  # layers that are being called
-        self._owners = {
-            parameter.untyped_storage().data_ptr(): name
-            for name, layer in layers.items()
-            for parameter in layer.parameters()
-            if parameter.dim() > 1
-        }
+        self._owners: dict[int, list[tuple[str, Extent]]] = defaultdict(list)
+        for name, layer in layers.items():
+            for parameter in layer.parameters():
+                if parameter.dim() > 1:
+                    extent = Extent(parameter)
+                    self._owners[extent.storage].append((name, extent))
 
     def __torch_function__(
         self,
@@ -45,10 +47,15 @@ class _Watching(TorchFunctionMode):
         named = dict(kwargs or {})
         if not self.calls and _PRODUCT.fullmatch(getattr(func, "__name__", "")):
             for x in _tensors((*args, *named.values())):
-                name = self._owners.get(x.untyped_storage().data_ptr())
-                if name is not None:
-                    self.names[name] = None
+                self._note(x)
         return func(*args, **named)
+
+    def _note(self, x: Tensor) -> None:
+        """Keep the name of the last layer that has memory of a factor in its weights."""
+        owners = self._owners.get(x.untyped_storage().data_ptr(), ())
+        names = [name for name, extent in owners if extent.meets(Extent(x))]
+        if names:
+            self.names[names[-1]] = None
 
     def enter(self, *_: object) -> None:
         """Called before each call of a layer."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memcore import _check
+from memcore._memory import Extent
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
@@ -339,9 +340,9 @@ def _operand(layer: Layer, matrix: Matrix) -> Operand:
 
 def _require_own(layer: Layer, matrix: Matrix) -> None:
     """Refuse a matrix that is computed: what pulses make of it has no parameter to follow."""
-    weight = _operand(layer, matrix).weight.untyped_storage().data_ptr()
+    weight = Extent(_operand(layer, matrix).weight)
     own = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
-    if weight not in {tensor.untyped_storage().data_ptr() for tensor in own.values()}:
+    if not any(weight.meets(Extent(tensor)) for tensor in own.values()):
         raise ConfigError(
             f"the weights of {matrix.crossbar.cells.name or 'the layer'} are computed from "
             "parameters, which cannot follow what pulses make of them; expected weights that are "
@@ -364,8 +365,8 @@ def _look_at_rehearsals(matrices: Iterable[Matrix]) -> None:
 
 
 def _are_alone(places: dict[str, tuple[Layer, Matrix]]) -> list[bool]:
-    where = [_operand(*place).weight.untyped_storage().data_ptr() for place in places.values()]
-    return [where.count(each) == 1 for each in where]
+    where = [Extent(_operand(*place).weight) for place in places.values()]
+    return [sum(each.meets(other) for other in where) == 1 for each in where]
 
 
 def _on_cells(places: dict[str, tuple[Layer, Matrix]]) -> Iterator[nn.Parameter]:
@@ -375,8 +376,9 @@ def _on_cells(places: dict[str, tuple[Layer, Matrix]]) -> Iterator[nn.Parameter]
         operands = layer.operands()
         held = [o.weight for o in operands.values()]
         held += [o.bias for o in operands.values() if o.bias is not None and matrix.maps_bias]
-        storages = {tensor.untyped_storage().data_ptr() for tensor in held}
+        extents = [Extent(tensor) for tensor in held]
         for parameter in layer.parameters(recurse=False):
-            if parameter.untyped_storage().data_ptr() in storages and id(parameter) not in done:
+            own = Extent(parameter)
+            if any(map(own.meets, extents)) and id(parameter) not in done:
                 done.add(id(parameter))
                 yield parameter

@@ -1,14 +1,16 @@
 """Weights of several layers that are one parameter, whose cells a training in place moves apart."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
+from memcore._memory import Extent
 from memcore.errors import StaleCellsWarning, warn
 
 
-def warn_of_tied(model: nn.Module, on_cells: Iterable[nn.Parameter]) -> None:
-    """Say which parameters on cells other modules hold too.
+def warn_of_tied(model: nn.Module, on_cells: Iterable[Tensor]) -> None:
+    """Say which weights on cells have more than one name, or are the memory of others too.
 
     Args:
         model: the network.
@@ -17,18 +19,28 @@ def warn_of_tied(model: nn.Module, on_cells: Iterable[nn.Parameter]) -> None:
     Warns:
         StaleCellsWarning: one for each of them.
     """
-    wanted = {id(parameter) for parameter in on_cells}
-    holders: dict[int, list[str]] = {}
-    for module_name, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in wanted:
-                holders.setdefault(id(parameter), []).append(f"{module_name}.{name}".lstrip("."))
-    for names in holders.values():
-        if len(names) > 1:
+    named = _named(model)
+    said = set()
+    for parameter in on_cells:
+        extent = Extent(parameter)
+        names = tuple(name for name, other in named[extent.storage] if extent.meets(other))
+        if len(names) > 1 and names not in said:
+            said.add(names)
             warn(_message(names), StaleCellsWarning)
 
 
-def _message(names: list[str]) -> str:
+def _named(model: nn.Module) -> dict[int, list[tuple[str, Extent]]]:
+    """Where all parameters lie, by storage; a parameter under each of its names."""
+    named: dict[int, list[tuple[str, Extent]]] = defaultdict(list)
+    for module_name, module in model.named_modules():
+        every = module.named_parameters(recurse=False, remove_duplicate=False)
+        for name, parameter in every:
+            extent = Extent(parameter)
+            named[extent.storage].append((f"{module_name}.{name}".lstrip("."), extent))
+    return named
+
+
+def _message(names: Iterable[str]) -> str:
     return (
         f"{' and '.join(names)} are one parameter; expected weights of their own: each layer on "
         "arrays has its own cells, pulses move these apart, and the parameter follows the last of "
