@@ -713,6 +713,26 @@ def test_weights_are_clipped_at_standard_deviations_of_their_channel():
         memcore.clip_weights(mem)
 
 
+def test_weights_of_a_projection_that_a_module_within_the_layer_holds_are_clipped():
+    """That of the outputs of attention; the bound is one of all encoders of transformers."""
+    mem = memristive(nn.TransformerEncoderLayer(8, 2, 16))
+    before = mem.self_attn.out_proj.weight.detach().clone()
+    memcore.clip_weights(mem, sigmas=1.0)
+    bound = before.std(1, correction=0, keepdim=True)
+    expected = before.minimum(bound).maximum(-bound)
+    torch.testing.assert_close(mem.self_attn.out_proj.weight.detach(), expected)
+    assert not torch.equal(expected, before)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(1, 9), nn.ConvTranspose2d(3, 6, 2, groups=3)], ids=str)
+def test_an_output_of_one_weight_has_no_outliers(layer):
+    """Its standard deviation is 0, which bounds nothing."""
+    before = layer.weight.detach().clone()
+    mem = memristive(layer)
+    memcore.clip_weights(mem, sigmas=2.5)
+    assert torch.equal(mem.weight.detach(), before)
+
+
 # -- recipes --------------------------------------------------------------------------------------
 
 

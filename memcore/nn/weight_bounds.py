@@ -48,8 +48,9 @@ def clip_weights(
 
 
 def _spread(weight: Tensor, sigmas: float) -> Tensor:
-    """The bound of each output, [groups, outputs, 1]."""
-    return sigmas * weight.std(2, correction=0, keepdim=True)
+    """The bound of each output, [groups, outputs, 1]; none where its weights do not differ."""
+    spread = weight.std(2, correction=0, keepdim=True)
+    return torch.where(spread > 0, sigmas * spread, torch.inf)
 
 
 def _clipped(weight: Tensor, bound: Tensor | float | None) -> Tensor:
@@ -59,7 +60,7 @@ def _clipped(weight: Tensor, bound: Tensor | float | None) -> Tensor:
 
 def _require_view(layer: Layer, name: str, weight: Tensor) -> None:
     """Refuse a matrix that was computed, say by torch.cat: clipping it would clip a copy."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in layer.parameters(recurse=False)}
+    own = {parameter.untyped_storage().data_ptr() for parameter in layer.parameters()}
     if weight.untyped_storage().data_ptr() not in own:
         raise ConfigError(
             f"the matrix {name!r} of {type(layer).__name__} is computed from parameters; expected "
