@@ -286,6 +286,23 @@ def test_mixed_precision_transfers_rows_in_turn():
     assert (together.chi.abs() < 0.01).all()  # all rows had their turn
 
 
+@pytest.mark.parametrize("rows", [0, 2])
+def test_mixed_precision_sends_the_most_pulses_of_all_transfers_of_a_batch(rows):
+    """As if the vectors came one by one, for a memory that each of its transfers leaves full."""
+    rule = {"name": "mixed_precision", "most": 2, "every": 3, "n_rows": rows}
+    one, many = (SoftBounds((1, 3, 2), dw=1e-3, soft=False) for _ in range(2))
+    alone, together = (bound(rule, cells) for cells in (one, many))
+    x, d = torch.ones(32, 1, 2), -torch.ones(32, 1, 3)
+    for begin, size in ((0, 1), (1, 20), (21, 11)):
+        at = slice(begin, begin + size)
+        together(x[at], d[at], 1.0)
+        for k in range(begin, begin + size):
+            alone(x[k : k + 1], d[k : k + 1], 1.0)
+        torch.testing.assert_close(many.w, one.w)
+        torch.testing.assert_close(together.chi, alone.chi)
+    assert float(many.w.max()) == pytest.approx(1e-3 * 2 * (10 if not rows else 7), rel=1e-3)
+
+
 def test_mixed_precision_scales_the_pulses_of_a_transfer_on_average():
     cells = SoftBounds((1, 60, 50), dw=1e-4, soft=False)
     module = bound({"name": "mixed_precision", "transfer_lr": 0.3}, cells)

@@ -1,6 +1,7 @@
 """Gradients added up digitally, and pulses for whole steps of them."""
 
 from dataclasses import dataclass
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +71,12 @@ class _Trainer(nn.Module):
         self.chi.sub_(lr * torch.einsum("ngo,ngi->goi", d, x))
         self.vectors.add_(len(x))
         last = int(self.vectors) // every
-        # A batch gives each row one transfer at most: nothing comes to memories in between.
-        for transfer in range(max(first // every, last - self._sweep), last):
-            self._transfer(transfer)
+        # Nothing comes to memories between the transfers of a batch: those of a row are one.
+        begin = first // every
+        most = self._rule.most * self._looks(begin, last)
+        for transfer in range(max(begin, last - self._sweep), last):
+            self._transfer(transfer, most)
+            most = most * (1 - self._turn(transfer))
 
     @property
     def _rows(self) -> int:
@@ -85,21 +89,29 @@ class _Trainer(nn.Module):
         """Transfers that look at all outputs."""
         return -(-self.chi.shape[1] // self._rows)
 
-    def _transfer(self, number: int) -> None:
-        """Pulse whole steps of the memories of the rows whose turn it is."""
-        (weights,), rule, step = self._weights, self._rule, self._weights[0].granularity
-        steps = (self.chi / step).trunc().clamp(-rule.most, rule.most)
+    def _transfer(self, number: int, most: Tensor) -> None:
+        """Pulse whole steps of the memories of the rows whose turn it is, at most some of each."""
+        (weights,), step = self._weights, self._weights[0].granularity
+        steps = (self.chi / step).trunc().clamp(-most, most)
         if self._sweep > 1:
             steps.mul_(self._turn(number))
         self.chi.sub_(steps * step)
-        pulses = steps if rule.transfer_lr == 1 else self._scaled(steps, number)
+        pulses = steps if self._rule.transfer_lr == 1 else self._scaled(steps, number)
         weights.pulse(pulses.clamp(min=0), (-pulses).clamp(min=0))
 
-    def _turn(self, number: int) -> Tensor:
-        """1 for the rows [outputs, 1] of a transfer, 0 for the others."""
+    def _turn(self, *numbers: int) -> Tensor:
+        """In how many of some transfers it is the turn of each row, [outputs, 1]."""
         outputs, rows = self.chi.shape[1], self._rows
-        place = torch.arange(outputs, device=self.chi.device) - number * rows
-        return (place.remainder(outputs) < rows).to(self.chi.dtype).unsqueeze(1)
+        firsts = rows * torch.tensor(numbers, dtype=torch.int64, device=self.chi.device)
+        places = torch.arange(outputs, device=self.chi.device).unsqueeze(1) - firsts
+        return (places.remainder(outputs) < rows).sum(1, keepdim=True).to(self.chi.dtype)
+
+    def _looks(self, begin: int, last: int) -> Tensor:
+        """The same of the transfers from one to another one, whose rows come in periods."""
+        outputs, rows = self.chi.shape[1], self._rows
+        period = outputs // gcd(outputs, rows)
+        whole, rest = divmod(last - begin, period)
+        return whole * (rows * period // outputs) + self._turn(*range(begin, begin + rest))
 
     def _scaled(self, steps: Tensor, number: int) -> Tensor:
         """Whole pulses for some steps, whose mean is the rate times these."""
