@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import memcore
 from memcore import ConfigError, CrossbarConfig, LearnedRange, Rehearsal, StaleCellsWarning, Stream
+from memcore.nn import blocks
 from memcore.ops import quantize
 from memcore.ops.surrogate import through_range
 
@@ -638,6 +639,52 @@ def test_reads_before_one_backward_pass_have_the_gradients_of_their_own_ranges(b
 
     for one, other in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("layers", [(), ("joint_recurrent",)], ids=["apart", "joint"])
+def test_all_steps_of_a_sequence_are_one_batch_of_a_range(layers):
+    """Its standard deviation is that of all states, and the decay pulls once."""
+    x = draws(6, 5, 9, name="sequences")
+    way = {"dac": {"name": "uniform", "bits": 16}, "layers": layers}
+    found = LearnedRange(batches=2, start=9.0)
+    mem = memristive(nn.LSTM(9, 4), training={"input_range": found}, **way)
+    for count in (1, 2, 3):
+        y, _ = mem(x)
+        ranges = [matrix.input_range for matrix in mem.matrices.values()]
+        assert {int(each.batches) for each in ranges} == {min(count, 2)}
+    if not layers:
+        states = torch.cat([torch.zeros(1, 5, 4), y[:-1]])
+        sigmas = [3 * each.std(correction=0).item() for each in (x, states)]
+        assert [each.peak.item() for each in ranges] == pytest.approx(sigmas, rel=1e-3)
+    found = LearnedRange(batches=0, start=20.0, decay=0.5)
+    mem = memristive(nn.LSTM(9, 4), training={"input_range": found}, **way)
+    (0 * mem(x)[0]).sum().backward()  # nothing but the decay
+    for matrix in mem.matrices.values():
+        assert matrix.input_range.peak.grad.item() == pytest.approx(0.5 * 20.0)
+
+
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_a_range_does_not_depend_on_how_many_images_are_read_at_once(which, monkeypatch):
+    """Nor does what its decay pulls it by."""
+    images = draws(4, 2, 6, 6, name="images")
+    converters = {"input": {"dac": "uniform"}, "output": {"adc": "uniform"}}[which]
+    more = {"batches": 2} if which == "input" else {}
+    found = []
+    for at_once in (1 << 24, 1):
+        monkeypatch.setattr(blocks, "_MOST", at_once)
+        ranged = {f"{which}_range": {"decay": 0.5, "start": 1.0, **more}}
+        config = CrossbarConfig(device="ideal", training=ranged, **converters)
+        typical = None if which == "input" else 9 * images
+        mem = memcore.convert(nn.Conv2d(2, 3, 3), config, calibration=typical).train()
+        for scale in (1.0, 3.0, 0.1):
+            mem.zero_grad()
+            (0 * mem(scale * images)).sum().backward()
+        range_ = getattr(mem.matrix, f"{which}_range")
+        found.append([*(p.item() for p in range_.parameters()), *range_.parameters()])
+    (one, grown), (many, also) = found
+    assert one == pytest.approx(many)
+    assert grown.grad.item() == pytest.approx(also.grad.item())
+    assert grown.grad.item() == pytest.approx(0.5 * one)
 
 
 def test_a_learned_range_wants_a_dac_without_a_range_of_its_own():

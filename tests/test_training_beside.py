@@ -93,6 +93,24 @@ def test_images_that_are_read_in_pieces_are_one_read(at_once, monkeypatch):
         torch.testing.assert_close(images.grad[:, :, 2, 2], found.sum((1, 2)).expand(4, -1))
 
 
+@pytest.mark.parametrize("layers", [(), ("joint_recurrent",)], ids=["apart", "joint"])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_all_steps_of_a_sequence_are_one_read(kind, layers):
+    """A chip has the same cells at all of them: a new input at the end changes no step before."""
+    config = CrossbarConfig(
+        device="ideal", nonidealities=[D2D], training={"anew": "read"}, layers=layers
+    )
+    mem = memcore.convert(kind(12, 10, num_layers=2), config).train()
+    x = draws(7, 3, 12, name="sequences")
+    for count in (1, 2):
+        mem(x)
+        written = [int(m.crossbar.cells.rehearsals) for m in mem.matrices.values()]
+        assert written == [count] * len(written)
+    still = torch.zeros(40, 3, 12)  # the state comes to rest, and stays where it is
+    y, _ = mem(still)
+    torch.testing.assert_close(y[-1], y[-2], rtol=0, atol=1e-4)
+
+
 def test_ages_are_drawn_between_the_first_and_the_last_with_a_uniform_logarithm():
     """The outputs of a drift with one exponent tell the age: `(t / t0)^-nu`."""
     config = CrossbarConfig(

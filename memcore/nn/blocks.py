@@ -32,5 +32,5 @@ def in_blocks(layer: Layer, x: Tensor, values: int, compute: Callable[[Tensor], 
     take_ranges(layer, len(x), lambda: [compute(part) for part in parts])
     with ExitStack() as one:  # the cells that a training writes are those of all blocks
         for matrix in matrices(layer).values():
-            one.enter_context(matrix.one_read())
+            one.enter_context(matrix.one_read(len(parts)))
         return torch.cat([compute(part) for part in parts])

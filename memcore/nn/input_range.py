@@ -12,6 +12,7 @@ from memcore.crossbar.training import LearnedRange
 from memcore.crossbar.transforms import refuse_transforms
 from memcore.errors import ConversionError
 from memcore.nn.one_number import is_spread, one_number, require_number
+from memcore.nn.pieces import Pieces
 from memcore.ops.surrogate import through_range
 
 #: Of the range at the start: no optimiser makes it smaller, or negative.
@@ -26,19 +27,22 @@ class InputRange(nn.Module):
     Args:
         learned: how it is found.
         like: gives dtype and device.
+        pieces: which reads are of one batch; by default each of one of its own.
     """
 
     batches: Tensor  #: how many batches set it so far
 
-    def __init__(self, learned: LearnedRange, like: Tensor) -> None:
+    def __init__(self, learned: LearnedRange, like: Tensor, pieces: Pieces | None = None) -> None:
         super().__init__()
-        self.learned = learned
+        self.learned, self._pieces = learned, Pieces() if pieces is None else pieces
         self.peak = one_number(self, "peak", like.new_full((), learned.start))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=like.device))
         #: Whether the batch that is read sets the range, and so does not move it by its gradient.
         self._sets = learned.batches > 0
         #: Of the last batch that set the range: its number, and the range before and behind it.
         self._last = (0, 0.0, 0.0)
+        #: Of the read that is in several pieces: what they show, and the range before all of them.
+        self._read = PartlyRead()
         self.register_load_state_dict_post_hook(_forget_last)  # type: ignore[no-untyped-call]
 
     def prepare(self, state: State, prefix: str) -> None:
@@ -66,20 +70,29 @@ class InputRange(nn.Module):
 
     @torch.no_grad()
     def watch(self, x: Tensor) -> None:
-        """Take note of the inputs of one batch, of the first ones."""
+        """Take note of the inputs of one batch, of the first ones, or of a piece of it."""
         if in_backward():
             return
-        self._sets = self.is_found
+        if not self._pieces.number or self._read.number != self._pieces.number:
+            self._read = PartlyRead(self._pieces.number)
+            self._sets = self.is_found
         if not self._sets:
             return
         refuse_transforms("a range of a DAC that the first batches set")
-        wide = self.learned.sigmas * deviation(x)
+        wide = deviation(x) if self._pieces.count == 1 else self._read.deviation(x)
         if wide > 0:
-            self._require_kept()
-            before, mean = float(self.peak), self._mean
+            self._set(self.learned.sigmas * wide)
+
+    def _set(self, wide: float) -> None:
+        """Let the range be the mean of what this batch and those before it ask for."""
+        self._require_kept()
+        before = float(self.peak)
+        if self._read.mean is None:
+            self._read.mean = self._mean
             self.batches.add_(1)
-            self.peak.fill_(mean + (wide - mean) / float(self.batches))
-            self._last = int(self.batches), before, float(self.peak)
+        mean = self._read.mean
+        self.peak.fill_(mean + (wide - mean) / float(self.batches))
+        self._last = int(self.batches), before, float(self.peak)
 
     @property
     def _mean(self) -> float:
@@ -105,7 +118,8 @@ class InputRange(nn.Module):
     def forward(self, applied: Tensor, x: Tensor) -> Tensor:
         """What the DAC makes of the inputs, with gradients for these and for the range."""
         peak = self._fixed if self._sets else self.peak
-        return through_range(applied, x, peak.reshape(()), self.learned.decay)
+        decay = self.learned.decay / self._pieces.count
+        return through_range(applied, x, peak.reshape(()), decay)
 
     @property
     def _fixed(self) -> Tensor:
@@ -130,12 +144,42 @@ def _is_back(value: float, before: float, after: float) -> bool:
     return value == before != after or (is_far and is_near)
 
 
+class PartlyRead:
+    """What the pieces of one read show of its inputs.
+
+    Args:
+        number: of the read; 0 outside of any, where each read is one of its own.
+    """
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        #: The range that the batches before have set; None as long as this one sets nothing.
+        self.mean: float | None = None
+        self._sums = torch.zeros(3, dtype=torch.float64, device="cpu")
+
+    def deviation(self, x: Tensor) -> float:
+        """The standard deviation of all pieces so far, of which this is the last one."""
+        self._sums = self._sums + sums_of(x)
+        return deviation_of(self._sums)
+
+
 def deviation(x: Tensor) -> float:
     """The standard deviation of a batch, of which each process that trains has a part."""
     if process()[1] == 1:
         return float(x.std(correction=0)) if x.numel() else 0.0
+    return deviation_of(sums_of(x))
+
+
+def sums_of(x: Tensor) -> Tensor:
+    """How many values all processes that train have, their sum and that of their squares, [3]."""
     wide = x.detach().double()
     sums = torch.stack([wide.new_tensor(x.numel()), wide.sum(), wide.square().sum()])
-    dist.all_reduce(sums)
+    if process()[1] > 1:
+        dist.all_reduce(sums)
+    return sums.cpu()
+
+
+def deviation_of(sums: Tensor) -> float:
+    """The standard deviation of values of which `sums_of` has told."""
     count, total, squares = sums.tolist()
     return max(0.0, squares / count - (total / count) ** 2) ** 0.5 if count else 0.0

@@ -1,7 +1,7 @@
 """`Matrix`: one weight matrix on crossbars, with gradients for what it should hold."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -26,6 +26,7 @@ from memcore.nn import opaque
 from memcore.nn.dtypes import require_dtype
 from memcore.nn.input_range import InputRange
 from memcore.nn.output_range import OutputRange
+from memcore.nn.pieces import Pieces
 from memcore.nn.rehearsing import Rehearsing, Source
 from memcore.nn.staleness import Staleness
 from memcore.ops._library import is_plain, lies_plain
@@ -95,12 +96,13 @@ class Matrix(nn.Module):
         training = config.training
         self._rehearsing = None if training is None else Rehearsing(training, config)
         learned = None if training is None else training.input_range
-        self.input_range = None if learned is None else InputRange(learned, operand.weight.detach())
+        like, self._pieces = operand.weight.detach(), Pieces()
+        self.input_range = None if learned is None else InputRange(learned, like, self._pieces)
         if self.input_range is not None:
             self.input_range.apply_to(self.crossbar)
             self.crossbar.refresh()
         ranged = None if training is None else training.output_range
-        self.output_range = None if ranged is None else OutputRange(ranged, operand.weight.detach())
+        self.output_range = None if ranged is None else OutputRange(ranged, like, self._pieces)
         self._finds_ranges = learned is not None or ranged is not None
         self._has_stale_ranges = False  #: whether only rehearsals read with the present ranges
         self.staleness = Staleness()
@@ -407,12 +409,21 @@ class Matrix(nn.Module):
         packing: Packing = self.crossbar.packing
         return packing
 
-    def one_read(self) -> AbstractContextManager[None]:
-        """Within, several reads are one: a training that writes cells at each writes them once."""
+    def one_read(self, pieces: int = 1) -> AbstractContextManager[None]:
+        """Within, several reads are one: a training that writes cells at each writes them once.
+
+        Args:
+            pieces: how many they are; ranges that training finds take them for one batch.
+        """
         if not self._rehearses or torch.compiler.is_compiling():
             return nullcontext()
+        return self._in_pieces(pieces)
+
+    @contextmanager
+    def _in_pieces(self, pieces: int) -> Iterator[None]:
         assert self._rehearsing is not None
-        return self._rehearsing.one_read()
+        with self._rehearsing.one_read(), self._pieces.of(pieces):
+            yield
 
     @property
     def _rehearses(self) -> bool:

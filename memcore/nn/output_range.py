@@ -13,6 +13,7 @@ from memcore.crossbar.states import State, require_values
 from memcore.crossbar.training import LearnedOutputRange
 from memcore.crossbar.transforms import refuse_transforms
 from memcore.nn.one_number import is_spread, one_number, require_number
+from memcore.nn.pieces import Pieces
 from memcore.ops.signatures import with_signature
 
 #: Of the share at the start: no optimiser makes it smaller, or negative.
@@ -70,13 +71,16 @@ class OutputRange(nn.Module):
     Args:
         learned: how it is found.
         like: gives dtype and device.
+        pieces: which reads are of one batch; by default each of one of its own.
     """
 
     applied: Tensor  #: share that the ranges have; NaN as long as they are the calibrated ones
 
-    def __init__(self, learned: LearnedOutputRange, like: Tensor) -> None:
+    def __init__(
+        self, learned: LearnedOutputRange, like: Tensor, pieces: Pieces | None = None
+    ) -> None:
         super().__init__()
-        self.learned = learned
+        self.learned, self._pieces = learned, Pieces() if pieces is None else pieces
         self.share = one_number(self, "share", like.new_full((), learned.start))
         self.register_buffer("applied", like.new_full((), torch.nan))
 
@@ -119,4 +123,5 @@ class OutputRange(nn.Module):
 
     def forward(self, y: Tensor, slope: Slope) -> Tensor:
         """Outputs with gradients for the range too."""
-        return through_share(y, slope, self.share.reshape(()), self.learned.decay)
+        decay = self.learned.decay / self._pieces.count
+        return through_share(y, slope, self.share.reshape(()), decay)

@@ -1,6 +1,7 @@
 """`torch.nn.RNN`, `LSTM` and `GRU` on crossbars."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import ClassVar, Final
 
 import torch
@@ -183,11 +184,17 @@ class Recurrent(Layer):
 
     def _read(self, x: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
         """All layers, after converters without ranges have taken them from the whole pass."""
-        if self.training and not torch.compiler.is_compiling():
-            for matrix in matrices(self).values():
-                matrix.crossbar.numbering.recent.hold(2 * len(sizes))
+        if not self.training or torch.compiler.is_compiling():
+            take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
+            return self._layers(x, sizes, state)
+        for matrix in matrices(self).values():
+            matrix.crossbar.numbering.recent.hold(2 * len(sizes))
         take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
-        return self._layers(x, sizes, state)
+        with ExitStack() as one:  # a chip has the same cells at all steps of a sequence
+            for name, matrix in matrices(self).items():
+                reads = 1 if name.startswith("weight_ih") else len(sizes)
+                one.enter_context(matrix.one_read(reads))
+            return self._layers(x, sizes, state)
 
     def _layers(self, x: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
         """Outputs [n, size] of all steps, and the last states.
