@@ -247,6 +247,22 @@ def test_weights_that_became_infinite_or_nan_are_others_than_the_cells_hold(valu
         mem.eval()(X)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_weights_that_were_changed_past_the_count_of_torch_are_seen_to_move(dtype):
+    """As `merge_adapter` of `peft` adds what adapters have learned, between two evaluations."""
+    mem = memcore.convert(network().to(dtype), CrossbarConfig(device="ideal")).eval()
+    x = X.to(dtype)
+    with torch.no_grad():
+        mem(x)
+        version = mem[0].weight._version
+        mem[0].weight.data += 0.1
+        assert mem[0].weight._version == version
+        with pytest.warns(StaleCellsWarning, match="expected memcore.program"):
+            mem(x)
+        memcore.program(mem)
+        torch.testing.assert_close(mem(x), memcore.revert_(copy.deepcopy(mem))(x))
+
+
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_weights_that_are_computed_at_each_pass_are_seen_to_move(mode):
     mem = memristive(nn.utils.parametrizations.weight_norm(nn.Linear(9, 4))).eval()

@@ -44,9 +44,13 @@ def owner_of(matrix: Tensor) -> Tensor:
 
 def sampled(matrix: Tensor) -> float:
     """The sum of a few values, which most changes of a matrix change."""
+    return float(places(matrix).sum())
+
+
+def places(matrix: Tensor) -> Tensor:
+    """A few values of a matrix, in its memory where it is contiguous."""
     every = max(1, matrix.numel() // _GLANCED)
-    flat = matrix.detach().reshape(-1)
-    return float(flat[::every].sum())
+    return matrix.detach().reshape(-1)[::every]
 
 
 class Seen:
