@@ -215,8 +215,15 @@ class _End:
         """Whether there are enough samples to tell, and what is left over is noise."""
         residuals = self.problem.residuals(self.result.x)
         enough = len(residuals) >= _MANY and self.result.status > 0
+        if enough and _is_rounding(residuals, self.problem.scale.values):
+            return True
         doubted = neighbours(residuals)[1] > _DOUBT
         return enough and not doubted and not misfit(residuals, self.problem.scale.values)
+
+
+def _is_rounding(residuals: Numbers, values: Numbers) -> bool:
+    """Whether data are met to rounding, whose pattern says nothing of the model."""
+    return bool(np.abs(residuals).max() <= _ROUNDING * np.abs(values).max())
 
 
 def _cost(result: Any) -> float:

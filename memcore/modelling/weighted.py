@@ -16,8 +16,8 @@ from memcore.modelling.state import choose, tensor
 _LEAST: Final = 0.01
 
 
-def _above(scale: Any) -> Any:
-    return scale.clamp(min=_LEAST) if isinstance(scale, Tensor) else max(scale, _LEAST)
+def _at_least(value: Any, least: float) -> Any:
+    return value.clamp(min=least) if isinstance(value, Tensor) else max(value, least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,14 @@ class Weighted(Pulsed):
 
     A subclass says in `change` and `flow` (or in `line`, if it is an `AffinePulsed` as well) what
     becomes of these steps away from w = 0; `scales` gives s_up or s_down for the direction of each
-    cell. Distributions of `gain`, `imbalance`, `w_max` and `w_min` make cells differ.
+    cell. Distributions of `gain`, `imbalance`, `up_down`, `w_max` and `w_min` make cells differ.
     """
 
     dw_min: Parameter = parameter(0.01, "weight", "mean step of a pulse; a round number", above=0)
     gain: Parameter = parameter(
         1.0, "1", "factor of the steps of a cell; a distribution spreads them", above=0
     )
-    up_down: float = parameter(
+    up_down: Parameter = parameter(
         0.0, "1", "asymmetry: below 0 steps up are smaller, above 0 steps down are"
     )
     imbalance: Parameter = parameter(
@@ -95,9 +95,9 @@ class Weighted(Pulsed):
     @property
     def relative_scales(self) -> tuple[Any, Any]:
         """The scales of steps up and down over `dw_min`, at least 1 % of the mean."""
-        higher = self.gain + min(self.up_down, 0.0) + self.imbalance
-        lower = self.gain - max(self.up_down, 0.0) - self.imbalance
-        return _above(higher), _above(lower)
+        higher = self.gain - _at_least(-self.up_down, 0.0) + self.imbalance
+        lower = self.gain - _at_least(self.up_down, 0.0) - self.imbalance
+        return _at_least(higher, _LEAST), _at_least(lower, _LEAST)
 
     def scales(self, w: Tensor, up: Tensor) -> Tensor:
         """The step s_up or s_down in the direction of each cell, > 0, in weights."""

@@ -37,7 +37,7 @@ class ExpStep(Weighted):
     share: ClassVar[float] = 0.5
 
     dw_min: Parameter = parameter(0.00135, "weight", "mean step of a pulse; Gong 2018")
-    up_down: float = parameter(
+    up_down: Parameter = parameter(
         0.259359, "1", "asymmetry: above 0 steps down are smaller; Gong 2018"
     )
     a: Parameter = parameter(-0.5, "1", "slope of z with the position, other than 0; Gong 2018")
