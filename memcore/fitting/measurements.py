@@ -15,7 +15,7 @@ from memcore._tensor import as_tensor
 from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
-from memcore.fitting.reads import reads_of
+from memcore.fitting.reads import amplitudes_of, reads_of
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
@@ -157,6 +157,8 @@ class PulseData:
         source: origin of the numbers, for the provenance.
         label: name of the data in messages.
         remarks: remarks for the user.
+        amplitudes: typical numbers of a column of directions above 0 and below, whose unit nobody
+            declares; None where words stand there.
     """
 
     count: Any
@@ -164,6 +166,7 @@ class PulseData:
     source: Mapping[str, object] = field(default_factory=dict, repr=False)
     label: str = ""
     remarks: tuple[str, ...] = ()
+    amplitudes: tuple[float, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         settle(self, ("count", "conductance"), least=3, label=self.label)
@@ -250,6 +253,7 @@ class PulseData:
             source=table.source,
             label=label,
             remarks=(*table.notes, *remarks),
+            amplitudes=amplitudes_of(table),
         )
 
 

@@ -163,6 +163,16 @@ def _without_marks(
     return torch.tensor(kept, dtype=torch.float64, device="cpu"), values[known], (note,)
 
 
+def amplitudes_of(table: Table) -> tuple[float, float] | None:
+    """The median amplitudes above 0 and below in a column of directions; None if one is missing."""
+    if table.amplitudes is None:
+        return None
+    sides = [table.amplitudes[table.amplitudes * sign > 0] for sign in (1.0, -1.0)]
+    if not all(len(side) for side in sides):
+        return None
+    return float(sides[0].median()), float(sides[1].median())
+
+
 def _amplitudes(table: Table) -> tuple[str, ...]:
     """A remark on amplitudes that differ, which a device of identical pulses does not know."""
     if table.amplitudes is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from memcore._version import __version__
 from memcore.contracts.device import Memristor
+from memcore.fitting.amplitudes import unlike
 from memcore.fitting.device_records import IVCurve, Records, load_records
 from memcore.fitting.identify import Judgement, judge
 from memcore.fitting.measurements import Data, load
@@ -100,7 +101,8 @@ def _tabulated(device: Tabulating, data: Any, options: FitOptions) -> Fit:
         data, options.columns, options.units, options.volts_of_reads, **options.dialect
     )
     dated = {"date": options.date} if options.date else {}
-    return tabulate(device, records, {"memcore": __version__, **dated})
+    made = tabulate(device, records, {"memcore": __version__, **dated})
+    return dataclasses.replace(made, warnings=(*made.warnings, *unlike(records, made.device)))
 
 
 def _searched(
@@ -137,7 +139,8 @@ def _searched(
     robust = options.loss != "linear"
     problems = [Problem.of(m, fitted, options.scale, options.floor, robust) for m in models]
     solution = search(problems, options.loss, options.starts, options.seed, options.progress)
-    remarks = (*notes, *measured.remarks, *oddities(measured, first, options.limit, given=given))
+    odd = oddities(measured, first, options.limit, given=given)
+    remarks = (*notes, *measured.remarks, *odd, *unlike([measured], first))
     return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 

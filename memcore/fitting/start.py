@@ -1,10 +1,12 @@
 """The device from which a fit starts: the given one, with some of its numbers replaced."""
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from memcore.contracts.device import Memristor
+from memcore.contracts.units import MOST_SIEMENS, too_conductive
 from memcore.errors import ConfigError
 from memcore.fitting.options import FitOptions
 from memcore.fitting.space import numbers, require_known
@@ -42,7 +44,25 @@ def starting_device(spec: PluginSpec, options: FitOptions) -> tuple[Memristor, t
         require_known("start", device, start)
         _require_searched(start, _searched(device, free, fixed))
         values = start
-    return _changed(device, {**values, **held}, start), notes
+    made = _changed(device, {**values, **held}, start)
+    _require_ohms(made, {**values, **held})
+    return made, notes
+
+
+def _require_ohms(device: Memristor, given: Mapping[str, Any]) -> None:
+    """Refuse a cell of more than a siemens, which siemens given for ohm make.
+
+    Raises:
+        ConfigError: with the values and the conductance, before the search.
+    """
+    try:
+        highest = float(device.nominal().conductance_range()[1])
+    except Exception:  # a device of one's own may not know its range
+        return
+    if MOST_SIEMENS < highest < math.inf:
+        listed = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        what = f"{f'with {listed}, ' if listed else ''}the conductance of {type(device).__name__}"
+        raise ConfigError(too_conductive(what, highest))
 
 
 def says_nothing(spec: PluginSpec) -> bool:

@@ -7,7 +7,15 @@ device returns to `memcore.fit`.
 """
 
 from memcore.fitting.curves.currents import IVFamily, family_of
-from memcore.fitting.curves.runs import PulseCurves, Runs, curves_of, isotonic, names_of, runs_of
+from memcore.fitting.curves.runs import (
+    PulseCurves,
+    Runs,
+    curves_of,
+    isotonic,
+    left_out,
+    names_of,
+    runs_of,
+)
 from memcore.fitting.curves.tabulation import tabulation_of_currents, tabulation_of_runs
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "curves_of",
     "family_of",
     "isotonic",
+    "left_out",
     "names_of",
     "runs_of",
     "tabulation_of_currents",

@@ -115,6 +115,28 @@ def runs_of(records: Sequence[PulseData]) -> Runs:
     return Runs(up, down)
 
 
+def left_out(records: Sequence[PulseData]) -> tuple[str, ...]:
+    """Remarks on last runs that `runs_of` leaves out, since they have fewer pulses than others."""
+    names = names_of(records)
+    split = [list(_split(record)) for record in records]
+    remarks = []
+    for sign, word in ((1, "SET"), (-1, "RESET")):
+        lengths = [[max(run) for way, run in runs if way == sign] for runs in split]
+        longest = max((n for each in lengths for n in each), default=0)
+        remarks += [
+            f"the last run of {word} pulses in {name} has {each[-1]} of {longest} pulses, as where "
+            "a measurement was broken off: it is left out; cut it off, or measure it to its end"
+            for name, each in zip(names, lengths, strict=True)
+            if _is_broken_off(each, longest)
+        ]
+    return tuple(remarks)
+
+
+def _is_broken_off(lengths: Sequence[int], longest: int) -> bool:
+    """Whether the last of several runs has fewer pulses than the longest one of all devices."""
+    return len(lengths) > 1 and lengths[-1] < longest
+
+
 def _require_both(split: Sequence[Sequence[tuple[int, object]]], names: Sequence[str]) -> None:
     """Refuse devices of which one direction was measured."""
     for runs, name in zip(split, names, strict=True):
@@ -156,8 +178,11 @@ def _stacked(
     word = "SET" if sign > 0 else "RESET"
     lengths = [[max(run) for run in runs] for runs in devices]
     longest = max((n for each in lengths for n in each), default=0)
-    # The measurement may have been ended in the middle of a run.
-    kept = [runs[:-1] if len(runs) > 1 and max(runs[-1]) < longest else runs for runs in devices]
+    # The measurement may have been ended in the middle of a run, see `left_out`.
+    kept = [
+        runs[:-1] if _is_broken_off(each, longest) else runs
+        for runs, each in zip(devices, lengths, strict=True)
+    ]
     wrong = [
         sorted(set(map(max, runs))) for runs in kept if {max(run) for run in runs} != {longest}
     ]

@@ -25,6 +25,7 @@ from memcore.fitting.curves import (
     Runs,
     curves_of,
     family_of,
+    left_out,
     names_of,
     runs_of,
     tabulation_of_currents,
@@ -232,7 +233,8 @@ class Tabular(Pulsed):
             runs = runs_of(pulses)
             known = curves_of(runs, names_of(pulses))._asdict()
             made = dataclasses.replace(self, **known, iv_voltage=(), iv_current=())
-            return tabulation_of_runs(made, runs, made._tables_of_pulses(), made.departure)
+            told = tabulation_of_runs(made, runs, made._tables_of_pulses(), made.departure)
+            return dataclasses.replace(told, warnings=(*left_out(pulses), *told.warnings))
         curves = [record for record in records if isinstance(record, fitting.IVCurve)]
         if not curves:
             raise ConfigError(
