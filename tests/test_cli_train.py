@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import memcore
 from memcore.cli.main import main
+from memcore.errors import SaturationWarning
 from memcore.study import train_device
 
 COLUMNS = ("--column", "direction=dir", "--column", "conductance=G (uS):uS")
@@ -87,6 +88,14 @@ def test_drift_takes_more_the_longer_it_lasts() -> None:
         (("--column", "conductance=G (uS):uS"), "direction"),
         ((*COLUMNS, "--lr", "0"), "lr=0.0; expected a finite number > 0"),
         ((*COLUMNS, "--age", "-1"), "seconds=-1"),
+        ((*COLUMNS, "--age", "-1"), "the age of the cells"),
+        ((*COLUMNS, "--drift", "nan"), "drift=nan; expected a finite number >= 0"),
+        ((*COLUMNS, "--lr", "1e300"), "lr=1e+300; expected a finite number > 0 up to 1e+38"),
+        ((*COLUMNS, "--rule", "AGAD"), "no update rule named 'AGAD'"),
+        ((*COLUMNS, "--seed", "99999999999999999999999"), "expected an integer of 64 bits"),
+        ((*COLUMNS, "--seed", "-9223372036854775809"), "expected an integer of 64 bits"),
+        ((*COLUMNS, "--epochs", "0"), "0 is not in the range x>=1"),
+        ((*COLUMNS, "--read-voltage", "0.2"), "no column holds one; leave read_voltage out"),
         ((*COLUMNS, "--fixed", "v_set"), "expected NAME=NUMBER"),
     ],
 )
@@ -140,3 +149,41 @@ def test_reads_that_failed_can_be_left_out_as_the_error_says(measured: Path) -> 
     done = CliRunner().invoke(main, [*words, "--marks", "drop", "--missing", ""])
     assert done.exit_code == 0, done.output
     assert "warning: 2 reads that an instrument marks were left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a file that is not empty"),
+        ("dir,G (uS)\n", "has no rows below its header"),
+        ("dir,G (uS)\nup,20\n", "'odd.csv' has 1 read of pulses; expected 3 or more"),
+        ("dir,G (uS)\nup,20\nup,21\nup,22\n", "there are no RESET pulses in device 0"),
+    ],
+)
+def test_a_file_of_too_little_is_one_message(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "odd.csv").write_text(text)
+    done = CliRunner().invoke(main, ["train", str(tmp_path / "odd.csv"), *COLUMNS])
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+def test_settings_are_looked_at_before_a_device_is_fitted(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit takes minutes; an option that does not fit must not wait for it."""
+    monkeypatch.setattr(memcore, "fit", lambda *_, **__: pytest.fail("a device was fitted"))
+    for words in (("--lr", "0"), ("--rule", "agat"), ("--seed", str(2**63)), ("--drift", "-1")):
+        done = CliRunner().invoke(main, ["train", str(measured), *COLUMNS, *words])
+        assert done.exit_code == 2, done.output
+
+
+def test_a_rate_that_is_far_too_high_is_said() -> None:
+    """Units die in the first steps, so that few vectors ask for pulses at all."""
+    device = {"name": "constant_step", "dw_min": 0.0125}
+    with pytest.warns(SaturationWarning, match=r"100 % of the updates are clipped"):
+        found = train_device(device, lr=1e4, epochs=1)
+    assert found.in_place < 0.3
+    with pytest.warns(SaturationWarning) as caught:
+        train_device(device, lr=1e30, epochs=1)
+    assert any("in floating point diverged" in str(each.message) for each in caught)

@@ -111,14 +111,14 @@ def train(
     accuracy beside that of the same network in floating point, and after ageing, and the pulses,
     the energy, the time and the wear that the training takes.
     """
-    from memcore.study.measured import train_device
+    from memcore.study.measured import require_training, train_device
 
+    settings: dict[str, Any] = {"rule": rule, "lr": lr, "epochs": epochs, "seed": seed}
+    require_training(**settings, seconds=age, drift=drift)  # before a fit, which takes its time
     made = _device(data, columns, device, fixed, written)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trained = train_device(
-            made, rule=rule, lr=lr, epochs=epochs, seed=seed, seconds=age, drift=drift
-        )
+        trained = train_device(made, **settings, seconds=age, drift=drift)
     for message in dict.fromkeys(str(each.message) for each in caught):
         click.echo(f"warning: {message}", err=True)
     click.echo(json.dumps(trained.to_json(), indent=2) if as_json else str(trained))

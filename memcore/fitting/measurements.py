@@ -19,6 +19,7 @@ from memcore.fitting.reads import amplitudes_of, reads_of
 from memcore.fitting.table import Table, read_table
 from memcore.fitting.units import Quantity
 
+_FEWEST: Final = 3  #: reads of pulses
 _IV: Final[Mapping[str, Quantity]] = {
     name: Quantity(name) for name in ("time", "voltage", "current")
 }
@@ -169,7 +170,7 @@ class PulseData:
     amplitudes: tuple[float, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        settle(self, ("count", "conductance"), least=3, label=self.label)
+        settle(self, ("count", "conductance"), least=_FEWEST, label=self.label)
         where = f"{self.label}: " if self.label else ""
         if not bool((self.count == self.count.round()).all()):
             raise ConfigError(f"{where}count has fractions; expected whole numbers of pulses")
@@ -247,6 +248,8 @@ class PulseData:
             ConfigError: a column is missing or does not fit.
         """
         count, conductance, remarks = reads_of(table, columns, label, read_voltage)
+        if not label:
+            _require_reads(len(conductance), table.source)
         return cls(
             count=count,
             conductance=conductance,
@@ -254,6 +257,19 @@ class PulseData:
             label=label,
             remarks=(*table.notes, *remarks),
             amplitudes=amplitudes_of(table),
+        )
+
+
+def _require_reads(there: int, source: Mapping[str, object]) -> None:
+    """Refuse a file with too few reads to tell what pulses do.
+
+    Raises:
+        ConfigError: with the file and how many it holds.
+    """
+    if there < _FEWEST:
+        raise ConfigError(
+            f"'{source.get('file')}' has {there} read{'s' * (there != 1)} of pulses; expected "
+            f"{_FEWEST} or more: a row for each read, after one pulse or more"
         )
 
 

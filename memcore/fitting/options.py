@@ -13,6 +13,7 @@ from memcore.errors import ArgumentTypeError, ConfigError
 from memcore.fitting.dialect import Dialect
 from memcore.fitting.measurements import IVData
 from memcore.fitting.option_types import require_types
+from memcore.fitting.units import read
 
 #: Options that act without a search.
 _DIALECT: Final = (
@@ -185,6 +186,8 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
         why = "describes a file, but data is none"
         reasons |= dict.fromkeys((*_DIALECT, "read_voltage"), why)
         reasons["dt"] = f"{why}: data have their times"
+    elif not _has_currents(options):
+        reasons["read_voltage"] = "is of reads of a current, but no column holds one"
     if not isinstance(measured, IVData):
         why = "is of currents in time, but data are of pulses or states"
         reasons |= dict.fromkeys(("dt", "resample", "substeps", "series", "limit"), why)
@@ -194,6 +197,12 @@ def require_acting(options: FitOptions, given: object, measured: object) -> None
     for name, why in reasons.items():
         if name in changed:
             raise ConfigError(f"{name}={changed[name]!r} {why}; leave {name} out")
+
+
+def _has_currents(options: FitOptions) -> bool:
+    """Whether a column is one of currents, as its declared unit says."""
+    known = (read(unit) for unit in (options.units or {}).values() if isinstance(unit, str))
+    return any(unit is not None and unit[0] == "current" for unit in known)
 
 
 def require_no_search(device: object, options: FitOptions, given: object) -> None:

@@ -29,6 +29,8 @@ Order = Literal["exact", "grouped", "net"]
 _PAIRS = (None, "reference", "push_pull", "one_sided")
 #: Vectors after which it is looked whether trains fit, for each matrix.
 _ENOUGH = 1000
+#: Clipped vectors that tell it before: where units die at a high rate, few vectors have errors.
+_MANY_CLIPPED = 100
 
 
 class InSitu(torch.optim.Optimizer):
@@ -198,7 +200,7 @@ class InSitu(torch.optim.Optimizer):
             return  # at steps 1, 2, 4, 8 ...
         for name, trainer in zip(self._places, self._trainers, strict=True):
             for pulser in trainer.module.modules():
-                if isinstance(pulser, Pulser) and int(pulser.vectors) >= _ENOUGH:
+                if isinstance(pulser, Pulser) and _tells(pulser):
                     self._judge(name, pulser)
 
     def _judge(self, name: str, pulser: Pulser) -> None:
@@ -278,6 +280,11 @@ class InSitu(torch.optim.Optimizer):
         if own.keys() != given.keys():
             odd = sorted(own.keys() ^ given.keys())
             raise ConfigError(f"the state differs in {shown(odd)}; {expected}")
+
+
+def _tells(pulser: Pulser) -> bool:
+    """Whether enough vectors were sent to say if trains fit."""
+    return int(pulser.vectors) >= _ENOUGH or int(pulser.clipped) > _MANY_CLIPPED
 
 
 def _completed(trainers: nn.Module, state: Mapping[str, Tensor]) -> State:

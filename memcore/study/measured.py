@@ -11,10 +11,11 @@ from memcore._text import aligned, scaled
 from memcore.contracts.device import Memristor
 from memcore.contracts.distributions import Normal
 from memcore.crossbar.config import CrossbarConfig
+from memcore.errors import SaturationWarning, warn
 from memcore.nn.conversion import convert
 from memcore.nn.verbs import age
 from memcore.optim.report import TrainingReport
-from memcore.registry.specs import PluginSpec, plain
+from memcore.registry.specs import PluginSpec, plain, plugin
 from memcore.study.data import Dataset, digits
 from memcore.study.in_place import InPlace, shuffled, train_in_place
 from memcore.study.training import forward
@@ -140,11 +141,11 @@ def train_device(
 
     Raises:
         ConfigError: the device has no pulses, or a number does not fit.
+
+    Warns:
+        SaturationWarning: the rate is so high that trains are clipped, or that a network diverges.
     """
-    seconds = _check.number("seconds", seconds, at_least=0)
-    drift = _check.number("drift", drift, at_least=0)
-    lr = _check.number("lr", lr, above=0)
-    epochs = _check.integer("epochs", epochs, at_least=1)
+    require_training(rule=rule, lr=lr, epochs=epochs, seed=seed, seconds=seconds, drift=drift)
     batch = _check.integer("batch", batch, at_least=1)
     nu = Normal(drift, drift / 2, min=0.0) if drift else 0.0
     effects = [{"name": "drift", "nu": nu}] if drift else []
@@ -154,7 +155,7 @@ def train_device(
     blank = _blank(seed)
     chip = convert(blank, config, seed=seed)
     report = train_in_place(chip, dataset, recipe, seed).report()
-    in_place = _accuracy(chip, dataset)
+    in_place = _accuracy(chip, dataset, "in place")
     if seconds and drift:
         age(chip, seconds=seconds)
     cell = config.device
@@ -164,13 +165,38 @@ def train_device(
         reset_pulse=cell.reset_pulse,
         plain=_plain(blank, dataset, recipe, seed),
         in_place=in_place,
-        aged=_accuracy(chip, dataset),
+        aged=_accuracy(chip, dataset, "after ageing"),
         seconds=seconds,
         drift=drift,
         epochs=epochs,
         seed=seed,
         report=report,
     )
+
+
+def require_training(
+    *, rule: PluginSpec, lr: float, epochs: int, seed: int, seconds: float, drift: float
+) -> None:
+    """Refuse what no device can be trained with, as `train_device` does, before one is measured.
+
+    Args:
+        rule: update rule.
+        lr: learning rate.
+        epochs: number of passes over the training set.
+        seed: random seed.
+        seconds: s that pass after the training.
+        drift: mean exponent of the drift.
+
+    Raises:
+        ConfigError: a number does not fit, or there is no such rule.
+    """
+    after = "the age of the cells, in s after the training"
+    _check.number("seconds", seconds, at_least=0, remedy=after)
+    _check.number("drift", drift, at_least=0, remedy="0 for none, 0.1 as in phase-change memory")
+    _check.number("lr", lr, above=0, remedy="0.1 and 0.3 suit many devices")
+    _check.integer("epochs", epochs, at_least=1)
+    _check.integer("seed", seed)
+    plugin("updates", plain(rule))
 
 
 def _blank(seed: int) -> nn.Module:
@@ -188,10 +214,16 @@ def _plain(model: nn.Module, dataset: Dataset, recipe: InPlace, seed: int) -> fl
             outputs = forward(model, dataset, images, _CPU)
             nn.functional.cross_entropy(outputs, labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    return _accuracy(model, dataset)
+    return _accuracy(model, dataset, "in floating point")
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, dataset: Dataset) -> float:
+def _accuracy(model: nn.Module, dataset: Dataset, where: str) -> float:
     outputs = forward(model, dataset, dataset.test.images, _CPU)
+    if not bool(outputs.isfinite().all()):
+        warn(
+            f"the network {where} diverged: its outputs are no finite numbers, and its accuracy "
+            "is that of chance; expected a lower lr",
+            SaturationWarning,
+        )
     return float((outputs.argmax(1) == dataset.test.labels).float().mean())
