@@ -58,10 +58,11 @@ class CircuitProduct(Product):
         some = [g] if len(g) == 1 else torch.split(g, at_once)
         volts = torch.split(v, at_once)
         every = some * len(volts) if len(some) == 1 else some
+        # As a decorator it would import all of torch._dynamo, which takes as long as torch does.
+        solved = _uncompiled(self._solved) if torch.compiler.is_compiling() else self._solved
         with torch.no_grad():  # which has been said
-            return torch.cat([self._solved(v, g) for v, g in zip(volts, every, strict=True)])
+            return torch.cat([solved(v, g) for v, g in zip(volts, every, strict=True)])
 
-    @_uncompiled
     def _solved(self, v: Tensor, g: Tensor) -> Tensor:
         circuit = self.circuit(g[0] if len(g) == 1 else g)
         assert circuit is not None

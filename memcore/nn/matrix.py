@@ -173,7 +173,8 @@ class Matrix(nn.Module):
             x = x.reshape(x.shape[0], groups // packed, packed * x.shape[2])
         matrix, bias = self.matrix_of(operand), None if self.maps_bias else operand.bias
         if self._rehearses and self._finds_ranges:
-            y = with_bias(self._read_learning(x, matrix), bias)
+            compiles, read = torch.compiler.is_compiling(), self._read_learning
+            y = with_bias((_uncompiled(read) if compiles else read)(x, matrix), bias)
         elif self._rehearses and torch.compiler.is_compiling():
             held = self._packing.packed(matrix)
             y, folded = opaque.rehearsed_read(x.detach(), held.detach(), self._number)
@@ -331,7 +332,6 @@ class Matrix(nn.Module):
             return y
         return through_product(y, self.crossbar.driven(x), matrix, folded)
 
-    @_uncompiled
     def _read_learning(self, x: Tensor, matrix: Tensor) -> Tensor:
         """As `_read`, while training finds the range of a converter."""
         assert self._rehearsing is not None
