@@ -120,10 +120,12 @@ def _first_by_cuda(up: Tensor, down: Tensor, draw: Draw) -> Tensor:
 
 
 def _first_reference(up: Tensor, down: Tensor, draw: Draw) -> Tensor:
+    both = (up > 0) & (down > 0)
+    if not bool(both.any()):  # nothing to draw
+        return up - down
     block = torch.arange(-(-up.numel() // 128), device=up.device)
     read = torch.tensor([draw.read & _WORD, draw.read >> 32], device=up.device)
     words = philox.philox4x32((block & _WORD, block >> 32, read[0], read[1]), draw.key)
     bits = words.unsqueeze(-1) >> torch.arange(32, device=up.device) & 1
     up_first = bits.flatten()[: up.numel()].view(up.shape) > 0
-    both = (up > 0) & (down > 0)
     return torch.where(both, torch.where(up_first, up, -down), up - down)

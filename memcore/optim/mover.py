@@ -135,8 +135,9 @@ class Mover:
             counts = [places.laid([up, down])]
         else:
             first = first_of(up, down, asked.draw)
-            both = (first, up - down - first)
-            counts = [places.laid([sign * each for sign in places.signs]) for each in both]
+            second = up - down - first
+            sent = (first, second) if bool(second.any()) else (first,)
+            counts = [places.laid([sign * each for sign in places.signs]) for each in sent]
         g = self._crossbar.programmed
         found = [of_resistors(each, g) for each in counts]
         self.advance(counts[0], counts[1] if len(counts) > 1 else None, asked)
