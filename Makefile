@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 DEMO_ARGS ?=
 MEMCORE_CUDA ?= AUTO
 
