@@ -98,7 +98,8 @@ def root(excess: Callable[[Tensor], tuple[Tensor, Tensor]], end: Tensor, guess: 
     before = step = high - low
     for _ in range(_STEPS):
         value, slope = excess(x)
-        low, high = torch.where(value < 0, x, low), torch.where(value < 0, high, x)
+        below = value < 0
+        low, high = torch.where(below, x, low), torch.where(below, high, x)
         newton = x - value / slope
         trusted = (newton >= low) & (newton <= high) & ((newton - x).abs() <= before / 2)
         to = torch.where(trusted, newton, (low + high) / 2)

@@ -175,6 +175,8 @@ class Transistor(PerCell):
     def _over(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """V_GS - V_T for potentials of the source, and how fast it falls with them."""
         assert self.gate_line is not None
+        if isinstance(self.body_effect, float | int) and not self.body_effect:
+            return self.gate_line - source - self.threshold, torch.ones_like(source)
         back, root = source - self.body, math.sqrt(self.surface_potential)
         # A body above the source: the tangent, as in SPICE.
         below = (root + back / (2 * root)).clamp(min=0)
