@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from memcore._memory import Extent
 from memcore._text import some
 from memcore.contracts.layer import Layer
 from memcore.errors import NoEffectWarning, warn
+from memcore.nn.extent import Extent
 from memcore.nn.walk import require_layers
 
 #: Names of the functions and methods of torch that multiply by a matrix.

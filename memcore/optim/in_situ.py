@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from memcore import _check
-from memcore._memory import Extent
 from memcore._text import shown
 from memcore.contracts.layer import Layer, Operand
 from memcore.contracts.update import Pair, UpdateRule
@@ -15,6 +14,7 @@ from memcore.crossbar.crossbar import Crossbar
 from memcore.crossbar.states import State, complete_numbers
 from memcore.crossbar.together import process
 from memcore.errors import ConfigError, NoEffectWarning, SaturationWarning, warn
+from memcore.nn.extent import Extent
 from memcore.nn.matrix import Matrix
 from memcore.nn.walk import named_matrices
 from memcore.ops.surrogate import for_training

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from memcore._memory import Extent
 from memcore.errors import StaleCellsWarning, warn
+from memcore.nn.extent import Extent
 
 
 def warn_of_tied(model: nn.Module, on_cells: Iterable[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Where numbers of tensors lie, and whether tensors have some of them in common."""
+"""`Extent`: where numbers of a tensor lie, and whether another one has some of them in common."""
 
 from torch import Tensor
 
