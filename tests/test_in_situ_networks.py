@@ -114,6 +114,20 @@ def test_a_convolution_takes_the_steps_of_an_independent_program(rule, mapper, d
     assert max(np.abs(p.slow - each).max() for p, each in zip(programs, start, strict=True)) > STEP
 
 
+def hand_on(weaker, stronger, h, carry, device):
+    """What a column of a residual array shows, to the one before it; all three change."""
+    if carry:
+        h += carry * (weaker * SHARE / STEP - h)
+        count = np.clip(np.ceil(np.abs(h) - 0.6), 0, 1) * np.sign(h)
+        h -= count
+        weaker[:] = pulsed(weaker, -np.round(count / SHARE), device)
+    else:
+        h += GAIN / STEP * weaker
+        count = np.clip(np.trunc(h), -1, 1)
+        h[count != 0] = 0
+    stronger[:] = pulsed(stronger, count, device)
+
+
 @BOTH
 @MAPPERS
 @pytest.mark.parametrize("carry", [0.2, 0.0])
@@ -132,25 +146,13 @@ def test_residual_arrays_take_the_steps_of_an_independent_program(tiles, carry, 
     arrays = [*(np.zeros_like(start) for _ in range(tiles - 1)), start.copy()]  # the weakest first
     hidden = [np.zeros_like(start) for _ in range(tiles - 1)]
 
-    def transfer(n, j):
-        h, v = hidden[n][:, j], arrays[n][:, j]
-        if carry:
-            h += carry * (v * SHARE / STEP - h)
-            count = np.clip(np.ceil(np.abs(h) - 0.6), 0, 1) * np.sign(h)
-            h -= count
-            arrays[n][:, j] = pulsed(v, -np.round(count / SHARE), device)
-        else:
-            h += GAIN / STEP * v
-            count = np.clip(np.trunc(h), -1, 1)
-            h[count != 0] = 0
-        arrays[n + 1][:, j] = pulsed(arrays[n + 1][:, j], count, device)
-
     for vector in range(100):
         x, d = signs(random, 5), signs(random, 4)
         arrays[0] = pulsed(arrays[0], -np.outer(d, x), device)
         for n in range(tiles - 1):
             if (vector + 1) % 2**n == 0:
-                transfer(n, vector // 2**n % 5)
+                j = vector // 2**n % 5
+                hand_on(arrays[n][:, j], arrays[n + 1][:, j], hidden[n][:, j], carry, device)
         optimizer.zero_grad()
         (mem(torch.tensor(x)[None]) @ torch.tensor(d)).sum().backward()
         optimizer.step()
@@ -179,6 +181,14 @@ class Net(nn.Module):
     def forward(self, x):
         h = torch.relu(self.mid(torch.tanh(self.conv(x)).flatten(1)))
         return self.last(torch.tanh(self.fc(h)))
+
+
+def outputs(given, x):
+    """What `Net` computes with these parameters."""
+    h = F.conv2d(x, given["conv.weight"], given["conv.bias"], 2, 1, 1, 2)
+    h = F.linear(torch.tanh(h).flatten(1), given["mid.weight"], given["mid.bias"]).relu()
+    h = torch.tanh(F.linear(h, given["fc.weight"], given["fc.bias"]))
+    return F.linear(h, given["last.weight"])
 
 
 class Rest:
@@ -227,10 +237,7 @@ def test_a_whole_network_takes_the_steps_of_an_independent_program(bias, mapper,
         for each in digital.values():
             each.grad = None
         lr = schedule.get_last_lr()[0]
-        h = F.conv2d(x[:size], given["conv.weight"], given["conv.bias"], 2, 1, 1, 2)
-        h = F.linear(torch.tanh(h).flatten(1), given["mid.weight"], given["mid.bias"]).relu()
-        h = torch.tanh(F.linear(h, given["fc.weight"], given["fc.bias"]))
-        (F.linear(h, given["last.weight"]) - y[:size]).square().sum().backward()
+        (outputs(given, x[:size]) - y[:size]).square().sum().backward()
         for name, each in own.items():
             each.learn(given[name].grad.numpy(), lr)
         for each in digital.values():
