@@ -47,8 +47,11 @@ class Staleness:
         self._some: Tensor | None = None
 
     def knows(self, *parameters: Tensor) -> bool:
-        """Whether somebody looked at the parameters as they are, the weight first."""
-        return self._glance(parameters).is_that_of(self.looked)
+        """Whether somebody looked at the parameters as they are, the weight first.
+
+        It is asked of reads that nobody follows.
+        """
+        return self._glance(parameters, followed=False).is_that_of(self.looked)
 
     def look(self, crossbar: Crossbar, operand: Operand, matrix: Tensor) -> None:
         """Compare the parameters with what the cells were written from, if they may have moved.
@@ -61,7 +64,8 @@ class Staleness:
         Warns:
             StaleCellsWarning: they have moved.
         """
-        now = self._glance([each for each in operand if each is not None])
+        given = [each for each in operand if each is not None]
+        now = self._glance(given, followed=is_followed())
         if now.is_that_of(self.looked) or is_transformed(matrix):
             return
         self.looked = now
@@ -87,12 +91,13 @@ class Staleness:
         # The changes of the parameters of a copy are counted anew.
         return {**vars(self), "looked": None, "_some": None}
 
-    def _glance(self, parameters: Sequence[Tensor]) -> Look:
-        return Look(tuple(map(_version, parameters)), self._values(owner_of(parameters[0])))
+    def _glance(self, parameters: Sequence[Tensor], *, followed: bool) -> Look:
+        values = None if followed else self._values(owner_of(parameters[0]))
+        return Look(tuple(map(_version, parameters)), values)
 
     def _values(self, owner: Tensor) -> list[float] | None:
         """Some weights of a parameter, where it takes no time to read them."""
-        if type(owner) is not nn.Parameter or not owner.is_cpu or is_followed():
+        if type(owner) is not nn.Parameter or not owner.is_cpu:
             return None
         some = self._some
         if some is None or some.data_ptr() != owner.data_ptr():
