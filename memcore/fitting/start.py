@@ -56,7 +56,7 @@ def _require_ohms(device: Memristor, given: Mapping[str, Any]) -> None:
         ConfigError: with the values and the conductance, before the search.
     """
     try:
-        highest = float(device.nominal().conductance_range()[1])
+        highest = float(device.nominal().conductance_range()[1])  # type: ignore[arg-type]
     except Exception:  # a device of one's own may not know its range
         return
     if MOST_SIEMENS < highest < math.inf:
