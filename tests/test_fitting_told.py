@@ -78,3 +78,21 @@ def test_siemens_for_ohm_are_refused_before_the_search(settings):
         memcore.fit("linear_ion_drift", data, progress=pytest.fail, **settings)
     with pytest.raises(ConfigError, match="for ohm where siemens came"):
         memcore.fit({"name": "linear_ion_drift", "r_on": 1 / 150}, data, progress=pytest.fail)
+
+
+def test_a_parameter_at_zero_that_the_data_need_is_named(pulse_by_pulse):
+    """Steps up and down of 10 % difference, which `constant_step` has with `up_down` only."""
+    count = [1] * 30 + [-1] * 30
+    device = memcore.devices["constant_step"](dw_min=0.03, up_down=0.1)
+    data = fitting.PulseData(count=count, conductance=pulse_by_pulse(device, count))
+    found = memcore.fit("constant_step", data)
+    (text,) = remarks(found, "not fitted")
+    assert "up_down" in text
+    assert "c2c" not in text  # noise explains no mean
+    assert "start={'up_down': ...}" in text
+    begun = memcore.fit("constant_step", data, start={"up_down": 0.05})
+    assert begun.relative < 1e-6
+    assert not remarks(begun, "not fitted")
+    assert not remarks(
+        memcore.fit("constant_step", data, fixed=["up_down", "imbalance"]), "fitted,"
+    )

@@ -29,6 +29,7 @@ from memcore.fitting.search import Optimum, require_enough, search
 from memcore.fitting.space import SearchAxis, axes, lengths, numbers, units
 from memcore.fitting.start import says_nothing, starting_device
 from memcore.fitting.tabulated import Tabulating, tabulate
+from memcore.fitting.zeros import left_at_zero
 from memcore.registry.specs import PluginSpec, provided_name
 
 _AT_THE_END: Final = 1e-6  #: of the search's unit
@@ -141,6 +142,9 @@ def _searched(
     solution = search(problems, options.loss, options.starts, options.seed, options.progress)
     odd = oddities(measured, first, options.limit, given=given)
     remarks = (*notes, *measured.remarks, *odd, *unlike([measured], first))
+    if solution.misfit and options.free is None:
+        values = solution.problem.values(solution.place)
+        remarks = (*remarks, *left_at_zero(solution.problem.model, values, tuple(options.fixed)))
     return _result(solution, measured, remarks, _provenance(solution.problem, measured, options))
 
 
