@@ -29,8 +29,9 @@ Order = Literal["exact", "grouped", "net"]
 _PAIRS = (None, "reference", "push_pull", "one_sided")
 #: Vectors after which it is looked whether trains fit, for each matrix.
 _ENOUGH = 1000
-#: Clipped vectors that tell it before: where units die at a high rate, few vectors have errors.
-_MANY_CLIPPED = 100
+#: Steps after which so many clipped vectors tell it too: units die at a high rate, and then no
+#: errors reach them.
+_MANY_STEPS, _MANY_CLIPPED = 32, 100
 
 
 class InSitu(torch.optim.Optimizer):
@@ -200,8 +201,13 @@ class InSitu(torch.optim.Optimizer):
             return  # at steps 1, 2, 4, 8 ...
         for name, trainer in zip(self._places, self._trainers, strict=True):
             for pulser in trainer.module.modules():
-                if isinstance(pulser, Pulser) and _tells(pulser):
+                if isinstance(pulser, Pulser) and self._tells(pulser):
                     self._judge(name, pulser)
+
+    def _tells(self, pulser: Pulser) -> bool:
+        """Whether enough vectors were sent to say if trains fit."""
+        has_died = self._steps >= _MANY_STEPS and int(pulser.clipped) > _MANY_CLIPPED
+        return has_died or int(pulser.vectors) >= _ENOUGH
 
     def _judge(self, name: str, pulser: Pulser) -> None:
         figures = pulser.figures()
@@ -280,11 +286,6 @@ class InSitu(torch.optim.Optimizer):
         if own.keys() != given.keys():
             odd = sorted(own.keys() ^ given.keys())
             raise ConfigError(f"the state differs in {shown(odd)}; {expected}")
-
-
-def _tells(pulser: Pulser) -> bool:
-    """Whether enough vectors were sent to say if trains fit."""
-    return int(pulser.vectors) >= _ENOUGH or int(pulser.clipped) > _MANY_CLIPPED
 
 
 def _completed(trainers: nn.Module, state: Mapping[str, Tensor]) -> State:
