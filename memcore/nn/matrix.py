@@ -19,6 +19,7 @@ from memcore.crossbar.readers import Unwritten
 from memcore.crossbar.readers.bias import with_bias
 from memcore.crossbar.readers.phases import drive
 from memcore.crossbar.shortcuts import convolve, directly
+from memcore.crossbar.training import Rehearsal
 from memcore.crossbar.transforms import is_transformed, refuse_transforms
 from memcore.crossbar.writings import Writings
 from memcore.errors import ConfigError
@@ -95,15 +96,7 @@ class Matrix(nn.Module):
         self.crossbar.register_forward_pre_hook(_no_shortcut)
         training = config.training
         self._rehearsing = None if training is None else Rehearsing(training, config)
-        learned = None if training is None else training.input_range
-        like, self._pieces = operand.weight.detach(), Pieces()
-        self.input_range = None if learned is None else InputRange(learned, like, self._pieces)
-        if self.input_range is not None:
-            self.input_range.apply_to(self.crossbar)
-            self.crossbar.refresh()
-        ranged = None if training is None else training.output_range
-        self.output_range = None if ranged is None else OutputRange(ranged, like, self._pieces)
-        self._finds_ranges = learned is not None or ranged is not None
+        self._learn_ranges(training, operand.weight.detach())
         self._has_stale_ranges = False  #: whether only rehearsals read with the present ranges
         self.staleness = Staleness()
         self._record: Callable[[Tensor, Tensor], None] | None = None
@@ -112,6 +105,18 @@ class Matrix(nn.Module):
         self._number = opaque.enter(self)
         self.register_state_dict_pre_hook(_note_rehearsed)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_go_on)  # type: ignore[no-untyped-call]
+
+    def _learn_ranges(self, training: Rehearsal | None, like: Tensor) -> None:
+        """Begin with the ranges of converters that a training finds, if it finds any."""
+        learned = None if training is None else training.input_range
+        ranged = None if training is None else training.output_range
+        self._finds_ranges = learned is not None or ranged is not None
+        self._pieces = Pieces()
+        self.input_range = None if learned is None else InputRange(learned, like, self._pieces)
+        self.output_range = None if ranged is None else OutputRange(ranged, like, self._pieces)
+        if self.input_range is not None:
+            self.input_range.apply_to(self.crossbar)
+            self.crossbar.refresh()
 
     def forward(self, x: Tensor, operand: Operand) -> Tensor:
         """Outputs [n, groups, outputs] of inputs [n, groups, inputs], the bias added.
