@@ -6,6 +6,8 @@ import torch
 import memcore
 from memcore import fitting
 from memcore.errors import ConfigError
+from memcore.fitting.predictions import PulseModel
+from memcore.fitting.zeros import left_at_zero
 
 CYCLE = [("1.6", 20), ("1.6", 29), ("1.6", 34), ("-1.4", 24), ("-1.4", 16), ("-1.4", 11)]
 TABLE = {
@@ -78,6 +80,15 @@ def test_siemens_for_ohm_are_refused_before_the_search(settings):
         memcore.fit("linear_ion_drift", data, progress=pytest.fail, **settings)
     with pytest.raises(ConfigError, match="for ohm where siemens came"):
         memcore.fit({"name": "linear_ion_drift", "r_on": 1 / 150}, data, progress=pytest.fail)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_parameter_that_acts_on_one_side_of_zero_only_is_named(sign, pulse_by_pulse):
+    """Steps up are smaller for `up_down` below 0, steps down for one above."""
+    device = memcore.devices["constant_step"](dw_min=0.03)
+    model = PulseModel(device, fitting.PulseData(count=[sign] * 5, conductance=[1e-5] * 5))
+    (text,) = left_at_zero(model, {}, ())
+    assert "up_down" in text
 
 
 def test_a_parameter_at_zero_that_the_data_need_is_named(pulse_by_pulse):

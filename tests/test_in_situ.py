@@ -713,6 +713,19 @@ def test_parameters_that_lie_one_behind_the_other_are_trained_as_others_are():
         assert torch.equal(one, other)
 
 
+def test_digital_parameters_without_memory_of_their_own_kind_are_left_alone():
+    """Lazy ones have none yet, and sparse ones none that a weight on cells could be in."""
+    model = nn.Sequential(nn.Linear(6, 5), nn.LazyLinear(3))
+    model.table = nn.Parameter(torch.eye(4).to_sparse())
+    config = CrossbarConfig(device=EVEN, mapper="offset", programmer="direct")
+    mem = memcore.convert_(model, config, filter_fn=lambda _, name: name == "0")
+    optimizer = InSitu(mem, lr=0.1)
+    mem(torch.ones(2, 6)).sum().backward()
+    before = mem[0].weight.detach().clone()
+    optimizer.step()
+    assert not torch.equal(mem[0].weight, before)
+
+
 def test_one_layer_in_two_places_is_tied_and_trains_without_a_word():
     layer = nn.Linear(6, 6)
     InSitu(memristive(nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(6, 4))), lr=0.1)

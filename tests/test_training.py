@@ -263,6 +263,16 @@ def test_weights_that_were_changed_past_the_count_of_torch_are_seen_to_move(dtyp
         torch.testing.assert_close(mem(x), memcore.revert_(copy.deepcopy(mem))(x))
 
 
+def test_a_first_read_that_was_followed_hides_no_change():
+    mem = memcore.convert(network(), CrossbarConfig(device="ideal")).eval()
+    with torch.no_grad():
+        torch.func.vmap(mem)(X)
+        mem(X)
+        mem[0].weight.data += 0.1
+        with pytest.warns(StaleCellsWarning, match="expected memcore.program"):
+            mem(X)
+
+
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_weights_that_are_computed_at_each_pass_are_seen_to_move(mode):
     mem = memristive(nn.utils.parametrizations.weight_norm(nn.Linear(9, 4))).eval()
@@ -677,6 +687,37 @@ def test_all_steps_of_a_sequence_are_one_batch_of_a_range(layers):
     (0 * mem(x)[0]).sum().backward()  # nothing but the decay
     for matrix in mem.matrices.values():
         assert matrix.input_range.peak.grad.item() == pytest.approx(0.5 * 20.0)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("training", [{"input_range": {"batches": 5}}, {"anew": "read"}], ids=str)
+def test_steps_of_a_sequence_are_one_read_in_compiled_networks_too(training):
+    x, way = draws(4, 3, 9, name="sequences"), {"dac": {"name": "uniform", "bits": 8}}
+    if "anew" in training:
+        way = {"nonidealities": ["d2d"]}
+    outputs, begun = [], memristive(nn.LSTM(9, 4), training=training, **way)
+    for compiled in (False, True):
+        mem = copy.deepcopy(begun)
+        run = torch.compile(mem, backend="eager") if compiled else mem
+        outputs.append(run(x)[0].detach())
+        ranges = [matrix.input_range for matrix in mem.matrices.values()]
+        assert all(each is None or int(each.batches) == 1 for each in ranges)
+    torch.testing.assert_close(*outputs)
+
+
+def test_a_range_that_was_lost_between_two_sequences_is_refused():
+    """As resharding of parameters may put it back, whatever the number of steps."""
+    mem = memristive(
+        nn.LSTM(9, 4),
+        training={"input_range": LearnedRange(batches=3, start=9.0)},
+        dac={"name": "uniform", "bits": 8},
+    )
+    x = draws(20, 3, 9, name="sequences")
+    mem(x)
+    with torch.no_grad():
+        mem.matrices["weight_hh_l0"].input_range.peak.fill_(9.0)
+    with pytest.raises(memcore.MemcoreError, match="range"):
+        mem(x)
 
 
 @pytest.mark.parametrize("which", ["input", "output"])

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from memcore.fitting.predictions import Model
 from memcore.fitting.space import numbers
@@ -28,21 +29,22 @@ def left_at_zero(
         for name, value in numbers(model.nominal).items()
         if value == 0 and name not in values and name not in held
     ]
-    acting = [name for name in candidates if _acts(model, values, name)]
+    rest = model.predict([values]) if candidates else torch.empty(0)
+    acting = [name for name in candidates if _acts(model, values, name, rest)]
     if not acting:
         return ()
     return (
         f"{', '.join(acting)} {'are' if len(acting) > 1 else 'is'} 0 and not fitted, for nothing "
-        f"tells its size: if it may be another number, say where to begin, start={{'{acting[0]}': "
-        "...}",
+        "tells what is large for it: if it may be another number, say where to begin, "
+        f"start={{'{acting[0]}': ...}}",
     )
 
 
-def _acts(model: Model, values: Mapping[str, float], name: str) -> bool:
+def _acts(model: Model, values: Mapping[str, float], name: str, rest: Tensor) -> bool:
     """Whether a parameter changes the prediction, and the same way with other draws."""
-    rest = model.predict([values])
     for size in (_MOVED, -_MOVED):
         first, other = (model.predict([{**values, name: size}], seed) for seed in (0, 1))
-        if bool(first.isfinite().all()):
-            return torch.equal(first, other) and not torch.equal(first, rest)
+        is_sure = bool(first.isfinite().all()) and torch.equal(first, other)
+        if is_sure and not torch.equal(first, rest):  # some act above 0 or below it only
+            return True
     return False

@@ -86,13 +86,12 @@ class InputRange(nn.Module):
     def _set(self, wide: float) -> None:
         """Let the range be the mean of what this batch and those before it ask for."""
         self._require_kept()
-        before = float(self.peak)
-        if self._read.mean is None:
-            self._read.mean = self._mean
+        read = self._read
+        if read.mean is None:
+            read.mean, read.before = self._mean, float(self.peak)
             self.batches.add_(1)
-        mean = self._read.mean
-        self.peak.fill_(mean + (wide - mean) / float(self.batches))
-        self._last = int(self.batches), before, float(self.peak)
+        self.peak.fill_(read.mean + (wide - read.mean) / float(self.batches))
+        self._last = int(self.batches), read.before, float(self.peak)
 
     @property
     def _mean(self) -> float:
@@ -155,6 +154,8 @@ class PartlyRead:
         self.number = number
         #: The range that the batches before have set; None as long as this one sets nothing.
         self.mean: float | None = None
+        #: What the parameter was before the first piece.
+        self.before = 0.0
         self._sums = torch.zeros(3, dtype=torch.float64, device="cpu")
 
     def deviation(self, x: Tensor) -> float:

@@ -424,6 +424,12 @@ class Matrix(nn.Module):
             return nullcontext()
         return self._in_pieces(pieces)
 
+    @property
+    def counts_reads(self) -> bool:
+        """Whether a training finds another range, or writes other cells, at each read."""
+        anew = self._rehearsing is not None and self._rehearsing.training.anew == "read"
+        return self._rehearses and (self._finds_ranges or anew)
+
     @contextmanager
     def _in_pieces(self, pieces: int) -> Iterator[None]:
         assert self._rehearsing is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import ClassVar, Final
+from typing import ClassVar, Final, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,13 @@ from memcore.nn.recurrence import Apart, Arrays, Joint, both_parts, require_stat
 from memcore.nn.recurrent_at_once import read_at_once
 from memcore.nn.walk import matrices
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 #: `torch.backends.mkldnn.is_available()`, which no compiler follows.
 _ONE_DNN: Final[bool] = torch._C._has_mkldnn
+#: Keeps a function out of graphs, where one is asked for.
+_uncompiled: Callable[[Callable[P, R]], Callable[P, R]] = torch.compiler.disable
 #: From one step of a sequence and the state before it to the state after it.
 Step = Callable[[Tensor, State], State]
 
@@ -184,14 +189,17 @@ class Recurrent(Layer):
 
     def _read(self, x: Tensor, sizes: list[int], state: State) -> tuple[Tensor, State]:
         """All layers, after converters without ranges have taken them from the whole pass."""
-        if not self.training or torch.compiler.is_compiling():
+        every, compiles = matrices(self), torch.compiler.is_compiling()
+        if compiles and any(matrix.counts_reads for matrix in every.values()):
+            return _uncompiled(self._read)(x, sizes, state)
+        if not self.training or compiles:
             take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
             return self._layers(x, sizes, state)
-        for matrix in matrices(self).values():
+        for matrix in every.values():
             matrix.crossbar.numbering.recent.hold(2 * len(sizes))
         take_ranges(self, x.shape[0], lambda: self._layers(x, sizes, state))
         with ExitStack() as one:  # a chip has the same cells at all steps of a sequence
-            for name, matrix in matrices(self).items():
+            for name, matrix in every.items():
                 reads = 1 if name.startswith("weight_ih") else len(sizes)
                 one.enter_context(matrix.one_read(reads))
             return self._layers(x, sizes, state)

@@ -32,7 +32,7 @@ class Look(NamedTuple):
         """Whether nothing tells the two apart."""
         if other is None or self.versions != other.versions:
             return False
-        return None in (self.values, other.values) or self.values == other.values
+        return self.values is None or self.values == other.values
 
 
 class Staleness:
@@ -85,7 +85,8 @@ class Staleness:
 
     def begin_anew(self) -> None:
         """Cells were written, or a state was loaded."""
-        self.looked, self.has_warned = None, False
+        self.look_again()
+        self.has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         # The changes of the parameters of a copy are counted anew.

@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from memcore.errors import StaleCellsWarning, warn
 from memcore.nn.extent import Extent
@@ -35,6 +37,8 @@ def _named(model: nn.Module) -> dict[int, list[tuple[str, Extent]]]:
     for module_name, module in model.named_modules():
         every = module.named_parameters(recurse=False, remove_duplicate=False)
         for name, parameter in every:
+            if is_lazy(parameter) or parameter.layout != torch.strided:
+                continue  # it has no memory that a weight on cells could be in
             extent = Extent(parameter)
             named[extent.storage].append((f"{module_name}.{name}".lstrip("."), extent))
     return named
