@@ -29,7 +29,9 @@ def left_at_zero(
         for name, value in numbers(model.nominal).items()
         if value == 0 and name not in values and name not in held
     ]
-    rest = model.predict([values]) if candidates else torch.empty(0)
+    if not candidates:
+        return ()
+    rest = model.predict([values])
     acting = [name for name in candidates if _acts(model, values, name, rest)]
     if not acting:
         return ()
