@@ -103,3 +103,21 @@ def test_a_digital_weight_in_the_storage_of_another_one_is_no_bypass():
     vector_to_parameters(parameters_to_vector(model.parameters()), model.parameters())
     mem = memcore.convert_(model, BITS, filter_fn=lambda _, name: name == "0", calibration=X)
     assert memcore.check_ideal(mem, X).bypassed == ()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta:UserWarning")  # of torch
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc], ids=str)
+def test_a_sparse_factor_is_no_weight_on_arrays(layout):
+    """As the neighbours in a network on graphs, whose storage torch does not tell."""
+
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+            self.neighbours = torch.eye(len(X)).to_sparse(layout=layout)
+
+        def forward(self, x):
+            return torch.mm(self.neighbours, self.fc(x))
+
+    mem = memcore.convert_(Graph(), BITS, calibration=X)
+    assert memcore.check_ideal(mem, X).bypassed == ()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -69,7 +70,7 @@ class _Watching(TorchFunctionMode):
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
-            if not value.is_nested and not value.is_sparse:
+            if not value.is_nested and value.layout is torch.strided:
                 yield value
         elif isinstance(value, tuple | list):
             yield from _tensors(value)
